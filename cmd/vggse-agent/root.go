@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the command tree. Every verb is a constructor in the file of its name.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "vggse-agent",
+		Short:         "Classify what cameras see with a VGG16-SE, and publish it over MQTT",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
+	})
+	root.AddCommand()
+	return root
+}
+
+// exactArgs, like cobra's own but with exit code 2: n arguments, named by what.
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s wants %s, got %d arguments (see '%s --help')", cmd.Name(), what, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// printJSON writes v as one line.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,40 @@
+package model
+
+import "time"
+
+// Frame is one captured picture: 8-bit BGR, rows top to bottom.
+type Frame struct {
+	Pix                   []byte    // len ≥ Stride*Height; belongs to whoever handed the Frame to Read
+	Width, Height, Stride int       // Width and Height in pixels, Stride in bytes
+	Camera                string    // name in the configuration
+	Seq                   uint64    // per camera, from 1; gaps are dropped frames
+	Time                  time.Time // of capture, wall and monotonic
+}
+
+// Resize makes f a tightly packed width×height picture, growing Pix only where its capacity does not
+// suffice; the pixels are whatever was there before.
+func (f *Frame) Resize(width, height int) {
+	f.Width, f.Height, f.Stride = width, height, 3*width
+	if n := f.Stride * height; cap(f.Pix) < n {
+		f.Pix = make([]byte, n)
+	} else {
+		f.Pix = f.Pix[:n]
+	}
+}
+
+// Tensor is a dense batch of pictures for a network: N×C×H×W, float32, row-major.
+type Tensor struct {
+	Shape [4]int64
+	Data  []float32 // len = product of Shape
+}
+
+// NewTensor allocates a tensor of n pictures of channels×height×width.
+func NewTensor(n, channels, height, width int) *Tensor {
+	return &Tensor{
+		Shape: [4]int64{int64(n), int64(channels), int64(height), int64(width)},
+		Data:  make([]float32, n*channels*height*width),
+	}
+}
+
+// Logits are raw scores before softmax, N × labels, row by row.
+type Logits []float32
