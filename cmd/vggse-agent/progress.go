@@ -33,11 +33,12 @@ func newProgress(w io.Writer, what string, total int64, bytes bool) *progressbar
 type lineWriter struct{ w io.Writer }
 
 func (l lineWriter) Write(p []byte) (int, error) {
+	n := len(p)
 	for len(p) > 0 && (p[0] == '\r' || p[0] == '\n') {
 		p = p[1:]
 	}
 	if len(p) > 0 && p[0] != ' ' {
 		fmt.Fprintf(l.w, "%s\n", p)
 	}
-	return len(p), nil
+	return n, nil
 }
