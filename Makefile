@@ -1,0 +1,56 @@
+# `make` alone prints what there is. Every target that needs something installs it first: see scripts/deps.
+
+TAGS    := gocv,gocv_specific_modules,gocv_videoio
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+COMMIT  ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
+GO_BUILD = go build -tags $(TAGS) -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 20s
+
+export BUNDLE SOURCE BROKER ARCH ORT_LIB
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test build run watch test race lint fuzz bench clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install what building and running need (ARCH=arm64: that ONNX Runtime; ORT_LIB=FILE: this one)
+	@scripts/deps
+
+deps-test:
+	@scripts/deps test
+
+build: deps ## write bin/vggse-agent
+	$(GO_BUILD) -o bin/vggse-agent ./cmd/vggse-agent
+
+run: build ## the demo, or BUNDLE=dir SOURCE=uri BROKER=url ARGS='--set key=value'
+	@bin/vggse-agent run $${BUNDLE:+--bundle "$$BUNDLE"} $${SOURCE:+--source "$$SOURCE"} $${BROKER:+--broker "$$BROKER"} $(ARGS)
+
+watch: build ## live table of what the broker carries (BROKER=url ARGS=…)
+	@bin/vggse-agent watch $${BROKER:+--broker "$$BROKER"} $(ARGS)
+
+test: deps-test ## all tests (TESTFLAGS=…)
+	go test -tags $(TAGS) $(TESTFLAGS) ./...
+
+race: deps-test ## all tests under the race detector
+	go test -race -tags $(TAGS) $(TESTFLAGS) ./...
+
+lint: deps ## gofmt, go vet and staticcheck, with and without OpenCV
+	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not formatted (gofmt -w cures it):"; echo "$$files"; exit 1; }
+	go vet -tags $(TAGS) ./...
+	go vet ./...
+	go run $(STATICCHECK) -tags $(TAGS) ./...
+
+fuzz: deps ## every fuzz test for FUZZTIME (20s)
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+		for f in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -c6-); do \
+			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; done
+
+bench: build ## speed: ratios against the bare runtime (writes bench/results/)
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove bin/ and build/, the ONNX Runtime with it
+	rm -rf bin build
