@@ -1,0 +1,157 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+)
+
+// DecideConfig says how the scores of single frames become a label that holds.
+type DecideConfig struct {
+	TopK      int     `mapstructure:"top_k"`     // classes listed in Decision.Top, ≥ 1
+	Threshold float64 `mapstructure:"threshold"` // a best score below it counts as Unknown, 0..1
+	Confirm   int     `mapstructure:"confirm"`   // frames in a row that must agree before Stable changes, ≥ 1
+	Smoothing float64 `mapstructure:"smoothing"` // weight of the past in the scores, 0 (off) to below 1
+	Unknown   string  `mapstructure:"unknown"`   // label where nothing reaches the threshold; empty: "unknown"
+}
+
+// Validate returns the first key that cannot be.
+func (c *DecideConfig) Validate() error {
+	switch {
+	case c.TopK < 1:
+		return fmt.Errorf("decide.top_k: must be ≥ 1, got %d", c.TopK)
+	case !(c.Threshold >= 0 && c.Threshold <= 1):
+		return fmt.Errorf("decide.threshold: must be between 0 and 1, got %g", c.Threshold)
+	case c.Confirm < 1:
+		return fmt.Errorf("decide.confirm: must be ≥ 1, got %d", c.Confirm)
+	case !(c.Smoothing >= 0 && c.Smoothing < 1):
+		return fmt.Errorf("decide.smoothing: must be ≥ 0 and < 1, got %g", c.Smoothing)
+	}
+	return nil
+}
+
+// Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers what
+// it said, so give each camera its own; it must not be used by two goroutines at once.
+//
+// With p the softmax of a frame and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being those of
+// the frame before (q = p for the first). The frame votes for the class with the highest q, or for
+// Unknown where that is below Threshold. Stable starts as Unknown, and becomes another class when
+// Confirm frames in a row have voted for that one.
+type Decider struct {
+	cfg     DecideConfig
+	labels  []string
+	unknown Class
+	scores  []float32 // q
+	fresh   []float32 // p
+	started bool      // scores hold the frame before
+	best    []int
+	stable  Class
+	before  Class
+	rival   int // class that the last run frames voted for, against stable
+	run     int
+}
+
+// NewDecider makes the Decider of a network whose rows are labels.
+func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if len(labels) == 0 {
+		return nil, fmt.Errorf("model: decide: there are no labels")
+	}
+	if cfg.Unknown == "" {
+		cfg.Unknown = Unknown
+	}
+	if i := slices.Index(labels, cfg.Unknown); i >= 0 {
+		return nil, fmt.Errorf("model: decide.unknown: %q is already labels[%d] of the bundle: choose another word", cfg.Unknown, i)
+	}
+	d := &Decider{
+		cfg:     cfg,
+		labels:  labels,
+		unknown: Class{Label: cfg.Unknown, Index: -1},
+		scores:  make([]float32, len(labels)),
+		fresh:   make([]float32, len(labels)),
+		best:    make([]int, 0, min(cfg.TopK, len(labels))),
+	}
+	d.Reset()
+	return d, nil
+}
+
+// Reset forgets every frame: the next decision is a first one.
+func (d *Decider) Reset() {
+	d.stable, d.before = d.unknown, d.unknown
+	d.started, d.run = false, 0
+}
+
+// Decide fills Top, Stable, Before and Changed of out from the logits of one frame, one for each label;
+// it reuses out.Top and allocates nothing once that has grown. Stable.Score is the score that the stable
+// class has in this frame, 0 for Unknown. Changed is true in the one decision in which Stable became
+// another class; the first decision of all is Unknown and not Changed, unless Confirm is 1.
+//
+// Logits with a NaN or an infinity, or of another number, say nothing about the picture: Top is empty,
+// Stable is Unknown at once, without confirmation, and the past is forgotten.
+func (d *Decider) Decide(l Logits, out *Decision) {
+	was := d.stable.Index
+	out.Top = out.Top[:0]
+	if len(l) != len(d.labels) || !Softmax(d.fresh, l) {
+		d.started, d.run = false, 0
+		d.settle(-1)
+	} else {
+		d.smooth()
+		d.best = TopK(d.best, d.scores, d.cfg.TopK)
+		for _, i := range d.best {
+			out.Top = append(out.Top, d.class(i))
+		}
+		d.vote()
+	}
+	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
+}
+
+// smooth takes a frame's softmax into the scores.
+func (d *Decider) smooth() {
+	keep := float32(d.cfg.Smoothing)
+	if !d.started {
+		keep = 0
+	}
+	d.started = true
+	for i, p := range d.fresh {
+		d.scores[i] = keep*d.scores[i] + (1-keep)*p
+	}
+}
+
+// vote counts the frame for its class and changes stable when enough have agreed.
+func (d *Decider) vote() {
+	choice := d.best[0]
+	if float64(d.scores[choice]) < d.cfg.Threshold {
+		choice = -1
+	}
+	switch {
+	case choice == d.stable.Index:
+		d.run = 0
+	case d.run > 0 && choice == d.rival:
+		d.run++
+	default:
+		d.rival, d.run = choice, 1
+	}
+	if d.run >= d.cfg.Confirm {
+		d.run = 0
+		d.settle(choice)
+		return
+	}
+	d.stable = d.class(d.stable.Index)
+}
+
+// settle makes the class with the given index the stable one.
+func (d *Decider) settle(index int) {
+	if index != d.stable.Index {
+		d.before = d.stable
+	}
+	d.stable = d.class(index)
+}
+
+// class is the label of a row with its score; Unknown for -1.
+func (d *Decider) class(i int) Class {
+	if i < 0 {
+		return d.unknown
+	}
+	return Class{Label: d.labels[i], Index: i, Score: d.scores[i]}
+}

@@ -1,0 +1,72 @@
+package resample
+
+import "math"
+
+// Filter says which source pixels an output pixel is made of.
+type Filter uint8
+
+// The filters. All their weights are ≥ 0 and sum to 1, so no result leaves 0..255.
+const (
+	// Triangle is Pillow's BILINEAR: a tent as wide as two source pixels, or two output pixels where the
+	// picture shrinks (antialiasing). Source: precompute_coeffs in Pillow's src/libImaging/Resample.c.
+	Triangle Filter = iota
+	// Area is the mean over the part of the source that the output pixel covers: OpenCV's INTER_AREA
+	// where the picture shrinks.
+	Area
+	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR.
+	Linear
+)
+
+// taps appends to w the weights with which output pixel i of n is summed from a line of m source
+// pixels, and returns them with the source pixel that the first belongs to.
+func (f Filter) taps(w []float64, i, n, m int) (first int, weights []float64) {
+	switch f {
+	case Area:
+		return areaTaps(w, i, n, m)
+	case Linear:
+		return linearTaps(w, i, n, m)
+	default:
+		return triangleTaps(w, i, n, m)
+	}
+}
+
+func triangleTaps(w []float64, i, n, m int) (int, []float64) {
+	scale := float64(m) / float64(n)
+	support := max(scale, 1)
+	centre := (float64(i) + 0.5) * scale
+	first := max(int(centre-support+0.5), 0)
+	last := min(int(centre+support+0.5), m)
+	sum := 0.0
+	for x := first; x < last; x++ {
+		v := max(0, 1-math.Abs(float64(x)-centre+0.5)/support)
+		w = append(w, v)
+		sum += v
+	}
+	for k := range w {
+		w[k] /= sum
+	}
+	return first, w
+}
+
+// areaTaps counts in units of 1/n source pixel: pixel x covers [x·n, x·n+n), the output [i·m, i·m+m).
+func areaTaps(w []float64, i, n, m int) (int, []float64) {
+	first, last := i*m/n, ((i+1)*m+n-1)/n
+	for x := first; x < last; x++ {
+		covered := min((x+1)*n, (i+1)*m) - max(x*n, i*m)
+		w = append(w, float64(covered)/float64(m))
+	}
+	return first, w
+}
+
+func linearTaps(w []float64, i, n, m int) (int, []float64) {
+	at := (float64(i)+0.5)*float64(m)/float64(n) - 0.5
+	first := int(math.Floor(at))
+	switch {
+	case first < 0:
+		return 0, append(w, 1)
+	case first >= m-1:
+		return m - 1, append(w, 1)
+	}
+	part := at - float64(first)
+	return first, append(w, 1-part, part)
+}
