@@ -1,0 +1,62 @@
+package onnx
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mapping is a file mapped read-only into memory. Its bytes are valid until Close; they change, or
+// reading them faults, when someone else shortens the file meanwhile.
+type Mapping struct{ Bytes []byte }
+
+// Map maps the whole file at path.
+func Map(path string) (*Mapping, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return mapOpen(f)
+}
+
+func mapOpen(f *os.File) (*Mapping, error) {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder, not a file", f.Name())
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty", f.Name())
+	case int64(int(info.Size())) != info.Size():
+		return nil, fmt.Errorf("%s is too large to be mapped on this machine", f.Name())
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", f.Name(), err)
+	}
+	return &Mapping{Bytes: b}, nil
+}
+
+// Release tells the kernel that bytes [from, to) will not be read again soon, so that streaming a
+// large file does not fill the memory of the process. A hint: it changes no content.
+func (m *Mapping) Release(from, to int) {
+	page := os.Getpagesize()
+	from, to = (from+page-1)/page*page, min(to, len(m.Bytes))/page*page
+	if from < to {
+		_ = unix.Madvise(m.Bytes[from:to], unix.MADV_DONTNEED)
+	}
+}
+
+// Close unmaps the file. It may be called twice.
+func (m *Mapping) Close() error {
+	b := m.Bytes
+	if m.Bytes = nil; b == nil {
+		return nil
+	}
+	return unix.Munmap(b)
+}
