@@ -1,0 +1,78 @@
+package infer
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Execution providers, in the order in which "auto" tries them.
+const (
+	TensorRT = "tensorrt"
+	CUDA     = "cuda"
+	CPU      = "cpu"
+)
+
+// auto stands for "find it yourself", for the library and for the provider.
+const auto = "auto"
+
+var ladder = []string{TensorRT, CUDA, CPU}
+
+// Config is the section "infer" of the configuration.
+type Config struct {
+	Library    string   `mapstructure:"library"`     // path of libonnxruntime.so; "auto" or empty: search, see Candidates
+	Providers  []string `mapstructure:"providers"`   // "auto" alone, or a list of tensorrt, cuda, cpu; empty is auto
+	OnFallback string   `mapstructure:"on_fallback"` // "fail" (or empty) or "warn": what if the first of a list cannot be used
+	Threads    int      `mapstructure:"threads"`     // of the CPU provider; 0: one for each core the process may use
+	MaxBatch   int      `mapstructure:"max_batch"`   // most pictures in one Run; 0 is 1
+}
+
+// Validate returns the first setting that cannot be, naming its key. It touches no file but the one
+// that Library names.
+func (c *Config) Validate() error {
+	if c.explicit() {
+		if info, err := os.Stat(c.Library); err != nil || info.IsDir() {
+			return fmt.Errorf("infer.library: %s is not a file: name a libonnxruntime.so, or auto", c.Library)
+		}
+	}
+	for i, p := range c.Providers {
+		switch {
+		case p == auto && len(c.Providers) > 1:
+			return fmt.Errorf("infer.providers: auto stands alone or not at all, got %s", strings.Join(c.Providers, ", "))
+		case p != auto && !slices.Contains(ladder, p):
+			return fmt.Errorf("infer.providers[%d]: must be auto or one of %s, got %q", i, strings.Join(ladder, ", "), p)
+		case slices.Index(c.Providers, p) != i:
+			return fmt.Errorf("infer.providers[%d]: %s is there twice", i, p)
+		}
+	}
+	switch {
+	case c.OnFallback != "" && c.OnFallback != "fail" && c.OnFallback != "warn":
+		return fmt.Errorf("infer.on_fallback: must be fail or warn, got %q", c.OnFallback)
+	case c.Threads < 0 || c.Threads > 1024:
+		return fmt.Errorf("infer.threads: must be 0 (one for each core) to 1024, got %d", c.Threads)
+	case c.MaxBatch < 0 || c.MaxBatch > 256:
+		return fmt.Errorf("infer.max_batch: must be 1 to 256, got %d", c.MaxBatch)
+	}
+	return nil
+}
+
+// explicit tells whether the configuration names the library itself.
+func (c *Config) explicit() bool { return c.Library != "" && c.Library != auto }
+
+// order returns the providers to try, and whether only the first will do.
+func (c *Config) order() (providers []string, strict bool) {
+	if len(c.Providers) == 0 || c.Providers[0] == auto {
+		return ladder, false
+	}
+	return c.Providers, c.OnFallback != "warn"
+}
+
+// Network says which model file to run and what the manifest of its bundle promises about it.
+type Network struct {
+	Path          string // the .onnx file
+	Input, Output string // names in the graph: input float32 N×3×Size×Size, output float32 N×Classes
+	Size          int    // pixels of a side
+	Classes       int
+	Precision     string // of the file, as the user says it: fp32, fp16, int8
+}

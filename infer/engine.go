@@ -1,0 +1,225 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// ErrNoProvider is what Open wraps when no provider that the configuration allows can run the network.
+var ErrNoProvider = errors.New("no execution provider")
+
+// errClosed is what Run returns after Close.
+var errClosed = errors.New("the engine is closed")
+
+// Info says what an Engine runs on.
+type Info struct {
+	Provider  string    // tensorrt, cuda or cpu
+	Precision string    // as in Network
+	Version   string    // of ONNX Runtime
+	Library   string    // path of the library in use
+	Threads   int       // of the CPU provider
+	MaxBatch  int       // most pictures in one Run
+	Tried     []Attempt // providers that were wanted before this one, and why not; best first
+	Load      time.Duration
+	WarmUp    time.Duration // the first run, which is slower than those that follow
+}
+
+// Attempt is a provider that could not be used.
+type Attempt struct {
+	Provider string
+	Err      error
+}
+
+// Engine is one network, loaded and warm. Its methods may be called from any goroutine; runs queue.
+type Engine struct {
+	net  Network
+	info Info
+
+	mu      sync.Mutex // held while C runs
+	session *session   // nil once closed
+
+	watch   sync.Mutex      // guards what a cancelled ctx does from its own goroutine
+	done    <-chan struct{} // of the ctx that unwatch belongs to
+	unwatch func() bool
+}
+
+// Open loads ONNX Runtime and the network on the best provider the configuration allows, and runs it
+// once, so that the first picture is as fast as the next. It returns errors that wrap ErrNoLibrary or
+// ErrNoProvider, or say in one sentence how the model file differs from the manifest.
+func Open(ctx context.Context, c Config, net Network) (*Engine, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("infer: open: %w", err)
+	}
+	if _, err := os.Stat(net.Path); err != nil {
+		return nil, fmt.Errorf("infer: open: %w", err)
+	}
+	library, version, err := acquire(&c)
+	if err != nil {
+		return nil, fmt.Errorf("infer: open: %w", err)
+	}
+	e := &Engine{net: net, info: Info{
+		Precision: net.Precision, Version: version, Library: library,
+		Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
+	}}
+	order, strict := c.order()
+	e.info.Provider, e.info.Tried, err = climb(order, strict, func(provider string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return e.start(provider, &c)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("infer: open %s: %w", net.Path, err), release())
+	}
+	return e, nil
+}
+
+// climb tries providers in order until one opens. It never goes on from the first where strict.
+func climb(order []string, strict bool, open func(provider string) error) (string, []Attempt, error) {
+	var tried []Attempt
+	for _, p := range order {
+		err := open(p)
+		var broken *modelError
+		switch {
+		case err == nil:
+			return p, tried, nil
+		case errors.As(err, &broken), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+			return "", tried, err
+		}
+		tried = append(tried, Attempt{p, err})
+		if strict {
+			return "", tried, fmt.Errorf("%w: infer.providers wants %s: %w (cure: an ONNX Runtime that has it in infer.library, or providers: auto, or on_fallback: warn)",
+				ErrNoProvider, p, err)
+		}
+	}
+	why := make([]string, len(tried))
+	for i, a := range tried {
+		why[i] = fmt.Sprintf("%s: %v", a.Provider, a.Err)
+	}
+	return "", tried, fmt.Errorf("%w: %s", ErrNoProvider, strings.Join(why, "; "))
+}
+
+// start loads the network on a provider and warms it up.
+func (e *Engine) start(provider string, c *Config) error {
+	options, err := sessionOptions(provider, c)
+	if err != nil {
+		return err
+	}
+	defer options.Destroy()
+	begin := time.Now()
+	s, err := newSession(options, &e.net, e.info.MaxBatch)
+	if err != nil {
+		return explain(err, &e.net, e.info.MaxBatch)
+	}
+	e.info.Load = time.Since(begin)
+	begin = time.Now()
+	if err := s.run(e.info.MaxBatch); err != nil {
+		return errors.Join(explain(err, &e.net, e.info.MaxBatch), s.close())
+	}
+	e.info.WarmUp = time.Since(begin)
+	e.session = s
+	return nil
+}
+
+// Info says what the engine runs on. It does not change after Open.
+func (e *Engine) Info() Info { return e.info }
+
+// Run classifies the t.Shape[0] pictures of t: out gets that many rows of logits and must have just
+// that length. Nothing is allocated and nothing of t or out is kept. With a largest batch of 1 a
+// cancelled ctx ends the run between two nodes of the graph; else the run is completed first.
+func (e *Engine) Run(ctx context.Context, t *model.Tensor, out model.Logits) error {
+	n, side := t.Shape[0], int64(e.net.Size)
+	switch {
+	case n < 1 || n > int64(e.info.MaxBatch):
+		return fmt.Errorf("infer: run: %d pictures, infer.max_batch is %d", n, e.info.MaxBatch)
+	case t.Shape != [4]int64{n, 3, side, side} || int64(len(t.Data)) != n*3*side*side:
+		return fmt.Errorf("infer: run: tensor %v of %d values, the network takes [N 3 %d %d]", t.Shape, len(t.Data), side, side)
+	case int64(len(out)) != n*int64(e.net.Classes):
+		return fmt.Errorf("infer: run: %d logits for %d pictures of %d classes", len(out), n, e.net.Classes)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.session == nil {
+		return fmt.Errorf("infer: run: %w", errClosed)
+	}
+	e.follow(ctx)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("infer: run: %w", err)
+	}
+	copy(e.session.input, t.Data)
+	if err := e.session.run(int(n)); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("infer: run: %w", err)
+	}
+	copy(out, e.session.output)
+	return nil
+}
+
+// follow makes the end of ctx terminate the run. It allocates only when ctx is another one than
+// before: a daemon runs with one.
+func (e *Engine) follow(ctx context.Context) {
+	e.watch.Lock()
+	defer e.watch.Unlock()
+	done, s := ctx.Done(), e.session
+	if done == e.done {
+		return
+	}
+	e.leave()
+	s.resume()
+	e.done = done
+	e.unwatch = context.AfterFunc(ctx, func() {
+		e.watch.Lock()
+		defer e.watch.Unlock()
+		if e.done == done {
+			s.terminate()
+		}
+	})
+}
+
+// leave forgets the ctx of the last run; e.watch is held.
+func (e *Engine) leave() {
+	if e.unwatch != nil {
+		e.unwatch()
+	}
+	e.done, e.unwatch = nil, nil
+}
+
+// Close waits for the run in progress, then frees the network and, with the last engine, ONNX
+// Runtime. It may be called twice.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.session == nil {
+		return nil
+	}
+	e.watch.Lock()
+	e.leave()
+	e.watch.Unlock()
+	err := errors.Join(e.session.close(), release())
+	e.session = nil
+	if err != nil {
+		return fmt.Errorf("infer: close: %w", err)
+	}
+	return nil
+}
+
+// Version loads ONNX Runtime as Open would and returns its version.
+func Version(c Config) (string, error) {
+	_, version, err := acquire(&c)
+	if err == nil {
+		err = release()
+	}
+	if err != nil {
+		return "", fmt.Errorf("infer: version: %w", err)
+	}
+	return version, nil
+}

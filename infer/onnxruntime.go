@@ -1,0 +1,263 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// environment is ONNX Runtime in this process: the binding has one, global and unsynchronised.
+var environment struct {
+	sync.Mutex
+	users            int
+	library, version string
+}
+
+// acquire loads the library for its first user and returns where it lies and its version. A second
+// user gets the same one, or an error where the configuration names another.
+func acquire(c *Config) (library, version string, err error) {
+	e := &environment
+	e.Lock()
+	defer e.Unlock()
+	if e.users > 0 && c.explicit() && c.Library != e.library {
+		return "", "", fmt.Errorf("infer.library: %s is loaded already, one process cannot use %s too", e.library, c.Library)
+	}
+	if e.users == 0 {
+		e.library, err = findLibrary(c, func(path string) error {
+			ort.SetSharedLibraryPath(path)
+			return ort.InitializeEnvironment(ort.WithLogLevelFatal()) // what goes wrong comes back as an error
+		})
+		if err != nil {
+			return "", "", err
+		}
+		e.version = ort.GetVersion()
+	}
+	e.users++
+	return e.library, e.version, nil
+}
+
+// release undoes one acquire; the last one unloads the library.
+func release() error {
+	e := &environment
+	e.Lock()
+	defer e.Unlock()
+	if e.users--; e.users > 0 {
+		return nil
+	}
+	return ort.DestroyEnvironment()
+}
+
+// session is one network on one provider with the memory of its input and output. Not for concurrent
+// use, but for terminate.
+type session struct {
+	input, output []float32 // n pictures from the front; n rows of logits
+	pins          runtime.Pinner
+	tensors       []*ort.Tensor[float32]
+
+	// With a largest batch of 1 the tensors are fixed and a run can be terminated. Else every batch
+	// size has its binding, which the binding's authors run without options: it ends by itself.
+	fixed    *ort.AdvancedSession
+	options  *ort.RunOptions
+	dynamic  *ort.DynamicAdvancedSession
+	bindings []*ort.IoBinding // of n pictures at n-1
+}
+
+// newSession loads the network for batches of up to most pictures.
+func newSession(options *ort.SessionOptions, net *Network, most int) (*session, error) {
+	s := &session{
+		input:  make([]float32, most*3*net.Size*net.Size),
+		output: make([]float32, most*net.Classes),
+	}
+	s.pins.Pin(&s.input[0]) // C keeps these addresses from run to run
+	s.pins.Pin(&s.output[0])
+	load := s.fix
+	if most > 1 {
+		load = s.bind
+	}
+	if err := load(options, net, most); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// fix opens the session for one picture.
+func (s *session) fix(so *ort.SessionOptions, net *Network, _ int) error {
+	in, out, err := s.tensorsFor(net, 1)
+	if err != nil {
+		return err
+	}
+	if s.options, err = ort.NewRunOptions(); err != nil {
+		return err
+	}
+	s.fixed, err = ort.NewAdvancedSession(net.Path, []string{net.Input}, []string{net.Output},
+		[]ort.Value{in}, []ort.Value{out}, so)
+	return err
+}
+
+// bind opens the session for batches of 1 to most pictures.
+func (s *session) bind(so *ort.SessionOptions, net *Network, most int) (err error) {
+	s.dynamic, err = ort.NewDynamicAdvancedSession(net.Path, []string{net.Input}, []string{net.Output}, so)
+	if err != nil {
+		return err
+	}
+	for n := 1; n <= most; n++ {
+		in, out, err := s.tensorsFor(net, n)
+		if err != nil {
+			return err
+		}
+		b, err := s.dynamic.CreateIoBinding()
+		if err != nil {
+			return err
+		}
+		s.bindings = append(s.bindings, b)
+		if err := errors.Join(b.BindInput(net.Input, in), b.BindOutput(net.Output, out)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tensorsFor makes the two tensors of n pictures, over the front of input and output.
+func (s *session) tensorsFor(net *Network, n int) (in, out *ort.Tensor[float32], err error) {
+	side := int64(net.Size)
+	if in, err = ort.NewTensor(ort.NewShape(int64(n), 3, side, side), s.input); err != nil {
+		return nil, nil, err
+	}
+	s.tensors = append(s.tensors, in)
+	if out, err = ort.NewTensor(ort.NewShape(int64(n), int64(net.Classes)), s.output); err != nil {
+		return nil, nil, err
+	}
+	s.tensors = append(s.tensors, out)
+	return in, out, nil
+}
+
+// run classifies the first n pictures of input into output.
+func (s *session) run(n int) error {
+	if s.fixed != nil {
+		return s.fixed.RunWithOptions(s.options)
+	}
+	return s.dynamic.RunWithBinding(s.bindings[n-1])
+}
+
+// terminate makes the run in progress, and all later ones until resume, end with an error as soon as
+// the node it is at is done. It may be called while run runs.
+func (s *session) terminate() {
+	if s.options != nil {
+		s.options.Terminate()
+	}
+}
+
+func (s *session) resume() {
+	if s.options != nil {
+		s.options.UnsetTerminate()
+	}
+}
+
+func (s *session) close() error {
+	var errs []error
+	if s.fixed != nil {
+		errs = append(errs, s.fixed.Destroy())
+	}
+	for _, b := range s.bindings {
+		errs = append(errs, b.Destroy())
+	}
+	if s.dynamic != nil {
+		errs = append(errs, s.dynamic.Destroy())
+	}
+	if s.options != nil {
+		errs = append(errs, s.options.Destroy())
+	}
+	for _, t := range s.tensors {
+		errs = append(errs, t.Destroy())
+	}
+	s.pins.Unpin()
+	return errors.Join(errs...)
+}
+
+// sessionOptions are the settings of a provider; the error is the provider's own refusal.
+func sessionOptions(provider string, c *Config) (_ *ort.SessionOptions, err error) {
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			so.Destroy()
+		}
+	}()
+	err = errors.Join(so.SetIntraOpNumThreads(threads(c)), so.SetInterOpNumThreads(1))
+	if err != nil {
+		return nil, err
+	}
+	switch provider {
+	case TensorRT:
+		err = appendTensorRT(so)
+	case CUDA:
+		err = appendCUDA(so)
+	}
+	if err == nil && provider != CPU {
+		// No node may land on the CPU unnoticed: creation fails instead.
+		err = so.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1")
+	}
+	return so, err
+}
+
+func appendTensorRT(so *ort.SessionOptions) error {
+	o, err := ort.NewTensorRTProviderOptions()
+	if err != nil {
+		return err
+	}
+	defer o.Destroy()
+	// TensorRT optimizes by itself, and ONNX Runtime's rewriting of quantized graphs breaks its parser
+	// (microsoft/onnxruntime issues 14229 and 11535).
+	return errors.Join(o.Update(map[string]string{"device_id": "0"}),
+		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll), so.AppendExecutionProviderTensorRT(o))
+}
+
+func appendCUDA(so *ort.SessionOptions) error {
+	o, err := ort.NewCUDAProviderOptions()
+	if err != nil {
+		return err
+	}
+	defer o.Destroy()
+	return errors.Join(o.Update(map[string]string{"device_id": "0"}), so.AppendExecutionProviderCUDA(o))
+}
+
+// threads is how many the CPU provider gets; by default what the process may use, by affinity and cgroup.
+func threads(c *Config) int {
+	if c.Threads > 0 {
+		return c.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// port is what a model file says of one input or output.
+type port struct {
+	name string
+	dims []int64 // -1 where symbolic
+	f32  bool
+}
+
+// ports reads the inputs and outputs of a model file. It loads the whole file once more, so it is for
+// explaining what went wrong.
+func ports(path string) (inputs, outputs []port, err error) {
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer so.Destroy()
+	if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
+		return nil, nil, err
+	}
+	in, out, err := ort.GetInputOutputInfoWithOptions(path, so)
+	convert := func(all []ort.InputOutputInfo) (ports []port) {
+		for _, p := range all {
+			ports = append(ports, port{p.Name, p.Dimensions, p.DataType == ort.TensorElementDataTypeFloat})
+		}
+		return ports
+	}
+	return convert(in), convert(out), err
+}
