@@ -41,6 +41,7 @@ type Architecture struct {
 	Width     float64 `yaml:"width,omitempty"`
 	Reduction int     `yaml:"reduction,omitempty"`
 	Hidden    int     `yaml:"hidden,omitempty"`
+	Hidden2   int     `yaml:"hidden2,omitempty"` // of the second hidden layer, where it differs
 	PoolSize  int     `yaml:"pool_size,omitempty"`
 	Classes   int     `yaml:"classes"`
 }

@@ -19,7 +19,10 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
 	})
-	root.AddCommand()
+	root.AddCommand(
+		newNewCmd(),
+		newSummaryCmd(),
+	)
 	return root
 }
 

@@ -1,0 +1,94 @@
+package vgg16se
+
+import (
+	"fmt"
+	"math"
+)
+
+// Architecture says which VGG16-SE. A zero field means the article's value.
+type Architecture struct {
+	InputSize int     // height and width of the picture in pixels; 224
+	Width     float64 // factor on the channels 64, 128, 256, 512, 512; 1.0
+	Reduction int     // channels of a stage over neurons of its SE block; 16
+	Hidden    int     // neurons of the first fully connected layer; 4096
+	Hidden2   int     // neurons of the second; as Hidden
+	PoolSize  int     // height and width after the adaptive average pool; 7
+	Classes   int     // 1000
+	NoSE      bool    // plain VGG16, numbered as torchvision's
+}
+
+// Full returns a with every zero field replaced by what it means.
+func (a Architecture) Full() Architecture {
+	orElse(&a.InputSize, 224)
+	orElse(&a.Width, 1)
+	orElse(&a.Reduction, 16)
+	orElse(&a.Hidden, 4096)
+	orElse(&a.Hidden2, a.Hidden)
+	orElse(&a.PoolSize, 7)
+	orElse(&a.Classes, 1000)
+	return a
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// smallestInput is the smallest picture that five max-pools, each halving and rounding down, leave a pixel of.
+const smallestInput = 32
+
+// limit keeps every product of two sizes far from overflow.
+const limit = 1 << 20
+
+// Validate returns the first field that cannot be.
+func (a Architecture) Validate() error {
+	a = a.Full()
+	if a.InputSize < smallestInput && a.InputSize > 0 {
+		return fmt.Errorf("vgg16se: an input of %d×%d dies on the way through five max-pools: the smallest that works is %d", a.InputSize, a.InputSize, smallestInput)
+	}
+	if !(a.Width > 0 && a.Width <= 64) {
+		return fmt.Errorf("vgg16se: width must be > 0 and ≤ 64, got %g", a.Width)
+	}
+	for _, f := range []struct {
+		name string
+		v    int
+	}{{"input size", a.InputSize}, {"reduction", a.Reduction}, {"hidden", a.Hidden}, {"second hidden", a.Hidden2}, {"pool size", a.PoolSize}, {"classes", a.Classes}} {
+		if f.v < 1 || f.v > limit {
+			return fmt.Errorf("vgg16se: %s must be from 1 to %d, got %d", f.name, limit, f.v)
+		}
+	}
+	return nil
+}
+
+// depths are the convolutions of each stage, channels what they put out at width 1 (configuration D
+// of the VGG article).
+var (
+	depths   = [5]int{2, 2, 3, 3, 3}
+	channels = [5]int{64, 128, 256, 512, 512}
+)
+
+// stage returns the channels of stage i, from 0, and the neurons of its SE block.
+func (a Architecture) stage(i int) (out, squeezed int) {
+	out = max(1, int(math.Round(float64(channels[i])*a.Width)))
+	return out, max(1, out/a.Reduction)
+}
+
+// mapSize is the height and width of what the last max-pool leaves.
+func (a Architecture) mapSize() int { return a.InputSize >> 5 }
+
+// String names the architecture as a person would: "VGG16-SE 96×96, width 0.25, …".
+func (a Architecture) String() string {
+	a = a.Full()
+	s, se := "VGG16-SE", fmt.Sprintf(", reduction %d", a.Reduction)
+	if a.NoSE {
+		s, se = "VGG16", ""
+	}
+	hidden := fmt.Sprint(a.Hidden)
+	if a.Hidden2 != a.Hidden {
+		hidden = fmt.Sprintf("%d and %d", a.Hidden, a.Hidden2)
+	}
+	return fmt.Sprintf("%s %d×%d, width %g%s, hidden %s, pool %d×%d, %d classes",
+		s, a.InputSize, a.InputSize, a.Width, se, hidden, a.PoolSize, a.PoolSize, a.Classes)
+}

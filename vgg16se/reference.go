@@ -1,0 +1,201 @@
+package vgg16se
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Reference computes the logits of every picture in x, N×3×S×S, with the parameters of g in float64
+// and plain loops: what a runtime's answer is measured against. It returns N × classes, row by row.
+// A full-size picture takes seconds; ctx ends it between layers.
+func (a Architecture) Reference(ctx context.Context, g *onnx.Graph, x *model.Tensor) ([]float64, error) {
+	a = a.Full()
+	size := a.InputSize
+	if want := [4]int64{x.Shape[0], 3, int64(size), int64(size)}; x.Shape != want {
+		return nil, fmt.Errorf("vgg16se: reference: pictures are %v, the network wants %v", x.Shape, want)
+	}
+	var logits []float64
+	for n := range int(x.Shape[0]) {
+		v := make([]float64, 3*size*size)
+		for i := range v {
+			v[i] = float64(x.Data[n*len(v)+i])
+		}
+		in := []int{3, size, size}
+		for _, l := range a.Layers() {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			params, err := parameters(g, l)
+			if err != nil {
+				return nil, fmt.Errorf("vgg16se: reference: %w", err)
+			}
+			v = forward(l, in, v, params)
+			in = l.Shape
+		}
+		logits = append(logits, v...)
+	}
+	return logits, nil
+}
+
+// floats reads float32 content in place.
+type floats []byte
+
+func (f floats) at(i int) float64 {
+	return float64(math.Float32frombits(binary.LittleEndian.Uint32(f[4*i:])))
+}
+
+func parameters(g *onnx.Graph, l Layer) ([]floats, error) {
+	var found []floats
+	for _, p := range l.Params {
+		t := g.Initializer(p.Name)
+		if t == nil || t.Type != onnx.Float32 || t.Elements() != p.Elements() {
+			return nil, fmt.Errorf("the graph has no float32 initializer %s of shape %v", p.Name, p.Shape)
+		}
+		found = append(found, floats(t.Data))
+	}
+	return found, nil
+}
+
+// forward is one layer: in is the shape of x.
+func forward(l Layer, in []int, x []float64, p []floats) []float64 {
+	switch l.Op {
+	case OpConv:
+		return conv3x3(x, in, l.Shape[0], p[0], p[1])
+	case OpReLU:
+		for i, v := range x {
+			x[i] = max(v, 0)
+		}
+		return x
+	case OpSE:
+		return squeezeExcite(x, in, l.Params[0].Shape[0], p[0], p[1])
+	case OpMaxPool:
+		return maxPool(x, in)
+	case OpAvgPool:
+		return adaptiveAveragePool(x, in, l.Shape[1])
+	default:
+		return linear(x, l.Shape[0], p[0], p[1])
+	}
+}
+
+// conv3x3 pads with one zero on every side: y[o,i,j] = b[o] + Σ w[o,c,k,l]·x[c,i+k−1,j+l−1].
+func conv3x3(x []float64, in []int, out int, weight, bias floats) []float64 {
+	c, h, w := in[0], in[1], in[2]
+	stride := w + 2
+	padded := make([]float64, c*(h+2)*stride)
+	for ch := range c {
+		for i := range h {
+			copy(padded[(ch*(h+2)+i+1)*stride+1:], x[(ch*h+i)*w:][:w])
+		}
+	}
+	y := make([]float64, out*h*w)
+	kernel := make([]float64, c*9)
+	for o := range out {
+		for i := range kernel {
+			kernel[i] = weight.at(o*len(kernel) + i)
+		}
+		b := bias.at(o)
+		for i := range h {
+			row := y[(o*h+i)*w:][:w]
+			for j := range row {
+				row[j] = b
+			}
+			for ch := range c {
+				addRow(row, padded[(ch*(h+2)+i)*stride:], stride, kernel[9*ch:][:9])
+			}
+		}
+	}
+	return y
+}
+
+// addRow adds one channel's 3×3 products to a row; x starts at the padded row above it.
+func addRow(row, x []float64, stride int, k []float64) {
+	n := len(row)
+	r0, r1, r2 := x[:n+2], x[stride:][:n+2], x[2*stride:][:n+2]
+	k0, k1, k2, k3, k4, k5, k6, k7, k8 := k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
+	for j := range row {
+		a, b, c := r0[j:j+3], r1[j:j+3], r2[j:j+3]
+		row[j] += k0*a[0] + k1*a[1] + k2*a[2] + k3*b[0] + k4*b[1] + k5*b[2] + k6*c[0] + k7*c[1] + k8*c[2]
+	}
+}
+
+// squeezeExcite scales each channel by sigmoid(W2·relu(W1·mean)), in place.
+func squeezeExcite(x []float64, in []int, squeezed int, w1, w2 floats) []float64 {
+	c, area := in[0], in[1]*in[2]
+	mean := make([]float64, c)
+	for ch := range mean {
+		for _, v := range x[ch*area:][:area] {
+			mean[ch] += v
+		}
+		mean[ch] /= float64(area)
+	}
+	hidden := linear(mean, squeezed, w1, nil)
+	for i, v := range hidden {
+		hidden[i] = max(v, 0)
+	}
+	for ch, v := range linear(hidden, c, w2, nil) {
+		gate := 1 / (1 + math.Exp(-v))
+		for i := range x[ch*area:][:area] {
+			x[ch*area+i] *= gate
+		}
+	}
+	return x
+}
+
+// maxPool takes the maximum of 2×2 squares; an odd last row or column falls away.
+func maxPool(x []float64, in []int) []float64 {
+	c, h, w := in[0], in[1]/2, in[2]/2
+	y := make([]float64, 0, c*h*w)
+	for ch := range c {
+		for i := range h {
+			top := x[(ch*in[1]+2*i)*in[2]:]
+			for j := range w {
+				y = append(y, max(top[2*j], top[2*j+1], top[in[2]+2*j], top[in[2]+2*j+1]))
+			}
+		}
+	}
+	return y
+}
+
+// adaptiveAveragePool is PyTorch's AdaptiveAvgPool2d.
+func adaptiveAveragePool(x []float64, in []int, out int) []float64 {
+	c, size := in[0], in[1]
+	y := make([]float64, 0, c*out*out)
+	for ch := range c {
+		for i := range out {
+			top, bottom := adaptive(i, size, out)
+			for j := range out {
+				left, right := adaptive(j, size, out)
+				sum := 0.0
+				for r := top; r < bottom; r++ {
+					for _, v := range x[(ch*size+r)*size:][left:right] {
+						sum += v
+					}
+				}
+				y = append(y, sum/float64((bottom-top)*(right-left)))
+			}
+		}
+	}
+	return y
+}
+
+// linear is y = W·x + b with W out×in; bias may be nil.
+func linear(x []float64, out int, weight, bias floats) []float64 {
+	y := make([]float64, out)
+	for o := range y {
+		if bias != nil {
+			y[o] = bias.at(o)
+		}
+		row := weight[4*o*len(x):][:4*len(x)]
+		sum := 0.0
+		for i, v := range x {
+			sum += v * row.at(i)
+		}
+		y[o] += sum
+	}
+	return y
+}
