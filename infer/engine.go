@@ -110,7 +110,7 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 func (e *Engine) start(provider string, c *Config) error {
 	options, err := sessionOptions(provider, c)
 	if err != nil {
-		return err
+		return oneLine(err)
 	}
 	defer options.Destroy()
 	begin := time.Now()

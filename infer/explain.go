@@ -1,7 +1,9 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -21,7 +23,7 @@ func explain(err error, net *Network, batch int) error {
 	}
 	inputs, outputs, err2 := ports(net.Path)
 	if err2 != nil {
-		return err
+		return oneLine(err)
 	}
 	side := int64(net.Size)
 	if e := compare("input", net.Input, inputs, []int64{int64(batch), 3, side, side}); e != nil {
@@ -30,7 +32,7 @@ func explain(err error, net *Network, batch int) error {
 	if e := compare("output", net.Output, outputs, []int64{int64(batch), int64(net.Classes)}); e != nil {
 		return e
 	}
-	return err
+	return oneLine(err)
 }
 
 // compare says how the ports of the model differ from the one the manifest promises; want[0] is the
@@ -62,7 +64,7 @@ func compareShape(kind string, p *port, want []int64) error {
 	case differs:
 		return wrong("the model's %s %q is %s, the manifest makes it %s", kind, p.name, shape(p.dims), shape(append([]int64{-1}, want[1:]...)))
 	case p.dims[0] >= 0 && p.dims[0] != want[0]:
-		return wrong("the model takes batches of %d only: set infer.max_batch to that", p.dims[0])
+		return wrong("the model takes batches of %d only: set infer.max_batch to %[1]d", p.dims[0])
 	}
 	return nil
 }
@@ -77,4 +79,13 @@ func shape(dims []int64) string {
 		}
 	}
 	return strings.Join(words, "×")
+}
+
+// origin is what ONNX Runtime puts before its messages: a source file and line, a function, a code.
+var origin = regexp.MustCompile(`^.*?\[ONNXRuntimeError\] : \d+ : \w+ : `)
+
+// oneLine leaves the first line of an error of ONNX Runtime, without where in its sources it arose.
+func oneLine(err error) error {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return errors.New(strings.TrimSuffix(origin.ReplaceAllString(line, ""), "."))
 }

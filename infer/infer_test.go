@@ -219,7 +219,9 @@ func TestOpenExplains(t *testing.T) {
 	}{
 		{"missing", func(_ *infer.Config, n *infer.Network) { n.Path = "testdata/none.onnx" }, "no such file"},
 		{"cut", func(_ *infer.Config, n *infer.Network) { n.Path = write("cut.onnx", whole[:200]) }, "damaged"},
-		{"text", func(_ *infer.Config, n *infer.Network) { n.Path = write("text.onnx", []byte("hello, this is no model\n")) }, "damaged"},
+		{"text", func(_ *infer.Config, n *infer.Network) {
+			n.Path = write("text.onnx", []byte("hello, this is no model\n"))
+		}, "damaged"},
 		{"empty", func(_ *infer.Config, n *infer.Network) { n.Path = write("empty.onnx", nil) }, "damaged"},
 		{"input name", func(_ *infer.Config, n *infer.Network) { n.Input = "image" }, `no input "image", it calls it "input": correct input.name`},
 		{"output name", func(_ *infer.Config, n *infer.Network) { n.Output = "prob" }, `no output "prob", it calls it "logits"`},

@@ -78,7 +78,7 @@ func findLibrary(c *Config, load func(path string) error) (string, error) {
 			return loadedFrom(path), nil
 		}
 		if strings.Contains(path, "/") && first == nil {
-			first = fmt.Errorf("%s: %w", path, cure(err))
+			first = cure(path, err)
 		}
 	}
 	if first == nil {
@@ -88,19 +88,19 @@ func findLibrary(c *Config, load func(path string) error) (string, error) {
 		ErrNoLibrary, first, oldest)
 }
 
-// cure says in words what the binding's errors mean.
-func cure(err error) error {
+// cure says in words what the binding's errors about a file mean.
+func cure(path string, err error) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "Error setting ORT API base"):
-		return fmt.Errorf("older than %s", oldest)
+		return fmt.Errorf("%s is older than %s", path, oldest)
 	case strings.Contains(text, "looking up OrtGetApiBase"):
-		return errors.New("not an ONNX Runtime: it has no OrtGetApiBase")
+		return fmt.Errorf("%s is not an ONNX Runtime: it has no OrtGetApiBase", path)
 	}
-	if i := strings.LastIndex(text, "\": "); i >= 0 { // Error loading ONNX shared library "path": why
+	if i := strings.LastIndex(text, "\": "); i >= 0 { // Error loading ONNX shared library "path": path: why
 		return errors.New(text[i+3:])
 	}
-	return err
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // loadedFrom replaces a name that the dynamic linker resolved by the file it mapped.

@@ -211,10 +211,15 @@ func appendTensorRT(so *ort.SessionOptions) error {
 		return err
 	}
 	defer o.Destroy()
+	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
+		return err
+	}
 	// TensorRT optimizes by itself, and ONNX Runtime's rewriting of quantized graphs breaks its parser
 	// (microsoft/onnxruntime issues 14229 and 11535).
-	return errors.Join(o.Update(map[string]string{"device_id": "0"}),
-		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll), so.AppendExecutionProviderTensorRT(o))
+	if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
+		return err
+	}
+	return so.AppendExecutionProviderTensorRT(o)
 }
 
 func appendCUDA(so *ort.SessionOptions) error {
@@ -223,7 +228,10 @@ func appendCUDA(so *ort.SessionOptions) error {
 		return err
 	}
 	defer o.Destroy()
-	return errors.Join(o.Update(map[string]string{"device_id": "0"}), so.AppendExecutionProviderCUDA(o))
+	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
+		return err
+	}
+	return so.AppendExecutionProviderCUDA(o)
 }
 
 // threads is how many the CPU provider gets; by default what the process may use, by affinity and cgroup.
