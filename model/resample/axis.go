@@ -21,7 +21,7 @@ func newAxis(f Filter, m, n, from, count, maxShift int) axis {
 	for i := range lines {
 		first, w := f.taps(nil, from+i, n, m)
 		a.first[i], a.count[i], lines[i] = int32(first), int32(len(w)), w
-		a.taps = max(a.taps, (len(w)+1)&^1)
+		a.taps = max(a.taps, (len(w)+3)&^3)
 		for _, v := range w {
 			highest = max(highest, v)
 		}

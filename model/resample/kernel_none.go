@@ -1,3 +1,8 @@
+//go:build !(cgo && (amd64 || arm64))
+
 package resample
 
-func (p *Plan) apply(dst *Target, src []byte, stride int) { p.applyPlain(dst, src, stride) }
+// kernels is 0: this build has no vector kernel.
+func kernels() int { return 0 }
+
+func (p *Plan) applyKernel(int, *Target, []byte, int) { panic("resample: built without the kernel") }

@@ -12,29 +12,25 @@ func (p *Plan) applyPlain(dst *Target, src []byte, stride int) {
 	}
 }
 
-// sumDown makes p.row the weighted sum of the source rows that output row y is made of.
+// sumDown makes p.row the weighted sum of the source rows that output row y is made of, two at a time.
 func (p *Plan) sumDown(y int, src []byte, stride int) {
-	sums := p.sums
 	shift := p.y.shift - fraction
-	for j := range sums {
-		sums[j] = 1 << shift >> 1
+	for j := range p.sums {
+		p.sums[j] = 1 << shift >> 1
 	}
 	first, count := int(p.y.first[y]), int(p.y.count[y])
-	weights := p.y.weight[y*p.y.taps:][:p.y.taps]
+	weights := p.y.weight[y*p.y.taps:]
 	for k := 0; k < count; k += 2 {
-		a := src[(first+k)*stride:][:len(sums)]
-		b := a // an odd last row is summed with a weight of zero for its twin
-		if k+1 < count {
-			b = src[(first+k+1)*stride:][:len(sums)]
-		}
+		a := src[(first+k)*stride:][:len(p.sums)]
+		b := src[(first+min(k+1, count-1))*stride:][:len(a)] // an odd last row's twin has weight 0
 		wa, wb := int32(weights[k]), int32(weights[k+1])
-		for j := range sums {
+		sums := p.sums[:len(a)]
+		for j := range a {
 			sums[j] += int32(a[j])*wa + int32(b[j])*wb
 		}
 	}
-	row := p.row[:len(sums)]
-	for j, s := range sums {
-		row[j] = int16(s >> shift)
+	for j, s := range p.sums {
+		p.row[j] = int16(s >> shift)
 	}
 }
 

@@ -43,6 +43,7 @@ type Plan struct {
 	columns int // source columns that the window needs
 	offset  int // of the first of them, in bytes
 	geo     Geometry
+	kernel  int     // way through the vector kernel; -1 for the plain Go code
 	row     []int16 // one row after the vertical sum, interleaved, with room for padded weights
 	sums    []int32 // of the plain Go code
 }
@@ -57,9 +58,9 @@ func New(g Geometry, f Filter) (*Plan, error) {
 			g.Width, g.Height, g.X, g.Y, g.DstWidth, g.DstHeight)
 	}
 	p := &Plan{
-		geo: g,
-		x:   newAxis(f, g.SrcWidth, g.DstWidth, g.X, g.Width, maxShiftLeft),
-		y:   newAxis(f, g.SrcHeight, g.DstHeight, g.Y, g.Height, maxShiftDown),
+		geo: g, kernel: kernels() - 1,
+		x: newAxis(f, g.SrcWidth, g.DstWidth, g.X, g.Width, maxShiftLeft),
+		y: newAxis(f, g.SrcHeight, g.DstHeight, g.Y, g.Height, maxShiftDown),
 	}
 	lo, hi := p.x.reach()
 	for i := range p.x.first {
@@ -86,6 +87,10 @@ func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 				c, g.Width, g.Height, dst.Stride, need, len(plane))
 		}
 	}
-	p.apply(dst, src, stride)
+	if p.kernel < 0 {
+		p.applyPlain(dst, src, stride)
+	} else {
+		p.applyKernel(p.kernel, dst, src, stride)
+	}
 	return nil
 }

@@ -1,0 +1,51 @@
+// The vector kernel of package resample: what plain.go does, with the same integers.
+#ifndef VGGSE_RESAMPLE_KERNEL_H
+#define VGGSE_RESAMPLE_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// resample_axis is an axis of axis.go.
+typedef struct {
+	const int32_t *first, *count;
+	const int16_t *weight;
+	int outputs, taps, shift;
+} resample_axis;
+
+// resample_target is a Target of plan.go.
+typedef struct {
+	float *plane[3];
+	ptrdiff_t stride;
+	const float *table[3];
+} resample_target;
+
+// resample_down sums count rows of bytes, stride apart, into row, rounded to RESAMPLE_FRACTION bits
+// behind the point.
+typedef void resample_down(int16_t *row, const uint8_t *src, ptrdiff_t stride, int bytes,
+			   const int16_t *weight, int count, int shift);
+
+// resample_left makes output row y of row. It reads up to eight numbers behind the last that count.
+typedef void resample_left(const resample_target *dst, int y, const int16_t *row, const resample_axis *x);
+
+// resample_kernel is one way to do both, for one kind of processor.
+typedef struct {
+	resample_down *down;
+	resample_left *left;
+} resample_kernel;
+
+enum { RESAMPLE_FRACTION = 4 };
+
+// resample_kernels returns the ways that this processor can go, slowest first, and how many there are.
+const resample_kernel *resample_kernels(int *n);
+
+// resample_count is the number of those ways.
+int resample_count(void);
+
+// resample_apply computes a window by way number level.
+void resample_apply(int level, resample_target dst, const uint8_t *src, ptrdiff_t stride, int bytes,
+		    int16_t *row, resample_axis y, resample_axis x);
+
+// resample_down_plain is resample_down for any width, where vectors do not fit.
+resample_down resample_down_plain;
+
+#endif

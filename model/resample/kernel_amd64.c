@@ -1,0 +1,133 @@
+// SSE2, which every amd64 has, and AVX2 where the processor has it. Both multiply and add pairs of
+// 16-bit numbers (pmaddwd): two source rows, or two source pixels, at a time.
+
+#include "kernel.h"
+
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+
+// pair loads two neighbouring weights.
+static inline int pair(const int16_t *w)
+{
+	int p;
+	__builtin_memcpy(&p, w, sizeof p);
+	return p;
+}
+
+static void down_sse2(int16_t *row, const uint8_t *src, ptrdiff_t stride, int bytes,
+		      const int16_t *weight, int count, int shift)
+{
+	if (bytes < 16) {
+		resample_down_plain(row, src, stride, bytes, weight, count, shift);
+		return;
+	}
+	const __m128i zero = _mm_setzero_si128(), by = _mm_cvtsi32_si128(shift);
+	for (int j = 0; j < bytes; j += 16) {
+		int at = j + 16 <= bytes ? j : bytes - 16; // the last block overlaps the one before
+		const uint8_t *p = src + at;
+		__m128i s0 = _mm_set1_epi32(1 << shift >> 1), s1 = s0, s2 = s0, s3 = s0;
+		for (int k = 0; k < count; k += 2, p += 2 * stride) {
+			__m128i a = _mm_loadu_si128((const __m128i *)p);
+			__m128i b = k + 1 < count ? _mm_loadu_si128((const __m128i *)(p + stride)) : zero;
+			__m128i w = _mm_set1_epi32(pair(weight + k));
+			__m128i lo = _mm_unpacklo_epi8(a, b), hi = _mm_unpackhi_epi8(a, b);
+			s0 = _mm_add_epi32(s0, _mm_madd_epi16(_mm_unpacklo_epi8(lo, zero), w));
+			s1 = _mm_add_epi32(s1, _mm_madd_epi16(_mm_unpackhi_epi8(lo, zero), w));
+			s2 = _mm_add_epi32(s2, _mm_madd_epi16(_mm_unpacklo_epi8(hi, zero), w));
+			s3 = _mm_add_epi32(s3, _mm_madd_epi16(_mm_unpackhi_epi8(hi, zero), w));
+		}
+		_mm_storeu_si128((__m128i *)(row + at),
+				 _mm_packs_epi32(_mm_sra_epi32(s0, by), _mm_sra_epi32(s1, by)));
+		_mm_storeu_si128((__m128i *)(row + at + 8),
+				 _mm_packs_epi32(_mm_sra_epi32(s2, by), _mm_sra_epi32(s3, by)));
+	}
+}
+
+AVX2 static void down_avx2(int16_t *row, const uint8_t *src, ptrdiff_t stride, int bytes,
+			   const int16_t *weight, int count, int shift)
+{
+	if (bytes < 32) {
+		down_sse2(row, src, stride, bytes, weight, count, shift);
+		return;
+	}
+	const __m256i zero = _mm256_setzero_si256();
+	const __m128i by = _mm_cvtsi32_si128(shift);
+	for (int j = 0; j < bytes; j += 32) {
+		int at = j + 32 <= bytes ? j : bytes - 32;
+		const uint8_t *p = src + at;
+		__m256i s0 = _mm256_set1_epi32(1 << shift >> 1), s1 = s0, s2 = s0, s3 = s0;
+		for (int k = 0; k < count; k += 2, p += 2 * stride) {
+			__m256i a = _mm256_loadu_si256((const __m256i *)p);
+			__m256i b = k + 1 < count ? _mm256_loadu_si256((const __m256i *)(p + stride)) : zero;
+			__m256i w = _mm256_set1_epi32(pair(weight + k));
+			__m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+			s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_unpacklo_epi8(lo, zero), w));
+			s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_unpackhi_epi8(lo, zero), w));
+			s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(_mm256_unpacklo_epi8(hi, zero), w));
+			s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(_mm256_unpackhi_epi8(hi, zero), w));
+		}
+		// Unpack and pack stay within the halves: a holds bytes 0–7 and 16–23, b the others.
+		__m256i a = _mm256_packs_epi32(_mm256_sra_epi32(s0, by), _mm256_sra_epi32(s1, by));
+		__m256i b = _mm256_packs_epi32(_mm256_sra_epi32(s2, by), _mm256_sra_epi32(s3, by));
+		_mm256_storeu_si256((__m256i *)(row + at), _mm256_permute2x128_si256(a, b, 0x20));
+		_mm256_storeu_si256((__m256i *)(row + at + 16), _mm256_permute2x128_si256(a, b, 0x31));
+	}
+}
+
+// left_sse2 keeps blue, green and red of one output pixel in one vector; its fourth number is the next
+// source pixel's blue, and idle.
+static void left_sse2(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
+{
+	const ptrdiff_t line = y * dst->stride;
+	const int shift = x->shift + RESAMPLE_FRACTION;
+	const __m128i half = _mm_set1_epi32(1 << (shift - 1)), by = _mm_cvtsi32_si128(shift);
+	for (int i = 0; i < x->outputs; i++) {
+		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
+		__m128i s = half;
+		for (int k = 0; k < x->taps; k += 2, p += 6, w += 2) {
+			__m128i a = _mm_loadl_epi64((const __m128i *)p);
+			__m128i b = _mm_loadl_epi64((const __m128i *)(p + 3));
+			s = _mm_add_epi32(s, _mm_madd_epi16(_mm_unpacklo_epi16(a, b), _mm_set1_epi32(pair(w))));
+		}
+		s = _mm_sra_epi32(s, by);
+		dst->plane[0][line + i] = dst->table[0][_mm_cvtsi128_si32(s)];
+		dst->plane[1][line + i] = dst->table[1][_mm_extract_epi16(s, 2)];
+		dst->plane[2][line + i] = dst->table[2][_mm_extract_epi16(s, 4)];
+	}
+}
+
+// left_avx2 does four taps at a time, two in each half.
+AVX2 static void left_avx2(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
+{
+	const ptrdiff_t line = y * dst->stride;
+	const int shift = x->shift + RESAMPLE_FRACTION;
+	const __m128i half = _mm_set1_epi32(1 << (shift - 1)), by = _mm_cvtsi32_si128(shift);
+	// B0 G0 R0 B1 G1 R1 B2 G2 → B0 B1 G0 G1 R0 R1 and a pair that is idle, in both halves
+	const __m256i pixels = _mm256_broadcastsi128_si256(
+		_mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, 12, 13, 14, 15));
+	const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+	for (int i = 0; i < x->outputs; i++) {
+		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
+		__m256i s = _mm256_castsi128_si256(half);
+		s = _mm256_inserti128_si256(s, _mm_setzero_si128(), 1);
+		for (int k = 0; k < x->taps; k += 4, p += 12, w += 4) {
+			__m256i a = _mm256_loadu2_m128i((const __m128i *)(p + 6), (const __m128i *)p);
+			__m256i v = _mm256_permutevar8x32_epi32(
+				_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)w)), spread);
+			s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_shuffle_epi8(a, pixels), v));
+		}
+		__m128i t = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+		t = _mm_sra_epi32(t, by);
+		dst->plane[0][line + i] = dst->table[0][_mm_cvtsi128_si32(t)];
+		dst->plane[1][line + i] = dst->table[1][_mm_extract_epi16(t, 2)];
+		dst->plane[2][line + i] = dst->table[2][_mm_extract_epi16(t, 4)];
+	}
+}
+
+const resample_kernel *resample_kernels(int *n)
+{
+	static const resample_kernel kernels[] = {{down_sse2, left_sse2}, {down_avx2, left_avx2}};
+	*n = __builtin_cpu_supports("avx2") ? 2 : 1;
+	return kernels;
+}

@@ -1,0 +1,60 @@
+// NEON, which every arm64 has: a source row, or a source pixel, at a time, widened as it is multiplied.
+
+#include "kernel.h"
+
+#include <arm_neon.h>
+
+static void down_neon(int16_t *row, const uint8_t *src, ptrdiff_t stride, int bytes,
+		      const int16_t *weight, int count, int shift)
+{
+	if (bytes < 16) {
+		resample_down_plain(row, src, stride, bytes, weight, count, shift);
+		return;
+	}
+	const int32x4_t by = vdupq_n_s32(-shift);
+	for (int j = 0; j < bytes; j += 16) {
+		int at = j + 16 <= bytes ? j : bytes - 16; // the last block overlaps the one before
+		const uint8_t *p = src + at;
+		int32x4_t s0 = vdupq_n_s32(1 << shift >> 1), s1 = s0, s2 = s0, s3 = s0;
+		for (int k = 0; k < count; k++, p += stride) {
+			uint8x16_t a = vld1q_u8(p);
+			int16x8_t lo = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(a)));
+			int16x8_t hi = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(a)));
+			int16_t w = weight[k];
+			s0 = vmlal_n_s16(s0, vget_low_s16(lo), w);
+			s1 = vmlal_n_s16(s1, vget_high_s16(lo), w);
+			s2 = vmlal_n_s16(s2, vget_low_s16(hi), w);
+			s3 = vmlal_n_s16(s3, vget_high_s16(hi), w);
+		}
+		vst1q_s16(row + at, vcombine_s16(vmovn_s32(vshlq_s32(s0, by)), vmovn_s32(vshlq_s32(s1, by))));
+		vst1q_s16(row + at + 8, vcombine_s16(vmovn_s32(vshlq_s32(s2, by)), vmovn_s32(vshlq_s32(s3, by))));
+	}
+}
+
+// left_neon keeps blue, green and red of one output pixel in one vector; its fourth number is the next
+// source pixel's blue, and idle. Two sums run side by side, for the multiplier's latency.
+static void left_neon(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
+{
+	const ptrdiff_t line = y * dst->stride;
+	const int shift = x->shift + RESAMPLE_FRACTION;
+	const int32x4_t half = vdupq_n_s32(1 << (shift - 1)), by = vdupq_n_s32(-shift);
+	for (int i = 0; i < x->outputs; i++) {
+		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
+		int32x4_t s = half, t = vdupq_n_s32(0);
+		for (int k = 0; k < x->count[i]; k += 2, p += 6) {
+			s = vmlal_n_s16(s, vld1_s16(p), w[k]);
+			t = vmlal_n_s16(t, vld1_s16(p + 3), w[k + 1]);
+		}
+		s = vshlq_s32(vaddq_s32(s, t), by);
+		dst->plane[0][line + i] = dst->table[0][vgetq_lane_s32(s, 0)];
+		dst->plane[1][line + i] = dst->table[1][vgetq_lane_s32(s, 1)];
+		dst->plane[2][line + i] = dst->table[2][vgetq_lane_s32(s, 2)];
+	}
+}
+
+const resample_kernel *resample_kernels(int *n)
+{
+	static const resample_kernel kernels[] = {{down_neon, left_neon}};
+	*n = 1;
+	return kernels;
+}
