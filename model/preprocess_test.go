@@ -1,9 +1,13 @@
 package model
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/vggse/vggse-agent/model/resample"
 )
 
 // filled is a frame of one colour, its rows padded with 0xEE.
@@ -60,6 +64,168 @@ func TestApplyKeepsColour(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// What Apply refuses, it refuses with one sentence, and leaves the tensor alone.
+func TestApplyRefuses(t *testing.T) {
+	pre, err := NewPreprocessor(Torchvision(32), 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(*Frame, *Tensor) (n int)
+		want  string
+	}{
+		{"empty frame", func(f *Frame, _ *Tensor) int { *f = Frame{}; return 0 }, "model: preprocess: frame of 0×0 pixels is empty"},
+		{"negative height", func(f *Frame, _ *Tensor) int { f.Height = -1; return 0 }, "model: preprocess: frame of 40×-1 pixels is empty"},
+		{"stride too small", func(f *Frame, _ *Tensor) int { f.Stride--; return 0 },
+			"model: preprocess: frame's stride of 119 bytes is too small for 40 pixels of 3 bytes"},
+		{"too few bytes", func(f *Frame, _ *Tensor) int { f.Pix = f.Pix[:len(f.Pix)-1]; return 0 },
+			"model: preprocess: frame of 40×30 pixels at stride 120 has only 3599 bytes"},
+		{"another size", func(_ *Frame, in *Tensor) int { *in = *NewTensor(1, 3, 33, 32); return 0 },
+			"model: preprocess: tensor is [1 3 33 32], want N×3×32×32"},
+		{"grey tensor", func(_ *Frame, in *Tensor) int { *in = *NewTensor(1, 1, 32, 32); return 0 },
+			"model: preprocess: tensor is [1 1 32 32], want N×3×32×32"},
+		{"shape without data", func(_ *Frame, in *Tensor) int { in.Data = in.Data[1:]; return 0 },
+			"model: preprocess: tensor of shape [2 3 32 32] has only 6143 floats"},
+		{"behind the batch", func(*Frame, *Tensor) int { return 2 }, "model: preprocess: picture 2 is outside a batch of 2"},
+		{"before the batch", func(*Frame, *Tensor) int { return -1 }, "model: preprocess: picture -1 is outside a batch of 2"},
+	} {
+		f, in := filled(40, 30, 0, 1, 2, 3), NewTensor(2, 3, 32, 32)
+		n := c.spoil(f, in)
+		err := pre.Apply(f, in, n)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: got error %v, want %q", c.name, err, c.want)
+		}
+		for i, v := range in.Data {
+			if v != 0 {
+				t.Errorf("%s: the tensor was written to at %d", c.name, i)
+				break
+			}
+		}
+	}
+}
+
+func TestNewPreprocessorRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		alter func(*Preprocess) (size int)
+		want  string
+	}{
+		{"no size", func(*Preprocess) int { return 0 }, "model: preprocess: input size must be > 0, got 0"},
+		{"no filter", func(p *Preprocess) int { p.Filter = ""; return 32 },
+			`model: preprocess.filter: must be pil-bilinear, area or linear, got ""`},
+		{"crop larger than picture", func(p *Preprocess) int { p.Shorter = 31; return 32 },
+			"model: preprocess.shorter: must be ≥ the input size 32, got 31"},
+	} {
+		p := Torchvision(32)
+		size := c.alter(&p)
+		if _, err := NewPreprocessor(p, size); err == nil || err.Error() != c.want {
+			t.Errorf("%s: got error %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// A camera that changes its size gets new tables; a frame that is a part of a larger one needs no bytes
+// behind its last pixel.
+func TestApplyFollowsTheFrame(t *testing.T) {
+	pre, err := NewPreprocessor(Torchvision(32), 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][3]int{{64, 48, 9}, {48, 64, 0}, {48, 64, 5}, {64, 48, 9}} {
+		f := draw("noise", c[0]+c[2], c[1])
+		f.Width, f.Pix = c[0], f.Pix[:f.Stride*(c[1]-1)+3*c[0]]
+		got, want := NewTensor(1, 3, 32, 32), NewTensor(1, 3, 32, 32)
+		if err := pre.Apply(f, got, 0); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := NewPreprocessor(Torchvision(32), 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fresh.Apply(f, want, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Data, want.Data) {
+			t.Errorf("%v: got another tensor than a fresh Preprocessor's", c)
+		}
+	}
+}
+
+// The sizes and offsets that torchvision and Pillow compute; ties go to the even pixel.
+func TestGeometry(t *testing.T) {
+	g := func(srcWidth, srcHeight, dstWidth, dstHeight, x, y, width, height int) resample.Geometry {
+		return resample.Geometry{SrcWidth: srcWidth, SrcHeight: srcHeight, DstWidth: dstWidth, DstHeight: dstHeight,
+			X: x, Y: y, Width: width, Height: height}
+	}
+	for _, c := range []struct {
+		resize              string
+		shorter             int
+		width, height, size int
+		want                resample.Geometry
+		left, top           int
+	}{
+		{ResizeSquash, 0, 1280, 720, 96, g(1280, 720, 96, 96, 0, 0, 96, 96), 0, 0},
+		{ResizeShortestCrop, 110, 1280, 720, 96, g(1280, 720, 195, 110, 50, 7, 96, 96), 0, 0}, // 49.5
+		{ResizeShortestCrop, 110, 720, 1280, 96, g(720, 1280, 110, 195, 7, 50, 96, 96), 0, 0},
+		{ResizeShortestCrop, 256, 1280, 720, 224, g(1280, 720, 455, 256, 116, 16, 224, 224), 0, 0}, // 115.5
+		{ResizeShortestCrop, 256, 500, 375, 224, g(500, 375, 341, 256, 58, 16, 224, 224), 0, 0},    // 58.5
+		{ResizeLetterbox, 0, 1280, 720, 96, g(1280, 720, 96, 54, 0, 0, 96, 54), 0, 21},
+		{ResizeLetterbox, 0, 50, 500, 40, g(50, 500, 4, 40, 0, 0, 4, 40), 18, 0},
+		{ResizeLetterbox, 0, 9, 1000, 33, g(9, 1000, 1, 33, 0, 0, 1, 33), 16, 0}, // 0.3 pixels wide: 1
+	} {
+		p := Preprocess{Resize: c.resize, Shorter: c.shorter}
+		got, left, top := p.geometry(c.width, c.height, c.size)
+		if got != c.want || left != c.left || top != c.top {
+			t.Errorf("%s of %d×%d: got %+v at %d,%d, want %+v at %d,%d",
+				c.resize, c.width, c.height, got, left, top, c.want, c.left, c.top)
+		}
+	}
+}
+
+func TestApplyAllocatesNothing(t *testing.T) {
+	for _, resize := range []string{ResizeShortestCrop, ResizeLetterbox} {
+		p := Torchvision(96)
+		p.Resize = resize
+		pre, err := NewPreprocessor(p, 96)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, in := draw("scene", 320, 180), NewTensor(1, 3, 96, 96)
+		if got := testing.AllocsPerRun(20, func() {
+			if err := pre.Apply(f, in, 0); err != nil {
+				t.Fatal(err)
+			}
+		}); got != 0 {
+			t.Errorf("%s: got %g allocations a frame, want 0", resize, got)
+		}
+	}
+}
+
+// BenchmarkPreprocess is a 1280×720 frame to a tensor, on one core.
+func BenchmarkPreprocess(b *testing.B) {
+	f := draw("scene", 1280, 720)
+	for _, filter := range []string{FilterPILBilinear, FilterArea, FilterLinear} {
+		for _, size := range []int{96, 224} {
+			b.Run(fmt.Sprintf("%s/%d", filter, size), func(b *testing.B) {
+				p := Torchvision(size)
+				p.Filter = filter
+				pre, err := NewPreprocessor(p, size)
+				if err != nil {
+					b.Fatal(err)
+				}
+				in := NewTensor(1, 3, size, size)
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := pre.Apply(f, in, 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }
