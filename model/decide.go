@@ -118,32 +118,30 @@ func (d *Decider) smooth() {
 	}
 }
 
-// vote counts the frame for its class and changes stable when enough have agreed.
+// vote counts the frame for its class and makes that one stable when enough in a row have agreed.
 func (d *Decider) vote() {
 	choice := d.best[0]
-	if float64(d.scores[choice]) < d.cfg.Threshold {
+	if d.scores[choice] < float32(d.cfg.Threshold) {
 		choice = -1
 	}
-	switch {
-	case choice == d.stable.Index:
+	if choice == d.stable.Index {
 		d.run = 0
-	case d.run > 0 && choice == d.rival:
+	} else {
+		if choice != d.rival {
+			d.rival, d.run = choice, 0
+		}
 		d.run++
-	default:
-		d.rival, d.run = choice, 1
 	}
-	if d.run >= d.cfg.Confirm {
-		d.run = 0
-		d.settle(choice)
-		return
+	if d.run < d.cfg.Confirm {
+		choice = d.stable.Index
 	}
-	d.stable = d.class(d.stable.Index)
+	d.settle(choice)
 }
 
-// settle makes the class with the given index the stable one.
+// settle makes the class with the given index the stable one, with its score in this frame.
 func (d *Decider) settle(index int) {
 	if index != d.stable.Index {
-		d.before = d.stable
+		d.before, d.run = d.stable, 0
 	}
 	d.stable = d.class(index)
 }
