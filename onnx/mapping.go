@@ -42,16 +42,6 @@ func mapOpen(f *os.File) (*Mapping, error) {
 	return &Mapping{Bytes: b}, nil
 }
 
-// Release tells the kernel that bytes [from, to) will not be read again soon, so that streaming a
-// large file does not fill the memory of the process. A hint: it changes no content.
-func (m *Mapping) Release(from, to int) {
-	page := os.Getpagesize()
-	from, to = (from+page-1)/page*page, min(to, len(m.Bytes))/page*page
-	if from < to {
-		_ = unix.Madvise(m.Bytes[from:to], unix.MADV_DONTNEED)
-	}
-}
-
 // Close unmaps the file. It may be called twice.
 func (m *Mapping) Close() error {
 	b := m.Bytes

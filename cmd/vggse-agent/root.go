@@ -20,6 +20,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
 	})
 	root.AddCommand(
+		newImportCmd(),
 		newNewCmd(),
 		newSummaryCmd(),
 	)

@@ -1,0 +1,74 @@
+package checkpoint
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Formats of File.
+const (
+	Safetensors = "safetensors"
+	TorchZip    = "pytorch zip"
+	TorchLegacy = "pytorch legacy"
+)
+
+// heapLimit bounds what the names and shapes in a file may take of the heap, about.
+const heapLimit = 16 << 20
+
+// File is an open checkpoint. Its tensors are valid until Close.
+type File struct {
+	Format   string
+	Tensors  []Tensor          // in the order of the file
+	Metadata map[string]string // of safetensors
+	Key      string            // where in a nested checkpoint the tensors were found, "" at its top
+	Others   []string          // keys of further sets of tensors that were not taken
+
+	mapping *onnx.Mapping
+}
+
+// Open maps the checkpoint at path and finds its tensors. In a nested PyTorch checkpoint it takes
+// the set under key, or where key is "" the one that is most likely the network.
+func Open(path, key string) (*File, error) {
+	m, err := onnx.Map(path)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	f, err := parse(m.Bytes, key)
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+	}
+	f.mapping = m
+	return f, nil
+}
+
+var errFormat = errors.New("neither safetensors nor a PyTorch checkpoint: save it with torch.save(model.state_dict(), …) or as .safetensors")
+
+// parse tells the format from the first bytes.
+func parse(b []byte, key string) (*File, error) {
+	if len(b) > 8 && b[8] == '{' && !bytes.HasPrefix(b, []byte("PK")) {
+		return parseSafetensors(b)
+	}
+	return nil, errFormat
+}
+
+// Close unmaps the file. It may be called twice.
+func (f *File) Close() error {
+	if f.mapping == nil {
+		return nil
+	}
+	return f.mapping.Close()
+}
+
+// Tensor returns the tensor with the given name, nil where there is none.
+func (f *File) Tensor(name string) *Tensor {
+	for i := range f.Tensors {
+		if f.Tensors[i].Name == name {
+			return &f.Tensors[i]
+		}
+	}
+	return nil
+}
