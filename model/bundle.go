@@ -21,8 +21,9 @@ type Bundle struct {
 	Spec Spec
 }
 
-// OpenBundle reads and checks the manifest of the folder dir and sees that every file it names is
-// there with the size it gives. It does not hash them: that is CheckFile's work, beside loading.
+// OpenBundle reads and checks the manifest of the folder dir and sees that every file it names is there
+// with the size it gives. It does not hash them: that is CheckFile's work, beside loading. Nor does it
+// look into them: infer.Open refuses a network that does not answer with one number for each label.
 func OpenBundle(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := os.ReadFile(path)
@@ -33,25 +34,58 @@ func OpenBundle(dir string) (*Bundle, error) {
 		return nil, fmt.Errorf("model: open bundle: %w", err)
 	}
 	b := &Bundle{Dir: dir}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(&b.Spec); err != nil {
+	if err := parseSpec(text, &b.Spec); err != nil {
 		return nil, fmt.Errorf("model: %s: %w", path, err)
 	}
-	if err := b.Spec.Validate(); err != nil {
-		return nil, fmt.Errorf("model: %s: %w", path, err)
-	}
-	for key, f := range b.Spec.Files {
-		info, err := os.Stat(filepath.Join(dir, f.Path))
-		if err != nil {
-			return nil, fmt.Errorf("model: %s: files.%s: %s is missing: copy the whole folder again", path, key, f.Path)
-		}
-		if f.Bytes != 0 && info.Size() != f.Bytes {
-			return nil, fmt.Errorf("model: %s: files.%s: %s has %d bytes, the manifest says %d: copy it again",
-				path, key, f.Path, info.Size(), f.Bytes)
+	for _, key := range b.Spec.fileKeys() {
+		if err := b.find(key); err != nil {
+			return nil, fmt.Errorf("model: %s: files.%s: %w", path, key, err)
 		}
 	}
 	return b, nil
+}
+
+// parseSpec reads a manifest strictly: no key may be unknown, none that a network depends on left out.
+func parseSpec(text []byte, s *Spec) error {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	switch err := dec.Decode(s); {
+	case errors.Is(err, io.EOF):
+		return errors.New("is empty: copy the bundle again")
+	case err != nil:
+		return err
+	}
+	if err := dec.Decode(new(Spec)); !errors.Is(err, io.EOF) {
+		return errors.New("holds more than one document: keep the first")
+	}
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	var given struct{ Preprocess map[string]any }
+	if err := yaml.Unmarshal(text, &given); err != nil {
+		return err
+	}
+	if given.Preprocess["mean"] == nil { // the one key whose zero value Validate takes for a choice
+		return errors.New("preprocess.mean: missing (write [0, 0, 0] for none)")
+	}
+	return nil
+}
+
+// find sees that the file with the given key is there, whole.
+func (b *Bundle) find(key string) error {
+	f := b.Spec.Files[key]
+	info, err := os.Stat(filepath.Join(b.Dir, f.Path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is missing: copy the whole bundle again", f.Path)
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file", f.Path)
+	case f.Bytes != 0 && info.Size() != f.Bytes:
+		return fmt.Errorf("%s has %d bytes, the manifest says %d: copy the bundle again", f.Path, info.Size(), f.Bytes)
+	}
+	return nil
 }
 
 // Path is where the file with the given key of Spec.Files lies.
@@ -64,7 +98,7 @@ func (b *Bundle) Path(key string) (string, error) {
 }
 
 // CheckFile hashes the file with the given key and compares it with the manifest. It reads the whole
-// file: about 1 s for 554 MB, less when ctx ends.
+// file, and ends early with ctx.
 func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 	path, err := b.Path(key)
 	if err != nil {
@@ -72,7 +106,7 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 	}
 	got, err := HashFile(ctx, path)
 	if err != nil {
-		return fmt.Errorf("model: hash %s: %w", path, err)
+		return err
 	}
 	if want := b.Spec.Files[key].SHA256; got != want {
 		return fmt.Errorf("model: %s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy the bundle again",
@@ -81,88 +115,26 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 	return nil
 }
 
-// HashFile returns the SHA-256 of a file in hexadecimal digits.
+// HashFile returns the SHA-256 of a file in hexadecimal digits. It ends early with ctx.
 func HashFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("model: hash: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	buf := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return "", fmt.Errorf("model: hash %s: %w", path, err)
 		}
 		n, err := f.Read(buf)
 		h.Write(buf[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return hex.EncodeToString(h.Sum(nil)), nil
 		}
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("model: hash: %w", err)
 		}
 	}
 }
-
-// WriteSpec writes the manifest into dir: aside, synced, renamed. Its YAML is what OpenBundle reads.
-func WriteSpec(dir string, s *Spec) error {
-	if err := s.Validate(); err != nil {
-		return fmt.Errorf("model: manifest: %w", err)
-	}
-	var text bytes.Buffer
-	enc := yaml.NewEncoder(&text)
-	enc.SetIndent(2)
-	if err := enc.Encode(s); err != nil {
-		return fmt.Errorf("model: manifest: %w", err)
-	}
-	if err := WriteFile(filepath.Join(dir, SpecFile), func(w io.Writer) error {
-		_, err := w.Write(text.Bytes())
-		return err
-	}); err != nil {
-		return fmt.Errorf("model: write manifest: %w", err)
-	}
-	return nil
-}
-
-// WriteFile makes the file at path hold what write writes, or leaves what was there: it writes aside,
-// syncs, renames and syncs the folder.
-func WriteFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-func isLocal(path string) bool { return filepath.IsLocal(path) && !filepath.IsAbs(path) }
