@@ -19,10 +19,16 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
 	})
+	s := addSettings(root)
 	root.AddCommand(
+		newCheckConfigCmd(s),
+		newClassifyCmd(s),
+		newDemoDataCmd(),
 		newImportCmd(),
 		newNewCmd(),
+		newRunCmd(s),
 		newSummaryCmd(),
+		newVersionCmd(s),
 	)
 	return root
 }

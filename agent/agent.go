@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// Build says which program this is.
+type Build struct {
+	Version, Commit string
+}
+
+// Run is the daemon: it opens the network, the broker and the link, moves frames until ctx ends or
+// every source has come to its end, and closes in reverse. Nothing is published before the network's
+// file was found to be the one that the manifest names. announce, where not nil, is called once with
+// the URL of the broker as soon as the link may connect.
+func Run(ctx context.Context, c Config, build Build, log *slog.Logger, announce func(broker string)) (err error) {
+	start := time.Now()
+	network, err := OpenNetwork(ctx, c.Model, c.Infer)
+	if err != nil {
+		return err
+	}
+	defer func() { err = joinClose(err, network.Close()) }()
+	tell(log, &c, network, time.Since(start))
+
+	if c.MQTT.Broker == mqtt.Embedded {
+		broker, err := mqtt.StartBroker("127.0.0.1:1883", log)
+		if err != nil {
+			return err
+		}
+		defer broker.Close()
+		c.MQTT.Broker = broker.URL()
+	}
+	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, build), log)
+	if err != nil {
+		return err
+	}
+	if announce != nil {
+		announce(c.MQTT.Broker)
+	}
+	pipeline := &Pipeline{
+		Cameras: openers(c.Cameras, link), Spec: &network.Bundle.Spec, Decide: c.Decide,
+		Network: network, Publisher: link, StatsEvery: c.MQTT.StatsInterval, Log: log,
+	}
+	return runAll(ctx, pipeline, link)
+}
+
+// tell says what classifies, and why nothing better does.
+func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
+	info, spec := n.Info(), &n.Bundle.Spec
+	for _, failed := range info.Tried {
+		log.Info("provider not used", "provider", failed.Provider, "error", failed.Err)
+	}
+	log.Info("network ready", "bundle", c.Model.Bundle, "name", spec.Name, "version", spec.Version,
+		"provider", info.Provider, "precision", info.Precision, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
+}
+
+// runAll runs pipeline and link; the link outlives the pipeline, to say the last word.
+func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link) error {
+	group, ctx := errgroup.WithContext(ctx)
+	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopLink()
+		return p.Run(ctx)
+	})
+	group.Go(func() error { return link.Run(linkCtx) })
+	return group.Wait()
+}
+
+// identity says who publishes, and with what.
+func identity(c *Config, n *Network, build Build) mqtt.Identity {
+	info := n.Info()
+	id := mqtt.Identity{
+		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
+		Model: mqtt.Model{
+			Name: n.Bundle.Spec.Name, Version: n.Bundle.Spec.Version, SHA256: n.SHA256,
+			Precision: info.Precision, Provider: info.Provider,
+		},
+	}
+	for _, camera := range c.Cameras {
+		id.Cameras = append(id.Cameras, camera.Name)
+	}
+	return id
+}
+
+// openers turns the configured cameras into the pipeline's; a disabled one is only told of.
+func openers(configured []camera.Config, link *mqtt.Link) []Camera {
+	var cameras []Camera
+	for _, c := range configured {
+		if !c.Enabled {
+			link.CameraStatus(c.Name, statusDisabled)
+			continue
+		}
+		cameras = append(cameras, Camera{
+			Name:       c.Name,
+			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, c) },
+			EveryFrame: c.EveryFrame(),
+		})
+	}
+	return cameras
+}
+
+func joinClose(err, closing error) error {
+	if err == nil && closing != nil {
+		return fmt.Errorf("agent: close: %w", closing)
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// Config is everything that can be set, one field for each top-level key of the YAML file.
+type Config struct {
+	Device   Device             `mapstructure:"device"`
+	Cameras  []camera.Config    `mapstructure:"cameras"`
+	Model    Model              `mapstructure:"model"`
+	Infer    infer.Config       `mapstructure:"infer"`
+	Decide   model.DecideConfig `mapstructure:"decide"`
+	MQTT     mqtt.Config        `mapstructure:"mqtt"`
+	Log      Log                `mapstructure:"log"`
+	StateDir string             `mapstructure:"state_dir"` // what must outlive a restart
+	CacheDir string             `mapstructure:"cache_dir"` // what can be made again
+}
+
+// Device says who publishes.
+type Device struct {
+	ID   string `mapstructure:"id"`   // [A-Za-z0-9_-]+, the second level of every topic
+	Name string `mapstructure:"name"` // for people
+	Site string `mapstructure:"site"`
+}
+
+// Model says what classifies.
+type Model struct {
+	Bundle    string `mapstructure:"bundle"`    // folder with model.yaml
+	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
+}
+
+// Log says how much is told, and how.
+type Log struct {
+	Level  string `mapstructure:"level"`  // debug, info, warn or error
+	Format string `mapstructure:"format"` // text or json
+}
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// reserved are the topic levels beside the cameras' own: a camera of that name would shadow one.
+var reserved = map[string]bool{
+	"available": true, "info": true, "health": true, "stats": true, "event": true, "command": true, "ack": true,
+}
+
+// Validate returns the first setting that cannot be, naming its key.
+func (c *Config) Validate() error {
+	if !topicName.MatchString(c.Device.ID) {
+		return fmt.Errorf("device.id: must be letters, digits, _ and - (it is a topic level), got %q", c.Device.ID)
+	}
+	if err := c.validateCameras(); err != nil {
+		return err
+	}
+	if c.Model.Bundle == "" {
+		return fmt.Errorf("model.bundle: must name the folder of a bundle")
+	}
+	switch c.Model.Precision {
+	case "auto", "fp32", "fp16", "int8":
+	default:
+		return fmt.Errorf("model.precision: must be auto, fp32, fp16 or int8, got %q", c.Model.Precision)
+	}
+	if err := c.Infer.Validate(); err != nil {
+		return err
+	}
+	if err := c.Decide.Validate(); err != nil {
+		return err
+	}
+	if err := c.MQTT.Validate(); err != nil {
+		return err
+	}
+	return c.Log.validate()
+}
+
+func (c *Config) validateCameras() error {
+	if len(c.Cameras) == 0 {
+		return fmt.Errorf("cameras: at least one is needed, for example {name: line1, source: /dev/video0}")
+	}
+	seen := make(map[string]int)
+	for i := range c.Cameras {
+		name := c.Cameras[i].Name
+		switch j, twice := seen[name]; {
+		case !topicName.MatchString(name):
+			return fmt.Errorf("cameras[%d].name: must be letters, digits, _ and - (it is a topic level), got %q", i, name)
+		case reserved[name]:
+			return fmt.Errorf("cameras[%d].name: %q is a topic of the device itself, choose another", i, name)
+		case twice:
+			return fmt.Errorf("cameras[%d].name: %q is already cameras[%d]", i, name, j)
+		}
+		seen[name] = i
+		if err := c.Cameras[i].Validate(); err != nil {
+			return fmt.Errorf("cameras[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (l *Log) validate() error {
+	switch l.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		return fmt.Errorf("log.level: must be debug, info, warn or error, got %q", l.Level)
+	}
+	if l.Format != "text" && l.Format != "json" {
+		return fmt.Errorf("log.format: must be text or json, got %q", l.Format)
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// Source is one camera. Read fills the frame that it is given and blocks until there is one.
+type Source interface {
+	Read(ctx context.Context, f *model.Frame) error
+	Close() error
+}
+
+// Classifier is the network: the pictures of t to one row of logits each.
+type Classifier interface {
+	Run(ctx context.Context, t *model.Tensor, out model.Logits) error
+}
+
+// Publisher takes decisions to whoever subscribes. It must not wait for the network, and keeps
+// nothing of d after it returns.
+type Publisher interface {
+	Publish(ctx context.Context, d *model.Decision) error
+	CameraStatus(camera, status string)
+	Stats(s mqtt.Stats)
+}
+
+// Camera is one stream of frames through the pipeline.
+type Camera struct {
+	Name string
+	Open func(ctx context.Context) (Source, error) // camera.ErrLost means: try again later
+	// EveryFrame makes the capture wait for the network instead of dropping: for files.
+	EveryFrame bool
+}
+
+// Pipeline is the whole program between the cameras and the publisher:
+//
+//	Source.Read ▶ Preprocessor.Apply ▶ [newest wins] ▶ Classifier.Run ▶ Decider.Decide ▶ Publisher.Publish
+//	└── one goroutine per camera ──┘                  └───────────── one goroutine ─────────────────┘
+//
+// so that capture and preprocessing of the next frame overlap the inference of this one.
+type Pipeline struct {
+	Cameras    []Camera
+	Spec       *model.Spec
+	Decide     model.DecideConfig
+	Network    Classifier
+	Publisher  Publisher
+	StatsEvery time.Duration // between two Stats; 0: never
+	Log        *slog.Logger
+
+	lanes []*lane
+	ready chan struct{} // some lane has a full slot; capacity 1
+}
+
+// lane is one camera on its way through the pipeline.
+type lane struct {
+	Camera
+	box      *mailbox
+	first    *slot
+	prep     *model.Preprocessor
+	decider  *model.Decider
+	decision model.Decision
+	meter    meter
+}
+
+// prepare makes the lanes: all memory that the steady state needs.
+func (p *Pipeline) prepare() error {
+	p.ready = make(chan struct{}, 1)
+	size := p.Spec.Architecture.InputSize
+	for _, c := range p.Cameras {
+		prep, err := model.NewPreprocessor(p.Spec.Preprocess, size)
+		if err != nil {
+			return err
+		}
+		decider, err := model.NewDecider(p.Decide, p.Spec.Labels)
+		if err != nil {
+			return err
+		}
+		l := &lane{Camera: c, prep: prep, decider: decider}
+		l.box, l.first = newMailbox(1, 3, size, size)
+		p.lanes = append(p.lanes, l)
+	}
+	return nil
+}
+
+// Run moves frames until ctx ends (nil), every camera has come to its end (nil), or something fails
+// that a retry cannot mend. It returns when all its goroutines have.
+func (p *Pipeline) Run(ctx context.Context) error {
+	if err := p.prepare(); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	captures, captureCtx := errgroup.WithContext(ctx)
+	for _, l := range p.lanes {
+		captures.Go(func() error { return p.supervise(captureCtx, l) })
+	}
+	ended := make(chan struct{})
+	reportCtx, stopReport := context.WithCancel(ctx)
+	defer stopReport()
+	group.Go(func() error {
+		defer close(ended)
+		return captures.Wait()
+	})
+	group.Go(func() error {
+		defer stopReport()
+		return p.infer(ctx, ended)
+	})
+	group.Go(func() error { p.report(reportCtx); return nil })
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}
+
+// supervise keeps one camera open: a lost one is opened again with back-off, and each change of its
+// state is told once.
+func (p *Pipeline) supervise(ctx context.Context, l *lane) error {
+	status := &cameraStatus{name: l.Name, publisher: p.Publisher, log: p.Log}
+	next := l.first
+	for attempt := 0; ; attempt++ {
+		frames := l.meter.captured.Load()
+		var err error
+		next, err = p.capture(ctx, l, next, status)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, io.EOF):
+			status.ended()
+			return nil
+		case !errors.Is(err, camera.ErrLost):
+			return fmt.Errorf("camera %s: %w", l.Name, err)
+		}
+		status.lost(err)
+		if l.meter.captured.Load() > frames {
+			attempt = 0 // it worked in between
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(camera.Backoff(attempt)):
+		}
+	}
+}
+
+// capture opens the camera and reads, preprocesses and hands over frames until it is lost. It
+// returns the slot that is to be filled next, for the try after this one.
+func (p *Pipeline) capture(ctx context.Context, l *lane, s *slot, status *cameraStatus) (next *slot, err error) {
+	source, err := l.Open(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	for {
+		start := time.Now()
+		if err := source.Read(ctx, &s.frame); err != nil {
+			return s, err
+		}
+		read := time.Now()
+		if err := l.prep.Apply(&s.frame, s.tensor, 0); err != nil {
+			return s, err
+		}
+		s.ready = time.Now()
+		s.capture, s.prep = read.Sub(start), s.ready.Sub(read)
+		l.meter.captured.Add(1)
+		status.online()
+		if l.EveryFrame && !l.box.drain(ctx) {
+			return s, ctx.Err()
+		}
+		s = l.box.put(s)
+		select {
+		case p.ready <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// infer classifies the newest slot of each camera in turn until ctx ends, or until every camera has
+// ended and nothing waits any more.
+func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
+	out := make(model.Logits, len(p.Spec.Labels))
+	for turn := 0; ; {
+		l, s := p.next(&turn)
+		if s == nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-p.ready:
+				continue
+			case <-ended:
+			}
+			if l, s = p.next(&turn); s == nil {
+				return ctx.Err()
+			}
+		}
+		err := p.classify(ctx, l, s, out)
+		l.box.giveBack(s)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// next takes the newest slot of the first camera that has one, starting behind the camera that was
+// served last: a fast camera cannot starve a slow one.
+func (p *Pipeline) next(turn *int) (*lane, *slot) {
+	for i := range p.lanes {
+		l := p.lanes[(*turn+i)%len(p.lanes)]
+		if s := l.box.take(); s != nil {
+			*turn += i + 1
+			return l, s
+		}
+	}
+	return nil, nil
+}
+
+// classify runs the network on one slot, decides and publishes.
+func (p *Pipeline) classify(ctx context.Context, l *lane, s *slot, out model.Logits) error {
+	start := time.Now()
+	if err := p.Network.Run(ctx, s.tensor, out); err != nil {
+		return err
+	}
+	ran := time.Now()
+	d := &l.decision
+	d.Camera, d.Frame, d.Time = l.Name, s.frame.Seq, s.frame.Time
+	l.decider.Decide(out, d)
+	now := time.Now()
+	d.Latency = model.Latency{
+		Capture: s.capture, Preprocess: s.prep, Wait: start.Sub(s.ready),
+		Infer: ran.Sub(start), Post: now.Sub(ran), Total: now.Sub(s.frame.Time),
+	}
+	l.meter.add(&d.Latency)
+	return p.Publisher.Publish(ctx, d)
+}

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// report publishes every camera's figures at each interval until ctx ends.
+func (p *Pipeline) report(ctx context.Context) {
+	if p.StatsEvery <= 0 {
+		return
+	}
+	tick := time.NewTicker(p.StatsEvery)
+	defer tick.Stop()
+	before := time.Now()
+	var durations [window]time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			stats := mqtt.Stats{Cameras: make([]mqtt.CameraStats, 0, len(p.lanes))}
+			for _, l := range p.lanes {
+				s := l.meter.stats(now.Sub(before), durations[:])
+				s.Name, s.Skipped = l.Name, l.box.drops()
+				stats.Cameras = append(stats.Cameras, s)
+			}
+			p.Publisher.Stats(stats)
+			before = now
+		}
+	}
+}
+
+// stats reads the meter after the given time since the last call; buf is room for window durations.
+func (m *meter) stats(since time.Duration, buf []time.Duration) mqtt.CameraStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.classified - m.told
+	m.told = m.classified
+	fresh := int(min(n, window))
+	return mqtt.CameraStats{
+		Captured: m.captured.Load(), Classified: m.classified, FPS: float64(n) / since.Seconds(),
+		Infer: percentiles(m.latest(&m.infer, fresh, buf)), Total: percentiles(m.latest(&m.total, fresh, buf)),
+	}
+}
+
+// latest copies the n newest durations of a ring into buf.
+func (m *meter) latest(ring *[window]time.Duration, n int, buf []time.Duration) []time.Duration {
+	buf = buf[:n]
+	for i := range buf {
+		buf[i] = ring[(m.classified-1-uint64(i))%window]
+	}
+	return buf
+}
+
+// percentiles sorts d and picks the nearest rank; zeros where d is empty.
+func percentiles(d []time.Duration) mqtt.Percentiles {
+	if len(d) == 0 {
+		return mqtt.Percentiles{}
+	}
+	slices.Sort(d)
+	rank := func(p int) time.Duration { return d[min(len(d)*p/100, len(d)-1)] }
+	return mqtt.Percentiles{P50: rank(50), P90: rank(90), P99: rank(99)}
+}

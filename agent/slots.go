@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// slot is one frame on its way to the network, with the tensor made of it.
+type slot struct {
+	frame   model.Frame
+	tensor  *model.Tensor
+	capture time.Duration // inside Read
+	prep    time.Duration // inside Apply
+	ready   time.Time     // when the tensor stood
+}
+
+// mailbox hands the newest slot of one camera to the inference. Three slots go round: one is being
+// filled, one is being classified, and the third waits here, full or empty. Newest wins: a full slot
+// that nobody took goes back to be filled again, and counts as dropped.
+type mailbox struct {
+	mu      sync.Mutex
+	newest  *slot
+	spare   []*slot
+	dropped uint64
+	taken   chan struct{} // signalled when newest was taken; capacity 1
+}
+
+func newMailbox(n, channels, height, width int) (*mailbox, *slot) {
+	b := &mailbox{spare: make([]*slot, 0, 3), taken: make(chan struct{}, 1)}
+	for range 2 {
+		b.spare = append(b.spare, &slot{tensor: model.NewTensor(n, channels, height, width)})
+	}
+	return b, &slot{tensor: model.NewTensor(n, channels, height, width)}
+}
+
+// put hands over a full slot and returns the one to fill next.
+func (b *mailbox) put(full *slot) *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if old := b.newest; old != nil {
+		b.newest = full
+		b.dropped++
+		return old
+	}
+	b.newest = full
+	last := len(b.spare) - 1
+	next := b.spare[last]
+	b.spare = b.spare[:last]
+	return next
+}
+
+// take hands out the newest slot, or nil. It comes back through giveBack before the next take.
+func (b *mailbox) take() *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.newest
+	if s != nil {
+		b.newest = nil
+		select {
+		case b.taken <- struct{}{}:
+		default:
+		}
+	}
+	return s
+}
+
+// giveBack returns a slot that take handed out.
+func (b *mailbox) giveBack(s *slot) {
+	b.mu.Lock()
+	b.spare = append(b.spare, s)
+	b.mu.Unlock()
+}
+
+// drain waits until the full slot, if there is one, was taken; false when ctx ended first.
+func (b *mailbox) drain(ctx context.Context) bool {
+	for {
+		b.mu.Lock()
+		full := b.newest != nil
+		b.mu.Unlock()
+		if !full {
+			return true
+		}
+		select {
+		case <-b.taken:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (b *mailbox) drops() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dropped
+}

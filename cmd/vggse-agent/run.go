@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+func newRunCmd(s *settings) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Classify what the cameras see and publish it: the daemon",
+		Long: `Opens the network, the broker and the cameras, and publishes until it is stopped (Ctrl-C or
+SIGTERM), or until every source has come to its end. With nothing configured it shows the demo: moving
+pictures made up on the spot, the demo network, and a broker of its own on loopback.`,
+		Example: `  vggse-agent run
+  vggse-agent run --source /dev/video0 --broker tcp://broker:1883 --bundle ./my-bundle
+  vggse-agent run --config /etc/vggse-agent/vggse-agent.yaml --set decide.threshold=0.8`,
+		Args: exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := s.load()
+			if err != nil {
+				return err
+			}
+			c := e.Config
+			hint := func(broker string) { printHint(cmd.ErrOrStderr(), &c, broker) }
+			return agent.Run(cmd.Context(), c, agent.Build{Version: version, Commit: commit}, logger(cmd, c.Log), hint)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.options.Source, "source", "", "one camera at `URI`, in place of the configured ones")
+	flags.StringVar(&s.options.Bundle, "bundle", "", "`DIR` with model.yaml (short for --set model.bundle=DIR)")
+	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
+	return cmd
+}
+
+// printHint tells how to see the first message, with lines to copy.
+func printHint(w io.Writer, c *agent.Config, broker string) {
+	if c.MQTT.Broker != mqtt.Embedded {
+		return
+	}
+	u, err := url.Parse(broker)
+	if err != nil {
+		return
+	}
+	fmt.Fprintf(w, `
+  broker   %s (embedded)
+  labels   mosquitto_sub -h %s -p %s -v -t '%s/+/+/classification'
+  table    vggse-agent watch --broker %s
+
+`, broker, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, broker)
+}

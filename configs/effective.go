@@ -1,0 +1,128 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+)
+
+// serviceDemo is where the package puts the demo bundle.
+const serviceDemo = "/usr/share/vggse-agent/demo"
+
+// fill puts in what an empty setting stands for.
+func (e *Effective) fill() error {
+	c := &e.Config
+	if c.Device.ID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("device.id: the host name cannot be read, set one: %w", err)
+		}
+		c.Device.ID = topicLevel(host)
+	}
+	if c.Device.Name == "" {
+		c.Device.Name = c.Device.ID
+	}
+	if c.Model.Bundle == "" {
+		c.Model.Bundle = "demo/bundle"
+		if _, err := os.Stat(c.Model.Bundle); err != nil {
+			c.Model.Bundle = serviceDemo
+		}
+	}
+	if c.StateDir == "" {
+		c.StateDir = folder("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+	}
+	if c.CacheDir == "" {
+		c.CacheDir = folder("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+	}
+	return nil
+}
+
+// topicLevel makes a host name fit to be a level of a topic.
+func topicLevel(host string) string {
+	return regexp.MustCompile(`[^A-Za-z0-9_-]+`).ReplaceAllString(host, "-")
+}
+
+// folder is where systemd says that a service's folder is, else where the XDG base directory
+// specification puts a user's.
+func folder(service, xdg, home string) string {
+	if dir := os.Getenv(service); dir != "" {
+		first, _, _ := strings.Cut(dir, ":")
+		return first
+	}
+	if dir := os.Getenv(xdg); dir != "" {
+		return filepath.Join(dir, "vggse-agent")
+	}
+	return filepath.Join(os.Getenv("HOME"), home, "vggse-agent")
+}
+
+// Entry is one setting in force.
+type Entry struct {
+	Key    string
+	Value  any
+	Origin string // "default", "FILE:LINE", "environment NAME", "--set" or another flag
+}
+
+// Entries lists every setting in the order of the manual; secrets are hidden.
+func (e *Effective) Entries() []Entry {
+	var all []Entry
+	e.collect(reflect.ValueOf(e.Config), "", &all)
+	return all
+}
+
+func (e *Effective) collect(v reflect.Value, prefix string, all *[]Entry) {
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("mapstructure"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		key, f := prefix+name, v.Field(i)
+		switch {
+		case f.Kind() == reflect.Struct:
+			e.collect(f, key+".", all)
+		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
+			for j := range f.Len() {
+				e.collect(f.Index(j), fmt.Sprintf("%s.%d.", key, j), all)
+			}
+		default:
+			*all = append(*all, Entry{Key: key, Value: shown(key, f.Interface()), Origin: e.origin(key)})
+		}
+	}
+}
+
+func (e *Effective) origin(key string) string {
+	if o, ok := e.origins[key]; ok {
+		return o
+	}
+	return "default"
+}
+
+var (
+	credentials = regexp.MustCompile(`(://[^:/?#\s]*):[^/?#\s]*@`)
+	listIndex   = regexp.MustCompile(`\[(\d+)\]`)
+)
+
+// shown is the value as it may be printed.
+func shown(key string, value any) any {
+	text, ok := value.(string)
+	switch {
+	case !ok && reflect.TypeOf(value) == durationType:
+		return fmt.Sprint(value)
+	case !ok || text == "":
+		return value
+	case strings.HasSuffix(key, "password"):
+		return "(hidden)"
+	}
+	return credentials.ReplaceAllString(text, "$1:(hidden)@")
+}
+
+// whence says where the key that a validation error begins with was set.
+func (e *Effective) whence(err error) string {
+	key, _, _ := strings.Cut(err.Error(), ": ")
+	if o, ok := e.origins[listIndex.ReplaceAllString(key, ".$1")]; ok {
+		return " (set by " + o + ")"
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+package configs
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+	"time"
+)
+
+// keys is the set of settings that a struct type knows: dotted names of leaves, lists of structs as
+// "cameras.*.name".
+type keys struct {
+	leaves map[string]reflect.Type
+	lists  map[string]bool // "cameras": a list of structs
+}
+
+// keysOf reads the mapstructure tags of a struct type.
+func keysOf(t reflect.Type) *keys {
+	k := &keys{leaves: make(map[string]reflect.Type), lists: make(map[string]bool)}
+	k.walk(t, "")
+	return k
+}
+
+func (k *keys) walk(t reflect.Type, prefix string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("mapstructure"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		switch key := prefix + name; {
+		case f.Type.Kind() == reflect.Struct:
+			k.walk(f.Type, key+".")
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			k.lists[key] = true
+			k.walk(f.Type.Elem(), key+".*.")
+		default:
+			k.leaves[key] = f.Type
+		}
+	}
+}
+
+// has reports whether key names a setting, with numbers where the list's "*" stands.
+func (k *keys) has(key string) bool {
+	_, ok := k.leaves[generic(key)]
+	return ok
+}
+
+// section reports whether some setting stands below key.
+func (k *keys) section(key string) bool {
+	prefix := generic(key) + "."
+	for leaf := range k.leaves {
+		if strings.HasPrefix(leaf, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// generic replaces the numbers of a key by "*".
+func generic(key string) string {
+	parts := strings.Split(key, ".")
+	for i, p := range parts {
+		if isNumber(p) {
+			parts[i] = "*"
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// sorted lists the leaves in alphabetical order.
+func (k *keys) sorted() []string {
+	all := make([]string, 0, len(k.leaves))
+	for key := range k.leaves {
+		all = append(all, key)
+	}
+	sort.Strings(all)
+	return all
+}
+
+// unknown is the error for a key that is no setting: it names the nearest one that is.
+func (k *keys) unknown(where, key string) error {
+	best, distance := "", len(key)
+	for _, candidate := range k.sorted() {
+		if d := levenshtein(generic(key), candidate); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	if best == "" || distance > len(key)/2+1 {
+		return fmt.Errorf("%s%s: unknown key", where, key)
+	}
+	return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, best)
+}
+
+// levenshtein is the number of letters to add, drop or change to come from a to b.
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+var durationType = reflect.TypeFor[time.Duration]()

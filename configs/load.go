@@ -1,0 +1,198 @@
+package configs
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+
+	"github.com/vggse/vggse-agent/agent"
+)
+
+// Default is the built-in configuration, and the manual of every key.
+//
+//go:embed default.yaml
+var Default []byte
+
+// searched are the files that Load looks for when none is named, in this order.
+var searched = []string{"vggse-agent.yaml", "/etc/vggse-agent/vggse-agent.yaml"}
+
+// Options say where the settings of one run come from.
+type Options struct {
+	File    string   // --config; empty: the first of the usual places that exists, else none
+	Environ []string // as os.Environ gives it
+	Set     []string // --set, "key=value"
+	Source  string   // run --source: one camera, named "camera", in place of all others
+	Bundle  string   // run --bundle
+	Broker  string   // run --broker
+}
+
+// Effective is a configuration in force, and where each of its values came from.
+type Effective struct {
+	Config  agent.Config
+	File    string            // the file that was read; empty: none
+	origins map[string]string // leaf key → origin
+}
+
+// loader carries one Load from layer to layer.
+type loader struct {
+	known   *keys
+	viper   *viper.Viper
+	origins map[string]string
+	cameras []any
+}
+
+// Load joins default, file, environment and flags, and validates the result. An error names the key,
+// where it stands, and the nearest key where it is unknown.
+func Load(o Options) (*Effective, error) {
+	l := &loader{
+		known:   keysOf(reflect.TypeFor[agent.Config]()),
+		viper:   viper.New(),
+		origins: make(map[string]string),
+	}
+	l.viper.SetConfigType("yaml")
+	if err := l.viper.ReadConfig(bytes.NewReader(Default)); err != nil {
+		return nil, fmt.Errorf("configs: built-in default: %w", err)
+	}
+	file, err := l.file(o.File)
+	if err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	if err := l.overrides(o); err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	e := &Effective{File: file, origins: l.origins}
+	if err := l.decode(&e.Config); err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	if err := e.fill(); err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
+	}
+	if err := e.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("configs: %w%s", err, e.whence(err))
+	}
+	return e, nil
+}
+
+// file reads the configuration file, if there is one, checks its keys and lays it over the defaults.
+func (l *loader) file(path string) (string, error) {
+	candidates := searched
+	if path != "" {
+		candidates = []string{path}
+	}
+	for _, candidate := range candidates {
+		text, err := os.ReadFile(candidate)
+		if errors.Is(err, fs.ErrNotExist) && path == "" {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: cannot be read: %w", candidate, err)
+		}
+		if err := l.checkFile(candidate, text); err != nil {
+			return "", err
+		}
+		if err := l.viper.MergeConfig(bytes.NewReader(text)); err != nil {
+			return "", fmt.Errorf("%s: %w", candidate, err)
+		}
+		return candidate, nil
+	}
+	return "", nil
+}
+
+// overrides lays environment and flags over what stands in the file.
+func (l *loader) overrides(o Options) error {
+	if err := l.startCameras(); err != nil {
+		return err
+	}
+	for _, pair := range o.Environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		key, ok := l.envKey(name)
+		if !ok {
+			return l.known.unknown("environment variable "+name+": ", strings.ToLower(strings.TrimPrefix(name, envPrefix)))
+		}
+		if err := l.set(key, value, "environment "+name); err != nil {
+			return err
+		}
+	}
+	if o.Source != "" {
+		l.cameras = []any{map[string]any{"name": "camera", "source": o.Source, "enabled": true}}
+		l.forget("cameras.")
+		l.origins["cameras.0.source"] = "--source"
+	}
+	short := []struct{ key, value, origin string }{
+		{"model.bundle", o.Bundle, "--bundle"}, {"mqtt.broker", o.Broker, "--broker"},
+	}
+	for _, s := range short {
+		if s.value != "" {
+			if err := l.set(s.key, s.value, s.origin); err != nil {
+				return err
+			}
+		}
+	}
+	for _, pair := range o.Set {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("--set %s: must be key=value", pair)
+		}
+		if err := l.set(strings.TrimSpace(key), value, "--set"); err != nil {
+			return err
+		}
+	}
+	l.viper.Set("cameras", l.cameras)
+	return nil
+}
+
+// decode turns the joined layers into a Config; a value of the wrong type is an error with its key.
+func (l *loader) decode(cfg *agent.Config) error {
+	err := l.viper.Unmarshal(cfg, func(d *mapstructure.DecoderConfig) {
+		d.WeaklyTypedInput = true
+		d.DecodeHook = mapstructure.ComposeDecodeHookFunc(
+			mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(","))
+	})
+	var wrong *mapstructure.DecodeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	// One mistake at a time, in one sentence; viper's own names of indices are those of our messages.
+	key := listIndex.ReplaceAllString(wrong.Name(), ".$1")
+	return fmt.Errorf("%s: must be %s, got %v", wrong.Name(), kind(l.known.leaves[generic(key)]), shown(key, l.value(key)))
+}
+
+// value is what the layers hold for a key, before decoding.
+func (l *loader) value(key string) any {
+	parts := strings.Split(key, ".")
+	if len(parts) == 3 && l.known.lists[parts[0]] {
+		if i, err := strconv.Atoi(parts[1]); err == nil && i < len(l.cameras) {
+			return l.cameras[i].(map[string]any)[parts[2]]
+		}
+	}
+	return l.viper.Get(key)
+}
+
+// kind is the type of a setting in words.
+func kind(t reflect.Type) string {
+	switch {
+	case t == nil:
+		return "of another kind"
+	case t == durationType:
+		return "a duration such as 90s"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Int:
+		return "a whole number"
+	case t.Kind() == reflect.Float64:
+		return "a number"
+	}
+	return "text"
+}

@@ -1,0 +1,158 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// load writes text as a configuration file and loads it.
+func load(t *testing.T, text string, o Options) (*Effective, error) {
+	t.Helper()
+	o.File = filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(o.File, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Load(o)
+}
+
+func TestLayers(t *testing.T) {
+	const text = `
+mqtt:
+  broker: tcp://file:1883
+  topic_prefix: fromfile
+cameras:
+  - {name: one, source: "demo://parts?seed=1"}
+  - {name: two, source: "demo://parts?seed=2", enabled: false}
+`
+	e, err := load(t, text, Options{
+		Environ: []string{"PATH=/bin", "VGGSE_MQTT_TOPIC_PREFIX=fromenv", "VGGSE_CAMERAS_1_FPS=7", "VGGSE_MQTT_STATS_INTERVAL=90s",
+			"VGGSE_INFER_PROVIDERS=cuda,cpu"},
+		Set: []string{"mqtt.broker=tcp://flag:1883", "cameras.0.fps=5", "device.id=edge01"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := e.Config
+	for _, check := range []struct{ what, got, want any }{
+		{"mqtt.broker", c.MQTT.Broker, "tcp://flag:1883"},
+		{"mqtt.topic_prefix", c.MQTT.TopicPrefix, "fromenv"},
+		{"mqtt.stats_interval", c.MQTT.StatsInterval, 90 * time.Second},
+		{"device.id", c.Device.ID, "edge01"},
+		{"device.name", c.Device.Name, "edge01"},
+		{"cameras", len(c.Cameras), 2},
+		{"cameras.0.fps", c.Cameras[0].FPS, 5.0},
+		{"cameras.0.enabled", c.Cameras[0].Enabled, true},
+		{"cameras.1.fps", c.Cameras[1].FPS, 7.0},
+		{"cameras.1.enabled", c.Cameras[1].Enabled, false},
+		{"infer.providers", strings.Join(c.Infer.Providers, "+"), "cuda+cpu"},
+		{"decide.confirm", c.Decide.Confirm, 3},
+	} {
+		if check.got != check.want {
+			t.Errorf("%v = %v, want %v", check.what, check.got, check.want)
+		}
+	}
+	origins := map[string]string{
+		"mqtt.broker": "--set", "mqtt.topic_prefix": "environment VGGSE_MQTT_TOPIC_PREFIX",
+		"cameras.1.source": e.File + ":7", "decide.confirm": "default", "cameras.1.fps": "environment VGGSE_CAMERAS_1_FPS",
+	}
+	for _, entry := range e.Entries() {
+		if want, ok := origins[entry.Key]; ok && entry.Origin != want {
+			t.Errorf("origin of %s = %q, want %q", entry.Key, entry.Origin, want)
+		}
+		delete(origins, entry.Key)
+	}
+	if len(origins) > 0 {
+		t.Errorf("not listed: %v", origins)
+	}
+}
+
+func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
+	tests := []struct {
+		name, text string
+		o          Options
+		want       []string
+	}{
+		{"unknown key", "mqtt:\n  brokr: x\n", Options{}, []string{"agent.yaml:2: mqtt.brokr: unknown key, did you mean mqtt.broker?"}},
+		{"unknown in list", "cameras:\n  - name: a\n    sorce: b\n", Options{}, []string{"agent.yaml:3: cameras.0.sorce", "cameras.*.source?"}},
+		{"unknown section", "mqqt:\n  broker: x\n", Options{}, []string{"agent.yaml:1: mqqt: unknown key"}},
+		{"value for section", "mqtt: hello\n", Options{}, []string{"agent.yaml:1: mqtt: must hold keys"}},
+		{"not YAML", "mqtt: [\n", Options{}, []string{"agent.yaml", "yaml"}},
+		{"unknown flag", "", Options{Set: []string{"decide.treshold=1"}}, []string{"--set decide.treshold", "did you mean decide.threshold?"}},
+		{"flag without value", "", Options{Set: []string{"decide.threshold"}}, []string{"--set decide.threshold: must be key=value"}},
+		{"unknown variable", "", Options{Environ: []string{"VGGSE_MQTT_BROKR=x"}}, []string{"VGGSE_MQTT_BROKR", "did you mean mqtt.broker?"}},
+		{"wrong type", "decide:\n  confirm: many\n", Options{}, []string{"decide.confirm: must be a whole number, got many"}},
+		{"wrong type in list", "cameras: [{name: a, source: \"demo://parts\", fps: fast}]\n", Options{}, []string{"cameras[0].fps: must be a number, got fast"}},
+		{"wrong duration", "", Options{Set: []string{"mqtt.stats_interval=soon"}}, []string{"mqtt.stats_interval: must be a duration such as 90s, got soon"}},
+		{"wrong value", "decide:\n  threshold: 2\n", Options{}, []string{"decide.threshold: ", "agent.yaml:2"}},
+		{"camera index", "", Options{Set: []string{"cameras.7.fps=1"}}, []string{"cameras.7.fps", "the next is cameras.1"}},
+		{"camera twice", "cameras: [{name: a, source: \"demo://parts\"}, {name: a, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[1].name: "a" is already cameras[0]`}},
+		{"reserved name", "cameras: [{name: stats, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[0].name: "stats" is a topic of the device`}},
+		{"no cameras", "cameras: []\n", Options{}, []string{"cameras: at least one"}},
+		{"bad id", "device: {id: a/b}\n", Options{}, []string{"device.id", "agent.yaml:1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := load(t, test.text, test.o)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q, want %q in it", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestShortFlagsReplace(t *testing.T) {
+	e, err := load(t, "cameras: [{name: a, source: \"demo://parts\"}, {name: b, source: \"demo://parts\"}]\n",
+		Options{Source: "demo://parts?seed=9", Broker: "tcp://x:1883", Bundle: "/some/bundle"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := e.Config
+	if len(c.Cameras) != 1 || c.Cameras[0].Name != "camera" || c.Cameras[0].Source != "demo://parts?seed=9" || !c.Cameras[0].Enabled {
+		t.Errorf("cameras = %+v", c.Cameras)
+	}
+	if c.MQTT.Broker != "tcp://x:1883" || c.Model.Bundle != "/some/bundle" {
+		t.Errorf("broker %q, bundle %q", c.MQTT.Broker, c.Model.Bundle)
+	}
+}
+
+func TestSecretsAreHidden(t *testing.T) {
+	e, err := load(t, "cameras: [{name: a, source: \"rtsp://root:geheim@host/live\"}]\nmqtt: {user: me, password: geheim}\n", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := 0
+	for _, entry := range e.Entries() {
+		text, _ := entry.Value.(string)
+		if strings.Contains(text, "geheim") {
+			t.Errorf("%s shows %q", entry.Key, text)
+		}
+		if strings.Contains(text, "(hidden)") {
+			hidden++
+		}
+	}
+	if hidden != 2 {
+		t.Errorf("%d values hidden, want 2", hidden)
+	}
+}
+
+// TestManualIsComplete holds the default file against the struct: every key stands in the manual.
+func TestManualIsComplete(t *testing.T) {
+	e, err := Load(Options{File: os.DevNull})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range e.Entries() {
+		leaf := entry.Key[strings.LastIndex(entry.Key, ".")+1:]
+		if !strings.Contains(string(Default), leaf+":") {
+			t.Errorf("%s is not in default.yaml", entry.Key)
+		}
+	}
+}
