@@ -1,0 +1,154 @@
+package mqtt
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Embedded is the Broker setting that stands for a broker inside this process: see StartBroker.
+const Embedded = "embedded"
+
+// Config says which broker, as whom, and what is worth publishing.
+type Config struct {
+	Broker        string        `mapstructure:"broker"`         // embedded, tcp://, ssl://, ws:// or wss://
+	ClientID      string        `mapstructure:"client_id"`      // empty: vggse-<device>
+	User          string        `mapstructure:"user"`           // empty: anonymous, or the certificate's
+	PasswordFile  string        `mapstructure:"password_file"`  // read at every connection, one line
+	Password      string        `mapstructure:"password"`       // wins over PasswordFile; never logged
+	TopicPrefix   string        `mapstructure:"topic_prefix"`   // first levels of every topic
+	QoS           int           `mapstructure:"qos"`            // of results: 0 or 1
+	StatsInterval time.Duration `mapstructure:"stats_interval"` // between two stats messages
+	TLS           TLS           `mapstructure:"tls"`
+	Publish       Policy        `mapstructure:"publish"`
+}
+
+// TLS names the PEM files of a connection by ssl:// or wss://. They are read at every connection, so a
+// renewed certificate needs no restart.
+type TLS struct {
+	CA   string `mapstructure:"ca"`   // empty: the system's
+	Cert string `mapstructure:"cert"` // client certificate; needs Key
+	Key  string `mapstructure:"key"`
+}
+
+// Policy says which decisions become results. The label topic and the events follow every change of
+// the stable class, whatever stands here.
+type Policy struct {
+	Every     bool          `mapstructure:"every"`     // every decision; the other keys then do not matter
+	Deadband  float64       `mapstructure:"deadband"`  // the best score moved by this much since the last result, 0..1
+	Heartbeat time.Duration `mapstructure:"heartbeat"` // at the latest after this long; 0: never without change
+	MaxRate   float64       `mapstructure:"max_rate"`  // results a second and camera, at most; 0: no limit
+}
+
+// schemes are the ways to a broker, with their port.
+var schemes = map[string]string{"tcp": "1883", "ssl": "8883", "ws": "80", "wss": "443"}
+
+// aliases are other people's names for them.
+var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
+
+// ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled in
+// where it is missing, or Embedded, of which only the scheme is set. An error names the key and the cure.
+func ParseBroker(broker string) (*url.URL, error) {
+	if broker == Embedded {
+		return &url.URL{Scheme: Embedded}, nil
+	}
+	if broker == "" {
+		return nil, fmt.Errorf("mqtt.broker: must be embedded or a URL such as tcp://HOST:1883")
+	}
+	if !strings.Contains(broker, "://") {
+		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", broker, broker)
+	}
+	u, err := url.Parse(broker)
+	if err != nil { // the parser's error repeats the text, and with it a password
+		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883")
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("mqtt.broker: must not hold user and password: put them into mqtt.user and mqtt.password_file")
+	}
+	u.Scheme = cmp.Or(aliases[u.Scheme], u.Scheme)
+	port, ok := schemes[u.Scheme]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", broker, u.Scheme, port)
+	case strings.HasPrefix(u.Scheme, "ws"):
+		u.Path = cmp.Or(strings.TrimSuffix(u.Path, "/"), "/mqtt") // EMQX and HiveMQ insist on it, Mosquitto takes any
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics", broker)
+	default:
+		u.Path = ""
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	return u, nil
+}
+
+// Validate returns the first setting that cannot be, naming its key. It reads no file.
+func (c *Config) Validate() error {
+	u, err := ParseBroker(c.Broker)
+	if err != nil {
+		return err
+	}
+	if err := validatePrefix(c.TopicPrefix); err != nil {
+		return err
+	}
+	secure := u.Scheme == "ssl" || u.Scheme == "wss"
+	switch {
+	case c.QoS != 0 && c.QoS != 1:
+		return fmt.Errorf("mqtt.qos: must be 0 or 1, got %d", c.QoS)
+	case c.StatsInterval <= 0:
+		return fmt.Errorf("mqtt.stats_interval: must be > 0, got %s", c.StatsInterval)
+	case c.User == "" && (c.Password != "" || c.PasswordFile != ""):
+		return fmt.Errorf("mqtt.user: must be set where a password is")
+	case !secure && c.TLS != TLS{}:
+		return fmt.Errorf("mqtt.tls: is only for ssl:// and wss://, but mqtt.broker is %s", c.Broker)
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		return fmt.Errorf("mqtt.tls.cert: must come together with mqtt.tls.key")
+	}
+	return c.Publish.validate()
+}
+
+func (p *Policy) validate() error {
+	switch {
+	case !(p.Deadband >= 0 && p.Deadband <= 1):
+		return fmt.Errorf("mqtt.publish.deadband: must be between 0 and 1, got %g", p.Deadband)
+	case p.Heartbeat < 0:
+		return fmt.Errorf("mqtt.publish.heartbeat: must be ≥ 0, got %s", p.Heartbeat)
+	case !(p.MaxRate >= 0):
+		return fmt.Errorf("mqtt.publish.max_rate: must be ≥ 0, got %g", p.MaxRate)
+	}
+	return nil
+}
+
+// validatePrefix keeps the deepest topic (prefix/device/camera/threshold/set) within the seven slashes
+// that AWS IoT Core allows.
+func validatePrefix(prefix string) error {
+	levels := strings.Split(prefix, "/")
+	switch {
+	case prefix == "" || slices.Contains(levels, ""):
+		return fmt.Errorf("mqtt.topic_prefix: must not be empty, nor begin or end with a slash, got %q", prefix)
+	case strings.ContainsAny(prefix, "+#$\x00"):
+		return fmt.Errorf("mqtt.topic_prefix: must not hold +, # or $, got %q", prefix)
+	case len(levels) > 4:
+		return fmt.Errorf("mqtt.topic_prefix: must have at most 4 levels, got %q", prefix)
+	}
+	return nil
+}
+
+// password is what to log in with: the setting, else the first line of the file.
+func (c *Config) password() (string, error) {
+	if c.Password != "" || c.PasswordFile == "" {
+		return c.Password, nil
+	}
+	text, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("mqtt.password_file: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
+}

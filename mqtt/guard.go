@@ -1,0 +1,141 @@
+package mqtt
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	writeTimeout = 10 * time.Second
+	subscribe    = 8 // packet types (MQTT 3.1.1, table 2.1)
+	suback       = 9
+)
+
+// guard stands between paho and the network and ends the connection before paho meets a packet that it
+// cannot stand: one longer than limit, for which it would allocate up to 256 MB (facts P16), or a SUBACK
+// with more codes than the SUBSCRIBE had filters, on which it panics (P17). It also gives every write a
+// time limit, and lets another goroutine end the connection in a way that paho notices (drop).
+type guard struct {
+	net.Conn
+	in    *bufio.Reader // paho reads a packet's first bytes one by one
+	limit int           // bytes of one inbound packet after its fixed header
+	codes atomic.Int32  // return codes that the next SUBACK may hold
+
+	header [5]byte // fixed header read so far: type, then up to four bytes of length
+	have   int
+	left   int // bytes of the packet's rest
+
+	once   sync.Once
+	reason atomic.Pointer[error] // why drop was called
+}
+
+func newGuard(c net.Conn, limit int) *guard {
+	return &guard{Conn: c, in: bufio.NewReader(c), limit: limit}
+}
+
+// drop ends the connection: reads and writes, also those under way, return reason. paho takes
+// net.ErrClosed for its own doing and would not notice.
+func (g *guard) drop(reason error) {
+	g.once.Do(func() { g.reason.Store(&reason) })
+	g.Conn.Close()
+}
+
+func (g *guard) why(err error) error {
+	if reason := g.reason.Load(); err != nil && reason != nil {
+		return *reason
+	}
+	return err
+}
+
+// Read passes on what comes, up to the first packet that must not be.
+func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.in.Read(p)
+	if bad := g.inspect(p[:n]); bad != nil {
+		g.drop(bad)
+		return 0, bad
+	}
+	return n, g.why(err)
+}
+
+// Write sends p, which paho makes exactly one packet.
+func (g *guard) Write(p []byte) (int, error) {
+	if len(p) > 0 && p[0]>>4 == subscribe {
+		g.codes.Store(int32(filters(p)))
+	}
+	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, g.why(err)
+	}
+	n, err := g.Conn.Write(p)
+	return n, g.why(err)
+}
+
+// inspect follows the stream of inbound packets, which may be cut anywhere.
+func (g *guard) inspect(p []byte) error {
+	for len(p) > 0 {
+		if g.left > 0 {
+			n := min(g.left, len(p))
+			g.left -= n
+			p = p[n:]
+			continue
+		}
+		g.header[g.have] = p[0]
+		g.have++
+		p = p[1:]
+		if g.have == 1 || g.header[g.have-1]&0x80 != 0 && g.have < len(g.header) {
+			continue
+		}
+		length, err := remaining(g.header[1:g.have])
+		if err == nil {
+			err = g.allowed(g.header[0]>>4, length)
+		}
+		if err != nil {
+			return err
+		}
+		g.left, g.have = length, 0
+	}
+	return nil
+}
+
+func (g *guard) allowed(kind byte, length int) error {
+	if length > g.limit {
+		return fmt.Errorf("broker sent a packet of %d bytes, the limit is %d", length, g.limit)
+	}
+	if kind == suback && int32(length-2) != g.codes.Load() {
+		return fmt.Errorf("broker answered %d filters where %d were asked", length-2, g.codes.Load())
+	}
+	return nil
+}
+
+var errLength = errors.New("broker sent a packet with a malformed length")
+
+// remaining decodes the variable length of a fixed header (MQTT 3.1.1, 2.2.3).
+func remaining(b []byte) (int, error) {
+	n := 0
+	for i, c := range b {
+		n |= int(c&0x7f) << (7 * i)
+	}
+	if len(b) == 0 || b[len(b)-1]&0x80 != 0 {
+		return 0, errLength
+	}
+	return n, nil
+}
+
+// filters counts the topic filters of a SUBSCRIBE packet.
+func filters(p []byte) int {
+	at := 1
+	for at < len(p) && p[at]&0x80 != 0 {
+		at++
+	}
+	at += 1 + 2 // last byte of the length, packet identifier
+	n := 0
+	for at+2 <= len(p) {
+		at += 2 + int(p[at])<<8 + int(p[at+1]) + 1
+		n++
+	}
+	return n
+}

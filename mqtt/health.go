@@ -1,0 +1,150 @@
+package mqtt
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Condition is how one part of the device fares.
+type Condition struct {
+	Status string `json:"status"`           // OK, Degraded or Failed
+	Reason string `json:"reason,omitempty"` // for people, where it is not OK
+}
+
+// Values of Condition.Status, from good to bad.
+const (
+	OK       = "ok"
+	Degraded = "degraded"
+	Failed   = "failed"
+)
+
+// health is the content of the health topic: cameras and queue are the link's own findings, the rest
+// comes from Health.
+type health struct {
+	mu    sync.Mutex
+	state *state
+	parts map[string]Condition
+}
+
+// Health tells how a part of the device fares: "model", "disk", "clock", "thermal". Published, retained,
+// where it changed.
+func (l *Link) Health(part string, c Condition) {
+	l.health.set(part, c)
+	l.checkHealth()
+}
+
+func (h *health) set(part string, c Condition) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.parts == nil {
+		h.parts = make(map[string]Condition)
+	}
+	h.parts[part] = c
+}
+
+// checkHealth looks at cameras and queue, and publishes what is true now.
+func (l *Link) checkHealth() {
+	l.health.set("cameras", l.camerasCondition())
+	l.health.set("queue", l.queueCondition())
+	l.health.mu.Lock()
+	defer l.health.mu.Unlock()
+	overall := OK
+	for _, c := range l.health.parts {
+		if c.Status == Failed || c.Status == Degraded && overall == OK {
+			overall = c.Status
+		}
+	}
+	l.out.set(l.health.state, encode(struct {
+		Schema  string               `json:"schema"`
+		Device  string               `json:"device"`
+		Overall string               `json:"overall"`
+		Parts   map[string]Condition `json:"parts"`
+	}{"vggse.health/1", l.id.Device, overall, l.health.parts}))
+}
+
+func (l *Link) camerasCondition() Condition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var missing []string
+	wanted := 0
+	for _, name := range l.id.Cameras {
+		switch l.lanes[name].now {
+		case offline:
+			missing = append(missing, name)
+			wanted++
+		case online:
+			wanted++
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return Condition{Status: OK}
+	case len(missing) == wanted:
+		return Condition{Failed, "no camera delivers"}
+	}
+	return Condition{Degraded, "offline: " + strings.Join(missing, ", ")}
+}
+
+func (l *Link) queueCondition() Condition {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	if n := l.out.queue.lost.count; n > 0 {
+		return Condition{Degraded, fmt.Sprintf("full: the oldest records are dropped, %d so far", n)}
+	}
+	return Condition{Status: OK}
+}
+
+// Stats are the figures of the stats topic since the last one, as the pipeline knows them.
+type Stats struct {
+	Cameras []CameraStats
+}
+
+// CameraStats are one camera's figures.
+type CameraStats struct {
+	Name         string
+	FPS          float64     // frames classified a second
+	Captured     uint64      // frames since the start
+	Classified   uint64      // of them
+	Skipped      uint64      // of them: a newer one came before the network was free
+	Infer, Total Percentiles // time inside the network; from capture to decision
+}
+
+// Percentiles of a time.
+type Percentiles struct{ P50, P90, P99 time.Duration }
+
+// Stats publishes s with the link's own figures, not retained; without a broker it is dropped.
+func (l *Link) Stats(s Stats) {
+	type camera struct {
+		Name       string           `json:"name"`
+		FPS        float64          `json:"fps"`
+		Captured   uint64           `json:"captured"`
+		Classified uint64           `json:"classified"`
+		Skipped    uint64           `json:"skipped"`
+		Infer      map[string]int64 `json:"infer_us"`
+		Total      map[string]int64 `json:"total_us"`
+	}
+	out := struct {
+		Schema  string    `json:"schema"`
+		Device  string    `json:"device"`
+		Time    time.Time `json:"ts"`
+		Uptime  float64   `json:"uptime_s"`
+		Model   Model     `json:"model"`
+		Queue   int       `json:"queue"` // records without acknowledgement
+		Cameras []camera  `json:"cameras"`
+	}{
+		"vggse.stats/1", l.id.Device, time.Now().UTC(), time.Since(l.started).Round(time.Millisecond).Seconds(),
+		l.id.Model, l.Waiting(), make([]camera, 0, len(s.Cameras)),
+	}
+	for _, c := range s.Cameras {
+		out.Cameras = append(out.Cameras, camera{
+			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Infer.micros(), c.Total.micros(),
+		})
+	}
+	l.out.set(l.stats, encode(out))
+}
+
+func (p Percentiles) micros() map[string]int64 {
+	return map[string]int64{"p50": p.P50.Microseconds(), "p90": p.P90.Microseconds(), "p99": p.P99.Microseconds()}
+}

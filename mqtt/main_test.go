@@ -1,0 +1,110 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// helperBroker, set in the environment, makes the test binary a small agent for tests that kill one.
+const helperBroker = "MQTT_TEST_HELPER_BROKER"
+
+func TestMain(m *testing.M) {
+	if broker := os.Getenv(helperBroker); broker != "" {
+		os.Exit(helper(broker))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// helper publishes a decision every 20 ms until it is interrupted.
+func helper(broker string) int {
+	cfg := testConfig(broker)
+	cfg.Publish = Policy{Every: true}
+	link, err := NewLink(cfg, testIdentity(), quiet())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	go func() {
+		d := decision("cam01")
+		for ctx.Err() == nil {
+			d.Frame++
+			d.Time = time.Now()
+			if err := link.Publish(ctx, d); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	link.Run(ctx)
+	return 0
+}
+
+func testConfig(broker string) Config {
+	return Config{
+		Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute,
+		Publish: Policy{Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5},
+	}
+}
+
+func testIdentity() Identity {
+	return Identity{
+		Device: "edge01", Name: "Line 3", Site: "Hall B", Version: "1.2.3", Commit: "abcdef012345",
+		Model:   Model{Name: "demo", Version: "1", SHA256: "ab12", Precision: "fp32", Provider: "cpu"},
+		Cameras: []string{"cam01", "cam02"},
+	}
+}
+
+// decision says, of a made-up frame, that it shows a gear.
+func decision(camera string) *model.Decision {
+	gear := model.Class{Label: "gear", Index: 2, Score: 0.91}
+	return &model.Decision{
+		Camera: camera, Frame: 1, Time: time.Now(),
+		Top:    []model.Class{gear, {Label: "bolt", Index: 1, Score: 0.05}},
+		Stable: gear, Before: model.Class{Label: model.Unknown, Index: -1},
+		Latency: model.Latency{Capture: 2 * time.Millisecond, Infer: 7 * time.Millisecond, Total: 12 * time.Millisecond},
+	}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// runLink runs a link until the test ends, or stop is called.
+func runLink(t *testing.T, cfg Config, log *slog.Logger) (l *Link, stop func()) {
+	t.Helper()
+	l, err := NewLink(cfg, testIdentity(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := l.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return l, stop
+}
+
+// eventually waits until ok holds.
+func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// The link profile: what stands in the package's facts about paho.mqtt.golang 1.5.1, and why.
+const (
+	keepAlive   = 20 * time.Second // with paho's 5 s tick: a silent peer is found within 40 s
+	pingTimeout = 10 * time.Second
+	closeGrace  = 250 * time.Millisecond // for the DISCONNECT packet to leave
+)
+
+// Message is one publication that came in.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	QoS      byte
+	Retained bool // was there before the subscription
+}
+
+// ack says what became of a publication: when done closes with err nil, the broker has acknowledged
+// it (QoS 0: it was written). Anything else is "unknown", and the record goes out again.
+type ack interface {
+	Done() <-chan struct{}
+	Error() error
+}
+
+// session is one connection, from its CONNECT to its end; a paho client is never used for a second one,
+// because across connections its tokens complete without an acknowledgement (facts P1, P2, P20).
+type session struct {
+	client  paho.Client
+	guard   *guard
+	inbound chan Message
+	missed  atomic.Uint64 // messages that found inbound full
+	lost    chan error    // one error when the connection ended unasked and paho's goroutines have too
+}
+
+// will is the message that the broker publishes for a client that vanishes: retained, QoS 1.
+type will struct{ topic, payload string }
+
+// opening is what a session needs to come up.
+type opening struct {
+	cfg      *Config
+	broker   *url.URL
+	clientID string
+	will     *will
+	limit    int // bytes of an inbound packet
+	inbox    int // messages that wait in inbound
+}
+
+// open connects. The session outlives ctx, which only bounds the opening.
+func open(ctx context.Context, o *opening) (*session, error) {
+	password, err := o.cfg.password()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{inbound: make(chan Message, o.inbox), lost: make(chan error, 1)}
+	opts := o.profile().SetUsername(o.cfg.User).SetPassword(password)
+	opts.SetDefaultPublishHandler(s.receive)
+	opts.SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err })
+	var refused error // paho keeps only the text of a failed dial
+	stop := func() bool { return true }
+	opts.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
+		conn, err := dial(ctx, o.broker, o.cfg.TLS)
+		if err != nil {
+			refused = err
+			return nil, err
+		}
+		s.guard = newGuard(conn, o.limit)
+		stop = context.AfterFunc(ctx, func() { s.guard.drop(context.Cause(ctx)) })
+		return s.guard, nil
+	})
+	s.client = paho.NewClient(opts)
+	token := s.client.Connect()
+	<-token.Done() // dial and handshake have time limits, and end with ctx
+	if !stop() {   // ctx ended, the connection is being dropped
+		s.close()
+		return nil, context.Cause(ctx)
+	}
+	switch {
+	case refused != nil:
+		return nil, refused
+	case token.Error() != nil:
+		return nil, token.Error()
+	}
+	return s, nil
+}
+
+// profile are paho's options. Reconnecting, resending and storing are all off: the Link does them.
+func (o *opening) profile() *paho.ClientOptions {
+	opts := paho.NewClientOptions().AddBroker(o.broker.String()).SetClientID(o.clientID).
+		SetProtocolVersion(4). // else every failed handshake is tried again as 3.1 (P15)
+		SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).
+		SetStore(paho.NewMemoryStore()). // the file store loses and panics (P9, P10)
+		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
+		SetConnectTimeout(dialTimeout).SetWriteTimeout(writeTimeout). // 0 would block on a dead peer (P12)
+		SetOrderMatters(true)                                         // safe, as our handler never blocks (P11): commands keep their order
+	if o.will != nil {
+		opts.SetWill(o.will.topic, o.will.payload, 1, true)
+	}
+	return opts
+}
+
+// receive hands a message on, or drops it where nobody takes it: a handler that waits sticks paho (P11).
+func (s *session) receive(_ paho.Client, m paho.Message) {
+	select {
+	case s.inbound <- Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retained: m.Retained()}:
+	default:
+		s.missed.Add(1)
+	}
+}
+
+// publish hands one message to paho, which keeps payload until it is acknowledged.
+func (s *session) publish(topic string, qos byte, retain bool, payload []byte) ack {
+	return s.client.Publish(topic, qos, retain, payload)
+}
+
+// subscribe asks for filters at QoS 1; messages come through inbound. A refusal is an error of the ack.
+func (s *session) subscribe(filters ...string) ack {
+	wanted := make(map[string]byte, len(filters))
+	for _, f := range filters {
+		wanted[f] = 1
+	}
+	return &subscription{s.client.SubscribeMultiple(wanted, nil).(*paho.SubscribeToken)}
+}
+
+// subscription is an ack that knows of refused filters (code 0x80), which paho takes for success.
+type subscription struct{ *paho.SubscribeToken }
+
+func (s *subscription) Error() error {
+	if err := s.SubscribeToken.Error(); err != nil {
+		return err
+	}
+	for filter, code := range s.Result() {
+		if code > 2 {
+			return fmt.Errorf("broker refused the subscription to %s: check its access rules", filter)
+		}
+	}
+	return nil
+}
+
+var errClosed = errors.New("closed")
+
+// close says DISCONNECT, so that no last will is sent, and waits until paho's goroutines have ended.
+// Of a connection that was lost or dropped nothing is sent any more.
+func (s *session) close() {
+	s.client.Disconnect(uint(closeGrace.Milliseconds()))
+	if s.guard != nil {
+		s.guard.drop(errClosed) // whatever still hangs on the network ends now
+	}
+	s.client.Disconnect(uint(writeTimeout.Milliseconds())) // returns when the first one's work is done
+}
+
+// abort ends the connection without DISCONNECT: the broker sends the last will.
+func (s *session) abort(reason error) {
+	s.guard.drop(reason)
+	s.client.Disconnect(uint(writeTimeout.Milliseconds()))
+}
