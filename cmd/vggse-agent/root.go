@@ -14,6 +14,17 @@ func newRoot() *cobra.Command {
 		Short:         "Classify what cameras see with a VGG16-SE, and publish it over MQTT",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // else cobra's own mistake for an unknown verb, with exit code 1
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return usagef("unknown verb %q, did you mean %s?", args[0], near[0])
+			}
+			return usagef("unknown verb %q (see 'vggse-agent --help')", args[0])
+		},
+		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

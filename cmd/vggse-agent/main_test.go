@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test binary stand in for the program, for tests that kill it.
+func TestMain(m *testing.M) {
+	if os.Getenv("VGGSE_TEST_AS_MAIN") != "" {
+		os.Unsetenv("VGGSE_TEST_AS_MAIN")
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// agentCmd runs one command line in this process.
+func agentCmd(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = execute(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// seededBundle makes a small bundle with random weights.
+func seededBundle(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "bundle")
+	code, _, stderr := agentCmd(t, "new", "--out", dir, "--classes", "3", "--width", "0.125", "--input", "32",
+		"--hidden", "16", "--pool", "1", "--reduction", "4", "--seed", "7")
+	if code != exitDone {
+		t.Fatalf("new: exit %d: %s", code, stderr)
+	}
+	return dir
+}
+
+func TestExitCodes(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("mqtt: {brokr: x}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		{[]string{"--help"}, exitDone, ""},
+		{[]string{"rum"}, exitUsage, `unknown verb "rum", did you mean run?`},
+		{[]string{"frobnicate"}, exitUsage, `unknown verb "frobnicate"`},
+		{[]string{"run", "--nonsense"}, exitUsage, "unknown flag: --nonsense"},
+		{[]string{"run", "extra"}, exitUsage, "run wants no arguments"},
+		{[]string{"classify"}, exitUsage, "classify wants pictures"},
+		{[]string{"summary"}, exitUsage, "summary wants"},
+		{[]string{"check-config", bad}, exitConfig, "mqtt.brokr: unknown key, did you mean mqtt.broker?"},
+		{[]string{"run", "--config", bad}, exitConfig, "did you mean mqtt.broker?"},
+		{[]string{"run", "--source", "carrier-pigeon://3"}, exitConfig, "cameras[0].source"},
+		{[]string{"run", "--config", "/nowhere/x.yaml"}, exitConfig, "/nowhere/x.yaml"},
+		{[]string{"run", "--bundle", "/nowhere"}, exitFailed, "/nowhere is not a bundle"},
+		{[]string{"classify", "--bundle", "/nowhere", "/nowhere.png"}, exitFailed, "/nowhere.png: no such picture"},
+	}
+	for _, test := range tests {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			code, _, stderr := agentCmd(t, test.args...)
+			if code != test.code || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("exit %d, stderr %q; want %d and %q", code, stderr, test.code, test.stderr)
+			}
+			if strings.Count(strings.TrimSpace(stderr), "\n") > 0 {
+				t.Errorf("stderr %q: want one sentence", stderr)
+			}
+		})
+	}
+}
+
+func TestClassify(t *testing.T) {
+	bundle := seededBundle(t)
+	pictures := filepath.Join(t.TempDir(), "pictures")
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "13", "--seed", "5"); code != exitDone {
+		t.Fatalf("demo-data: %s", stderr)
+	}
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundle, "--json", "--logits", pictures)
+	if code != exitDone {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if len(lines) != 13 {
+		t.Fatalf("%d lines, want 13", len(lines))
+	}
+	for _, line := range lines {
+		var a answer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if len(a.Top) != 3 || len(a.Logits) != 3 || a.Provider != "cpu" || a.Precision != "fp32" || a.LatencyMS <= 0 ||
+			!strings.HasPrefix(a.File, pictures) || a.Top[0].Score < a.Top[1].Score {
+			t.Errorf("answer %+v", a)
+		}
+	}
+}
+
+func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
+	bundle := seededBundle(t)
+	dir := t.TempDir()
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", filepath.Join(dir, "good"), "--n", "13", "--seed", "5"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	bad := filepath.Join(dir, "bad.png")
+	if err := os.WriteFile(bad, []byte("\x89PNG\r\n\x1a\nnot really"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundle, dir)
+	if code != exitFailed || !strings.Contains(stderr, bad) || !strings.Contains(stderr, "1 of 14 pictures") {
+		t.Errorf("exit %d, stderr %q", code, stderr)
+	}
+	if n := strings.Count(stdout, "\n"); n != 13 {
+		t.Errorf("%d answers, want 13", n)
+	}
+}
+
+// TestDamagedBundleAnswersNothing flips one byte of the weights.
+func TestDamagedBundleAnswersNothing(t *testing.T) {
+	bundle := seededBundle(t)
+	path := filepath.Join(bundle, "fp32.onnx")
+	weights, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights[len(weights)/2] ^= 1
+	if err := os.WriteFile(path, weights, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out, errs bytes.Buffer
+	code := execute(ctx, []string{"run", "--bundle", bundle, "--source", "demo://parts"}, &out, &errs)
+	if code != exitFailed || !strings.Contains(errs.String(), "has SHA-256") {
+		t.Errorf("exit %d, stderr %q", code, errs.String())
+	}
+	if strings.Contains(errs.String(), "broker") {
+		t.Errorf("a broker was reached with a damaged network: %s", errs.String())
+	}
+}
+
+func TestCheckConfigPrintsOriginsAndJSON(t *testing.T) {
+	code, stdout, stderr := agentCmd(t, "check-config", "--set", "decide.confirm=9")
+	if code != exitDone || !strings.Contains(stdout, "decide.confirm") || !strings.Contains(stdout, "# --set") {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	_, stdout, _ = agentCmd(t, "check-config", "--json", "--set", "decide.confirm=9")
+	var tree struct {
+		Decide  struct{ Confirm int }
+		Cameras []struct{ Source string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &tree); err != nil || tree.Decide.Confirm != 9 || len(tree.Cameras) != 1 {
+		t.Errorf("%v: %s", err, stdout)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, stdout, stderr := agentCmd(t, "version", "--json")
+	var v versions
+	if err := json.Unmarshal([]byte(stdout), &v); code != exitDone || err != nil {
+		t.Fatalf("exit %d, %v: %s%s", code, err, stdout, stderr)
+	}
+	if v.ONNXRuntime != "1.27.0" || v.OpenCV == "" || v.Version == "" {
+		t.Errorf("%+v", v)
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// mosquitto is a real broker on loopback that a test may kill and start again.
+type mosquitto struct {
+	port   int
+	config string
+	cmd    *exec.Cmd
+}
+
+func startMosquitto(t *testing.T) *mosquitto {
+	t.Helper()
+	for _, program := range []string{"mosquitto", "mosquitto_sub"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("mosquitto not found (make deps)")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &mosquitto{port: l.Addr().(*net.TCPAddr).Port, config: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	l.Close()
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nuser root\n", b.port)
+	if err := os.WriteFile(b.config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.start(t)
+	t.Cleanup(b.kill)
+	return b
+}
+
+func (b *mosquitto) start(t *testing.T) {
+	t.Helper()
+	b.cmd = exec.Command("mosquitto", "-c", b.config)
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		if c, err := net.Dial("tcp", b.addr()); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("mosquitto does not listen")
+}
+
+func (b *mosquitto) kill() {
+	b.cmd.Process.Kill()
+	b.cmd.Wait()
+}
+
+func (b *mosquitto) addr() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
+
+// subscribe runs mosquitto_sub on the topics; its lines are "topic payload".
+func (b *mosquitto) subscribe(t *testing.T, topics ...string) <-chan string {
+	t.Helper()
+	args := []string{"-h", "127.0.0.1", "-p", fmt.Sprint(b.port), "-v", "-q", "1"}
+	for _, topic := range topics {
+		args = append(args, "-t", topic)
+	}
+	cmd := exec.Command("mosquitto_sub", args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 10_000)
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			lines <- scan.Text()
+		}
+		cmd.Wait()
+	}()
+	t.Cleanup(func() { cmd.Process.Kill() })
+	return lines
+}
+
+// await reads lines until one has the text.
+func await(t *testing.T, lines <-chan string, text string, limit time.Duration) string {
+	t.Helper()
+	timeout := time.After(limit)
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				t.Fatalf("the subscriber ended before %q came", text)
+			}
+			if strings.Contains(line, text) {
+				return line
+			}
+		case <-timeout:
+			t.Fatalf("%q did not come within %s", text, limit)
+		}
+	}
+}
+
+// startAgent runs the program in a process of its own.
+func startAgent(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "VGGSE_TEST_AS_MAIN=1")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd
+}
+
+// TestRunAgainstMosquitto is the main job with real parts: results and retained states reach a real
+// subscriber through a real broker; broker and agent are killed in turn, and it goes on.
+func TestRunAgainstMosquitto(t *testing.T) {
+	broker := startMosquitto(t)
+	args := []string{"run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
+		"--broker", "tcp://" + broker.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--log-level", "error"}
+	agent := startAgent(t, args...)
+	lines := broker.subscribe(t, "vggse/edge/#")
+	await(t, lines, "vggse/edge/camera/status online", 10*time.Second)
+	result := await(t, lines, "vggse/edge/camera/result ", 10*time.Second)
+	for _, field := range []string{`"schema":"vggse.result/1"`, `"seq":`, `"top":[{"label":`, `"sha256":"`, `"latency_us":{`, `"provider":"cpu"`} {
+		if !strings.Contains(result, field) {
+			t.Errorf("result %s: no %s", result, field)
+		}
+	}
+
+	broker.kill()
+	broker.start(t)
+	lines = broker.subscribe(t, "vggse/edge/#")
+	await(t, lines, "vggse/edge/available online", 20*time.Second)
+	await(t, lines, "vggse/edge/camera/result ", 10*time.Second)
+
+	agent.Process.Kill()
+	await(t, lines, "vggse/edge/available offline", 10*time.Second)
+	agent = startAgent(t, args...)
+	await(t, lines, "vggse/edge/available online", 10*time.Second)
+	await(t, lines, "vggse/edge/camera/result ", 10*time.Second)
+
+	stop := time.Now()
+	if err := agent.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	await(t, lines, "vggse/edge/available stopped", 2*time.Second)
+	if err := agent.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v", err)
+	}
+	if took := time.Since(stop); took > 2*time.Second {
+		t.Errorf("Ctrl-C took %s, want under 2 s", took)
+	}
+}
+
+// TestRunEndsWithItsFile: a folder of pictures is classified once, then the agent ends by itself.
+func TestRunEndsWithItsFile(t *testing.T) {
+	pictures := filepath.Join(t.TempDir(), "pictures")
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "13", "--seed", "5"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	broker := startMosquitto(t)
+	lines := broker.subscribe(t, "vggse/edge/#")
+	time.Sleep(300 * time.Millisecond) // mosquitto_sub says nothing when it is ready
+	code, _, stderr := agentCmd(t, "run", "--bundle", seededBundle(t), "--source", "file://"+pictures+"/empty",
+		"--broker", "tcp://"+broker.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true")
+	if code != exitDone {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	await(t, lines, "vggse/edge/camera/result ", 5*time.Second)
+	await(t, lines, "vggse/edge/available stopped", 5*time.Second)
+}
