@@ -229,3 +229,27 @@ func BenchmarkPreprocess(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOutsideRun is all that the agent does to a 1280×720 frame on one core but for the network:
+// preprocess and decide, for a demo-sized and a full-sized network.
+func BenchmarkOutsideRun(b *testing.B) {
+	f := draw("scene", 1280, 720)
+	for _, c := range []struct{ size, classes int }{{96, 9}, {224, 1000}} {
+		b.Run(fmt.Sprint(c.size), func(b *testing.B) {
+			pre, err := NewPreprocessor(Torchvision(c.size), c.size)
+			if err != nil {
+				b.Fatal(err)
+			}
+			decide, logits := decider(b, c.classes)
+			in := NewTensor(1, 3, c.size, c.size)
+			var out Decision
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := pre.Apply(f, in, 0); err != nil {
+					b.Fatal(err)
+				}
+				decide.Decide(logits, &out)
+			}
+		})
+	}
+}

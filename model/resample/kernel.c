@@ -16,7 +16,7 @@ void resample_apply(int level, resample_target dst, const uint8_t *src, ptrdiff_
 	const resample_kernel *k = resample_kernels(&n) + level;
 	for (int i = 0; i < y.outputs; i++) {
 		k->down(row, src + y.first[i] * stride, stride, bytes,
-			y.weight + (ptrdiff_t)i * y.taps, y.count[i], y.shift - RESAMPLE_FRACTION);
+			y.weight + (ptrdiff_t)i * y.taps, y.count[i], y.shift);
 		k->left(&dst, i, row, &x);
 	}
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// resample_axis is an axis of axis.go.
+// resample_axis is an axis of axis.go; shift is what its sums drop.
 typedef struct {
 	const int32_t *first, *count;
 	const int16_t *weight;
@@ -19,12 +19,12 @@ typedef struct {
 	const float *table[3];
 } resample_target;
 
-// resample_down sums count rows of bytes, stride apart, into row, rounded to RESAMPLE_FRACTION bits
-// behind the point.
+// resample_down sums count rows of bytes, stride apart, into row, and drops shift bits with rounding.
 typedef void resample_down(int16_t *row, const uint8_t *src, ptrdiff_t stride, int bytes,
 			   const int16_t *weight, int count, int shift);
 
-// resample_left makes output row y of row. It reads up to eight numbers behind the last that count.
+// resample_left makes output row y of row. It multiplies taps numbers for each output, beyond count by
+// zero, and reads up to eight more: row must have room behind its end.
 typedef void resample_left(const resample_target *dst, int y, const int16_t *row, const resample_axis *x);
 
 // resample_kernel is one way to do both, for one kind of processor.
@@ -32,8 +32,6 @@ typedef struct {
 	resample_down *down;
 	resample_left *left;
 } resample_kernel;
-
-enum { RESAMPLE_FRACTION = 4 };
 
 // resample_kernels returns the ways that this processor can go, slowest first, and how many there are.
 const resample_kernel *resample_kernels(int *n);

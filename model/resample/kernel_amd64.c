@@ -80,8 +80,7 @@ AVX2 static void down_avx2(int16_t *row, const uint8_t *src, ptrdiff_t stride, i
 static void left_sse2(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
 {
 	const ptrdiff_t line = y * dst->stride;
-	const int shift = x->shift + RESAMPLE_FRACTION;
-	const __m128i half = _mm_set1_epi32(1 << (shift - 1)), by = _mm_cvtsi32_si128(shift);
+	const __m128i half = _mm_set1_epi32(1 << (x->shift - 1)), by = _mm_cvtsi32_si128(x->shift);
 	for (int i = 0; i < x->outputs; i++) {
 		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
 		__m128i s = half;
@@ -101,16 +100,14 @@ static void left_sse2(const resample_target *dst, int y, const int16_t *row, con
 AVX2 static void left_avx2(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
 {
 	const ptrdiff_t line = y * dst->stride;
-	const int shift = x->shift + RESAMPLE_FRACTION;
-	const __m128i half = _mm_set1_epi32(1 << (shift - 1)), by = _mm_cvtsi32_si128(shift);
+	const __m128i half = _mm_set1_epi32(1 << (x->shift - 1)), by = _mm_cvtsi32_si128(x->shift);
 	// B0 G0 R0 B1 G1 R1 B2 G2 → B0 B1 G0 G1 R0 R1 and a pair that is idle, in both halves
 	const __m256i pixels = _mm256_broadcastsi128_si256(
 		_mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, 12, 13, 14, 15));
 	const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
 	for (int i = 0; i < x->outputs; i++) {
 		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
-		__m256i s = _mm256_castsi128_si256(half);
-		s = _mm256_inserti128_si256(s, _mm_setzero_si128(), 1);
+		__m256i s = _mm256_inserti128_si256(_mm256_setzero_si256(), half, 0);
 		for (int k = 0; k < x->taps; k += 4, p += 12, w += 4) {
 			__m256i a = _mm256_loadu2_m128i((const __m128i *)(p + 6), (const __m128i *)p);
 			__m256i v = _mm256_permutevar8x32_epi32(

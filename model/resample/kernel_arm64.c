@@ -36,12 +36,11 @@ static void down_neon(int16_t *row, const uint8_t *src, ptrdiff_t stride, int by
 static void left_neon(const resample_target *dst, int y, const int16_t *row, const resample_axis *x)
 {
 	const ptrdiff_t line = y * dst->stride;
-	const int shift = x->shift + RESAMPLE_FRACTION;
-	const int32x4_t half = vdupq_n_s32(1 << (shift - 1)), by = vdupq_n_s32(-shift);
+	const int32x4_t half = vdupq_n_s32(1 << (x->shift - 1)), by = vdupq_n_s32(-x->shift);
 	for (int i = 0; i < x->outputs; i++) {
 		const int16_t *p = row + 3 * x->first[i], *w = x->weight + (ptrdiff_t)i * x->taps;
 		int32x4_t s = half, t = vdupq_n_s32(0);
-		for (int k = 0; k < x->count[i]; k += 2, p += 6) {
+		for (int k = 0; k < x->taps; k += 2, p += 6) {
 			s = vmlal_n_s16(s, vld1_s16(p), w[k]);
 			t = vmlal_n_s16(t, vld1_s16(p + 3), w[k + 1]);
 		}

@@ -13,13 +13,14 @@ func kernels() int { return int(C.resample_count()) }
 // applyKernel is Apply by the vector kernel, by way number level of kernels: one call into C a picture.
 func (p *Plan) applyKernel(level int, dst *Target, src []byte, stride int) {
 	C.resample_apply(C.int(level), dst.c(), (*C.uint8_t)(&src[p.offset]), C.ptrdiff_t(stride), C.int(3*p.columns),
-		(*C.int16_t)(&p.row[0]), p.y.c(), p.x.c())
+		(*C.int16_t)(&p.row[0]), p.y.c(p.y.shift-fraction), p.x.c(p.x.shift+fraction))
 }
 
-func (a *axis) c() C.resample_axis {
+// c is the axis for C, whose sums drop shift bits.
+func (a *axis) c(shift int) C.resample_axis {
 	return C.resample_axis{
 		first: (*C.int32_t)(&a.first[0]), count: (*C.int32_t)(&a.count[0]), weight: (*C.int16_t)(&a.weight[0]),
-		outputs: C.int(len(a.first)), taps: C.int(a.taps), shift: C.int(a.shift),
+		outputs: C.int(len(a.first)), taps: C.int(a.taps), shift: C.int(shift),
 	}
 }
 

@@ -6,10 +6,10 @@
 // makes floats of those. All sums are integers, so the vector kernel (cgo, amd64 and arm64) and the
 // plain Go code give the same bits.
 //
-// How far this is from the exact sum: half a level by the last rounding, 1/32 by the first, and by the
-// weights at most 1/32 + 1/2048 for every time the picture shrinks horizontally. Pillow, which sums
-// horizontally first and rounds to bytes between, is within one level of the exact sum; so the two
-// never differ by more than one level for pictures that shrink up to 500 times.
+// How far this is from the exact sum: half a level by the last rounding, 1/32 by the one between, 1/32
+// by the vertical weights, and by the horizontal ones 1/32, or s/2048 where the picture shrinks s > 64
+// times. Pillow, which sums horizontally first and rounds to bytes between, is within one level of the
+// exact sum. So up to s = 500 the two never differ by more than one level.
 package resample
 
 import "fmt"
