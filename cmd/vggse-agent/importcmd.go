@@ -29,8 +29,10 @@ func newImportCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE --labels FILE|A,B,C --preprocess torchvision|KEY=V,… --out DIR",
 		Short: "Make a bundle of a trained network: a PyTorch checkpoint or .safetensors",
-		Long: `Import makes a bundle of a trained VGG16-SE or VGG16, with or without batch normalization. The sizes are
-inferred from the shapes of the weights; batch normalization is folded into the convolutions.
+		Long: `Import makes a bundle of a trained VGG16-SE or VGG16, with or without batch normalization. It reads what
+torch.save(model.state_dict(), …) writes, also inside a training script's checkpoint, and .safetensors. No
+Python runs: the pickle inside is read with a closed list of names. The sizes are inferred from the shapes of
+the weights; batch normalization is folded into the convolutions.
 
 How pictures become numbers is not in a checkpoint and is never guessed: --preprocess torchvision says
 that the network was trained with torchvision's presets (shorter side to round(input·256/224) with
@@ -39,7 +41,7 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
   resize=squash|shortest-crop|letterbox   shorter=PIXELS (shortest-crop)   fill=0…255 (letterbox)
   filter=pil-bilinear|area|linear         channels=rgb|bgr
   scale=1/255                             mean=R,G,B   std=R,G,B (in the order of channels, after scale)`,
-		Example: `  vggse-agent import best.safetensors --labels labels.txt --preprocess torchvision --out parts
+		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,
 		Args: exactArgs(1, "one FILE"),
@@ -85,6 +87,9 @@ func runImport(cmd *cobra.Command, path string, o importOptions) error {
 		return fmt.Errorf("import: %w", err)
 	}
 	defer file.Close()
+	if len(file.Others) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "took the weights under %q; there are also: %s (--key)\n", file.Key, strings.Join(file.Others, ", "))
+	}
 	n, err := importVGG(file, o.input, labels, preprocess)
 	if err != nil {
 		return fmt.Errorf("import: %s: %w", path, err)

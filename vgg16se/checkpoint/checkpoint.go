@@ -49,7 +49,12 @@ var errFormat = errors.New("neither safetensors nor a PyTorch checkpoint: save i
 
 // parse tells the format from the first bytes.
 func parse(b []byte, key string) (*File, error) {
-	if len(b) > 8 && b[8] == '{' && !bytes.HasPrefix(b, []byte("PK")) {
+	switch {
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return parseZip(b, key)
+	case len(b) > 2 && b[0] == 0x80 && bytes.Contains(b[:min(len(b), 32)], legacyMagic):
+		return parseLegacy(b, key)
+	case len(b) > 8 && b[8] == '{':
 		return parseSafetensors(b)
 	}
 	return nil, errFormat

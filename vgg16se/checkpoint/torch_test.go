@@ -1,0 +1,228 @@
+package checkpoint
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A pickle, written by hand: the pieces of a state_dict of one float32 tensor.
+const (
+	proto    = "\x80\x02"
+	float32s = "ctorch\nFloatStorage\n"
+	rebuild  = "ctorch._utils\n_rebuild_tensor_v2\n"
+	ordered  = "ccollections\nOrderedDict\n)R"
+)
+
+func str(s string) string {
+	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
+}
+
+// integer pushes n.
+func integer(n int64) string {
+	return "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+// view pushes a tensor of storage "0" with count elements.
+func view(count, offset int64, shape, strides []int64) string {
+	tuple := func(v []int64) string {
+		s := "("
+		for _, x := range v {
+			s += integer(x)
+		}
+		return s + "t"
+	}
+	return rebuild + "((" + str("storage") + float32s + str("0") + str("cpu") + integer(count) + "tQ" + integer(offset) +
+		tuple(shape) + tuple(strides) + "\x89" + ordered + "tR"
+}
+
+// archive makes the zip file that torch.save would; storage "0" holds data.
+func archive(t testing.TB, program string, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range map[string][]byte{"x/data.pkl": []byte(program), "x/byteorder": []byte("little"), "x/data/0": data} {
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// floats is the content of a storage: 0, 1, 2, …
+func floats(n int) []byte {
+	var b []byte
+	for i := range n {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(i)))
+	}
+	return b
+}
+
+func TestHandMadeZip(t *testing.T) {
+	program := proto + "}" + str("w") + view(6, 1, []int64{2, 2}, []int64{1, 2}) + "s."
+	f, err := parse(archive(t, program, floats(6)), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(f.Format, f.Tensors[0].Name, values(t, &f.Tensors[0])); got != "pytorch zipw[1 3 2 4]" {
+		t.Error(got)
+	}
+}
+
+func TestNestedKeys(t *testing.T) {
+	one := func(name string) string { return "}" + str(name) + view(1, 0, []int64{1}, []int64{1}) + "s" }
+	program := proto + "}(" + str("epoch") + integer(3) + str("ema") + one("e") + str("optimizer") + one("o") +
+		str("state_dict") + one("s") + str("deep") + "}" + str("er") + one("d") + "su."
+	b := archive(t, program, floats(1))
+	for key, want := range map[string]string{"": "s", "ema": "e", "state_dict": "s", "deep.er": "d"} {
+		f, err := parse(b, key)
+		if err != nil {
+			t.Errorf("%q: %v", key, err)
+		} else if f.Tensors[0].Name != want {
+			t.Errorf("%q: got %s, want %s", key, f.Tensors[0].Name, want)
+		} else if key == "" && fmt.Sprint(f.Key, f.Others) != "state_dict[ema deep.er]" {
+			t.Errorf("took %s, left %v", f.Key, f.Others)
+		}
+	}
+	if _, err := parse(b, "none"); err == nil || !strings.Contains(err.Error(), "there are: ema, state_dict, deep.er") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Every hostile file gets one clear error for less than 64 MB; five seconds would be a hang on a busy machine.
+func TestHostileFiles(t *testing.T) {
+	one := []int64{1}
+	dict := func(v string) string { return proto + "}" + str("w") + v + "s." }
+	seed := archive(t, dict(view(1, 0, one, one)), floats(1))
+	var bomb bytes.Buffer
+	w := zip.NewWriter(&bomb)
+	f, _ := w.Create("x/data.pkl")
+	for range 200 {
+		f.Write(make([]byte, 1<<20))
+	}
+	w.Close()
+	var crowd bytes.Buffer
+	w = zip.NewWriter(&crowd)
+	for i := range 200_000 {
+		w.CreateHeader(&zip.FileHeader{Name: fmt.Sprint("x/data/", i), Method: zip.Store})
+	}
+	w.Close()
+	laughs := proto + "}" + str("k") + "NN\x86" + strings.Repeat("2\x86", 1000) + "s." // pairs of the same pair, 2¹⁰⁰⁰ when written out
+	wide := proto + "}q\x00"                                                           // a thousand times the same dict in a dict, four levels deep
+	for level := range 4 {
+		wide += "}("
+		for i := range 1000 {
+			wide += str(fmt.Sprint(i)) + "h" + string(rune(level))
+		}
+		wide += "uq" + string(rune(level+1))
+	}
+	pairs := proto + "](" + strings.Repeat("]("+"NNe", 10_000) + "eq\x00" + strings.Repeat("ccollections\nOrderedDict\nh\x00\x85R", 10_000) + "."
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want string
+	}{
+		{"zip bomb", bomb.Bytes(), "compressed"},
+		{"crowded zip", crowd.Bytes(), "more than 16 MB"},
+		{"os.system", archive(t, proto+"cos\nsystem\n"+str("echo")+"\x85R.", nil), `"os.system"`},
+		{"eval by stack", archive(t, proto+str("builtins")+str("eval")+"\x93"+str("1")+"\x85R.", nil), `"builtins.eval"`},
+		{"whole module", archive(t, proto+"c__main__\nVGG16SE\n)\x81.", nil), "state_dict()"},
+		{"huge shape", archive(t, dict(view(1, 0, []int64{1 << 40, 1 << 40}, []int64{1, 1})), floats(1)), "does not fit"},
+		{"large shape", archive(t, dict(view(1, 0, []int64{1 << 40}, one)), floats(1)), "last element"},
+		{"negative", archive(t, dict(view(1, 0, []int64{-1}, one)), floats(1)), "does not fit"},
+		{"offset", archive(t, dict(view(1, 99, one, one)), floats(1)), "begins at element 99"},
+		{"negative offset", archive(t, dict(view(1, -1, one, one)), floats(1)), "makes no sense"},
+		{"wrong size", archive(t, dict(view(2, 0, []int64{2}, one)), floats(1)), "last element"},
+		{"cyclic memo", archive(t, proto+"}q\x00"+str("self")+"h\x00s"+str("w")+"h\x00s.", nil), "no named tensors"},
+		{"deep", archive(t, proto+"N"+strings.Repeat("\x85", 10<<20)+".", nil), "more than 16 MB"},
+		{"memo", archive(t, proto+"N"+strings.Repeat("q\x00", 10<<20)+".", nil), "more than 16 MB"},
+		{"stack", archive(t, proto+strings.Repeat("N", 10<<20)+".", nil), "more than 16 MB"},
+		{"marks", archive(t, proto+strings.Repeat("(", 10<<20)+".", nil), "more than 16 MB"},
+		{"long string", archive(t, proto+"X\xff\xff\xff\xff.", nil), "makes no sense"},
+		{"pairs", archive(t, pairs, nil), "more than 16 MB"},
+		{"wide", archive(t, wide+".", nil), "no named tensors"},
+		{"laughs", archive(t, laughs, nil), "no named tensors"},
+		{"truncated", seed[:len(seed)-30], "truncated"},
+		{"legacy, truncated", append([]byte("\x80\x02"), legacyMagic...), "makes no sense"},
+		{"text opcodes", archive(t, "I1\n.", nil), "opcode"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err := parse(c.b, "")
+		took := time.Since(start)
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want …%s…", c.name, err, c.want)
+		}
+		if heap := after.TotalAlloc - before.TotalAlloc; heap > 64<<20 || took > 5*time.Second {
+			t.Errorf("%s: took %d MB and %v", c.name, heap>>20, took)
+		}
+	}
+}
+
+// Truncated anywhere, a checkpoint is an error or still whole; never a panic.
+func TestTruncated(t *testing.T) {
+	for _, name := range []string{"article.pth", "legacy.pt", "views-legacy.pth", "article.safetensors"} {
+		b, err := os.ReadFile(filepath.Join("..", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(b); n += 311 {
+			if _, err := parse(b[:n], ""); err == nil {
+				t.Errorf("%s: %d of %d bytes are accepted", name, n, len(b))
+			}
+		}
+	}
+}
+
+func FuzzPickle(f *testing.F) {
+	f.Add([]byte(proto + "}" + str("w") + view(6, 1, []int64{2, 2}, []int64{1, 2}) + "s."))
+	f.Add([]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00]\x94(K\x01M\x02\x00J\xff\xff\xff\xffG?\xf0\x00\x00\x00\x00\x00\x00\x8c\x01a\x94e."))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root, m, err := unpickle(b)
+		if err != nil {
+			return
+		}
+		_, _ = choose(TorchZip, root, "", func(*storage) ([]byte, error) { return make([]byte, 64), nil })
+		if len(m.b) > len(b) {
+			t.Error("read backwards")
+		}
+	})
+}
+
+func FuzzTorch(f *testing.F) {
+	f.Add(archive(f, proto+"}"+str("w")+view(1, 0, []int64{1}, []int64{1})+"s.", floats(1)))
+	legacy := string(proto) + string(legacyMagic) + "." + proto + integer(1001) + "." + proto + "}." +
+		proto + "}" + str("w") + view(1, 0, []int64{1}, []int64{1}) + "s." + proto + "]" + str("0") + "a." + "\x01\x00\x00\x00\x00\x00\x00\x00" + "1234"
+	f.Add([]byte(legacy))
+	if _, err := parse([]byte(legacy), ""); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := parse(b, "")
+		if err != nil {
+			return
+		}
+		for i := range file.Tensors {
+			if x := &file.Tensors[i]; x.Elements() < 1<<16 {
+				_ = x.Values(func([]float64) error { return nil })
+			}
+		}
+	})
+}
