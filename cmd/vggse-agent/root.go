@@ -32,6 +32,7 @@ func newRoot() *cobra.Command {
 	})
 	s := addSettings(root)
 	root.AddCommand(
+		newBenchCmd(s),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),
 		newDemoDataCmd(),
@@ -40,6 +41,7 @@ func newRoot() *cobra.Command {
 		newRunCmd(s),
 		newSummaryCmd(),
 		newVersionCmd(s),
+		newWatchCmd(s),
 	)
 	return root
 }
