@@ -26,9 +26,10 @@ func (l *Link) Run(ctx context.Context) error {
 		will: &will{l.topics.available, offline},
 	}
 	for {
+		what := "broker not reached, trying again"
 		s, err := open(ctx, o)
 		if err == nil {
-			trouble = ""
+			what, trouble = "broker lost, connecting again", ""
 			began := time.Now()
 			l.log.Info("broker connected", "broker", l.broker.String())
 			err = l.serve(ctx, s)
@@ -39,7 +40,7 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		if why := reason(err); why != trouble {
 			trouble = why
-			l.log.Warn("no broker, trying again", "broker", l.broker.String(), "error", why)
+			l.log.Warn(what, "broker", l.broker.String(), "error", why)
 		}
 		pause(ctx, wait.next(time.Now()))
 	}
@@ -147,13 +148,23 @@ func (c *conversation) fill() {
 func (c *conversation) land() error {
 	f := c.flights[0]
 	if err := f.ack.Error(); err != nil {
-		return err
+		return c.cause(err)
 	}
 	c.flights = append(c.flights[:0], c.flights[1:]...)
 	if f.queued {
 		c.out.acked(f.pos)
 	}
 	return nil
+}
+
+// cause waits for the reason of a lost connection, which comes right after the tokens have failed.
+func (c *conversation) cause(err error) error {
+	select {
+	case why := <-c.lost:
+		return why
+	case <-time.After(closeGrace):
+		return err
+	}
 }
 
 // take looks at a message that came in. The only one asked for is the own availability, which a last
