@@ -17,8 +17,8 @@ const (
 // Filters of Preprocess.
 const (
 	FilterPILBilinear = "pil-bilinear" // Pillow's antialiased triangle filter: what torchvision does
-	FilterArea        = "area"         // mean over the covered source area
-	FilterLinear      = "linear"       // two taps, no antialiasing
+	FilterArea        = "area"         // mean over the covered source area: OpenCV INTER_AREA where the picture shrinks
+	FilterLinear      = "linear"       // two taps, no antialiasing: OpenCV INTER_LINEAR
 )
 
 // Channel orders of Preprocess.

@@ -24,7 +24,7 @@ typedef void resample_down(int16_t *row, const uint8_t *src, ptrdiff_t stride, i
 			   const int16_t *weight, int count, int shift);
 
 // resample_left makes output row y of row. It multiplies taps numbers for each output, beyond count by
-// zero, and reads up to eight more: row must have room behind its end.
+// zero, and reads up to two more: row must have room behind its end.
 typedef void resample_left(const resample_target *dst, int y, const int16_t *row, const resample_axis *x);
 
 // resample_kernel is one way to do both, for one kind of processor.

@@ -67,7 +67,7 @@ func New(g Geometry, f Filter) (*Plan, error) {
 		p.x.first[i] -= int32(lo)
 	}
 	p.columns, p.offset = hi-lo, 3*lo
-	p.row = make([]int16, 3*(p.columns+p.x.taps)+8)
+	p.row = make([]int16, 3*(p.columns+p.x.taps)) // the kernel reads as far as weights of zero go, and two more
 	return p, nil
 }
 

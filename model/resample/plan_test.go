@@ -68,7 +68,7 @@ func TestKernelEqualsPlain(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(7, 7))
 	upTo := func(n int) int { return 1 + r.IntN(n) }
-	for range 400 {
+	for range 200 {
 		g := Geometry{SrcWidth: upTo(200), SrcHeight: upTo(200), DstWidth: upTo(90), DstHeight: upTo(90)}
 		if r.IntN(4) == 0 {
 			g.SrcWidth, g.SrcHeight = upTo(12), upTo(3000)
