@@ -1,0 +1,59 @@
+package api
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// figures makes metrics of what the agent says at each scrape.
+type figures struct{ agent Agent }
+
+var (
+	camera     = []string{"camera"}
+	online     = prometheus.NewDesc("vggse_camera_online", "1 while the camera delivers.", camera, nil)
+	captured   = prometheus.NewDesc("vggse_frames_captured_total", "Frames that a camera gave.", camera, nil)
+	classified = prometheus.NewDesc("vggse_frames_classified_total", "Frames that went through the network.", camera, nil)
+	skipped    = prometheus.NewDesc("vggse_frames_skipped_total", "Frames for which a newer one came before the network was free.", camera, nil)
+	connected  = prometheus.NewDesc("vggse_broker_connected", "1 while the broker is connected.", nil, nil)
+	waiting    = prometheus.NewDesc("vggse_queue_records", "Records without the broker's acknowledgement.", nil, nil)
+	isReady    = prometheus.NewDesc("vggse_ready", "1 while decisions reach the broker.", nil, nil)
+	network    = prometheus.NewDesc("vggse_model_info", "The network that classifies, 1.",
+		[]string{"name", "version", "sha256", "precision", "provider"}, nil)
+)
+
+// Describe promises nothing: which gauges a machine has is known only when it is read.
+func (f figures) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the agent once.
+func (f figures) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	now := f.agent.Figures()
+	for _, c := range now.Cameras {
+		gauge(online, number(c.Online), c.Name)
+		count(captured, c.Captured, c.Name)
+		count(classified, c.Classified, c.Name)
+		count(skipped, c.Skipped, c.Name)
+	}
+	gauge(connected, number(now.Connected))
+	gauge(waiting, float64(now.Waiting))
+	gauge(isReady, number(len(f.agent.Unready()) == 0))
+	if m := now.Model; m != (Model{}) {
+		gauge(network, 1, m.Name, m.Version, m.SHA256, m.Precision, m.Provider)
+	}
+	for _, g := range now.Machine {
+		var names, values []string
+		if g.Label != "" {
+			names, values = []string{g.Label}, []string{g.Where}
+		}
+		gauge(prometheus.NewDesc(g.Name, g.Help, names, nil), g.Value, values...)
+	}
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// Figures are the agent's at one moment. Counts are since the start.
+type Figures struct {
+	Cameras   []Camera
+	Connected bool  // to the broker
+	Waiting   int   // records without the broker's acknowledgement
+	Model     Model // zero while the network opens
+	Machine   []Gauge
+}
+
+// Camera is one camera's figures.
+type Camera struct {
+	Name                          string
+	Online                        bool
+	Captured, Classified, Skipped uint64 // frames; skipped: a newer one came before the network was free
+}
+
+// Model is what classifies.
+type Model struct{ Name, Version, SHA256, Precision, Provider string }
+
+// Gauge is a value of the machine, such as a temperature. The gauges of one Name share Help and Label.
+type Gauge struct {
+	Name, Help   string
+	Label, Where string // the label's name and value; both empty: no label
+	Value        float64
+}
+
+// Metrics are the agent's, for Prometheus: histograms that Observe fills, and Figures read at each scrape.
+type Metrics struct {
+	agent     Agent
+	registry  *prometheus.Registry
+	inference *prometheus.HistogramVec
+	frame     *prometheus.HistogramVec
+	changes   *prometheus.CounterVec
+}
+
+// buckets of a time from 0.5 ms to 8 s: a small network on a GPU to a full one on a small CPU.
+var buckets = prometheus.ExponentialBuckets(0.0005, 2, 15)
+
+func newMetrics(build Build, agent Agent) *Metrics {
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"camera"})
+	}
+	m := &Metrics{
+		agent: agent, registry: prometheus.NewPedanticRegistry(),
+		inference: histogram("vggse_inference_seconds", "Time of one frame inside the network."),
+		frame:     histogram("vggse_frame_seconds", "Time from the capture of a frame to its decision."),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vggse_label_changes_total", Help: "Changes of a camera's label."}, []string{"camera"}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "vggse_build_info", Help: "The program, 1.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": build.Go},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.inference, m.frame, m.changes, info, figures{agent},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Observe counts one decision. It keeps nothing of d, and allocates at the first of a camera only.
+func (m *Metrics) Observe(d *model.Decision) {
+	m.inference.WithLabelValues(d.Camera).Observe(d.Latency.Infer.Seconds())
+	m.frame.WithLabelValues(d.Camera).Observe(d.Latency.Total.Seconds())
+	if d.Changed {
+		m.changes.WithLabelValues(d.Camera).Inc()
+	}
+}
+
+func (m *Metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}

@@ -1,0 +1,260 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeAgent says what the test wants.
+type fakeAgent struct {
+	mu      sync.Mutex
+	stuck   error
+	reasons []string
+	figures Figures
+}
+
+func (a *fakeAgent) Stuck() error      { a.mu.Lock(); defer a.mu.Unlock(); return a.stuck }
+func (a *fakeAgent) Unready() []string { a.mu.Lock(); defer a.mu.Unlock(); return a.reasons }
+func (a *fakeAgent) Figures() Figures  { a.mu.Lock(); defer a.mu.Unlock(); return a.figures }
+
+// serve runs a server until the test ends.
+func serve(t *testing.T, c Config, agent Agent) *Server {
+	t.Helper()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Listen(c, Build{Version: "1.2.3", Commit: "abc", Go: "go1.26"}, agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return s
+}
+
+// get asks for a path; edit may change the request first.
+func get(t *testing.T, s *Server, path string, edit func(*http.Request)) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.Address()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(r)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func TestProbes(t *testing.T) {
+	agent := &fakeAgent{reasons: []string{"the network is being opened", "no broker"}}
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, agent)
+	check := func(path string, status int, parts ...string) {
+		t.Helper()
+		got, body := get(t, s, path, nil)
+		if got != status {
+			t.Errorf("%s = %d, want %d", path, got, status)
+		}
+		for _, part := range parts {
+			if !strings.Contains(body, part) {
+				t.Errorf("%s says %q, want %q in it", path, body, part)
+			}
+		}
+	}
+	check("/", 200, "1.2.3", "/readyz")
+	check("/healthz", 200, "ok")
+	check("/readyz", 503, `"ready":false`, "the network is being opened", "no broker")
+	check("/version", 200, `{"version":"1.2.3","commit":"abc","go":"go1.26"}`)
+	check("/nowhere", 404)
+	check("/debug/pprof/", 404)
+
+	agent.mu.Lock()
+	agent.reasons = nil
+	agent.mu.Unlock()
+	check("/readyz", 200, `{"ready":true}`)
+
+	agent.mu.Lock()
+	agent.stuck = errors.New("camera line1: stuck")
+	agent.mu.Unlock()
+	check("/healthz", 503, "camera line1: stuck")
+	check("/readyz", 503, "camera line1: stuck")
+}
+
+func TestPprofOnlyWhereEnabled(t *testing.T) {
+	s := serve(t, Config{Listen: "127.0.0.1:0", Pprof: true}, &fakeAgent{})
+	if status, body := get(t, s, "/debug/pprof/goroutine?debug=1", nil); status != 200 || !strings.Contains(body, "goroutine profile") {
+		t.Errorf("profile = %d %q", status, body)
+	}
+}
+
+func TestForeignHostNamesAreRefused(t *testing.T) {
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, &fakeAgent{})
+	for host, want := range map[string]int{
+		"evil.example": 421, "evil.example:9108": 421, "192.0.2.1": 421, "localhost": 200, "localhost:1": 200, "127.0.0.1": 200, "[::1]:9": 200,
+	} {
+		if got, _ := get(t, s, "/healthz", func(r *http.Request) { r.Host = host }); got != want {
+			t.Errorf("host %s = %d, want %d", host, got, want)
+		}
+	}
+}
+
+func TestToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("0123456789abcdef\nmore\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Config{Listen: "0.0.0.0:0", TokenFile: file}, &fakeAgent{})
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/version"} {
+		for header, want := range map[string]int{"": 401, "Bearer 0123456789abcde": 401, "0123456789abcdef": 401, "Bearer 0123456789abcdef": 200} {
+			if got, _ := get(t, s, path, func(r *http.Request) { r.Header.Set("Authorization", header) }); got != want {
+				t.Errorf("%s with %q = %d, want %d", path, header, got, want)
+			}
+		}
+	}
+	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file + "x"}, Build{}, &fakeAgent{}); err == nil || !strings.Contains(err.Error(), "http.token_file: ") {
+		t.Errorf("a missing token file = %v", err)
+	}
+	if err := os.WriteFile(file, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file}, Build{}, &fakeAgent{}); err == nil || !strings.Contains(err.Error(), "at least 16") {
+		t.Errorf("a short token = %v", err)
+	}
+}
+
+func TestTakenPort(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, err = Listen(Config{Listen: taken.Addr().String()}, Build{}, &fakeAgent{})
+	if err == nil || !strings.Contains(err.Error(), "http.listen: "+taken.Addr().String()+" is taken") {
+		t.Errorf("a chosen address that is taken = %v", err)
+	}
+	var servers []*Server
+	for range 2 { // whether or not another program of this machine has the default
+		s, err := Listen(Config{Listen: Default}, Build{}, &fakeAgent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers = append(servers, s)
+	}
+	if a, b := servers[0].Address(), servers[1].Address(); a == b || !strings.HasPrefix(b, "127.0.0.1:91") {
+		t.Errorf("two agents got %s and %s", a, b)
+	}
+	for _, s := range servers {
+		if err := errors.Join(s.Close(), s.Close()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, test := range []struct {
+		c    Config
+		want string
+	}{
+		{Config{}, ""}, {Config{Listen: "off"}, ""}, {Config{Listen: Default}, ""}, {Config{Listen: "[::1]:80"}, ""},
+		{Config{Listen: ":9108", TokenFile: "t"}, ""}, {Config{Listen: "9108"}, "http.listen: must be host:port"},
+		{Config{Listen: "127.0.0.1:http!"}, "http.listen: "}, {Config{Listen: "127.0.0.1:70000"}, "http.listen: "},
+		{Config{Listen: ":9108"}, "http.token_file: must name"}, {Config{Listen: "edge:9108"}, "http.token_file: "},
+	} {
+		err := test.c.Validate()
+		if got := err == nil; got != (test.want == "") || err != nil && !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("Validate(%+v) = %v, want %q", test.c, err, test.want)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	agent := &fakeAgent{figures: Figures{
+		Cameras:   []Camera{{Name: "line1", Online: true, Captured: 12, Classified: 10, Skipped: 2}, {Name: "line2"}},
+		Connected: true, Waiting: 3, Model: Model{"demo", "1", "ab12", "int8", "tensorrt"},
+		Machine: []Gauge{
+			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "cpu", 51.5},
+			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "gpu", 49},
+			{"vggse_gpu_load_ratio", "Load.", "", "", 0.5},
+		},
+	}}
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, agent)
+	for i := range 5 {
+		s.Observe(&model.Decision{Camera: "line1", Changed: i == 0, Latency: model.Latency{Infer: 3 * time.Millisecond, Total: time.Second}})
+	}
+	status, body := get(t, s, "/metrics", nil)
+	if status != 200 {
+		t.Fatalf("/metrics = %d: %s", status, body)
+	}
+	for _, line := range []string{
+		`vggse_camera_online{camera="line1"} 1`, `vggse_camera_online{camera="line2"} 0`,
+		`vggse_frames_captured_total{camera="line1"} 12`, `vggse_frames_classified_total{camera="line1"} 10`,
+		`vggse_frames_skipped_total{camera="line1"} 2`, `vggse_broker_connected 1`, `vggse_queue_records 3`, `vggse_ready 1`,
+		`vggse_model_info{name="demo",precision="int8",provider="tensorrt",sha256="ab12",version="1"} 1`,
+		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`, `vggse_gpu_load_ratio 0.5`,
+		`vggse_inference_seconds_bucket{camera="line1",le="0.004"} 5`, `vggse_inference_seconds_bucket{camera="line1",le="0.002"} 0`,
+		`vggse_frame_seconds_sum{camera="line1"} 5`, `vggse_label_changes_total{camera="line1"} 1`,
+		`vggse_build_info{commit="abc",goversion="go1.26",version="1.2.3"} 1`, "process_resident_memory_bytes ", "go_goroutines ",
+	} {
+		if !strings.Contains(body, "\n"+line) {
+			t.Errorf("/metrics: no line %q", line)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+}
+
+func TestObserveAllocatesNothing(t *testing.T) {
+	m := newMetrics(Build{}, &fakeAgent{})
+	d := &model.Decision{Camera: "line1", Changed: true, Latency: model.Latency{Infer: time.Millisecond}}
+	m.Observe(d)
+	if n := testing.AllocsPerRun(100, func() { m.Observe(d) }); n > 0 {
+		t.Errorf("%g allocations a decision, want 0", n)
+	}
+}
+
+func TestReadyIsJSON(t *testing.T) {
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, &fakeAgent{reasons: []string{`a "quoted" reason`}})
+	_, body := get(t, s, "/readyz", nil)
+	var got struct {
+		Ready   bool
+		Reasons []string
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Ready || len(got.Reasons) != 1 || got.Reasons[0] != `a "quoted" reason` {
+		t.Errorf("%s = %+v, %v", body, got, err)
+	}
+}
