@@ -1,0 +1,263 @@
+package quant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// Share is a proportion with its 95 % confidence interval (Wilson, 1927), which holds near 0 and 1, too.
+type Share struct {
+	Hits  int     `json:"hits"`
+	Of    int     `json:"of"`
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// NewShare is hits out of n.
+func NewShare(hits, n int) Share {
+	if n == 0 {
+		return Share{High: 1}
+	}
+	const z = 1.959963984540054
+	p, m := float64(hits)/float64(n), float64(n)
+	centre := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return Share{hits, n, p, max(0, centre-half), min(1, centre+half)}
+}
+
+// Verdict is how the answers of a file differ from those of the FP32 file on pictures that no choice has seen.
+type Verdict struct {
+	Images    int     `json:"images"`
+	Agreement Share   `json:"agreement"`      // same best class
+	Top1      *Share  `json:"top1,omitempty"` // of the file, where labels are known
+	Top5      *Share  `json:"top5,omitempty"`
+	Top1FP32  *Share  `json:"top1_fp32,omitempty"`
+	Top5FP32  *Share  `json:"top5_fp32,omitempty"`
+	SQNR      float64 `json:"logit_sqnr_db"`
+	Cosine    float64 `json:"logit_cosine"` // mean
+	MaxDiff   float64 `json:"logit_max_abs_diff"`
+	Classes   []Flip  `json:"classes,omitempty"` // where labels are known, those that changed, most first
+	NaN       int     `json:"nan"`               // answers that are no numbers
+}
+
+// Flip is how often a class is found by each file.
+type Flip struct {
+	Class  int `json:"class"`
+	Images int `json:"images"`
+	FP32   int `json:"fp32_right"`
+	Here   int `json:"right"`
+}
+
+// Judge holds two sessions side by side. Its counters are sums, so the order of the pictures does not
+// matter but for the last digits of the sums of squares.
+type Judge struct {
+	mu             sync.Mutex
+	rows           []row
+	labelled       bool
+	classes        int
+	reference, own Session
+}
+
+// row is one picture's outcome, kept so that sums are taken in one order: 56 bytes a picture.
+type row struct {
+	label, fp32, own   int
+	top5, top5own      bool
+	signal, noise, cos float64
+	diff               float64
+	nan                bool
+}
+
+// NewJudge compares own with reference, two sessions whose one output is the logits of classes classes.
+func NewJudge(reference, own Session, classes int) *Judge {
+	return &Judge{reference: reference, own: own, classes: classes}
+}
+
+// Labelled gives one picture after the other with the index of its class, -1 where that is not known,
+// and io.EOF after the last.
+type Labelled func(ctx context.Context, t *model.Tensor) (label int, err error)
+
+// Run judges all pictures of next with the given number of workers.
+func (j *Judge) Run(ctx context.Context, workers, size int, next Labelled) (Verdict, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	for range max(1, workers) {
+		group.Go(func() error {
+			t := model.NewTensor(1, 3, size, size)
+			a, b := make([]float32, j.classes), make([]float32, j.classes)
+			for {
+				label, err := next(ctx, t)
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err == nil {
+					err = j.reference.Run(ctx, t, func(_ int, v []float32) { copy(a, v) })
+				}
+				if err == nil {
+					err = j.own.Run(ctx, t, func(_ int, v []float32) { copy(b, v) })
+				}
+				if err != nil {
+					return err
+				}
+				r := compare(label, a, b)
+				j.mu.Lock()
+				j.rows = append(j.rows, r)
+				j.mu.Unlock()
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Verdict{}, fmt.Errorf("quant: judge: %w", err)
+	}
+	if len(j.rows) == 0 {
+		return Verdict{}, errors.New("quant: judge: no pictures")
+	}
+	return j.verdict(), nil
+}
+
+func compare(label int, a, b []float32) row {
+	r := row{label: label}
+	r.fp32, r.top5 = best(a, label)
+	r.own, r.top5own = best(b, label)
+	var aa, bb, ab float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		if math.IsNaN(y) || math.IsInf(y, 0) {
+			r.nan, r.own, r.top5own = true, -1, false
+			y = 0
+		}
+		aa, bb, ab = aa+x*x, bb+y*y, ab+x*y
+		r.noise += (x - y) * (x - y)
+		r.diff = max(r.diff, math.Abs(x-y))
+	}
+	r.signal = aa
+	if aa > 0 && bb > 0 {
+		r.cos = ab / math.Sqrt(aa*bb)
+	}
+	return r
+}
+
+func best(v []float32, label int) (int, bool) {
+	top := model.TopK(nil, v, 5)
+	if len(top) == 0 {
+		return -1, false
+	}
+	return top[0], slices.Contains(top, label)
+}
+
+// verdict sums up the rows, sorted so that the order of the pictures leaves no trace.
+func (j *Judge) verdict() Verdict {
+	sort.Slice(j.rows, func(a, b int) bool {
+		x, y := &j.rows[a], &j.rows[b]
+		if x.noise != y.noise {
+			return x.noise < y.noise
+		}
+		return x.signal < y.signal
+	})
+	v := Verdict{Images: len(j.rows)}
+	var same, labelled, right, right5, rightFP, rightFP5 int
+	var signal, noise, cos float64
+	classes := map[int]*Flip{}
+	for i := range j.rows {
+		r := &j.rows[i]
+		signal, noise, cos = signal+r.signal, noise+r.noise, cos+r.cos
+		v.MaxDiff = max(v.MaxDiff, r.diff)
+		same += is(r.fp32 == r.own)
+		v.NaN += is(r.nan)
+		if r.label < 0 {
+			continue
+		}
+		labelled++
+		right += is(r.own == r.label)
+		rightFP += is(r.fp32 == r.label)
+		right5 += is(r.top5own)
+		rightFP5 += is(r.top5)
+		if classes[r.label] == nil {
+			classes[r.label] = &Flip{Class: r.label}
+		}
+		c := classes[r.label]
+		c.Images++
+		c.FP32 += is(r.fp32 == r.label)
+		c.Here += is(r.own == r.label)
+	}
+	v.Agreement = NewShare(same, len(j.rows))
+	v.SQNR, v.Cosine = SQNR(signal, noise), cos/float64(len(j.rows))
+	if labelled > 0 {
+		v.Top1, v.Top5 = ref(NewShare(right, labelled)), ref(NewShare(right5, labelled))
+		v.Top1FP32, v.Top5FP32 = ref(NewShare(rightFP, labelled)), ref(NewShare(rightFP5, labelled))
+	}
+	v.Classes = changed(classes)
+	return v
+}
+
+// changed are the classes that one of the two files finds more often, most changed first.
+func changed(classes map[int]*Flip) []Flip {
+	var all []Flip
+	for _, f := range classes {
+		if f.FP32 != f.Here {
+			all = append(all, *f)
+		}
+	}
+	sort.Slice(all, func(a, b int) bool {
+		x, y := all[a].FP32-all[a].Here, all[b].FP32-all[b].Here
+		if max(x, -x) != max(y, -y) {
+			return max(x, -x) > max(y, -y)
+		}
+		return all[a].Class < all[b].Class
+	})
+	return all
+}
+
+func is(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func ref[T any](v T) *T { return &v }
+
+// Latency is how long one run of each of two files takes, interleaved so that whatever else the machine
+// does hits both alike. The ratio is of the medians.
+type Latency struct {
+	FP32    float64 `json:"fp32_ms"`
+	Here    float64 `json:"ms"`
+	Speedup float64 `json:"speedup"`
+	Runs    int     `json:"runs"`
+}
+
+// Race runs a and b on x in turn, for the given time but at least ten times each, after two runs unmeasured.
+func Race(ctx context.Context, a, b Session, x *model.Tensor, span time.Duration) (Latency, error) {
+	var took [2][]float64
+	ignore := func(int, []float32) {}
+	begin := time.Now()
+	for i := 0; i < 12 || time.Since(begin) < span && i < 10_000; i++ {
+		for k, s := range []Session{a, b} {
+			start := time.Now()
+			if err := s.Run(ctx, x, ignore); err != nil {
+				return Latency{}, fmt.Errorf("quant: race: %w", err)
+			}
+			if i >= 2 {
+				took[k] = append(took[k], time.Since(start).Seconds()*1e3)
+			}
+		}
+	}
+	l := Latency{FP32: median(took[0]), Here: median(took[1]), Runs: len(took[0])}
+	l.Speedup = l.FP32 / l.Here
+	return l, nil
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}

@@ -1,0 +1,181 @@
+package quant
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Site is a tensor between two layers that is stored in 8 bits: the picture, what leaves a ReLU, a gate
+// of a squeeze-excitation block, and the product of the two.
+type Site struct {
+	Name  string // of the tensor in the FP32 graph
+	Layer string // of the node that makes it; "input" for the picture
+	Kind  Kind
+}
+
+// Kind says where a Site stands.
+type Kind string
+
+// The kinds of sites. All but the picture hold no negative values.
+const (
+	Picture    Kind = "picture"
+	Activation Kind = "activation"
+	Gate       Kind = "gate"
+	Product    Kind = "product"
+)
+
+// Layer is a convolution or a fully connected layer whose inputs and weights are quantized.
+type Layer struct {
+	Name         string
+	Op           string // Conv or Gemm
+	Weight, Bias string // initializers; Bias may be ""
+	In           int    // the site it reads
+	Relu         string // what the ReLU behind it puts out; "" where there is none
+}
+
+// Network is what there is to quantize in a graph.
+type Network struct {
+	Sites  []Site
+	Layers []Layer // in the order of the graph
+
+	graph *onnx.Graph
+	site  map[string]int   // tensor → its site; those behind a pool or a flatten have that of their input
+	users map[string][]int // tensor → the nodes that read it
+	by    map[string]int   // tensor → the node that makes it
+}
+
+// Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes by
+// operators, not by names: convolutions with a ReLU, Mul with a gate that comes from a Sigmoid, pools,
+// and Gemm behind a flatten. What it does not know stays in float.
+func Analyse(m *onnx.Model, input string) (*Network, error) {
+	n := &Network{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{}}
+	for i := range n.graph.Nodes {
+		for _, t := range n.graph.Nodes[i].Inputs {
+			n.users[t] = append(n.users[t], i)
+		}
+		for _, t := range n.graph.Nodes[i].Outputs {
+			n.by[t] = i
+		}
+	}
+	n.add(Site{Name: input, Layer: "input", Kind: Picture})
+	for i := range n.graph.Nodes {
+		n.node(&n.graph.Nodes[i])
+	}
+	if len(n.Layers) == 0 {
+		return nil, fmt.Errorf("quant: the graph has no convolution that reads %q: nothing can be quantized", input)
+	}
+	return n, nil
+}
+
+func (n *Network) add(s Site) {
+	n.site[s.Name] = len(n.Sites)
+	n.Sites = append(n.Sites, s)
+}
+
+// node sees what one node does to the sites.
+func (n *Network) node(v *onnx.Node) {
+	in, known := n.site[first(v.Inputs)]
+	switch v.OpType {
+	case "Conv", "Gemm":
+		if known && n.quantizable(v) {
+			n.layer(v, in)
+		}
+	case "MaxPool", "AveragePool", "Flatten", "Reshape":
+		if known {
+			n.site[v.Outputs[0]] = in
+		}
+	case "Mul":
+		n.product(v)
+	}
+}
+
+// layer takes in a convolution or Gemm that reads site in, and the ReLU behind it.
+func (n *Network) layer(v *onnx.Node, in int) {
+	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in}
+	if len(v.Inputs) > 2 {
+		l.Bias = v.Inputs[2]
+	}
+	if users := n.users[v.Outputs[0]]; len(users) == 1 && n.graph.Nodes[users[0]].OpType == "Relu" {
+		l.Relu = n.graph.Nodes[users[0]].Outputs[0]
+		if !n.output(l.Relu) {
+			n.add(Site{Name: l.Relu, Layer: v.Name, Kind: Activation})
+		}
+	}
+	n.Layers = append(n.Layers, l)
+}
+
+// product makes sites of the gate and of the result where v multiplies a site with a sigmoid.
+func (n *Network) product(v *onnx.Node) {
+	for i, t := range v.Inputs {
+		other := v.Inputs[1-i]
+		if _, known := n.site[other]; known && n.Sites[n.site[other]].Kind != Picture && n.fromSigmoid(t) {
+			n.add(Site{Name: t, Layer: v.Name + ".gate", Kind: Gate})
+			n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Product})
+			return
+		}
+	}
+}
+
+// fromSigmoid follows a tensor up through operators that only move values.
+func (n *Network) fromSigmoid(t string) bool {
+	for {
+		i, made := n.by[t]
+		if !made {
+			return false
+		}
+		switch v := &n.graph.Nodes[i]; v.OpType {
+		case "Sigmoid":
+			return true
+		case "Unsqueeze", "Reshape", "Expand", "Identity":
+			t = v.Inputs[0]
+		default:
+			return false
+		}
+	}
+}
+
+// quantizable tells whether a Conv or Gemm is of the plain kind with float32 constants.
+func (n *Network) quantizable(v *onnx.Node) bool {
+	w := n.graph.Initializer(v.Inputs[1])
+	if w == nil || w.Type != onnx.Float32 || len(w.Dims) < 2 || int64(len(w.Data)) != w.Bytes() {
+		return false
+	}
+	if len(v.Inputs) > 2 {
+		if b := n.graph.Initializer(v.Inputs[2]); b == nil || b.Type != onnx.Float32 || b.Elements() != w.Dims[0] {
+			return false
+		}
+	}
+	if v.OpType == "Conv" {
+		return true
+	}
+	transB := v.Attribute("transB")
+	return transB != nil && transB.Int == 1 && one(v, "alpha") && one(v, "beta") && v.Attribute("transA") == nil
+}
+
+func one(v *onnx.Node, name string) bool {
+	a := v.Attribute(name)
+	return a == nil || a.Float == 1
+}
+
+// output tells whether a tensor leaves the graph.
+func (n *Network) output(t string) bool {
+	return slices.ContainsFunc(n.graph.Outputs, func(v onnx.ValueInfo) bool { return v.Name == t })
+}
+
+// Tensors are the names of all sites but the picture, whose range the preprocessing gives.
+func (n *Network) Tensors() []string {
+	var names []string
+	for _, s := range n.Sites[1:] {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0]
+}

@@ -1,0 +1,65 @@
+package quant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Plan is everything that decides the bytes of a quantized file.
+type Plan struct {
+	Method  Method     `json:"method"`
+	Levels  int        `json:"levels"` // LevelsU8 or LevelsS8
+	Bits    WeightBits `json:"weight_bits"`
+	Picture [2]float64 `json:"picture"` // smallest and largest value that preprocessing can give
+	Choices []Choice   `json:"tensors"` // of every site but the picture
+	Float   []string   `json:"float"`   // layers that stay in floating point
+}
+
+// PictureRange is the smallest and largest value that p makes of a byte: the picture's own range, which
+// no collection has to find and nothing ever exceeds.
+func PictureRange(p *model.Preprocess) [2]float64 {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for c := range 3 {
+		for _, v := range []float64{0, 255} {
+			x := (v*p.Scale - p.Mean[c]) / p.Std[c]
+			lo, hi = min(lo, x), max(hi, x)
+		}
+	}
+	return [2]float64{min(lo, 0), max(hi, 0)} // 0 is what a convolution pads with
+}
+
+// code is how a site is stored: value = (code − Zero)·Scale.
+type code struct {
+	scale float32
+	zero  int
+	kind  onnx.DataType // Uint8 or Int8
+}
+
+// codes gives every site its code.
+func (p *Plan) codes(n *Network) ([]code, error) {
+	if len(p.Choices) != len(n.Sites)-1 {
+		return nil, fmt.Errorf("quant: the plan is for %d tensors, the network has %d", len(p.Choices), len(n.Sites)-1)
+	}
+	lo, hi := p.Picture[0], p.Picture[1]
+	codes := make([]code, 0, len(n.Sites))
+	if p.Levels == LevelsU8 {
+		s := (hi - lo) / LevelsU8
+		codes = append(codes, code{float32(s), int(math.RoundToEven(-lo / s)), onnx.Uint8})
+	} else {
+		codes = append(codes, code{float32(max(-lo, hi) / LevelsS8), 0, onnx.Int8})
+	}
+	for i, ch := range p.Choices {
+		if ch.Site != n.Sites[i+1].Name || !(ch.Threshold > 0) {
+			return nil, fmt.Errorf("quant: the plan keeps %g of %s where the network has %s", ch.Threshold, ch.Site, n.Sites[i+1].Name)
+		}
+		codes = append(codes, code{float32(ch.Threshold / float64(p.Levels)), 0, codes[0].kind})
+	}
+	return codes, nil
+}
+
+// integer tells whether the layer runs on integers.
+func (p *Plan) integer(l *Layer) bool { return !slices.Contains(p.Float, l.Name) }

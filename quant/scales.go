@@ -1,0 +1,182 @@
+package quant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Method is a way to choose the largest magnitude that a site keeps; what is larger is clipped to it.
+type Method string
+
+// The methods, and Auto: for each site the one with the lowest error.
+const (
+	MinMax     Method = "minmax"     // the largest magnitude seen: nothing is clipped
+	Percentile Method = "percentile" // 99.999 % of all values, zeros included, are at or below it
+	Entropy    Method = "entropy"    // lowest Kullback-Leibler divergence (Migacz, GTC 2017)
+	MSE        Method = "mse"        // lowest mean squared error
+	Auto       Method = "auto"
+)
+
+// Methods are those that choose by themselves.
+var Methods = []Method{MinMax, Percentile, Entropy, MSE}
+
+// Levels of the two integer types: the largest code that stands for Threshold.
+const (
+	LevelsS8 = 127 // signed, zero point 0
+	LevelsU8 = 255 // unsigned, zero point 0, for what is never negative
+)
+
+// percentile is the share of values that Percentile keeps.
+const percentile = 0.99999
+
+// Threshold is the magnitude that the method keeps of what h counted, in 1..levels codes. It is 1 where
+// all values are zero: any scale will do.
+func (h *Histogram) Threshold(m Method, levels int) (float64, error) {
+	if h.Amax() == 0 {
+		return 1, nil
+	}
+	switch m {
+	case MinMax:
+		return h.Amax(), nil
+	case Percentile:
+		return h.percentile(percentile), nil
+	case Entropy:
+		return h.entropy(levels), nil
+	case MSE:
+		return h.mse(levels), nil
+	}
+	return 0, fmt.Errorf("quant: unknown method %q: one of %v", m, Methods)
+}
+
+// edge is the upper end of cell i-1, no more than the largest magnitude.
+func (h *Histogram) edge(i int) float64 { return math.Min(float64(i)*h.Width(), h.Amax()) }
+
+func (h *Histogram) percentile(share float64) float64 {
+	want := uint64(math.Ceil(share * float64(h.Count())))
+	n := h.Zeros
+	for i, c := range h.Counts {
+		if n += c; n >= want && c > 0 {
+			return h.edge(i + 1)
+		}
+	}
+	return h.Amax()
+}
+
+// candidates of MSE: even parts of the largest magnitude, and the first of them that it tries.
+const (
+	candidates = 256
+	firstTried = 16
+)
+
+func (h *Histogram) mse(levels int) float64 {
+	best, lowest := h.Amax(), math.Inf(1)
+	for i := firstTried; i <= candidates; i++ {
+		c := h.Amax() * float64(i) / candidates
+		if e := h.Error(c, levels); e < lowest {
+			best, lowest = c, e
+		}
+	}
+	return best
+}
+
+// Error is the mean squared error of rounding to the codes 0..levels of scale threshold/levels, with
+// clipping at threshold. The density inside a cell is taken as uniform and cells are split where the
+// nearest code changes: over [a, b] with code value q the error is ((b−q)³−(a−q)³)/3.
+func (h *Histogram) Error(threshold float64, levels int) float64 {
+	scale, w := threshold/float64(levels), h.Width()
+	sum := 0.0
+	for i := range h.cells() {
+		if h.Counts[i] == 0 {
+			continue
+		}
+		a, end := float64(i)*w, min(float64(i+1)*w, h.Amax())
+		if end <= a {
+			continue
+		}
+		density := float64(h.Counts[i]) / (end - a)
+		code := math.Floor(a/scale + 0.5)
+		for a < end {
+			b := end
+			if code < float64(levels) {
+				b = min(end, (code+0.5)*scale)
+			} else {
+				code = float64(levels)
+			}
+			q := code * scale
+			sum += density * ((b-q)*(b-q)*(b-q) - (a-q)*(a-q)*(a-q)) / 3
+			a = b
+			code++
+		}
+	}
+	if n := h.Count(); n > 0 {
+		return sum / float64(n)
+	}
+	return 0
+}
+
+// SQNR is the signal-to-quantization-noise ratio in decibels, 10·log10(power/error), at most 200.
+func SQNR(power, err float64) float64 {
+	if err <= 0 || power <= 0 {
+		return 200
+	}
+	return math.Min(200, 10*math.Log10(power/err))
+}
+
+// Clipped is the share of values above threshold; a cell that it divides counts in proportion.
+func (h *Histogram) Clipped(threshold float64) float64 {
+	w, above := h.Width(), 0.0
+	for i, c := range h.Counts {
+		from := float64(i) * w
+		above += float64(c) * min(1, max(0, (from+w-threshold)/w))
+	}
+	if n := h.Count(); n > 0 && threshold < h.Amax() {
+		return above / float64(n)
+	}
+	return 0
+}
+
+// Choice is what the four methods make of one site, and which one was taken.
+type Choice struct {
+	Site       string             `json:"tensor"`
+	Layer      string             `json:"layer"`
+	Method     Method             `json:"method"`    // the one whose threshold was taken
+	Threshold  float64            `json:"threshold"` // largest magnitude kept
+	Thresholds map[Method]float64 `json:"thresholds"`
+	SQNR       map[Method]float64 `json:"sqnr_db"` // of this tensor alone
+	Clipped    float64            `json:"clipped"` // share of values
+	Zeros      float64            `json:"zeros"`   // share of values
+	Max        float64            `json:"max"`
+}
+
+// Choose picks a threshold for every site but the picture by method m, for codes up to levels.
+func Choose(n *Network, c *Collection, m Method, levels int) ([]Choice, error) {
+	if m != Auto && !slices.Contains(Methods, m) {
+		return nil, fmt.Errorf("quant: unknown method %q: auto or one of %v", m, Methods)
+	}
+	var choices []Choice
+	for _, s := range n.Sites[1:] {
+		h := c.Stats[s.Name].Histogram
+		ch := Choice{Site: s.Name, Layer: s.Layer, Method: m, Max: h.Amax(),
+			Thresholds: map[Method]float64{}, SQNR: map[Method]float64{}}
+		if total := h.Count(); total > 0 {
+			ch.Zeros = float64(h.Zeros) / float64(total)
+		}
+		lowest := math.Inf(1)
+		for _, method := range Methods {
+			t, err := h.Threshold(method, levels)
+			if err != nil {
+				return nil, err
+			}
+			e := h.Error(t, levels)
+			ch.Thresholds[method], ch.SQNR[method] = t, SQNR(h.Power(), e)
+			if m == Auto && e < lowest {
+				ch.Method, lowest = method, e
+			}
+		}
+		ch.Threshold = ch.Thresholds[ch.Method]
+		ch.Clipped = h.Clipped(ch.Threshold)
+		choices = append(choices, ch)
+	}
+	return choices, nil
+}
