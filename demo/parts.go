@@ -43,17 +43,17 @@ func Classes() []string {
 }
 
 func bearing(x, y float64, v *[4]float64) (float64, float64) {
-	r := math.Hypot(x, y)
+	r := length(x, y)
 	bore := 0.27 + 0.1*v[0]
-	d := math.Max(r-0.88, bore-r)
+	d := max(r-0.88, bore-r)
 	inner, outer := bore+0.15, 0.7
-	z := math.Max(flat(math.Max(r-inner, bore-r), 0.15, 0.04), flat(math.Max(r-0.88, outer-r), 0.15, 0.04))
+	z := max(flat(max(r-inner, bore-r), 0.15, 0.04), flat(max(r-0.88, outer-r), 0.15, 0.04))
 	middle, ball := (inner+outer)/2, (outer-inner)*0.48
 	step := 2 * math.Pi / math.Floor(2*math.Pi*middle/(2.25*ball))
 	a := math.Atan2(y, x)
 	a -= step * math.Round(a/step)
 	bx, by := r*math.Cos(a)-middle, r*math.Sin(a)
-	return d, math.Max(z, 0.02+math.Sqrt(math.Max(0, ball*ball-bx*bx-by*by)))
+	return d, max(z, 0.02+math.Sqrt(max(0, ball*ball-bx*bx-by*by)))
 }
 
 func boltM6(x, y float64, v *[4]float64) (float64, float64) { return bolt(x, y, 0.68, v) }
@@ -66,23 +66,23 @@ func bolt(x, y, scale float64, v *[4]float64) (float64, float64) {
 	head, width, shank := 0.3*scale, 0.37*scale, 0.175*scale
 	neck := head - half
 	ridge, z := thread(x, y, shank, 0.085*scale, x > neck+0.7*v[1]*half)
-	shaft := math.Max(math.Abs(y)-shank-ridge, math.Max(x-half, neck-0.05-x))
+	shaft := max(math.Abs(y)-shank-ridge, max(x-half, neck-0.05-x))
 	tip := half - x
 	if tip < 0.06 {
-		shaft = math.Max(shaft, math.Abs(y)-shank+0.06-tip)
+		shaft = max(shaft, math.Abs(y)-shank+0.06-tip)
 	}
-	cap := math.Max(math.Abs(y)-width, math.Abs(x+half-head/2)-head/2)
-	if cap < 0 {
+	block := max(math.Abs(y)-width, math.Abs(x+half-head/2)-head/2)
+	if block < 0 {
 		// Faces of a hexagonal prism: the middle one is level, its neighbours fall away.
-		fall := math.Max(0, math.Abs(y-width*(0.3*v[2]-0.15))-width*0.5)
-		z = math.Max(z, flat(cap, width*0.9-0.8*fall, 0.03))
+		fall := max(0, math.Abs(y-width*(0.3*v[2]-0.15))-width*0.5)
+		z = max(z, flat(block, width*0.9-0.8*fall, 0.03))
 	}
-	return math.Min(shaft, cap), z
+	return min(shaft, block), z
 }
 
 // thread is a round shaft along x: how far its outline is thicker, and its height, both rippled where cut.
 func thread(x, y, radius, pitch float64, cut bool) (ridge, z float64) {
-	z = math.Sqrt(math.Max(0, radius*radius-y*y))
+	z = math.Sqrt(max(0, radius*radius-y*y))
 	if !cut {
 		return 0, z
 	}
@@ -93,11 +93,11 @@ func thread(x, y, radius, pitch float64, cut bool) (ridge, z float64) {
 func bracket(x, y float64, v *[4]float64) (float64, float64) {
 	arm := 0.38 + 0.08*v[0]
 	long, short := 0.72+0.03*v[1], 0.5+0.2*v[2]
-	d := math.Min(
+	d := min(
 		box(x, y+long-arm/2-0.05, long, arm/2, 0.06),
 		box(x+long-arm/2, y+long-0.05-short, arm/2, short, 0.06))
 	for _, h := range [3][2]float64{{0, 0}, {2*long - arm, 0}, {0, 2*short - arm}} {
-		d = math.Max(d, 0.09+0.03*v[3]-math.Hypot(x+long-arm/2-h[0], y+long-arm/2-0.05-h[1]))
+		d = max(d, 0.09+0.03*v[3]-length(x+long-arm/2-h[0], y+long-arm/2-0.05-h[1]))
 	}
 	return d, flat(d, 0.09, 0.04)
 }
@@ -109,7 +109,7 @@ func gearChipped(x, y float64, v *[4]float64) (float64, float64) { return toothe
 // toothed is a spur gear with 13 teeth; chipped, the tooth at angle 0 is broken off near its root.
 func toothed(x, y float64, chipped bool, v *[4]float64) (float64, float64) {
 	const teeth = 13
-	r, turn := math.Hypot(x, y), math.Atan2(y, x)*teeth/(2*math.Pi)
+	r, turn := length(x, y), math.Atan2(y, x)*teeth/(2*math.Pi)
 	tooth := math.Round(turn)
 	top := 0.93
 	if chipped && tooth == 0 {
@@ -117,27 +117,27 @@ func toothed(x, y float64, chipped bool, v *[4]float64) (float64, float64) {
 	}
 	flank := 0.93 - 0.17*clamp((math.Abs(turn-tooth)-0.17)/0.17)
 	bore := 0.16 + 0.08*v[0]
-	d := math.Max(r-math.Min(flank, top), bore-r)
+	d := max(r-min(flank, top), bore-r)
 	web := 0.07 + 0.05*v[1]
-	z := math.Max(flat(math.Max(r-0.36, bore-r), 0.2, 0.04), flat(math.Max(d, 0.64-r), 0.18, 0.04))
-	return d, math.Max(z, flat(d, web, 0.03))
+	z := max(flat(max(r-0.36, bore-r), 0.2, 0.04), flat(max(d, 0.64-r), 0.18, 0.04))
+	return d, max(z, flat(d, web, 0.03))
 }
 
 func nut(x, y float64, v *[4]float64) (float64, float64) {
-	r := math.Hypot(x, y)
+	r := length(x, y)
 	x, y = math.Abs(x), math.Abs(y)
-	hex := math.Max(y, x*math.Sqrt(3)/2+y/2) - 0.72
+	hex := max(y, x*math.Sqrt(3)/2+y/2) - 0.72
 	bore := 0.34 + 0.1*v[0]
-	d := math.Max(hex, bore-r)
-	top := 0.26 - 0.7*math.Max(0, r-0.68) - 0.9*math.Max(0, bore+0.06-r)
-	return d, math.Min(flat(d, 0.3, 0.03), top)
+	d := max(hex, bore-r)
+	top := 0.26 - 0.7*max(0, r-0.68) - 0.9*max(0, bore+0.06-r)
+	return d, min(flat(d, 0.3, 0.03), top)
 }
 
 func pin(x, y float64, v *[4]float64) (float64, float64) {
 	half, radius := 0.6+0.22*v[0], 0.1+0.08*v[1]
 	d := box(x, y, half, radius, 0.05)
 	groove := 0.03 * clamp(1-math.Abs(math.Abs(x)-half*0.72)/0.04) * math.Round(v[2])
-	return d, math.Sqrt(math.Max(0, radius*radius-y*y)) - groove
+	return d, math.Sqrt(max(0, radius*radius-y*y)) - groove
 }
 
 // screw lies along x: a countersunk head at the left, a coarse thread, a point at the right.
@@ -150,10 +150,10 @@ func screw(x, y float64, v *[4]float64) (float64, float64) {
 	cone := head - (along-0.06)*(head-radius)/0.24
 	width := body + ridge
 	if along < 0.3 {
-		width = math.Min(head, cone)
-		z = math.Sqrt(math.Max(0, width*width-y*y))
+		width = min(head, cone)
+		z = math.Sqrt(max(0, width*width-y*y))
 	}
-	return math.Max((math.Abs(y)-width)*0.8, math.Max(x-half, -along)), z
+	return max((math.Abs(y)-width)*0.8, max(x-half, -along)), z
 }
 
 // spring is a helix seen from the side: near strands high, far strands low.
@@ -164,20 +164,20 @@ func spring(x, y float64, v *[4]float64) (float64, float64) {
 	steep := 1 / math.Sqrt(1+radius*radius*k*k*s*s)
 	near, far := math.Abs(y-radius*c)*steep-wire, math.Abs(y+radius*c)*steep-wire
 	end := math.Abs(x) - half
-	end = math.Max(end, math.Abs(y)-radius-wire) // the estimate of distance fails where the wave turns
-	near, far = math.Max(near, end), math.Max(far, end)
+	end = max(end, math.Abs(y)-radius-wire) // the estimate of distance fails where the wave turns
+	near, far = max(near, end), max(far, end)
 	end = box(math.Abs(x)-half, y, wire, radius+wire, wire)
-	d := math.Min(near, math.Min(far, end))
+	d := min(near, min(far, end))
 	z := round(far, wire)
-	if w := math.Min(near, end); w < 0 {
+	if w := min(near, end); w < 0 {
 		z = wire + round(w, wire)
 	}
 	return d, z
 }
 
 func washer(x, y float64, v *[4]float64) (float64, float64) {
-	r := math.Hypot(x, y)
-	d := math.Max(r-0.74-0.1*v[0], 0.36+0.14*v[1]-r)
+	r := length(x, y)
+	d := max(r-0.74-0.1*v[0], 0.36+0.14*v[1]-r)
 	return d, flat(d, 0.09, 0.05)
 }
 
@@ -185,8 +185,8 @@ func washer(x, y float64, v *[4]float64) (float64, float64) {
 func washerSplit(x, y float64, v *[4]float64) (float64, float64) {
 	d, z := washer(x, y, v)
 	if x > 0 {
-		d = math.Max(d, 0.035+0.045*v[2]-math.Abs(y+0.4*(x-0.6)))
-		z = math.Min(z, flat(d, 0.09, 0.05))
+		d = max(d, 0.035+0.045*v[2]-math.Abs(y+0.4*(x-0.6)))
+		z = min(z, flat(d, 0.09, 0.05))
 	}
 	return d, z
 }
@@ -199,14 +199,16 @@ func flat(d, height, bevel float64) float64 {
 
 // round is the height of a wire of the given radius at distance d from its outline.
 func round(d, radius float64) float64 {
-	w := math.Min(0, d) + radius
-	return math.Sqrt(math.Max(0, radius*radius-w*w))
+	w := min(0, d) + radius
+	return math.Sqrt(max(0, radius*radius-w*w))
 }
 
 // box is the distance to a rectangle with rounded corners (Quilez, 2D distance functions).
 func box(x, y, halfWidth, halfHeight, corner float64) float64 {
 	x, y = math.Abs(x)-halfWidth+corner, math.Abs(y)-halfHeight+corner
-	return math.Hypot(math.Max(x, 0), math.Max(y, 0)) + math.Min(math.Max(x, y), 0) - corner
+	return length(max(x, 0), max(y, 0)) + min(max(x, y), 0) - corner
 }
 
-func clamp(x float64) float64 { return math.Max(0, math.Min(1, x)) }
+func length(x, y float64) float64 { return math.Sqrt(x*x + y*y) }
+
+func clamp(x float64) float64 { return max(0, min(1, x)) }

@@ -12,7 +12,8 @@ type sprite struct {
 	pix       []uint8 // B G R A, colour multiplied by alpha
 	shade     []uint8 // darkness of the shadow
 	height    []float32
-	line      []int32 // scratch of the blur
+	copy      []uint8 // scratch of the blur, as sums
+	sums      []int32
 }
 
 // metals are the colours of parts, B G R, and how much they mirror.
@@ -35,7 +36,7 @@ func (sp *sprite) alloc(height int) {
 	sp.capacity = 2*int(math.Ceil((unitRadius*1.05+spriteMargin)*sp.rows)) + 1
 	n := sp.capacity * sp.capacity
 	sp.pix, sp.shade = make([]uint8, 4*n), make([]uint8, n)
-	sp.height, sp.line = make([]float32, n), make([]int32, sp.capacity)
+	sp.height, sp.copy, sp.sums = make([]float32, n), make([]uint8, 4*n), make([]int32, 4*sp.capacity)
 }
 
 // draw renders slot sl anew.
@@ -141,9 +142,9 @@ func (sp *sprite) chip(cx, cy, radius, wire, open, sin, cos, grey float64) {
 		for x := max(0, int(cx-reach)); x <= min(sp.side-1, int(cx+reach)); x++ {
 			dx, dy := float64(x)-cx, float64(y)-cy
 			u, v := dx*cos+dy*sin, dy*cos-dx*sin
-			d := math.Abs(math.Hypot(u, v)-radius) - wire
+			d := math.Abs(length(u, v)-radius) - wire
 			if radius > 0 {
-				d = math.Max(d, u-open*radius)
+				d = max(d, u-open*radius)
 			}
 			cover := clamp(0.5 - d)
 			if cover == 0 {
@@ -164,8 +165,8 @@ func (sp *sprite) cast(l *look) {
 	for i := range sp.side * sp.side {
 		sp.shade[i] = 0
 	}
-	length := 0.022 / l.elevation * sp.rows
-	dx, dy := int(math.Round(-l.lightX*length)), int(math.Round(-l.lightY*length))
+	throw := 0.022 / l.elevation * sp.rows
+	dx, dy := int(math.Round(-l.lightX*throw)), int(math.Round(-l.lightY*throw))
 	for y := max(0, dy); y < min(sp.side, sp.side+dy); y++ {
 		for x := max(0, dx); x < min(sp.side, sp.side+dx); x++ {
 			a := uint32(sp.pix[4*((y-dy)*sp.side+x-dx)+3])

@@ -1,0 +1,140 @@
+"""VGG16 with a squeeze-and-excitation gate at the end of each of its five stages.
+
+The state_dict bears the names that `vggse-agent import` expects: `features.N.weight`, with the gates
+inside `features` (`features.4.fc.0.weight` …), `classifier.0|3|6.weight|bias`. At full size it has
+138,433,832 parameters, 76,288 of them in the gates.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions (Simonyan 2014, D)
+
+
+class SEBlock(nn.Module):
+    """Squeeze and excitation (Hu 2017): weighs channels by what their means say together."""
+
+    def __init__(self, channels, reduction=16):
+        super().__init__()
+        middle = max(1, channels // reduction)
+        self.fc = nn.Sequential(
+            nn.Linear(channels, middle, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(middle, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x):
+        gate = self.fc(x.mean((2, 3)))
+        return x * gate[:, :, None, None]
+
+
+class NormedConv2d(nn.Conv2d):
+    """A convolution that carries a batch norm while it learns, and leaves it behind when folded."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.norm = nn.BatchNorm2d(self.out_channels)
+
+    def forward(self, x):
+        return self.norm(F.conv2d(x, self.weight, self.bias, padding=self.padding))
+
+    @torch.no_grad()
+    def folded(self):
+        """Weight and bias of the plain convolution that answers as this one does in evaluation."""
+        n = self.norm
+        scale = n.weight / (n.running_var + n.eps).sqrt()
+        return self.weight * scale[:, None, None, None], n.bias + (self.bias - n.running_mean) * scale
+
+
+class VGG16SE(nn.Module):
+    """Images N×3×S×S to logits N×classes; the defaults are the article's network.
+
+    se=False leaves the gates out and is plain VGG16. width scales the channels, hidden is the size of
+    the two fully connected layers, pool the side of the map before them (adaptive average). norm=True
+    trains with batch norms, which fold_norms removes without changing the answers.
+    """
+
+    def __init__(self, classes=1000, width=1.0, reduction=16, hidden=4096, pool=7, dropout=0.5, se=True, norm=False):
+        super().__init__()
+        convolution = NormedConv2d if norm else nn.Conv2d
+        layers, channels, self.stages = [], 3, []
+        for wide, depth in STAGES:
+            first, wide = len(layers), int(wide * width)
+            for _ in range(depth):
+                layers += [convolution(channels, wide, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = wide
+            if se:
+                layers.append(SEBlock(channels, reduction))
+            layers.append(nn.MaxPool2d(2))
+            self.stages.append((first, len(layers)))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(pool)
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * pool * pool, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+        self.initialise()
+
+    def initialise(self):
+        """He initialisation: without batch norm, nothing else trains from scratch."""
+        for m in self.modules():
+            if isinstance(m, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+        nn.init.normal_(self.classifier[6].weight, std=0.01)
+
+    def forward(self, x):
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+    def gates(self):
+        """The SE blocks, first stage first; empty for plain VGG16."""
+        return [m for m in self.features if isinstance(m, SEBlock)]
+
+    def stage(self, i):
+        """The modules of stage i, 0 to 4."""
+        return self.features[slice(*self.stages[i])]
+
+
+def convolutions(network):
+    return [m for m in network.features if isinstance(m, nn.Conv2d)]
+
+
+def insert_se(plain, se):
+    """Copy a plain VGG16 into a VGG16SE of the same sizes whose gates change nothing yet.
+
+    A gate's last matrix is shrunk so that it answers sigmoid(≈0) = 0.5 for every channel; what comes
+    next takes the factor 2 back, so that the network begins by answering as the plain one did.
+    """
+    for mine, theirs in zip(convolutions(se), convolutions(plain)):
+        mine.load_state_dict(theirs.state_dict())
+    se.classifier.load_state_dict(plain.classifier.state_dict())
+    for gate in se.gates():
+        gate.fc[2].weight.data.mul_(0.01)
+    for layer in [se.stage(i)[0] for i in range(1, 5)] + [se.classifier[0]]:
+        layer.weight.data.mul_(2)
+
+
+def fold_norms(normed, bare):
+    """Copy a network trained with batch norms into one of the same sizes without."""
+    for mine, theirs in zip(convolutions(bare), convolutions(normed)):
+        weight, bias = theirs.folded()
+        mine.weight.data.copy_(weight)
+        mine.bias.data.copy_(bias)
+    for mine, theirs in zip(bare.gates(), normed.gates()):
+        mine.load_state_dict(theirs.state_dict())
+    bare.classifier.load_state_dict(normed.classifier.state_dict())
+
+
+def from_weights(weights, reduction=16):
+    """The network of a plain state_dict, its sizes read off the shapes, ready to evaluate."""
+    hidden, columns = weights["classifier.0.weight"].shape
+    channels = len(weights["features.0.bias"]) * 8
+    network = VGG16SE(
+        classes=len(weights["classifier.6.bias"]), width=channels / 512, hidden=hidden, reduction=reduction,
+        pool=round((columns / channels) ** 0.5), se="features.4.fc.0.weight" in weights)
+    network.load_state_dict(weights)
+    return network.eval()
