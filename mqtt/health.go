@@ -99,6 +99,7 @@ func (l *Link) queueCondition() Condition {
 // Stats are the figures of the stats topic since the last one, as the pipeline knows them.
 type Stats struct {
 	Cameras []CameraStats
+	Machine any // how the machine fares, encoded as it stands; nil: nothing is known
 }
 
 // CameraStats are one camera's figures.
@@ -133,9 +134,10 @@ func (l *Link) Stats(s Stats) {
 		Model   Model     `json:"model"`
 		Queue   int       `json:"queue"` // records without acknowledgement
 		Cameras []camera  `json:"cameras"`
+		Machine any       `json:"machine,omitempty"`
 	}{
 		"vggse.stats/1", l.id.Device, time.Now().UTC(), time.Since(l.started).Round(time.Millisecond).Seconds(),
-		l.id.Model, l.Waiting(), make([]camera, 0, len(s.Cameras)),
+		l.id.Model, l.Waiting(), make([]camera, 0, len(s.Cameras)), s.Machine,
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{

@@ -43,7 +43,7 @@ func startMosquitto(t *testing.T, lines ...string) *mosquitto {
 	if lines == nil {
 		lines = []string{"allow_anonymous true"}
 	}
-	text := fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\n%s\n", m.port, strings.Join(lines, "\n"))
+	text := fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\nuser root\n%s\n", m.port, strings.Join(lines, "\n"))
 	if err := os.WriteFile(m.conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

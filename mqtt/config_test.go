@@ -1,0 +1,107 @@
+package mqtt
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseBroker(t *testing.T) {
+	for _, c := range []struct{ in, want, fail string }{
+		{in: "embedded", want: "embedded:"},
+		{in: "tcp://host", want: "tcp://host:1883"},
+		{in: "mqtt://host:1884", want: "tcp://host:1884"},
+		{in: "tcp://[::1]", want: "tcp://[::1]:1883"},
+		{in: "ssl://host", want: "ssl://host:8883"},
+		{in: "tls://host", want: "ssl://host:8883"},
+		{in: "mqtts://host/", want: "ssl://host:8883"},
+		{in: "ws://host", want: "ws://host:80/mqtt"},
+		{in: "wss://host/a/b", want: "wss://host:443/a/b"},
+		{in: "", fail: "mqtt.broker: must be embedded or a URL"},
+		{in: "host:1883", fail: "write tcp://host:1883"},
+		{in: "http://host", fail: `unknown scheme "http"`},
+		{in: "tcp://", fail: "no host"},
+		{in: "tcp://:1883", fail: "no host"},
+		{in: "tcp://host/topic", fail: "mqtt.topic_prefix"},
+		{in: "tcp://me:geheim@host", fail: "mqtt.password_file"},
+		{in: "tcp://me:gehe%im@host", fail: "is not a URL"},
+		{in: "tcp://host:port", fail: "is not a URL"},
+	} {
+		u, err := ParseBroker(c.in)
+		switch {
+		case c.fail == "" && err != nil:
+			t.Errorf("%q: %v", c.in, err)
+		case c.fail == "" && u.String() != c.want:
+			t.Errorf("%q: got %s, want %s", c.in, u, c.want)
+		case c.fail != "" && (err == nil || !strings.Contains(err.Error(), c.fail) || !strings.Contains(err.Error(), "mqtt.broker")):
+			t.Errorf("%q: got %v, want %q", c.in, err, c.fail)
+		case err != nil && strings.Contains(err.Error(), "gehe"):
+			t.Errorf("%q: the password is told: %v", c.in, err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for key, spoil := range map[string]func(*Config){
+		"mqtt.broker":            func(c *Config) { c.Broker = "nowhere" },
+		"mqtt.topic_prefix":      func(c *Config) { c.TopicPrefix = "/vggse" },
+		"mqtt.topic_prefix: mu":  func(c *Config) { c.TopicPrefix = "a/+/b" },
+		"at most 4 levels":       func(c *Config) { c.TopicPrefix = "a/b/c/d/e" },
+		"mqtt.qos":               func(c *Config) { c.QoS = 2 },
+		"mqtt.stats_interval":    func(c *Config) { c.StatsInterval = 0 },
+		"mqtt.user":              func(c *Config) { c.Password = "x" },
+		"mqtt.tls: is only for":  func(c *Config) { c.TLS.CA = "ca.pem" },
+		"mqtt.tls.cert":          func(c *Config) { c.Broker, c.TLS.Cert = "ssl://host", "cert.pem" },
+		"mqtt.publish.deadband":  func(c *Config) { c.Publish.Deadband = 1.5 },
+		"mqtt.publish.heartbeat": func(c *Config) { c.Publish.Heartbeat = -time.Second },
+		"mqtt.publish.max_rate":  func(c *Config) { c.Publish.MaxRate = -1 },
+	} {
+		c := testConfig("tcp://host:1883")
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("got %v, want %s", err, key)
+		}
+	}
+}
+
+// NewLink tells at the start what would fail at every connection.
+func TestNewLinkRefuses(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for key, spoil := range map[string]func(*Config, *Identity){
+		"mqtt.password_file": func(c *Config, _ *Identity) { c.User, c.PasswordFile = "me", "/nonexistent" },
+		"mqtt.tls.ca":        func(c *Config, _ *Identity) { c.Broker, c.TLS.CA = "ssl://host", empty },
+		"mqtt.tls.cert":      func(c *Config, _ *Identity) { c.Broker, c.TLS.Cert, c.TLS.Key = "ssl://host", empty, empty },
+		"embedded broker":    func(c *Config, _ *Identity) { c.Broker = Embedded },
+		"device.id":          func(_ *Config, id *Identity) { id.Device = "a/b" },
+		`"stats"`:            func(_ *Config, id *Identity) { id.Cameras = []string{"stats"} },
+	} {
+		cfg, id := testConfig("tcp://host:1883"), testIdentity()
+		spoil(&cfg, &id)
+		if _, err := NewLink(cfg, id, quiet()); err == nil || !strings.Contains(err.Error(), key) || !strings.HasPrefix(err.Error(), "mqtt: ") {
+			t.Errorf("got %v, want %s", err, key)
+		}
+	}
+}
+
+func TestPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from file\r\nnot this\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{{Config{}, ""}, {Config{PasswordFile: file}, "from file"}, {Config{PasswordFile: file, Password: "set"}, "set"}} {
+		if got, err := c.cfg.password(); err != nil || got != c.want {
+			t.Errorf("got %q, %v, want %q", got, err, c.want)
+		}
+	}
+}

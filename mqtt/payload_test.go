@@ -1,0 +1,77 @@
+package mqtt
+
+import (
+	"encoding/json"
+	"flag"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The result as the contract has it, byte for byte.
+func TestResultGolden(t *testing.T) {
+	id := testIdentity()
+	id.BootID, id.StreamID = "boot", "stream"
+	d := decision("cam01")
+	at := instant{time.Date(2026, 3, 1, 12, 30, 0, 123456789, time.FixedZone("", 3600)), 42 * time.Second, true}
+	got := finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 7, at, d), false)
+	const golden = "testdata/result.json"
+	if *update {
+		if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got)+"\n" != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if len(got) > 1024 {
+		t.Errorf("%d bytes, the contract says 1 KiB", len(got))
+	}
+}
+
+// FuzzPayload gives the hand-written encoder foreign labels and numbers: what it makes is JSON that says
+// the same.
+func FuzzPayload(f *testing.F) {
+	f.Add("gear", float32(0.5), int64(7))
+	f.Add("\"\\\x00\n\u2028<é\xff", float32(1e-30), int64(-1))
+	f.Add("", float32(math.NaN()), int64(math.MaxInt64))
+	f.Fuzz(func(t *testing.T, label string, p float32, ns int64) {
+		id := testIdentity()
+		id.Name, id.Model.Name = label, label
+		id.fill()
+		c := model.Class{Label: label, Index: 3, Score: p}
+		d := &model.Decision{Top: []model.Class{c, c}, Stable: c, Before: c, Latency: model.Latency{Total: time.Duration(ns)}}
+		at := instant{time.Unix(0, ns), time.Duration(ns), false}
+		for _, text := range [][]byte{
+			finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 1, at, d), true),
+			finish(appendField(appendEvent(nil, id.opening("vggse.event/1", ""), 2, at, label), "label", label), true),
+		} {
+			var got struct {
+				Label       string
+				Redelivered bool
+				Top         []struct{ P float64 }
+			}
+			if err := json.Unmarshal(text, &got); err != nil {
+				t.Fatalf("%v in %q", err, text)
+			}
+			var same string
+			b, _ := json.Marshal(label)
+			json.Unmarshal(b, &same) // invalid UTF-8 is replaced, here as there
+			if got.Label != same || !got.Redelivered {
+				t.Fatalf("got %+v for %q", got, label)
+			}
+			if v := float64(p); len(got.Top) > 0 && !math.IsNaN(v) && !math.IsInf(v, 0) && math.Abs(got.Top[0].P-v) > 5.1e-7+1e-6*math.Abs(v) {
+				t.Fatalf("score %g is told as %g", v, got.Top[0].P)
+			}
+		}
+	})
+}
