@@ -1,0 +1,98 @@
+package camera
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+const (
+	pngStart  = "\x89PNG\r\n\x1a\n"
+	jpegStart = "\xff\xd8\xff"
+)
+
+// JPEG markers, the byte behind 0xFF (ITU-T T.81, table B.1).
+const (
+	jpegTEM  = 0x01
+	jpegRST0 = 0xD0
+	jpegRST7 = 0xD7
+	jpegEOI  = 0xD9
+)
+
+// jpegEnds reports whether a JPEG has its end-of-image marker. Decoders fill a file that was cut off with
+// grey and say nothing that reaches us, and a thumbnail within has an end of its own: so walk the segments.
+func jpegEnds(data []byte) bool {
+	for at := 2; ; {
+		next := bytes.IndexByte(data[at:], 0xFF) // within a scan this skips what is coded
+		if next < 0 || at+next+1 >= len(data) {
+			return false
+		}
+		at += next + 1
+		switch marker := data[at]; {
+		case marker == 0xFF: // padding
+			continue
+		case marker == jpegEOI:
+			return true
+		case marker == 0, marker == jpegTEM, marker >= jpegRST0 && marker <= jpegRST7:
+			at++
+		default:
+			if at+3 > len(data) {
+				return false
+			}
+			at += 1 + int(binary.BigEndian.Uint16(data[at+1:]))
+			if at >= len(data) {
+				return false
+			}
+		}
+	}
+}
+
+// decodePNG decodes with Go's own decoder to the pixels that OpenCV gives: alpha dropped, not blended,
+// grey spread, the upper 8 of 16 bits.
+func decodePNG(data []byte, f *model.Frame, flip Flip) error {
+	size, err := png.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("the PNG cannot be read: %w", err)
+	}
+	if size.Width*size.Height > maxPixels {
+		return fmt.Errorf("the PNG has %d×%d pixels, more than %d", size.Width, size.Height, maxPixels)
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("the PNG cannot be read: %w", err)
+	}
+	p := picture{pix: make([]byte, 0, 3*size.Width*size.Height), width: size.Width, height: size.Height, channels: 3}
+	for y := range size.Height {
+		for x := range size.Width {
+			r, g, b := colourAt(img, x, y)
+			p.pix = append(p.pix, b, g, r)
+		}
+	}
+	return p.copyTo(f, flip)
+}
+
+// maxPixels is the largest picture that is decoded, as OpenCV's CV_IO_MAX_IMAGE_PIXELS.
+const maxPixels = 1 << 30
+
+// colourAt is a pixel without its alpha. Types with alpha are asked for the colour before it was applied.
+func colourAt(img image.Image, x, y int) (r, g, b byte) {
+	switch m := img.(type) {
+	case *image.NRGBA:
+		c := m.NRGBAAt(x, y)
+		return c.R, c.G, c.B
+	case *image.NRGBA64:
+		c := m.NRGBA64At(x, y)
+		return byte(c.R >> 8), byte(c.G >> 8), byte(c.B >> 8)
+	case *image.Paletted:
+		if c, ok := m.At(x, y).(color.NRGBA); ok {
+			return c.R, c.G, c.B
+		}
+	}
+	r32, g32, b32, _ := img.At(x, y).RGBA()
+	return byte(r32 >> 8), byte(g32 >> 8), byte(b32 >> 8)
+}

@@ -1,0 +1,185 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// blindLimit is the longest distance of key frames that is waited for, in frames: ten seconds at 30.
+const blindLimit = 300
+
+// live is a camera, or what behaves like one.
+type live struct {
+	capture *capture
+	plan    *plan
+	opened  time.Time
+	seen    bool // there was a frame
+	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a group of
+	// pictures to wrong colours, and its threads give frames out as many late as there are.
+	blind     int
+	freshness freshness
+}
+
+func openLive(ctx context.Context, u *URI) (source, Info, error) {
+	m, err := thisMachine()
+	if err != nil {
+		return nil, Info{}, err
+	}
+	p, err := u.plan(m)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if err := u.reachable(ctx); err != nil {
+		return nil, Info{}, err
+	}
+	c, err := openCapture(p)
+	if err != nil {
+		return nil, Info{}, u.explain(p, err)
+	}
+	info := Info{
+		Kind: u.Scheme, Backend: p.backend.String(), Live: true, ReadLimit: p.limit,
+		FPS: sane(c.property(propFPS)), Warnings: p.warnings,
+	}
+	if u.Scheme == "v4l2" {
+		info.Warnings = append(info.Warnings, u.compare(c)...)
+	}
+	if err := ctx.Err(); err != nil { // it may have ended while OpenCV was busy
+		return nil, Info{}, errors.Join(err, c.close())
+	}
+	l := &live{capture: c, plan: p, opened: time.Now()}
+	if p.backend == backendFFmpeg && property(c.property(propFourCC)) == fourCC("hevc") {
+		l.blind = blindLimit
+	}
+	return l, info, nil
+}
+
+// reachable looks for what can be told better than OpenCV does, which only says no: a server that does not
+// answer, a device that is not there.
+func (u *URI) reachable(ctx context.Context) error {
+	switch u.Scheme {
+	case "rtsp":
+		return u.dial(ctx)
+	case "v4l2":
+		f, err := os.OpenFile(u.Target, os.O_RDWR, 0)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%w: there is no %s: is the camera plugged in?", ErrLost, u.Target)
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("no permission for %s: add the user to the group video", u.Target)
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrLost, err)
+		}
+		return f.Close()
+	}
+	return nil
+}
+
+func (u *URI) dial(ctx context.Context) error {
+	parsed, err := url.Parse("rtsp://" + u.Target)
+	if err != nil {
+		return err
+	}
+	port := parsed.Port()
+	if port == "" {
+		port = "554"
+	}
+	dialer := net.Dialer{Timeout: openLimit}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(parsed.Hostname(), port))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("%w: the RTSP server cannot be reached: %w", ErrLost, err)
+	}
+	return conn.Close()
+}
+
+// explain makes a sentence of a failed opening.
+func (u *URI) explain(p *plan, err error) error {
+	switch {
+	case !errors.Is(err, errNotOpened):
+		return err
+	case u.Scheme == "rtsp":
+		return fmt.Errorf("%w: the RTSP server is there but gives no video: check path, user and password", ErrLost)
+	case p.backend == backendGStreamer:
+		return fmt.Errorf("GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", Redact(p.text))
+	}
+	return fmt.Errorf("%w: %s is busy or is no camera", ErrLost, u.Target)
+}
+
+// compare says where a V4L2 driver chose another mode than the one asked for.
+func (u *URI) compare(c *capture) (warnings []string) {
+	if width, height := int(c.property(propWidth)), int(c.property(propHeight)); u.Width > 0 && (width != u.Width || height != u.Height) {
+		warnings = append(warnings, fmt.Sprintf("the camera gives %d×%d pixels, not %d×%d", width, height, u.Width, u.Height))
+	}
+	want := map[string]string{"mjpeg": "MJPG", "yuyv": "YUYV"}[u.Codec]
+	if got := property(c.property(propFourCC)); want != "" && got != fourCC(want) {
+		warnings = append(warnings, fmt.Sprintf("the camera does not give %s", want))
+	}
+	if fps := c.property(propFPS); u.FPS > 0 && fps > 0 && (fps < 0.9*u.FPS || fps > 1.1*u.FPS) {
+		warnings = append(warnings, fmt.Sprintf("the camera gives %.3g frames a second, not %.3g", fps, u.FPS))
+	}
+	return warnings
+}
+
+// sane is a frame rate, or 0 for the nonsense that some streams declare.
+func sane(fps float64) float64 {
+	if fps > 0 && fps <= maxFPS {
+		return fps
+	}
+	return 0
+}
+
+// next reads one frame. OpenCV does not say why there is none; the time that it took does.
+func (l *live) next(ctx context.Context, f *model.Frame) error {
+	for {
+		start := time.Now()
+		ok, err := l.capture.read()
+		took := time.Since(start)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		case ok && (l.plan.limit == 0 || took < l.plan.limit):
+			l.seen = true
+			if l.wanted() {
+				return l.capture.copyTo(f, l.plan.flip)
+			}
+		case l.plan.limit == 0 || took < l.plan.limit*3/4:
+			return fmt.Errorf("%w: the stream ended", ErrLost)
+		case l.seen:
+			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told to end.
+			return fmt.Errorf("%w: no frame for %.1f s", ErrStalled, took.Seconds())
+		case !l.plan.patient || time.Since(l.opened) >= firstFrameLimit:
+			return fmt.Errorf("%w: no first frame for %.1f s", ErrStalled, time.Since(l.opened).Seconds())
+		}
+	}
+}
+
+// wanted reports whether the frame that was read is whole and new, where the backend leaves that to us.
+func (l *live) wanted() bool {
+	if l.plan.backend != backendFFmpeg {
+		return true
+	}
+	if l.blind > 0 {
+		l.blind--
+		if l.capture.property(propKeyFrame) != 0 {
+			l.blind = min(l.blind, runtime.NumCPU())
+		}
+		return false
+	}
+	pts := time.Duration(l.capture.property(propPosition) * float64(time.Millisecond))
+	return pts <= 0 || l.freshness.fresh(time.Since(l.opened), pts)
+}
+
+func (l *live) close() error { return l.capture.close() }

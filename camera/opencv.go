@@ -1,0 +1,121 @@
+//go:build gocv
+
+package camera
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"gocv.io/x/gocv"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// decoder is what ReadImage decodes with.
+const decoder = "opencv"
+
+// decode decodes a picture file in memory.
+func decode(data []byte, f *model.Frame, flip Flip) error {
+	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
+	if err != nil {
+		return fmt.Errorf("OpenCV cannot decode the picture: %w", err)
+	}
+	defer mat.Close()
+	if mat.Empty() {
+		return errors.New("the picture is damaged: OpenCV cannot decode it")
+	}
+	return copyMat(&mat, f, flip)
+}
+
+// copyMat copies the 8-bit picture in a Mat.
+func copyMat(mat *gocv.Mat, f *model.Frame, flip Flip) error {
+	pix, err := mat.DataPtrUint8()
+	if err != nil {
+		return err
+	}
+	switch mat.Type() {
+	case gocv.MatTypeCV8UC1, gocv.MatTypeCV8UC3, gocv.MatTypeCV8UC4:
+	default:
+		return fmt.Errorf("OpenCV gave a picture of type %s, want 8 bits in 1, 3 or 4 channels", mat.Type())
+	}
+	p := picture{pix: pix, width: mat.Cols(), height: mat.Rows(), channels: mat.Channels()}
+	return p.copyTo(f, flip)
+}
+
+// thisMachine asks OpenCV and the file system, once.
+var thisMachine = sync.OnceValues(func() (machine, error) {
+	m := machine{opencv: gocv.OpenCVVersion()}
+	var major, minor int
+	if _, err := fmt.Sscanf(m.opencv, "%d.%d", &major, &minor); err != nil {
+		return m, fmt.Errorf("OpenCV calls itself %q", m.opencv)
+	}
+	m.timeouts = major > 4 || major == 4 && minor >= 8
+	streams := gocv.VideoRegistry.GetStreamBackends()
+	m.ffmpeg = slices.Contains(streams, gocv.VideoCaptureFFmpeg)
+	m.gstreamer = slices.Contains(streams, gocv.VideoCaptureGstreamer)
+	m.v4l2 = slices.Contains(gocv.VideoRegistry.GetCameraBackends(), gocv.VideoCaptureV4L2)
+	_, err := os.Stat("/etc/nv_tegra_release")
+	m.jetson = err == nil
+	return m, nil
+})
+
+// prepareOpenCV sets what OpenCV reads from the environment at its first capture, where nobody has: seconds
+// until a V4L2 read gives up, and FFmpeg's log level (8: fatal), which else fills stderr.
+var prepareOpenCV = sync.OnceFunc(func() {
+	for key, value := range map[string]string{
+		"OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": fmt.Sprint(int(silenceLimit.Seconds())),
+		"OPENCV_FFMPEG_LOGLEVEL":            "8",
+	} {
+		if os.Getenv(key) == "" {
+			os.Setenv(key, value)
+		}
+	}
+})
+
+// capture is an open cv::VideoCapture and its newest frame.
+type capture struct {
+	vc  *gocv.VideoCapture
+	mat gocv.Mat
+}
+
+func openCapture(p *plan) (*capture, error) {
+	prepareOpenCV()
+	var vc *gocv.VideoCapture
+	var err error
+	if api := gocv.VideoCaptureAPI(p.backend); len(p.params) == 0 { // an empty list panics
+		vc, err = gocv.VideoCaptureFileWithAPI(p.text, api)
+	} else {
+		params := make([]gocv.VideoCaptureProperties, len(p.params))
+		for i, v := range p.params {
+			params[i] = gocv.VideoCaptureProperties(v)
+		}
+		vc, err = gocv.VideoCaptureFileWithAPIParams(p.text, api, params)
+	}
+	if err == nil && vc.IsOpened() {
+		return &capture{vc: vc, mat: gocv.NewMat()}, nil
+	}
+	if vc != nil {
+		vc.Close() // it holds memory even so
+	}
+	return nil, errNotOpened // err would repeat the text, with its credentials
+}
+
+// read reads the next frame; not ok means that there is none. Each read has a Mat of its own: into a used one
+// OpenCV may "read" the old frame again when the source is silent.
+func (c *capture) read() (ok bool, err error) {
+	if err := c.mat.Close(); err != nil {
+		return false, err
+	}
+	c.mat = gocv.NewMat()
+	return c.vc.Read(&c.mat) && !c.mat.Empty(), nil
+}
+
+// copyTo copies the newest frame.
+func (c *capture) copyTo(f *model.Frame, flip Flip) error { return copyMat(&c.mat, f, flip) }
+
+func (c *capture) property(p property) float64 { return c.vc.Get(gocv.VideoCaptureProperties(p)) }
+
+func (c *capture) close() error { return errors.Join(c.mat.Close(), c.vc.Close()) }

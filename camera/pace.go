@@ -1,0 +1,80 @@
+package camera
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// pace holds a source to a rate: files and drawn scenes wait for their next picture, cameras drop
+// those that come too early. The zero value holds back nothing.
+type pace struct {
+	period time.Duration // between pictures; 0: no limit
+	next   time.Time     // when the next one is due; zero before the first
+	timer  *time.Timer   // made at the first wait
+}
+
+func paceOf(fps float64) pace {
+	if fps <= 0 {
+		return pace{}
+	}
+	return pace{period: time.Duration(float64(time.Second) / fps)}
+}
+
+// wait sleeps until the next picture is due, or returns ctx's error. Whoever comes late by more than a
+// period has missed his turn: time that was lost is not made up by a burst.
+func (p *pace) wait(ctx context.Context) error {
+	now := time.Now()
+	late := now.Sub(p.next)
+	if p.next.IsZero() || late > p.period {
+		p.next = now
+	}
+	if late < 0 {
+		if p.timer == nil {
+			p.timer = time.NewTimer(-late)
+		} else {
+			p.timer.Reset(-late)
+		}
+		select {
+		case <-ctx.Done():
+			p.timer.Stop()
+			return ctx.Err()
+		case <-p.timer.C:
+		}
+	}
+	p.next = p.next.Add(p.period)
+	return ctx.Err()
+}
+
+// due reports whether a live picture that came at now is wanted. A quarter of a period of jitter is
+// forgiven, so that 30 pictures a second thinned to 10 are every third.
+func (p *pace) due(now time.Time) bool {
+	if now.Before(p.next.Add(-p.period / 4)) {
+		return false
+	}
+	if late := now.Sub(p.next); p.next.IsZero() || late > p.period {
+		p.next = now
+	}
+	p.next = p.next.Add(p.period)
+	return true
+}
+
+const (
+	shortBackoff = 2 * time.Second
+	longBackoff  = 30 * time.Second
+	// awayAttempts failed in a row mean that the camera has been away for ten minutes or more: the
+	// waits alone, at most 2 s each and 1.5 s in the mean, sum up to that.
+	awayAttempts = 400
+)
+
+// Backoff is how long to wait before the given attempt, counted from 0, to open a lost source again:
+// from a quarter of a second doubling to 2 s, after ten minutes to 30 s, the upper half of it random, so
+// that many agents do not come back in step.
+func Backoff(attempt int) time.Duration {
+	longest := shortBackoff
+	if attempt >= awayAttempts {
+		longest = longBackoff
+	}
+	d := min(time.Second/4<<min(max(attempt, 0), 10), longest)
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,188 @@
+package camera
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Profile says which GStreamer elements do the work.
+type Profile string
+
+// Generic decodes on the CPU, on any Linux. Jetson decodes, turns and converts in the hardware of an
+// NVIDIA Jetson; its pipelines follow NVIDIA's documentation and were never run on a device.
+const (
+	Generic Profile = "generic"
+	Jetson  Profile = "jetson"
+)
+
+const (
+	// sinkLatest hands out the newest frame and drops the rest. async=false: appsink does not wait for a first
+	// frame, so that opening a silent source cannot hang.
+	sinkLatest = "appsink drop=true max-buffers=1 sync=false async=false"
+	// sinkEvery hands out every frame, as fast as it is asked.
+	sinkEvery = "appsink drop=false max-buffers=4 sync=false"
+
+	captureWidth, captureHeight = 1280, 720 // where a URI does not say
+	captureFPS                  = 30
+	jitterBuffer                = 100 * time.Millisecond
+)
+
+// Pipeline returns the GStreamer pipeline that reads u and ends in an appsink: BGR from Generic, BGRx from
+// Jetson, for that is what its converter can do. Values are quoted; credentials are properties of the
+// source, so redact the text before showing it. What Generic does not turn, see turned, is left to us.
+func (u *URI) Pipeline(p Profile) (string, error) {
+	tail := " ! " + p.convert(u.Flip) + " ! " + sinkLatest
+	switch u.Scheme {
+	case "test":
+		return "videotestsrc is-live=true ! " + u.rawCaps("") + tail, nil
+	case "csi":
+		if p != Jetson {
+			return "", fmt.Errorf("csi:// needs an NVIDIA Jetson: use v4l2:// here, or test:// for a test pattern")
+		}
+		mode := ""
+		if u.Mode > 0 {
+			mode = fmt.Sprintf(" sensor-mode=%d", u.Mode-1)
+		}
+		return "nvarguscamerasrc sensor-id=" + u.Target + mode + " ! " + u.rawCaps("(memory:NVMM)") + ",format=NV12" + tail, nil
+	case "v4l2":
+		return u.v4l2() + p.decodeV4L2(u.Codec) + tail, nil
+	case "rtsp":
+		return u.rtsp() + u.depay() + p.decodeVideo(u.codec()) + tail, nil
+	case "rtp":
+		return u.rtp() + u.depay() + p.decodeVideo(u.codec()) + tail, nil
+	case "file":
+		decode := " ! decodebin ! "
+		if p == Jetson {
+			decode = " ! parsebin ! nvv4l2decoder ! "
+		}
+		return "filesrc location=" + quote(u.Target) + decode + p.convert(u.Flip) + " ! " + sinkEvery, nil
+	case "gst":
+		if strings.Contains(u.Target, "appsink") {
+			return u.Target, nil
+		}
+		return strings.TrimRight(u.Target, "! ") + " ! " + Generic.convert("") + " ! " + sinkLatest, nil
+	}
+	return "", fmt.Errorf("%s:// is not read through GStreamer", u.Scheme)
+}
+
+// turned is how the pictures that Pipeline delivers must still be turned.
+func (p Profile) turned(f Flip) Flip {
+	if p == Jetson {
+		return FlipNone
+	}
+	return f
+}
+
+// flipMethods are the values of nvvidconv's flip-method.
+var flipMethods = map[Flip]int{
+	FlipCounterclockwise: 1, FlipRotate180: 2, FlipClockwise: 3, FlipHorizontal: 4, FlipVertical: 6,
+}
+
+// convert brings decoded pictures into the memory and the format that OpenCV takes without a copy of its
+// own. The format is pinned: left free, nvvidconv settles on grey (opencv issue 25557).
+func (p Profile) convert(f Flip) string {
+	if p == Jetson {
+		return fmt.Sprintf("nvvidconv flip-method=%d ! video/x-raw,format=BGRx", flipMethods[f])
+	}
+	return "videoconvert ! video/x-raw,format=BGR"
+}
+
+func (p Profile) decodeVideo(codec string) string {
+	if p == Jetson {
+		return " ! " + codec + "parse ! nvv4l2decoder enable-max-performance=1"
+	}
+	return " ! " + codec + "parse ! avdec_" + codec
+}
+
+func (p Profile) decodeV4L2(codec string) string {
+	switch {
+	case codec != "mjpeg":
+		return ""
+	case p == Jetson:
+		return " ! jpegparse ! nvv4l2decoder mjpeg=1"
+	}
+	return " ! jpegdec"
+}
+
+func (u *URI) v4l2() string {
+	caps := u.rawCaps("")
+	switch u.Codec {
+	case "mjpeg":
+		caps = strings.Replace(caps, "video/x-raw", "image/jpeg", 1)
+	case "yuyv":
+		caps += ",format=YUY2"
+	}
+	return "v4l2src device=" + quote(u.Target) + " do-timestamp=true ! " + caps
+}
+
+func (u *URI) rtsp() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "rtspsrc location=%s", quote("rtsp://"+u.Target))
+	if u.User != "" {
+		fmt.Fprintf(&s, " user-id=%s user-pw=%s", quote(u.User), quote(u.Password))
+	}
+	protocols := "tcp"
+	if u.UDP {
+		protocols = "udp"
+	}
+	µs := u.silence().Microseconds()
+	fmt.Fprintf(&s, " protocols=%s latency=%d drop-on-latency=true tcp-timeout=%d timeout=%d", protocols, u.jitter(), µs, µs)
+	return s.String()
+}
+
+func (u *URI) rtp() string {
+	address, port, _ := strings.Cut(u.Target, ":")
+	s := "udpsrc port=" + port
+	if address != "" {
+		s += " address=" + quote(address)
+	}
+	return fmt.Sprintf(`%s caps="application/x-rtp,media=video,clock-rate=90000,encoding-name=%s" ! rtpjitterbuffer latency=%d drop-on-latency=true`,
+		s, strings.ToUpper(u.codec()), u.jitter())
+}
+
+func (u *URI) depay() string { return " ! rtp" + u.codec() + "depay" }
+
+// codec is that of the network stream; H.264 is what nearly every camera sends.
+func (u *URI) codec() string {
+	if u.Codec == "" {
+		return "h264"
+	}
+	return u.Codec
+}
+
+func (u *URI) jitter() int64 {
+	if u.Latency > 0 {
+		return u.Latency.Milliseconds()
+	}
+	return jitterBuffer.Milliseconds()
+}
+
+// rawCaps is the capture mode as GStreamer writes it.
+func (u *URI) rawCaps(memory string) string {
+	width, height, fps := captureWidth, captureHeight, float64(captureFPS)
+	if u.Width > 0 {
+		width, height = u.Width, u.Height
+	}
+	if u.FPS > 0 {
+		fps = u.FPS
+	}
+	return fmt.Sprintf("video/x-raw%s,width=%d,height=%d,framerate=%s", memory, width, height, fraction(fps))
+}
+
+// fraction writes a frame rate as GStreamer does: 30/1, and 30000/1001 for 29.97.
+func fraction(fps float64) string {
+	if fps == math.Trunc(fps) {
+		return fmt.Sprintf("%d/1", int(fps))
+	}
+	if ntsc := math.Round(fps * 1.001); math.Abs(ntsc/1.001-fps) < 0.005 {
+		return fmt.Sprintf("%d/1001", int(ntsc)*1000)
+	}
+	return fmt.Sprintf("%d/100", int(math.Round(fps*100)))
+}
+
+// quote makes a value safe inside a pipeline, whatever it holds: control characters were refused before.
+func quote(value string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+}

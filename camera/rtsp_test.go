@@ -1,0 +1,178 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// readFresh reads frames, and fails the test where one came before, or one is more than a few behind.
+func readFresh(t *testing.T, s *Stream, cam *rtspCamera, frames int) {
+	t.Helper()
+	var f model.Frame
+	last := -1
+	for i := range frames {
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		n := readCount(&f)
+		if n == last || last >= 0 && (n-last+streamFrames)%streamFrames > streamFrames/2 {
+			t.Errorf("frame %d shows picture %d after %d", i, n, last)
+		}
+		if behind := (cam.at() - 1 - n + 2*streamFrames) % streamFrames; behind > 15 {
+			t.Errorf("frame %d shows picture %d, %d behind the camera", i, n, behind)
+		}
+		last = n
+	}
+	if f.Width != countWidth || f.Height != countHeight || f.Seq < uint64(frames) || time.Since(f.Time) > time.Second {
+		t.Errorf("the last frame is %d×%d, number %d, of %v", f.Width, f.Height, f.Seq, f.Time)
+	}
+}
+
+// drain reads until an error.
+func drain(ctx context.Context, s *Stream) (frames int, err error) {
+	var f model.Frame
+	for {
+		if err := s.Read(ctx, &f); err != nil {
+			return frames, err
+		}
+		frames++
+	}
+}
+
+// within fails the test where the time since start is longer than most.
+func within(t *testing.T, what string, start time.Time, most time.Duration) {
+	t.Helper()
+	if took := time.Since(start); took > most {
+		t.Errorf("%s took %v, want at most %v", what, took.Round(time.Millisecond), most)
+	}
+}
+
+func TestRTSP(t *testing.T) {
+	needOpenCV(t)
+	for _, codec := range []string{"h264", "h265"} {
+		t.Run(codec, func(t *testing.T) {
+			cam := startRTSP(t, codec)
+			s := mustOpen(t, Config{Source: cam.url + "#codec=" + codec})
+			readFresh(t, s, cam, 30)
+			time.Sleep(time.Second) // frames pile up meanwhile; none of them is wanted
+			readFresh(t, s, cam, 10)
+		})
+	}
+}
+
+// A camera that falls silent or dies is lost, soon, and found again.
+func TestRTSPLost(t *testing.T) {
+	needOpenCV(t)
+	cam := startRTSP(t, "h264")
+	s := mustOpen(t, Config{Source: cam.url})
+	readFresh(t, s, cam, 10)
+	cam.do("stall")
+	start := time.Now()
+	if _, err := drain(t.Context(), s); !errors.Is(err, ErrStalled) || !errors.Is(err, ErrLost) {
+		t.Errorf("a silent camera: %v, want ErrStalled", err)
+	}
+	within(t, "noticing the silence", start, 3*time.Second)
+	s.Close()
+
+	cam.do("play")
+	start = time.Now()
+	s = mustOpen(t, Config{Source: cam.url})
+	readFresh(t, s, cam, 10)
+	within(t, "coming back", start, 5*time.Second)
+	cam.do("die")
+	start = time.Now()
+	if _, err := drain(t.Context(), s); !errors.Is(err, ErrLost) || errors.Is(err, ErrStalled) {
+		t.Errorf("a camera that died: %v, want ErrLost", err)
+	}
+	if _, err := Open(t.Context(), Config{Source: cam.url}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("a camera that is dead: %v", err)
+	}
+	within(t, "noticing death", start, time.Second)
+	cam.do("up")
+	readFresh(t, mustOpen(t, Config{Source: cam.url}), cam, 10)
+}
+
+// An ended context ends Open and Read, though a call into C must be waited for.
+func TestRTSPCancelled(t *testing.T) {
+	needOpenCV(t)
+	cam := startRTSP(t, "h264")
+	s := mustOpen(t, Config{Source: cam.url})
+	readFresh(t, s, cam, 5)
+	cam.do("stall")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := drain(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Read under an ended context = %v", err)
+	}
+	within(t, "Read", start, 3*time.Second)
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start = time.Now()
+	if _, err := Open(ctx, Config{Source: cam.url}); err == nil {
+		t.Error("a camera that sends nothing was opened")
+	}
+	within(t, "Open", start, 4*time.Second)
+}
+
+// Noise in place of pictures ends in an error or in frames, and never in a hang.
+func TestRTSPGarbage(t *testing.T) {
+	needOpenCV(t)
+	cam := startRTSP(t, "h264")
+	s := mustOpen(t, Config{Source: cam.url})
+	readFresh(t, s, cam, 5)
+	cam.do("garbage")
+	start := time.Now()
+	var f model.Frame
+	for time.Since(start) < 4*time.Second {
+		before := time.Now()
+		err := s.Read(t.Context(), &f)
+		within(t, "a Read", before, 3*time.Second)
+		if errors.Is(err, ErrLost) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	cam.do("play")
+	readFresh(t, mustOpen(t, Config{Source: cam.url}), cam, 5)
+}
+
+// Each way in which a server cannot be had has its sentence, without the password.
+func TestRTSPRefuses(t *testing.T) {
+	needOpenCV(t)
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	cam := startRTSP(t, "h264", "-user", "operator", "-password", "p@s/s w:rd")
+	host := strings.TrimSuffix(strings.TrimPrefix(cam.url, "rtsp://"), "/cam")
+	for _, tt := range []struct{ what, source, want string }{
+		{"nobody listens", "rtsp://u:SECRET@" + gone.Addr().String() + "/x", "connection refused"},
+		{"nobody answers", "rtsp://u:SECRET@" + mute.Addr().String() + "/x", "gives no video"},
+		{"wrong password", "rtsp://operator:SECRET@" + host + "/cam", "gives no video"},
+		{"wrong path", "rtsp://operator:p@s%2Fs w:rd@" + host + "/SECRETx", "gives no video"},
+	} {
+		start := time.Now()
+		_, err := Open(t.Context(), Config{Source: tt.source})
+		if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), tt.want) || strings.Contains(strings.TrimSuffix(tt.source, "x"), "@SECRET") {
+			t.Errorf("%s: got %v, want %q", tt.what, err, tt.want)
+		}
+		within(t, tt.what, start, 4*time.Second)
+	}
+	s := mustOpen(t, Config{Source: "rtsp://operator:p@s%2Fs w:rd@" + host + "/cam"})
+	readFresh(t, s, cam, 5)
+}

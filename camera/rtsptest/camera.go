@@ -1,0 +1,187 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4"
+	"github.com/bluenviron/gortsplib/v4/pkg/auth"
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
+	"github.com/bluenviron/gortsplib/v4/pkg/description"
+	"github.com/bluenviron/gortsplib/v4/pkg/format"
+	"github.com/pion/rtp"
+)
+
+// camera films for ever and serves whoever connects.
+type camera struct {
+	units          []unit
+	fps            float64
+	user, password string
+	nonce          string
+	media          *description.Media
+	encode         func(unit) ([]*rtp.Packet, error)
+	address        string // of the listener, kept for up
+
+	mu     sync.Mutex // guards what follows
+	server *gortsplib.Server
+	stream *gortsplib.ServerStream // nil while dead
+	mode   string
+	sent   int
+}
+
+func newCamera(units []unit, codec string, fps float64, user, password string) *camera {
+	nonce, err := auth.GenerateNonce()
+	must(err)
+	c := &camera{units: units, fps: fps, user: user, password: password, nonce: nonce, address: "127.0.0.1:0", mode: "play"}
+	c.media = &description.Media{Type: description.MediaTypeVideo}
+	if codec == "h265" {
+		f := &format.H265{
+			PayloadTyp: 96, VPS: parameter(units, codec, h265VPS),
+			SPS: parameter(units, codec, h265SPS), PPS: parameter(units, codec, h265PPS),
+		}
+		c.media.Formats = []format.Format{f}
+		encoder, err := f.CreateEncoder()
+		must(err)
+		c.encode = func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
+		return c
+	}
+	f := &format.H264{
+		PayloadTyp: 96, PacketizationMode: 1,
+		SPS: parameter(units, codec, h264SPS), PPS: parameter(units, codec, h264PPS),
+	}
+	c.media.Formats = []format.Format{f}
+	encoder, err := f.CreateEncoder()
+	must(err)
+	c.encode = func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
+	return c
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatalf("rtsptest: %v", err)
+	}
+}
+
+// up starts to listen, the first time at any free port.
+func (c *camera) up() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stream != nil {
+		return nil
+	}
+	server := &gortsplib.Server{Handler: c, RTSPAddress: c.address, Listen: func(network, address string) (net.Listener, error) {
+		l, err := net.Listen(network, address)
+		if err == nil {
+			c.address = l.Addr().String()
+		}
+		return l, err
+	}}
+	if err := server.Start(); err != nil {
+		return err
+	}
+	c.server = server
+	c.stream = gortsplib.NewServerStream(server, &description.Session{Medias: []*description.Media{c.media}})
+	return nil
+}
+
+func (c *camera) die() {
+	c.mu.Lock()
+	server, stream := c.server, c.stream
+	c.server, c.stream = nil, nil
+	c.mu.Unlock()
+	if stream != nil {
+		stream.Close()
+		server.Close()
+	}
+}
+
+// obey does what a command says and returns the answer to it.
+func (c *camera) obey(command string) string {
+	switch command {
+	case "play", "stall", "slow", "garbage":
+		c.mu.Lock()
+		c.mode = command
+		c.mu.Unlock()
+	case "die":
+		c.die()
+	case "up":
+		if err := c.up(); err != nil {
+			return "error: " + err.Error()
+		}
+	case "at":
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return fmt.Sprint(c.sent)
+	default:
+		return "error: unknown command " + command
+	}
+	return "ok"
+}
+
+// film sends picture after picture.
+func (c *camera) film() {
+	start, step := time.Now(), time.Duration(float64(time.Second)/c.fps)
+	for n := 0; ; n++ {
+		time.Sleep(time.Until(start.Add(time.Duration(n) * step)))
+		c.mu.Lock()
+		stream, mode := c.stream, c.mode
+		c.mu.Unlock()
+		if stream == nil || mode == "stall" || mode == "slow" && n%10 != 0 {
+			continue
+		}
+		packets, err := c.encode(c.units[n%len(c.units)])
+		must(err)
+		for _, p := range packets {
+			if mode == "garbage" {
+				rand.Read(p.Payload)
+			}
+			p.Timestamp += uint32(90_000 * float64(n) / c.fps) // RFC 6184: a clock of 90 kHz
+			stream.WritePacketRTP(c.media, p)                  // a stream that was closed meanwhile sends nothing
+		}
+		c.mu.Lock()
+		c.sent = n + 1
+		c.mu.Unlock()
+	}
+}
+
+// digest is how cameras ask for a password: FFmpeg 5.1 fails where SHA-256 is offered beside it.
+var digest = []auth.ValidateMethod{auth.ValidateMethodDigestMD5}
+
+// current is the stream, or the answer of a server that has none or wants to know who asks.
+func (c *camera) current(r *base.Request) (*base.Response, *gortsplib.ServerStream, error) {
+	if c.user != "" {
+		if err := auth.Validate(r, c.user, c.password, digest, "rtsptest", c.nonce); err != nil {
+			return &base.Response{StatusCode: base.StatusUnauthorized, Header: base.Header{
+				"WWW-Authenticate": auth.GenerateWWWAuthenticate(digest, "rtsptest", c.nonce),
+			}}, nil, nil
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stream == nil {
+		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
+	}
+	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
+}
+
+// OnDescribe answers DESCRIBE, at the path /cam.
+func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	if ctx.Path != "/cam" {
+		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
+	}
+	return c.current(ctx.Request)
+}
+
+// OnSetup answers SETUP.
+func (c *camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	return c.current(ctx.Request)
+}
+
+// OnPlay answers PLAY.
+func (c *camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+	return &base.Response{StatusCode: base.StatusOK}, nil
+}

@@ -1,0 +1,150 @@
+package camera
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// stillFPS is how many pictures of a folder are shown a second where nobody says.
+const stillFPS = 1
+
+var stillTypes = []string{".png", ".jpg", ".jpeg", ".bmp"}
+
+// IsPicture reports whether the name of a file says that ReadImage reads it: .png, .jpg, .jpeg or .bmp.
+func IsPicture(name string) bool {
+	return slices.Contains(stillTypes, strings.ToLower(filepath.Ext(name)))
+}
+
+// ReadImage reads a picture file into f, growing f.Pix only where it is too small; alpha is dropped, grey
+// is spread, 16 bits become 8, and a JPEG is turned as its EXIF says. It leaves Camera, Seq and Time alone.
+// There is one decoder everywhere, OpenCV's, whose pixels are Pillow's; a build without it reads PNG only,
+// to the same pixels, and returns ErrNoOpenCV for the rest.
+func ReadImage(path string, f *model.Frame) error {
+	if err := readStill(path, f, FlipNone); err != nil {
+		return fmt.Errorf("camera: %w", err)
+	}
+	return nil
+}
+
+// readStill reads, checks and decodes one file; the errors name it.
+func readStill(path string, f *model.Frame, flip Flip) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: there is no such file", path)
+	} else if err != nil {
+		return err
+	}
+	if err := decodeStill(data, f, flip); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func decodeStill(data []byte, f *model.Frame, flip Flip) error {
+	switch {
+	case len(data) == 0:
+		return errors.New("the file is empty")
+	case bytes.HasPrefix(data, []byte(jpegStart)):
+		if !jpegEnds(data) {
+			return errors.New("the JPEG is cut off: it has no end; copy it again")
+		}
+	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")):
+		return errors.New("this is no picture in PNG, JPEG or BMP")
+	}
+	return decode(data, f, flip)
+}
+
+// stills is a picture, or a list of them, shown one after the other.
+type stills struct {
+	paths  []string
+	at     int
+	rounds int // further rounds; −1 for ever
+	flip   Flip
+	kept   model.Frame // the picture, where there is only one
+}
+
+// listStills finds the pictures that a path means: itself, those in a folder, those that match a pattern.
+func listStills(path string) ([]string, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return []string{path}, nil
+	} else if err == nil {
+		path = filepath.Join(escapeGlob(path), "*")
+	}
+	all, err := filepath.Glob(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: write \\[ for a bracket", err)
+	}
+	return slices.DeleteFunc(all, func(p string) bool { return !IsPicture(p) }), nil
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// openFile decides what a path of file:// is: a folder or pattern of pictures, one picture, or a video.
+func openFile(u *URI) (source, Info, error) {
+	info, err := os.Stat(u.Target)
+	pattern := err != nil && strings.ContainsAny(u.Target, "*[")
+	switch {
+	case err != nil && !pattern:
+		cure := ""
+		if strings.Contains(u.Target, "?") {
+			cure = " (keys such as ?loop=-1 need the form file://PATH?KEY=VALUE)"
+		}
+		return nil, Info{}, fmt.Errorf("there is no file %s%s", u.Target, cure)
+	case !pattern && !info.IsDir() && !IsPicture(u.Target):
+		m, err := thisMachine()
+		if err != nil {
+			return nil, Info{}, err
+		}
+		return u.openVideo(m)
+	}
+	paths, err := listStills(u.Target)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if len(paths) == 0 {
+		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target, strings.Join(stillTypes, ", "))
+	}
+	s := &stills{paths: paths, rounds: u.Loop, flip: u.Flip}
+	if len(paths) > 1 {
+		return s, Info{Kind: "pictures", Backend: decoder, FPS: stillFPS}, nil
+	}
+	if err := readStill(paths[0], &s.kept, u.Flip); err != nil {
+		return nil, Info{}, err
+	}
+	return s, Info{Kind: "picture", Backend: decoder, FPS: stillFPS, Width: s.kept.Width, Height: s.kept.Height}, nil
+}
+
+// next reads the next picture of the list; a single one was decoded at the start.
+func (s *stills) next(_ context.Context, f *model.Frame) error {
+	if s.at == len(s.paths) {
+		if s.rounds == 0 {
+			return io.EOF
+		}
+		s.at = 0
+		if s.rounds > 0 {
+			s.rounds--
+		}
+	}
+	path := s.paths[s.at]
+	s.at++
+	if len(s.paths) > 1 {
+		return readStill(path, f, s.flip)
+	}
+	f.Resize(s.kept.Width, s.kept.Height)
+	copy(f.Pix, s.kept.Pix)
+	return nil
+}
+
+func (s *stills) close() error { return nil }

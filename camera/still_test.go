@@ -1,0 +1,216 @@
+package camera
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+const stillsFolder = "testdata/stills"
+
+// ReadImage gives Pillow's pixels, exactly, for every file that testdata/stills.py wrote.
+func TestReadImage(t *testing.T) {
+	paths, err := listStills(stillsFolder)
+	if err != nil || len(paths) != 14 {
+		t.Fatalf("%d pictures, %v; want 14", len(paths), err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			want, err := os.ReadFile(path + ".bgr")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Ext(path) != ".png" {
+				needOpenCV(t)
+			}
+			f := model.Frame{Camera: "kept", Pix: make([]byte, 0, 1<<16)}
+			memory := &f.Pix[:1][0]
+			if err := ReadImage(path, &f); err != nil {
+				t.Fatal(err)
+			}
+			comparePixels(t, &f, want)
+			if f.Camera != "kept" || &f.Pix[0] != memory {
+				t.Error("ReadImage changed the name or did not use the memory it was given")
+			}
+		})
+	}
+}
+
+// The two PNG decoders agree: a bundle answers the same in both builds.
+func TestDecodePNG(t *testing.T) {
+	paths, err := filepath.Glob(stillsFolder + "/*.png")
+	if err != nil || len(paths) != 8 {
+		t.Fatalf("%d PNGs, %v; want 8", len(paths), err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(path + ".bgr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f model.Frame
+		if err := decodePNG(data, &f, FlipNone); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) { comparePixels(t, &f, want) })
+	}
+}
+
+func comparePixels(t *testing.T, f *model.Frame, want []byte) {
+	t.Helper()
+	if len(f.Pix) != len(want) || f.Stride != 3*f.Width || f.Stride*f.Height != len(want) {
+		t.Fatalf("got %d×%d pixels in %d bytes, want %d bytes", f.Width, f.Height, len(f.Pix), len(want))
+	}
+	for i := range want {
+		if f.Pix[i] != want[i] {
+			t.Fatalf("pixel (%d,%d) is %v, want %v", i%f.Stride/3, i/f.Stride, f.Pix[i/3*3:][:3], want[i/3*3:][:3])
+		}
+	}
+}
+
+func TestReadImageRefuses(t *testing.T) {
+	dir := t.TempDir()
+	jpeg, err := os.ReadFile(stillsFolder + "/420.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	png, err := os.ReadFile(stillsFolder + "/rgb.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		data   []byte
+		want   string
+		opencv bool // the sentence of a build with OpenCV
+	}{
+		{"none.jpg", nil, "there is no such file", false},
+		{"empty.jpg", []byte{}, "the file is empty", false},
+		{"cut.jpg", jpeg[:len(jpeg)-20], "the JPEG is cut off", false},
+		{"stub.jpg", jpeg[:3], "the JPEG is cut off", false},
+		{"cut.png", png[:len(png)/2], "the picture is damaged", true},
+		{"stub.png", png[:8], "the picture is damaged", true},
+		{"cut.bmp", []byte("BM123"), "the picture is damaged", true},
+		{"text.png", []byte("hello"), "no picture in PNG, JPEG or BMP", false},
+	}
+	plain := map[string]string{".png": "the PNG cannot be read", ".bmp": "built without OpenCV"}
+	for _, tt := range tests {
+		path := filepath.Join(dir, tt.name)
+		if tt.data != nil {
+			if err := os.WriteFile(path, tt.data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := thisMachine(); tt.opencv && errors.Is(err, ErrNoOpenCV) {
+			tt.want = plain[filepath.Ext(tt.name)]
+		}
+		var f model.Frame
+		err := ReadImage(path, &f)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one sentence with %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// A JPEG ends with its own marker, wherever it is cut, whatever follows it, and not with its thumbnail's.
+func TestJPEGEnds(t *testing.T) {
+	for _, name := range []string{"420.jpg", "progressive.jpg", "turned.jpg"} {
+		data, err := os.ReadFile(filepath.Join(stillsFolder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !jpegEnds(data) || !jpegEnds(append(bytes.Clone(data), "tail"...)) {
+			t.Errorf("%s: no end found", name)
+		}
+		for n := range len(data) - 1 {
+			if jpegEnds(data[:max(n, len(jpegStart))]) {
+				t.Fatalf("%s: an end within its first %d of %d bytes", name, n, len(data))
+			}
+		}
+		thumbnail := []byte{0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9}
+		inner := append(append(bytes.Clone(data[:2]), thumbnail...), data[2:]...)
+		if !jpegEnds(inner) || jpegEnds(inner[:len(inner)-2]) {
+			t.Errorf("%s: the end of the thumbnail was taken for that of the picture", name)
+		}
+	}
+}
+
+// pngFolder makes a folder of n one-colour pictures that OpenCV is not needed for.
+func pngFolder(t *testing.T, names ...string) string {
+	t.Helper()
+	png, err := os.ReadFile(stillsFolder + "/rgb.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "odd [name]")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), png, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestFolder(t *testing.T) {
+	dir := pngFolder(t, "b.PNG", "a.png", "c.png", "notes.txt")
+	paths, err := listStills(dir)
+	if err != nil || len(paths) != 3 || filepath.Base(paths[0]) != "a.png" || filepath.Base(paths[2]) != "c.png" {
+		t.Fatalf("listStills = %v, %v", paths, err)
+	}
+	for source, want := range map[string]int{
+		"file://" + dir + "/?speed=max":                       3,
+		"file://" + dir + "?speed=max&loop=1":                 6,
+		"file://" + dir + "/a.png?loop=3&fps=1000":            4,
+		"file://" + filepath.Dir(dir) + "/*/[bc].*?speed=max": 2,
+	} {
+		s := mustOpen(t, Config{Name: "pics", Source: source})
+		if s.Info().Live {
+			t.Errorf("%s calls itself live", source)
+		}
+		var f model.Frame
+		for i := 1; ; i++ {
+			err := s.Read(t.Context(), &f)
+			if err == io.EOF && i == want+1 {
+				break
+			}
+			if err != nil {
+				t.Errorf("%s: frame %d of %d: %v", source, i, want, err)
+				break
+			}
+			if f.Camera != "pics" || f.Seq != uint64(i) || f.Time.IsZero() || f.Width != 37 {
+				t.Errorf("%s: frame %d is %q %d %v, %d wide", source, i, f.Camera, f.Seq, f.Time, f.Width)
+			}
+		}
+		if err := s.Read(t.Context(), &f); err != io.EOF {
+			t.Errorf("%s: after the end: %v, want io.EOF", source, err)
+		}
+	}
+}
+
+func TestOpenFileRefuses(t *testing.T) {
+	empty := t.TempDir()
+	for source, want := range map[string]string{
+		"file:///none/a.mp4":         "there is no file /none/a.mp4",
+		"a.mp4?loop=1":               "need the form file://",
+		empty:                        "holds no pictures",
+		"file://" + empty + "/*.png": "holds no pictures",
+		"file://" + empty + "/[.png": "write \\[ for a bracket",
+	} {
+		_, err := Open(t.Context(), Config{Name: "a", Source: source})
+		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrLost) {
+			t.Errorf("%s: got %v, want %q, and not lost", source, err, want)
+		}
+	}
+}

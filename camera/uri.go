@@ -1,0 +1,202 @@
+package camera
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// URI is a source, taken apart. See ParseURI for the forms.
+type URI struct {
+	Scheme string // demo, test, file, v4l2, csi, rtsp, rtp or gst
+	// Target is what the scheme's own part says: the scene of demo://, the path of file:// and v4l2://, the
+	// sensor number of csi://, [address]:port of rtp://, host[:port]/path?query of rtsp://, the pipeline of gst:.
+	Target         string
+	User, Password string // of rtsp://, decoded
+	Options
+}
+
+// Options are the keys of a URI. Zero means "not given", but for Loop.
+type Options struct {
+	Width, Height int           // capture mode, pixels
+	FPS           float64       // of the capture mode; playback speed of files and pictures
+	MaxSpeed      bool          // speed=max: files and demo:// as fast as they can be read
+	Loop          int           // further rounds of a file: 0 none, −1 for ever
+	Seed          uint64        // of demo://; 1 where not given
+	Flip          Flip          // how the picture is turned
+	Codec         string        // h264, h265, mjpeg or yuyv
+	Latency       time.Duration // jitter buffer of network sources on GStreamer
+	Timeout       time.Duration // a live source that gives no frame for so long is lost
+	UDP           bool          // transport=udp: RTP beside RTSP, not inside its TCP connection
+	Mode          int           // sensor-mode of csi://, from 1 here (0: chosen by the driver)
+}
+
+// keysOf lists the keys of each scheme, in the order in which messages name them.
+var keysOf = map[string][]string{
+	"demo": {"width", "height", "fps", "seed", "speed"},
+	"test": {"width", "height", "fps", "flip", "timeout"},
+	"file": {"loop", "fps", "speed", "flip"},
+	"v4l2": {"width", "height", "fps", "codec", "flip"},
+	"csi":  {"width", "height", "fps", "sensor-mode", "flip", "timeout"},
+	"rtsp": {"codec", "latency", "transport", "flip", "timeout"},
+	"rtp":  {"codec", "latency", "flip", "timeout"},
+}
+
+// ParseURI takes a source apart:
+//
+//	demo://parts?fps=15&seed=1        the drawn conveyor of package demo
+//	test://                           GStreamer's test pattern
+//	file://a.mp4  file:///pics/       a video, a picture, a folder or a pattern (*.jpg); ?loop=-1&speed=max
+//	v4l2:///dev/video0?width=1280     a V4L2 camera; /dev/video0 and 0 mean the same
+//	csi://0?width=1280&height=720     a CSI sensor of a Jetson
+//	rtsp://user:word@host/x?a=b#codec=h265&latency=200
+//	rtp://@:5004?codec=h264           waits for RTP on a UDP port
+//	gst:videotestsrc ! videoconvert   a GStreamer pipeline
+//
+// The keys stand behind "?", joined by "&"; those of rtsp:// behind "#", for its query belongs to the
+// camera. A path without scheme is a file and taken literally, without keys. Errors never hold a password.
+func ParseURI(source string) (URI, error) {
+	u, err := parse(source)
+	if err != nil {
+		return URI{}, fmt.Errorf("camera: %s: %w", Redact(source), err)
+	}
+	return u, nil
+}
+
+func parse(source string) (URI, error) {
+	if source == "" {
+		return URI{}, fmt.Errorf("is empty: give for example demo://parts, /dev/video0 or rtsp://host/path")
+	}
+	if strings.ContainsFunc(source, unicode.IsControl) {
+		return URI{}, fmt.Errorf("holds a control character")
+	}
+	if pipeline, ok := strings.CutPrefix(source, "gst:"); ok {
+		if strings.TrimSpace(pipeline) == "" {
+			return URI{}, fmt.Errorf("has no pipeline: give for example gst:videotestsrc ! videoconvert")
+		}
+		return URI{Scheme: "gst", Target: strings.TrimSpace(pipeline)}, nil
+	}
+	scheme, rest, found := strings.Cut(source, "://")
+	if !found {
+		scheme, rest = bareScheme(source)
+		if scheme == "file" {
+			return URI{Scheme: scheme, Target: source}, nil
+		}
+	}
+	if keysOf[scheme] == nil {
+		return URI{}, fmt.Errorf("unknown scheme %q: there are demo, test, file, v4l2, csi, rtsp, rtp and gst:", scheme)
+	}
+	mark := "?"
+	if scheme == "rtsp" {
+		mark = "#"
+	}
+	target, query, _ := strings.Cut(rest, mark)
+	u := URI{Scheme: scheme, Target: target}
+	if scheme == "demo" {
+		u.Seed = demoSeed
+	}
+	if err := u.parseTarget(); err != nil {
+		return URI{}, err
+	}
+	return u, u.parseKeys(query)
+}
+
+// bareScheme is for what people write without a scheme: a number, a device, a file.
+func bareScheme(source string) (scheme, rest string) {
+	if _, err := strconv.ParseUint(source, 10, 8); err == nil {
+		return "v4l2", "/dev/video" + source
+	}
+	if strings.HasPrefix(source, "/dev/") {
+		return "v4l2", source
+	}
+	return "file", source
+}
+
+// parseTarget checks and refines what stands between scheme and keys.
+func (u *URI) parseTarget() error {
+	switch u.Scheme {
+	case "demo":
+		if u.Target != "" && u.Target != "parts" {
+			return fmt.Errorf("unknown scene %q: there is demo://parts", u.Target)
+		}
+	case "test":
+		if u.Target != "" {
+			return fmt.Errorf("takes keys only, as in test://?width=640&height=480")
+		}
+	case "file":
+		path, err := url.PathUnescape(u.Target)
+		if err != nil {
+			return fmt.Errorf("has a lone %%: write %%25 for a percent sign, or the path without file://")
+		}
+		if path == "" {
+			return fmt.Errorf("has no path: file://a.mp4 is relative, file:///a.mp4 is absolute")
+		}
+		u.Target = path
+	case "v4l2":
+		if !strings.HasPrefix(u.Target, "/dev/") {
+			return fmt.Errorf("want a device, as in v4l2:///dev/video0, got %q", u.Target)
+		}
+	case "csi":
+		if _, err := strconv.ParseUint(u.Target, 10, 8); err != nil {
+			return fmt.Errorf("want the number of a sensor, as in csi://0, got %q", u.Target)
+		}
+	case "rtsp":
+		return u.splitCredentials()
+	case "rtp":
+		return u.checkPort()
+	}
+	return nil
+}
+
+// splitCredentials moves user:password@ from the target into their fields. A password may hold any
+// character but "/", "?" and "#", which are written %2F, %3F and %23.
+func (u *URI) splitCredentials() error {
+	end := strings.IndexAny(u.Target, "/?")
+	if end < 0 {
+		end = len(u.Target)
+	}
+	host := u.Target[:end]
+	if at := strings.LastIndexByte(host, '@'); at >= 0 {
+		user, password, _ := strings.Cut(host[:at], ":")
+		var err1, err2 error
+		u.User, err1 = url.PathUnescape(user)
+		u.Password, err2 = url.PathUnescape(password)
+		if err1 != nil || err2 != nil {
+			return fmt.Errorf("has a lone %% in user or password: write %%25 for a percent sign")
+		}
+		host, u.Target = host[at+1:], u.Target[at+1:]
+	}
+	parsed, err := url.Parse("rtsp://" + u.Target)
+	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {
+		return fmt.Errorf("want rtsp://host[:port]/path; a /, ? or # in a password is written %%2F, %%3F or %%23")
+	}
+	return nil
+}
+
+func (u *URI) checkPort() error {
+	u.Target = strings.TrimPrefix(u.Target, "@")
+	_, port, found := strings.Cut(u.Target, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
+		return fmt.Errorf("want the port to listen at, as in rtp://@:5004?codec=h264, got %q", u.Target)
+	}
+	return nil
+}
+
+// secrets finds what must not be shown: credentials before a host, and the values of telling names.
+// It rather hides too much: a password may hold nearly anything.
+var secrets = regexp.MustCompile(`(?i)(://).+@|((?:user-pw|user-id|pass(?:word|wd)?|pwd|token)\s*=\s*)("(?:[^"\\]|\\.)*"|[^&\s"]+)`)
+
+// Redact returns a source, or a text that holds one, with credentials replaced by ***.
+func Redact(text string) string {
+	return secrets.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.HasPrefix(s, "://") {
+			return "://***@"
+		}
+		name, _, _ := strings.Cut(s, "=")
+		return name + "=***"
+	})
+}

@@ -1,0 +1,180 @@
+package camera
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseURI(t *testing.T) {
+	tests := []struct {
+		source string
+		want   URI
+	}{
+		{"demo://", URI{Scheme: "demo", Options: Options{Seed: 1}}},
+		{"demo://parts?fps=15&seed=7&width=640&height=360&speed=max", URI{Scheme: "demo", Target: "parts",
+			Options: Options{FPS: 15, Seed: 7, Width: 640, Height: 360, MaxSpeed: true}}},
+		{"test://?fps=29.97", URI{Scheme: "test", Options: Options{FPS: 29.97}}},
+		{"file://a.mp4?loop=-1", URI{Scheme: "file", Target: "a.mp4", Options: Options{Loop: -1}}},
+		{"file:///data/my%20film%3f.mp4?loop=true&flip=rotate-180", URI{Scheme: "file", Target: "/data/my film?.mp4",
+			Options: Options{Loop: -1, Flip: FlipRotate180}}},
+		{"file://pics/*.jpg?loop=2&flip=none&speed=max", URI{Scheme: "file", Target: "pics/*.jpg", Options: Options{Loop: 2, MaxSpeed: true}}},
+		{"pics/50%?.png", URI{Scheme: "file", Target: "pics/50%?.png"}},
+		{"0", URI{Scheme: "v4l2", Target: "/dev/video0"}},
+		{"/dev/v4l/by-id/usb-x?width=1280&height=720&codec=mjpeg", URI{Scheme: "v4l2", Target: "/dev/v4l/by-id/usb-x",
+			Options: Options{Width: 1280, Height: 720, Codec: "mjpeg"}}},
+		{"v4l2:///dev/video2", URI{Scheme: "v4l2", Target: "/dev/video2"}},
+		{"csi://1?sensor-mode=0", URI{Scheme: "csi", Target: "1", Options: Options{Mode: 1}}},
+		{"rtsp://cam/x?channel=1&fps=5#codec=h265&latency=200&timeout=5000&transport=udp", URI{Scheme: "rtsp", Target: "cam/x?channel=1&fps=5",
+			Options: Options{Codec: "h265", Latency: 200 * time.Millisecond, Timeout: 5 * time.Second, UDP: true}}},
+		{"rtsp://admin:p@ss:w%2Frd@[fe80::1]:8554/a@b", URI{Scheme: "rtsp", Target: "[fe80::1]:8554/a@b", User: "admin", Password: "p@ss:w/rd"}},
+		{"rtp://@:5004?codec=h264", URI{Scheme: "rtp", Target: ":5004", Options: Options{Codec: "h264"}}},
+		{"gst: videotestsrc ! appsink", URI{Scheme: "gst", Target: "videotestsrc ! appsink"}},
+	}
+	for _, tt := range tests {
+		got, err := ParseURI(tt.source)
+		if err != nil || got != tt.want {
+			t.Errorf("ParseURI(%q)\n got %+v, %v\nwant %+v", tt.source, got, err, tt.want)
+		}
+	}
+}
+
+// Each mistake is answered by what was given and what would be right.
+func TestParseURIRefuses(t *testing.T) {
+	tests := []struct{ source, want string }{
+		{"", "is empty"},
+		{"file://a\n.mp4", "control character"},
+		{"gst: ", "has no pipeline"},
+		{"http://cam/x", `unknown scheme "http"`},
+		{"demo://cars", `unknown scene "cars"`},
+		{"demo://?sed=1", "demo:// knows width, height, fps, seed, speed"},
+		{"demo://?seed=-1", "seed: must be a whole number"},
+		{"demo://?width=640", "give both or neither"},
+		{"test://smpte", "takes keys only"},
+		{"file://", "has no path"},
+		{"file://50%.mp4", "write %25"},
+		{"file://a?fps=0", "fps: must be above 0"},
+		{"file://a?fps=NaN", "fps: must be above 0"},
+		{"file://a?loop=-2", "loop: must be -1"},
+		{"file://a?speed=2", "speed: must be max"},
+		{"file://a?flip=left", "flip: must be none, clockwise"},
+		{"file://a?width=3", `unknown key "width"`},
+		{"file://a?loop=%", "loop: has a lone %"},
+		{"v4l2://video0", "want a device"},
+		{"v4l2:///dev/video0?codec=h264", "codec: must be mjpeg or yuyv"},
+		{"v4l2:///dev/video0?width=0&height=1", "width: must be a whole number between 1"},
+		{"csi://x", "number of a sensor"},
+		{"rtsp://", "want rtsp://host"},
+		{"rtsp://u:p/q@h/x", "%2F"},
+		{"rtsp://u:%zz@h/x", "write %25"},
+		{"rtsp://h/x#codec=vp8", "codec: must be h264 or h265"},
+		{"rtsp://h/x#transport=http", "transport: must be tcp or udp"},
+		{"rtsp://h/x#latency=no", "latency: must be a whole number between 1"},
+		{"rtsp://h/x#timeout=10", "timeout: must be a whole number between 1000"},
+		{"rtp://@:5004", "codec: must be given"},
+		{"rtp://@:0?codec=h264", "want the port"},
+		{"rtp://5004?codec=h264", "want the port"},
+	}
+	for _, tt := range tests {
+		if u, err := ParseURI(tt.source); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("ParseURI(%q) = %+v, %v; want an error with %q", tt.source, u, err, tt.want)
+		}
+	}
+}
+
+// No part of a password survives, in sources that can be read and in those that cannot.
+func TestRedact(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"rtsp://admin:SECRET@h:554/x?a=b", "rtsp://***@h:554/x?a=b"},
+		{`rtsp://admin:S"E C@R/ET@h/x`, "rtsp://***@h/x"},
+		{"rtsp://h/user=admin&password=SECRET&channel=1", "rtsp://h/user=admin&password=***&channel=1"},
+		{`gst:rtspsrc location="rtsp://h/x" user-id="me" user-pw="SE\"CRET" ! x`, `gst:rtspsrc location="rtsp://h/x" user-id=*** user-pw=*** ! x`},
+		{`gst:rtspsrc location=rtsp://a:SECRET@h/x user-pw = SECRET ! x`, `gst:rtspsrc location=rtsp://***@h/x user-pw =*** ! x`},
+		{"file:///data/a.mp4", "file:///data/a.mp4"},
+		{"rtp://@:5004?codec=h264", "rtp://@:5004?codec=h264"},
+	}
+	for _, tt := range tests {
+		if got := Redact(tt.text); got != tt.want {
+			t.Errorf("Redact(%q) = %q, want %q", tt.text, got, tt.want)
+		}
+	}
+	for _, source := range []string{"rtsp://u:SECRET@", "rtsp://u:SEC/RET@h", "rtsp://u:SECRET%@h/x", "rtspx://u:SECRET@h", "rtsp://u:SECRET@h/x#codec=no"} {
+		c := Config{Name: "a", Source: source}
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "SEC") || strings.Contains(err.Error(), "RET") {
+			t.Errorf("%s: Validate says %v", source, err)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	good := Config{Name: "a", Source: "demo://", FPS: 5}
+	if err := good.Validate(); err != nil {
+		t.Errorf("%+v: %v", good, err)
+	}
+	tests := []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Name = "" }, "name: "},
+		{func(c *Config) { c.Source = "demo://?a=b" }, "source: demo://?a=b: unknown key"},
+		{func(c *Config) { c.FPS = -3 }, "fps: must be 0 (all that come) or at most 1000, got -3"},
+	}
+	for _, tt := range tests {
+		c := good
+		tt.change(&c)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v, want %s…", c, err, tt.want)
+		}
+	}
+}
+
+func TestEveryFrame(t *testing.T) {
+	for source, want := range map[string]bool{
+		"file://a.mp4": true, "pics": true, "demo://": false, "demo://?speed=max": true, "rtsp://h/x": false, "0": false,
+	} {
+		if c := (Config{Source: source}); c.EveryFrame() != want {
+			t.Errorf("%s: EveryFrame() = %v, want %v", source, !want, want)
+		}
+	}
+}
+
+// quoted finds the quoted strings of a pipeline.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// Whatever a source holds stays within its quotes: the elements of a pipeline are those of a harmless one.
+func FuzzParseURI(f *testing.F) {
+	for _, s := range []string{"demo://parts?fps=15&seed=1", "rtsp://u:p@h:1/x?y#codec=h265", `file://a"b\.mp4?loop=1`, "rtp://a@:1?codec=h264", "csi://0", "0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		u, err := ParseURI(source)
+		if err != nil || u.Scheme == "gst" {
+			return
+		}
+		text, err := u.Pipeline(Jetson)
+		if err != nil {
+			return
+		}
+		harmless := u
+		switch u.Scheme {
+		case "file", "v4l2", "rtsp":
+			harmless.Target = "x"
+		case "rtp":
+			host, port, _ := strings.Cut(u.Target, ":")
+			harmless.Target = host[:min(len(host), 1)] + ":" + strconv.Itoa(len(port))
+		}
+		harmless.Password = "x"
+		want, err := harmless.Pipeline(Jetson)
+		if err != nil {
+			t.Fatal(err)
+		}
+		skeleton := func(text string) string {
+			return regexp.MustCompile(`port=[0-9]+`).ReplaceAllString(quoted.ReplaceAllString(text, `""`), "port=")
+		}
+		if skeleton(text) != skeleton(want) {
+			t.Errorf("%q makes\n%s\nharmless would be\n%s", source, text, want)
+		}
+	})
+}

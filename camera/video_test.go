@@ -1,0 +1,188 @@
+package camera
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// formats are videos as people have them: containers and codecs, with and without pictures out of order.
+var formats = map[string]string{
+	"h264.mp4":  "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2",
+	"h265.mkv":  "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params log-level=error",
+	"mjpeg.avi": "-c:v mjpeg -pix_fmt yuvj420p -q:v 3",
+}
+
+// Every frame comes, once, in order, through every backend there is.
+func TestVideo(t *testing.T) {
+	m := needOpenCV(t)
+	const frames = 60
+	for name, args := range formats {
+		path := countVideo(t, `odd " ! fakesink name=x \ `+name, frames, strings.Fields(args)...)
+		for _, ffmpeg := range []bool{true, false} {
+			if ffmpeg && !m.ffmpeg || !ffmpeg && !m.gstreamer {
+				continue
+			}
+			only := m
+			only.ffmpeg = ffmpeg
+			t.Run(name+map[bool]string{true: " FFmpeg", false: " GStreamer"}[ffmpeg], func(t *testing.T) {
+				u := URI{Scheme: "file", Target: path}
+				source, info, err := u.openVideo(only)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer source.close()
+				if info.Width != countWidth || info.Height != countHeight || info.FPS < 29.9 || info.FPS > 30.1 || info.Live {
+					t.Errorf("info = %+v", info)
+				}
+				var f model.Frame
+				for i := range frames {
+					if err := source.next(t.Context(), &f); err != nil {
+						t.Fatalf("frame %d: %v", i, err)
+					}
+					if got := readCount(&f); got != i {
+						t.Fatalf("frame %d shows %d", i, got)
+					}
+				}
+				if err := source.next(t.Context(), &f); err != io.EOF {
+					t.Errorf("after the last frame: %v, want io.EOF", err)
+				}
+			})
+		}
+	}
+}
+
+// Rounds, the speed of the file, the speed asked for, and flips.
+func TestVideoPlays(t *testing.T) {
+	needOpenCV(t)
+	path := countVideo(t, "a.mp4", 12, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+	for _, tt := range []struct {
+		keys   string
+		fps    float64
+		frames int
+		takes  time.Duration
+	}{
+		{"", 0, 12, 11 * time.Second / 30}, {"?loop=2&speed=max", 0, 36, 0}, {"?fps=60", 0, 12, 11 * time.Second / 60}, {"", 20, 12, 11 * time.Second / 20},
+	} {
+		s := mustOpen(t, Config{Source: "file://" + path + tt.keys, FPS: tt.fps})
+		var f model.Frame
+		var first time.Time
+		for i := range tt.frames {
+			if err := s.Read(t.Context(), &f); err != nil {
+				t.Fatalf("%s: frame %d: %v", tt.keys, i, err)
+			}
+			if i == 0 {
+				first = f.Time
+			}
+			if got := readCount(&f); got != i%12 || f.Seq != uint64(i+1) {
+				t.Errorf("%s: frame %d shows %d and is number %d", tt.keys, i, got, f.Seq)
+			}
+		}
+		if took := f.Time.Sub(first); took < tt.takes-20*time.Millisecond {
+			t.Errorf("%s: took %v, want at least %v", tt.keys, took, tt.takes)
+		}
+		if err := s.Read(t.Context(), &f); err != io.EOF {
+			t.Errorf("%s: after the last frame: %v, want io.EOF", tt.keys, err)
+		}
+	}
+	s := mustOpen(t, Config{Source: "file://" + path + "?flip=clockwise"})
+	var f model.Frame
+	if err := s.Read(t.Context(), &f); err != nil || f.Width != countHeight || f.Height != countWidth {
+		t.Errorf("clockwise: %d×%d, %v", f.Width, f.Height, err)
+	}
+}
+
+func TestVideoRefuses(t *testing.T) {
+	needOpenCV(t)
+	dir := t.TempDir()
+	whole, err := os.ReadFile(countVideo(t, "a.mp4", 30, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"empty.mp4": {}, "text.mp4": []byte("hello"), "cut.mp4": whole[:len(whole)/2]} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), Config{Source: path})
+		if err == nil || !strings.Contains(err.Error(), "cannot be read as a video") || !strings.Contains(err.Error(), path) || errors.Is(err, ErrLost) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A pipeline of one's own, with and without its appsink, and the test pattern.
+func TestGStreamer(t *testing.T) {
+	if m := needOpenCV(t); !m.gstreamer {
+		t.Fatalf("OpenCV %s has no GStreamer: 'scripts/deps' installs Debian's, which has", m.opencv)
+	}
+	for source, want := range map[string][3]byte{
+		"gst:videotestsrc pattern=red is-live=true ! video/x-raw,width=64,height=48":                                                     {0, 0, 255},
+		"gst:videotestsrc pattern=blue is-live=true ! video/x-raw,width=64,height=48 ! videoconvert ! video/x-raw,format=BGRx ! appsink": {255, 0, 0},
+		"gst:videotestsrc pattern=white is-live=true ! video/x-raw,width=64,height=48,format=GRAY8 ! appsink":                            {235, 235, 235},
+		"test://?width=64&height=48&fps=100": {255, 255, 255},
+	} {
+		s := mustOpen(t, Config{Source: source})
+		var f model.Frame
+		for range 3 {
+			if err := s.Read(t.Context(), &f); err != nil {
+				t.Fatalf("%s: %v", source, err)
+			}
+		}
+		got := [3]byte(f.Pix)
+		for i := range got {
+			if max(got[i], want[i])-min(got[i], want[i]) > 3 {
+				t.Errorf("%s: the first pixel is %v, want %v", source, got, want)
+				break
+			}
+		}
+		if info := s.Info(); !info.Live || info.Width != 64 || info.Height != 48 {
+			t.Errorf("%s: %+v", source, info)
+		}
+	}
+	s := mustOpen(t, Config{Source: "gst:videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48"})
+	if n, err := drain(t.Context(), s); n == 0 || !errors.Is(err, ErrLost) {
+		t.Errorf("a pipeline that ends: %d frames, %v; want some and ErrLost", n, err)
+	}
+	_, err := Open(t.Context(), Config{Source: "gst:nosuchelement user-pw=SECRET ! appsink"})
+	if err == nil || !strings.Contains(err.Error(), "gst-launch-1.0 nosuchelement") || strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("an unknown element: %v", err)
+	}
+}
+
+// A live source that is faster than wanted is thinned; what is read is new.
+func TestThinned(t *testing.T) {
+	needOpenCV(t)
+	s := mustOpen(t, Config{Source: "test://?width=64&height=48&fps=60", FPS: 10})
+	var f model.Frame
+	var first time.Time
+	for i := range 6 {
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = f.Time
+		}
+	}
+	if took := f.Time.Sub(first); took < 450*time.Millisecond {
+		t.Errorf("6 frames at 10 a second took %v", took)
+	}
+}
+
+func TestDevice(t *testing.T) {
+	needOpenCV(t)
+	_, err := Open(t.Context(), Config{Source: "/dev/video99"})
+	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "there is no /dev/video99: is the camera plugged in?") {
+		t.Errorf("no device: %v", err)
+	}
+	_, err = Open(t.Context(), Config{Source: "/dev/null"})
+	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "/dev/null is busy or is no camera") {
+		t.Errorf("no camera: %v", err)
+	}
+}
