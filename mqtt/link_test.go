@@ -104,7 +104,8 @@ func field[T any](t *testing.T, text, key string) T {
 // the retained state is there again.
 func TestBrokerKilled(t *testing.T) {
 	m := startMosquitto(t)
-	cfg := testConfig(m.url())
+	way := startProxy(t, m.addr())
+	cfg := testConfig(way.url())
 	cfg.Publish = Policy{Every: true}
 	l, _ := runLink(t, cfg, quiet())
 	var seqs []uint64
@@ -120,7 +121,8 @@ func TestBrokerKilled(t *testing.T) {
 		if round > 0 {
 			m.start()
 		}
-		e := listen(t, m.port)
+		e := listen(t, m.port) // before the link is there again
+		way.set(false)
 		eventually(t, 20*time.Second, "connected", l.Connected)
 		for range 50 {
 			l.Publish(ctx, d)
@@ -134,6 +136,7 @@ func TestBrokerKilled(t *testing.T) {
 		})
 		collect(e)
 		m.kill()
+		way.set(true)
 		eventually(t, 20*time.Second, "loss noticed", func() bool { return !l.Connected() })
 		for range 50 {
 			l.Publish(ctx, d)
