@@ -49,8 +49,14 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s)
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; done
 
-bench: build ## speed: ratios against the bare runtime (writes bench/results/)
-	go test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring or peer: half of it)
+	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
+
+build/bench/venv: bench/peer/requirements.txt
+	@scripts/deps bench
+	python3 -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean: ## remove bin/ and build/, the ONNX Runtime with it
 	rm -rf bin build

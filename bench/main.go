@@ -1,0 +1,136 @@
+// Command bench measures the agent against the bare runtime and against a straightforward Python
+// script, interleaved in one run, and writes what it found to bench/results/. `make bench` runs it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+)
+
+type options struct {
+	full, demo    string // bundles
+	agent, python string // programs
+	scratch       string // folder for videos and made-up bundles
+	results       string // folder for the report
+	pairs         int
+	threads       int
+	seconds       float64
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	var o options
+	flag.StringVar(&o.full, "full", "", "full-size bundle; empty: one with random weights is made")
+	flag.StringVar(&o.demo, "demo", "demo/bundle", "demo bundle")
+	flag.StringVar(&o.agent, "agent", "bin/vggse-agent", "the agent's binary")
+	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
+	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
+	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
+	flag.IntVar(&o.pairs, "pairs", 10, "interleaved pairs of each comparison")
+	flag.IntVar(&o.threads, "threads", 0, "of bare")
+	flag.Float64Var(&o.seconds, "seconds", 2, "length of one run with the demo network; the full-size one gets three times that")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | all | bare BUNDLE\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	switch what := flag.Arg(0); what {
+	case "ring", "peer", "all":
+		err = o.report(ctx, what)
+	case "bare":
+		err = runBare(flag.Arg(1), o.threads)
+	default:
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// report makes what is missing, measures, and writes the report.
+func (o *options) report(ctx context.Context, what string) error {
+	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
+		return err
+	}
+	if o.full == "" {
+		o.full = filepath.Join(o.scratch, "full")
+		if _, err := os.Stat(o.full); err != nil {
+			if out, err := exec.CommandContext(ctx, o.agent, "new", "--out", o.full).CombinedOutput(); err != nil {
+				return fmt.Errorf("%s new: %w\n%s", o.agent, err, out)
+			}
+		}
+	}
+	r := newReport(what, o)
+	if what == "ring" || what == "all" {
+		if err := o.ringReport(ctx, r); err != nil {
+			return err
+		}
+	}
+	if what == "peer" || what == "all" {
+		if err := o.peerReport(ctx, r); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(o.results, time.Now().UTC().Format("2006-01-02-1504")+"-"+what+".md")
+	if err := os.MkdirAll(o.results, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, r.text.Bytes(), 0o644); err != nil {
+		return err
+	}
+	os.Stdout.Write(r.text.Bytes())
+	log.Printf("written to %s", path)
+	return nil
+}
+
+// runBare loads a bundle's network with nothing around it, prints a byte after the first run, and then
+// how many runs a second it makes.
+func runBare(bundle string, threads int) error {
+	b, err := model.OpenBundle(bundle)
+	if err != nil {
+		return err
+	}
+	path, err := b.Path(model.FileFP32)
+	if err != nil {
+		return err
+	}
+	ort.SetSharedLibraryPath((&infer.Config{}).Candidates()[0])
+	if err := ort.InitializeEnvironment(); err != nil {
+		return err
+	}
+	s, err := openBare(path, &b.Spec, threads)
+	if err != nil {
+		return err
+	}
+	if err := s.session.Run(); err != nil {
+		return err
+	}
+	fmt.Print("\n")
+	length := 2 * time.Second
+	if _, err := s.loop(length / 4); err != nil {
+		return err
+	}
+	took, err := s.loop(length)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(struct{ Rate float64 }{1000 / mean(took)})
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// listener is a real Mosquitto with a real subscriber, which tells when each result arrived.
+type listener struct {
+	address   string
+	broker    *exec.Cmd
+	subscribe *exec.Cmd
+	results   chan time.Time
+}
+
+func listen(ctx context.Context) (*listener, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	l := &listener{address: fmt.Sprintf("127.0.0.1:%d", port), results: make(chan time.Time, 1<<16)}
+	mosquitto, err := exec.LookPath("mosquitto")
+	if err != nil {
+		mosquitto = "/usr/sbin/mosquitto" // not on everybody's PATH
+	}
+	l.broker = exec.CommandContext(ctx, mosquitto, "-p", strconv.Itoa(port))
+	if err := l.broker.Start(); err != nil {
+		return nil, err
+	}
+	for range 100 {
+		if c, err := net.Dial("tcp", l.address); err == nil {
+			c.Close()
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	l.subscribe = exec.CommandContext(ctx, "mosquitto_sub", "-p", strconv.Itoa(port), "-t", "+/+/+/result", "-t", "peer/result", "-F", "%t")
+	out, err := l.subscribe.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.subscribe.Start(); err != nil {
+		return nil, err
+	}
+	go l.read(out)
+	time.Sleep(300 * time.Millisecond) // until it has subscribed
+	return l, nil
+}
+
+func (l *listener) read(out io.Reader) {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		l.results <- time.Now()
+	}
+	close(l.results)
+}
+
+func (l *listener) close() {
+	for _, p := range []*exec.Cmd{l.subscribe, l.broker} {
+		p.Process.Kill()
+		p.Wait()
+	}
+}
+
+// job is what one process did with one video.
+type job struct {
+	first   float64 // seconds from exec until a subscriber had the first result
+	rate    float64 // results per second from the first to the last
+	cpu     float64 // milliseconds of CPU per result after the first
+	peak    float64 // MiB of resident memory at most
+	results int
+	stdout  []byte
+}
+
+// run executes a command that classifies a video and ends, and watches its results arrive.
+func (l *listener) run(ctx context.Context, frames int, name string, args ...string) (*job, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	j := &job{}
+	var first, last time.Time
+	var cpuAtFirst time.Duration
+	note := func(at time.Time) {
+		if j.results++; j.results == 1 {
+			first, cpuAtFirst = at, cpuOf(cmd.Process.Pid)
+		}
+		last = at
+	}
+	var err error
+	for running := true; running; {
+		select {
+		case at := <-l.results:
+			note(at)
+		case err = <-ended:
+			running = false
+		}
+	}
+	for pause := time.After(300 * time.Millisecond); pause != nil; { // what is on its way arrives
+		select {
+		case at := <-l.results:
+			note(at)
+		case <-pause:
+			pause = nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, stderr.String())
+	}
+	if j.results < frames*95/100 {
+		return nil, fmt.Errorf("%s published %d results for %d frames\n%s", name, j.results, frames, stderr.String())
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	used := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	j.first = first.Sub(start).Seconds()
+	j.rate = float64(j.results-1) / last.Sub(first).Seconds()
+	j.cpu = float64(used-cpuAtFirst) / 1e6 / float64(j.results-1)
+	j.peak, j.stdout = float64(usage.Maxrss)/1024, stdout.Bytes()
+	return j, nil
+}
+
+// cpuOf is the CPU time of a running process so far, to 10 ms.
+func cpuOf(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest) // from field 3, state; utime and stime are fields 14 and 15 (proc(5))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
