@@ -15,7 +15,7 @@ type part struct {
 const empty = 4
 
 // parts are the classes in the order of their labels, which is the order torchvision's ImageFolder gives.
-// Pairs are alike on purpose: bolts that differ by their thickness alone, a gear with one broken tooth, a
+// Pairs are alike on purpose: bolts that differ by their thickness alone, a gear with two broken teeth, a
 // washer with a slit.
 var parts = [...]part{
 	{"bearing", 0.90, bearing},
@@ -56,7 +56,7 @@ func bearing(x, y float64, v *[4]float64) (float64, float64) {
 	return d, max(z, 0.02+math.Sqrt(max(0, ball*ball-bx*bx-by*by)))
 }
 
-func boltM6(x, y float64, v *[4]float64) (float64, float64) { return bolt(x, y, 0.68, v) }
+func boltM6(x, y float64, v *[4]float64) (float64, float64) { return bolt(x, y, 0.66, v) }
 
 func boltM8(x, y float64, v *[4]float64) (float64, float64) { return bolt(x, y, 1, v) }
 
@@ -106,14 +106,14 @@ func gear(x, y float64, v *[4]float64) (float64, float64) { return toothed(x, y,
 
 func gearChipped(x, y float64, v *[4]float64) (float64, float64) { return toothed(x, y, true, v) }
 
-// toothed is a spur gear with 13 teeth; chipped, the tooth at angle 0 is broken off near its root.
+// toothed is a spur gear with 13 teeth; chipped, two neighbours are broken off near the root.
 func toothed(x, y float64, chipped bool, v *[4]float64) (float64, float64) {
 	const teeth = 13
 	r, turn := length(x, y), math.Atan2(y, x)*teeth/(2*math.Pi)
 	tooth := math.Round(turn)
 	top := 0.93
-	if chipped && tooth == 0 {
-		top = 0.77 + 0.04*v[3] + 0.1*(turn-tooth)
+	if chipped && (tooth == 0 || tooth == 1) {
+		top = 0.74 + 0.05*v[3] + 0.06*(turn-tooth)
 	}
 	flank := 0.93 - 0.17*clamp((math.Abs(turn-tooth)-0.17)/0.17)
 	bore := 0.16 + 0.08*v[0]
@@ -134,7 +134,7 @@ func nut(x, y float64, v *[4]float64) (float64, float64) {
 }
 
 func pin(x, y float64, v *[4]float64) (float64, float64) {
-	half, radius := 0.6+0.22*v[0], 0.1+0.08*v[1]
+	half, radius := 0.5+0.25*v[0], 0.17+0.07*v[1]
 	d := box(x, y, half, radius, 0.05)
 	groove := 0.03 * clamp(1-math.Abs(math.Abs(x)-half*0.72)/0.04) * math.Round(v[2])
 	return d, math.Sqrt(max(0, radius*radius-y*y)) - groove
@@ -185,7 +185,7 @@ func washer(x, y float64, v *[4]float64) (float64, float64) {
 func washerSplit(x, y float64, v *[4]float64) (float64, float64) {
 	d, z := washer(x, y, v)
 	if x > 0 {
-		d = max(d, 0.035+0.045*v[2]-math.Abs(y+0.4*(x-0.6)))
+		d = max(d, 0.07+0.05*v[2]-math.Abs(y+0.4*(x-0.6)))
 		z = min(z, flat(d, 0.09, 0.05))
 	}
 	return d, z

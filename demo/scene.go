@@ -101,7 +101,7 @@ func (s *Scene) slotAt(k int64) slot {
 	sl.dull = r.unit()
 	sl.chips = max(0, r.below(9)-2)
 	dark := r.unit()
-	sl.level = 1.2 - 0.65*dark*dark
+	sl.level = 1.2 - 0.55*dark*dark
 	sl.noise = (3 + 12*r.unit()) / math.Sqrt(sl.level)
 	focus := r.unit()
 	sl.blur = 0.0005 + 0.008*focus*focus

@@ -51,7 +51,7 @@ def stages_of(a):
     ]
 
 
-def groups_of(network, stage):
+def groups_of(network, stage, factor):
     """Parameter groups with their rates; what is frozen gets no gradient at all."""
     rates = {}
     for i in range(5):
@@ -65,7 +65,7 @@ def groups_of(network, stage):
             p.requires_grad_(rate > 0)
             if rate > 0:
                 decay = 0.02 if name.endswith("weight") else 0
-                groups.append({"params": [p], "lr": rate, "peak": rate, "weight_decay": decay})
+                groups.append({"params": [p], "lr": rate, "peak": rate * factor, "weight_decay": decay})
     return groups
 
 
@@ -97,7 +97,7 @@ def run_stage(network, stage, index, pictures, a, checkpoint):
     """One stage from where checkpoint stands to its end."""
     batch = min(a.batch, len(pictures))
     steps = round(stage.epochs * len(pictures) / batch)
-    optimizer = torch.optim.AdamW(groups_of(network, stage), betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(groups_of(network, stage, a.rate), betas=(0.9, 0.99))
     loss_of = nn.CrossEntropyLoss(label_smoothing=a.smoothing)
     first = 0
     if checkpoint.get("step") and checkpoint["stage"] == index:
@@ -160,7 +160,7 @@ def options(argv=None):
     p.add_argument("--test", type=Path, required=True, help="image folder held out")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--no-se", dest="se", action="store_false", help="plain VGG16 with the same budget")
-    p.add_argument("--start", type=Path, help="state_dict of a plain VGG16: skips the first stage")
+    p.add_argument("--start", type=Path, help="plain.pth or checkpoint.pt of an earlier run: skips the first stage")
     p.add_argument("--input", type=int, default=224)
     p.add_argument("--early-input", type=int, help="picture size of the first two stages; default --input")
     p.add_argument("--width", type=float, default=1.0)
@@ -175,6 +175,7 @@ def options(argv=None):
     p.add_argument("--gate-epochs", type=float, default=5)
     p.add_argument("--late-epochs", type=float, default=10)
     p.add_argument("--all-epochs", type=float, default=20)
+    p.add_argument("--rate", type=float, default=1, help="factor on all learning rates")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=0, help="0 leaves it to PyTorch")
@@ -190,7 +191,9 @@ def restore(a, sizes):
     if (a.out / "checkpoint.pt").exists():
         checkpoint = torch.load(a.out / "checkpoint.pt")
     elif a.start:
-        checkpoint = {"stage": 1, "gated": False, "weights": torch.load(a.start)}
+        weights = torch.load(a.start)
+        weights = weights.get("weights", weights)
+        checkpoint = {"stage": 1, "gated": "features.4.fc.0.weight" in weights, "weights": weights}
     torch.manual_seed(a.seed)
     network = VGG16SE(**sizes, se=checkpoint["gated"]).to(memory_format=torch.channels_last)
     if "weights" in checkpoint:
