@@ -13,8 +13,9 @@ const (
 	leap = 2 * time.Second
 	// drift is how much the age of the freshest frame may rise with time: clocks of cameras differ by less.
 	drift = 1.0 / 1000
-	// calm is how many frames in a row must come no faster than the stream's clock runs before the first passes.
-	calm = 3
+	// calm is how many frames in a row must come no faster than the stream's clock runs before the first passes:
+	// on a busy machine a few of those that have waited may be read as slowly as new ones.
+	calm = 5
 )
 
 // freshness finds frames that have waited in a buffer, by comparing the stream's clock with ours: FFmpeg hands

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -18,26 +19,26 @@ func steady(clocks [][2]time.Duration, n int) [][2]time.Duration {
 }
 
 func TestFreshness(t *testing.T) {
-	start := steady([][2]time.Duration{{1000 * ms, 40 * ms}}, 5) // ends at 1200, 240
+	start := slices.Clip(steady([][2]time.Duration{{800 * ms, -160 * ms}}, 10)) // ends at 1200, 240
 	tests := []struct {
 		name   string
 		clocks [][2]time.Duration
 		want   string // + fresh, - dropped
 	}{
-		{"steady", start, "---+++"},
+		{"steady", start, "-----++++++"},
 		{"what waited while opening is dropped", steady([][2]time.Duration{
-			{1000 * ms, 40 * ms}, {1001 * ms, 80 * ms}, {1002 * ms, 120 * ms}, {1003 * ms, 160 * ms}, {1040 * ms, 200 * ms}}, 3), "-----" + "-++"},
+			{1000 * ms, 40 * ms}, {1001 * ms, 80 * ms}, {1002 * ms, 120 * ms}, {1003 * ms, 160 * ms}, {1040 * ms, 200 * ms}}, 5), "-----" + "---++"},
 		{"also by a slow machine", steady([][2]time.Duration{
-			{1000 * ms, 40 * ms}, {1030 * ms, 80 * ms}, {1060 * ms, 120 * ms}, {1090 * ms, 160 * ms}, {1120 * ms, 200 * ms}}, 3), "-----" + "--+"},
+			{1000 * ms, 40 * ms}, {1030 * ms, 80 * ms}, {1060 * ms, 120 * ms}, {1090 * ms, 160 * ms}, {1120 * ms, 200 * ms}}, 5), "-----" + "----+"},
 		{"a reader that is too slow skips what it missed", append(start, [][2]time.Duration{
 			{1600 * ms, 280 * ms}, {1601 * ms, 320 * ms}, {1602 * ms, 360 * ms}, {1603 * ms, 400 * ms}, {1604 * ms, 440 * ms},
-			{1605 * ms, 480 * ms}, {1606 * ms, 520 * ms}, {1607 * ms, 560 * ms}, {1640 * ms, 600 * ms}}...), "---+++" + "-------++"},
+			{1605 * ms, 480 * ms}, {1606 * ms, 520 * ms}, {1607 * ms, 560 * ms}, {1640 * ms, 600 * ms}}...), "-----++++++" + "-------++"},
 		{"a late frame is jitter", append(start, [][2]time.Duration{
-			{1330 * ms, 280 * ms}, {1331 * ms, 320 * ms}, {1340 * ms, 360 * ms}}...), "---+++" + "+++"},
+			{1330 * ms, 280 * ms}, {1331 * ms, 320 * ms}, {1340 * ms, 360 * ms}}...), "-----++++++" + "+++"},
 		{"a very late frame is not", append(start, [][2]time.Duration{
-			{1360 * ms, 280 * ms}, {1361 * ms, 320 * ms}, {1370 * ms, 360 * ms}}...), "---+++" + "-++"},
-		{"a clock that jumps starts anew", append(start, steady([][2]time.Duration{{1240 * ms, 9000 * ms}}, 3)...), "---+++" + "---+"},
-		{"also backwards", append(start, steady([][2]time.Duration{{4240 * ms, 10 * ms}}, 3)...), "---+++" + "---+"},
+			{1360 * ms, 280 * ms}, {1361 * ms, 320 * ms}, {1370 * ms, 360 * ms}}...), "-----++++++" + "-++"},
+		{"a clock that jumps starts anew", append(start, steady([][2]time.Duration{{1240 * ms, 9000 * ms}}, 5)...), "-----++++++" + "-----+"},
+		{"also backwards", append(start, steady([][2]time.Duration{{4240 * ms, 10 * ms}}, 5)...), "-----++++++" + "-----+"},
 	}
 	for _, tt := range tests {
 		var s freshness

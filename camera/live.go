@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/url"
 	"os"
 	"runtime"
 	"time"
@@ -34,11 +32,12 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
-	p, err := u.plan(m)
+	warning, err := u.look(ctx)
 	if err != nil {
 		return nil, Info{}, err
 	}
-	if err := u.reachable(ctx); err != nil {
+	p, err := u.plan(m)
+	if err != nil {
 		return nil, Info{}, err
 	}
 	c, err := openCapture(p)
@@ -49,6 +48,9 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 		Kind: u.Scheme, Backend: p.backend.String(), Live: true, ReadLimit: p.limit,
 		FPS: sane(c.property(propFPS)), Warnings: p.warnings,
 	}
+	if warning != "" {
+		info.Warnings = append(info.Warnings, warning)
+	}
 	if u.Scheme == "v4l2" {
 		info.Warnings = append(info.Warnings, u.compare(c)...)
 	}
@@ -56,51 +58,36 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 		return nil, Info{}, errors.Join(err, c.close())
 	}
 	l := &live{capture: c, plan: p, opened: time.Now()}
-	if p.backend == backendFFmpeg && property(c.property(propFourCC)) == fourCC("hevc") {
+	if p.backend == backendFFmpeg && u.Codec == "h265" {
 		l.blind = blindLimit
 	}
 	return l, info, nil
 }
 
-// reachable looks for what can be told better than OpenCV does, which only says no: a server that does not
-// answer, a device that is not there.
-func (u *URI) reachable(ctx context.Context) error {
+// look finds out what can be told better than OpenCV does, which only says no: a server that does not answer,
+// a device that is not there. It also learns the codec of a network stream.
+func (u *URI) look(ctx context.Context) (warning string, err error) {
 	switch u.Scheme {
 	case "rtsp":
-		return u.dial(ctx)
+		codec, err := u.describe(ctx)
+		if err == nil && u.Codec != "" && u.Codec != codec {
+			warning = fmt.Sprintf("the camera sends %s, not %s", codec, u.Codec)
+		}
+		u.Codec = codec
+		return warning, err
 	case "v4l2":
 		f, err := os.OpenFile(u.Target, os.O_RDWR, 0)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%w: there is no %s: is the camera plugged in?", ErrLost, u.Target)
+			return "", fmt.Errorf("%w: there is no %s: is the camera plugged in?", ErrLost, u.Target)
 		case errors.Is(err, fs.ErrPermission):
-			return fmt.Errorf("no permission for %s: add the user to the group video", u.Target)
+			return "", fmt.Errorf("no permission for %s: add the user to the group video", u.Target)
 		case err != nil:
-			return fmt.Errorf("%w: %w", ErrLost, err)
+			return "", fmt.Errorf("%w: %w", ErrLost, err)
 		}
-		return f.Close()
+		return "", f.Close()
 	}
-	return nil
-}
-
-func (u *URI) dial(ctx context.Context) error {
-	parsed, err := url.Parse("rtsp://" + u.Target)
-	if err != nil {
-		return err
-	}
-	port := parsed.Port()
-	if port == "" {
-		port = "554"
-	}
-	dialer := net.Dialer{Timeout: openLimit}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(parsed.Hostname(), port))
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return fmt.Errorf("%w: the RTSP server cannot be reached: %w", ErrLost, err)
-	}
-	return conn.Close()
+	return "", nil
 }
 
 // explain makes a sentence of a failed opening.
@@ -109,7 +96,7 @@ func (u *URI) explain(p *plan, err error) error {
 	case !errors.Is(err, errNotOpened):
 		return err
 	case u.Scheme == "rtsp":
-		return fmt.Errorf("%w: the RTSP server is there but gives no video: check path, user and password", ErrLost)
+		return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
 	case p.backend == backendGStreamer:
 		return fmt.Errorf("GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", Redact(p.text))
 	}

@@ -3,6 +3,7 @@ package camera
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,9 @@ const (
 // source, so redact the text before showing it. What Generic does not turn, see turned, is left to us.
 func (u *URI) Pipeline(p Profile) (string, error) {
 	tail := " ! " + p.convert(u.Flip) + " ! " + sinkLatest
+	if allowed := codecs[u.Scheme]; u.Codec != "" && !slices.Contains(allowed, u.Codec) { // it may be a server's word
+		return "", fmt.Errorf("the camera sends %.20q, want %s", u.Codec, strings.Join(allowed, " or "))
+	}
 	switch u.Scheme {
 	case "test":
 		return "videotestsrc is-live=true ! " + u.rawCaps("") + tail, nil

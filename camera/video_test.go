@@ -186,3 +186,17 @@ func TestDevice(t *testing.T) {
 		t.Errorf("no camera: %v", err)
 	}
 }
+
+// BenchmarkVideo reads 1280×720 H.264 as fast as it can be: what a frame costs with its decoding.
+func BenchmarkVideo(b *testing.B) {
+	needOpenCV(b)
+	path := countVideo(b, "a.mp4", 90, "-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+	s := mustOpen(b, Config{Source: "file://" + path + "?loop=-1&speed=max"})
+	ctx, f := b.Context(), model.Frame{}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Read(ctx, &f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
