@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/vggse/vggse-agent/infer"
@@ -15,53 +14,78 @@ type Network struct {
 	*infer.Engine
 	Bundle *model.Bundle
 	SHA256 string // of the model file that the engine runs, as the manifest gives it
+	File   string // its path in the bundle
+	Why    string // it was chosen: one phrase
 }
 
-// OpenNetwork opens the bundle and makes an engine of its model file for the wanted precision. The
-// file is hashed beside the loading; a digest that differs from the manifest closes the engine again,
-// so that nothing is ever answered by a damaged network.
+// OpenNetwork opens the bundle and makes an engine of its best model file for the wanted precision and
+// the provider that can be had. The file is hashed beside the loading; a digest that differs from the
+// manifest closes the engine again, so that nothing is ever answered by a damaged network.
 func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error) {
 	bundle, err := model.OpenBundle(m.Bundle)
 	if err != nil {
 		return nil, err
 	}
-	key, precision, err := pickFile(bundle, m.Precision)
-	if err != nil {
+	if err := hasPrecision(bundle, m.Precision); err != nil {
 		return nil, err
 	}
-	path, err := bundle.Path(key)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var hash error
-	var hashing sync.WaitGroup
-	hashing.Go(func() { hash = bundle.CheckFile(ctx, key) })
-	engine, err := infer.Open(ctx, c, infer.Network{
-		Path: path, Input: bundle.Spec.Input.Name, Output: bundle.Spec.Output.Name,
-		Size: bundle.Spec.Architecture.InputSize, Classes: len(bundle.Spec.Labels), Precision: precision,
+	var h hashing
+	defer h.stop()
+	var picked choice
+	engine, err := infer.OpenPicked(ctx, c, func(provider string) (net infer.Network, err error) {
+		if picked, err = pickFile(bundle, m.Precision, provider); err != nil {
+			return net, err
+		}
+		path, err := bundle.Path(picked.key)
+		if err != nil {
+			return net, err
+		}
+		h.start(ctx, bundle, picked.key)
+		return infer.Network{
+			Path: path, Input: bundle.Spec.Input.Name, Output: bundle.Spec.Output.Name,
+			Size: bundle.Spec.Architecture.InputSize, Classes: len(bundle.Spec.Labels), Precision: picked.precision,
+		}, nil
 	})
 	if err != nil {
-		cancel() // the hash no longer matters, unless it explains the failure
-		hashing.Wait()
-		if hash != nil && !errors.Is(hash, context.Canceled) {
-			return nil, hash
+		h.stop() // the hash no longer matters, unless it explains the failure
+		if h.err != nil && !errors.Is(h.err, context.Canceled) {
+			return nil, h.err
 		}
 		return nil, err
 	}
-	hashing.Wait()
-	if hash != nil {
-		return nil, errors.Join(hash, engine.Close())
+	if h.wait() != nil {
+		return nil, errors.Join(h.err, engine.Close())
 	}
-	return &Network{Engine: engine, Bundle: bundle, SHA256: bundle.Spec.Files[key].SHA256}, nil
+	file := bundle.Spec.Files[picked.key]
+	return &Network{Engine: engine, Bundle: bundle, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
 }
 
-// pickFile chooses the model file of a bundle for the wanted precision, never another one silently.
-func pickFile(b *model.Bundle, wanted string) (key, precision string, err error) {
-	switch wanted {
-	case "auto", "fp32":
-		return model.FileFP32, "fp32", nil
+// hashing checks one file of a bundle in the background, the last that was started.
+type hashing struct {
+	key    string
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	err    error // valid after stop or wait
+}
+
+func (h *hashing) start(ctx context.Context, b *model.Bundle, key string) {
+	if h.key == key {
+		return
 	}
-	return "", "", fmt.Errorf("model.precision: bundle %s has no %s file, only fp32", b.Dir, wanted)
+	h.stop()
+	h.key, h.err = key, nil
+	ctx, h.cancel = context.WithCancel(ctx)
+	h.done.Go(func() { h.err = b.CheckFile(ctx, key) })
+}
+
+func (h *hashing) wait() error {
+	h.done.Wait()
+	return h.err
+}
+
+func (h *hashing) stop() {
+	if h.cancel != nil {
+		h.cancel()
+	}
+	h.done.Wait()
 }

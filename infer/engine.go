@@ -54,29 +54,39 @@ type Engine struct {
 // once, so that the first picture is as fast as the next. It returns errors that wrap ErrNoLibrary or
 // ErrNoProvider, or say in one sentence how the model file differs from the manifest.
 func Open(ctx context.Context, c Config, net Network) (*Engine, error) {
-	if err := c.Validate(); err != nil {
+	if _, err := os.Stat(net.Path); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	if _, err := os.Stat(net.Path); err != nil {
+	return OpenPicked(ctx, c, func(string) (Network, error) { return net, nil })
+}
+
+// OpenPicked is Open where each provider has a file of its own: pick is asked for it before a provider is
+// tried. Where pick has none, its error is why that provider was not used.
+func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Network, error)) (*Engine, error) {
+	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
 	library, version, err := acquire(&c)
 	if err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	e := &Engine{net: net, info: Info{
-		Precision: net.Precision, Version: version, Library: library,
-		Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
+	e := &Engine{info: Info{
+		Version: version, Library: library, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
 	}}
 	order, strict := c.order()
 	e.info.Provider, e.info.Tried, err = climb(order, strict, func(provider string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		net, err := pick(provider)
+		if err != nil {
+			return err
+		}
+		e.net, e.info.Precision = net, net.Precision
 		return e.start(provider, &c)
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("infer: open %s: %w", net.Path, err), release())
+		return nil, errors.Join(fmt.Errorf("infer: open %s: %w", e.net.Path, err), release())
 	}
 	return e, nil
 }

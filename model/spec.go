@@ -18,8 +18,12 @@ const SpecFile = "model.yaml"
 
 // Keys of Spec.Files. FP32 is in every bundle; the others come with calibration and import.
 const (
-	FileFP32   = "fp32"
-	FileGolden = "golden"
+	FileFP32      = "fp32"
+	FileFP16      = "fp16"
+	FileINT8CPU   = "int8.cpu"   // unsigned activations: for the CPU provider
+	FileINT8TRT   = "int8.trt"   // signed, symmetric: for TensorRT up to 10
+	FileINT8TRT11 = "int8.trt11" // the same with half-precision tensors: for TensorRT 11
+	FileGolden    = "golden"
 )
 
 // Spec is the manifest of a bundle: what the network is, how it wants its pictures, what its rows

@@ -22,7 +22,7 @@ type Kind string
 const (
 	Picture    Kind = "picture"
 	Activation Kind = "activation"
-	Gate       Kind = "gate"
+	SEGate     Kind = "gate"
 	Product    Kind = "product"
 )
 
@@ -111,7 +111,7 @@ func (n *Network) product(v *onnx.Node) {
 	for i, t := range v.Inputs {
 		other := v.Inputs[1-i]
 		if _, known := n.site[other]; known && n.Sites[n.site[other]].Kind != Picture && n.fromSigmoid(t) {
-			n.add(Site{Name: t, Layer: v.Name + ".gate", Kind: Gate})
+			n.add(Site{Name: t, Layer: v.Name + ".gate", Kind: SEGate})
 			n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Product})
 			return
 		}

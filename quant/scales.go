@@ -149,6 +149,15 @@ type Choice struct {
 	Max        float64            `json:"max"`
 }
 
+// on is the method for a site. Entropy and percentile judge a distribution by its shape; a gate multiplies a
+// whole channel, and one that is clipped takes every value of it along: it keeps its largest value.
+func (m Method) on(k Kind) Method {
+	if k == SEGate && m != MSE {
+		return MinMax
+	}
+	return m
+}
+
 // Choose picks a threshold for every site but the picture by method m, for codes up to levels.
 func Choose(n *Network, c *Collection, m Method, levels int) ([]Choice, error) {
 	if m != Auto && !slices.Contains(Methods, m) {
@@ -164,7 +173,7 @@ func Choose(n *Network, c *Collection, m Method, levels int) ([]Choice, error) {
 		}
 		lowest := math.Inf(1)
 		for _, method := range Methods {
-			t, err := h.Threshold(method, levels)
+			t, err := h.Threshold(method.on(s.Kind), levels)
 			if err != nil {
 				return nil, err
 			}

@@ -33,6 +33,7 @@ func newRoot() *cobra.Command {
 	s := addSettings(root)
 	root.AddCommand(
 		newBenchCmd(s),
+		newCalibrateCmd(),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),
 		newDemoDataCmd(),

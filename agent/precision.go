@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"fmt"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+)
+
+// choice is the model file for one provider.
+type choice struct{ key, precision, why string }
+
+// files are the model files that suit a provider, by precision, the best for "auto" first. Half precision on
+// the CPU is only slower; a graph with Q and DQ on CUDA runs them one by one.
+var files = map[string][]choice{
+	infer.TensorRT: {
+		{model.FileINT8TRT, "int8", "the bundle is calibrated"},
+		{model.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
+		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+	},
+	infer.CUDA: {
+		{model.FileFP16, "fp16", "half precision is the best for cuda"},
+		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+	},
+	infer.CPU: {
+		{model.FileINT8CPU, "int8", "the bundle is calibrated"},
+		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+		{model.FileFP16, "fp16", ""},
+	},
+}
+
+// pickFile chooses the model file of a bundle for the wanted precision on a provider, never another
+// precision silently.
+func pickFile(b *model.Bundle, wanted, provider string) (choice, error) {
+	for _, c := range files[provider] {
+		if _, there := b.Spec.Files[c.key]; !there || wanted != "auto" && wanted != c.precision {
+			continue
+		}
+		if wanted != "auto" {
+			c.why = "model.precision asks for it"
+		}
+		return c, nil
+	}
+	return choice{}, fmt.Errorf("model.precision: bundle %s has no %s file for %s", b.Dir, wanted, provider)
+}
+
+// hasPrecision returns an error where no provider could ever have the wanted precision of the bundle.
+func hasPrecision(b *model.Bundle, wanted string) error {
+	for provider := range files {
+		if _, err := pickFile(b, wanted, provider); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("model.precision: bundle %s has no %s file: make one with 'vggse-agent calibrate', or set auto", b.Dir, wanted)
+}

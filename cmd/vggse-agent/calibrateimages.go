@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// heldOutPart is the part of --images that is judged on where there is no --eval.
+const heldOutPart = 5
+
+// sample is one file of a set.
+type sample struct {
+	path, digest string
+	label        int // -1 where its folder is not named like a label
+}
+
+// pictureSet hands out pictures to workers, in no particular order. Readers are kept between pictures:
+// each has buffers and tables of its own.
+type pictureSet struct {
+	files []sample
+	spec  *model.Spec
+
+	mu      sync.Mutex
+	next    int
+	readers []*pictureReader
+}
+
+type pictureReader struct {
+	prep  *model.Preprocessor
+	frame model.Frame
+}
+
+// pictures finds, hashes and divides the pictures.
+func (c *calibration) pictures(ctx context.Context) error {
+	dir := c.images
+	if c.camera != "" {
+		dir = c.path("frames")
+		if err := c.takeFrames(ctx, dir); err != nil {
+			return err
+		}
+	}
+	all, err := c.list(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var held []sample
+	if c.eval != "" {
+		if held, err = c.list(ctx, c.eval); err != nil {
+			return err
+		}
+		if all, err = apart(all, held); err != nil {
+			return err
+		}
+	} else { // files stand in the order of their digests: as good as drawn, and always the same
+		n := max(1, len(all)/heldOutPart)
+		held, all = all[:n], all[n:]
+	}
+	if len(all) == 0 || len(held) == 0 {
+		return fmt.Errorf("%d different pictures cannot be divided into some to calibrate on and some to judge on: 100 or more are wanted", len(all)+len(held))
+	}
+	c.tune = &pictureSet{files: all, spec: &c.bundle.Spec}
+	c.held = &pictureSet{files: held, spec: &c.bundle.Spec}
+	set := sha256.New()
+	for _, p := range all {
+		io.WriteString(set, p.digest)
+	}
+	c.report.Pictures = quant.Pictures{Calibration: len(all), HeldOut: len(held), SHA256: hex.EncodeToString(set.Sum(nil)),
+		Labelled: slices.ContainsFunc(held, func(p sample) bool { return p.label >= 0 })}
+	return nil
+}
+
+// list is every different picture under dir, by digest.
+func (c *calibration) list(ctx context.Context, dir string) ([]sample, error) {
+	paths, err := pictures([]string{dir})
+	if err != nil {
+		return nil, err
+	}
+	var all []sample
+	for _, p := range paths {
+		digest, err := model.HashFile(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sample{p, digest, slices.Index(c.bundle.Spec.Labels, filepath.Base(filepath.Dir(p)))})
+	}
+	slices.SortFunc(all, func(a, b sample) int { return strings.Compare(a.digest+a.path, b.digest+b.path) })
+	different := slices.CompactFunc(slices.Clone(all), func(a, b sample) bool { return a.digest == b.digest })
+	if n := len(all) - len(different); n > 0 {
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "copies", Severity: "warn",
+			Evidence: fmt.Sprintf("%d of %d files in %s are copies of others, byte for byte, and were left out", n, len(all), dir),
+			Cure:     "take pictures at different times"})
+	}
+	return different, nil
+}
+
+// apart removes from all what is also held out.
+func apart(all, held []sample) ([]sample, error) {
+	judged := map[string]bool{}
+	for _, p := range held {
+		judged[p.digest] = true
+	}
+	all = slices.DeleteFunc(all, func(p sample) bool { return judged[p.digest] })
+	if len(all) == 0 {
+		return nil, errors.New("--images and --eval hold the same pictures: a file that is judged on what it was made with always looks good")
+	}
+	return all, nil
+}
+
+// takeFrames saves frames of the camera as pictures.
+func (c *calibration) takeFrames(ctx context.Context, dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	s, err := camera.Open(ctx, camera.Config{Name: "calibrate", Source: c.camera, Enabled: true})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	bar := newProgress(c.cmd.ErrOrStderr(), "taking frames", int64(c.frames), false)
+	var f model.Frame
+	for i := range c.frames {
+		if err := s.Read(ctx, &f); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		err := model.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.png", i)), func(w io.Writer) error { return encodePNG(w, &f) })
+		if err != nil {
+			return err
+		}
+		_ = bar.Add(1)
+	}
+	return bar.Finish()
+}
+
+// encodePNG writes a BGR frame losslessly.
+func encodePNG(w io.Writer, f *model.Frame) error {
+	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))
+	for y := range f.Height {
+		for x := range f.Width {
+			p, q := f.Pix[y*f.Stride+3*x:], img.Pix[y*img.Stride+4*x:]
+			q[0], q[1], q[2], q[3] = p[2], p[1], p[0], 255
+		}
+	}
+	enc := png.Encoder{CompressionLevel: png.BestSpeed}
+	return enc.Encode(w, img)
+}
+
+// rewind starts over.
+func (s *pictureSet) rewind() { s.next = 0 }
+
+// part is the first n pictures of the set, as a set of its own.
+func (s *pictureSet) part(n int) *pictureSet {
+	return &pictureSet{files: s.files[:min(n, len(s.files))], spec: s.spec}
+}
+
+// take reads the next picture into t and lets look see the frame; it returns io.EOF after the last.
+func (s *pictureSet) take(t *model.Tensor, look func(i int, f *model.Frame)) (label int, err error) {
+	s.mu.Lock()
+	if s.next == len(s.files) {
+		s.mu.Unlock()
+		return 0, io.EOF
+	}
+	i := s.next
+	s.next++
+	var r *pictureReader
+	if n := len(s.readers); n > 0 {
+		r, s.readers = s.readers[n-1], s.readers[:n-1]
+	}
+	s.mu.Unlock()
+	if r == nil {
+		prep, err := model.NewPreprocessor(s.spec.Preprocess, s.spec.Architecture.InputSize)
+		if err != nil {
+			return 0, err
+		}
+		r = &pictureReader{prep: prep}
+	}
+	p := &s.files[i]
+	if err := camera.ReadImage(p.path, &r.frame); err != nil {
+		return 0, err
+	}
+	if err := r.prep.Apply(&r.frame, t, 0); err != nil {
+		return 0, fmt.Errorf("%s: %w", p.path, err)
+	}
+	if look != nil {
+		look(i, &r.frame)
+	}
+	s.mu.Lock()
+	s.readers = append(s.readers, r)
+	s.mu.Unlock()
+	return p.label, nil
+}
+
+// labelled gives the pictures to a judge, counting on progress.
+func (s *pictureSet) labelled(count func()) quant.Labelled {
+	return func(ctx context.Context, t *model.Tensor) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		label, err := s.take(t, nil)
+		if err == nil {
+			count()
+		}
+		return label, err
+	}
+}

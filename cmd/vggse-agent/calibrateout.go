@@ -1,0 +1,214 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// checkOut refuses an --out that holds something else than the bundle that is calibrated.
+func checkOut(out, bundle string) error {
+	entries, err := os.ReadDir(out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) == 0 || sameFolder(out, bundle):
+		return nil
+	}
+	return fmt.Errorf("calibrate: %s is not empty and not the bundle itself: choose another folder, or remove it first", out)
+}
+
+func sameFolder(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// makeAside makes the folder that is to take the place of out, beside it.
+func makeAside(out string) (string, error) {
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(out); err == nil {
+		out = real
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return "", err
+	}
+	aside, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*")
+	if err != nil {
+		return "", err
+	}
+	return aside, os.Chmod(aside, 0o755)
+}
+
+// deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the reports.
+func (c *calibration) deliver() error {
+	if err := writeReports(c.dir, &c.report); err != nil {
+		return err
+	}
+	if len(c.report.Gate.Missed) > 0 {
+		if err := os.MkdirAll(c.out, 0o755); err != nil {
+			return err
+		}
+		return writeReports(c.out, &c.report)
+	}
+	if err := os.RemoveAll(c.path("frames")); err != nil {
+		return err
+	}
+	if err := c.complete(); err != nil {
+		return err
+	}
+	return swap(c.dir, c.out)
+}
+
+// complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest of all.
+func (c *calibration) complete() error {
+	spec := c.bundle.Spec
+	spec.Files = maps.Clone(spec.Files)
+	made := map[string]bool{model.SpecFile: true}
+	for _, f := range c.report.Files {
+		spec.Files[f.Key] = model.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
+		made[f.Path] = true
+	}
+	for key, f := range spec.Files { // of an earlier calibration, no longer made
+		if stale := strings.HasPrefix(key, "int8.") || key == model.FileFP16; stale && !made[f.Path] {
+			delete(spec.Files, key)
+			made[f.Path] = true
+		}
+	}
+	err := filepath.WalkDir(c.bundle.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(c.bundle.Dir, path)
+		if err != nil || made[rel] {
+			return err
+		}
+		if _, err := os.Lstat(c.path(rel)); err == nil {
+			return nil // the new report
+		}
+		return linkOrCopy(path, c.path(rel))
+	})
+	if err != nil {
+		return err
+	}
+	return model.WriteSpec(c.dir, &spec)
+}
+
+// linkOrCopy gives a file a second name, or where the file system cannot, a second copy.
+func linkOrCopy(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(from); err == nil && os.Link(real, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return model.WriteFile(to, func(w io.Writer) error { _, err := io.Copy(w, in); return err })
+}
+
+// swap makes out the folder aside: by one rename, or where out has something in it by exchanging the two in
+// one step, so that a reader finds the old bundle or the new one. What was there before then lies aside.
+func swap(aside, out string) error {
+	if real, err := filepath.EvalSymlinks(out); err == nil {
+		out = real
+	}
+	if entries, err := os.ReadDir(out); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return os.Rename(aside, out)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, aside, unix.AT_FDCWD, out, unix.RENAME_EXCHANGE); err == nil {
+		return nil
+	}
+	old := aside + ".old" // a file system without exchange: two renames
+	if err := os.Rename(out, old); err != nil {
+		return err
+	}
+	if err := os.Rename(aside, out); err != nil {
+		return errors.Join(err, os.Rename(old, out))
+	}
+	return os.RemoveAll(old)
+}
+
+// writeReports writes report.json, report.html and plan.json.
+func writeReports(dir string, r *quant.Report) error {
+	for name, v := range map[string]any{"report.json": r, "plan.json": r.Plan} {
+		err := model.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", " ")
+			return enc.Encode(v)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return model.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return quant.WriteHTML(w, r) })
+}
+
+// printReport is the report for a terminal.
+func printReport(w io.Writer, r *quant.Report, out string) error {
+	fmt.Fprintf(w, "%s, calibrated on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n",
+		r.Bundle, r.Pictures.Calibration, r.Pictures.HeldOut, r.Machine.CPU, r.Machine.Runtime)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "file\tMB\tof FP32\tagreement (95 %)\ttop-1\tlogit SQNR\tms\tspeed-up\tintegers")
+	for _, f := range r.Files {
+		v := f.Verdict
+		top1, ms, faster, fused := "–", "–", "–", "–"
+		if v.Top1 != nil {
+			top1 = fmt.Sprintf("%.2f %% (%+.2f)", 100*v.Top1.Value, 100*(v.Top1.Value-v.Top1FP32.Value))
+		}
+		if f.Latency != nil {
+			ms, faster = fmt.Sprintf("%.2f", f.Latency.Here), fmt.Sprintf("%.2f×", f.Latency.Speedup)
+		}
+		if p := f.Proof; p != nil {
+			fused = fmt.Sprintf("%d/%d conv, %d/%d dense", p.Convolutions, p.WantConv, p.Dense, p.WantDense)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t%.1f %%\t%.2f %% (%.2f–%.2f)\t%s\t%.1f dB\t%s\t%s\t%s\n", f.Path, float64(f.Bytes)/1e6, 100*f.Share,
+			100*v.Agreement.Value, 100*v.Agreement.Low, 100*v.Agreement.High, top1, v.SQNR, ms, faster, fused)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	var tried []string
+	for _, x := range r.Tried {
+		tried = append(tried, fmt.Sprintf("%s %.1f dB", x.Method, x.SQNR))
+	}
+	fmt.Fprintf(w, "\nthresholds: %s (tried on calibration pictures: %s); weights: %s bits\nfarthest from FP32: %s\n",
+		r.Chosen, strings.Join(tried, ", "), r.Plan.Bits, strings.Join(r.Gate.Worst, ", "))
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)
+	}
+	if len(r.Gate.Missed) > 0 {
+		_, err := fmt.Fprintf(w, "\nThe gate was missed: %s\n", strings.Join(r.Gate.Missed, "; "))
+		return err
+	}
+	keys := slices.Collect(func(yield func(string) bool) {
+		for _, f := range r.Files {
+			if !yield(f.Path) {
+				return
+			}
+		}
+	})
+	_, err := fmt.Fprintf(w, "\n%s now holds %s and report.html\n", out, strings.Join(keys, ", "))
+	return err
+}

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// tunePictures are how many pictures the trials of methods are judged on, explainPictures how many the
+// layers are compared on.
+const (
+	tunePictures    = 96
+	explainPictures = 16
+)
+
+// inspect looks at every picture and at what the network says of it, before anything is made of them.
+func (c *calibration) inspect(ctx context.Context) error {
+	looks := make([]quant.Look, len(c.tune.files))
+	bar := newProgress(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
+	err := fanOut(ctx, c.workers, func(ctx context.Context) error {
+		t := model.NewTensor(1, 3, c.size(), c.size())
+		for {
+			at := 0
+			label, err := c.tune.take(t, func(i int, f *model.Frame) { at = i; looks[i] = quant.NewLook(f) })
+			if err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			looks[at].Class = label
+			err = c.reference.Run(ctx, t, func(_ int, v []float32) {
+				if top := model.TopK(nil, v, 1); len(top) == 1 {
+					looks[at].Guess = top[0]
+				}
+			})
+			if err != nil {
+				return err
+			}
+			_ = bar.Add(1)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_ = bar.Finish()
+	c.report.Findings = append(c.report.Findings, quant.Distrust(looks, len(c.bundle.Spec.Labels))...)
+	for _, f := range c.report.Findings {
+		if f.Severity == "refuse" {
+			return fmt.Errorf("these pictures cannot calibrate anything: %s (%s)", f.Evidence, f.Cure)
+		}
+		fmt.Fprintf(c.cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", f.Check, f.Evidence, f.Cure)
+	}
+	return nil
+}
+
+// collect runs the network over the pictures and counts what its layers put out.
+func (c *calibration) collect(ctx context.Context) error {
+	tensors := c.network.Tensors()
+	probe := c.path("probe.onnx")
+	err := model.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, c.source, tensors) })
+	if err != nil {
+		return err
+	}
+	s, err := c.rt.Open(ctx, probe, quant.Options{Outputs: tensors})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	bar := newProgress(c.cmd.ErrOrStderr(), "collecting", int64(len(c.tune.files)), false)
+	c.tune.rewind()
+	c.collected = quant.NewCollection(c.network, c.report.Source)
+	err = quant.Collect(ctx, c.collected, c.network, s, c.workers, c.size(), func(ctx context.Context, t *model.Tensor) error {
+		_, err := c.tune.labelled(func() { _ = bar.Add(1) })(ctx, t)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_ = bar.Finish()
+	return os.Remove(probe)
+}
+
+// choose picks the thresholds. For auto it also makes a file of each single method and keeps what answers
+// most like FP32 on calibration pictures: a tensor's lowest error is not always the network's.
+func (c *calibration) choose(ctx context.Context) error {
+	c.plans = map[int]*quant.Plan{}
+	bits := c.weightBits()
+	methods := []quant.Method{quant.Method(c.method)}
+	if c.method == string(quant.Auto) {
+		methods = append(methods, quant.Methods...)
+	}
+	highest := math.Inf(-1)
+	bar := newProgress(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
+	for _, m := range methods {
+		p, err := c.plan(m, quant.LevelsU8, bits)
+		if err != nil {
+			return err
+		}
+		trial, err := c.try(ctx, p)
+		if err != nil {
+			return err
+		}
+		c.report.Tried = append(c.report.Tried, trial)
+		if trial.SQNR > highest {
+			highest, c.plans[quant.LevelsU8], c.report.Chosen = trial.SQNR, p, string(m)
+		}
+		_ = bar.Add(1)
+	}
+	_ = bar.Finish()
+	c.report.Plan = c.plans[quant.LevelsU8]
+	signed, err := c.plan(c.plans[quant.LevelsU8].Method, quant.LevelsS8, quant.Bits8)
+	c.plans[quant.LevelsS8] = signed
+	return err
+}
+
+func (c *calibration) plan(m quant.Method, levels int, bits quant.WeightBits) (*quant.Plan, error) {
+	choices, err := quant.Choose(c.network, c.collected, m, levels)
+	return &quant.Plan{Method: m, Levels: levels, Bits: bits, Choices: choices,
+		Picture: quant.PictureRange(&c.bundle.Spec.Preprocess)}, err
+}
+
+// weightBits are those asked for, or what this machine multiplies without saturating.
+func (c *calibration) weightBits() quant.WeightBits {
+	switch {
+	case c.bits != "auto":
+		return quant.WeightBits(c.bits)
+	case saturates():
+		return quant.BitsPair
+	}
+	return quant.Bits8
+}
+
+// try makes a CPU file of the plan and judges it on calibration pictures.
+func (c *calibration) try(ctx context.Context, p *quant.Plan) (quant.Trial, error) {
+	file := c.path("trial.onnx")
+	defer os.Remove(file)
+	m, err := quant.EmitCPU(c.source, c.network, p)
+	if err == nil {
+		err = model.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
+	}
+	if err != nil {
+		return quant.Trial{}, err
+	}
+	v, err := c.judgeFile(ctx, file, false, c.tune.part(tunePictures), func() {})
+	return quant.Trial{Method: p.Method, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement}, err
+}
+
+// judgeFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
+// plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
+func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, set *pictureSet, count func()) (v quant.Verdict, err error) {
+	s, err := c.rt.Open(ctx, file, quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}, Plain: plain})
+	if err != nil {
+		return v, err
+	}
+	defer s.Close()
+	set.rewind()
+	return quant.NewJudge(c.reference, s, len(c.bundle.Spec.Labels)).Run(ctx, c.workers, c.size(), set.labelled(count))
+}
+
+// emit writes the files.
+func (c *calibration) emit(ctx context.Context) error {
+	cpu, err := quant.EmitCPU(c.source, c.network, c.plans[quant.LevelsU8])
+	if err != nil {
+		return err
+	}
+	trt, err := quant.EmitTRT(c.source, c.network, c.plans[quant.LevelsS8])
+	if err != nil {
+		return err
+	}
+	if err := quant.Lint(trt); err != nil {
+		return fmt.Errorf("the file for TensorRT breaks its rules: %w", err)
+	}
+	files := []struct {
+		key, name string
+		m         *onnx.Model
+	}{{model.FileINT8CPU, "int8.cpu.onnx", cpu}, {model.FileINT8TRT, "int8.trt.onnx", trt}}
+	half, err := quant.EmitFP16(c.source)
+	if err != nil {
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
+			Evidence: err.Error(), Cure: "this bundle has no FP16 files"})
+	} else {
+		trt11, err := quant.EmitFP16(trt)
+		if err != nil {
+			return err
+		}
+		files = append(files, struct {
+			key, name string
+			m         *onnx.Model
+		}{model.FileFP16, "fp16.onnx", half}, struct {
+			key, name string
+			m         *onnx.Model
+		}{model.FileINT8TRT11, "int8.trt11.onnx", trt11})
+	}
+	total := int64(0)
+	for _, f := range files {
+		c.sign(f.m)
+		total += onnx.Size(f.m)
+	}
+	bar := newProgress(c.cmd.ErrOrStderr(), "writing models", total, true)
+	for _, f := range files {
+		out, err := bundleFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
+		if err != nil {
+			return err
+		}
+		c.report.Files = append(c.report.Files, quant.FileReport{Key: f.key, Path: out.Path, SHA256: out.SHA256,
+			Bytes: out.Bytes, Share: float64(out.Bytes) / float64(onnx.Size(c.source))})
+	}
+	return bar.Finish()
+}
+
+// sign writes into a file what it was made of.
+func (c *calibration) sign(m *onnx.Model) {
+	m.SetProperty("vggse.source_sha256", c.report.Source)
+	m.SetProperty("vggse.pictures_sha256", c.report.Pictures.SHA256)
+	m.SetProperty("vggse.pictures", fmt.Sprint(c.report.Pictures.Calibration))
+	m.SetProperty("vggse.method", string(c.report.Plan.Method))
+	m.SetProperty("vggse.weight_bits", string(c.report.Plan.Bits))
+}
+
+// judge proves, judges and measures every file, and holds the result against the gate.
+func (c *calibration) judge(ctx context.Context) error {
+	bar := newProgress(c.cmd.ErrOrStderr(), "judging", int64(len(c.held.files)*len(c.report.Files)), false)
+	for i := range c.report.Files {
+		f := &c.report.Files[i]
+		v, err := c.judgeFile(ctx, c.path(f.Path), f.Key != model.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		f.Verdict = &v
+		if f.Key != model.FileINT8CPU {
+			f.Notes = append(f.Notes, "judged on the CPU provider; not measured: this file is for a GPU")
+		}
+	}
+	_ = bar.Finish()
+	for _, layer := range quant.CarefulHalf(c.network, c.collected) {
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
+			Evidence: layer + " puts out more than 512", Cure: "compare fp16.onnx with fp32.onnx on the GPU before using it"})
+	}
+	return c.measure(ctx, &c.report.Files[0])
+}
+
+// measure proves that the CPU file runs on integers and measures whether that pays.
+func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
+	proof, err := quant.Prove(ctx, c.rt, c.path(f.Path), c.network, c.report.Plan)
+	if err != nil {
+		return err
+	}
+	s, err := c.rt.Open(ctx, c.path(f.Path), quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	t := model.NewTensor(1, 3, c.size(), c.size())
+	c.held.rewind()
+	if _, err := c.held.take(t, nil); err != nil {
+		return err
+	}
+	latency, err := quant.Race(ctx, c.reference, s, t, time.Duration(c.seconds*float64(time.Second)))
+	if err != nil {
+		return err
+	}
+	f.Proof, f.Latency, f.Optimized = &proof, &latency, proof.Fused() && latency.Speedup > 1
+	miss := func(format string, args ...any) {
+		c.report.Gate.Missed = append(c.report.Gate.Missed, fmt.Sprintf(format, args...))
+	}
+	if !proof.Fused() {
+		miss("only %d of %d convolutions and %d of %d fully connected layers run on integers", proof.Convolutions, proof.WantConv, proof.Dense, proof.WantDense)
+	}
+	if latency.Speedup <= 1 {
+		miss("INT8 takes %.2f ms, FP32 %.2f ms: it is not optimized", latency.Here, latency.FP32)
+	}
+	for _, f := range c.report.Files {
+		if v := f.Verdict; v.Agreement.Value < c.minAgreement {
+			miss("%s agrees with FP32 on %.2f %% of %d pictures (%.2f to %.2f %%), %.2f %% are wanted", f.Path,
+				100*v.Agreement.Value, v.Images, 100*v.Agreement.Low, 100*v.Agreement.High, 100*c.minAgreement)
+		}
+	}
+	return nil
+}
+
+// explain compares every layer of the CPU file with FP32, and draws.
+func (c *calibration) explain(ctx context.Context) error {
+	layers, err := quant.CompareLayers(ctx, c.rt, c.source, c.network, c.plans[quant.LevelsU8], c.dir, c.size(),
+		func(ctx context.Context, t *model.Tensor) error {
+			_, err := c.held.take(t, nil)
+			return err
+		}, func() { c.held = c.held.part(explainPictures); c.held.rewind() })
+	if err != nil {
+		return err
+	}
+	c.report.Layers = layers
+	c.report.Curves = quant.Curves(c.collected, c.report.Plan.Choices)
+	worst := slices.Clone(layers)
+	slices.SortFunc(worst, func(a, b quant.LayerReport) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) })
+	for _, l := range worst[:min(3, len(worst))] {
+		c.report.Gate.Worst = append(c.report.Gate.Worst, fmt.Sprintf("%s (%.1f dB)", l.Layer, l.SQNR))
+	}
+	return nil
+}
+
+// fanOut runs work on n goroutines and waits for all; the first error ends the others.
+func fanOut(ctx context.Context, n int, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() {
+			if err := work(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	return context.Cause(ctx)
+}

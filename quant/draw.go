@@ -1,0 +1,81 @@
+package quant
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Size of the drawing of a Curve in its own units.
+const (
+	drawWidth  = 240.0
+	drawHeight = 64.0
+)
+
+// functions are what the page computes; the markup is all its own.
+var functions = template.FuncMap{
+	"percent": func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+	"points":  func(v, before float64) string { return fmt.Sprintf("%+.2f", 100*(v-before)) },
+	"fixed":   func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
+	"mb":      func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) },
+	"outline": outline,
+	"mark": func(c Curve, m Method) string {
+		return fmt.Sprintf("%.1f", min(1, c.Thresholds[m]/c.Max)*drawWidth)
+	},
+	"methods": func() []Method { return Methods },
+	"meter":   func(db float64) string { return fmt.Sprintf("%.1f", max(0, min(100, db/60*100))) },
+	"grade":   grade,
+	"ranked":  ranked,
+	"best": func(tried []Trial) float64 {
+		best := math.Inf(-1)
+		for _, t := range tried {
+			best = max(best, t.SQNR)
+		}
+		return best
+	},
+}
+
+// outline is the area under a Curve as an SVG path, its heights logarithms: tails are what matters.
+func outline(c Curve) string {
+	highest := math.Log1p(float64(slices.Max(c.Counts)))
+	if highest == 0 {
+		return ""
+	}
+	var d strings.Builder
+	fmt.Fprintf(&d, "M0 %.1f", drawHeight)
+	step := drawWidth / float64(len(c.Counts))
+	for i, n := range c.Counts {
+		y := drawHeight * (1 - math.Log1p(float64(n))/highest)
+		fmt.Fprintf(&d, "L%.1f %.1fL%.1f %.1f", float64(i)*step, y, float64(i+1)*step, y)
+	}
+	fmt.Fprintf(&d, "L%.1f %.1fZ", drawWidth, drawHeight)
+	return d.String()
+}
+
+// grade says in a word how good a ratio of signal to noise is.
+func grade(db float64) string {
+	switch {
+	case db >= 30:
+		return "good"
+	case db >= 20:
+		return "fair"
+	}
+	return "poor"
+}
+
+// ranked are the layers, the farthest from FP32 first.
+func ranked(layers []LayerReport) []LayerReport {
+	sorted := slices.Clone(layers)
+	slices.SortStableFunc(sorted, func(a, b LayerReport) int {
+		switch {
+		case a.SQNR < b.SQNR:
+			return -1
+		case a.SQNR > b.SQNR:
+			return 1
+		}
+		return 0
+	})
+	return sorted
+}

@@ -1,0 +1,127 @@
+package quant
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Limits of half precision: the largest number, the smallest with all its digits, and the activation
+// from which a sum of a few thousand products may leave it (AutoCast's limit).
+const (
+	halfMax     = 65504
+	halfNormal  = 0x1p-14
+	halfCareful = 512
+)
+
+// EmitFP16 makes m a half-precision model: constants, scales and everything in between; its ports stay
+// float32, with a Cast at each. Q and DQ with half scales need opset 19, which it is raised to. It
+// refuses constants that half precision cannot hold.
+func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
+	out := *m
+	out.Graph.Nodes, out.Graph.Initializers, out.Graph.Values = nil, nil, nil
+	out.Metadata = slices.Clone(m.Metadata)
+	out.Producer, out.ProducerVersion = "vggse-agent calibrate", ""
+	if slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool { return v.OpType == "QuantizeLinear" }) {
+		out.Opsets = slices.Clone(m.Opsets)
+		for i := range out.Opsets {
+			if out.Opsets[i].Domain == "" || out.Opsets[i].Domain == "ai.onnx" {
+				out.Opsets[i].Version = max(out.Opsets[i].Version, 19)
+			}
+		}
+		out.IRVersion = max(m.IRVersion, 9)
+	}
+	isScale := scales(m)
+	for i := range m.Graph.Initializers {
+		t, err := halfConstant(&m.Graph.Initializers[i], isScale)
+		if err != nil {
+			return nil, fmt.Errorf("quant: fp16: %w", err)
+		}
+		out.Graph.Initializers = append(out.Graph.Initializers, t)
+	}
+	rename := map[string]string{}
+	for _, in := range m.Graph.FreeInputs() {
+		rename[in.Name] = in.Name + "/half"
+		out.Graph.Nodes = append(out.Graph.Nodes, cast(in.Name, in.Name+"/half", onnx.Float16))
+	}
+	for _, o := range m.Graph.Outputs {
+		rename[o.Name] = o.Name + "/half"
+	}
+	for _, v := range m.Graph.Nodes {
+		v.Inputs, v.Outputs = renamed(v.Inputs, rename), renamed(v.Outputs, rename)
+		out.Graph.Nodes = append(out.Graph.Nodes, v)
+	}
+	for _, o := range m.Graph.Outputs {
+		out.Graph.Nodes = append(out.Graph.Nodes, cast(o.Name+"/half", o.Name, onnx.Float32))
+	}
+	return &out, nil
+}
+
+func cast(from, to string, kind onnx.DataType) onnx.Node {
+	return onnx.Node{OpType: "Cast", Name: to + "/cast", Inputs: []string{from}, Outputs: []string{to},
+		Attributes: []onnx.Attribute{onnx.Int("to", int64(kind))}}
+}
+
+func renamed(names []string, to map[string]string) []string {
+	names = slices.Clone(names)
+	for i, n := range names {
+		if r, ok := to[n]; ok {
+			names[i] = r
+		}
+	}
+	return names
+}
+
+// scales are the constants that a Q or DQ takes as its scale: they must not become 0.
+func scales(m *onnx.Model) map[string]bool {
+	found := map[string]bool{}
+	for _, v := range m.Graph.Nodes {
+		if v.OpType == "QuantizeLinear" || v.OpType == "DequantizeLinear" {
+			found[v.Inputs[1]] = true
+		}
+	}
+	return found
+}
+
+// halfConstant is t in half precision; other types stay as they are.
+func halfConstant(t *onnx.Tensor, isScale map[string]bool) (onnx.Tensor, error) {
+	if t.Type != onnx.Float32 {
+		return *t, nil
+	}
+	data, floor := weights(t.Data), math.Inf(-1)
+	if isScale[t.Name] {
+		floor = halfNormal
+	}
+	for i := range len(data) / 4 {
+		if v := math.Abs(data.at(i)); !(v <= halfMax) {
+			return onnx.Tensor{}, fmt.Errorf("%s holds %g, half precision ends at %d: this network must stay in float32", t.Name, data.at(i), halfMax)
+		}
+	}
+	return onnx.Tensor{Name: t.Name, Type: onnx.Float16, Dims: t.Dims, Source: func(w io.Writer) error {
+		buf := make([]byte, 0, 1<<16)
+		for i := range len(data) / 4 {
+			if buf = appendHalf(buf, float32(max(data.at(i), floor))); len(buf) == cap(buf) {
+				if _, err := w.Write(buf); err != nil {
+					return err
+				}
+				buf = buf[:0]
+			}
+		}
+		_, err := w.Write(buf)
+		return err
+	}}, nil
+}
+
+// CarefulHalf names the sites whose values are so large that sums of them may leave half precision.
+func CarefulHalf(n *Network, c *Collection) []string {
+	var names []string
+	for _, s := range n.Sites[1:] {
+		if c.Stats[s.Name].Histogram.Amax() > halfCareful {
+			names = append(names, s.Layer)
+		}
+	}
+	return names
+}

@@ -1,0 +1,111 @@
+package quant
+
+// ReportSchema names the layout of report.json.
+const ReportSchema = "vggse.calibration/1"
+
+// Report is everything a calibration found out.
+type Report struct {
+	Schema   string             `json:"schema"`
+	Tool     string             `json:"tool"`
+	Bundle   string             `json:"bundle"` // name and version
+	Source   string             `json:"source_sha256"`
+	Pictures Pictures           `json:"pictures"`
+	Machine  Machine            `json:"machine"`
+	Findings []Finding          `json:"findings"`
+	Method   Method             `json:"method"` // asked for
+	Chosen   string             `json:"chosen"` // what the CPU file was made with
+	Tried    []Trial            `json:"tried"`
+	Plan     *Plan              `json:"plan"` // of the CPU file
+	Layers   []LayerReport      `json:"layers"`
+	Files    []FileReport       `json:"files"`
+	Gate     Gate               `json:"gate"`
+	Seconds  map[string]float64 `json:"seconds"`
+	Curves   []Curve            `json:"histograms"`
+}
+
+// Pictures says what was calibrated and judged on.
+type Pictures struct {
+	Calibration int    `json:"calibration"`
+	HeldOut     int    `json:"held_out"`
+	SHA256      string `json:"sha256"` // of the digests of the calibration pictures, sorted
+	Labelled    bool   `json:"labelled"`
+}
+
+// Machine says where latencies were measured.
+type Machine struct {
+	CPU     string `json:"cpu"`
+	VNNI    bool   `json:"vnni"` // 8-bit dot products in hardware (dotprod on ARM)
+	Runtime string `json:"onnxruntime"`
+}
+
+// Trial is one way to choose all thresholds, judged on calibration pictures.
+type Trial struct {
+	Method Method     `json:"method"`
+	Bits   WeightBits `json:"weight_bits"`
+	SQNR   float64    `json:"logit_sqnr_db"`
+	Same   Share      `json:"agreement"`
+}
+
+// LayerReport is how far a layer's output is from FP32 in the whole quantized network.
+type LayerReport struct {
+	Layer     string  `json:"layer"`
+	SQNR      float64 `json:"sqnr_db"`       // accumulated: all before it quantized, too
+	Alone     float64 `json:"alone_sqnr_db"` // of rounding this one tensor
+	Precision string  `json:"precision"`
+}
+
+// FileReport is one emitted file.
+type FileReport struct {
+	Key       string   `json:"key"`
+	Path      string   `json:"path"`
+	SHA256    string   `json:"sha256"`
+	Bytes     int64    `json:"bytes"`
+	Share     float64  `json:"share_of_fp32"` // of the bytes
+	Proof     *Proof   `json:"proof,omitempty"`
+	Verdict   *Verdict `json:"verdict,omitempty"`
+	Latency   *Latency `json:"latency,omitempty"` // CPU provider, one thread
+	Optimized bool     `json:"optimized"`         // proved and measured to be faster than FP32 here
+	Notes     []string `json:"notes,omitempty"`
+}
+
+// Gate is what had to be reached.
+type Gate struct {
+	MinAgreement float64  `json:"min_agreement"`
+	Missed       []string `json:"missed,omitempty"`
+	Worst        []string `json:"worst_layers,omitempty"`
+}
+
+// Finding is something about the pictures or the manifest that does not look right.
+type Finding struct {
+	Check    string `json:"check"`
+	Severity string `json:"severity"` // warn or refuse
+	Evidence string `json:"evidence"`
+	Cure     string `json:"cure"`
+}
+
+// Curve is a histogram small enough to draw: counts of equal parts of [0, Max].
+type Curve struct {
+	Layer      string             `json:"layer"`
+	Max        float64            `json:"max"`
+	Counts     []uint64           `json:"counts"`
+	Thresholds map[Method]float64 `json:"thresholds"`
+	Chosen     Method             `json:"chosen"`
+}
+
+// curvePoints is how many parts a Curve has.
+const curvePoints = 96
+
+// Curves draws the histogram of every choice.
+func Curves(c *Collection, choices []Choice) []Curve {
+	var all []Curve
+	for _, ch := range choices {
+		h := c.Stats[ch.Site].Histogram
+		curve := Curve{Layer: ch.Layer, Max: h.Amax(), Counts: make([]uint64, curvePoints), Thresholds: ch.Thresholds, Chosen: ch.Method}
+		for i, n := range h.Counts[:h.cells()] {
+			at := int((float64(i) + 0.5) * h.Width() / h.Amax() * curvePoints)
+			curve.Counts[min(at, curvePoints-1)] += n
+		}
+		all = append(all, curve)
+	}
+	return all
+}
