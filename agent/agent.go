@@ -17,12 +17,39 @@ type Build struct {
 	Version, Commit string
 }
 
+// Host is who runs the agent, and what is told to whom.
+type Host struct {
+	Build    Build
+	Log      *slog.Logger
+	Announce func(broker string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
+	Manager  Manager             // nil: no service manager
+	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
+	Stuck    func(error)         // called where a call into C does not come back: ends the process; nil: go on
+}
+
 // Run is the daemon: it opens the network, the broker and the link, moves frames until ctx ends or
 // every source has come to its end, and closes in reverse. Nothing is published before the network's
-// file was found to be the one that the manifest names. announce, where not nil, is called once with
-// the URL of the broker as soon as the link may connect.
-func Run(ctx context.Context, c Config, build Build, log *slog.Logger, announce func(broker string)) (err error) {
-	start := time.Now()
+// file was found to be the one that the manifest names.
+func Run(ctx context.Context, c Config, host Host) error {
+	observer, err := newObserver(&c, host)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	observeCtx, stopObserver := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { observer.notify("STOPPING=1") })
+	defer unhook()
+	group.Go(func() error { return observer.run(observeCtx) })
+	group.Go(func() error {
+		defer stopObserver()
+		return work(ctx, c, host, observer)
+	})
+	return group.Wait()
+}
+
+// work is Run but for who looks on.
+func work(ctx context.Context, c Config, host Host, observer *observer) (err error) {
+	start, log := time.Now(), host.Log
 	network, err := OpenNetwork(ctx, c.Model, c.Infer)
 	if err != nil {
 		return err
@@ -38,17 +65,19 @@ func Run(ctx context.Context, c Config, build Build, log *slog.Logger, announce 
 		defer broker.Close()
 		c.MQTT.Broker = broker.URL()
 	}
-	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, build), log)
+	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, host.Build), log)
 	if err != nil {
 		return err
 	}
-	if announce != nil {
-		announce(c.MQTT.Broker)
+	if host.Announce != nil {
+		host.Announce(c.MQTT.Broker)
 	}
+	publisher := observed{link, observer}
 	pipeline := &Pipeline{
-		Cameras: openers(c.Cameras, link), Spec: &network.Bundle.Spec, Decide: c.Decide,
-		Network: network, Publisher: link, StatsEvery: c.MQTT.StatsInterval, Log: log,
+		Cameras: openers(c.Cameras, publisher), Spec: &network.Bundle.Spec, Decide: c.Decide,
+		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 	}
+	observer.begin(pipeline, link, network)
 	return runAll(ctx, pipeline, link)
 }
 
@@ -59,7 +88,7 @@ func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
 		log.Info("provider not used", "provider", failed.Provider, "error", failed.Err)
 	}
 	log.Info("network ready", "bundle", c.Model.Bundle, "name", spec.Name, "version", spec.Version,
-		"provider", info.Provider, "precision", info.Precision, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
+		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
 }
 
 // runAll runs pipeline and link; the link outlives the pipeline, to say the last word.
@@ -91,17 +120,18 @@ func identity(c *Config, n *Network, build Build) mqtt.Identity {
 }
 
 // openers turns the configured cameras into the pipeline's; a disabled one is only told of.
-func openers(configured []camera.Config, link *mqtt.Link) []Camera {
+func openers(configured []camera.Config, publisher Publisher) []Camera {
 	var cameras []Camera
 	for _, c := range configured {
 		if !c.Enabled {
-			link.CameraStatus(c.Name, statusDisabled)
+			publisher.CameraStatus(c.Name, statusDisabled)
 			continue
 		}
 		cameras = append(cameras, Camera{
 			Name:       c.Name,
 			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, c) },
 			EveryFrame: c.EveryFrame(),
+			Slow:       slowness(&c),
 		})
 	}
 	return cameras

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
@@ -18,6 +19,7 @@ type Config struct {
 	Infer    infer.Config       `mapstructure:"infer"`
 	Decide   model.DecideConfig `mapstructure:"decide"`
 	MQTT     mqtt.Config        `mapstructure:"mqtt"`
+	HTTP     api.Config         `mapstructure:"http"`
 	Log      Log                `mapstructure:"log"`
 	StateDir string             `mapstructure:"state_dir"` // what must outlive a restart
 	CacheDir string             `mapstructure:"cache_dir"` // what can be made again
@@ -72,6 +74,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.MQTT.Validate(); err != nil {
+		return err
+	}
+	if err := c.HTTP.Validate(); err != nil {
 		return err
 	}
 	return c.Log.validate()

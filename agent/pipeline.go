@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +41,8 @@ type Camera struct {
 	Open func(ctx context.Context) (Source, error) // camera.ErrLost means: try again later
 	// EveryFrame makes the capture wait for the network instead of dropping: for files.
 	EveryFrame bool
+	// Slow is how long a read may take beyond what is usual, for a camera of a frame a minute.
+	Slow time.Duration
 }
 
 // Pipeline is the whole program between the cameras and the publisher:
@@ -57,8 +60,10 @@ type Pipeline struct {
 	StatsEvery time.Duration // between two Stats; 0: never
 	Log        *slog.Logger
 
-	lanes []*lane
-	ready chan struct{} // some lane has a full slot; capacity 1
+	lanes    []*lane
+	ready    chan struct{} // some lane has a full slot; capacity 1
+	network  pulse         // of the inference
+	prepared atomic.Bool   // lanes will not change any more
 }
 
 // lane is one camera on its way through the pipeline.
@@ -70,11 +75,13 @@ type lane struct {
 	decider  *model.Decider
 	decision model.Decision
 	meter    meter
+	pulse    pulse // of the capture
 }
 
 // prepare makes the lanes: all memory that the steady state needs.
 func (p *Pipeline) prepare() error {
 	p.ready = make(chan struct{}, 1)
+	p.network.began = time.Now()
 	size := p.Spec.Architecture.InputSize
 	for _, c := range p.Cameras {
 		prep, err := model.NewPreprocessor(p.Spec.Preprocess, size)
@@ -87,8 +94,10 @@ func (p *Pipeline) prepare() error {
 		}
 		l := &lane{Camera: c, prep: prep, decider: decider}
 		l.box, l.first = newMailbox(1, 3, size, size)
+		l.pulse.began = p.network.began
 		p.lanes = append(p.lanes, l)
 	}
+	p.prepared.Store(true)
 	return nil
 }
 
@@ -154,12 +163,15 @@ func (p *Pipeline) supervise(ctx context.Context, l *lane) error {
 // capture opens the camera and reads, preprocesses and hands over frames until it is lost. It
 // returns the slot that is to be filled next, for the try after this one.
 func (p *Pipeline) capture(ctx context.Context, l *lane, s *slot, status *cameraStatus) (next *slot, err error) {
+	defer l.pulse.rest()
+	l.pulse.within(l.patience())
 	source, err := l.Open(ctx)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	for {
+		l.pulse.within(l.patience())
 		start := time.Now()
 		if err := source.Read(ctx, &s.frame); err != nil {
 			return s, err
@@ -171,6 +183,7 @@ func (p *Pipeline) capture(ctx context.Context, l *lane, s *slot, status *camera
 		s.ready = time.Now()
 		s.capture, s.prep = read.Sub(start), s.ready.Sub(read)
 		l.meter.captured.Add(1)
+		l.pulse.rest()
 		status.online()
 		if l.EveryFrame && !l.box.drain(ctx) {
 			return s, ctx.Err()
@@ -225,7 +238,10 @@ func (p *Pipeline) next(turn *int) (*lane, *slot) {
 // classify runs the network on one slot, decides and publishes.
 func (p *Pipeline) classify(ctx context.Context, l *lane, s *slot, out model.Logits) error {
 	start := time.Now()
-	if err := p.Network.Run(ctx, s.tensor, out); err != nil {
+	p.network.within(networkPatience)
+	err := p.Network.Run(ctx, s.tensor, out)
+	p.network.rest()
+	if err != nil {
 		return err
 	}
 	ran := time.Now()

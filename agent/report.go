@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -32,6 +33,21 @@ func (p *Pipeline) report(ctx context.Context) {
 			before = now
 		}
 	}
+}
+
+// figures are the counts of every camera; Online is left out. It may be called from any goroutine.
+func (p *Pipeline) figures() []api.Camera {
+	if !p.prepared.Load() {
+		return nil
+	}
+	all := make([]api.Camera, 0, len(p.lanes))
+	for _, l := range p.lanes {
+		l.meter.mu.Lock()
+		classified := l.meter.classified
+		l.meter.mu.Unlock()
+		all = append(all, api.Camera{Name: l.Name, Captured: l.meter.captured.Load(), Classified: classified, Skipped: l.box.drops()})
+	}
+	return all
 }
 
 // stats reads the meter after the given time since the last call; buf is room for window durations.

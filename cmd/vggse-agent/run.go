@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/systemd"
 )
 
 func newRunCmd(s *settings) *cobra.Command {
@@ -29,7 +31,15 @@ pictures made up on the spot, the demo network, and a broker of its own on loopb
 			}
 			c := e.Config
 			hint := func(broker string) { printHint(cmd.ErrOrStderr(), &c, broker) }
-			return agent.Run(cmd.Context(), c, agent.Build{Version: version, Commit: commit}, logger(cmd, c.Log), hint)
+			host := agent.Host{
+				Build: agent.Build{Version: version, Commit: commit}, Log: logger(cmd, c.Log), Announce: hint,
+				Watchdog: systemd.Watchdog(os.Getenv),
+				Stuck:    func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
+			}
+			if n := systemd.NewNotifier(os.Getenv); n != nil {
+				host.Manager = n
+			}
+			return agent.Run(cmd.Context(), c, host)
 		},
 	}
 	flags := cmd.Flags()

@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"strings"
+
+	"github.com/vggse/vggse-agent/api"
+	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// machine is the computer, and the folder whose disk matters.
+type machine struct {
+	device.Machine
+	folder string
+}
+
+// telemetry reads it. The disk of a folder that is not there yet is left out.
+func (m *machine) telemetry() device.Telemetry {
+	t := m.Telemetry()
+	t.Disk, _ = device.Usage(m.folder)
+	return t
+}
+
+// thermal judges whether the machine slows itself down, now or since before.
+func thermal(now, before *device.Throttle) mqtt.Condition {
+	if now == nil {
+		return mqtt.Condition{Status: mqtt.OK}
+	}
+	if len(now.Active) > 0 {
+		return mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: " + strings.Join(now.Active, ", ")}
+	}
+	for cause, count := range now.Events {
+		if before != nil && count > before.Events[cause] {
+			return mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: " + strings.ReplaceAll(cause, "_", " ")}
+		}
+	}
+	return mqtt.Condition{Status: mqtt.OK}
+}
+
+// gauges are telemetry as metrics, in base units.
+func gauges(t *device.Telemetry) []api.Gauge {
+	var all []api.Gauge
+	add := func(name, help string, value float64) {
+		all = append(all, api.Gauge{Name: name, Help: help, Value: value})
+	}
+	of := func(name, help, label, where string, value float64) {
+		all = append(all, api.Gauge{Name: name, Help: help, Label: label, Where: where, Value: value})
+	}
+	for zone, v := range t.Temperatures {
+		of("vggse_temperature_celsius", "Temperature of a zone of the machine.", "zone", zone, v)
+	}
+	if g := t.GPU; g != nil {
+		add("vggse_gpu_clock_hertz", "Clock of the integrated GPU.", g.ClockHz)
+		if g.Load != nil {
+			add("vggse_gpu_load_ratio", "Load of the integrated GPU, 0 to 1.", *g.Load)
+		}
+	}
+	if p := t.Power; p != nil {
+		add("vggse_power_watts", "Power that the board draws.", p.TotalW)
+		for rail, v := range p.RailsW {
+			of("vggse_rail_power_watts", "Power on one rail of the board.", "rail", rail, v)
+		}
+	}
+	if h := t.Throttle; h != nil {
+		add("vggse_throttled_coolers", "Coolers of the kernel that hold something back now.", float64(len(h.Active)))
+		for cause, n := range h.Events {
+			of("vggse_throttle_events", "Times that the machine slowed itself down since its boot.", "cause", cause, float64(n))
+		}
+	}
+	if m := t.Memory; m != nil {
+		add("vggse_memory_bytes", "Memory of the machine.", float64(m.Total))
+		add("vggse_memory_available_bytes", "Memory of the machine that is available.", float64(m.Available))
+	}
+	if d := t.Disk; d != nil {
+		add("vggse_disk_bytes", "Size of the disk that holds the state.", float64(d.Total))
+		add("vggse_disk_available_bytes", "Free space on the disk that holds the state.", float64(d.Available))
+	}
+	return all
+}

@@ -1,0 +1,240 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/api"
+	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// Manager is the service manager, which is told how the service fares in the words of sd_notify(3).
+type Manager interface {
+	Notify(state string) error
+}
+
+// observer knows how the agent fares, and tells who asks (HTTP) and who wants to be told (the service
+// manager). It is fed by what passes on its way to the link, and never holds that up.
+type observer struct {
+	host    Host
+	log     *slog.Logger
+	machine machine
+	server  *api.Server // nil: HTTP is off
+	started time.Time
+
+	mu       sync.Mutex // guards what follows
+	cameras  map[string]string
+	model    api.Model
+	pipeline *Pipeline // nil until it runs
+	link     *mqtt.Link
+	throttle *device.Throttle // at the last stats
+}
+
+// newObserver opens the HTTP port, where one is wanted.
+func newObserver(c *Config, host Host) (*observer, error) {
+	o := &observer{
+		host: host, log: host.Log, started: time.Now(), cameras: make(map[string]string),
+		machine: machine{device.At("/"), c.StateDir},
+	}
+	for i := range c.Cameras {
+		o.cameras[c.Cameras[i].Name] = statusOffline
+	}
+	if c.HTTP.Off() {
+		return o, nil
+	}
+	build := api.Build{Version: host.Build.Version, Commit: host.Build.Commit, Go: runtime.Version()}
+	server, err := api.Listen(c.HTTP, build, o)
+	if err != nil {
+		return nil, err
+	}
+	o.server = server
+	o.log.Info("http listening", "url", "http://"+server.Address())
+	return o, nil
+}
+
+// run answers and tells until ctx ends.
+func (o *observer) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if o.server != nil {
+		group.Go(func() error { return o.server.Run(ctx) })
+	}
+	group.Go(func() error { o.tend(ctx); return nil })
+	return group.Wait()
+}
+
+// begin says what is about to run; from now on the agent can report, and for the manager it is up.
+func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network) {
+	info, spec := n.Info(), &n.Bundle.Spec
+	o.mu.Lock()
+	o.pipeline, o.link = p, link
+	o.model = api.Model{
+		Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider,
+	}
+	o.mu.Unlock()
+	o.notify("READY=1\nSTATUS=" + o.sentence())
+}
+
+// tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is within
+// its time: who hangs in C is not helped by a clock that ticks elsewhere in the process.
+func (o *observer) tend(ctx context.Context) {
+	every := 5 * time.Second
+	if o.host.Watchdog > 0 {
+		every = min(every, o.host.Watchdog/3)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := o.Stuck(); err != nil {
+			o.log.Error("stuck, only a restart mends that", "error", err)
+			o.notify("STATUS=stuck: " + err.Error())
+			if o.host.Stuck != nil {
+				o.host.Stuck(err)
+			}
+			return
+		}
+		if o.starting() { // an engine may take an hour to build
+			o.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", (4 * every).Microseconds(), o.sentence()))
+		} else {
+			o.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
+		}
+	}
+}
+
+func (o *observer) notify(state string) {
+	if o.host.Manager == nil {
+		return
+	}
+	if err := o.host.Manager.Notify(state); err != nil {
+		o.log.Debug("service manager not told", "error", err)
+	}
+}
+
+func (o *observer) starting() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pipeline == nil
+}
+
+// sentence is the state in one line, as 'systemctl status' shows it.
+func (o *observer) sentence() string {
+	if o.starting() {
+		return fmt.Sprintf("opening the network, for %s so far", time.Since(o.started).Round(time.Second))
+	}
+	f := o.counts()
+	online, frames := 0, uint64(0)
+	for _, c := range f.Cameras {
+		frames += c.Classified
+		if c.Online {
+			online++
+		}
+	}
+	broker := "connected"
+	if !f.Connected {
+		broker = "away"
+	}
+	return fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), broker, frames)
+}
+
+// Stuck implements api.Agent.
+func (o *observer) Stuck() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pipeline == nil {
+		return nil
+	}
+	return o.pipeline.stuck()
+}
+
+// Unready implements api.Agent: why no decision reaches a broker.
+func (o *observer) Unready() []string {
+	if o.starting() {
+		return []string{o.sentence()}
+	}
+	var reasons []string
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.link.Connected() {
+		reasons = append(reasons, "the broker is not connected")
+	}
+	var away []string
+	for name, status := range o.cameras {
+		switch status {
+		case statusOnline:
+			return reasons
+		case statusOffline:
+			away = append(away, name)
+		}
+	}
+	slices.Sort(away)
+	return append(reasons, "no camera delivers: "+strings.Join(away, ", "))
+}
+
+// Figures implements api.Agent.
+func (o *observer) Figures() api.Figures {
+	f := o.counts()
+	t := o.machine.telemetry()
+	f.Machine = gauges(&t)
+	return f
+}
+
+// counts are the figures but for the machine's.
+func (o *observer) counts() api.Figures {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pipeline == nil {
+		return api.Figures{}
+	}
+	f := api.Figures{Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model, Cameras: o.pipeline.figures()}
+	for i := range f.Cameras {
+		f.Cameras[i].Online = o.cameras[f.Cameras[i].Name] == statusOnline
+	}
+	return f
+}
+
+// observed is the link, with an observer that sees what passes.
+type observed struct {
+	*mqtt.Link
+	observer *observer
+}
+
+func (l observed) Publish(ctx context.Context, d *model.Decision) error {
+	if s := l.observer.server; s != nil {
+		s.Observe(d)
+	}
+	return l.Link.Publish(ctx, d)
+}
+
+func (l observed) CameraStatus(camera, status string) {
+	l.observer.mu.Lock()
+	l.observer.cameras[camera] = status
+	l.observer.mu.Unlock()
+	l.Link.CameraStatus(camera, status)
+}
+
+// Stats adds the machine's telemetry, and publishes what it means for the device's health.
+func (l observed) Stats(s mqtt.Stats) {
+	o := l.observer
+	t := o.machine.telemetry()
+	s.Machine = t
+	l.Link.Stats(s)
+	o.mu.Lock()
+	before := o.throttle
+	o.throttle = t.Throttle
+	o.mu.Unlock()
+	l.Link.Health("thermal", thermal(t.Throttle, before))
+}
