@@ -2,7 +2,10 @@ package onnx
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 )
 
 // Model is one ONNX file. Strings and lists are its own; Tensor.Data and what is carried along
@@ -70,6 +73,25 @@ type ValueInfo struct {
 type Dim struct {
 	Size int64
 	Name string
+}
+
+// String writes the port as "input float32[N 3 224 224]"; an unknown length is a question mark.
+func (v ValueInfo) String() string {
+	words := make([]string, len(v.Shape))
+	for i, d := range v.Shape {
+		switch {
+		case d.Name != "":
+			words[i] = d.Name
+		case d.Size > 0:
+			words[i] = strconv.FormatInt(d.Size, 10)
+		default:
+			words[i] = "?"
+		}
+	}
+	if v.Shape == nil {
+		words = []string{"…"}
+	}
+	return fmt.Sprintf("%s %v[%s]", v.Name, v.Type, strings.Join(words, " "))
 }
 
 // Property returns the metadata entry with the given key, and whether it is there.

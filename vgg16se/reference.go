@@ -82,47 +82,6 @@ func forward(l Layer, in []int, x []float64, p []floats) []float64 {
 	}
 }
 
-// conv3x3 pads with one zero on every side: y[o,i,j] = b[o] + Σ w[o,c,k,l]·x[c,i+k−1,j+l−1].
-func conv3x3(x []float64, in []int, out int, weight, bias floats) []float64 {
-	c, h, w := in[0], in[1], in[2]
-	stride := w + 2
-	padded := make([]float64, c*(h+2)*stride)
-	for ch := range c {
-		for i := range h {
-			copy(padded[(ch*(h+2)+i+1)*stride+1:], x[(ch*h+i)*w:][:w])
-		}
-	}
-	y := make([]float64, out*h*w)
-	kernel := make([]float64, c*9)
-	for o := range out {
-		for i := range kernel {
-			kernel[i] = weight.at(o*len(kernel) + i)
-		}
-		b := bias.at(o)
-		for i := range h {
-			row := y[(o*h+i)*w:][:w]
-			for j := range row {
-				row[j] = b
-			}
-			for ch := range c {
-				addRow(row, padded[(ch*(h+2)+i)*stride:], stride, kernel[9*ch:][:9])
-			}
-		}
-	}
-	return y
-}
-
-// addRow adds one channel's 3×3 products to a row; x starts at the padded row above it.
-func addRow(row, x []float64, stride int, k []float64) {
-	n := len(row)
-	r0, r1, r2 := x[:n+2], x[stride:][:n+2], x[2*stride:][:n+2]
-	k0, k1, k2, k3, k4, k5, k6, k7, k8 := k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
-	for j := range row {
-		a, b, c := r0[j:j+3], r1[j:j+3], r2[j:j+3]
-		row[j] += k0*a[0] + k1*a[1] + k2*a[2] + k3*b[0] + k4*b[1] + k5*b[2] + k6*c[0] + k7*c[1] + k8*c[2]
-	}
-}
-
 // squeezeExcite scales each channel by sigmoid(W2·relu(W1·mean)), in place.
 func squeezeExcite(x []float64, in []int, squeezed int, w1, w2 floats) []float64 {
 	c, area := in[0], in[1]*in[2]

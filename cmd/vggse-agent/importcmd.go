@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -21,18 +21,21 @@ type importOptions struct {
 	name, version           string
 	golden, key             string
 	input                   int
-	asJSON                  bool
+	inputGiven, asJSON      bool
 }
 
-func newImportCmd() *cobra.Command {
+func newImportCmd(s *settings) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
 		Use:   "import FILE --labels FILE|A,B,C --preprocess torchvision|KEY=V,… --out DIR",
-		Short: "Make a bundle of a trained network: a PyTorch checkpoint or .safetensors",
+		Short: "Make a bundle of a trained network: a PyTorch checkpoint, .safetensors or .onnx",
 		Long: `Import makes a bundle of a trained VGG16-SE or VGG16, with or without batch normalization. It reads what
 torch.save(model.state_dict(), …) writes, also inside a training script's checkpoint, and .safetensors. No
 Python runs: the pickle inside is read with a closed list of names. The sizes are inferred from the shapes of
 the weights; batch normalization is folded into the convolutions.
+
+Any other image classifier comes in as .onnx: one input float32[N 3 S S], one row of scores for each picture.
+External data is taken inside, a last Softmax off, and a fixed batch becomes N.
 
 How pictures become numbers is not in a checkpoint and is never guessed: --preprocess torchvision says
 that the network was trained with torchvision's presets (shorter side to round(input·256/224) with
@@ -45,13 +48,16 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,
 		Args: exactArgs(1, "one FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd, args[0], o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.inputGiven = cmd.Flags().Changed("input")
+			return runImport(cmd, s, args[0], o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "folder to make")
 	f.StringVar(&o.labels, "labels", "", "file with one label a line, or the labels with commas between")
 	f.StringVar(&o.preprocess, "preprocess", "", "torchvision, or KEY=V,… as above")
-	f.IntVar(&o.input, "input", 224, "height and width of the input in pixels")
+	f.IntVar(&o.input, "input", 224, "height and width of the input in pixels (of .onnx: what the file says)")
 	f.StringVar(&o.name, "name", "", "name of the bundle (default: that of the folder)")
 	f.StringVar(&o.version, "version", "1", "version of the bundle")
 	f.StringVar(&o.golden, "golden", "", "safetensors file with the tensors input (n×3×S×S) and logits (n×classes), for verify")
@@ -66,39 +72,53 @@ type imported struct {
 	spec       model.Spec
 	parameters int64
 	what       string // the architecture in words
+	foreign    bool   // not a VGG of ours: nothing here can compute its answers but a runtime
 }
 
-func runImport(cmd *cobra.Command, path string, o importOptions) error {
+func runImport(cmd *cobra.Command, s *settings, path string, o importOptions) error {
 	for _, f := range []struct{ name, value string }{{"labels", o.labels}, {"preprocess", o.preprocess}, {"out", o.out}} {
 		if f.value == "" {
 			return usagef("import wants --%s (see '%s --help')", f.name, cmd.CommandPath())
 		}
 	}
-	preprocess, err := parsePreprocess(o.preprocess, o.input)
-	if err != nil {
-		return usagef("--preprocess: %w", err)
-	}
 	labels, err := readLabels(o.labels)
 	if err != nil {
 		return usagef("--labels: %w", err)
 	}
-	file, err := checkpoint.Open(path, o.key)
+	var n *imported
+	var file io.Closer
+	if isONNX(path) {
+		n, file, err = importONNX(cmd, path, labels, &o)
+	} else {
+		n, file, err = importCheckpoint(cmd, path, labels, &o)
+	}
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
 	defer file.Close()
+	if n.spec.Preprocess, err = parsePreprocess(o.preprocess, n.spec.Architecture.InputSize); err != nil {
+		return usagef("--preprocess: %w", err)
+	}
+	return writeImported(cmd, s, n, path, o)
+}
+
+// importCheckpoint makes a graph of a checkpoint, which stays open until the graph is written.
+func importCheckpoint(cmd *cobra.Command, path string, labels []string, o *importOptions) (*imported, io.Closer, error) {
+	file, err := checkpoint.Open(path, o.key)
+	if err != nil {
+		return nil, nil, err
+	}
 	if len(file.Others) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "took the weights under %q; there are also: %s (--key)\n", file.Key, strings.Join(file.Others, ", "))
 	}
-	n, err := importVGG(file, o.input, labels, preprocess)
+	n, err := importVGG(file, o.input, labels)
 	if err != nil {
-		return fmt.Errorf("import: %s: %w", path, err)
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
-	return writeImported(cmd, n, path, o)
+	return n, file, nil
 }
 
-// importVGG makes a graph of a checkpoint.
-func importVGG(file *checkpoint.File, input int, labels []string, p model.Preprocess) (*imported, error) {
+func importVGG(file *checkpoint.File, input int, labels []string) (*imported, error) {
 	a, weights, err := vgg16se.Recognize(file.Tensors, input)
 	if err != nil {
 		return nil, err
@@ -111,10 +131,10 @@ func importVGG(file *checkpoint.File, input int, labels []string, p model.Prepro
 		return nil, err
 	}
 	parameters, _ := a.Parameters()
-	return &imported{graph: graph, spec: vggSpec(a, labels, p), parameters: parameters, what: a.String()}, nil
+	return &imported{graph: graph, spec: vggSpec(a, labels), parameters: parameters, what: a.String()}, nil
 }
 
-func writeImported(cmd *cobra.Command, n *imported, path string, o importOptions) error {
+func writeImported(cmd *cobra.Command, s *settings, n *imported, path string, o importOptions) error {
 	n.spec.Name, n.spec.Version = o.name, o.version
 	if o.name == "" {
 		n.spec.Name = filepath.Base(filepath.Clean(o.out))
@@ -130,10 +150,8 @@ func writeImported(cmd *cobra.Command, n *imported, path string, o importOptions
 			return err
 		}
 		n.spec.Files = map[string]model.File{model.FileFP32: f}
-		if o.golden != "" {
-			if n.spec.Files[model.FileGolden], err = copyGolden(cmd.Context(), o.golden, dir, &n.spec); err != nil {
-				return fmt.Errorf("--golden: %w", err)
-			}
+		if err := storeGolden(cmd, s, n, dir, o.golden); err != nil {
+			return err
 		}
 		return model.WriteSpec(dir, &n.spec)
 	})
@@ -150,30 +168,4 @@ func writeImported(cmd *cobra.Command, n *imported, path string, o importOptions
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s parameters\n", o.out, n.what, grouped(n.parameters))
 	return nil
-}
-
-// copyGolden copies input and logits of a safetensors file into dir after a look at their shapes.
-func copyGolden(ctx context.Context, path, dir string, spec *model.Spec) (model.File, error) {
-	file, err := checkpoint.Open(path, "")
-	if err != nil {
-		return model.File{}, err
-	}
-	defer file.Close()
-	input, logits := file.Tensor("input"), file.Tensor("logits")
-	size, classes := int64(spec.Architecture.InputSize), int64(len(spec.Labels))
-	switch {
-	case input == nil || logits == nil:
-		return model.File{}, fmt.Errorf("%s: it must hold the tensors input and logits", path)
-	case len(input.Shape) != 4 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size:
-		return model.File{}, fmt.Errorf("%s: input is %v, must be n×3×%d×%d", path, input.Shape, size, size)
-	case len(logits.Shape) != 2 || logits.Shape[0] != input.Shape[0] || logits.Shape[1] != classes || logits.Shape[0] == 0:
-		return model.File{}, fmt.Errorf("%s: logits are %v, must be %d×%d", path, logits.Shape, input.Shape[0], classes)
-	}
-	tensors := []checkpoint.Out{
-		{Name: "input", Shape: input.Shape, Source: input.WriteFloat32},
-		{Name: "logits", Shape: logits.Shape, Source: logits.WriteFloat32},
-	}
-	return bundleFile(ctx, dir, "golden.safetensors", io.Discard, func(w io.Writer) error {
-		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"origin": "given: " + strings.TrimSpace(filepath.Base(path))})
-	})
 }

@@ -58,7 +58,8 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	for i := range labels {
 		labels[i] = fmt.Sprintf("class%d", i)
 	}
-	spec := vggSpec(o.arch, labels, model.Torchvision(o.arch.InputSize))
+	spec := vggSpec(o.arch, labels)
+	spec.Preprocess = model.Torchvision(o.arch.InputSize)
 	spec.Name, spec.Version = filepath.Base(filepath.Clean(o.out)), "0"
 	spec.Provenance = model.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
 		Notes: "random weights: it classifies nothing"}
@@ -88,14 +89,13 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	return nil
 }
 
-// vggSpec is the manifest of a VGG of ours, but for its name, files and origin.
-func vggSpec(a vgg16se.Architecture, labels []string, p model.Preprocess) model.Spec {
+// vggSpec is the manifest of a VGG of ours, but for its name, preprocessing, files and origin.
+func vggSpec(a vgg16se.Architecture, labels []string) model.Spec {
 	return model.Spec{
 		Schema:       model.SpecSchema,
 		Architecture: a.Manifest(),
 		Input:        model.Port{Name: vgg16se.Input},
 		Output:       model.Port{Name: vgg16se.Output},
-		Preprocess:   p,
 		Labels:       labels,
 	}
 }

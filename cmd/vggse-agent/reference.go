@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vgg16se"
+)
+
+// reference computes the answers of a VGG of ours to seeded pictures in float64. At full size that
+// takes some ten seconds of a core for each picture: what was computed once is kept under cache.
+func reference(ctx context.Context, b *model.Bundle, cache string, progress io.Writer) (*goldens, error) {
+	kept := filepath.Join(cache, "reference", b.Spec.Files[model.FileFP32].SHA256)
+	if g, err := readGoldens(filepath.Join(kept, goldenName), &b.Spec); err == nil {
+		return g, nil
+	}
+	if err := b.CheckFile(ctx, model.FileFP32); err != nil {
+		return nil, err
+	}
+	a, err := vgg16se.FromManifest(b.Spec.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	path, err := b.Path(model.FileFP32)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	g := &goldens{input: seededPictures(goldenPairs, b.Spec.Architecture.InputSize), origin: originReference}
+	if g.logits, err = compute(ctx, a, &m.Graph, g.input, progress); err != nil {
+		return nil, err
+	}
+	if err = os.MkdirAll(kept, 0o755); err == nil {
+		_, err = g.write(ctx, kept)
+	}
+	if err != nil {
+		fmt.Fprintf(progress, "the reference could not be kept for the next time: %v\n", err)
+	}
+	return g, ctx.Err()
+}
+
+// compute fans the pictures out over the cores; the progress counts them.
+func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *model.Tensor, progress io.Writer) (model.Logits, error) {
+	n, classes := int(x.Shape[0]), a.Full().Classes
+	logits := make(model.Logits, n*classes)
+	bar := newProgress(progress, "computing the reference", int64(n), false)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() error {
+			exact, err := a.Reference(ctx, graph, picture(x, i))
+			if err != nil {
+				return err
+			}
+			for c, v := range exact {
+				logits[i*classes+c] = float32(v)
+			}
+			return bar.Add(1)
+		})
+	}
+	return logits, group.Wait()
+}
