@@ -183,10 +183,11 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		case skip[out]:
 		case l == nil || !e.plan.integer(l):
 			e.copyNode(v)
-		case l.Op == "Gemm" && l.Relu != "" && e.wanted(l.Relu):
+		case l.Op == "Gemm" && e.rectifies(l):
 			skip[l.Relu] = true
 			out = l.Relu
 			e.integerLayer(v, l, out)
+			e.round(out) // even for a reader in float: with the ReLU in place the Gemm itself would stay in float
 		default:
 			e.integerLayer(v, l, out)
 		}
@@ -195,6 +196,12 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		}
 	}
 	return e.finish(m), nil
+}
+
+// rectifies tells whether a Q behind the layer can do the work of its ReLU.
+func (e *emitter) rectifies(l *Layer) bool {
+	_, known := e.n.site[l.Relu]
+	return known
 }
 
 func (e *emitter) rounded(tensor string) bool { return e.read[tensor] != "" }

@@ -91,7 +91,9 @@ func (h *Histogram) Error(threshold float64, levels int) float64 {
 			continue
 		}
 		a, end := float64(i)*w, min(float64(i+1)*w, h.Amax())
-		if end <= a {
+		if end <= a { // the largest value is the cell's own lower end, and so are all in it
+			d := a - scale*min(float64(levels), math.Floor(a/scale+0.5))
+			sum += float64(h.Counts[i]) * d * d
 			continue
 		}
 		density := float64(h.Counts[i]) / (end - a)

@@ -110,6 +110,18 @@ func TestErrorIsThatOfRounding(t *testing.T) {
 	}
 }
 
+// A gate of a block that says nothing is 0.5 throughout, the lower end of a cell: clipping it must cost.
+func TestConstantIsNotClipped(t *testing.T) {
+	h := NewHistogram()
+	h.Add([]float32{0.5, 0.5, 0.5})
+	if e := h.Error(0.25, LevelsU8); math.Abs(e-0.0625) > 1e-12 {
+		t.Errorf("clipped to a half: error %g, want 0.25²", e)
+	}
+	if c, _ := h.Threshold(MSE, LevelsU8); math.Abs(h.Error(c, LevelsU8)) > 1e-6 {
+		t.Errorf("mse keeps %g of a constant 0.5", c)
+	}
+}
+
 func TestThresholds(t *testing.T) {
 	h := exponential(500_000, 9)
 	for _, levels := range []int{LevelsS8, LevelsU8} {

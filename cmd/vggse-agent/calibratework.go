@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -179,10 +181,11 @@ func (c *calibration) emit(ctx context.Context) error {
 	if err := quant.Lint(trt); err != nil {
 		return fmt.Errorf("the file for TensorRT breaks its rules: %w", err)
 	}
-	files := []struct {
+	type emitted struct {
 		key, name string
 		m         *onnx.Model
-	}{{model.FileINT8CPU, "int8.cpu.onnx", cpu}, {model.FileINT8TRT, "int8.trt.onnx", trt}}
+	}
+	files := []emitted{{model.FileINT8CPU, "int8.cpu.onnx", cpu}, {model.FileINT8TRT, "int8.trt.onnx", trt}}
 	half, err := quant.EmitFP16(c.source)
 	if err != nil {
 		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
@@ -192,13 +195,7 @@ func (c *calibration) emit(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, struct {
-			key, name string
-			m         *onnx.Model
-		}{model.FileFP16, "fp16.onnx", half}, struct {
-			key, name string
-			m         *onnx.Model
-		}{model.FileINT8TRT11, "int8.trt11.onnx", trt11})
+		files = append(files, emitted{model.FileFP16, "fp16.onnx", half}, emitted{model.FileINT8TRT11, "int8.trt11.onnx", trt11})
 	}
 	total := int64(0)
 	for _, f := range files {
@@ -231,7 +228,11 @@ func (c *calibration) judge(ctx context.Context) error {
 	bar := newProgress(c.cmd.ErrOrStderr(), "judging", int64(len(c.held.files)*len(c.report.Files)), false)
 	for i := range c.report.Files {
 		f := &c.report.Files[i]
-		v, err := c.judgeFile(ctx, c.path(f.Path), f.Key != model.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
+		file, err := c.judged(f)
+		if err != nil {
+			return err
+		}
+		v, err := c.judgeFile(ctx, file, f.Key != model.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
@@ -241,11 +242,30 @@ func (c *calibration) judge(ctx context.Context) error {
 		}
 	}
 	_ = bar.Finish()
+	if err := os.Remove(c.path("twin.onnx")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for _, layer := range quant.CarefulHalf(c.network, c.collected) {
 		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
 			Evidence: layer + " puts out more than 512", Cure: "compare fp16.onnx with fp32.onnx on the GPU before using it"})
 	}
 	return c.measure(ctx, &c.report.Files[0])
+}
+
+// judged is the file to run for judging f: f itself, but for the half-precision INT8 file a twin that is
+// removed with the folder aside.
+func (c *calibration) judged(f *quant.FileReport) (string, error) {
+	if f.Key != model.FileINT8TRT11 {
+		return c.path(f.Path), nil
+	}
+	m, err := onnx.Open(c.path(f.Path))
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
+	twin := c.path("twin.onnx")
+	return twin, model.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, quant.HalfTwin(m)) })
 }
 
 // measure proves that the CPU file runs on integers and measures whether that pays.

@@ -1,0 +1,131 @@
+package quant_test
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vgg16se"
+)
+
+func encoded(t *testing.T, m *onnx.Model, err error) []byte {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := onnx.Write(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// The same pictures in another order, on another number of workers, in two halves: the same bytes.
+func TestSamePicturesSameBytes(t *testing.T) {
+	_, m, n := fixture(t, small)
+	forward, backward := sequence(0, 8), sequence(0, 8)
+	for i := range backward {
+		backward[i] = 7 - i
+	}
+	emit := func(c *quant.Collection) []byte {
+		out, err := quant.EmitCPU(m, n, plan(t, n, c, quant.MSE, quant.LevelsU8, quant.BitsPair))
+		return encoded(t, out, err)
+	}
+	want := emit(collect(t, m, n, forward, 1, small.InputSize))
+	if !bytes.Equal(emit(collect(t, m, n, backward, 3, small.InputSize)), want) {
+		t.Error("the order of the pictures or the number of workers shows in the file")
+	}
+	halves := collect(t, m, n, backward[4:], 1, small.InputSize)
+	if err := halves.Merge(collect(t, m, n, backward[:4], 2, small.InputSize)); err != nil {
+		t.Fatal(err)
+	}
+	if halves.Images != 8 || !bytes.Equal(emit(halves), want) {
+		t.Error("two merged collections give another file")
+	}
+	if err := halves.Merge(quant.NewCollection(n, "another network")); err == nil {
+		t.Error("collections of two networks were merged")
+	}
+}
+
+// What TensorRT gets obeys its rules, answers as FP32 does, and so does the half-precision form.
+func TestTensorRTFiles(t *testing.T) {
+	path, m, n := fixture(t, small)
+	c := collect(t, m, n, sequence(0, 8), 1, small.InputSize)
+	trt, err := quant.EmitTRT(m, n, plan(t, n, c, quant.MinMax, quant.LevelsS8, quant.Bits8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := quant.Lint(trt); err != nil {
+		t.Error(err)
+	}
+	trt11, err := quant.EmitFP16(trt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trt11.Opset("") < 19 || m.Opset("") != 17 {
+		t.Errorf("opset %d, want 19 in the new file alone (%d)", trt11.Opset(""), m.Opset(""))
+	}
+	half, err := quant.EmitFP16(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := quant.Options{Outputs: []string{vgg16se.Output}}
+	for name, want := range map[string]struct {
+		m  *onnx.Model
+		db float64
+	}{"trt": {trt, 20}, "trt11": {quant.HalfTwin(trt11), 20}, "fp16": {half, 50}} {
+		file := filepath.Join(t.TempDir(), name)
+		write(t, file, want.m)
+		j := quant.NewJudge(open(t, runtime{}, path, logits), open(t, runtime{}, file, quant.Options{Outputs: logits.Outputs, Plain: true}), small.Classes)
+		next := pictures(sequence(50, 58))
+		v, err := j.Run(context.Background(), 2, small.InputSize, func(ctx context.Context, t *model.Tensor) (int, error) { return 0, next(ctx, t) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.SQNR < want.db || v.Top1 == nil || v.Images != 8 {
+			t.Errorf("%s: %.1f dB, want %.0f; %+v", name, v.SQNR, want.db, v)
+		}
+	}
+	if err := quant.Lint(trt); err != nil {
+		t.Error(err)
+	}
+	cpu, err := quant.EmitCPU(m, n, plan(t, n, c, quant.MinMax, quant.LevelsU8, quant.Bits8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := quant.Lint(cpu); err == nil || !strings.Contains(err.Error(), "zero point must be int8") {
+		t.Errorf("the CPU's file passed for TensorRT's: %v", err)
+	}
+}
+
+// A layer that the plan keeps in float is no integer operator, and the proof does not ask for it.
+func TestDemotedLayer(t *testing.T) {
+	_, m, n := fixture(t, small)
+	p := plan(t, n, collect(t, m, n, sequence(0, 2), 1, small.InputSize), quant.MinMax, quant.LevelsU8, quant.Bits8)
+	p.Float = []string{n.Layers[0].Name, "classifier.6"}
+	out, err := quant.EmitCPU(m, n, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "int8.onnx")
+	write(t, file, out)
+	proof, err := quant.Prove(context.Background(), runtime{}, file, n, p)
+	if err != nil || !proof.Fused() || proof.Convolutions != 12 || proof.Dense != 2 {
+		t.Errorf("%+v, %v", proof, err)
+	}
+	p.Float = []string{"no such layer"}
+	if _, err := quant.EmitCPU(m, n, p); err == nil {
+		t.Error("a plan for another network was taken")
+	}
+}
+
+func TestAnalyseRefusesWhatItCannotQuantize(t *testing.T) {
+	if _, err := quant.Analyse(&onnx.Model{}, "input"); err == nil {
+		t.Error("an empty graph was taken")
+	}
+}
