@@ -182,3 +182,23 @@ func TestRunEndsWithItsFile(t *testing.T) {
 	await(t, lines, "vggse/edge/camera/result ", 5*time.Second)
 	await(t, lines, "vggse/edge/available stopped", 5*time.Second)
 }
+
+// TestDemoShowsChangingLabels is what 'make run' promises: the trained demo bundle on the demo's conveyor,
+// seen through a real subscriber, names different parts one after the other.
+func TestDemoShowsChangingLabels(t *testing.T) {
+	broker := startMosquitto(t)
+	lines := broker.subscribe(t, "vggse/edge/camera/classification")
+	startAgent(t, "run", "--bundle", "../../demo/bundle", "--source", "demo://parts?fps=45&seed=1",
+		"--broker", "tcp://"+broker.addr(), "--set", "device.id=edge", "--log-level", "error")
+	seen := map[string]bool{}
+	for timeout := time.After(30 * time.Second); len(seen) < 4; {
+		select {
+		case line := <-lines:
+			if label := strings.TrimPrefix(line, "vggse/edge/camera/classification "); label != "unknown" {
+				seen[label] = true
+			}
+		case <-timeout:
+			t.Fatalf("labels seen in 30 s: %v, want 4 different ones", seen)
+		}
+	}
+}
