@@ -87,7 +87,7 @@ type source interface {
 }
 
 // Open opens the source of c. It may take a few seconds, less when ctx ends. An error that is ErrLost may
-// go away by itself (a camera that is unplugged, a server that is down); any other needs a person.
+// go away by itself (a camera that is unplugged, a server that is down); any other needs another configuration.
 func Open(ctx context.Context, c Config) (*Stream, error) {
 	u, err := ParseURI(c.Source)
 	if err != nil {

@@ -81,7 +81,7 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("%w: there is no %s: is the camera plugged in?", ErrLost, u.Target)
 		case errors.Is(err, fs.ErrPermission):
-			return "", fmt.Errorf("no permission for %s: add the user to the group video", u.Target)
+			return "", fmt.Errorf("%w: no permission for %s: add the user to the group video", ErrLost, u.Target)
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", ErrLost, err)
 		}
@@ -90,7 +90,8 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 	return "", nil
 }
 
-// explain makes a sentence of a failed opening.
+// explain makes a sentence of a failed opening. It is always a loss: what is wrong now may have been right
+// before, as with a camera that was unplugged, and udev needs a moment to give a new device its rights.
 func (u *URI) explain(p *plan, err error) error {
 	switch {
 	case !errors.Is(err, errNotOpened):
@@ -98,7 +99,7 @@ func (u *URI) explain(p *plan, err error) error {
 	case u.Scheme == "rtsp":
 		return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
 	case p.backend == backendGStreamer:
-		return fmt.Errorf("GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", Redact(p.text))
+		return fmt.Errorf("%w: GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", ErrLost, Redact(p.text))
 	}
 	return fmt.Errorf("%w: %s is busy or is no camera", ErrLost, u.Target)
 }
@@ -142,8 +143,10 @@ func (l *live) next(ctx context.Context, f *model.Frame) error {
 			if l.wanted() {
 				return l.capture.copyTo(f, l.plan.flip)
 			}
-		case l.plan.limit == 0 || took < l.plan.limit*3/4:
+		case (l.plan.limit == 0 || took < l.plan.limit*3/4) && l.seen:
 			return fmt.Errorf("%w: the stream ended", ErrLost)
+		case l.plan.limit == 0 || took < l.plan.limit*3/4:
+			return fmt.Errorf("%w: there was no frame", ErrLost)
 		case l.seen:
 			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told to end.
 			return fmt.Errorf("%w: no frame for %.1f s", ErrStalled, took.Seconds())

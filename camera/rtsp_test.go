@@ -69,6 +69,7 @@ func TestRTSP(t *testing.T) {
 // A camera that falls silent or dies is lost, soon, and found again.
 func TestRTSPLost(t *testing.T) {
 	needOpenCV(t)
+	t.Parallel()
 	cam := startRTSP(t, "h264")
 	s := mustOpen(t, Config{Source: cam.url})
 	readFresh(t, s, cam, 10)
@@ -101,6 +102,7 @@ func TestRTSPLost(t *testing.T) {
 // An ended context ends Open and Read, though a call into C must be waited for.
 func TestRTSPCancelled(t *testing.T) {
 	needOpenCV(t)
+	t.Parallel()
 	cam := startRTSP(t, "h264")
 	s := mustOpen(t, Config{Source: cam.url})
 	readFresh(t, s, cam, 5)
@@ -124,6 +126,7 @@ func TestRTSPCancelled(t *testing.T) {
 // Noise in place of pictures ends in an error or in frames, and never in a hang.
 func TestRTSPGarbage(t *testing.T) {
 	needOpenCV(t)
+	t.Parallel()
 	cam := startRTSP(t, "h264")
 	s := mustOpen(t, Config{Source: cam.url})
 	readFresh(t, s, cam, 5)
@@ -148,6 +151,7 @@ func TestRTSPGarbage(t *testing.T) {
 // Each way in which a server cannot be had has its sentence, without the password.
 func TestRTSPRefuses(t *testing.T) {
 	needOpenCV(t)
+	t.Parallel()
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -72,19 +72,16 @@ func TestVideoPlays(t *testing.T) {
 	} {
 		s := mustOpen(t, Config{Source: "file://" + path + tt.keys, FPS: tt.fps})
 		var f model.Frame
-		var first time.Time
+		start := time.Now()
 		for i := range tt.frames {
 			if err := s.Read(t.Context(), &f); err != nil {
 				t.Fatalf("%s: frame %d: %v", tt.keys, i, err)
-			}
-			if i == 0 {
-				first = f.Time
 			}
 			if got := readCount(&f); got != i%12 || f.Seq != uint64(i+1) {
 				t.Errorf("%s: frame %d shows %d and is number %d", tt.keys, i, got, f.Seq)
 			}
 		}
-		if took := f.Time.Sub(first); took < tt.takes-20*time.Millisecond {
+		if took := f.Time.Sub(start); took < tt.takes {
 			t.Errorf("%s: took %v, want at least %v", tt.keys, took, tt.takes)
 		}
 		if err := s.Read(t.Context(), &f); err != io.EOF {
@@ -151,7 +148,7 @@ func TestGStreamer(t *testing.T) {
 		t.Errorf("a pipeline that ends: %d frames, %v; want some and ErrLost", n, err)
 	}
 	_, err := Open(t.Context(), Config{Source: "gst:nosuchelement user-pw=SECRET ! appsink"})
-	if err == nil || !strings.Contains(err.Error(), "gst-launch-1.0 nosuchelement") || strings.Contains(err.Error(), "SECRET") {
+	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "gst-launch-1.0 nosuchelement") || strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("an unknown element: %v", err)
 	}
 }
@@ -161,16 +158,13 @@ func TestThinned(t *testing.T) {
 	needOpenCV(t)
 	s := mustOpen(t, Config{Source: "test://?width=64&height=48&fps=60", FPS: 10})
 	var f model.Frame
-	var first time.Time
-	for i := range 6 {
+	start := time.Now()
+	for range 6 {
 		if err := s.Read(t.Context(), &f); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 {
-			first = f.Time
-		}
 	}
-	if took := f.Time.Sub(first); took < 450*time.Millisecond {
+	if took := f.Time.Sub(start); took < 450*time.Millisecond {
 		t.Errorf("6 frames at 10 a second took %v", took)
 	}
 }
