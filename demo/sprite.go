@@ -53,7 +53,7 @@ func (sp *sprite) draw(sl *slot, l *look) {
 		sp.metal(sl, l)
 	}
 	sp.clutter(sl, half)
-	sp.blur(sp.pix, 4, sl.blur*sp.rows, (sl.blur+sl.jog)*sp.rows)
+	sp.blur(sp.pix, 4, sp.spread(sl.blur), sp.spread(sl.blur+sl.jog))
 	sp.cast(l)
 }
 
@@ -88,24 +88,27 @@ func (sp *sprite) metal(sl *slot, l *look) {
 	hn := 1 / math.Sqrt(lx*lx+ly*ly+(lz+1)*(lz+1))
 	mirror := m.mirror * (1 - 0.7*sl.dull)
 	grain := mix(sl.seed, 0x64a1)
-	for y := 1; y < sp.side-1; y++ {
-		brushed := grain.between(-0.07, 0.07) * (1 - sl.dull)
-		for x := 1; x < sp.side-1; x++ {
+	// Slopes span, and grain averages to, what they do at 180 rows.
+	fine := sp.rows / 180
+	step := max(1, int(math.Round(fine)))
+	for y := step; y < sp.side-step; y++ {
+		brushed := grain.between(-0.07, 0.07) * (1 - sl.dull) * math.Sqrt(fine)
+		for x := step; x < sp.side-step; x++ {
 			at := y*sp.side + x
 			a := sp.pix[4*at+3]
 			if a == 0 {
 				continue
 			}
-			h := sp.height
-			nx := limitSlope(float64(h[at-1]-h[at+1]) / 2)
-			ny := limitSlope(float64(h[at-sp.side]-h[at+sp.side]) / 2)
+			h, below := sp.height, step*sp.side
+			nx := limitSlope(float64(h[at-step]-h[at+step]) / float64(2*step))
+			ny := limitSlope(float64(h[at-below]-h[at+below]) / float64(2*step))
 			n := 1 / math.Sqrt(1+nx*nx+ny*ny)
 			diffuse := max(0, (nx*lx+ny*ly+lz)*n)
 			gloss := max(0, (nx*lx+ny*ly+lz+1)*hn*n)
 			gloss *= gloss * gloss
 			soft := gloss * gloss
 			tight := soft * soft * soft * soft
-			body := 0.3 + 0.62*diffuse + 0.25*mirror*soft + brushed + grain.between(-0.05, 0.05)*sl.dull
+			body := 0.3 + 0.62*diffuse + 0.25*mirror*soft + brushed + grain.between(-0.05, 0.05)*sl.dull*fine
 			for c := range 3 {
 				v := m.colour[c]*body + 120*mirror*tight
 				sp.pix[4*at+c] = uint8(min(max(v, 0), 255) * float64(a) / 255)
@@ -173,6 +176,12 @@ func (sp *sprite) cast(l *look) {
 			sp.shade[y*sp.side+x] = uint8(a * 165 / 255)
 		}
 	}
-	soft := 0.011 * sp.rows
+	soft := sp.spread(0.011)
 	sp.blur(sp.shade, 1, soft, soft)
+}
+
+// spread is the blur radius in pixels for one in frame heights. A pixel is itself a blur: what one of 180
+// rows takes in, finer ones are spread over, so that a network sees the same from every resolution.
+func (sp *sprite) spread(radius float64) float64 {
+	return max(0, (radius+0.5/180)*sp.rows-0.5)
 }

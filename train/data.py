@@ -43,8 +43,9 @@ class Pictures:
         tree = ImageFolder(folder)
         self.classes, self.paths = tree.classes, [p for p, _ in tree.samples]
         self.labels = np.array([label for _, label in tree.samples])
-        # Names and sizes stand for the content: a folder drawn anew gets a new cache.
-        key = hashlib.sha256("\n".join(f"{p} {Path(p).stat().st_size}" for p in self.paths).encode()).hexdigest()
+        # Names, sizes and times stand for the content: a folder drawn anew gets a new cache.
+        stats = ((p, Path(p).stat()) for p in self.paths)
+        key = hashlib.sha256("\n".join(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in stats).encode()).hexdigest()
         cache = self.folder.with_name(f"{self.folder.name}-{size}-{key[:8]}.npy")
         if not cache.exists():
             with ProcessPoolExecutor(workers) as pool:
