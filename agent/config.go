@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/camera"
@@ -44,17 +43,10 @@ type Log struct {
 	Format string `mapstructure:"format"` // text or json
 }
 
-var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// reserved are the topic levels beside the cameras' own: a camera of that name would shadow one.
-var reserved = map[string]bool{
-	"available": true, "info": true, "health": true, "stats": true, "event": true, "command": true, "ack": true,
-}
-
 // Validate returns the first setting that cannot be, naming its key.
 func (c *Config) Validate() error {
-	if !topicName.MatchString(c.Device.ID) {
-		return fmt.Errorf("device.id: must be letters, digits, _ and - (it is a topic level), got %q", c.Device.ID)
+	if err := mqtt.CheckDevice(c.Device.ID); err != nil {
+		return fmt.Errorf("device.id: %w", err)
 	}
 	if err := c.validateCameras(); err != nil {
 		return err
@@ -89,12 +81,10 @@ func (c *Config) validateCameras() error {
 	seen := make(map[string]int)
 	for i := range c.Cameras {
 		name := c.Cameras[i].Name
-		switch j, twice := seen[name]; {
-		case !topicName.MatchString(name):
-			return fmt.Errorf("cameras[%d].name: must be letters, digits, _ and - (it is a topic level), got %q", i, name)
-		case reserved[name]:
-			return fmt.Errorf("cameras[%d].name: %q is a topic of the device itself, choose another", i, name)
-		case twice:
+		if err := mqtt.CheckCamera(name); err != nil {
+			return fmt.Errorf("cameras[%d].name: %w", i, err)
+		}
+		if j, twice := seen[name]; twice {
 			return fmt.Errorf("cameras[%d].name: %q is already cameras[%d]", i, name, j)
 		}
 		seen[name] = i

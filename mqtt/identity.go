@@ -38,13 +38,29 @@ var topicLevel = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // reserved are the device's own topics, which no camera may be named after.
 var reserved = []string{"available", "info", "health", "stats", "event", "command", "ack"}
 
+// CheckDevice returns why id cannot name a device in topics, or nil.
+func CheckDevice(id string) error {
+	if !topicLevel.MatchString(id) {
+		return fmt.Errorf("must be letters, digits, _ and - (it is a topic level), got %q", id)
+	}
+	return nil
+}
+
+// CheckCamera returns why name cannot name a camera in topics, or nil.
+func CheckCamera(name string) error {
+	if slices.Contains(reserved, name) {
+		return fmt.Errorf("%q is a topic of the device itself, choose another", name)
+	}
+	return CheckDevice(name)
+}
+
 func (id *Identity) validate() error {
-	if !topicLevel.MatchString(id.Device) {
-		return fmt.Errorf("device.id: must be letters, digits, _ and -, got %q", id.Device)
+	if err := CheckDevice(id.Device); err != nil {
+		return fmt.Errorf("device.id: %w", err)
 	}
 	for _, c := range id.Cameras {
-		if !topicLevel.MatchString(c) || slices.Contains(reserved, c) {
-			return fmt.Errorf("camera name %q cannot be a topic level: use letters, digits, _ and -, and none of %v", c, reserved)
+		if err := CheckCamera(c); err != nil {
+			return fmt.Errorf("camera name: %w", err)
 		}
 	}
 	return nil
