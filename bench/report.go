@@ -77,6 +77,8 @@ func (o *options) ringReport(ctx context.Context, r *report) error {
 		r.fact("bare session, images/s", spread(m.bareRate))
 		r.fact("pipeline, images/s", spread(m.pipelineRate))
 		r.atLeast("pipeline / bare", median(ratio), n.bar, spread(ratio))
+		r.fact("CPU an image, ms: bare session, whose waiting threads spin", spread(m.bareCPU))
+		r.fact("CPU an image, ms: pipeline, preprocessing of dropped frames included", spread(m.pipelineCPU))
 		bare99, wire99 := percentile(m.bareRun, 99), percentile(m.frameToWire, 99)
 		r.fact("bare run, ms: p50, p99", fmt.Sprintf("%.2f, %.2f", median(m.bareRun), bare99))
 		r.atMost("frame to PUBLISH on the wire, p99 ms (bar: bare p99 + 5)", wire99, bare99+5,

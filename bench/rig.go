@@ -110,6 +110,7 @@ func (t *timed) Run(ctx context.Context, in *model.Tensor, out model.Logits) err
 // pairs are the numbers of the interleaved runs, pair by pair.
 type pairs struct {
 	bareRate, pipelineRate []float64 // images per second
+	bareCPU, pipelineCPU   []float64 // milliseconds per image, of the whole process
 	bareRun, frameToWire   []float64 // milliseconds, of all pairs together
 }
 
@@ -136,15 +137,19 @@ func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker s
 	}
 	m := &pairs{}
 	for range n {
+		begin := processCPU()
 		took, err := r.bare.loop(length)
 		if err != nil {
 			return nil, err
 		}
+		bareCPU := float64(processCPU()-begin) / 1e6 / float64(len(took))
 		rate := 1000 / mean(took)
 		c := &counted{Publisher: link}
+		begin = processCPU()
 		if err := r.play(ctx, 2*rate, length, r.network, c); err != nil {
 			return nil, err
 		}
+		pipelineCPU := float64(processCPU()-begin) / 1e6 / float64(c.n)
 		if c.n < 3 {
 			return nil, fmt.Errorf("the pipeline answered only %d times in %v", c.n, length)
 		}
@@ -154,6 +159,7 @@ func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker s
 		time.Sleep(100 * time.Millisecond) // what is on its way arrives
 		m.bareRun, m.frameToWire = append(m.bareRun, took...), append(m.frameToWire, w.take()...)
 		m.bareRate, m.pipelineRate = append(m.bareRate, rate), append(m.pipelineRate, c.rate())
+		m.bareCPU, m.pipelineCPU = append(m.bareCPU, bareCPU), append(m.pipelineCPU, pipelineCPU)
 	}
 	return m, nil
 }

@@ -188,7 +188,10 @@ func sessionOptions(provider string, c *Config) (_ *ort.SessionOptions, err erro
 			so.Destroy()
 		}
 	}()
-	err = errors.Join(so.SetIntraOpNumThreads(threads(c)), so.SetInterOpNumThreads(1))
+	// Threads that wait sleep: spinning, which is the default, takes the cores that capture and
+	// preprocessing need, and power while the camera has nothing new (bench/results has both).
+	err = errors.Join(so.SetIntraOpNumThreads(threads(c)), so.SetInterOpNumThreads(1),
+		so.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"))
 	if err != nil {
 		return nil, err
 	}
