@@ -44,12 +44,53 @@ func newFolder(out string, fill func(dir string) error) error {
 
 // bundleFile writes dir/name, counting on progress, and returns its manifest entry. It ends early with ctx.
 func bundleFile(ctx context.Context, dir, name string, progress io.Writer, write func(io.Writer) error) (model.File, error) {
-	hash := sha256.New()
+	hash := newHasher()
+	defer hash.stop()
 	var size counter
 	err := model.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
-		return write(io.MultiWriter(cancelWriter{ctx}, w, hash, &size, progress))
+		hash.file = w
+		return write(io.MultiWriter(cancelWriter{ctx}, hash, &size, progress))
 	})
-	return model.File{Path: name, SHA256: hex.EncodeToString(hash.Sum(nil)), Bytes: int64(size)}, err
+	return model.File{Path: name, SHA256: hash.stop(), Bytes: int64(size)}, err
+}
+
+// hasher writes to file and hashes what it writes beside that, on another core.
+type hasher struct {
+	file   io.Writer
+	blocks chan []byte
+	hashed chan struct{} // one for each block, and closed behind the last
+	sum    string
+}
+
+func newHasher() *hasher {
+	h := &hasher{blocks: make(chan []byte), hashed: make(chan struct{})}
+	go func() {
+		defer close(h.hashed)
+		sum := sha256.New()
+		for b := range h.blocks {
+			sum.Write(b)
+			h.hashed <- struct{}{}
+		}
+		h.sum = hex.EncodeToString(sum.Sum(nil))
+	}()
+	return h
+}
+
+func (h *hasher) Write(p []byte) (int, error) {
+	h.blocks <- p
+	n, err := h.file.Write(p)
+	<-h.hashed
+	return n, err
+}
+
+// stop waits for the other core and returns the SHA-256 in hexadecimal digits; it may be called twice.
+func (h *hasher) stop() string {
+	if h.blocks != nil {
+		close(h.blocks)
+		<-h.hashed
+		h.blocks = nil
+	}
+	return h.sum
 }
 
 // counter counts the bytes written to it.

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+)
+
+// BenchmarkImportFull imports the article's network, 554 MB, and copies the same file with fsync in turns; the goal
+// is at most twice the time, and 64 MB of heap. It writes a .safetensors of seeded weights, or takes the
+// checkpoint that VGGSE_CHECKPOINT names (1000 classes):
+//
+//	go test -run '^$' -bench ImportFull -benchtime 5x ./cmd/vggse-agent
+func BenchmarkImportFull(b *testing.B) {
+	dir := b.TempDir()
+	file := cmp.Or(os.Getenv("VGGSE_CHECKPOINT"), filepath.Join(dir, "full.safetensors"))
+	if os.Getenv("VGGSE_CHECKPOINT") == "" {
+		writeFull(b, file)
+	}
+	labels := filepath.Join(dir, "labels.txt")
+	if err := os.WriteFile(labels, numbered(1000), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var copies, imports []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if err := copySynced(filepath.Join(dir, "copy"), file); err != nil {
+			b.Fatal(err)
+		}
+		copies = append(copies, time.Since(start))
+		start = time.Now()
+		out := filepath.Join(dir, "bundle")
+		if code := execute(b.Context(), []string{"import", file, "--labels", labels, "--preprocess", "torchvision", "--out", out}, io.Discard, io.Discard); code != exitDone {
+			b.Fatal("import: exit", code)
+		}
+		imports = append(imports, time.Since(start))
+		if err := errors.Join(os.RemoveAll(out), os.Remove(filepath.Join(dir, "copy"))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(median(copies).Seconds(), "copy-s")
+	b.ReportMetric(median(imports).Seconds(), "import-s")
+	b.ReportMetric(median(imports).Seconds()/median(copies).Seconds(), "import/copy")
+	b.ReportMetric(float64(m.HeapSys)/(1<<20), "heap-MB")
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+func numbered(n int) []byte {
+	var text []byte
+	for i := range n {
+		text = append(text, "class"+strconv.Itoa(i)+"\n"...)
+	}
+	return text
+}
+
+// writeFull writes the article's network with seeded weights under PyTorch's names.
+func writeFull(b *testing.B, path string) {
+	b.Helper()
+	weights := vgg16se.Seeded(1)
+	var tensors []checkpoint.Out
+	for _, p := range (vgg16se.Architecture{}).Params() {
+		source, err := weights(p)
+		if err != nil {
+			b.Fatal(err)
+		}
+		shape := make([]int64, len(p.Shape))
+		for i, d := range p.Shape {
+			shape[i] = int64(d)
+		}
+		tensors = append(tensors, checkpoint.Out{Name: p.Name, Shape: shape, Source: source})
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := errors.Join(checkpoint.WriteSafetensors(f, tensors, nil), f.Sync(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// copySynced copies a file as cp would, and syncs it.
+func copySynced(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, 1<<18))
+	return errors.Join(err, out.Sync(), out.Close())
+}
