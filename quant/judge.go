@@ -54,10 +54,11 @@ type Verdict struct {
 
 // Flip is how often a class is found by each file.
 type Flip struct {
-	Class  int `json:"class"`
-	Images int `json:"images"`
-	FP32   int `json:"fp32_right"`
-	Here   int `json:"right"`
+	Class  int    `json:"class"`
+	Label  string `json:"label"` // for whoever knows the labels to fill in
+	Images int    `json:"images"`
+	FP32   int    `json:"fp32_right"`
+	Here   int    `json:"right"`
 }
 
 // Judge holds two sessions side by side. Its counters are sums, so the order of the pictures does not
@@ -65,7 +66,6 @@ type Flip struct {
 type Judge struct {
 	mu             sync.Mutex
 	rows           []row
-	labelled       bool
 	classes        int
 	reference, own Session
 }

@@ -211,7 +211,10 @@ func (c *calibration) emit(ctx context.Context) error {
 		c.report.Files = append(c.report.Files, quant.FileReport{Key: f.key, Path: out.Path, SHA256: out.SHA256,
 			Bytes: out.Bytes, Share: float64(out.Bytes) / float64(onnx.Size(c.source))})
 	}
-	return bar.Finish()
+	_ = bar.Finish()
+	return model.WriteFile(c.path("calibration.flatbuffers"), func(w io.Writer) error {
+		return quant.WriteFlatTable(w, c.network, c.plans[quant.LevelsS8])
+	})
 }
 
 // sign writes into a file what it was made of.
@@ -235,6 +238,9 @@ func (c *calibration) judge(ctx context.Context) error {
 		v, err := c.judgeFile(ctx, file, f.Key != model.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		for i := range v.Classes {
+			v.Classes[i].Label = c.bundle.Spec.Labels[v.Classes[i].Class]
 		}
 		f.Verdict = &v
 		if f.Key != model.FileINT8CPU {

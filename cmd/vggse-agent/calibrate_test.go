@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// agentSays runs one command line.
+func agentSays(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = execute(context.Background(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// TestCalibrateInPlace calibrates a seeded bundle into itself and classifies with what came of it; a gate
+// that cannot be reached then leaves the bundle as it is.
+func TestCalibrateInPlace(t *testing.T) {
+	if _, err := infer.Version(infer.Config{}); err != nil {
+		t.Skip("ONNX Runtime not found (make deps)")
+	}
+	dir := t.TempDir()
+	bundle, pictures := filepath.Join(dir, "bundle"), filepath.Join(dir, "pictures")
+	for _, args := range [][]string{
+		{"new", "--out", bundle, "--width", "0.25", "--input", "96", "--hidden", "64", "--pool", "3", "--classes", "13"},
+		{"demo-data", "--out", pictures, "--n", "26", "--size", "96x64"},
+	} {
+		if code, _, stderr := agentSays(args...); code != 0 {
+			t.Fatalf("%v: %s", args, stderr)
+		}
+	}
+	common := []string{"calibrate", "--bundle", bundle, "--images", pictures, "--seconds", "0.2", "--json"}
+	code, stdout, stderr := agentSays(append(common, "--out", bundle, "--min-agreement", "0")...)
+	var r quant.Report
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatalf("exit %d, %v, %s", code, err, stderr)
+	}
+	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 || r.Pictures.Calibration+r.Pictures.HeldOut != 26 {
+		t.Errorf("%+v, %+v", r.Pictures, p)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	b, err := model.OpenBundle(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, report := range []string{"report.json", "report.html", "plan.json"} {
+		if info, err := os.Stat(filepath.Join(bundle, report)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", report, err)
+		}
+	}
+	if code == exitGate { // so small a network may run no faster on integers: then nothing is activated
+		if len(r.Gate.Missed) != 1 || !strings.Contains(r.Gate.Missed[0], "not optimized") || len(b.Spec.Files) != 1 {
+			t.Errorf("exit %d: missed %v, files %v", code, r.Gate.Missed, b.Spec.Files)
+		}
+		return
+	}
+	for _, key := range []string{model.FileFP32, model.FileINT8CPU, model.FileINT8TRT, model.FileINT8TRT11, model.FileFP16} {
+		if err := b.CheckFile(context.Background(), key); err != nil {
+			t.Error(err)
+		}
+	}
+	before, err := os.ReadFile(filepath.Join(bundle, model.SpecFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := append(common, "--out", bundle, "--min-agreement", "1", "--weights", "7", "--method", "minmax")
+	code, stdout, _ = agentSays(strict...)
+	after, _ := os.ReadFile(filepath.Join(bundle, model.SpecFile))
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code == exitGate != (len(r.Gate.Missed) > 0) {
+		t.Errorf("exit %d, %v, missed %v", code, err, r.Gate.Missed)
+	}
+	if code == exitGate && !bytes.Equal(before, after) {
+		t.Error("a missed gate changed the manifest")
+	}
+}
+
+func TestCalibrateRefuses(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	if err := os.MkdirAll(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := model.WriteFile(filepath.Join(other, "x"), func(w io.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--bundle", "b"}, exitUsage, "--out DIR"},
+		{[]string{"--bundle", "b", "--out", "o"}, exitUsage, "--images DIR or --camera URI"},
+		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--camera", "c"}, exitUsage, "one of them"},
+		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--method", "kl"}, exitUsage, "--method"},
+		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--min-agreement", "99"}, exitUsage, "0 to 1"},
+		{[]string{"--bundle", other, "--out", "o", "--images", "i"}, exitFailed, "is not a bundle"},
+	} {
+		code, stdout, stderr := agentSays(append([]string{"calibrate"}, tt.args...)...)
+		if code != tt.code || stdout != "" || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: exit %d, %q, want %d and %q", tt.args, code, stderr, tt.code, tt.want)
+		}
+	}
+}
