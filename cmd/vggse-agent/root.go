@@ -38,6 +38,7 @@ func newRoot() *cobra.Command {
 		newClassifyCmd(s),
 		newCompareCmd(s),
 		newDemoDataCmd(),
+		newDoctorCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
 		newNewCmd(),

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/device"
+)
+
+const mib = 1 << 20
+
+func checkMachine(_ context.Context, p *patient) []finding {
+	f := &p.facts
+	found := cmp.Or(f.Model, "a machine that does not tell its model")
+	for _, more := range []string{f.System, f.Kernel} {
+		if more != "" {
+			found += ", " + more
+		}
+	}
+	return one("machine", fine, found, "")
+}
+
+func checkJetPack(_ context.Context, p *patient) []finding {
+	f := &p.facts
+	found := fmt.Sprintf("JetPack %s (L4T %s), %s", f.JetPack, f.L4T, cmp.Or(f.Compute, f.SoC))
+	switch {
+	case !f.Jetson():
+		return one("jetpack", fine, "not a Jetson", "")
+	case f.L4T == "":
+		return one("jetpack", warning, f.SoC+" without /etc/nv_tegra_release", "install NVIDIA's Jetson Linux, or go on if you know why the file is not there")
+	case f.JetPack == "4":
+		return one("jetpack", failure, found, "JetPack 4 is not supported: its Ubuntu 18.04 is older than the agent's C library; flash JetPack 5.1 or newer")
+	case f.JetPack == "unknown":
+		return one("jetpack", warning, found, "this release is newer than the agent's table; it may well work")
+	}
+	return one("jetpack", fine, found, "")
+}
+
+func checkMemory(_ context.Context, p *patient) []finding {
+	m := p.machine.Telemetry().Memory
+	if m == nil {
+		return one("memory", warning, "/proc/meminfo cannot be read", "mount /proc")
+	}
+	found := fmt.Sprintf("%d of %d MiB available", m.Available/mib, m.Total/mib)
+	if m.Available < 768*mib { // the full-size network alone holds 554 MB
+		return one("memory", warning, found, "a full-size network needs about 768 MiB: end other programs, or prune the network")
+	}
+	return one("memory", fine, found, "")
+}
+
+// checkDisk looks at the file system of the state folder, or of what of its path there is.
+func checkDisk(_ context.Context, p *patient) []finding {
+	folder := filepath.Clean(p.config.StateDir)
+	for {
+		if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	d, err := device.Usage(folder)
+	if err != nil {
+		return one("disk", failure, err.Error(), "set state_dir to a folder that can be used")
+	}
+	found := fmt.Sprintf("%d of %d MiB free for %s", d.Available/mib, d.Total/mib, p.config.StateDir)
+	switch {
+	case d.Available < 32*mib:
+		return one("disk", failure, found, "free some space, or set state_dir to another disk")
+	case d.Available < 512*mib:
+		return one("disk", warning, found, "free some space: messages that wait and models need it")
+	}
+	return one("disk", fine, found, "")
+}
+
+func checkThermal(_ context.Context, p *patient) []finding {
+	t := p.machine.Telemetry()
+	hottest, zone := -300.0, ""
+	for name, v := range t.Temperatures {
+		if v > hottest || v == hottest && name < zone {
+			hottest, zone = v, name
+		}
+	}
+	found := "no temperature sensors"
+	if zone != "" {
+		found = fmt.Sprintf("%s at %.0f °C", zone, hottest)
+	}
+	if t.PowerMode != "" {
+		found += ", power mode " + t.PowerMode
+	}
+	if h := t.Throttle; h != nil && len(h.Active) > 0 {
+		return one("thermal", warning, found+", held back: "+strings.Join(h.Active, ", "), "better cooling, a stronger supply, or a lower power mode (nvpmodel)")
+	}
+	return one("thermal", fine, found, "")
+}
+
+func checkClock(context.Context, *patient) []finding {
+	if !device.ClockSynced() {
+		return one("clock", warning, "not synchronised", "timedatectl set-ntp true; until then messages say ts_quality unsynced")
+	}
+	return one("clock", fine, "synchronised", "")
+}
+
+// checkGroups: cameras and the GPU's nodes belong to video, the render node to render.
+func checkGroups(_ context.Context, p *patient) []finding {
+	if os.Geteuid() == 0 {
+		return one("groups", fine, "root", "")
+	}
+	ids, err := os.Getgroups()
+	if err != nil {
+		return one("groups", warning, err.Error(), "")
+	}
+	var missing []string
+	for _, name := range []string{"video", "render"} {
+		group, err := user.LookupGroup(name)
+		if err != nil || !slices.ContainsFunc(ids, func(id int) bool { return fmt.Sprint(id) == group.Gid }) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return one("groups", fine, "video and render", "")
+	}
+	status := warning
+	if p.facts.Jetson() {
+		status = failure
+	}
+	return one("groups", status, "not in "+strings.Join(missing, " and "), "sudo usermod -aG video,render $USER, then log in again")
+}

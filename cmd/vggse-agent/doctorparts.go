@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+func checkRuntime(_ context.Context, p *patient) []finding {
+	version, err := infer.Version(p.config.Infer)
+	if err != nil {
+		return one("onnxruntime", failure, err.Error(), "in a checkout 'make deps'; on a device put libonnxruntime.so where the linker finds it, or set infer.library")
+	}
+	found := version
+	for _, path := range p.config.Infer.Candidates() {
+		if _, err := os.Stat(path); err == nil {
+			found += ", " + path
+			break
+		}
+	}
+	return one("onnxruntime", fine, found, "")
+}
+
+// checkOpenCV fails where a camera needs what this program does not have.
+func checkOpenCV(_ context.Context, p *patient) []finding {
+	version := camera.OpenCVVersion()
+	if version != "none" {
+		return one("opencv", fine, version, "")
+	}
+	for _, c := range p.config.Cameras {
+		if u, err := camera.ParseURI(c.Source); err == nil && c.Enabled && u.Scheme != "demo" && u.Scheme != "file" {
+			return one("opencv", failure, "none, and camera "+c.Name+" needs it", camera.ErrNoOpenCV.Error())
+		}
+	}
+	return one("opencv", warning, "none: pictures in PNG and demo:// only", camera.ErrNoOpenCV.Error())
+}
+
+// checkBundle hashes the network's file.
+func checkBundle(ctx context.Context, p *patient) []finding {
+	const cure = "install the bundle again, or set model.bundle"
+	b, err := model.OpenBundle(p.config.Model.Bundle)
+	if err != nil {
+		return one("bundle", failure, err.Error(), cure)
+	}
+	if err := b.CheckFile(ctx, model.FileFP32); err != nil {
+		return one("bundle", failure, err.Error(), cure)
+	}
+	return one("bundle", fine, fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version, len(b.Spec.Labels)), "")
+}
+
+func checkCameras(ctx context.Context, p *patient) []finding {
+	var all []finding
+	for _, c := range p.config.Cameras {
+		if !c.Enabled {
+			continue
+		}
+		f := finding{Check: "camera", Status: fine, Found: c.Name + ": " + camera.Redact(c.Source)}
+		u, err := camera.ParseURI(c.Source)
+		switch {
+		case err != nil:
+			f.Status, f.Found = failure, err.Error()
+		case u.Scheme == "v4l2":
+			lookAt(&f, u.Target)
+		case u.Scheme == "file":
+			if _, err := os.Stat(u.Target); err != nil && !strings.ContainsAny(u.Target, "*?[") {
+				f.Status, f.Found, f.Cure = failure, c.Name+": "+err.Error(), "correct the path of its source"
+			}
+		}
+		all = append(all, f)
+		if err == nil {
+			all = append(all, checkElements(ctx, p, c.Name, &u)...)
+		}
+	}
+	return all
+}
+
+// lookAt opens a video device, which starts nothing.
+func lookAt(f *finding, path string) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case os.IsNotExist(err):
+		f.Status, f.Cure = failure, "plug the camera in, or name another device: 'ls /dev/video*' lists them"
+	case os.IsPermission(err):
+		f.Status, f.Cure = failure, "sudo usermod -aG video $USER, then log in again"
+	case err != nil:
+		f.Status, f.Cure = warning, "end the program that uses it"
+	default:
+		file.Close()
+		return
+	}
+	f.Found += ": " + err.Error()
+}
+
+// elements are the names in a pipeline: the first word between two "!", unless it is caps (video/x-raw).
+func elements(pipeline string) []string {
+	var names []string
+	for part := range strings.SplitSeq(pipeline, "!") {
+		if words := strings.Fields(part); len(words) > 0 && element.MatchString(words[0]) {
+			names = append(names, words[0])
+		}
+	}
+	return names
+}
+
+var element = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// checkElements asks GStreamer for the elements of a camera's pipeline, where it has one.
+func checkElements(ctx context.Context, p *patient, name string, u *camera.URI) []finding {
+	profile := camera.Generic
+	if p.facts.Jetson() {
+		profile = camera.Jetson
+	}
+	switch u.Scheme {
+	case "csi", "gst", "rtp", "test":
+	case "rtsp", "v4l2":
+		if profile == camera.Generic {
+			return nil // OpenCV's other backends
+		}
+	default:
+		return nil
+	}
+	pipeline, err := u.Pipeline(profile)
+	if err != nil {
+		return one("elements", failure, name+": "+err.Error(), "choose another source")
+	}
+	if _, err := exec.LookPath("gst-inspect-1.0"); err != nil {
+		return one("elements", warning, name+": not checked, gst-inspect-1.0 is not installed", "sudo apt install gstreamer1.0-tools")
+	}
+	var missing []string
+	for _, e := range elements(pipeline) {
+		if exec.CommandContext(ctx, "gst-inspect-1.0", "--exists", e).Run() != nil {
+			missing = append(missing, e)
+		}
+	}
+	if len(missing) > 0 {
+		return one("elements", failure, name+": GStreamer has no "+strings.Join(missing, ", "),
+			"sudo apt install gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav; names with nv come with JetPack's nvidia-l4t-gstreamer")
+	}
+	return one("elements", fine, name+": GStreamer has all of them", "")
+}
+
+// checkBroker connects, and says nothing to the broker.
+func checkBroker(ctx context.Context, p *patient) []finding {
+	if p.config.MQTT.Broker == mqtt.Embedded {
+		return one("broker", fine, "embedded", "")
+	}
+	u, err := mqtt.ParseBroker(p.config.MQTT.Broker)
+	if err != nil {
+		return one("broker", failure, err.Error(), "correct mqtt.broker")
+	}
+	dialer := net.Dialer{Timeout: 3 * time.Second}
+	c, err := dialer.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return one("broker", failure, err.Error(), "start the broker, open its port in the firewall, or correct mqtt.broker")
+	}
+	c.Close()
+	return one("broker", fine, u.Host+" answers", "")
+}
