@@ -22,6 +22,7 @@ import (
 
 type options struct {
 	full, demo    string // bundles
+	small         string // bundle of the size that the script's bar was set for
 	agent, python string // programs
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
@@ -70,12 +71,14 @@ func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
 		return err
 	}
+	o.small = filepath.Join(o.scratch, "small")
+	if err := o.made(ctx, o.small, "--input", "96", "--width", "0.25", "--hidden", "256", "--pool", "3", "--classes", "13"); err != nil {
+		return err
+	}
 	if o.full == "" {
 		o.full = filepath.Join(o.scratch, "full")
-		if _, err := os.Stat(o.full); err != nil {
-			if out, err := exec.CommandContext(ctx, o.agent, "new", "--out", o.full).CombinedOutput(); err != nil {
-				return fmt.Errorf("%s new: %w\n%s", o.agent, err, out)
-			}
+		if err := o.made(ctx, o.full); err != nil {
+			return err
 		}
 	}
 	r := newReport(what, o)
@@ -98,6 +101,18 @@ func (o *options) report(ctx context.Context, what string) error {
 	}
 	os.Stdout.Write(r.text.Bytes())
 	log.Printf("written to %s", path)
+	return nil
+}
+
+// made sees that there is a bundle in dir, with random weights where one has to be made.
+func (o *options) made(ctx context.Context, dir string, args ...string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, o.agent, append([]string{"new", "--out", dir}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s new: %w\n%s", o.agent, err, out)
+	}
 	return nil
 }
 

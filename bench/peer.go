@@ -61,7 +61,7 @@ func (o *options) compare(ctx context.Context, bundle string, threads, frames, n
 		if err := p.bare(ctx, bundle, threads); err != nil {
 			return nil, err
 		}
-		a, err := l.run(ctx, frames, o.agent, "run", "--bundle", bundle, "--source", "file://"+file, "--broker", "tcp://"+l.address,
+		a, err := l.run(ctx, frames, o.agent, "run", "--bundle", bundle, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
 			"--set", "infer.providers=cpu", "--set", "infer.threads="+strconv.Itoa(threads),
 			"--set", "mqtt.publish.every=true", "--set", "mqtt.qos=0")
 		if err != nil {

@@ -142,6 +142,7 @@ func (o *options) peerReport(ctx context.Context, r *report) error {
 		startAgainstPeer bool
 	}{
 		{"Demo network, one inference thread, H.264 file", o.demo, 1, 600, 0.4, 1.5, true},
+		{"The same topology at 96×96, random weights, one inference thread, H.264 file", o.small, 1, 600, 0.4, 1.5, true},
 		{"Full-size network, all cores, H.264 file", o.full, 0, 60, 0.9, 1.2, false},
 	} {
 		r.section(n.title)
