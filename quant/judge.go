@@ -228,13 +228,18 @@ func is(b bool) int {
 func ref[T any](v T) *T { return &v }
 
 // Latency is how long one run of each of two files takes, interleaved so that whatever else the machine
-// does hits both alike. The ratio is of the medians.
+// does hits both alike. Speedup is the ratio of the medians, BestSpeedup of the shortest runs, which a busy
+// machine disturbs least.
 type Latency struct {
-	FP32    float64 `json:"fp32_ms"`
-	Here    float64 `json:"ms"`
-	Speedup float64 `json:"speedup"`
-	Runs    int     `json:"runs"`
+	FP32        float64 `json:"fp32_ms"`
+	Here        float64 `json:"ms"`
+	Speedup     float64 `json:"speedup"`
+	BestSpeedup float64 `json:"best_speedup"`
+	Runs        int     `json:"runs"`
 }
+
+// Slower tells whether the file is no faster than FP32, by medians and by shortest runs alike.
+func (l *Latency) Slower() bool { return l.Speedup <= 1 && l.BestSpeedup <= 1 }
 
 // Race runs a and b on x in turn, for the given time but at least ten times each, after two runs unmeasured.
 func Race(ctx context.Context, a, b Session, x *model.Tensor, span time.Duration) (Latency, error) {
@@ -254,6 +259,7 @@ func Race(ctx context.Context, a, b Session, x *model.Tensor, span time.Duration
 	}
 	l := Latency{FP32: median(took[0]), Here: median(took[1]), Runs: len(took[0])}
 	l.Speedup = l.FP32 / l.Here
+	l.BestSpeedup = slices.Min(took[0]) / slices.Min(took[1])
 	return l, nil
 }
 

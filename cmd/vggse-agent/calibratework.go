@@ -294,14 +294,14 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 	if err != nil {
 		return err
 	}
-	f.Proof, f.Latency, f.Optimized = &proof, &latency, proof.Fused() && latency.Speedup > 1
+	f.Proof, f.Latency, f.Optimized = &proof, &latency, proof.Fused() && !latency.Slower()
 	miss := func(format string, args ...any) {
 		c.report.Gate.Missed = append(c.report.Gate.Missed, fmt.Sprintf(format, args...))
 	}
 	if !proof.Fused() {
 		miss("only %d of %d convolutions and %d of %d fully connected layers run on integers", proof.Convolutions, proof.WantConv, proof.Dense, proof.WantDense)
 	}
-	if latency.Speedup <= 1 {
+	if latency.Slower() {
 		miss("INT8 takes %.2f ms, FP32 %.2f ms: it is not optimized", latency.Here, latency.FP32)
 	}
 	for _, f := range c.report.Files {
