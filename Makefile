@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ build/bench/venv: bench/peer/requirements.txt
 	python3 -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+man: build ## man pages and shell completions into build/manual/
+	rm -rf build/manual
+	bin/vggse-agent man --out build/manual
 
 clean: ## remove bin/ and build/, the ONNX Runtime with it
 	rm -rf bin build

@@ -41,6 +41,7 @@ func newRoot() *cobra.Command {
 		newDoctorCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
+		newManCmd(),
 		newNewCmd(),
 		newRunCmd(s),
 		newSummaryCmd(),
