@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -243,16 +244,68 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// shapely is a graph with the operators whose shapes are worked out.
+func shapely() *Model {
+	node := func(op, in, out string, a ...Attribute) Node {
+		return Node{OpType: op, Inputs: strings.Fields(in), Outputs: []string{out}, Attributes: a}
+	}
+	zeros := func(name string, dims ...int64) Tensor {
+		t := Tensor{Name: name, Type: Float32, Dims: dims}
+		t.Data = make([]byte, t.Bytes())
+		return t
+	}
+	return &Model{IRVersion: 8, Graph: Graph{
+		Inputs: []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 3}, {Size: 15}, {Size: 15}}}},
+		Initializers: []Tensor{zeros("w", 8, 3, 1, 1), zeros("m", 7, 4), zeros("fc", 2, 224), NewInt64("end", []int64{0, -1}, 2),
+			NewInt64("hw", []int64{2, 3}, 2), NewInt64("one", []int64{1})},
+		Nodes: []Node{
+			node("Conv", "x w", "conv", Ints("strides", 2, 2)),
+			node("MaxPool", "conv", "pool", Ints("kernel_shape", 3, 3), Ints("strides", 2, 2), Int("ceil_mode", 1)),
+			node("AveragePool", "pool", "same", Ints("kernel_shape", 2, 2), String("auto_pad", "SAME_UPPER")),
+			node("GlobalAveragePool", "same", "gap"),
+			node("ReduceMean", "same hw", "mean", Int("keepdims", 0)),
+			node("Unsqueeze", "mean hw", "back"),
+			node("Mul", "same back", "scaled"),
+			node("Concat", "scaled same", "two", Int("axis", 1)),
+			node("Transpose", "two", "nhwc", Ints("perm", 0, 2, 3, 1)),
+			node("MatMul", "m scaled", "rows"),
+			node("Reshape", "rows end", "flat"),
+			node("Gemm", "flat fc", "logits", Int("transB", 1)),
+			node("Shape", "scaled", "dims"),
+			node("Gather", "dims one", "channels"),
+			node("Softmax", "logits", "p"),
+		},
+		Outputs: []ValueInfo{{Name: "p", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 2}}}},
+	}}
+}
+
+func TestShapes(t *testing.T) {
+	got := shapely().Graph.Shapes()
+	for name, want := range map[string]string{
+		"conv": "[1 8 8 8]", "pool": "[1 8 4 4]", "same": "[1 8 4 4]", "gap": "[1 8 1 1]", "mean": "[1 8]", "back": "[1 8 1 1]",
+		"scaled": "[1 8 4 4]", "two": "[1 16 4 4]", "nhwc": "[1 4 4 16]", "rows": "[1 8 7 4]", "flat": "[1 224]", "logits": "[1 2]", "p": "[1 2]",
+	} {
+		if s := fmt.Sprint(got[name]); s != want {
+			t.Errorf("%s: got %s, want %s", name, s, want)
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
-	good := encode(f, sample())
+	m := sample()
+	m.Graph.Initializers = m.Graph.Initializers[:3] // the fuzzer minimizes: short seeds
+	good := encode(f, m)
 	f.Add(good)
 	f.Add(good[:len(good)-7])
+	f.Add(encode(f, shapely()))
 	f.Add([]byte{8, 8, 0x3a, 2, 0x0a, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)
 		if err != nil {
 			return
 		}
+		m.Graph.Costs()
+		_, _ = m.AsClassifier(10)
 		var out bytes.Buffer
 		if err := Write(&out, m); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)

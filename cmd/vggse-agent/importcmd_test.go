@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
 const checkpoints = "../../vgg16se/testdata/"
@@ -77,6 +79,7 @@ func TestImportForeign(t *testing.T) {
 			if v := verified(t, exitDone, dir); !v.OK || v.Pairs != 2 || v.MaxDiff > 1e-5*v.MaxLogit || v.Golden != network+".safetensors" {
 				t.Errorf("%s: %+v", file, v)
 			}
+			summarized(t, dir, golden)
 			if code, _, stderr := agentCmd(t, append(args, dir+"2")...); code != exitDone {
 				t.Fatalf("%s: exit %d: %s", file, code, stderr)
 			}
@@ -87,6 +90,33 @@ func TestImportForeign(t *testing.T) {
 				t.Errorf("%s: %+v", file, v)
 			}
 		}
+	}
+}
+
+// summarized sees that summary counts the multiply-adds that PyTorch's modules did, and finds the SE blocks.
+func summarized(t *testing.T, dir, golden string) {
+	t.Helper()
+	f, err := checkpoint.Open(golden, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	code, stdout, stderr := agentCmd(t, "summary", "--json", dir)
+	var s summary
+	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil {
+		t.Fatalf("summary: exit %d: %v: %s", code, err, stderr)
+	}
+	macs, gates := int64(0), 0
+	for _, l := range s.Layers {
+		if l.Op == "Conv" || l.Op == "Gemm" || l.Op == "MatMul" {
+			macs += l.MACs
+		}
+		if l.SE && l.Op == "Mul" {
+			gates++
+		}
+	}
+	if want := f.Metadata["macs"]; strconv.FormatInt(macs, 10) != want || gates < 2 || s.SEParameters == 0 {
+		t.Errorf("%s: %d multiply-adds, want %s; %d gates with %d parameters", dir, macs, want, gates, s.SEParameters)
 	}
 }
 

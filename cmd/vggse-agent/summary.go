@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
@@ -38,7 +40,8 @@ func newSummaryCmd() *cobra.Command {
 		Use:   "summary BUNDLE",
 		Short: "Show the layers of a bundle's network: shapes, parameters, multiply-adds, share of SE",
 		Long: `Summary shows the layers of a bundle's network for one picture. Multiply-adds count convolutions, fully
-connected layers, and SE with its squeeze and scale; biases, ReLU and pools count nothing.`,
+connected layers, and SE with its squeeze and scale; biases, ReLU and pools count nothing. Of a network that
+came as .onnx the shapes are worked out from the graph, and SE blocks are known by their pattern.`,
 		Example: "  vggse-agent summary demo/bundle",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,15 +49,14 @@ connected layers, and SE with its squeeze and scale; biases, ReLU and pools coun
 			if err != nil {
 				return err
 			}
-			a, err := vgg16se.FromManifest(b.Spec.Architecture)
+			s, what, err := summarizeBundle(b)
 			if err != nil {
-				return err
+				return fmt.Errorf("summary: %w", err)
 			}
-			s := summarize(a)
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), s)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %v\n\n", b.Spec.Name, b.Spec.Version, a)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n\n", b.Spec.Name, b.Spec.Version, what)
 			return s.print(cmd.OutOrStdout())
 		},
 	}
@@ -62,12 +64,56 @@ connected layers, and SE with its squeeze and scale; biases, ReLU and pools coun
 	return cmd
 }
 
-func summarize(a vgg16se.Architecture) summary {
-	var s summary
+// summarizeBundle knows a VGG of ours by its manifest, any other network by its graph.
+func summarizeBundle(b *model.Bundle) (*summary, string, error) {
+	if b.Spec.Architecture.Family != foreignFamily {
+		a, err := vgg16se.FromManifest(b.Spec.Architecture)
+		if err != nil {
+			return nil, "", err
+		}
+		return summarize(a), a.String(), nil
+	}
+	path, err := b.Path(model.FileFP32)
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer m.Close()
+	what := fmt.Sprintf("ONNX opset %d, %d nodes, %d classes", m.Opset(""), len(m.Graph.Nodes), len(b.Spec.Labels))
+	return summarizeGraph(&m.Graph), what, nil
+}
+
+func summarize(a vgg16se.Architecture) *summary {
+	s := &summary{}
 	s.Parameters, s.SEParameters = a.Parameters()
 	s.MACs, s.SEMACs = a.MACs()
 	for _, l := range a.Layers() {
 		s.Layers = append(s.Layers, summaryLayer{l.Name, l.Op, l.Shape, l.Parameters, l.MACs, l.Op == vgg16se.OpSE})
+	}
+	return s
+}
+
+// summarizeGraph shows the nodes that hold parameters or do arithmetic with them.
+func summarizeGraph(g *onnx.Graph) *summary {
+	s := &summary{}
+	for i, c := range g.Costs() {
+		s.Parameters += c.Parameters
+		s.MACs += c.MACs
+		if c.SE {
+			s.SEParameters += c.Parameters
+			s.SEMACs += c.MACs
+		}
+		if c.Parameters == 0 && c.MACs == 0 {
+			continue
+		}
+		l := summaryLayer{Name: cmp.Or(c.Name, fmt.Sprint("node ", i)), Op: c.Op, Shape: []int{}, Parameters: c.Parameters, MACs: c.MACs, SE: c.SE}
+		for _, d := range c.Shape[min(1, len(c.Shape)):] {
+			l.Shape = append(l.Shape, int(d))
+		}
+		s.Layers = append(s.Layers, l)
 	}
 	return s
 }

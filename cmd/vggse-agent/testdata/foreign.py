@@ -75,6 +75,21 @@ def without_paths(path):
     onnx.save(m, path)
 
 
+def count(model, x):
+    """Multiply-adds of convolutions and fully connected layers for one picture."""
+    total = 0
+
+    def hook(m, _, y):
+        nonlocal total
+        total += y[0].numel() * m.weight[0].numel()
+
+    hooks = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    model(x[:1])
+    for h in hooks:
+        h.remove()
+    return total
+
+
 def main():
     warnings.filterwarnings("ignore")
     out = HERE / "foreign"
@@ -100,7 +115,7 @@ def main():
             logits = model.fc(torch.flatten(model.body(x), 1))
         else:
             logits = model(x)
-        save_file({"input": x, "logits": logits.detach()}, out / f"{name}.safetensors")
+        save_file({"input": x, "logits": logits.detach()}, out / f"{name}.safetensors", {"macs": str(count(model, x))})
 
 
 main()
