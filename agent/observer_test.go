@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func waitFor(t *testing.T, what string, is func() bool) {
 
 // TestWatchdogStarvesOnAHungRead: frames and a lost camera feed it, a read that hangs does not.
 func TestWatchdogStarvesOnAHungRead(t *testing.T) {
-	closed := 0
+	var closed atomic.Int32
 	free := make(chan struct{})
 	hang := make(chan struct{})
 	lost := func(context.Context) (Source, error) { return nil, camera.ErrLost }

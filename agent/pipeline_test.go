@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ type fakeSource struct {
 	frames int // then err
 	err    error
 	every  time.Duration
-	closed *int
+	closed *atomic.Int32
 	n      int
 }
 
@@ -50,7 +51,7 @@ func (s *fakeSource) Read(ctx context.Context, f *model.Frame) error {
 	return ctx.Err()
 }
 
-func (s *fakeSource) Close() error { *s.closed++; return nil }
+func (s *fakeSource) Close() error { s.closed.Add(1); return nil }
 
 // fakeNetwork says class 1 for bright pictures, class 0 for dark ones.
 type fakeNetwork struct {
@@ -106,7 +107,7 @@ func testPipeline(n Classifier, p Publisher, cameras ...Camera) *Pipeline {
 }
 
 func TestPipelineClassifiesEveryFrameOfAFile(t *testing.T) {
-	closed := 0
+	var closed atomic.Int32
 	source := &fakeSource{frames: 20, err: io.EOF, closed: &closed}
 	r := &recorder{}
 	p := testPipeline(&fakeNetwork{took: time.Millisecond}, r, Camera{
@@ -115,8 +116,8 @@ func TestPipelineClassifiesEveryFrameOfAFile(t *testing.T) {
 	if err := p.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.decisions) != 20 || closed != 1 {
-		t.Fatalf("%d decisions, closed %d times; want 20 and 1", len(r.decisions), closed)
+	if len(r.decisions) != 20 || closed.Load() != 1 {
+		t.Fatalf("%d decisions, closed %d times; want 20 and 1", len(r.decisions), closed.Load())
 	}
 	for i, d := range r.decisions {
 		want := []string{"bright", "dark"}[i%2]
@@ -133,7 +134,8 @@ func TestPipelineClassifiesEveryFrameOfAFile(t *testing.T) {
 }
 
 func TestPipelineReopensALostCamera(t *testing.T) {
-	opens, closed := 0, 0
+	opens := 0
+	var closed atomic.Int32
 	r := &recorder{want: 6, full: make(chan struct{})}
 	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "cam", EveryFrame: true, Open: func(context.Context) (Source, error) {
 		opens++
@@ -151,13 +153,13 @@ func TestPipelineReopensALostCamera(t *testing.T) {
 	if got := strings.Join(r.statuses, ", "); !strings.HasPrefix(got, want) {
 		t.Errorf("statuses = %s, want %s", got, want)
 	}
-	if closed != opens-1 {
-		t.Errorf("%d sources closed, want %d", closed, opens-1)
+	if got := int(closed.Load()); got != opens-1 {
+		t.Errorf("%d sources closed, want %d", got, opens-1)
 	}
 }
 
 func TestPipelineStopsOnWhatRetriesCannotMend(t *testing.T) {
-	closed := 0
+	var closed atomic.Int32
 	broken := errors.New("broken network")
 	source := func(context.Context) (Source, error) { return &fakeSource{frames: 5, closed: &closed}, nil }
 	p := testPipeline(&fakeNetwork{err: broken}, &recorder{}, Camera{Name: "a", Open: source})
@@ -173,7 +175,7 @@ func TestPipelineStopsOnWhatRetriesCannotMend(t *testing.T) {
 
 // TestPipelineIsFair: a camera ten times as fast as another gets no more of a saturated network.
 func TestPipelineIsFair(t *testing.T) {
-	closed := 0
+	var closed atomic.Int32
 	r := &recorder{want: 60, full: make(chan struct{})}
 	open := func(every time.Duration) func(context.Context) (Source, error) {
 		return func(context.Context) (Source, error) {
@@ -208,7 +210,7 @@ func (d *discard) Stats(mqtt.Stats)                               {}
 // TestPipelineDoesNotAllocatePerFrame runs two lengths of film and compares.
 func TestPipelineDoesNotAllocatePerFrame(t *testing.T) {
 	run := func(frames int) uint64 {
-		closed := 0
+		var closed atomic.Int32
 		p := testPipeline(&fakeNetwork{}, &discard{}, Camera{Name: "a", EveryFrame: true, Open: func(context.Context) (Source, error) {
 			return &fakeSource{frames: frames, err: io.EOF, closed: &closed}, nil
 		}})

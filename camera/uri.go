@@ -88,7 +88,7 @@ func parse(source string) (URI, error) {
 		}
 	}
 	if keysOf[scheme] == nil {
-		return URI{}, fmt.Errorf("unknown scheme %q: there are demo, test, file, v4l2, csi, rtsp, rtp and gst:", scheme)
+		return URI{}, fmt.Errorf("unknown scheme %q: there are demo, test, file, v4l2, csi, rtsp, rtp and gst", scheme)
 	}
 	mark := "?"
 	if scheme == "rtsp" {

@@ -2,6 +2,8 @@ package device
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Power is what the board draws, by its own sensors.
@@ -31,8 +33,8 @@ func (m Machine) power() *Power {
 	if len(p.RailsW) == 0 {
 		return nil
 	}
-	for _, w := range p.RailsW {
-		p.TotalW += w
+	for _, rail := range slices.Sorted(maps.Keys(p.RailsW)) { // in one order: sums of floats depend on it
+		p.TotalW += p.RailsW[rail]
 	}
 	for _, name := range inputs {
 		if w, ok := p.RailsW[name]; ok {

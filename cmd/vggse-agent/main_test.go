@@ -60,7 +60,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "--config", bad}, exitConfig, "did you mean mqtt.broker?"},
 		{[]string{"run", "--source", "carrier-pigeon://3"}, exitConfig, "cameras[0].source"},
 		{[]string{"run", "--config", "/nowhere/x.yaml"}, exitConfig, "/nowhere/x.yaml"},
-		{[]string{"run", "--bundle", "/nowhere"}, exitFailed, "/nowhere is not a bundle"},
+		{[]string{"run", "--bundle", "/nowhere", "--log-level", "error"}, exitFailed, "/nowhere is not a bundle"},
 		{[]string{"classify", "--bundle", "/nowhere", "/nowhere.png"}, exitFailed, "/nowhere.png: no such picture"},
 	}
 	for _, test := range tests {
@@ -136,7 +136,7 @@ func TestDamagedBundleAnswersNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := execute(ctx, []string{"run", "--bundle", bundle, "--source", "demo://parts"}, &out, &errs)
+	code := execute(ctx, []string{"run", "--bundle", bundle, "--source", "demo://parts", "--set", "http.listen=off"}, &out, &errs)
 	if code != exitFailed || !strings.Contains(errs.String(), "has SHA-256") {
 		t.Errorf("exit %d, stderr %q", code, errs.String())
 	}
