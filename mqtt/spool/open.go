@@ -1,0 +1,274 @@
+package spool
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"crypto/rand"
+)
+
+// block is how many sequence numbers are reserved at once: so seldom is the file synced, and so far the
+// numbers jump when a run ended without notice.
+const block = 1 << 20
+
+// Open makes the spool of a folder, which is made if it is not there, and goes on with its stream. It
+// fails where the folder cannot be used at all, for one because another process has it; a disk that only
+// fails to write leaves a spool that is in memory for now, as State tells.
+func Open(dir string, o Options) (*Spool, error) {
+	if o.FS == nil {
+		o.FS = OS{}
+	}
+	s := Memory("")
+	size := cmp.Or(o.segment, SegmentSize)
+	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size), minFree: o.MinFree, next: 1}
+	s.stream = &slots{fs: o.FS, path: filepath.Join(dir, "stream")}
+	s.cursor = &slots{fs: o.FS, path: filepath.Join(dir, "cursor")}
+	s.disk.cursor = s.cursor
+	if err := s.open(dir, o.FS); err != nil {
+		s.lock()
+		return nil, fmt.Errorf("spool: open %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Spool) open(dir string, files FS) error {
+	if err := files.MkdirAll(dir); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lockDir(dir, files); err != nil {
+		return err
+	}
+	if err := s.disk.list(); err != nil {
+		return err
+	}
+	stream, err := s.stream.open()
+	if err != nil {
+		return err
+	}
+	if !s.readStream(stream) { // a new stream; what lies there is of another one, but comes first
+		s.id = NewID()
+		s.load()
+		s.seq = s.onDisk
+		s.unclean = s.seq > 0
+	}
+	s.before = s.seq
+	if cursor, err := s.cursor.open(); err == nil {
+		s.readCursor(cursor)
+	}
+	s.back.sent = s.acked
+	if err := s.reserve(); err != nil {
+		s.id = NewID() // a later run may give the numbers of the old one again
+		s.limit = 0
+		s.fail(err)
+	}
+	return nil
+}
+
+// NewID is a random UUID (RFC 9562, version 4).
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// The stream file holds the reserved number, whether it is exactly the last one given, and the id.
+func (s *Spool) readStream(b []byte) bool {
+	if len(b) < 9+36 {
+		return false
+	}
+	s.seq, s.unclean, s.id = binary.LittleEndian.Uint64(b), b[8] == 0, string(b[9:])
+	return true
+}
+
+func (s *Spool) writeStream(reserved uint64, clean byte) error {
+	b := append(binary.LittleEndian.AppendUint64(nil, reserved), clean)
+	if err := s.stream.write(append(b, s.id...)); err != nil {
+		return err
+	}
+	return s.stream.sync()
+}
+
+// reserve makes sure that the next numbers will not be given again by a later run.
+func (s *Spool) reserve() error {
+	s.mu.Lock()
+	limit := s.seq + block
+	s.mu.Unlock()
+	if err := s.writeStream(limit, 0); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.limit = limit
+	s.mu.Unlock()
+	return nil
+}
+
+// The cursor file holds what is done, for each class the first segment that is not, and the id.
+func (s *Spool) cursorValue() []byte {
+	acked := s.acked
+	if s.untold > 0 {
+		acked = min(acked, s.untold-1)
+	}
+	b := binary.LittleEndian.AppendUint64(nil, acked)
+	for class := range classes {
+		b = binary.LittleEndian.AppendUint64(b, s.low[class])
+	}
+	b = append(b, s.id...)
+	for _, d := range s.done {
+		if s.untold == 0 || d.to < s.untold {
+			b = binary.LittleEndian.AppendUint64(b, d.from)
+			b = binary.LittleEndian.AppendUint64(b, d.to)
+		}
+	}
+	return b
+}
+
+func (s *Spool) readCursor(b []byte) {
+	const fixed = 8 + int(classes)*8 + 36
+	if len(b) < fixed || string(b[fixed-36:fixed]) != s.id {
+		return
+	}
+	s.acked = min(binary.LittleEndian.Uint64(b), s.seq)
+	for class := range classes {
+		s.low[class] = binary.LittleEndian.Uint64(b[8+8*class:])
+	}
+	for b = b[fixed:]; len(b) >= 16; b = b[16:] {
+		if d := (span{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}); d.from <= d.to && d.to <= s.seq {
+			s.mark(d)
+		}
+	}
+	s.join()
+}
+
+// writeCursor puts a value into the cursor file; a failure costs repetitions only.
+func (s *Spool) writeCursor(value []byte) {
+	s.cursorMu.Lock()
+	defer s.cursorMu.Unlock()
+	s.cursor.write(value) //nolint:errcheck // the next one may get through, and Flush finds out about the disk
+}
+
+// list takes stock of the files of a folder, without reading them.
+func (d *disk) list() error {
+	names, err := d.fs.List(d.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range names {
+		class, n, free, ok := parseSegment(name)
+		if !ok {
+			continue
+		}
+		d.next = max(d.next, n+1)
+		if free { // was being made: nobody knows how far
+			if err := d.fs.Remove(filepath.Join(d.dir, name)); err != nil {
+				return err
+			}
+		} else {
+			d.logs[class] = append(d.logs[class], &segment{n: n, class: class})
+		}
+	}
+	for class := range classes {
+		slices.SortFunc(d.logs[class], func(a, b *segment) int { return cmp.Compare(a.n, b.n) })
+	}
+	return nil
+}
+
+// load reads the segments that an earlier run has left, once. It may take as long as reading 256 MiB does,
+// so that Open does it only where it must.
+func (s *Spool) load() {
+	if s.loaded {
+		return
+	}
+	s.loaded = true
+	d := s.disk
+	damaged, highest := 0, uint64(0)
+	for class := range classes {
+		var found []*segment
+		for _, seg := range d.logs[class] {
+			name := segmentName(class, seg.n)
+			if seg.n >= s.low[class] {
+				d.index(seg, name)
+			}
+			damaged += seg.damaged
+			if seg.records == 0 {
+				d.free = append(d.free, name)
+				continue
+			}
+			highest = max(highest, seg.last)
+			if n := len(found); n > 0 && found[n-1].last >= seg.first {
+				found[n-1].until = seg.first // written again after a sync had failed
+				found[n-1].last = seg.first - 1
+			}
+			found = append(found, seg)
+		}
+		d.logs[class] = found
+		d.resume(class)
+	}
+	s.mu.Lock()
+	s.state.Damaged += damaged
+	s.onDisk = max(s.onDisk, highest)
+	s.mu.Unlock()
+}
+
+// index reads a segment; a damaged one is set aside as a copy.
+func (d *disk) index(s *segment, name string) {
+	b, err := d.read(name)
+	s.end, s.damaged = scan(b, s.class, s.n, func(_ int64, r *Record) {
+		if s.records == 0 {
+			s.first = r.Seq
+		}
+		s.last = r.Seq
+		s.records++
+	})
+	if err != nil && s.damaged == 0 {
+		s.damaged = 1
+	}
+	if s.damaged > 0 {
+		d.setAside(b, name)
+	}
+}
+
+// keepBad is how many damaged segments are kept for whoever wants to look at them.
+const keepBad = 3
+
+// setAside copies a damaged segment to the folder bad. That it cannot is no further harm.
+func (d *disk) setAside(b []byte, name string) {
+	dir := filepath.Join(d.dir, "bad")
+	if d.fs.MkdirAll(dir) != nil {
+		return
+	}
+	if names, err := d.fs.List(dir); err != nil || len(names) >= keepBad {
+		return
+	}
+	f, err := d.fs.Create(filepath.Join(dir, name))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	f.WriteAt(b, 0) //nolint:errcheck // see above
+}
+
+// resume goes on writing where the last run stopped, if the segment is sound and can be synced: what stands
+// in it may not be on the disk itself yet.
+func (d *disk) resume(class Class) {
+	l := d.logs[class]
+	if len(l) == 0 || l[len(l)-1].damaged > 0 {
+		return
+	}
+	s := l[len(l)-1]
+	f, err := d.fs.Open(filepath.Join(d.dir, segmentName(class, s.n)))
+	if err != nil {
+		return
+	}
+	if f.Sync() != nil {
+		f.Close()
+		return
+	}
+	d.writing[class] = writer{s, f, crcSeed(s.n)}
+}

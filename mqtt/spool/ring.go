@@ -1,0 +1,65 @@
+package spool
+
+import "time"
+
+// began is when this process did: ages are told by the monotonic clock.
+var began = time.Now()
+
+func now() int64 { return int64(time.Since(began)) }
+
+// entry is a record in memory.
+type entry struct {
+	Record
+	written bool  // it is on disk too
+	born    int64 // nanoseconds since the spool was made
+}
+
+// ring holds the newest records in memory that is used again: entry seq stands at seq modulo its size.
+// The numbers in it have no gaps.
+type ring struct {
+	entries     []entry
+	first, next uint64 // numbers held: first ≤ n < next
+	bytes       int
+	maxBytes    int
+}
+
+func newRing(slots, maxBytes int) ring {
+	return ring{entries: make([]entry, slots), maxBytes: maxBytes}
+}
+
+func (r *ring) slot(seq uint64) *entry { return &r.entries[seq%uint64(len(r.entries))] }
+func (r *ring) count() int             { return int(r.next - r.first) }
+func (r *ring) full() bool             { return r.count() == len(r.entries) }
+
+// push puts a record, whose number follows the last one, into its slot.
+func (r *ring) push(slot *entry, record Record) {
+	if r.count() == 0 {
+		r.first = record.Seq
+	}
+	r.next = record.Seq + 1
+	*slot = entry{Record: record, born: now()}
+	r.bytes += len(record.Payload)
+}
+
+// pop takes the oldest one out; it is valid until the next push.
+func (r *ring) pop() *entry {
+	e := r.slot(r.first)
+	r.first++
+	r.bytes -= len(e.Payload)
+	return e
+}
+
+// holds reports whether the record with this number is in memory.
+func (r *ring) holds(seq uint64) bool { return seq >= r.first && seq < r.next }
+
+// late makes every record late that is not done, and counts them.
+func (r *ring) late(done func(uint64) bool) int {
+	n := 0
+	for seq := r.first; seq < r.next; seq++ {
+		if !done(seq) {
+			r.slot(seq).Late = true
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,120 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+)
+
+// slots is a small value kept in a file of two pages that are written in turn, so that a torn write
+// leaves the one before. A page is generation, length, CRC-32C and value.
+type slots struct {
+	fs   FS
+	path string
+	file File
+	gen  uint64
+	page [slotSize]byte
+}
+
+const (
+	slotSize   = 4096
+	slotHeader = 8 + 4 + 4
+)
+
+// open reads the newest page that holds; nil where there is none. The file need not exist.
+func (s *slots) open() ([]byte, error) {
+	f, err := s.fs.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.file = f
+	var newest []byte
+	for i := range int64(2) {
+		page := make([]byte, slotSize)
+		if n, _ := f.ReadAt(page, i*slotSize); n < slotHeader { // what cannot be read does not hold
+			continue
+		}
+		if gen, value := readSlot(page); value != nil && (newest == nil || gen > s.gen) {
+			s.gen, newest = gen, value
+		}
+	}
+	return newest, nil
+}
+
+func readSlot(page []byte) (gen uint64, value []byte) {
+	length := binary.LittleEndian.Uint32(page[8:])
+	if length > uint32(len(page)-slotHeader) {
+		return 0, nil
+	}
+	value = page[slotHeader : slotHeader+int(length)]
+	if slotSum(page[:12], value) != binary.LittleEndian.Uint32(page[12:]) || binary.LittleEndian.Uint64(page) == 0 {
+		return 0, nil
+	}
+	return binary.LittleEndian.Uint64(page), value
+}
+
+func slotSum(header, value []byte) uint32 {
+	return crc32.Update(crc32.Update(0, castagnoli, header), castagnoli, value)
+}
+
+// write puts value into the page that does not hold the newest one. It is safe after sync.
+func (s *slots) write(value []byte) error {
+	if err := s.create(); err != nil {
+		return err
+	}
+	s.gen++
+	p := s.page[:slotHeader+len(value)]
+	binary.LittleEndian.PutUint64(p, s.gen)
+	binary.LittleEndian.PutUint32(p[8:], uint32(len(value)))
+	binary.LittleEndian.PutUint32(p[12:], slotSum(p[:12], value))
+	copy(p[slotHeader:], value)
+	_, err := s.file.WriteAt(p, int64(s.gen%2)*slotSize)
+	return err
+}
+
+// create makes the file with its blocks, where it is not there yet.
+func (s *slots) create() error {
+	if s.file != nil {
+		return nil
+	}
+	f, err := s.fs.Create(s.path)
+	if errors.Is(err, fs.ErrExist) { // an attempt that failed half-way
+		f, err = s.fs.Open(s.path)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(make([]byte, 2*slotSize), 0); err == nil {
+		if err = f.Sync(); err == nil {
+			err = s.fs.SyncDir(filepath.Dir(s.path))
+		}
+	}
+	if err != nil {
+		f.Close()
+		s.fs.Remove(s.path)
+		return err
+	}
+	s.file = f
+	return nil
+}
+
+func (s *slots) sync() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Sync()
+}
+
+func (s *slots) close() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	s.file = nil
+	return err
+}
