@@ -8,6 +8,9 @@ import (
 	"github.com/vggse/vggse-agent/model"
 )
 
+// young is the difference in age between two frames that is not worth a preprocessing.
+const young = 5 * time.Millisecond
+
 // slot is one frame on its way to the network, with the tensor made of it.
 type slot struct {
 	frame   model.Frame
@@ -50,6 +53,18 @@ func (b *mailbox) put(full *slot) *slot {
 	next := b.spare[last]
 	b.spare = b.spare[:last]
 	return next
+}
+
+// fresh reports whether a frame taken at t would gain nothing over the one that waits here already; it
+// then counts as dropped, and need not be preprocessed.
+func (b *mailbox) fresh(t time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.newest == nil || t.Sub(b.newest.frame.Time) >= young {
+		return false
+	}
+	b.dropped++
+	return true
 }
 
 // take hands out the newest slot, or nil. It comes back through giveBack before the next take.

@@ -39,6 +39,22 @@ func TestMailboxNewestWins(t *testing.T) {
 	}
 }
 
+func TestMailboxPassesOverFramesThatGainNothing(t *testing.T) {
+	b, s := newMailbox(1, 3, 2, 2)
+	at := time.Now()
+	if b.fresh(at) {
+		t.Error("an empty box passes over a frame")
+	}
+	s.frame.Time = at
+	b.put(s)
+	if !b.fresh(at.Add(young-1)) || b.drops() != 1 {
+		t.Errorf("a frame %s younger is taken, drops = %d", young-1, b.drops())
+	}
+	if b.fresh(at.Add(young)) || b.drops() != 1 {
+		t.Errorf("a frame %s younger is passed over, drops = %d", young, b.drops())
+	}
+}
+
 func TestMailboxDoesNotAllocate(t *testing.T) {
 	b, s := newMailbox(1, 3, 2, 2)
 	if n := testing.AllocsPerRun(100, func() {
