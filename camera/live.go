@@ -19,8 +19,8 @@ const blindLimit = 300
 type live struct {
 	capture *capture
 	plan    *plan
-	opened  time.Time
-	seen    bool // there was a frame
+	opened  time.Time // when the opening began
+	seen    bool      // there was a frame
 	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a group of
 	// pictures to wrong colours, and its threads give frames out as many late as there are.
 	blind     int
@@ -40,6 +40,7 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
+	l := &live{plan: p, opened: time.Now(), freshness: newFreshness()}
 	c, err := openCapture(p)
 	if err != nil {
 		return nil, Info{}, u.explain(p, err)
@@ -57,7 +58,7 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err := ctx.Err(); err != nil { // it may have ended while OpenCV was busy
 		return nil, Info{}, errors.Join(err, c.close())
 	}
-	l := &live{capture: c, plan: p, opened: time.Now()}
+	l.capture = c
 	if p.backend == backendFFmpeg && u.Codec == "h265" {
 		l.blind = blindLimit
 	}
@@ -69,7 +70,7 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 func (u *URI) look(ctx context.Context) (warning string, err error) {
 	switch u.Scheme {
 	case "rtsp":
-		codec, err := u.describe(ctx)
+		codec, err := u.rehearse(ctx)
 		if err == nil && u.Codec != "" && u.Codec != codec {
 			warning = fmt.Sprintf("the camera sends %s, not %s", codec, u.Codec)
 		}
@@ -169,7 +170,7 @@ func (l *live) wanted() bool {
 		return false
 	}
 	pts := time.Duration(l.capture.property(propPosition) * float64(time.Millisecond))
-	return pts <= 0 || l.freshness.fresh(time.Since(l.opened), pts)
+	return l.freshness.fresh(time.Since(l.opened), pts)
 }
 
 func (l *live) close() error { return l.capture.close() }

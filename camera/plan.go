@@ -48,6 +48,9 @@ const (
 const (
 	silenceLimit = 2 * time.Second
 	openLimit    = 3 * time.Second
+	// probeLimit is for FFmpeg, which looks for up to 5 s at a stream before it is open: it waits for a key frame
+	// and a few more. That the stream flows is known by then.
+	probeLimit = 8 * time.Second
 	// firstFrameLimit is for the first frame of a source that opens at once and sends later: an RTSP camera
 	// may need a second or two to the next key frame.
 	firstFrameLimit = 10 * time.Second
@@ -121,7 +124,7 @@ func (u *URI) planFFmpeg() *plan {
 	}
 	return &plan{
 		backend: backendFFmpeg, text: text, flip: u.Flip, limit: u.silence(),
-		params: []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, milliseconds(u.silence())},
+		params: []property{propOpenTimeout, milliseconds(probeLimit), propReadTimeout, milliseconds(u.silence())},
 	}
 }
 

@@ -126,7 +126,11 @@ func (c *camera) obey(command string) string {
 func (c *camera) film() {
 	start, step := time.Now(), time.Duration(float64(time.Second)/c.fps)
 	for n := 0; ; n++ {
-		time.Sleep(time.Until(start.Add(time.Duration(n) * step)))
+		due := start.Add(time.Duration(n) * step)
+		if late := time.Since(due); late > time.Second { // we were stopped: a camera does not make up for it
+			start, due = start.Add(late), due.Add(late)
+		}
+		time.Sleep(time.Until(due))
 		c.mu.Lock()
 		stream, mode := c.stream, c.mode
 		c.mu.Unlock()

@@ -1,0 +1,185 @@
+package camera
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// server answers each connection by a script: one answer per request, then silence. It returns its address and
+// what it was asked.
+func server(t *testing.T, answers ...string) (address string, requests func() string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked strings.Builder
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			in := bufio.NewReader(io.TeeReader(conn, &asked))
+			for _, answer := range answers {
+				for line := "x"; err == nil && strings.TrimSpace(line) != ""; line, err = in.ReadString('\n') {
+				}
+				io.WriteString(conn, strings.ReplaceAll(answer, "\n", "\r\n"))
+			}
+			io.Copy(io.Discard, in) // until the client has gone
+			conn.Close()
+		}
+	}()
+	stop := sync.OnceFunc(func() { l.Close(); <-done })
+	t.Cleanup(stop)
+	return l.Addr().String(), func() string { stop(); return asked.String() }
+}
+
+func described(sdp string) string {
+	return fmt.Sprintf("RTSP/1.0 200 OK\nContent-Length: %d\n\n%s", len(sdp)+strings.Count(sdp, "\n"), sdp)
+}
+
+const (
+	sdpVideo = "v=0\nm=audio 0 RTP/AVP 0\na=rtpmap:0 PCMU/8000\nm=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=control:trackID=1\n"
+	setUp    = "RTSP/1.0 200 OK\nSession: 12345;timeout=60\n\n"
+	playing1 = "RTSP/1.0 200 OK\n\n$\x00\x00\x01x"
+	playing2 = "$\x00\x00\x01x" // the answer comes behind the first packet
+	denied   = "RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Basic realm=\"r\"\n\n"
+)
+
+func TestRehearse(t *testing.T) {
+	tests := []struct {
+		name    string
+		answers []string
+		want    string // codec, or a part of the error
+	}{
+		{"video behind audio", []string{described(sdpVideo), setUp, playing1}, "h265"},
+		{"packets first", []string{described(sdpVideo), setUp, playing2}, "h265"},
+		{"another codec", []string{described("v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 MP4V-ES/90000\n"), setUp, playing1}, "mp4v-es"},
+		{"after the password", []string{denied, described(sdpVideo), setUp, playing1}, "h265"},
+		{"no video", []string{described("v=0\nm=audio 0 RTP/AVP 0\n")}, "no video at this path"},
+		{"refused", []string{denied, denied}, "refuses this user and password"},
+		{"forbidden", []string{"RTSP/1.0 403 Forbidden\n\n"}, "refuses this user and password"},
+		{"no path", []string{"RTSP/1.0 404 Not Found\n\n"}, "no such path"},
+		{"overload", []string{"RTSP/1.0 503 Busy\n\n"}, "answers DESCRIBE with status 503"},
+		{"web server", []string{"HTTP/1.1 400 Bad Request\n\n"}, `no RTSP server: it says "HTTP/1.1 400 Bad Request"`},
+		{"noise", []string{"\x00\xff\n\n"}, "no RTSP server"},
+		{"huge", []string{"RTSP/1.0 200 OK\nContent-Length: 999999999\n\n"}, `an answer of "999999999" bytes`},
+		{"no description", []string{"RTSP/1.0 200 OK\n\n"}, "no video at this path"},
+		{"UDP only", []string{described(sdpVideo), "RTSP/1.0 461 Unsupported Transport\n\n"}, "answers SETUP with status 461"},
+		{"not now", []string{described(sdpVideo), setUp, "RTSP/1.0 455 Not Valid\n\n"}, "answers PLAY with status 455"},
+	}
+	for _, tt := range tests {
+		address, _ := server(t, tt.answers...)
+		u := URI{Scheme: "rtsp", Target: address + "/x", User: "u", Password: "SECRET"}
+		codec, err := u.rehearse(t.Context())
+		if err == nil && codec != tt.want {
+			t.Errorf("%s: codec %q, want %q", tt.name, codec, tt.want)
+		}
+		if err != nil && (!errors.Is(err, ErrLost) || errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "SECRET")) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	address, _ := server(t, denied)
+	u := URI{Scheme: "rtsp", Target: address + "/x"}
+	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "wants a user and a password") {
+		t.Errorf("no user: %v", err)
+	}
+}
+
+// The conversation is RFC 2326's: one session, the track's own address, the password in each request, a good-bye.
+func TestRehearseAsks(t *testing.T) {
+	address, requests := server(t, denied, described(sdpVideo), setUp, playing1)
+	u := URI{Scheme: "rtsp", Target: address + "/x?a=b", User: "u", Password: "p"}
+	if _, err := u.rehearse(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asked := requests()
+	for _, want := range []string{
+		"DESCRIBE rtsp://" + address + "/x?a=b RTSP/1.0\r\n", "SETUP rtsp://" + address + "/x?a=b/trackID=1 RTSP/1.0\r\n",
+		"interleaved=0-1", "PLAY rtsp://", "TEARDOWN rtsp://", "CSeq: 5\r\n",
+	} {
+		if strings.Count(asked, want) < 1 {
+			t.Errorf("no %q in\n%s", want, asked)
+		}
+	}
+	if got := strings.Count(asked, "Session: 12345\r\n"); got != 2 {
+		t.Errorf("the session is in %d requests, want 2", got)
+	}
+	if got := strings.Count(asked, "Authorization: Basic dTpw\r\n"); got != 4 {
+		t.Errorf("the password is in %d requests, want 4", got)
+	}
+}
+
+func TestVideoTrack(t *testing.T) {
+	for sdp, want := range map[string]track{
+		sdpVideo:                 {"h265", "trackID=1"},
+		"m=video 0 RTP/AVP 26\n": {"jpeg", ""},
+		"m=video 0 RTP/AVP 99\nm=audio 0 RTP/AVP 0\na=control:a\n":                                       {"unknown", ""},
+		"a=control:*\r\nm=video 0 RTP/AVP 96\r\na=control:rtsp://h/t\r\na=rtpmap:96 hevc/90000\r\n":      {"h265", "rtsp://h/t"},
+		"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:1\nm=video 0 RTP/AVP 97\na=control:2\n": {"h264", "1"},
+		"m=audio 0 RTP/AVP 0\n": {},
+	} {
+		if got := videoTrack(sdp); got != want {
+			t.Errorf("%q: got %+v, want %+v", sdp, got, want)
+		}
+	}
+}
+
+// A server that says nothing, or sends nothing, costs no more than the limit, and less when ctx ends.
+func TestRehearseMute(t *testing.T) {
+	for what, answers := range map[string][]string{
+		"does not answer": nil, "sends none": {described(sdpVideo), setUp, "RTSP/1.0 200 OK\n\n"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			address, _ := server(t, answers...)
+			u := URI{Scheme: "rtsp", Target: address + "/x"}
+			start := time.Now()
+			if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), what) {
+				t.Errorf("%s: %v", what, err)
+			}
+			within(t, what, start, openLimit+time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			start = time.Now()
+			if _, err := u.rehearse(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("cancelled: %v", err)
+			}
+			within(t, "cancelled", start, time.Second)
+		})
+	}
+}
+
+// The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
+func TestAuthorization(t *testing.T) {
+	challenges := []string{`Digest realm="r", nonce="n", algorithm="SHA-256"`, `Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}
+	got := authorization(challenges, "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x")
+	// md5(md5("Mufasa:testrealm@host.com:Circle Of Life"):nonce:md5("DESCRIBE:rtsp://h/x")), from md5sum
+	want := `Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="rtsp://h/x", response="5b0e2e76a7487ae1fc03aa8e10f4474c"`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := authorization([]string{`Basic realm="r"`}, "a", "b", "PLAY", "x"); got != "Basic YTpi" {
+		t.Errorf("basic: got %s", got)
+	}
+}
+
+func FuzzVideoTrack(f *testing.F) {
+	f.Add(sdpVideo)
+	f.Fuzz(func(t *testing.T, sdp string) {
+		if codec := videoTrack(sdp).codec; codec != "" && !strings.Contains(sdp, "m=video ") {
+			t.Errorf("%q: codec %q without a video", sdp, codec)
+		}
+	})
+}
