@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "os"
-
-// startWriteback has no counterpart here.
-func startWriteback(*os.File, int64, int64) {}
