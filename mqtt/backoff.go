@@ -22,7 +22,8 @@ const (
 // attempt after a good connection comes within a second.
 type backoff struct {
 	attempt int
-	since   time.Time // of the first attempt
+	since   time.Time     // of the first attempt
+	most    time.Duration // longest wait; 0: the usual
 }
 
 // next is how long to wait before the next attempt.
@@ -36,6 +37,9 @@ func (b *backoff) next(now time.Time) time.Duration {
 	}
 	if d := backoffFirst << min(b.attempt, 5); d < limit {
 		limit = d
+	}
+	if b.most > 0 {
+		limit = min(limit, b.most)
 	}
 	b.attempt++
 	return backoffFloor + rand.N(limit)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
 // Embedded is the Broker setting that stands for a broker inside this process: see StartBroker.
@@ -26,6 +28,14 @@ type Config struct {
 	StatsInterval time.Duration `mapstructure:"stats_interval"` // between two stats messages
 	TLS           TLS           `mapstructure:"tls"`
 	Publish       Policy        `mapstructure:"publish"`
+	Spool         SpoolConfig   `mapstructure:"spool"`
+}
+
+// SpoolConfig bounds what waits for the broker on disk.
+type SpoolConfig struct {
+	Dir     string  `mapstructure:"-"`        // made if it is not there; empty: in memory only
+	Bytes   int64   `mapstructure:"bytes"`    // of all segments; 0: in memory only
+	MinFree float64 `mapstructure:"min_free"` // share of the file system that stays free, 0..1
 }
 
 // TLS names the PEM files of a connection by ssl:// or wss://. They are read at every connection, so a
@@ -110,7 +120,20 @@ func (c *Config) Validate() error {
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return fmt.Errorf("mqtt.tls.cert: must come together with mqtt.tls.key")
 	}
+	if err := c.Spool.validate(); err != nil {
+		return err
+	}
 	return c.Publish.validate()
+}
+
+func (c *SpoolConfig) validate() error {
+	switch {
+	case c.Bytes != 0 && c.Bytes < spool.MinBytes:
+		return fmt.Errorf("mqtt.spool.bytes: must be 0 (off) or at least %d, got %d", spool.MinBytes, c.Bytes)
+	case !(c.MinFree >= 0 && c.MinFree < 1):
+		return fmt.Errorf("mqtt.spool.min_free: must be ≥ 0 and < 1, got %g", c.MinFree)
+	}
+	return nil
 }
 
 func (p *Policy) validate() error {

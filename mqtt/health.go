@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -88,10 +87,11 @@ func (l *Link) camerasCondition() Condition {
 }
 
 func (l *Link) queueCondition() Condition {
-	l.out.mu.Lock()
-	defer l.out.mu.Unlock()
-	if n := l.out.queue.lost.count; n > 0 {
-		return Condition{Degraded, fmt.Sprintf("full: the oldest records are dropped, %d so far", n)}
+	switch s := l.out.spool.State(); {
+	case s.Err != nil:
+		return Condition{Degraded, "records wait in memory only: " + s.Err.Error()}
+	case s.Full:
+		return Condition{Degraded, "full: the oldest records make room"}
 	}
 	return Condition{Status: OK}
 }

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -19,7 +18,7 @@ type Identity struct {
 	Version  string   // of the agent
 	Commit   string   // of the agent
 	BootID   string   // empty: the kernel's
-	StreamID string   // of the sequence numbers; empty: a new one
+	StreamID string   // of the sequence numbers; empty: the spool's
 	Model    Model    // what classifies
 	Cameras  []string // every camera that will ever be named, also disabled ones
 }
@@ -67,7 +66,7 @@ func (id *Identity) validate() error {
 }
 
 // fill adds what the machine knows.
-func (id *Identity) fill() {
+func (id *Identity) fill(stream string) {
 	if id.Name == "" {
 		id.Name = id.Device
 	}
@@ -75,16 +74,8 @@ func (id *Identity) fill() {
 		id.BootID = bootID()
 	}
 	if id.StreamID == "" {
-		id.StreamID = newUUID()
+		id.StreamID = stream
 	}
-}
-
-// newUUID is a random UUID (RFC 9562, version 4).
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // info is the payload of the info topic.

@@ -3,15 +3,18 @@ package mqtt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
 // Link is the way of decisions to one broker. Its methods may be called from any goroutine, before and
@@ -25,13 +28,13 @@ type Link struct {
 	started time.Time
 
 	connected atomic.Bool
+	retry     time.Duration // longest wait before an attempt to connect; 0: the usual
 	out       *outbox
 	available *state
 	stats     *state
 	health    health
 
-	mu      sync.Mutex // guards what follows; taken before out.mu
-	seq     uint64     // of the last record
+	mu      sync.Mutex // guards what follows; taken before the outbox's and the spool's
 	lanes   map[string]*lane
 	opening []byte // of the device's own events
 	clock   clock
@@ -73,11 +76,15 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	if _, err := cfg.TLS.load(broker.Hostname()); err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	id.fill()
+	queue, err := openSpool(cfg.Spool, log)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt: %w", err)
+	}
+	id.fill(queue.StreamID())
 	cfg.ClientID = cmp.Or(cfg.ClientID, "vggse-"+id.Device)
 	l := &Link{
 		cfg: cfg, id: id, broker: broker, log: log, topics: newTopics(cfg.TopicPrefix, id.Device), started: time.Now(),
-		out: newOutbox(queueSlots), lanes: make(map[string]*lane, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
+		out: newOutbox(queue), lanes: make(map[string]*lane, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
 	}
 	l.furnish()
 	return l, nil
@@ -106,105 +113,121 @@ func (l *Link) furnish() {
 	l.checkHealth()
 }
 
+// openSpool opens the spool of the configuration. A disk that cannot be written is no reason not to start.
+func openSpool(c SpoolConfig, log *slog.Logger) (*spool.Spool, error) {
+	if c.Dir == "" || c.Bytes == 0 {
+		return spool.Memory(spool.NewID()), nil
+	}
+	s, err := spool.Open(c.Dir, spool.Options{Bytes: c.Bytes, MinFree: c.MinFree})
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
+		log.Warn("no spool on this disk, records wait in memory only; restart when it is cured", "error", err)
+		return spool.Memory(spool.NewID()), nil
+	}
+	return nil, fmt.Errorf("mqtt.spool: %w", err)
+}
+
 // Publish takes a copy of what d says that is worth saying, under the policy of the configuration: the
-// label on change, an event on change, a result. It keeps nothing of d, never waits for the network,
-// and allocates nothing once its memory has grown; where the queue is full, the oldest record makes room.
+// label on change, an event on change, a result. It keeps nothing of d, never waits for the network or
+// the disk, and allocates nothing once its memory has grown.
 func (l *Link) Publish(_ context.Context, d *model.Decision) error {
 	now := time.Now()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	c := l.lanes[d.Camera]
 	if c == nil {
-		l.mu.Unlock()
 		return fmt.Errorf("mqtt: publish: camera %q is not one of the device's", d.Camera)
 	}
-	at := l.clock.at(d.Time, now)
-	l.out.mu.Lock()
 	if d.Stable.Label != c.label {
 		c.label = d.Stable.Label
-		c.classification.setText(c.label)
+		l.out.setText(c.classification, c.label)
 	}
+	var err error
+	at := l.clock.at(d.Time, now)
 	if d.Changed {
-		r := l.record(c.event, 1)
-		r.payload = appendEvent(r.payload, c.eventOpening, r.seq, at, "class_changed")
-		r.payload = appendField(r.payload, "label", d.Stable.Label)
-		r.payload = appendField(r.payload, "previous", d.Before.Label)
-		r.payload = appendScore(append(r.payload, `,"p":`...), d.Stable.Score)
+		_, err = l.out.spool.Append(spool.Sync, c.event, 1, spool.Loss{}, func(b []byte, seq uint64) []byte {
+			b = appendEvent(b, c.eventOpening, seq, at, "class_changed")
+			b = appendField(b, "label", d.Stable.Label)
+			b = appendField(b, "previous", d.Before.Label)
+			return appendScore(append(b, `,"p":`...), d.Stable.Score)
+		})
 	}
-	if c.gate.worth(now, d) {
-		r := l.record(c.result, byte(l.cfg.QoS))
-		r.payload = appendResult(r.payload, c.resultOpening, r.seq, at, d)
+	if err == nil && c.gate.worth(now, d) {
+		_, err = l.out.spool.Append(spool.Async, c.result, byte(l.cfg.QoS), spool.Loss{}, func(b []byte, seq uint64) []byte {
+			return appendResult(b, c.resultOpening, seq, at, d)
+		})
 	}
-	l.out.mu.Unlock()
-	l.mu.Unlock()
 	l.out.ring()
+	if err != nil {
+		return fmt.Errorf("mqtt: publish: %w", err)
+	}
 	return nil
-}
-
-// record accepts the next record of the stream. Both locks are held.
-func (l *Link) record(topic string, qos byte) *record {
-	l.seq++
-	r := l.out.queue.push(l.seq)
-	r.topic, r.qos, r.late = topic, qos, !l.out.up
-	return r
 }
 
 // CameraStatus tells that a camera is now online, offline or disabled: retained, and as an event where an
 // online one was lost or came back. A camera that Identity does not name is passed over.
 func (l *Link) CameraStatus(camera, status string) {
 	l.mu.Lock()
-	c := l.lanes[camera]
-	if c == nil || c.now == status {
-		l.mu.Unlock()
-		return
+	if c := l.lanes[camera]; c != nil && c.now != status {
+		before := c.now
+		c.now = status
+		l.out.setText(c.status, status)
+		switch {
+		case before == online && status == offline:
+			c.wasLost = true
+			l.tell(spool.Sync, c.event, c.eventOpening, "camera_lost", spool.Loss{}, nil)
+		case status == online && c.wasLost:
+			c.wasLost = false
+			l.tell(spool.Sync, c.event, c.eventOpening, "camera_restored", spool.Loss{}, nil)
+		}
 	}
-	before := c.now
-	c.now = status
-	now := time.Now()
-	l.out.mu.Lock()
-	c.status.setText(status)
-	kind := ""
-	switch {
-	case before == online && status == offline:
-		kind, c.wasLost = "camera_lost", true
-	case status == online && c.wasLost:
-		kind, c.wasLost = "camera_restored", false
-	}
-	if kind != "" {
-		r := l.record(c.event, 1)
-		r.payload = appendEvent(r.payload, c.eventOpening, r.seq, l.clock.at(now, now), kind)
-	}
-	l.out.mu.Unlock()
 	l.mu.Unlock()
+	l.out.ring()
 	l.checkHealth()
 }
 
-// tellLoss makes the event queue_dropped of what the full queue has lost, once there is room for it.
-func (l *Link) tellLoss() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.out.mu.Lock()
-	defer l.out.mu.Unlock()
-	lost := l.out.queue.lost
-	if lost.count == 0 || l.out.queue.full() {
-		return
-	}
-	l.out.queue.lost = loss{}
+// tell accepts an event of now; more adds its own fields. l.mu is held.
+func (l *Link) tell(class spool.Class, topic string, opening []byte, kind string, lost spool.Loss, more func(b []byte) []byte) {
 	now := time.Now()
-	r := l.record(l.topics.event, 1)
-	r.lost = lost
-	r.payload = appendEvent(r.payload, l.opening, r.seq, l.clock.at(now, now), "queue_dropped")
-	r.payload = appendField(r.payload, "reason", "full")
-	r.payload = strconv.AppendUint(append(r.payload, `,"records":`...), lost.count, 10)
-	r.payload = strconv.AppendUint(append(r.payload, `,"from_seq":`...), lost.from, 10)
-	r.payload = strconv.AppendUint(append(r.payload, `,"to_seq":`...), lost.to, 10)
+	at := l.clock.at(now, now)
+	_, err := l.out.spool.Append(class, topic, 1, lost, func(b []byte, seq uint64) []byte {
+		b = appendEvent(b, opening, seq, at, kind)
+		if more != nil {
+			b = more(b)
+		}
+		return b
+	})
+	if err != nil {
+		l.log.Error("event not accepted", "event", kind, "error", err)
+	}
+}
+
+// tellLoss makes an event of every kind of loss that the spool has found.
+func (l *Link) tellLoss() {
+	for _, reason := range spool.Reasons() {
+		lost := l.out.spool.Lost(reason)
+		if lost.Count == 0 {
+			continue
+		}
+		l.mu.Lock()
+		l.tell(spool.Sync, l.topics.event, l.opening, "queue_dropped", lost, func(b []byte) []byte {
+			b = appendField(b, "reason", reason.String())
+			b = strconv.AppendUint(append(b, `,"from_seq":`...), lost.From, 10)
+			b = strconv.AppendUint(append(b, `,"to_seq":`...), lost.To, 10)
+			if reason != spool.UncleanStop { // there most of the numbers were never given
+				b = strconv.AppendUint(append(b, `,"records":`...), lost.Count, 10)
+			}
+			return b
+		})
+		l.mu.Unlock()
+		l.log.Warn("records lost", "reason", reason.String(), "from_seq", lost.From, "to_seq", lost.To)
+	}
 }
 
 // Connected reports whether a broker takes messages right now.
 func (l *Link) Connected() bool { return l.connected.Load() }
 
-// Waiting is how many records the broker has not acknowledged yet.
-func (l *Link) Waiting() int {
-	l.out.mu.Lock()
-	defer l.out.mu.Unlock()
-	return l.out.queue.waiting()
-}
+// Waiting is how many records the broker has not acknowledged yet, about.
+func (l *Link) Waiting() int { return l.out.spool.Waiting() }

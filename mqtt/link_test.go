@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
 // publish gives the link a decision whose label has just become another one.
@@ -211,7 +212,7 @@ func TestOverflowIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	const extra = 100
-	for range queueSlots + extra {
+	for range spool.MemoryRecords + extra {
 		l.Publish(context.Background(), decision("cam01"))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -227,7 +228,7 @@ func TestOverflowIsTold(t *testing.T) {
 			t.Errorf("%s is %v, want %v in %s", key, got, want, event)
 		}
 	}
-	eventually(t, 20*time.Second, "all others arrive", func() bool { return len(e.on("vggse/edge01/cam01/result")) == queueSlots })
+	eventually(t, 20*time.Second, "all others arrive", func() bool { return len(e.on("vggse/edge01/cam01/result")) == spool.MemoryRecords })
 }
 
 // Publishing into the queue allocates nothing, whether results are taken or the policy holds them back.
@@ -240,7 +241,7 @@ func TestPublishAllocates(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := decision("cam01")
-		for range queueSlots + 1 { // once around, so that the memory is there
+		for range spool.MemoryRecords + 1 { // once around, so that the memory is there
 			l.Publish(context.Background(), d)
 		}
 		if got := testing.AllocsPerRun(1000, func() { l.Publish(context.Background(), d) }); got != 0 {

@@ -19,7 +19,9 @@ import (
 const helperBroker = "MQTT_TEST_HELPER_BROKER"
 
 func TestMain(m *testing.M) {
-	if broker := os.Getenv(helperBroker); broker != "" {
+	if broker, dir := os.Getenv(helperBroker), os.Getenv(helperSpool); dir != "" {
+		os.Exit(spooler(broker, dir))
+	} else if broker != "" {
 		os.Exit(helper(broker))
 	}
 	goleak.VerifyTestMain(m)
@@ -86,6 +88,7 @@ func runLink(t *testing.T, cfg Config, log *slog.Logger) (l *Link, stop func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.retry = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

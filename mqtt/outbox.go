@@ -1,6 +1,10 @@
 package mqtt
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/vggse/vggse-agent/mqtt/spool"
+)
 
 // state is what one topic says now. Of several values between two looks only the newest is sent.
 type state struct {
@@ -10,21 +14,19 @@ type state struct {
 	payload []byte
 	version uint64 // counts values; 0: there is none yet
 	sent    uint64 // version that went to the present connection
+	refused uint64 // version that the broker does not take
 }
 
-// outbox holds all that waits for the broker, in bounded memory: states, and the queue of records. Its
-// methods may be called from any goroutine, and never wait for one another longer than a copy takes.
+// outbox holds all that waits for the broker, in bounded memory: states, and the spool of records.
 type outbox struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the states
 	states []*state
-	queue  queue
-	up     bool          // a connection takes what waits
+	spool  *spool.Spool
+	record spool.Record  // taken last; its memory is used again
 	wake   chan struct{} // something waits; capacity 1
 }
 
-func newOutbox(slots int) *outbox {
-	return &outbox{queue: newQueue(slots), wake: make(chan struct{}, 1)}
-}
+func newOutbox(s *spool.Spool) *outbox { return &outbox{spool: s, wake: make(chan struct{}, 1)} }
 
 // add makes the state of a topic. States are sent in the order in which they were added.
 func (o *outbox) add(topic string, qos byte, retain bool) *state {
@@ -50,9 +52,11 @@ func (s *state) set(payload []byte) {
 }
 
 // setText is set for a text, without a copy of it.
-func (s *state) setText(text string) {
+func (o *outbox) setText(s *state, text string) {
+	o.mu.Lock()
 	s.payload = append(s.payload[:0], text...)
 	s.version++
+	o.mu.Unlock()
 }
 
 // again sends the value of a state once more.
@@ -74,56 +78,59 @@ func (o *outbox) ring() {
 // connect begins a connection: every retained state and every record without acknowledgement wait again.
 func (o *outbox) connect() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, s := range o.states {
 		s.sent = 0
 		if !s.retain {
 			s.sent = s.version // what nobody keeps is not worth telling late
 		}
 	}
-	o.queue.rewind()
-	o.up = true
-}
-
-// disconnect ends it.
-func (o *outbox) disconnect() {
-	o.mu.Lock()
-	o.up = false
 	o.mu.Unlock()
+	o.spool.Connect()
 }
 
-// publication is a copy of one thing to send.
+// publication is a copy of one thing to send: the value of a state, or a record.
 type publication struct {
 	topic   string
 	qos     byte
 	retain  bool
 	payload []byte
-	queued  bool   // came from the queue
-	pos     uint64 // where
+	state   *state // nil: a record
+	seq     uint64 // of the record
 }
 
-// take copies the next thing to send: states first, then the queue. Its payload is the one allocation
-// on the way of a message, because paho keeps it until the acknowledgement.
+// take copies the next thing to send: states first, then records. Its payload is the one allocation on
+// the way of a message, because paho keeps it until the acknowledgement.
 func (o *outbox) take() (publication, bool) {
+	if p, ok := o.takeState(); ok {
+		return p, true
+	}
+	r := &o.record
+	if !o.spool.Take(r) {
+		return publication{}, false
+	}
+	payload := append(make([]byte, 0, len(r.Payload)+len(`,"redelivered":false}`)), r.Payload...)
+	return publication{topic: r.Topic, qos: r.QoS, payload: finish(payload, r.Late), seq: r.Seq}, true
+}
+
+func (o *outbox) takeState() (publication, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range o.states {
-		if s.sent != s.version {
+		if s.sent != s.version && s.refused != s.version {
 			s.sent = s.version
-			return publication{s.topic, s.qos, s.retain, append([]byte(nil), s.payload...), false, 0}, true
+			return publication{topic: s.topic, qos: s.qos, retain: s.retain, payload: append([]byte(nil), s.payload...), state: s}, true
 		}
 	}
-	r, pos := o.queue.next()
-	if r == nil {
-		return publication{}, false
-	}
-	payload := append(make([]byte, 0, len(r.payload)+len(`,"redelivered":false}`)), r.payload...)
-	return publication{r.topic, r.qos, false, finish(payload, r.late), true, pos}, true
+	return publication{}, false
 }
 
-// acked forgets the queue's record at pos and all before it.
-func (o *outbox) acked(pos uint64) {
+// refuse gives up what the broker does not take.
+func (o *outbox) refuse(p *publication) {
+	if p.state == nil {
+		o.spool.Refuse(p.seq)
+		return
+	}
 	o.mu.Lock()
-	o.queue.acked(pos)
+	p.state.refused = p.state.version
 	o.mu.Unlock()
 }

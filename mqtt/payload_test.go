@@ -47,7 +47,7 @@ func FuzzPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, label string, p float32, ns int64) {
 		id := testIdentity()
 		id.Name, id.Model.Name = label, label
-		id.fill()
+		id.fill("stream")
 		c := model.Class{Label: label, Index: 3, Score: p}
 		d := &model.Decision{Top: []model.Class{c, c}, Stable: c, Before: c, Latency: model.Latency{Total: time.Duration(ns)}}
 		at := instant{time.Unix(0, ns), time.Duration(ns), false}

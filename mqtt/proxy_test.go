@@ -1,7 +1,7 @@
 package mqtt
 
 import (
-	"io"
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -13,6 +13,7 @@ type proxy struct {
 	to       string
 	mu       sync.Mutex
 	shut     bool
+	bad      []byte // a connection that sends it is cut
 	conns    map[net.Conn]bool
 	wait     sync.WaitGroup
 }
@@ -63,16 +64,34 @@ func (p *proxy) accept() {
 			out.Close()
 		} else {
 			p.conns[in], p.conns[out] = true, true
-			p.wait.Go(func() { p.pipe(in, out) })
-			p.wait.Go(func() { p.pipe(out, in) })
+			p.wait.Go(func() { p.pipe(in, out, p.bad) })
+			p.wait.Go(func() { p.pipe(out, in, nil) })
 		}
 		p.mu.Unlock()
 	}
 }
 
+// poison cuts every connection from now on that sends the bytes, before they reach the broker.
+func (p *proxy) poison(bad []byte) {
+	p.mu.Lock()
+	p.bad = bad
+	p.mu.Unlock()
+	p.set(true)
+	p.set(false)
+}
+
 // pipe copies until either end closes, and then closes both.
-func (p *proxy) pipe(from, to net.Conn) {
-	io.Copy(to, from)
+func (p *proxy) pipe(from, to net.Conn, bad []byte) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if bad != nil && bytes.Contains(buf[:n], bad) {
+			break
+		}
+		if _, e := to.Write(buf[:n]); err != nil || e != nil {
+			break
+		}
+	}
 	from.Close()
 	to.Close()
 	p.mu.Lock()

@@ -3,7 +3,12 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
 const (
@@ -16,10 +21,59 @@ const (
 )
 
 // Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far as
-// half a second goes, publishes "stopped", and returns when every goroutine of the connection has ended.
-// A missing broker is weather, told once per change: the error is always nil.
+// half a second goes, publishes "stopped", and returns when every goroutine of the connection has ended
+// and what still waits is on disk. A missing broker is weather, told once per change; an error comes from
+// the disk, at the end.
 func (l *Link) Run(ctx context.Context) error {
-	var wait backoff
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		l.connect(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		l.flush(ctx)
+		return nil
+	})
+	group.Wait() //nolint:errcheck // neither fails
+	if err := l.out.spool.Close(); err != nil {
+		return fmt.Errorf("mqtt: close spool: %w", err)
+	}
+	return nil
+}
+
+// flush takes to the disk what waits, and tells each change of the disk's state.
+func (l *Link) flush(ctx context.Context) {
+	tick := time.NewTicker(spool.SyncAfter)
+	defer tick.Stop()
+	trouble := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.out.spool.Flush()
+		now := ""
+		if err := l.out.spool.State().Err; err != nil {
+			now = err.Error()
+		}
+		switch {
+		case now == trouble:
+			continue
+		case now == "":
+			l.log.Info("spool on disk again")
+		default:
+			l.log.Warn("spool cannot write, records wait in memory only", "error", now)
+		}
+		trouble = now
+		l.checkHealth()
+	}
+}
+
+// connect keeps up a connection until ctx ends.
+func (l *Link) connect(ctx context.Context) {
+	wait := backoff{most: l.retry}
+	var doubt suspect
 	trouble := ""
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
@@ -32,11 +86,13 @@ func (l *Link) Run(ctx context.Context) error {
 			what, trouble = "broker lost, connecting again", ""
 			began := time.Now()
 			l.log.Info("broker connected", "broker", l.broker.String())
-			err = l.serve(ctx, s)
+			err = l.serve(ctx, s, &doubt)
 			wait.held(time.Since(began))
+		} else {
+			doubt = suspect{} // the broker itself is in trouble
 		}
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		if why := reason(err); why != trouble {
 			trouble = why
@@ -47,14 +103,19 @@ func (l *Link) Run(ctx context.Context) error {
 }
 
 // serve sends over one session until it is lost or ctx ends.
-func (l *Link) serve(ctx context.Context, s *session) error {
+func (l *Link) serve(ctx context.Context, s *session, doubt *suspect) error {
 	l.out.connect()
 	l.connected.Store(true)
-	c := &conversation{Link: l, session: s, subscribed: s.subscribe(l.topics.available)}
+	c := &conversation{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.topics.available)}
 	err := c.talk(ctx)
 	l.connected.Store(false)
-	l.out.disconnect()
+	l.out.spool.Disconnect()
 	if err != nil {
+		if len(c.flights) > 0 && doubt.lost(&c.flights[0].publication) {
+			l.log.Error("the broker ends the connection whenever it gets this message: given up",
+				"topic", c.flights[0].topic, "bytes", len(c.flights[0].payload), "seq", c.flights[0].seq)
+			l.out.refuse(&c.flights[0].publication)
+		}
 		s.abort(err)
 		return err
 	}
@@ -64,17 +125,17 @@ func (l *Link) serve(ctx context.Context, s *session) error {
 
 // flight is a publication under way.
 type flight struct {
-	ack    ack
-	since  time.Time
-	queued bool
-	pos    uint64
+	publication
+	ack   ack
+	since time.Time
 }
 
 // conversation is the use of one session. One goroutine does it all: it fills the window, waits for the
-// oldest acknowledgement, and so lets the queue forget its records in their order.
+// oldest acknowledgement, and so lets the spool forget its records in their order.
 type conversation struct {
 	*Link
 	*session
+	doubt      *suspect
 	subscribed ack
 	flights    []flight // oldest first, at most window
 }
@@ -89,7 +150,6 @@ func (c *conversation) talk(ctx context.Context) error {
 	var ending <-chan time.Time
 	subscribed := c.subscribed.Done()
 	for {
-		c.tellLoss()
 		c.fill()
 		if stop == nil && len(c.flights) == 0 {
 			return c.farewell()
@@ -108,7 +168,7 @@ func (c *conversation) talk(ctx context.Context) error {
 			return err
 		case <-subscribed:
 			if err := c.subscribed.Error(); err != nil {
-				return err
+				return c.cause(err)
 			}
 			subscribed = nil
 		case m := <-c.inbound:
@@ -117,6 +177,7 @@ func (c *conversation) talk(ctx context.Context) error {
 			if len(c.flights) > 0 && now.Sub(c.flights[0].since) > ackTimeout {
 				return errSilent
 			}
+			c.tellLoss()
 			c.checkHealth()
 			if now.Sub(told) >= reassert {
 				told = now
@@ -135,12 +196,15 @@ func (c *conversation) talk(ctx context.Context) error {
 
 // fill sends as long as the window has room.
 func (c *conversation) fill() {
-	for len(c.flights) < window {
+	for len(c.flights) < c.doubt.window() {
 		p, ok := c.out.take()
 		if !ok {
-			return
+			c.tellLoss() // the end of a backlog; while one drains, the tick does
+			if p, ok = c.out.take(); !ok {
+				return
+			}
 		}
-		c.flights = append(c.flights, flight{c.publish(p.topic, p.qos, p.retain, p.payload), time.Now(), p.queued, p.pos})
+		c.flights = append(c.flights, flight{p, c.publish(p.topic, p.qos, p.retain, p.payload), time.Now()})
 	}
 }
 
@@ -151,8 +215,9 @@ func (c *conversation) land() error {
 		return c.cause(err)
 	}
 	c.flights = append(c.flights[:0], c.flights[1:]...)
-	if f.queued {
-		c.out.acked(f.pos)
+	c.doubt.landed(&f.publication)
+	if f.state == nil {
+		c.out.spool.Ack(f.seq)
 	}
 	return nil
 }

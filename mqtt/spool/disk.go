@@ -19,6 +19,7 @@ type disk struct {
 	readers [classes]reader
 	free    []string // names of segments that wait for their next use
 	next    uint64   // number of the next segment
+	full    bool     // a segment was sacrificed since last asked
 	dropped Loss     // counted in records about losses that were sacrificed themselves
 	cursor  *slots
 	buf     []byte // encoded records, used again
@@ -102,12 +103,12 @@ func (d *disk) release(acked uint64) {
 	}
 }
 
-// waiting counts the records of segments that are not all acknowledged.
-func (d *disk) waiting(acked uint64) int {
+// waiting counts the records of segments that are not all acknowledged and begin below a number.
+func (d *disk) waiting(acked, below uint64) int {
 	n := 0
 	for _, l := range d.logs {
 		for _, s := range l {
-			if s.last > acked {
+			if s.last > acked && s.first < below {
 				n += s.records
 			}
 		}

@@ -64,7 +64,9 @@ func (s *Spool) settle() {
 		}
 	}
 	s.lost[Full].Add(s.disk.dropped)
-	s.disk.dropped = Loss{}
+	s.state.Full = s.state.Full || s.disk.full
+	s.disk.dropped, s.disk.full = Loss{}, false
+	s.elsewhere = s.disk.waiting(s.acked, s.ring.first)
 	s.state.Err = nil
 	s.state.Bytes = int64(s.disk.segments()) * s.disk.size
 }

@@ -70,6 +70,9 @@ func (s *Spool) open(dir string, files FS) error {
 	return nil
 }
 
+// idSize is the length of an id.
+const idSize = 36
+
 // NewID is a random UUID (RFC 9562, version 4).
 func NewID() string {
 	var b [16]byte
@@ -80,7 +83,7 @@ func NewID() string {
 
 // The stream file holds the reserved number, whether it is exactly the last one given, and the id.
 func (s *Spool) readStream(b []byte) bool {
-	if len(b) < 9+36 {
+	if len(b) != 9+idSize {
 		return false
 	}
 	s.seq, s.unclean, s.id = binary.LittleEndian.Uint64(b), b[8] == 0, string(b[9:])
@@ -109,37 +112,45 @@ func (s *Spool) reserve() error {
 	return nil
 }
 
-// The cursor file holds what is done, for each class the first segment that is not, and the id.
+// The cursor file holds what is done, for each class the first segment that is not, the id, the losses that
+// no record tells of safely, and the spans that are done out of line.
 func (s *Spool) cursorValue() []byte {
-	acked := s.acked
-	if s.untold > 0 {
-		acked = min(acked, s.untold-1)
-	}
-	b := binary.LittleEndian.AppendUint64(nil, acked)
+	b := binary.LittleEndian.AppendUint64(nil, s.acked)
 	for class := range classes {
 		b = binary.LittleEndian.AppendUint64(b, s.low[class])
 	}
 	b = append(b, s.id...)
+	for reason, l := range s.lost {
+		l.Add(s.telling[reason])
+		b = binary.LittleEndian.AppendUint64(b, l.Count)
+		b = binary.LittleEndian.AppendUint64(b, l.From)
+		b = binary.LittleEndian.AppendUint64(b, l.To)
+	}
 	for _, d := range s.done {
-		if s.untold == 0 || d.to < s.untold {
-			b = binary.LittleEndian.AppendUint64(b, d.from)
-			b = binary.LittleEndian.AppendUint64(b, d.to)
-		}
+		b = binary.LittleEndian.AppendUint64(b, d.from)
+		b = binary.LittleEndian.AppendUint64(b, d.to)
 	}
 	return b
 }
 
 func (s *Spool) readCursor(b []byte) {
-	const fixed = 8 + int(classes)*8 + 36
-	if len(b) < fixed || string(b[fixed-36:fixed]) != s.id {
+	const id = 8 + 8*int(classes)
+	const losses = id + idSize
+	const spans = losses + lossSize*int(reasons)
+	if len(b) < spans || string(b[id:losses]) != s.id {
 		return
 	}
-	s.acked = min(binary.LittleEndian.Uint64(b), s.seq)
-	for class := range classes {
-		s.low[class] = binary.LittleEndian.Uint64(b[8+8*class:])
+	word := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+	s.acked = min(word(0), s.seq)
+	for class := range int(classes) {
+		s.low[class] = word(8 + 8*class)
 	}
-	for b = b[fixed:]; len(b) >= 16; b = b[16:] {
-		if d := (span{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}); d.from <= d.to && d.to <= s.seq {
+	for reason := range int(reasons) {
+		at := losses + lossSize*reason
+		s.lost[reason] = Loss{word(at), word(at + 8), word(at + 16)}
+	}
+	for at := spans; at+16 <= len(b); at += 16 {
+		if d := (span{word(at), word(at + 8)}); d.from <= d.to && d.to <= s.seq {
 			s.mark(d)
 		}
 	}

@@ -193,6 +193,7 @@ func (d *disk) sacrifice(highest Class) bool {
 				b, _ := d.read(segmentName(class, s.n))
 				scan(b, class, s.n, func(_ int64, r *Record) { d.dropped.Add(r.Lost) })
 			}
+			d.full = true
 			d.logs[class] = append(d.logs[class][:i:i], d.logs[class][i+1:]...)
 			d.free = append(d.free, segmentName(class, s.n))
 			d.forget(s)

@@ -14,9 +14,10 @@ const (
 	DefaultMinFree = 0.1
 	MinBytes       = 4 * SegmentSize
 
-	ramSlots = 8192     // records in memory
-	ramBytes = 16 << 20 // of their payloads
-	keptMax  = 4096     // records of class Sync in memory beyond ramSlots, while the disk fails
+	// MemoryRecords is how many records memory holds, and ramBytes how much of their payloads.
+	MemoryRecords = 8192
+	ramBytes      = 16 << 20 // of their payloads
+	keptMax       = 4096     // records of class Sync in memory beyond MemoryRecords, while the disk fails
 
 	// SyncAfter is how long a record of class Sync may wait for its acknowledgement before it is written;
 	// AsyncAfter the same for class Async. So much can a power cut take of what was not acknowledged.
@@ -39,28 +40,30 @@ type Options struct {
 // where a record has to be read from it; Flush does. Append may be called by any goroutine; Take, Ack and
 // Connect by one, Flush by one other.
 type Spool struct {
-	mu      sync.Mutex
-	id      string // of the stream of numbers
-	seq     uint64 // last number given
-	limit   uint64 // numbers up to here are reserved on disk
-	before  uint64 // last number that an earlier run may have given
-	unclean bool   // that run ended without notice
-	up      bool   // a connection takes records
-	ring    ring
-	kept    []Record        // class Sync, in memory, because the disk failed when the ring was full
-	flushed [classes]uint64 // records in memory up to here are written, or need not be
-	onDisk  uint64          // highest number that was ever written
+	mu        sync.Mutex
+	id        string // of the stream of numbers
+	seq       uint64 // last number given
+	limit     uint64 // numbers up to here are reserved on disk
+	before    uint64 // last number that an earlier run may have given
+	unclean   bool   // that run ended without notice
+	up        bool   // a connection takes records
+	ring      ring
+	kept      []Record        // class Sync, in memory, because the disk failed when the ring was full
+	flushed   [classes]uint64 // records in memory up to here are written, or need not be
+	onDisk    uint64          // highest number that was ever written
+	elsewhere int             // records on disk that wait and are older than those in memory, when last counted
 
-	acked  uint64          // all numbers up to here are done
-	done   []span          // and these, above it
-	low    [classes]uint64 // number of the first segment that holds what is not done
-	back   lane            // what waits, oldest first
-	live   lane            // what comes while a long backlog drains
-	split  uint64          // the last number of back; 0: there is one lane
-	lost   [reasons]Loss   // found, and not asked for
-	untold uint64          // lowest number of a loss that no record on disk tells of yet; 0: none
-	tells  uint64          // number of the last record that tells of a loss
-	state  State
+	acked   uint64          // all numbers up to here are done
+	done    []span          // and these, above it
+	low     [classes]uint64 // number of the first segment that holds what is not done
+	back    lane            // what waits, oldest first
+	live    lane            // what comes while a long backlog drains
+	split   uint64          // the last number of back; 0: there is one lane
+	lost    [reasons]Loss   // found, and not asked for
+	telling [reasons]Loss   // asked for, and not safe yet as a record
+	stale   bool            // the cursor on disk holds losses that are told
+	tells   uint64          // number of the last record that tells of a loss
+	state   State
 
 	diskMu sync.Mutex // taken before mu
 	disk   *disk      // nil: in memory only
@@ -81,7 +84,6 @@ type State struct {
 	Damaged int    // places in segments that were stepped over at the start
 	Full    bool   // records were dropped, and not told of yet
 	Dropped uint64 // numbers told as lost since the start, whatever the reason
-	Waiting int    // records without acknowledgement, about
 	Bytes   int64  // of segments in use
 }
 
@@ -97,13 +99,16 @@ const (
 	reasons
 )
 
+// Reasons lists them.
+func Reasons() [reasons]Reason { return [...]Reason{Full, Damaged, UncleanStop, Refused} }
+
 func (r Reason) String() string {
 	return [...]string{"full", "damaged", "unclean_stop", "refused"}[r]
 }
 
 // Memory makes a spool without a disk, for a stream with the given id.
 func Memory(id string) *Spool {
-	s := &Spool{id: id, limit: math.MaxUint64, ring: newRing(ramSlots, ramBytes), lock: func() {}}
+	s := &Spool{id: id, limit: math.MaxUint64, ring: newRing(MemoryRecords, ramBytes), lock: func() {}}
 	s.back.to, s.tells = math.MaxUint64, math.MaxUint64
 	return s
 }
@@ -175,7 +180,7 @@ func (s *Spool) Ack(seq uint64) {
 	if seq >= s.tells {
 		s.told()
 	}
-	write := s.cursor != nil && s.acked < s.onDisk
+	write := s.cursor != nil && (s.acked < s.onDisk || s.stale)
 	if s.split != 0 && seq > s.split {
 		s.mark(span{s.split + 1, seq})
 	} else if seq > s.acked {
@@ -184,7 +189,7 @@ func (s *Spool) Ack(seq uint64) {
 	s.join()
 	var value []byte
 	if write {
-		value = s.cursorValue()
+		value, s.stale = s.cursorValue(), false
 	}
 	s.mu.Unlock()
 	if write {
@@ -192,14 +197,18 @@ func (s *Spool) Ack(seq uint64) {
 	}
 }
 
-// told notes that what was lost is known to the broker or to the disk, but for what nobody has asked for.
+// told notes that the records about losses are with the broker or on disk.
 func (s *Spool) told() {
-	s.untold, s.tells = 0, math.MaxUint64
-	for _, l := range s.lost {
-		if l.Count > 0 && (s.untold == 0 || l.From < s.untold) {
-			s.untold = l.From
-		}
-	}
+	s.tells = math.MaxUint64
+	s.stale = s.telling != [reasons]Loss{}
+	s.telling = [reasons]Loss{}
+}
+
+// Last is the last number that was given.
+func (s *Spool) Last() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
 }
 
 // State says how the spool fares.
@@ -207,6 +216,23 @@ func (s *Spool) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
+}
+
+// Waiting is how many records have no acknowledgement yet, about: of those that only the disk holds, whole
+// segments are counted.
+func (s *Spool) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.kept)
+	for seq := s.ring.first; seq < s.ring.next; seq++ {
+		if !s.isDone(seq) {
+			n++
+		}
+	}
+	if s.acked+1 < s.ring.first {
+		n += s.elsewhere
+	}
+	return n
 }
 
 // Safe reports whether the record with this number would outlive a power cut, or need not.

@@ -170,7 +170,7 @@ func TestBounds(t *testing.T) {
 // Dropped records are counted exactly, while the run goes on.
 func TestFullIsCounted(t *testing.T) {
 	s := open(t, small(newMemFS()))
-	const n = 3 * ramSlots
+	const n = 3 * MemoryRecords
 	for range n / 100 {
 		give(t, s, Async, 100)
 		force(s)
@@ -188,14 +188,14 @@ func TestFullIsCounted(t *testing.T) {
 func TestMemory(t *testing.T) {
 	s := Memory(NewID())
 	give(t, s, Sync, 100)
-	give(t, s, Async, 2*ramSlots)
+	give(t, s, Async, 2*MemoryRecords)
 	s.Connect()
 	got := takeAll(t, s)
 	got = append(got, takeAll(t, s)...)
-	if len(got) != 100+ramSlots || got[0] != 1 || got[100] != ramSlots+101 {
+	if len(got) != 100+MemoryRecords || got[0] != 1 || got[100] != MemoryRecords+101 {
 		t.Errorf("%d records came, from %d, %d", len(got), got[0], got[100])
 	}
-	if l := s.Lost(Full); l != (Loss{ramSlots, 101, ramSlots + 100}) {
+	if l := s.Lost(Full); l != (Loss{MemoryRecords, 101, MemoryRecords + 100}) {
 		t.Errorf("lost %+v", l)
 	}
 }
@@ -326,7 +326,7 @@ func TestAppendAllocates(t *testing.T) {
 	s := Memory(NewID())
 	payload := []byte(strings.Repeat("x", 500))
 	encode := func(b []byte, seq uint64) []byte { return append(strconv.AppendUint(b, seq, 10), payload...) }
-	for range ramSlots + 1 {
+	for range MemoryRecords + 1 {
 		s.Append(Async, "t", 1, Loss{}, encode)
 	}
 	if n := testing.AllocsPerRun(1000, func() { s.Append(Async, "t", 1, Loss{}, encode) }); n != 0 {

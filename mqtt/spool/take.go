@@ -28,7 +28,7 @@ func (s *Spool) Connect() {
 	defer s.mu.Unlock()
 	waiting := s.ring.late(s.isDone)
 	if s.disk != nil {
-		waiting = max(waiting, s.disk.waiting(s.acked))
+		waiting = max(waiting, s.disk.waiting(s.acked, math.MaxUint64))
 	}
 	s.up, s.split = true, 0
 	s.back = lane{sent: s.acked, to: math.MaxUint64}
@@ -159,17 +159,17 @@ func (s *Spool) miss(from, to uint64) {
 		seq = s.skip(end + 1)
 	}
 	s.join()
-	if s.untold == 0 || from < s.untold {
-		s.untold = from
-	}
 }
 
-// Lost returns what was lost for a reason since the last call, to be told in a record that carries it.
+// Lost returns what was lost for a reason since the last call, to be told at once in a record that carries
+// it. Until that is safe, the cursor remembers it.
 func (s *Spool) Lost(reason Reason) Loss {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lost := s.lost[reason]
 	s.lost[reason] = Loss{}
+	s.telling[reason].Add(lost)
+	s.state.Full = s.state.Full && reason != Full
 	return lost
 }
 
