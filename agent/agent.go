@@ -107,6 +107,7 @@ func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link) error {
 func identity(c *Config, n *Network, build Build) mqtt.Identity {
 	info := n.Info()
 	id := mqtt.Identity{
+		Unknown: c.Decide.Unknown, Labels: n.Bundle.Spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
 		Model: mqtt.Model{
 			Name: n.Bundle.Spec.Name, Version: n.Bundle.Spec.Version, SHA256: n.SHA256,

@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"device":             {},
 	"api":                {"model"},
 	"mqtt":               {"model", "mqtt/spool"},
+	"mqtt/contract":      {},
 	"mqtt/spool":         {},
 	"agent":              {"model", "onnx", "vgg16se", "camera", "infer", "quant", "prune", "samples", "device", "api", "mqtt", "demo"},
 	"configs":            {"agent"},

@@ -29,6 +29,8 @@ type Config struct {
 	TLS           TLS           `mapstructure:"tls"`
 	Publish       Policy        `mapstructure:"publish"`
 	Spool         SpoolConfig   `mapstructure:"spool"`
+
+	tap func(packet []byte) // sees every packet that is sent; for tests
 }
 
 // SpoolConfig bounds what waits for the broker on disk.

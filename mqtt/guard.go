@@ -30,6 +30,7 @@ type guard struct {
 	have   int
 	left   int // bytes of the packet's rest
 
+	tap    func(packet []byte) // sees every packet that is sent; nil: nobody does
 	once   sync.Once
 	reason atomic.Pointer[error] // why drop was called
 }
@@ -66,6 +67,9 @@ func (g *guard) Read(p []byte) (int, error) {
 func (g *guard) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0]>>4 == subscribe {
 		g.codes.Store(int32(filters(p)))
+	}
+	if g.tap != nil {
+		g.tap(p)
 	}
 	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, g.why(err)

@@ -96,6 +96,17 @@ func (l *Link) queueCondition() Condition {
 	return Condition{Status: OK}
 }
 
+// quality is that of the clock now.
+func (l *Link) quality() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.clock.at(now, now).synced {
+		return "synced"
+	}
+	return "unsynced"
+}
+
 // Stats are the figures of the stats topic since the last one, as the pipeline knows them.
 type Stats struct {
 	Cameras []CameraStats
@@ -129,15 +140,19 @@ func (l *Link) Stats(s Stats) {
 	out := struct {
 		Schema  string    `json:"schema"`
 		Device  string    `json:"device"`
+		Stream  string    `json:"stream_id"`
+		Boot    string    `json:"boot_id"`
 		Time    time.Time `json:"ts"`
+		Quality string    `json:"ts_quality"`
 		Uptime  float64   `json:"uptime_s"`
 		Model   Model     `json:"model"`
 		Queue   int       `json:"queue"` // records without acknowledgement
+		Dropped uint64    `json:"inbound_dropped"`
 		Cameras []camera  `json:"cameras"`
 		Machine any       `json:"machine,omitempty"`
 	}{
-		"vggse.stats/1", l.id.Device, time.Now().UTC(), time.Since(l.started).Round(time.Millisecond).Seconds(),
-		l.id.Model, l.Waiting(), make([]camera, 0, len(s.Cameras)), s.Machine,
+		"vggse.stats/1", l.id.Device, l.id.StreamID, l.id.BootID, time.Now().UTC(), l.quality(), time.Since(l.started).Round(time.Millisecond).Seconds(),
+		l.id.Model, l.Waiting(), l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/vggse/vggse-agent/model"
 )
 
 // Identity says who publishes: it stands in every message, and whole in the info topic.
@@ -21,6 +23,8 @@ type Identity struct {
 	StreamID string   // of the sequence numbers; empty: the spool's
 	Model    Model    // what classifies
 	Cameras  []string // every camera that will ever be named, also disabled ones
+	Labels   []string // the model's, by index
+	Unknown  string   // label where no class holds; empty: model.Unknown
 }
 
 // Model says which network answers.
@@ -73,6 +77,9 @@ func (id *Identity) fill(stream string) {
 	if id.BootID == "" {
 		id.BootID = bootID()
 	}
+	if id.Unknown == "" {
+		id.Unknown = model.Unknown
+	}
 	if id.StreamID == "" {
 		id.StreamID = stream
 	}
@@ -81,11 +88,14 @@ func (id *Identity) fill(stream string) {
 // info is the payload of the info topic.
 type info struct {
 	Schema   string    `json:"schema"`
+	Contract string    `json:"contract"`
 	Device   string    `json:"device"`
 	Name     string    `json:"name"`
 	Site     string    `json:"site"`
 	Agent    agentInfo `json:"agent"`
 	Model    Model     `json:"model"`
+	Labels   []string  `json:"labels"`
+	Unknown  string    `json:"unknown"`
 	Cameras  []string  `json:"cameras"`
 	Host     hostInfo  `json:"host"`
 	BootID   string    `json:"boot_id"`
@@ -108,16 +118,21 @@ type hostInfo struct {
 
 func (id *Identity) info(started time.Time) []byte {
 	host, _ := os.Hostname() // an unknown name is an empty one
-	cameras := id.Cameras
-	if cameras == nil {
-		cameras = []string{}
-	}
 	return encode(info{
-		Schema: "vggse.info/1", Device: id.Device, Name: id.Name, Site: id.Site,
-		Agent: agentInfo{id.Version, id.Commit, runtime.Version()}, Model: id.Model, Cameras: cameras,
+		Schema: "vggse.info/1", Contract: contractVersion, Device: id.Device, Name: id.Name, Site: id.Site,
+		Agent: agentInfo{id.Version, id.Commit, runtime.Version()}, Model: id.Model,
+		Labels: notNil(id.Labels), Unknown: id.Unknown, Cameras: notNil(id.Cameras),
 		Host:   hostInfo{host, runtime.GOOS, runtime.GOARCH, runtime.NumCPU()},
 		BootID: id.BootID, StreamID: id.StreamID, Started: started.UTC(),
 	})
+}
+
+// notNil is a list that JSON shows as one.
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
 
 // encode is JSON of a struct of this package, which cannot fail.

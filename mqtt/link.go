@@ -28,6 +28,7 @@ type Link struct {
 	started time.Time
 
 	connected atomic.Bool
+	missed    atomic.Uint64 // messages that came in faster than they were looked at
 	retry     time.Duration // longest wait before an attempt to connect; 0: the usual
 	out       *outbox
 	available *state
@@ -102,7 +103,7 @@ func (l *Link) furnish() {
 			status: l.out.add(base+"status", 1, true), classification: l.out.add(base+"classification", 1, true),
 			result: base + "result", event: base + "event",
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
-			gate: gate{Policy: l.cfg.Publish}, label: model.Unknown,
+			gate: gate{Policy: l.cfg.Publish}, label: l.id.Unknown,
 		}
 		c.status.set([]byte(offline))
 		c.classification.set([]byte(c.label))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 	} else if broker != "" {
 		os.Exit(helper(broker))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { os.Exit(judge().verdict(code)) }))
 }
 
 // helper publishes a decision every 20 ms until it is interrupted.
@@ -57,13 +58,14 @@ func testConfig(broker string) Config {
 	return Config{
 		Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute,
 		Publish: Policy{Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5},
+		tap:     judge().see,
 	}
 }
 
 func testIdentity() Identity {
 	return Identity{
 		Device: "edge01", Name: "Line 3", Site: "Hall B", Version: "1.2.3", Commit: "abcdef012345",
-		Model:   Model{Name: "demo", Version: "1", SHA256: "ab12", Precision: "fp32", Provider: "cpu"},
+		Model:   Model{Name: "demo", Version: "1", SHA256: strings.Repeat("ab12", 16), Precision: "fp32", Provider: "cpu"},
 		Cameras: []string{"cam01", "cam02"},
 	}
 }

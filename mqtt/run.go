@@ -76,7 +76,7 @@ func (l *Link) connect(ctx context.Context) {
 	var doubt suspect
 	trouble := ""
 	o := &opening{
-		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
+		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots, missed: &l.missed,
 		will: &will{l.topics.available, offline},
 	}
 	for {

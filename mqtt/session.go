@@ -40,8 +40,8 @@ type session struct {
 	client  paho.Client
 	guard   *guard
 	inbound chan Message
-	missed  atomic.Uint64 // messages that found inbound full
-	lost    chan error    // one error when the connection ended unasked and paho's goroutines have too
+	missed  *atomic.Uint64 // messages that found inbound full
+	lost    chan error     // one error when the connection ended unasked and paho's goroutines have too
 }
 
 // will is the message that the broker publishes for a client that vanishes: retained, QoS 1.
@@ -53,8 +53,9 @@ type opening struct {
 	broker   *url.URL
 	clientID string
 	will     *will
-	limit    int // bytes of an inbound packet
-	inbox    int // messages that wait in inbound
+	limit    int            // bytes of an inbound packet
+	inbox    int            // messages that wait in inbound
+	missed   *atomic.Uint64 // counts those that found no room there
 }
 
 // open connects. The session outlives ctx, which only bounds the opening.
@@ -63,7 +64,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{inbound: make(chan Message, o.inbox), lost: make(chan error, 1)}
+	s := &session{inbound: make(chan Message, o.inbox), missed: o.missed, lost: make(chan error, 1)}
 	opts := o.profile().SetUsername(o.cfg.User).SetPassword(password)
 	opts.SetDefaultPublishHandler(s.receive)
 	opts.SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err })
@@ -76,6 +77,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 			return nil, err
 		}
 		s.guard = newGuard(conn, o.limit)
+		s.guard.tap = o.cfg.tap
 		stop = context.AfterFunc(ctx, func() { s.guard.drop(context.Cause(ctx)) })
 		return s.guard, nil
 	})

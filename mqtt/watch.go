@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func Watch(ctx context.Context, cfg Config, filters []string, changed func(error
 	if err != nil {
 		return fmt.Errorf("mqtt: watch: %w", err)
 	}
-	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox}
+	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox, missed: new(atomic.Uint64)}
 	if o.clientID == "" {
 		o.clientID = "vggse-watch-" + rand.Text()[:8]
 	}

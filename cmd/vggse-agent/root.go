@@ -44,6 +44,7 @@ func newRoot() *cobra.Command {
 		newManCmd(),
 		newNewCmd(),
 		newRunCmd(s),
+		newSchemaCmd(),
 		newSummaryCmd(),
 		newVerifyCmd(s),
 		newVersionCmd(s),

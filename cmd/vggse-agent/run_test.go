@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/vggse/vggse-agent/mqtt/contract"
 )
 
 // mosquitto is a real broker on loopback that a test may kill and start again.
@@ -18,6 +20,7 @@ type mosquitto struct {
 	port   int
 	config string
 	cmd    *exec.Cmd
+	tap    *contract.Tap
 }
 
 func startMosquitto(t *testing.T) *mosquitto {
@@ -39,6 +42,7 @@ func startMosquitto(t *testing.T) *mosquitto {
 	}
 	b.start(t)
 	t.Cleanup(b.kill)
+	b.tap = judged(t, fmt.Sprintf("127.0.0.1:%d", b.port))
 	return b
 }
 
@@ -49,7 +53,7 @@ func (b *mosquitto) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 200 {
-		if c, err := net.Dial("tcp", b.addr()); err == nil {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", b.port)); err == nil {
 			c.Close()
 			return
 		}
@@ -63,7 +67,8 @@ func (b *mosquitto) kill() {
 	b.cmd.Wait()
 }
 
-func (b *mosquitto) addr() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
+// addr is that of the tap, where every message is held against the contract.
+func (b *mosquitto) addr() string { return b.tap.Addr() }
 
 // subscribe runs mosquitto_sub on the topics; its lines are "topic payload".
 func (b *mosquitto) subscribe(t *testing.T, topics ...string) <-chan string {
