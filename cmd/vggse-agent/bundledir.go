@@ -54,9 +54,14 @@ func bundleFile(ctx context.Context, dir, name string, progress io.Writer, write
 	return model.File{Path: name, SHA256: hash.stop(), Bytes: int64(size)}, err
 }
 
-// hasher writes to file and hashes what it writes beside that, on another core.
+// writebackStep is how much gathers in memory before the disk is set to work.
+const writebackStep = 16 << 20
+
+// hasher writes to file and hashes what it writes beside that, on another core, while the disk works.
 type hasher struct {
 	file   io.Writer
+	ahead  int64 // written, and not yet on its way to the disk
+	at     int64 // where that begins
 	blocks chan []byte
 	hashed chan struct{} // one for each block, and closed behind the last
 	sum    string
@@ -79,6 +84,12 @@ func newHasher() *hasher {
 func (h *hasher) Write(p []byte) (int, error) {
 	h.blocks <- p
 	n, err := h.file.Write(p)
+	if h.ahead += int64(n); h.ahead >= writebackStep {
+		if f, ok := h.file.(*os.File); ok {
+			startWriteback(f, h.at, h.ahead)
+		}
+		h.at, h.ahead = h.at+h.ahead, 0
+	}
 	<-h.hashed
 	return n, err
 }
