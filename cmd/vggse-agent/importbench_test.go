@@ -18,13 +18,13 @@ import (
 
 // BenchmarkImportFull imports the article's network, 554 MB, and copies the same file with fsync in turns; the goal
 // is at most twice the time, and 64 MB of heap. It writes a .safetensors of seeded weights, or takes the
-// checkpoint that VGGSE_CHECKPOINT names (1000 classes):
+// checkpoint that IMPORT_CHECKPOINT names (1000 classes):
 //
 //	go test -run '^$' -bench ImportFull -benchtime 5x ./cmd/vggse-agent
 func BenchmarkImportFull(b *testing.B) {
 	dir := b.TempDir()
-	file := cmp.Or(os.Getenv("VGGSE_CHECKPOINT"), filepath.Join(dir, "full.safetensors"))
-	if os.Getenv("VGGSE_CHECKPOINT") == "" {
+	file := cmp.Or(os.Getenv("IMPORT_CHECKPOINT"), filepath.Join(dir, "full.safetensors"))
+	if os.Getenv("IMPORT_CHECKPOINT") == "" {
 		writeFull(b, file)
 	}
 	labels := filepath.Join(dir, "labels.txt")

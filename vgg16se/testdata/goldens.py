@@ -1,10 +1,16 @@
 """Small checkpoints of every kind, and what PyTorch answers with them.
 
-    python vgg16se/testdata/goldens.py       # from the root of the repository; wants torch, torchvision, safetensors
+    python vgg16se/testdata/goldens.py       # wants torch, torchvision, pillow, numpy, safetensors
 
 Writes beside itself the checkpoints and goldens.json. The weights are seeded; the pictures follow a formula that
 the Go test repeats; the logits are computed in float64 with the weights as stored. The network is the
 class of train/vgg16se.py, and torchvision's own code for plain VGG16 and batch normalization.
+picture.png and picture.json are a picture and what two of the networks answer behind torchvision's preset.
+
+    python vgg16se/testdata/goldens.py full DIR
+
+writes into DIR instead the article's network at full size and torchvision's vgg16 with 1000 classes, with
+pairs for 'vggse-agent verify --golden' and the logits of the picture.
 """
 
 import argparse
@@ -12,10 +18,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import vgg
+from torchvision.transforms._presets import ImageClassification
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "train"))
@@ -41,6 +50,20 @@ def case(file, model, sizes=(64,), pool=7, **architecture):
         cases.append({"file": file, "input": size, "logits": logits.tolist(), "architecture": {
             "InputSize": size, "Width": WIDTH, "Reduction": REDUCTION, "Hidden": HIDDEN, "PoolSize": pool,
             "Classes": CLASSES, **architecture}})
+
+
+def answers(model, size):
+    """The logits of picture.png behind torchvision's preset for the size."""
+    preset = ImageClassification(crop_size=size, resize_size=round(size * 256 / 224), antialias=True)
+    with torch.no_grad():
+        return model.eval().double()(preset(Image.open(HERE / "picture.png")).double()[None])[0].tolist()
+
+
+def paint():
+    """picture.png: soft blobs of colour."""
+    noise = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(5))
+    pixels = nn.functional.interpolate(noise, (150, 200), mode="bicubic").clamp(0, 1)[0].permute(1, 2, 0)
+    Image.fromarray((pixels * 255).byte().numpy().astype(numpy.uint8)).save(HERE / "picture.png")
 
 
 def lively(model, seed):
@@ -135,6 +158,26 @@ def main():
         torch.save(model.state_dict(), HERE / name)
         case(name, model, NoSE=not se)
     (HERE / "goldens.json").write_text(json.dumps(cases, indent=1) + "\n")
+    paint()
+    picture = {"article.pth": answers(article(1), 64), "torchvision.pth": answers(torchvision(4, False), 64)}
+    (HERE / "picture.json").write_text(json.dumps(picture, indent=1) + "\n")
 
 
-main()
+def full(out):
+    """Full size, for the optional test."""
+    torch.manual_seed(1)
+    picture = {}
+    for name, model in (("article", VGG16SE()), ("torchvision", vgg.vgg16())):
+        model = model.eval()
+        torch.save(model.state_dict(), out / f"{name}.pth")
+        x = torch.randn(2, 3, 224, 224)
+        with torch.no_grad():
+            save_file({"input": x, "logits": model(x)}, out / f"{name}.safetensors")
+        picture[name] = answers(model, 224)
+    (out / "picture.json").write_text(json.dumps(picture))
+
+
+if sys.argv[1:2] == ["full"]:
+    full(Path(sys.argv[2]))
+else:
+    main()
