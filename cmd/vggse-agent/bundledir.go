@@ -39,7 +39,10 @@ func newFolder(out string, fill func(dir string) error) error {
 	if err := fill(aside); err != nil {
 		return err
 	}
-	return os.Rename(aside, out)
+	if err := os.Rename(aside, out); err != nil {
+		return err
+	}
+	return model.SyncDir(filepath.Dir(out))
 }
 
 // bundleFile writes dir/name, counting on progress, and returns its manifest entry. It ends early with ctx.
