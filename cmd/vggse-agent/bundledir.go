@@ -65,13 +65,21 @@ type hasher struct {
 	file   io.Writer
 	ahead  int64 // written, and not yet on its way to the disk
 	at     int64 // where that begins
+	disk   chan [2]int64
 	blocks chan []byte
 	hashed chan struct{} // one for each block, and closed behind the last
 	sum    string
 }
 
 func newHasher() *hasher {
-	h := &hasher{blocks: make(chan []byte), hashed: make(chan struct{})}
+	h := &hasher{blocks: make(chan []byte), hashed: make(chan struct{}), disk: make(chan [2]int64)}
+	go func() { // of its own, because the kernel makes the caller wait where the disk's queue is full
+		for part := range h.disk {
+			if f, ok := h.file.(*os.File); ok {
+				startWriteback(f, part[0], part[1])
+			}
+		}
+	}()
 	go func() {
 		defer close(h.hashed)
 		sum := sha256.New()
@@ -88,10 +96,11 @@ func (h *hasher) Write(p []byte) (int, error) {
 	h.blocks <- p
 	n, err := h.file.Write(p)
 	if h.ahead += int64(n); h.ahead >= writebackStep {
-		if f, ok := h.file.(*os.File); ok {
-			startWriteback(f, h.at, h.ahead)
+		select {
+		case h.disk <- [2]int64{h.at, h.ahead}:
+			h.at, h.ahead = h.at+h.ahead, 0
+		default: // the disk is busy with the part before: a longer one next time
 		}
-		h.at, h.ahead = h.at+h.ahead, 0
 	}
 	<-h.hashed
 	return n, err
@@ -101,6 +110,7 @@ func (h *hasher) Write(p []byte) (int, error) {
 func (h *hasher) stop() string {
 	if h.blocks != nil {
 		close(h.blocks)
+		close(h.disk)
 		<-h.hashed
 		h.blocks = nil
 	}

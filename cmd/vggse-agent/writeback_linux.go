@@ -9,5 +9,7 @@ import (
 // startWriteback asks the kernel to bring bytes [from, from+n) of f to the disk now, without waiting, so that
 // the final sync finds little left. A hint: an error changes nothing.
 func startWriteback(f *os.File, from, n int64) {
-	_ = unix.SyncFileRange(int(f.Fd()), from, n, unix.SYNC_FILE_RANGE_WRITE)
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _ = unix.SyncFileRange(int(fd), from, n, unix.SYNC_FILE_RANGE_WRITE) })
+	}
 }
