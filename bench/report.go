@@ -75,6 +75,7 @@ func (o *options) ringReport(ctx context.Context, r *report) error {
 		}
 		ratio := ratios(m.pipelineRate, m.bareRate)
 		r.fact("bare session, images/s", spread(m.bareRate))
+		r.fact("source, frames/s (asked: twice the bare session)", spread(m.sourceRate))
 		r.fact("pipeline, images/s", spread(m.pipelineRate))
 		r.atLeast("pipeline / bare", median(ratio), n.bar, spread(ratio))
 		r.fact("CPU an image, ms: bare session, whose waiting threads spin", spread(m.bareCPU))

@@ -21,6 +21,7 @@ type rig struct {
 	network *agent.Network
 	bare    *bare
 	ring    []model.Frame
+	source  ringSource // of the last play
 }
 
 func openRig(ctx context.Context, bundle string, threads int) (*rig, error) {
@@ -60,9 +61,8 @@ func connect(ctx context.Context, url string) (link *mqtt.Link, stop func(), err
 func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n agent.Classifier, p agent.Publisher) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
-	open := func(context.Context) (agent.Source, error) {
-		return &ringSource{ring: r.ring, every: time.Duration(float64(time.Second) / rate)}, nil
-	}
+	r.source = ringSource{ring: r.ring, every: time.Duration(float64(time.Second) / rate)}
+	open := func(context.Context) (agent.Source, error) { return &r.source, nil }
 	pipeline := agent.Pipeline{
 		Cameras: []agent.Camera{{Name: "ring", Open: open}}, Spec: &r.network.Bundle.Spec, Network: n, Publisher: p,
 		Decide: model.DecideConfig{TopK: 5, Threshold: 0.6, Confirm: 3, Unknown: model.Unknown},
@@ -110,6 +110,7 @@ func (t *timed) Run(ctx context.Context, in *model.Tensor, out model.Logits) err
 // pairs are the numbers of the interleaved runs, pair by pair.
 type pairs struct {
 	bareRate, pipelineRate []float64 // images per second
+	sourceRate             []float64 // frames per second that the source delivered, at twice bareRate if it could
 	bareCPU, pipelineCPU   []float64 // milliseconds per image, of the whole process
 	bareRun, frameToWire   []float64 // milliseconds, of all pairs together
 }
@@ -153,6 +154,7 @@ func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker s
 		if c.n < 3 {
 			return nil, fmt.Errorf("the pipeline answered only %d times in %v", c.n, length)
 		}
+		m.sourceRate = append(m.sourceRate, float64(r.source.reads)/length.Seconds())
 		if err := r.play(ctx, rate/2, length, r.network, wired); err != nil {
 			return nil, err
 		}
