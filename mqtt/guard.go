@@ -12,6 +12,7 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
+	partingLimit = 100 * time.Millisecond // for a peer's last words on a broken connection
 	subscribe    = 8 // packet types (MQTT 3.1.1, table 2.1)
 	suback       = 9
 )
@@ -75,7 +76,25 @@ func (g *guard) Write(p []byte) (int, error) {
 		return 0, g.why(err)
 	}
 	n, err := g.Conn.Write(p)
+	if err != nil {
+		err = g.parting(err)
+	}
 	return n, g.why(err)
+}
+
+// parting is why the peer ended a connection on which a write failed with err: the TLS alert that it sent before, where
+// there is one. A broker that refuses a certificate sends it after the handshake (RFC 8446, 4.4.2.4), when the client
+// may be writing already.
+func (g *guard) parting(err error) error {
+	var one [1]byte
+	if g.Conn.SetReadDeadline(time.Now().Add(partingLimit)) != nil {
+		return err
+	}
+	_, said := g.Conn.Read(one[:])
+	if alert := (*net.OpError)(nil); errors.As(said, &alert) && alert.Op == "remote error" {
+		return said
+	}
+	return err
 }
 
 // inspect follows the stream of inbound packets, which may be cut anywhere.
