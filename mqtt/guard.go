@@ -13,7 +13,7 @@ import (
 const (
 	writeTimeout = 10 * time.Second
 	partingLimit = 100 * time.Millisecond // for a peer's last words on a broken connection
-	subscribe    = 8 // packet types (MQTT 3.1.1, table 2.1)
+	subscribe    = 8                      // packet types (MQTT 3.1.1, table 2.1)
 	suback       = 9
 )
 
