@@ -18,7 +18,7 @@ import (
 // video writes an H.264 file of the demo's conveyor with FFmpeg: 1280×720, 30 frames a second.
 func video(ctx context.Context, path string, frames int) error {
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "1280x720", "-r", "30",
-		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", path)
+		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-b:v", "4M", "-maxrate", "4M", "-bufsize", "4M", "-bf", "0", "-g", "60", "-pix_fmt", "yuv420p", path)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
