@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
+
+	"github.com/vggse/vggse-agent/store"
 )
 
 // serviceDemo is where the package puts the demo bundle.
@@ -25,17 +28,34 @@ func (e *Effective) fill() error {
 	if c.Device.Name == "" {
 		c.Device.Name = c.Device.ID
 	}
-	if c.Model.Bundle == "" {
-		c.Model.Bundle = "demo/bundle"
-		if _, err := os.Stat(c.Model.Bundle); err != nil {
-			c.Model.Bundle = serviceDemo
-		}
-	}
 	if c.StateDir == "" {
 		c.StateDir = folder("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
 	}
 	if c.CacheDir == "" {
 		c.CacheDir = folder("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+	}
+	if c.Model.Bundle == "" {
+		return e.findBundle()
+	}
+	return nil
+}
+
+// findBundle takes the bundle that 'model activate' chose, else the demo.
+func (e *Effective) findBundle() error {
+	m := &e.Config.Model
+	m.Installed = true
+	active, ok, err := store.At(e.Config.StateDir).Active()
+	switch {
+	case err != nil:
+		return fmt.Errorf("model.bundle: the active model cannot be used: %w", err)
+	case ok:
+		m.Bundle = active.Dir
+		e.origins["model.bundle"] = "model activate"
+		return nil
+	}
+	m.Bundle = "demo/bundle"
+	if _, err := os.Stat(m.Bundle); err != nil {
+		m.Bundle = serviceDemo
 	}
 	return nil
 }
@@ -46,7 +66,7 @@ func topicLevel(host string) string {
 }
 
 // folder is where systemd says that a service's folder is, else where the XDG base directory
-// specification puts a user's.
+// specification puts a user's. For root and the service's own user that is the service's, once it is there.
 func folder(service, xdg, home string) string {
 	if dir := os.Getenv(service); dir != "" {
 		first, _, _ := strings.Cut(dir, ":")
@@ -55,7 +75,23 @@ func folder(service, xdg, home string) string {
 	if dir := os.Getenv(xdg); dir != "" {
 		return filepath.Join(dir, "vggse-agent")
 	}
+	if dir := servicePlaces[service]; mine(dir) {
+		return dir
+	}
 	return filepath.Join(os.Getenv("HOME"), home, "vggse-agent")
+}
+
+// servicePlaces are the folders that systemd gives the service.
+var servicePlaces = map[string]string{"STATE_DIRECTORY": "/var/lib/vggse-agent", "CACHE_DIRECTORY": "/var/cache/vggse-agent"}
+
+// mine reports whether dir is there, and this process is root or its owner.
+func mine(dir string) bool {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (os.Geteuid() == 0 || uint32(os.Geteuid()) == stat.Uid)
 }
 
 // Entry is one setting in force.

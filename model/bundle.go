@@ -45,6 +45,16 @@ func OpenBundle(dir string) (*Bundle, error) {
 	return b, nil
 }
 
+// ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as OpenBundle. Whether its
+// files are there is not seen here.
+func ParseSpec(text []byte) (*Spec, error) {
+	s := new(Spec)
+	if err := parseSpec(text, s); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return s, nil
+}
+
 // parseSpec reads a manifest strictly: no key may be unknown, none that a network depends on left out.
 func parseSpec(text []byte, s *Spec) error {
 	dec := yaml.NewDecoder(bytes.NewReader(text))

@@ -33,6 +33,7 @@ func newRoot() *cobra.Command {
 	s := addSettings(root)
 	root.AddCommand(
 		newBenchCmd(s),
+		newBundleCmd(),
 		newCalibrateCmd(),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),
@@ -42,6 +43,7 @@ func newRoot() *cobra.Command {
 		newImportCmd(s),
 		newInspectCmd(),
 		newManCmd(),
+		newModelCmd(s),
 		newNewCmd(),
 		newRunCmd(s),
 		newSchemaCmd(),

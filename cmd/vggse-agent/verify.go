@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -56,18 +57,38 @@ It ends with exit code 3 where the largest difference is more than --tolerance p
 }
 
 func runVerify(cmd *cobra.Command, s *settings, dir string, o verifyOptions) error {
+	v, err := verifyBundle(cmd, s, dir, o)
+	switch {
+	case v == nil:
+		return err
+	case o.asJSON:
+		return errors.Join(err, printJSON(cmd.OutOrStdout(), v))
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), v)
+	return err
+}
+
+// String is the verdict in one line.
+func (v *verdict) String() string {
+	return fmt.Sprintf("%d pairs (%s) on %s, %s: max |Δ| %.3g, mean |Δ| %.3g, largest logit %.4g, same top-1 %.0f %%",
+		v.Pairs, v.Golden, v.Provider, v.Precision, v.MaxDiff, v.MeanDiff, v.MaxLogit, 100*v.Agreement)
+}
+
+// verifyBundle measures how far the bundle's answers are off; beyond the tolerance the verdict comes with an error
+// of exit code 3.
+func verifyBundle(cmd *cobra.Command, s *settings, dir string, o verifyOptions) (*verdict, error) {
 	network, err := openNetwork(cmd.Context(), s, dir, o.precision, o.provider)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer network.Close()
 	g, err := findGoldens(cmd, s, network.Bundle, o.golden)
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return nil, fmt.Errorf("verify: %w", err)
 	}
 	got, err := runPairs(cmd.Context(), network, g.input, len(network.Bundle.Spec.Labels))
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return nil, fmt.Errorf("verify: %w", err)
 	}
 	info := network.Info()
 	v := judge(g, got)
@@ -76,20 +97,14 @@ func runVerify(cmd *cobra.Command, s *settings, dir string, o verifyOptions) err
 		v.Tolerance = tolerance(info)
 	}
 	if math.IsInf(v.MaxDiff, 0) {
-		return withCode(exitGate, fmt.Errorf("verify: %s answers with NaN or infinity on %s: the weights are damaged, or too large for %s", dir, info.Provider, info.Precision))
+		return nil, withCode(exitGate, fmt.Errorf("verify: %s answers with NaN or infinity on %s: the weights are damaged, or too large for %s", dir, info.Provider, info.Precision))
 	}
 	v.OK = v.MaxDiff <= v.Tolerance*v.MaxLogit
-	if o.asJSON {
-		err = printJSON(cmd.OutOrStdout(), v)
-	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d pairs (%s) on %s, %s: max |Δ| %.3g, mean |Δ| %.3g, largest logit %.4g, same top-1 %.0f %%\n",
-			v.Pairs, v.Golden, v.Provider, v.Precision, v.MaxDiff, v.MeanDiff, v.MaxLogit, 100*v.Agreement)
-	}
-	if err == nil && !v.OK {
+	if !v.OK {
 		err = withCode(exitGate, fmt.Errorf("verify: %s answers %.3g off, more than the %.3g allowed (%g of the largest logit)",
 			dir, v.MaxDiff, v.Tolerance*v.MaxLogit, v.Tolerance))
 	}
-	return err
+	return &v, err
 }
 
 // findGoldens takes the pairs of the file, else of the bundle, else computes them.

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/store"
+)
+
+// takeOver is how long 'model activate' waits for a running agent, which may have an engine to build.
+const takeOver = 15 * time.Minute
+
+func newModelCmd(s *settings) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "model",
+		Short: "Install bundles on this device, and choose the one that runs",
+		Long: `Installed bundles lie under models/ of the state folder, each under its digest (the SHA-256 of its model.yaml,
+of which the first four or more digits do). The active one is used where model.bundle is not set; a running agent
+changes over without losing a camera. The last three are kept.`,
+		Args: exactArgs(0, "one of the verbs install, list, activate and remove"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var asJSON bool
+	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	show := func(cmd *cobra.Command, i store.Installed) error { return printInstalled(cmd, i, asJSON) }
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "install FILE|DIR", Short: "Copy a bundle, or a file that 'bundle pack' made, into the store",
+			Example: "  vggse-agent model install parts-3.vggse",
+			Args:    exactArgs(1, "one FILE or DIR"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				st, err := s.store()
+				if err != nil {
+					return err
+				}
+				i, err := st.Install(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return show(cmd, i)
+			},
+		},
+		&cobra.Command{
+			Use: "list", Short: "List what is installed; * is active", Args: exactArgs(0, "no arguments"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				st, err := s.store()
+				if err != nil {
+					return err
+				}
+				all, err := st.List()
+				for _, i := range all {
+					if err := show(cmd, i); err != nil {
+						return err
+					}
+				}
+				return err
+			},
+		},
+		newActivateCmd(s, show),
+		&cobra.Command{
+			Use: "remove SHA256", Short: "Remove an installed bundle that is not active", Args: exactArgs(1, "one SHA256"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				st, err := s.store()
+				if err != nil {
+					return err
+				}
+				i, err := st.Remove(args[0])
+				if err != nil {
+					return err
+				}
+				return show(cmd, i)
+			},
+		},
+	)
+	return cmd
+}
+
+func newActivateCmd(s *settings, show func(*cobra.Command, store.Installed) error) *cobra.Command {
+	var unverified bool
+	cmd := &cobra.Command{
+		Use:   "activate SHA256",
+		Short: "Run an installed bundle from now on",
+		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the bundle the
+active one. A running agent opens it beside the one that it has and changes over between two frames; where that
+fails the old one goes on, and activate ends with exit code 1. A model that ends the agent twice gives way at the third start.`,
+		Args: exactArgs(1, "one SHA256"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			i, err := activate(cmd, s, args[0], unverified)
+			if err != nil {
+				return err
+			}
+			return show(cmd, i)
+		},
+	}
+	cmd.Flags().BoolVar(&unverified, "no-verify", false, "do not run verify before")
+	return cmd
+}
+
+// store is the one of the configuration's state folder.
+func (s *settings) store() (*store.Store, error) {
+	e, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return store.At(e.Config.StateDir), nil
+}
+
+func printInstalled(cmd *cobra.Command, i store.Installed, asJSON bool) error {
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), struct {
+			SHA256  string `json:"sha256"`
+			Name    string `json:"name"`
+			Version string `json:"version"`
+			Active  bool   `json:"active"`
+		}{i.SHA256, i.Name, i.Version, i.Active})
+	}
+	mark, name := " ", strings.TrimSpace(i.Name+" "+i.Version)
+	if i.Active {
+		mark = "*"
+	}
+	if i.Name == "" {
+		name = "(damaged: install it again, or remove it)"
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s  %s\n", mark, i.SHA256, name)
+	return err
+}
+
+func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (store.Installed, error) {
+	e, err := s.load()
+	if err != nil {
+		return store.Installed{}, err
+	}
+	if !e.Config.Model.Installed {
+		return store.Installed{}, withCode(exitConfig, fmt.Errorf(
+			"model activate: model.bundle names %s, so no installed model would run: remove that key first", e.Config.Model.Bundle))
+	}
+	st := store.At(e.Config.StateDir)
+	i, err := st.Find(sum)
+	if err != nil {
+		return i, err
+	}
+	if !unverified {
+		verify := *s // openNetwork sets the bundle
+		v, err := verifyBundle(cmd, &verify, i.Dir, verifyOptions{})
+		if err != nil {
+			return i, fmt.Errorf("model %.12s was not activated: %w", i.SHA256, err)
+		}
+		fmt.Fprintln(cmd.ErrOrStderr(), "verified:", v)
+	}
+	if i, err = st.Activate(cmd.Context(), i.SHA256); err != nil {
+		return i, err
+	}
+	return i, awaitTakeOver(cmd.Context(), st, i.SHA256)
+}
+
+// awaitTakeOver returns when the agent that runs from the store, if there is one, has changed over, or why it did not.
+func awaitTakeOver(ctx context.Context, st *store.Store, sum string) error {
+	ctx, cancel := context.WithTimeout(ctx, takeOver)
+	defer cancel()
+	for {
+		if refused, err := st.Refused(); err != nil || refused != nil && refused.SHA256 == sum {
+			if err == nil {
+				err = fmt.Errorf("model %.12s was refused, the one before goes on: %s", sum, refused.Reason)
+			}
+			return err
+		}
+		served, err := st.ServedModel()
+		if err != nil || served == sum || !st.Served() {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the running agent has not taken model %.12s within %s: see its log", sum, takeOver)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

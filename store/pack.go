@@ -1,0 +1,183 @@
+package store
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files that the
+// manifest names, in the order of their paths. Owners, times and modes are always the same, so that the same
+// bundle makes the same bytes. It is not compressed: weights hardly can be.
+const (
+	sumsFile = "SHA256SUMS"
+	maxHead  = 1 << 20 // bytes of SHA256SUMS and of a manifest, at most
+)
+
+// Pack writes the bundle in the folder dir to w as one file for Install, and returns the bundle's digest. What the
+// manifest does not name, such as reports, is left out. Every file is compared with its digest on the way.
+func Pack(ctx context.Context, dir string, w io.Writer) (string, error) {
+	sum, err := pack(ctx, dir, w)
+	if err != nil {
+		return "", fmt.Errorf("store: pack %s: %w", dir, err)
+	}
+	return sum, nil
+}
+
+func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
+	b, text, err := open(dir)
+	if err != nil {
+		return "", err
+	}
+	files := members(&b.Spec)
+	sums := fmt.Sprintf("%s  %s\n", hexSum(text), model.SpecFile)
+	for _, f := range files {
+		sums += fmt.Sprintf("%s  %s\n", f.SHA256, f.Path)
+	}
+	out := tar.NewWriter(w)
+	for _, head := range []struct{ name, text string }{{sumsFile, sums}, {model.SpecFile, string(text)}} {
+		if err := add(out, head.name, int64(len(head.text)), strings.NewReader(head.text)); err != nil {
+			return "", err
+		}
+	}
+	for _, f := range files {
+		if err := addFile(ctx, out, dir, f); err != nil {
+			return "", err
+		}
+	}
+	return hexSum(text), out.Close()
+}
+
+// open reads a bundle, and its manifest as it stands.
+func open(dir string) (*model.Bundle, []byte, error) {
+	b, err := model.OpenBundle(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, model.SpecFile))
+	return b, text, err
+}
+
+// members are the files of a bundle by path, each once.
+func members(s *model.Spec) []model.File {
+	byPath := make(map[string]model.File)
+	for _, f := range s.Files {
+		f.Path = filepath.Clean(f.Path)
+		byPath[f.Path] = f
+	}
+	var files []model.File
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		files = append(files, byPath[path])
+	}
+	return files
+}
+
+func add(out *tar.Writer, name string, size int64, from io.Reader) error {
+	err := out.WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, from)
+	return err
+}
+
+func addFile(ctx context.Context, out *tar.Writer, dir string, f model.File) error {
+	file, err := os.Open(filepath.Join(dir, f.Path))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	check := newChecked(ctx, f, file)
+	if err := add(out, filepath.ToSlash(f.Path), info.Size(), check); err != nil {
+		return err
+	}
+	return check.err()
+}
+
+// checked reads a file of a bundle and hashes it on the way. It ends early with its context.
+type checked struct {
+	ctx  context.Context
+	from io.Reader
+	file model.File
+	hash hash.Hash
+}
+
+func newChecked(ctx context.Context, f model.File, from io.Reader) *checked {
+	return &checked{ctx, from, f, sha256.New()}
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.from.Read(p)
+	c.hash.Write(p[:n])
+	return n, err
+}
+
+// err says whether what was read is what the manifest names.
+func (c *checked) err() error {
+	if got := hex.EncodeToString(c.hash.Sum(nil)); got != c.file.SHA256 {
+		return fmt.Errorf("%s has SHA-256 %.12s…, the manifest says %.12s…: it was changed or damaged, copy the bundle again", c.file.Path, got, c.file.SHA256)
+	}
+	return nil
+}
+
+// copyBundle copies the bundle in the folder from into the empty folder to.
+func copyBundle(ctx context.Context, from, to string) error {
+	b, text, err := open(from)
+	if err != nil {
+		return err
+	}
+	for _, f := range members(&b.Spec) {
+		file, err := os.Open(filepath.Join(from, f.Path))
+		if err != nil {
+			return err
+		}
+		err = save(ctx, to, f, file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+	return saveText(to, text)
+}
+
+// save writes one file of a bundle into dir and sees that it is the one that the manifest names.
+func save(ctx context.Context, dir string, f model.File, from io.Reader) error {
+	path := filepath.Join(dir, f.Path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	check := newChecked(ctx, f, from)
+	return model.WriteFile(path, func(w io.Writer) error {
+		if _, err := io.Copy(w, check); err != nil {
+			return err
+		}
+		return check.err()
+	})
+}
+
+// saveText writes the manifest, as the last file.
+func saveText(dir string, text []byte) error {
+	return model.WriteFile(filepath.Join(dir, model.SpecFile), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}

@@ -1,0 +1,227 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// Kept is how many bundles stay installed: the active one, and those that were installed or active last.
+const Kept = 3
+
+var (
+	// ErrNotInstalled is what a digest leads to that belongs to none of the bundles, or to several.
+	ErrNotInstalled = errors.New("not installed")
+	digest          = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	beginning       = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+)
+
+// Store is the folder of installed bundles. Several processes may use it at once.
+type Store struct{ dir string }
+
+// At is the store in the state folder of an agent, which need not be there yet.
+func At(stateDir string) *Store { return &Store{filepath.Join(stateDir, "models")} }
+
+// Installed is one bundle in the store.
+type Installed struct {
+	SHA256  string // the digest
+	Name    string
+	Version string
+	Active  bool
+	Dir     string
+}
+
+// Digest is that of the bundle in the folder dir.
+func Digest(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, model.SpecFile))
+	if err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	return hexSum(text), nil
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Install copies the bundle at path, a folder or a file that Pack made, into the store. Every file is compared
+// with its digest on the way; the bundle then stands there complete or not at all. One that is there already
+// and whole is left alone. The oldest beyond Kept are removed.
+func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Installed{}, fmt.Errorf("store: install: %w", err)
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return Installed{}, fmt.Errorf("store: install: %w", err)
+	}
+	defer unlock()
+	aside, err := os.MkdirTemp(s.dir, ".incoming.*")
+	if err != nil {
+		return Installed{}, fmt.Errorf("store: install: %w", err)
+	}
+	defer os.RemoveAll(aside)
+	if info.IsDir() {
+		err = copyBundle(ctx, path, aside)
+	} else {
+		err = unpack(ctx, path, aside)
+	}
+	if err != nil {
+		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
+	}
+	sum, err := s.place(ctx, aside)
+	if err != nil {
+		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
+	}
+	return s.Find(sum)
+}
+
+// place gives a complete bundle its name in the store and makes room. The lock is held.
+func (s *Store) place(ctx context.Context, aside string) (string, error) {
+	sum, err := Digest(aside)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(s.dir, sum)
+	if checkAll(ctx, dir) != nil { // not there, or damaged since
+		if err := errors.Join(os.Chmod(aside, 0o755), syncDir(aside)); err != nil {
+			return "", err
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return "", err
+		}
+		if err := errors.Join(os.Rename(aside, dir), syncDir(s.dir)); err != nil {
+			return "", err
+		}
+	}
+	return sum, s.edit(func(st *state) error {
+		st.touch(sum)
+		return s.makeRoom(st)
+	})
+}
+
+// makeRoom removes what is beyond Kept, the longest unused first.
+func (s *Store) makeRoom(st *state) error {
+	sums, err := s.digests()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(sums, func(a, b string) int { return st.rank(b) - st.rank(a) })
+	for _, sum := range sums[min(Kept, len(sums)):] {
+		if err := os.RemoveAll(filepath.Join(s.dir, sum)); err != nil {
+			return err
+		}
+		delete(st.Used, sum)
+	}
+	return nil
+}
+
+// checkAll compares every file of the bundle in dir with the manifest.
+func checkAll(ctx context.Context, dir string) error {
+	b, err := model.OpenBundle(dir)
+	if err != nil {
+		return err
+	}
+	for key := range b.Spec.Files {
+		if err := b.CheckFile(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digests are the names of the folders in the store.
+func (s *Store) digests() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var sums []string
+	for _, e := range entries {
+		if e.IsDir() && digest.MatchString(e.Name()) {
+			sums = append(sums, e.Name())
+		}
+	}
+	return sums, nil
+}
+
+// List is what is installed, the last used first. A damaged bundle is in it, without a name.
+func (s *Store) List() ([]Installed, error) {
+	sums, err := s.digests()
+	if err != nil {
+		return nil, fmt.Errorf("store: list: %w", err)
+	}
+	st, err := s.read()
+	if err != nil {
+		return nil, fmt.Errorf("store: list: %w", err)
+	}
+	slices.SortFunc(sums, func(a, b string) int { return st.rank(b) - st.rank(a) })
+	all := make([]Installed, 0, len(sums))
+	for _, sum := range sums {
+		i := Installed{SHA256: sum, Active: sum == st.Active, Dir: filepath.Join(s.dir, sum)}
+		if b, err := model.OpenBundle(i.Dir); err == nil {
+			i.Name, i.Version = b.Spec.Name, b.Spec.Version
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// Find is the installed bundle whose digest begins with the given four or more hexadecimal digits.
+func (s *Store) Find(sum string) (Installed, error) {
+	if !beginning.MatchString(sum) {
+		return Installed{}, fmt.Errorf("store: %q is no digest: it must be 4 to 64 hexadecimal digits, as 'vggse-agent model list' shows them", sum)
+	}
+	all, err := s.List()
+	if err != nil {
+		return Installed{}, err
+	}
+	var found []Installed
+	for _, i := range all {
+		if len(i.SHA256) >= len(sum) && i.SHA256[:len(sum)] == sum {
+			found = append(found, i)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Installed{}, fmt.Errorf("store: model %.12s: %w (see 'vggse-agent model list')", sum, ErrNotInstalled)
+	case 1:
+		return found[0], nil
+	}
+	return Installed{}, fmt.Errorf("store: model %s: %w: %d of the installed begin so, give more digits", sum, ErrNotInstalled, len(found))
+}
+
+// Remove deletes an installed bundle, never the active one.
+func (s *Store) Remove(sum string) (Installed, error) {
+	i, err := s.Find(sum)
+	if err != nil {
+		return i, err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return i, fmt.Errorf("store: remove: %w", err)
+	}
+	defer unlock()
+	err = s.edit(func(st *state) error {
+		if st.Active == i.SHA256 {
+			return fmt.Errorf("model %.12s is active: activate another first", i.SHA256)
+		}
+		delete(st.Used, i.SHA256)
+		return os.RemoveAll(i.Dir)
+	})
+	if err != nil {
+		return i, fmt.Errorf("store: remove: %w", err)
+	}
+	return i, nil
+}

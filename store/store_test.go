@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// bundle writes a bundle whose weights are the given text and returns its folder. Nothing here runs it.
+func bundle(t testing.TB, weights string) string {
+	t.Helper()
+	dir := t.TempDir()
+	sum := sha256.Sum256([]byte(weights))
+	put(t, filepath.Join(dir, "net", "fp32.onnx"), weights)
+	put(t, filepath.Join(dir, "report.json"), "{}") // which the manifest does not name
+	err := model.WriteSpec(dir, &model.Spec{
+		Schema: model.SpecSchema, Name: "parts", Version: weights,
+		Architecture: model.Architecture{Family: "vgg16se", InputSize: 96, Width: 1, Reduction: 16, Hidden: 8, PoolSize: 3, Classes: 2},
+		Input:        model.Port{Name: "input"}, Output: model.Port{Name: "logits"}, Preprocess: model.Torchvision(96),
+		Labels: []string{"bolt", "nut"}, Provenance: model.Provenance{Tool: "a test", Created: time.Unix(0, 0).UTC()},
+		Files: map[string]model.File{model.FileFP32: {Path: "net/fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights))}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func put(t testing.TB, path, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// packed is the bundle as one file.
+func packed(t testing.TB, dir string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := Pack(context.Background(), dir, &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func install(t *testing.T, s *Store, path string) Installed {
+	t.Helper()
+	i, err := s.Install(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// The same bundle makes the same bytes, and the same digest in the store as a folder and as a file.
+func TestPackAndInstall(t *testing.T) {
+	dir := bundle(t, "one")
+	one := packed(t, dir)
+	if err := os.Chtimes(filepath.Join(dir, "net/fp32.onnx"), time.Now(), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(one, packed(t, dir)) {
+		t.Error("packed twice, two files")
+	}
+	file := filepath.Join(t.TempDir(), "one.vggse")
+	put(t, file, string(one))
+	a, b := install(t, At(t.TempDir()), dir), install(t, At(t.TempDir()), file)
+	if want, _ := Digest(dir); a.SHA256 != want || b.SHA256 != want || a.Version != "one" || a.Active {
+		t.Errorf("got %+v and %+v, want digest %s", a, b, want)
+	}
+	if _, err := os.Stat(filepath.Join(b.Dir, "report.json")); err == nil {
+		t.Error("what the manifest does not name was packed")
+	}
+	if text, err := os.ReadFile(filepath.Join(b.Dir, "net/fp32.onnx")); string(text) != "one" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// No damage to one byte, and no cut, ever installs, nor leaves anything behind.
+func TestInstallRefusesDamage(t *testing.T) {
+	s, whole := At(t.TempDir()), packed(t, bundle(t, "weights"))
+	file := filepath.Join(t.TempDir(), "x.vggse")
+	refused := func(text []byte, what string, at int) {
+		put(t, file, string(text))
+		i, err := s.Install(t.Context(), file)
+		if err == nil && digestOf(t, i.Dir, "net/fp32.onnx") != digestOf(t, "", "weights") {
+			t.Errorf("%s at %d was installed", what, at)
+		}
+	}
+	for at := 0; at < len(whole); at += 7 {
+		spoilt := bytes.Clone(whole)
+		spoilt[at] ^= 0x20
+		refused(spoilt, "a changed byte", at)
+		refused(whole[:at], "a cut", at)
+	}
+	left, err := os.ReadDir(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), ".incoming") {
+			t.Errorf("%s was left behind", e.Name())
+		}
+	}
+	put(t, file, "not a tar")
+	if _, err := s.Install(t.Context(), file); err == nil || !strings.Contains(err.Error(), "bundle pack") {
+		t.Errorf("got %v, want the cure", err)
+	}
+}
+
+// digestOf is the SHA-256 of a file, or of a text where there is no folder.
+func digestOf(t *testing.T, dir, name string) string {
+	if dir == "" {
+		return hexSum([]byte(name))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hexSum(text)
+}
+
+func FuzzInstall(f *testing.F) {
+	f.Add(packed(f, bundle(f, "weights")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file := filepath.Join(t.TempDir(), "x.vggse")
+		put(t, file, string(b))
+		s := At(t.TempDir())
+		if i, err := s.Install(t.Context(), file); err == nil {
+			if err := checkAll(t.Context(), i.Dir); err != nil {
+				t.Errorf("installed, but %v", err)
+			}
+		}
+	})
+}
+
+// The active one and the last used are kept, and nothing active is removed.
+func TestKeepsThree(t *testing.T) {
+	s := At(t.TempDir())
+	first := install(t, s, bundle(t, "0"))
+	if _, err := s.Activate(t.Context(), first.SHA256[:8]); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []string{"1", "2", "3"} {
+		install(t, s, bundle(t, v))
+	}
+	all, err := s.List()
+	var versions string
+	for _, i := range all {
+		versions += i.Version
+	}
+	if err != nil || versions != "032" || !all[0].Active {
+		t.Errorf("got %q (%+v), %v, want 032, the first active", versions, all, err)
+	}
+	if _, err := s.Remove(first.SHA256); err == nil || !strings.Contains(err.Error(), "activate another first") {
+		t.Errorf("removing the active one: got %v", err)
+	}
+	if _, err := s.Remove(all[2].SHA256); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Find(all[2].SHA256); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("got %v, want %v", err, ErrNotInstalled)
+	}
+}
+
+// A model that cannot run, or ends the process twice, gives way to the one before.
+func TestTrial(t *testing.T) {
+	s := At(t.TempDir())
+	a, b := install(t, s, bundle(t, "a")), install(t, s, bundle(t, "b"))
+	active := func(want Installed, when string) {
+		t.Helper()
+		if got, ok, err := s.Active(); err != nil || !ok || got.SHA256 != want.SHA256 {
+			t.Errorf("%s: got %.8s %v %v, want %.8s", when, got.SHA256, ok, err, want.SHA256)
+		}
+	}
+	activate := func(i Installed) {
+		t.Helper()
+		if _, err := s.Activate(t.Context(), i.SHA256); err != nil {
+			t.Fatal(err)
+		}
+	}
+	activate(a)
+	if err := s.Confirm(a.SHA256); err != nil {
+		t.Fatal(err)
+	}
+	activate(b)
+	if err := s.Refuse(b.SHA256, errors.New("no memory")); err != nil {
+		t.Fatal(err)
+	}
+	active(a, "refused")
+	if r, err := s.Refused(); err != nil || r == nil || r.Reason != "no memory" || r.SHA256 != b.SHA256 {
+		t.Errorf("got %+v %v", r, err)
+	}
+	activate(b)
+	for start := range patience {
+		if i, ok, refused, err := s.Begin(); err != nil || !ok || refused != nil || i.SHA256 != b.SHA256 {
+			t.Errorf("start %d: got %.8s %v %v %v", start, i.SHA256, ok, refused, err)
+		}
+	}
+	if i, ok, refused, err := s.Begin(); err != nil || !ok || refused == nil || i.SHA256 != a.SHA256 {
+		t.Errorf("third start: got %.8s %v %v %v, want the model before", i.SHA256, ok, refused, err)
+	}
+	put(t, filepath.Join(b.Dir, "net/fp32.onnx"), "B")
+	if _, err := s.Activate(t.Context(), b.SHA256); err == nil {
+		t.Error("a damaged bundle was activated")
+	}
+	active(a, "damaged")
+}
+
+func TestServed(t *testing.T) {
+	s := At(t.TempDir())
+	if s.Served() {
+		t.Error("nobody serves yet")
+	}
+	release, ok, err := s.Serve()
+	if err != nil || !ok || !s.Served() {
+		t.Fatalf("got %v %v, served %v", ok, err, s.Served())
+	}
+	if _, twice, _ := s.Serve(); twice {
+		t.Error("two agents serve from one store")
+	}
+	release()
+	if s.Served() {
+		t.Error("still served")
+	}
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does not name,
+// and nothing that differs from what it says.
+func unpack(ctx context.Context, path, dir string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	in := tar.NewReader(file)
+	sums, err := head(in, sumsFile)
+	if err != nil {
+		return err
+	}
+	text, err := head(in, model.SpecFile)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(sums), fmt.Sprintf("%s  %s\n", hexSum(text), model.SpecFile)) {
+		return fmt.Errorf("%s is not the one that %s names: the file was changed or damaged, copy it again", model.SpecFile, sumsFile)
+	}
+	spec, err := model.ParseSpec(text)
+	if err != nil {
+		return err
+	}
+	for _, f := range members(spec) {
+		if err := member(ctx, in, dir, f); err != nil {
+			return err
+		}
+	}
+	if _, err := in.Next(); !errors.Is(err, io.EOF) {
+		return errors.New("it holds more than its manifest names, or is damaged behind the last file: pack the bundle again")
+	}
+	return saveText(dir, text)
+}
+
+// head reads one of the two small files that a packed bundle begins with.
+func head(in *tar.Reader, name string) ([]byte, error) {
+	h, err := in.Next()
+	if err != nil || h.Name != name || h.Size > maxHead {
+		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a folder with %s", model.SpecFile)
+	}
+	text, err := io.ReadAll(in)
+	return text, cut(err)
+}
+
+// member takes the next file of the archive, which must be f.
+func member(ctx context.Context, in *tar.Reader, dir string, f model.File) error {
+	h, err := in.Next()
+	switch {
+	case err != nil:
+		return cut(err)
+	case h.Name != filepath.ToSlash(f.Path) || h.Typeflag != tar.TypeReg:
+		return fmt.Errorf("%q stands where the manifest has %q: pack the bundle again", h.Name, f.Path)
+	case f.Bytes != 0 && h.Size != f.Bytes:
+		return fmt.Errorf("%s has %d bytes, the manifest says %d: pack the bundle again", f.Path, h.Size, f.Bytes)
+	}
+	return cut(save(ctx, dir, f, in))
+}
+
+// cut says in words what the end of a file too early means.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the file ends too early: copy it again")
+	}
+	return err
+}
