@@ -50,7 +50,7 @@ func Run(ctx context.Context, c Config, host Host) error {
 // work is Run but for who looks on.
 func work(ctx context.Context, c Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
-	network, err := OpenNetwork(ctx, c.Model, c.Infer)
+	network, trial, err := openActive(ctx, &c, log)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,11 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		Cameras: openers(c.Cameras, publisher), Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 	}
-	observer.begin(pipeline, link, network)
-	return runAll(ctx, pipeline, link)
+	observer.begin(pipeline, link, network, trial)
+	if err := runAll(ctx, pipeline, link); err != nil {
+		return err
+	}
+	return trial.passed()
 }
 
 // tell says what classifies, and why nothing better does.

@@ -34,7 +34,7 @@ type Device struct {
 // Model says what classifies.
 type Model struct {
 	Bundle    string `mapstructure:"bundle"`    // folder with model.yaml
-	Installed bool   `mapstructure:"-"`         // no folder was named: it is the active one of the store, or the demo
+	Demo      string `mapstructure:"-"`         // where no folder was named: what runs while no installed bundle is active
 	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
 }
 

@@ -37,6 +37,7 @@ type observer struct {
 	model    api.Model
 	pipeline *Pipeline // nil until it runs
 	link     *mqtt.Link
+	trial    *trial           // of a model that was activated; nil: none is on trial
 	throttle *device.Throttle // at the last stats
 }
 
@@ -73,10 +74,10 @@ func (o *observer) run(ctx context.Context) error {
 }
 
 // begin says what is about to run; from now on the agent can report, and for the manager it is up.
-func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network) {
+func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network, t *trial) {
 	info, spec := n.Info(), &n.Bundle.Spec
 	o.mu.Lock()
-	o.pipeline, o.link = p, link
+	o.pipeline, o.link, o.trial = p, link, t
 	o.model = api.Model{
 		Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider,
 	}
@@ -111,8 +112,30 @@ func (o *observer) tend(ctx context.Context) {
 			o.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", (4 * every).Microseconds(), o.sentence()))
 		} else {
 			o.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
+			o.judge()
 		}
 	}
+}
+
+// judge ends the trial of a model that has been answering for long enough.
+func (o *observer) judge() {
+	o.mu.Lock()
+	t := o.trial
+	o.mu.Unlock()
+	if t == nil || time.Since(t.since) < probation {
+		return
+	}
+	answered := func(c api.Camera) bool { return c.Classified > 0 }
+	if !slices.ContainsFunc(o.counts().Cameras, answered) {
+		return
+	}
+	if err := t.passed(); err != nil {
+		o.log.Warn("the new model's trial goes on", "error", err)
+		return
+	}
+	o.mu.Lock()
+	o.trial = nil
+	o.mu.Unlock()
 }
 
 func (o *observer) notify(state string) {

@@ -15,6 +15,9 @@ import (
 // serviceDemo is where the package puts the demo bundle.
 const serviceDemo = "/usr/share/vggse-agent/demo"
 
+// serviceSettings is where the service's settings are.
+var serviceSettings = "/etc/vggse-agent/"
+
 // fill puts in what an empty setting stands for.
 func (e *Effective) fill() error {
 	c := &e.Config
@@ -29,10 +32,10 @@ func (e *Effective) fill() error {
 		c.Device.Name = c.Device.ID
 	}
 	if c.StateDir == "" {
-		c.StateDir = folder("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+		c.StateDir = e.folder("STATE_DIRECTORY", "/var/lib/vggse-agent", "XDG_STATE_HOME", ".local/state")
 	}
 	if c.CacheDir == "" {
-		c.CacheDir = folder("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+		c.CacheDir = e.folder("CACHE_DIRECTORY", "/var/cache/vggse-agent", "XDG_CACHE_HOME", ".cache")
 	}
 	if c.Model.Bundle == "" {
 		return e.findBundle()
@@ -43,7 +46,11 @@ func (e *Effective) fill() error {
 // findBundle takes the bundle that 'model activate' chose, else the demo.
 func (e *Effective) findBundle() error {
 	m := &e.Config.Model
-	m.Installed = true
+	m.Demo = "demo/bundle"
+	if _, err := os.Stat(m.Demo); err != nil {
+		m.Demo = serviceDemo
+	}
+	m.Bundle = m.Demo
 	active, ok, err := store.At(e.Config.StateDir).Active()
 	switch {
 	case err != nil:
@@ -51,11 +58,6 @@ func (e *Effective) findBundle() error {
 	case ok:
 		m.Bundle = active.Dir
 		e.origins["model.bundle"] = "model activate"
-		return nil
-	}
-	m.Bundle = "demo/bundle"
-	if _, err := os.Stat(m.Bundle); err != nil {
-		m.Bundle = serviceDemo
 	}
 	return nil
 }
@@ -65,24 +67,34 @@ func topicLevel(host string) string {
 	return regexp.MustCompile(`[^A-Za-z0-9_-]+`).ReplaceAllString(host, "-")
 }
 
-// folder is where systemd says that a service's folder is, else where the XDG base directory
-// specification puts a user's. For root and the service's own user that is the service's, once it is there.
-func folder(service, xdg, home string) string {
-	if dir := os.Getenv(service); dir != "" {
+// folder is where systemd says that a service's folder is. Where root, or the service's user, works with the settings
+// of the service, as in 'sudo vggse-agent model install', it is that very folder; else it is where the XDG base directory
+// specification puts a user's.
+func (e *Effective) folder(variable, service, xdg, home string) string {
+	if dir := os.Getenv(variable); dir != "" {
 		first, _, _ := strings.Cut(dir, ":")
 		return first
+	}
+	if name, ok := instance(e.File); ok {
+		if dir := filepath.Join(service, name); mine(dir) {
+			return dir
+		}
 	}
 	if dir := os.Getenv(xdg); dir != "" {
 		return filepath.Join(dir, "vggse-agent")
 	}
-	if dir := servicePlaces[service]; mine(dir) {
-		return dir
-	}
 	return filepath.Join(os.Getenv("HOME"), home, "vggse-agent")
 }
 
-// servicePlaces are the folders that systemd gives the service.
-var servicePlaces = map[string]string{"STATE_DIRECTORY": "/var/lib/vggse-agent", "CACHE_DIRECTORY": "/var/cache/vggse-agent"}
+// instance is the part of the service that reads the file: /etc/vggse-agent/line2.yaml is vggse-agent@line2's, and
+// vggse-agent.yaml that of the unit without a name.
+func instance(file string) (name string, ok bool) {
+	name, ok = strings.CutSuffix(strings.TrimPrefix(file, serviceSettings), ".yaml")
+	if !ok || !strings.HasPrefix(file, serviceSettings) || strings.Contains(name, "/") {
+		return "", false
+	}
+	return strings.TrimPrefix(name, "vggse-agent"), true
+}
 
 // mine reports whether dir is there, and this process is root or its owner.
 func mine(dir string) bool {

@@ -156,3 +156,33 @@ func TestManualIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// With the settings of the service its folders are used too, by root and by the owner; with any other settings never.
+func TestServiceFolders(t *testing.T) {
+	etc, state := t.TempDir()+"/", t.TempDir()
+	defer func(before string) { serviceSettings = before }(serviceSettings)
+	serviceSettings = etc
+	t.Setenv("XDG_STATE_HOME", "/xdg")
+	t.Setenv("STATE_DIRECTORY", "")
+	if err := os.Mkdir(filepath.Join(state, "line2"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ file, want string }{
+		{"", "/xdg/vggse-agent"},
+		{"vggse-agent.yaml", "/xdg/vggse-agent"},
+		{etc + "vggse-agent.yaml", state},
+		{etc + "line2.yaml", state + "/line2"},
+		{etc + "line3.yaml", "/xdg/vggse-agent"}, // never started: no such folder
+		{etc + "sub/line2.yaml", "/xdg/vggse-agent"},
+	} {
+		e := Effective{File: test.file}
+		if got := e.folder("STATE_DIRECTORY", state, "XDG_STATE_HOME", ".local/state"); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.file, got, test.want)
+		}
+	}
+	t.Setenv("STATE_DIRECTORY", "/by/systemd:/other")
+	e := Effective{File: etc + "vggse-agent.yaml"}
+	if got := e.folder("STATE_DIRECTORY", state, "XDG_STATE_HOME", ".local/state"); got != "/by/systemd" {
+		t.Errorf("got %s, want systemd's", got)
+	}
+}

@@ -23,39 +23,6 @@ func (s *Store) lock() (unlock func(), err error) {
 	return func() { f.Close() }, nil // which unlocks it
 }
 
-// Serve says that an agent runs from this store, until the process ends or release is called. It is false where
-// another one does already.
-func (s *Store) Serve() (release func(), ok bool, err error) {
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return nil, false, err
-	}
-	f, err := os.OpenFile(filepath.Join(s.dir, ".serving"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, false, nil
-	}
-	return func() { f.Close() }, true, nil
-}
-
-// Served reports whether an agent runs from this store.
-func (s *Store) Served() bool {
-	f, err := os.Open(filepath.Join(s.dir, ".serving"))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
-}
-
-// OnTrial reports whether the active model still has to prove itself.
-func (s *Store) OnTrial() (bool, error) {
-	st, err := s.read()
-	return err == nil && st.Trial > 0, err
-}
-
 // adopt gives what root wrote to the owner of the state folder, so that the service may change it, too.
 func (s *Store) adopt() error {
 	if os.Geteuid() != 0 {

@@ -23,7 +23,6 @@ type state struct {
 	Trial    int            `json:"trial,omitempty"`    // 0: Active has proved itself; else 1 + the starts since its activation
 	Turn     int            `json:"turn"`               // counts the uses, for a device may have no clock
 	Used     map[string]int `json:"used"`               // digest → turn of its last use
-	Serving  string         `json:"serving,omitempty"`  // what the agent runs, as it said last
 	Refused  *Refusal       `json:"refused,omitempty"`  // the last
 }
 
@@ -49,8 +48,8 @@ func (st *state) rank(sum string) int {
 	return st.Used[sum]
 }
 
-// Activate makes an installed bundle the one that the agent runs, on trial: a running agent changes over to
-// it, or refuses it and stays with the one before. All its files are compared with their digests before.
+// Activate makes an installed bundle the one that the agent runs from its next start on, at first on trial: see
+// Begin, Confirm and Refuse. All its files are compared with their digests before.
 // Whether it answers right is not seen here: that is verify's work.
 func (s *Store) Activate(ctx context.Context, sum string) (Installed, error) {
 	i, err := s.Find(sum)
@@ -128,23 +127,6 @@ func (s *Store) Begin() (i Installed, ok bool, refused *Refusal, err error) {
 	}
 	i, ok, err = s.Active()
 	return i, ok, refused, err
-}
-
-// Serving says that the agent now runs the model.
-func (s *Store) Serving(sum string) error {
-	if st, err := s.read(); err == nil && st.Serving == sum {
-		return nil
-	}
-	return s.change("serving", func(st *state) error { st.Serving = sum; return nil })
-}
-
-// ServedModel is the digest that the agent said last that it runs; empty: none of the installed.
-func (s *Store) ServedModel() (string, error) {
-	st, err := s.read()
-	if err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	return st.Serving, nil
 }
 
 // Confirm ends the trial of a model that runs.

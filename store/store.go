@@ -37,6 +37,7 @@ type Installed struct {
 	Name    string
 	Version string
 	Active  bool
+	OnTrial bool // active, and not yet confirmed
 	Dir     string
 }
 
@@ -169,7 +170,7 @@ func (s *Store) List() ([]Installed, error) {
 	slices.SortFunc(sums, func(a, b string) int { return st.rank(b) - st.rank(a) })
 	all := make([]Installed, 0, len(sums))
 	for _, sum := range sums {
-		i := Installed{SHA256: sum, Active: sum == st.Active, Dir: filepath.Join(s.dir, sum)}
+		i := Installed{SHA256: sum, Active: sum == st.Active, OnTrial: sum == st.Active && st.Trial > 0, Dir: filepath.Join(s.dir, sum)}
 		if b, err := model.OpenBundle(i.Dir); err == nil {
 			i.Name, i.Version = b.Spec.Name, b.Spec.Version
 		}

@@ -215,21 +215,3 @@ func TestTrial(t *testing.T) {
 	}
 	active(a, "damaged")
 }
-
-func TestServed(t *testing.T) {
-	s := At(t.TempDir())
-	if s.Served() {
-		t.Error("nobody serves yet")
-	}
-	release, ok, err := s.Serve()
-	if err != nil || !ok || !s.Served() {
-		t.Fatalf("got %v %v, served %v", ok, err, s.Served())
-	}
-	if _, twice, _ := s.Serve(); twice {
-		t.Error("two agents serve from one store")
-	}
-	release()
-	if s.Served() {
-		t.Error("still served")
-	}
-}

@@ -16,7 +16,14 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("VGGSE_TEST_AS_MAIN")
 		main()
 	}
-	os.Exit(m.Run())
+	state, err := os.MkdirTemp("", "vggse-state")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("XDG_STATE_HOME", state) // a model that is active on this machine is no part of the tests
+	code := m.Run()
+	os.RemoveAll(state)
+	os.Exit(code)
 }
 
 // agentCmd runs one command line in this process.

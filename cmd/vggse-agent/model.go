@@ -1,26 +1,21 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/store"
 )
 
-// takeOver is how long 'model activate' waits for a running agent, which may have an engine to build.
-const takeOver = 15 * time.Minute
-
 func newModelCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
 		Short: "Install bundles on this device, and choose the one that runs",
 		Long: `Installed bundles lie under models/ of the state folder, each under its digest (the SHA-256 of its model.yaml,
-of which the first four or more digits do). The active one is used where model.bundle is not set; a running agent
-changes over without losing a camera. The last three are kept.`,
+of which the first four or more digits do). The active one is used where model.bundle is not set, from the next start
+of the agent on. The last three are kept.`,
 		Args: exactArgs(0, "one of the verbs install, list, activate and remove"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -85,8 +80,8 @@ func newActivateCmd(s *settings, show func(*cobra.Command, store.Installed) erro
 		Use:   "activate SHA256",
 		Short: "Run an installed bundle from now on",
 		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the bundle the
-active one. A running agent opens it beside the one that it has and changes over between two frames; where that
-fails the old one goes on, and activate ends with exit code 1. A model that ends the agent twice gives way at the third start.`,
+active one: at the agent's next start it runs. Where it then cannot be opened, or ends the agent twice before it has
+run for a minute, the one before runs again, and the log says why.`,
 		Args: exactArgs(1, "one SHA256"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i, err := activate(cmd, s, args[0], unverified)
@@ -134,7 +129,7 @@ func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (sto
 	if err != nil {
 		return store.Installed{}, err
 	}
-	if !e.Config.Model.Installed {
+	if e.Config.Model.Demo == "" {
 		return store.Installed{}, withCode(exitConfig, fmt.Errorf(
 			"model activate: model.bundle names %s, so no installed model would run: remove that key first", e.Config.Model.Bundle))
 	}
@@ -151,31 +146,5 @@ func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (sto
 		}
 		fmt.Fprintln(cmd.ErrOrStderr(), "verified:", v)
 	}
-	if i, err = st.Activate(cmd.Context(), i.SHA256); err != nil {
-		return i, err
-	}
-	return i, awaitTakeOver(cmd.Context(), st, i.SHA256)
-}
-
-// awaitTakeOver returns when the agent that runs from the store, if there is one, has changed over, or why it did not.
-func awaitTakeOver(ctx context.Context, st *store.Store, sum string) error {
-	ctx, cancel := context.WithTimeout(ctx, takeOver)
-	defer cancel()
-	for {
-		if refused, err := st.Refused(); err != nil || refused != nil && refused.SHA256 == sum {
-			if err == nil {
-				err = fmt.Errorf("model %.12s was refused, the one before goes on: %s", sum, refused.Reason)
-			}
-			return err
-		}
-		served, err := st.ServedModel()
-		if err != nil || served == sum || !st.Served() {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the running agent has not taken model %.12s within %s: see its log", sum, takeOver)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return st.Activate(cmd.Context(), i.SHA256)
 }

@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/vggse/vggse-agent/store"
+)
+
+// probation is how long a model that was activated must run before it counts as good.
+const probation = time.Minute
+
+// trial is the first run of a model that was activated; nil where there is nothing to prove.
+type trial struct {
+	store *store.Store
+	sum   string
+	since time.Time
+}
+
+// passed ends the trial: the model stays.
+func (t *trial) passed() error {
+	if t == nil {
+		return nil
+	}
+	return t.store.Confirm(t.sum)
+}
+
+// openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
+// cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
+// where there was none. c is told which it became.
+func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *trial, error) {
+	if c.Model.Demo == "" {
+		n, err := OpenNetwork(ctx, c.Model, c.Infer)
+		return n, nil, err
+	}
+	s := store.At(c.StateDir)
+	active, ok, refused, err := s.Begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if refused != nil {
+		log.Error("the new model was refused, the one before goes on", "sha256", refused.SHA256, "reason", refused.Reason)
+	}
+	c.Model.use(active, ok)
+	n, err := OpenNetwork(ctx, c.Model, c.Infer)
+	if !ok || !active.OnTrial {
+		return n, nil, err
+	}
+	if err == nil {
+		return n, &trial{s, active.SHA256, time.Now()}, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil, err
+	}
+	log.Error("the new model was refused, the one before goes on", "sha256", active.SHA256, "reason", err)
+	if err := s.Refuse(active.SHA256, err); err != nil {
+		return nil, nil, err
+	}
+	if active, ok, err = s.Active(); err != nil {
+		return nil, nil, err
+	}
+	c.Model.use(active, ok)
+	n, err = OpenNetwork(ctx, c.Model, c.Infer)
+	return n, nil, err
+}
+
+// use takes the installed bundle, or the demo.
+func (m *Model) use(i store.Installed, ok bool) {
+	m.Bundle = m.Demo
+	if ok {
+		m.Bundle = i.Dir
+	}
+}
