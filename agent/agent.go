@@ -65,6 +65,7 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		defer broker.Close()
 		c.MQTT.Broker = broker.URL()
 	}
+	c.MQTT.StateDir = c.StateDir
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, host.Build), log)
 	if err != nil {
 		return err

@@ -18,19 +18,27 @@ const Embedded = "embedded"
 
 // Config says which broker, as whom, and what is worth publishing.
 type Config struct {
-	Broker        string        `mapstructure:"broker"`         // embedded, tcp://, ssl://, ws:// or wss://
-	ClientID      string        `mapstructure:"client_id"`      // empty: vggse-<device>
-	User          string        `mapstructure:"user"`           // empty: anonymous, or the certificate's
-	PasswordFile  string        `mapstructure:"password_file"`  // read at every connection, one line
-	Password      string        `mapstructure:"password"`       // wins over PasswordFile; never logged
-	TopicPrefix   string        `mapstructure:"topic_prefix"`   // first levels of every topic
-	QoS           int           `mapstructure:"qos"`            // of results: 0 or 1
-	StatsInterval time.Duration `mapstructure:"stats_interval"` // between two stats messages
-	TLS           TLS           `mapstructure:"tls"`
-	Publish       Policy        `mapstructure:"publish"`
-	Spool         SpoolConfig   `mapstructure:"spool"`
+	Broker        string          `mapstructure:"broker"`         // embedded, tcp://, ssl://, ws:// or wss://
+	ClientID      string          `mapstructure:"client_id"`      // empty: vggse-<device>
+	User          string          `mapstructure:"user"`           // empty: anonymous, or the certificate's
+	PasswordFile  string          `mapstructure:"password_file"`  // read at every connection, one line
+	Password      string          `mapstructure:"password"`       // wins over PasswordFile; never logged
+	TopicPrefix   string          `mapstructure:"topic_prefix"`   // first levels of every topic
+	QoS           int             `mapstructure:"qos"`            // of results: 0 or 1
+	StatsInterval time.Duration   `mapstructure:"stats_interval"` // between two stats messages
+	TLS           TLS             `mapstructure:"tls"`
+	Publish       Policy          `mapstructure:"publish"`
+	Spool         SpoolConfig     `mapstructure:"spool"`
+	Discovery     DiscoveryConfig `mapstructure:"discovery"`
+	Commands      CommandsConfig  `mapstructure:"commands"`
+	StateDir      string          `mapstructure:"-"` // where what was announced is remembered; empty: nowhere
 
 	tap func(packet []byte) // sees every packet that is sent; for tests
+}
+
+// CommandsConfig says what subscribers may ask for.
+type CommandsConfig struct {
+	Allow []string `mapstructure:"allow"` // words of Commands; none: the agent does not even listen
 }
 
 // SpoolConfig bounds what waits for the broker on disk.
@@ -106,7 +114,7 @@ func (c *Config) Validate() error {
 	if err != nil {
 		return err
 	}
-	if err := validatePrefix(c.TopicPrefix); err != nil {
+	if err := checkPrefix("mqtt.topic_prefix", c.TopicPrefix); err != nil {
 		return err
 	}
 	secure := u.Scheme == "ssl" || u.Scheme == "wss"
@@ -124,6 +132,16 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Spool.validate(); err != nil {
 		return err
+	}
+	for _, word := range c.Commands.Allow {
+		if !slices.Contains(Commands, word) {
+			return fmt.Errorf("mqtt.commands.allow: knows %s, got %q", strings.Join(Commands, ", "), word)
+		}
+	}
+	if c.Discovery.Enabled || c.Discovery.Prefix != "" {
+		if err := checkPrefix("mqtt.discovery.prefix", c.Discovery.Prefix); err != nil {
+			return err
+		}
 	}
 	return c.Publish.validate()
 }
@@ -150,17 +168,17 @@ func (p *Policy) validate() error {
 	return nil
 }
 
-// validatePrefix keeps the deepest topic (prefix/device/camera/threshold/set) within the seven slashes
+// checkPrefix keeps the deepest topic (prefix/device/camera/threshold/set) within the seven slashes
 // that AWS IoT Core allows.
-func validatePrefix(prefix string) error {
+func checkPrefix(key, prefix string) error {
 	levels := strings.Split(prefix, "/")
 	switch {
 	case prefix == "" || slices.Contains(levels, ""):
-		return fmt.Errorf("mqtt.topic_prefix: must not be empty, nor begin or end with a slash, got %q", prefix)
+		return fmt.Errorf("%s: must not be empty, nor begin or end with a slash, got %q", key, prefix)
 	case strings.ContainsAny(prefix, "+#$\x00"):
-		return fmt.Errorf("mqtt.topic_prefix: must not hold +, # or $, got %q", prefix)
+		return fmt.Errorf("%s: must not hold +, # or $, got %q", key, prefix)
 	case len(levels) > 4:
-		return fmt.Errorf("mqtt.topic_prefix: must have at most 4 levels, got %q", prefix)
+		return fmt.Errorf("%s: must have at most 4 levels, got %q", key, prefix)
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ type Link struct {
 	available *state
 	stats     *state
 	health    health
+	discovery *state // nil: nothing is announced
+	desk      *desk
+	answering []byte // opening of responses
 
 	mu      sync.Mutex // guards what follows; taken before the outbox's and the spool's
 	lanes   map[string]*lane
@@ -43,16 +46,17 @@ type Link struct {
 
 // lane is one camera's part of the topic tree, and what was last said there.
 type lane struct {
-	name           string
-	status         *state
-	classification *state
-	result, event  string // topics
-	resultOpening  []byte
-	eventOpening   []byte
-	gate           gate
-	label          string // as published
-	now            string // status as told; empty: not yet
-	wasLost        bool   // told as camera_lost, and not yet as restored
+	name                         string
+	status                       *state
+	classification               *state
+	enabled, threshold, snapshot *state
+	result, event                string // topics
+	resultOpening                []byte
+	eventOpening                 []byte
+	gate                         gate
+	label                        string // as published
+	now                          string // status as told; empty: not yet
+	wasLost                      bool   // told as camera_lost, and not yet as restored
 }
 
 // NewLink makes a Link to the broker of cfg, which must not be Embedded (start it, and give its URL).
@@ -86,7 +90,9 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	l := &Link{
 		cfg: cfg, id: id, broker: broker, log: log, topics: newTopics(cfg.TopicPrefix, id.Device), started: time.Now(),
 		out: newOutbox(queue), lanes: make(map[string]*lane, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
+		answering: id.opening("vggse.response/1", ""),
 	}
+	l.desk = newDesk(l)
 	l.furnish()
 	return l, nil
 }
@@ -101,7 +107,9 @@ func (l *Link) furnish() {
 		c := &lane{
 			name:   name,
 			status: l.out.add(base+"status", 1, true), classification: l.out.add(base+"classification", 1, true),
-			result: base + "result", event: base + "event",
+			enabled: l.out.add(base+"enabled/state", 1, true), threshold: l.out.add(base+"threshold/state", 1, true),
+			snapshot: l.out.add(base+"snapshot", 0, false),
+			result:   base + "result", event: base + "event",
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
 			gate: gate{Policy: l.cfg.Publish}, label: l.id.Unknown,
 		}
@@ -111,6 +119,7 @@ func (l *Link) furnish() {
 	}
 	l.health.state = l.out.add(l.topics.health, 1, true)
 	l.stats = l.out.add(l.topics.stats, 0, false)
+	l.announceOnce()
 	l.checkHealth()
 }
 

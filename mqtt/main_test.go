@@ -58,7 +58,7 @@ func testConfig(broker string) Config {
 	return Config{
 		Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute,
 		Publish: Policy{Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5},
-		tap:     judge().see,
+		tap:     judge().see, Discovery: DiscoveryConfig{Enabled: true, Prefix: "homeassistant"},
 	}
 }
 
@@ -90,6 +90,12 @@ func runLink(t *testing.T, cfg Config, log *slog.Logger) (l *Link, stop func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l, start(t, l)
+}
+
+// start runs a link until the test ends, or stop is called.
+func start(t *testing.T, l *Link) (stop func()) {
+	t.Helper()
 	l.retry = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -101,7 +107,7 @@ func runLink(t *testing.T, cfg Config, log *slog.Logger) (l *Link, stop func()) 
 	}()
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
-	return l, stop
+	return stop
 }
 
 // eventually waits until ok holds.

@@ -116,7 +116,7 @@ func (o *outbox) takeState() (publication, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range o.states {
-		if s.sent != s.version && s.refused != s.version {
+		if s.version > 0 && s.sent != s.version && s.refused != s.version {
 			s.sent = s.version
 			return publication{topic: s.topic, qos: s.qos, retain: s.retain, payload: append([]byte(nil), s.payload...), state: s}, true
 		}

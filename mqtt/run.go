@@ -34,6 +34,10 @@ func (l *Link) Run(ctx context.Context) error {
 		l.flush(ctx)
 		return nil
 	})
+	group.Go(func() error {
+		l.desk.run(ctx)
+		return nil
+	})
 	group.Wait() //nolint:errcheck // neither fails
 	if err := l.out.spool.Close(); err != nil {
 		return fmt.Errorf("mqtt: close spool: %w", err)
@@ -106,7 +110,7 @@ func (l *Link) connect(ctx context.Context) {
 func (l *Link) serve(ctx context.Context, s *session, doubt *suspect) error {
 	l.out.connect()
 	l.connected.Store(true)
-	c := &conversation{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.topics.available)}
+	c := &conversation{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.filters()...)}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
@@ -167,8 +171,8 @@ func (c *conversation) talk(ctx context.Context) error {
 		case err := <-c.lost:
 			return err
 		case <-subscribed:
-			if err := c.subscribed.Error(); err != nil {
-				return c.cause(err)
+			if err := c.subscribed.Error(); err != nil { // publishing goes on without
+				c.log.Warn("not subscribed", "error", err)
 			}
 			subscribed = nil
 		case m := <-c.inbound:
@@ -232,11 +236,34 @@ func (c *conversation) cause(err error) error {
 	}
 }
 
-// take looks at a message that came in. The only one asked for is the own availability, which a last
-// will that was late may have overwritten.
+// filters are the topics that the link listens to, at most six: some brokers allow eight in one SUBSCRIBE.
+func (l *Link) filters() []string {
+	all := []string{l.topics.available}
+	if len(l.cfg.Commands.Allow) > 0 {
+		all = append(all, l.topics.command, l.topics.base+"+/enabled/set", l.topics.base+"+/threshold/set")
+	}
+	if l.discovery != nil {
+		all = append(all, l.cfg.Discovery.Prefix+"/status")
+	}
+	return all
+}
+
+// take looks at a message that came in. Of the own availability, a last will that was late may have
+// overwritten what holds.
 func (c *conversation) take(m Message) {
-	if m.Topic == c.topics.available && string(m.Payload) != online {
-		c.out.again(c.available)
+	switch {
+	case m.Topic == c.topics.available:
+		if string(m.Payload) != online {
+			c.out.again(c.available)
+		}
+	case m.Topic == c.topics.command:
+		c.desk.command(m, time.Now())
+	case c.discovery != nil && m.Topic == c.cfg.Discovery.Prefix+"/status":
+		if string(m.Payload) == online {
+			c.out.again(c.discovery)
+		}
+	default:
+		c.desk.set(m, time.Now())
 	}
 }
 

@@ -12,12 +12,13 @@ const (
 type topics struct {
 	base                                  string
 	available, info, health, stats, event string
+	command, response                     string
 }
 
 func newTopics(prefix, device string) topics {
 	base := prefix + "/" + device + "/"
 	return topics{
 		base: base, available: base + "available", info: base + "info", health: base + "health",
-		stats: base + "stats", event: base + "event",
+		stats: base + "stats", event: base + "event", command: base + "command", response: base + "command/response",
 	}
 }

@@ -1,0 +1,278 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vggse/vggse-agent/mqtt/spool"
+)
+
+// Handler does what subscribers ask for. Its methods are called one at a time, from a goroutine of the link.
+type Handler interface {
+	// Enable opens or closes a camera; Threshold sets its score. Both outlive a restart.
+	Enable(camera string, on bool) error
+	Threshold(camera string, score float64) error
+	// Command carries out c within ctx. After it was answered, then is called, where it is not nil.
+	Command(ctx context.Context, c Command) (then func(), err error)
+}
+
+const (
+	deskSlots       = 8                // commands that wait for the handler
+	commandPatience = 30 * time.Second // for one of them
+)
+
+// bucket lets through rate events a second, burst at once.
+type bucket struct {
+	rate, burst, tokens float64
+	filled              time.Time
+}
+
+func (b *bucket) take(now time.Time) bool {
+	if b.filled.IsZero() {
+		b.tokens = b.burst
+	} else {
+		b.tokens = min(b.burst, b.tokens+now.Sub(b.filled).Seconds()*b.rate)
+	}
+	b.filled = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// desk takes what comes in, refuses most of it, and hands the rest to the handler. All that it remembers is
+// bounded by its rates.
+type desk struct {
+	link    *Link
+	handler Handler
+	jobs    chan job
+	seen    map[string]time.Time // ids, until when none of them is taken again
+	answers bucket               // commands that are looked at
+	work    bucket               // and carried out
+	sets    map[string]*bucket   // by topic
+}
+
+// job is one thing for the handler to do.
+type job struct {
+	command Command
+	camera  string // of a set
+	on      *bool
+	score   float64
+}
+
+func newDesk(l *Link) *desk {
+	return &desk{
+		link: l, jobs: make(chan job, deskSlots), seen: make(map[string]time.Time), sets: make(map[string]*bucket),
+		answers: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
+	}
+}
+
+// Handle makes h do what subscribers ask for; call it before Run. Without one every command is rejected.
+func (l *Link) Handle(h Handler) { l.desk.handler = h }
+
+func (d *desk) allowed(word string) bool { return slices.Contains(d.link.cfg.Commands.Allow, word) }
+
+// command decides on one message of the command topic. Each is answered once; of a flood, and of the same id
+// again, the rest is passed over and counted.
+func (d *desk) command(m Message, now time.Time) {
+	if m.Retained {
+		d.link.log.Warn("retained command refused: clear the topic", "topic", m.Topic)
+		return
+	}
+	if !d.answers.take(now) {
+		d.link.missed.Add(1)
+		return
+	}
+	c, err := decodeCommand(m.Payload)
+	if until, again := d.seen[c.ID]; again && c.ID != "" && now.Before(until) {
+		d.link.missed.Add(1)
+		return
+	}
+	d.remember(c.ID, now)
+	status, why := "", ""
+	switch age := now.Sub(c.given); {
+	case err != nil:
+		status, why = "rejected", "the command "+err.Error()
+	case age > c.ttl:
+		status, why = "expired", fmt.Sprintf("it was given %s ago, for %s", age.Round(time.Second), c.ttl)
+	case age < -clockSlack:
+		status, why = "rejected", "its time lies in the future: set the clock of the sender, or of the device"
+	case c.given.Add(time.Second).Before(d.link.started):
+		status, why = "expired", "it was given before the agent started"
+	case !d.allowed(c.Name):
+		status, why = "rejected", "not allowed here: mqtt.commands.allow lacks "+c.Name
+	case d.handler == nil:
+		status, why = "rejected", "nobody carries out commands here"
+	case c.Camera != "" && d.link.lanes[c.Camera] == nil:
+		status, why = "rejected", fmt.Sprintf("there is no camera %q", c.Camera)
+	case !d.work.take(now):
+		status, why = "busy", "too many commands: at most one a second"
+	default:
+		select {
+		case d.jobs <- job{command: c}:
+			return
+		default:
+			status, why = "busy", "earlier commands are not done yet"
+		}
+	}
+	d.answer(c, status, why)
+}
+
+// remember keeps an id for as long as its command could be valid, and forgets what no longer can be.
+func (d *desk) remember(id string, now time.Time) {
+	if len(d.seen) > 1024 {
+		for old, until := range d.seen {
+			if now.After(until) {
+				delete(d.seen, old)
+			}
+		}
+	}
+	if id != "" {
+		d.seen[id] = now.Add(longestTTL + clockSlack)
+	}
+}
+
+// answer accepts the one response of a command.
+func (d *desk) answer(c Command, status, why string) {
+	l := d.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	at := l.clock.at(now, now)
+	_, err := l.out.spool.Append(spool.Async, l.topics.response, 1, spool.Loss{}, func(b []byte, seq uint64) []byte {
+		b = appendInstant(append(b, l.answering...), seq, at)
+		b = appendField(b, "id", c.ID)
+		b = appendField(b, "name", c.Name)
+		b = appendField(b, "status", status)
+		if why != "" {
+			b = appendField(b, "message", why)
+		}
+		return b
+	})
+	if err != nil {
+		l.log.Error("response not accepted", "id", c.ID, "error", err)
+	}
+	l.log.Info("command", "id", c.ID, "name", c.Name, "status", status, "why", why)
+	l.out.ring()
+}
+
+// set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is answered by the
+// state that still holds.
+func (d *desk) set(m Message, now time.Time) {
+	rest, ok := strings.CutPrefix(m.Topic, d.link.topics.base)
+	camera, what, _ := strings.Cut(rest, "/")
+	lane := d.link.lanes[camera]
+	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" {
+		return
+	}
+	limit := d.sets[rest]
+	if limit == nil {
+		limit = &bucket{rate: 2, burst: 5}
+		d.sets[rest] = limit
+	}
+	if !limit.take(now) {
+		d.link.missed.Add(1)
+		return
+	}
+	text, state := string(m.Payload), lane.threshold
+	j := job{camera: camera}
+	good := len(m.Payload) < 16 && threshold.MatchString(text)
+	if what == "enabled/set" {
+		on := text == "ON"
+		good, state, j.on = on || text == "OFF", lane.enabled, &on
+	} else if good {
+		j.score, _ = strconv.ParseFloat(text, 64) // the form says that it is a number
+	}
+	if good && d.handler != nil && d.allowed(commandSet) {
+		select {
+		case d.jobs <- j:
+			return
+		default:
+		}
+	}
+	d.link.out.again(state)
+}
+
+// run hands jobs to the handler until ctx ends.
+func (d *desk) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-d.jobs:
+			if j.camera != "" {
+				d.adjust(j)
+			} else {
+				d.carryOut(ctx, j.command)
+			}
+		}
+	}
+}
+
+func (d *desk) carryOut(ctx context.Context, c Command) {
+	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+	defer cancel()
+	then, err := d.handler.Command(ctx, c)
+	if err != nil {
+		d.answer(c, "error", err.Error())
+		return
+	}
+	d.answer(c, "ok", "")
+	if then != nil {
+		then()
+	}
+}
+
+func (d *desk) adjust(j job) {
+	l, lane := d.link, d.link.lanes[j.camera]
+	state, err := lane.threshold, error(nil)
+	if j.on != nil {
+		state = lane.enabled
+		if err = d.handler.Enable(j.camera, *j.on); err == nil {
+			l.Enabled(j.camera, *j.on)
+		}
+	} else if err = d.handler.Threshold(j.camera, j.score); err == nil {
+		l.Threshold(j.camera, j.score)
+	}
+	if err != nil {
+		l.log.Warn("setting not changed", "camera", j.camera, "error", err)
+	}
+	l.out.again(state)
+}
+
+// Enabled publishes whether a camera is meant to be open, retained.
+func (l *Link) Enabled(camera string, on bool) {
+	if c := l.lanes[camera]; c != nil {
+		text := "OFF"
+		if on {
+			text = "ON"
+		}
+		l.out.set(c.enabled, []byte(text))
+	}
+}
+
+// Threshold publishes the score below which a class of a camera does not count, retained.
+func (l *Link) Threshold(camera string, score float64) {
+	if c := l.lanes[camera]; c != nil {
+		l.out.set(c.threshold, strconv.AppendFloat(nil, math.Round(score*1e6)/1e6, 'f', -1, 64))
+	}
+}
+
+// SnapshotLimit is how long a picture for Snapshot may be.
+const SnapshotLimit = 100 << 10
+
+// Snapshot publishes a JPEG of a camera's last frame, not retained; without a broker it is dropped.
+func (l *Link) Snapshot(camera string, jpeg []byte) error {
+	c := l.lanes[camera]
+	if c == nil || len(jpeg) > SnapshotLimit {
+		return fmt.Errorf("mqtt: snapshot of %q: %d bytes, at most %d", camera, len(jpeg), SnapshotLimit)
+	}
+	l.out.set(c.snapshot, jpeg)
+	return nil
+}

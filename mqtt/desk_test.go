@@ -1,0 +1,315 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/mqtt/contract"
+)
+
+// clerk is a Handler that remembers what it did.
+type clerk struct {
+	mu   sync.Mutex
+	did  []string
+	fail error
+	hold chan struct{} // nil: nothing takes time
+	link *Link
+}
+
+func (c *clerk) do(format string, args ...any) error {
+	if c.hold != nil {
+		<-c.hold
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fail != nil {
+		return c.fail
+	}
+	c.did = append(c.did, fmt.Sprintf(format, args...))
+	return nil
+}
+
+func (c *clerk) done() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.did, "; ")
+}
+
+func (c *clerk) Enable(camera string, on bool) error { return c.do("enable %s %t", camera, on) }
+func (c *clerk) Threshold(camera string, score float64) error {
+	return c.do("threshold %s %g", camera, score)
+}
+
+func (c *clerk) Command(_ context.Context, m Command) (func(), error) {
+	if err := c.do("%s %s%s", m.Name, m.Camera, m.SHA256); err != nil {
+		return nil, err
+	}
+	if m.Name == CommandSnapshot {
+		return nil, c.link.Snapshot(m.Camera, []byte("\xff\xd8 a picture \xff\xd9"))
+	}
+	return func() { c.do("then %s", m.Name) }, nil
+}
+
+// pub is a real mosquitto_pub.
+func pub(t *testing.T, m *mosquitto, topic, payload string, options ...string) {
+	t.Helper()
+	args := append([]string{"-h", "127.0.0.1", "-p", fmt.Sprint(m.port), "-q", "1", "-t", "vggse/edge01/" + topic, "-m", payload}, options...)
+	if out, err := exec.Command(needMosquitto(t, "mosquitto_pub"), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func order(id, name, args string, age time.Duration) string {
+	return fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args, time.Now().Add(-age).UTC().Format(time.RFC3339Nano))
+}
+
+// commanded is a link with a clerk, everything allowed, and an ear on the broker.
+func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk) {
+	t.Helper()
+	m := startMosquitto(t)
+	e := listen(t, m.port)
+	cfg := testConfig(m.url())
+	cfg.Commands.Allow = allow
+	l, err := NewLink(cfg, testIdentity(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &clerk{link: l}
+	l.Handle(c)
+	l.Enabled("cam01", true)
+	l.Threshold("cam01", 0.6)
+	l.desk.work = bucket{rate: 100, burst: 100}
+	start(t, l)
+	eventually(t, 10*time.Second, "connected", l.Connected)
+	eventually(t, 10*time.Second, "state", func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.6" })
+	time.Sleep(100 * time.Millisecond) // the SUBACK
+	return m, e, l, c
+}
+
+// Each command is answered once: done, failed, too old, not allowed, not understood; a repeated one not again.
+func TestCommands(t *testing.T) {
+	m, e, l, c := commanded(t, CommandSnapshot, CommandReload, CommandModelActivate)
+	sha := strings.Repeat("0a", 32)
+	for _, step := range []struct{ id, payload, status, message string }{
+		{"1", order("1", "reload", "{}", 0), "ok", ""},
+		{"2", order("2", "snapshot", `{"camera":"cam01"}`, 0), "ok", ""},
+		{"3", order("3", "model_activate", `{"sha256":"`+sha+`"}`, 0), "ok", ""},
+		{"4", order("4", "restart", "{}", 0), "rejected", "mqtt.commands.allow lacks restart"},
+		{"5", order("5", "reload", "{}", time.Minute), "expired", "ago, for 30s"},
+		{"6", order("6", "reload", "{}", -time.Minute), "rejected", "future"},
+		{"7", order("7", "snapshot", `{"camera":"cam99"}`, 0), "rejected", `no camera "cam99"`},
+		{"8", order("8", "snapshot", `{}`, 0), "rejected", `wants "camera"`},
+		{"9", order("9", "rm", `{}`, 0), "rejected", "must be one of"},
+		{"10", strings.Replace(order("10", "reload", "{}", 0), `"id"`, `"x":1,"id"`, 1), "rejected", `unknown key "x"`},
+		{"11", order("11", "reload", `{"camera":"cam01"}`, 0), "rejected", "takes no"},
+	} {
+		pub(t, m, "command", step.payload)
+		var got string
+		eventually(t, 10*time.Second, "answer to "+step.id, func() bool {
+			got = e.last("vggse/edge01/command/response")
+			return got != "" && len(e.on("vggse/edge01/command/response")) >= number(step.id)
+		})
+		if status := field[string](t, got, "status"); status != step.status {
+			t.Errorf("%s: got %s", step.payload, got)
+		}
+		if step.message != "" && !strings.Contains(field[string](t, got, "message"), step.message) {
+			t.Errorf("%s: got %s, want %s", step.payload, got, step.message)
+		}
+		if step.id != "10" && field[string](t, got, "id") != step.id { // there the id comes behind what is wrong
+			t.Errorf("%s: got %s", step.payload, got)
+		}
+	}
+	if got := e.last("vggse/edge01/cam01/snapshot"); !strings.Contains(got, "picture") {
+		t.Errorf("snapshot: %q", got)
+	}
+	pub(t, m, "command", order("1", "reload", "{}", 0)) // again
+	pub(t, m, "command", order("12", "reload", "{}", 0), "-r")
+	eventually(t, 10*time.Second, "answer to 12", func() bool { return len(e.on("vggse/edge01/command/response")) >= 12 })
+	c.mu.Lock()
+	c.fail = errors.New("the disk is full")
+	c.mu.Unlock()
+	pub(t, m, "command", order("13", "reload", "{}", 0))
+	eventually(t, 10*time.Second, "last answer", func() bool { return len(e.on("vggse/edge01/command/response")) >= 13 && l.missed.Load() == 1 })
+	eventually(t, 10*time.Second, "error", func() bool {
+		return strings.Contains(e.last("vggse/edge01/command/response"), `"status":"error","message":"the disk is full"`)
+	})
+	if want := "reload ; then reload; snapshot cam01; model_activate " + sha + "; then model_activate; reload ; then reload"; c.done() != want {
+		t.Errorf("did %s, want %s", c.done(), want) // one sent with the retain flag to who listens is not a retained one
+	}
+}
+
+func number(s string) (n int) { fmt.Sscan(s, &n); return n }
+
+// A camera is switched and its threshold set by plain texts; the state says what holds, also after nonsense.
+func TestSets(t *testing.T) {
+	m, e, _, c := commanded(t, "set")
+	pub(t, m, "cam01/enabled/set", "OFF")
+	pub(t, m, "cam01/threshold/set", "0.85")
+	eventually(t, 10*time.Second, "states", func() bool {
+		return e.last("vggse/edge01/cam01/enabled/state") == "OFF" && e.last("vggse/edge01/cam01/threshold/state") == "0.85"
+	})
+	n := len(e.on("vggse/edge01/cam01/threshold/state"))
+	for _, nonsense := range []string{"1.5", "NaN", "", "0x1p-2"} {
+		pub(t, m, "cam01/threshold/set", nonsense)
+	}
+	pub(t, m, "cam99/enabled/set", "OFF")
+	eventually(t, 10*time.Second, "old state again", func() bool { return len(e.on("vggse/edge01/cam01/threshold/state")) > n })
+	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
+		t.Error("nonsense was taken")
+	}
+	if got := c.done(); got != "enable cam01 false; threshold cam01 0.85" {
+		t.Errorf("did %s", got)
+	}
+	late := listen(t, m.port)
+	eventually(t, 10*time.Second, "retained", func() bool { return late.last("vggse/edge01/cam01/enabled/state") == "OFF" })
+}
+
+// While the handler is busy, a few commands wait, the next are told so, and a flood is passed over.
+func TestCommandFlood(t *testing.T) {
+	l := lonely(t, CommandReload)
+	c := &clerk{hold: make(chan struct{})}
+	l.Handle(c)
+	l.desk.work = bucket{rate: 100, burst: 100}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.desk.run(ctx) }()
+	now := time.Now()
+	for i := range 1000 {
+		l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+	}
+	if got := l.missed.Load(); got != 1000-20 {
+		t.Errorf("%d passed over, want 980", got)
+	}
+	close(c.hold)
+	eventually(t, 10*time.Second, "every command looked at is answered", func() bool { return l.Waiting() == 20 })
+	cancel()
+	<-done
+	if got := strings.Count(c.done(), "then"); got < deskSlots || got > deskSlots+1 {
+		t.Errorf("%d were carried out, want the %d that could wait", got, deskSlots)
+	}
+}
+
+// lonely is a link without a broker.
+func lonely(t testing.TB, allow ...string) *Link {
+	cfg := testConfig("tcp://127.0.0.1:1")
+	cfg.Commands.Allow = allow
+	l, err := NewLink(cfg, testIdentity(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// M8: 10,000 malformed messages, made from good ones, to every topic that the agent listens to: none is
+// carried out, nothing ends, and memory stays.
+func TestHostileCommands(t *testing.T) {
+	l := lonely(t, Commands...)
+	c := &clerk{link: l}
+	l.Handle(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.desk.run(ctx) }()
+	random := rand.New(rand.NewPCG(7, 7))
+	now := time.Now()
+	seeds := []string{order("a", "reload", "{}", 0), order("b", "snapshot", `{"camera":"cam01"}`, 0), "ON", "0.5",
+		`{"id":"c","id":"c","name":"reload","ts":"2026-01-01T00:00:00Z"}`, strings.Repeat("[", 4000), "{" + strings.Repeat(`"args":{`, 500), "\xff\xfe", "null", ""}
+	topics := []string{"command", "cam01/enabled/set", "cam01/threshold/set", "cam99/enabled/set", "x", ""}
+	l.out.spool.Connect()
+	hit := func() {
+		b := []byte(seeds[random.IntN(len(seeds))])
+		for range 1 + random.IntN(4) {
+			if len(b) > 0 {
+				b[random.IntN(len(b))] ^= byte(1 << random.IntN(8))
+			}
+		}
+		if random.IntN(10) == 0 {
+			b = append(b, make([]byte, random.IntN(60<<10))...)
+		} else {
+			b = append(b, 'x')
+		}
+		now = now.Add(200 * time.Millisecond) // slowly enough to be looked at
+		l.desk.command(Message{Topic: l.topics.command, Payload: b}, now)
+		l.desk.set(Message{Topic: l.topics.base + topics[random.IntN(len(topics))], Payload: b}, now)
+		for p, ok := l.out.take(); ok; p, ok = l.out.take() { // as a broker would
+			if p.state == nil {
+				l.out.spool.Ack(p.seq)
+			}
+		}
+	}
+	for range 10_000 { // once around the memory that the records of a link have anyway
+		hit()
+	}
+	before := rss(t)
+	for range 10_000 {
+		hit()
+	}
+	after := rss(t)
+	cancel()
+	<-done
+	t.Logf("RSS %d KiB before, %d after 10,000 malformed messages; %d ids remembered", before>>10, after>>10, len(l.desk.seen))
+	if grown := after - before; grown > 5<<20 && !raceEnabled {
+		t.Errorf("RSS grew by %d bytes", grown)
+	}
+	if c.done() != "" {
+		t.Errorf("carried out: %s", c.done())
+	}
+}
+
+// rss is the resident memory of this process.
+func rss(t *testing.T) int64 {
+	debug.FreeOSMemory() // garbage is not what counts
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("no /proc")
+	}
+	var size, resident int64
+	fmt.Sscan(string(text), &size, &resident)
+	return resident * int64(os.Getpagesize())
+}
+
+// FuzzCommand: whatever is taken for a command stands in the contract.
+func FuzzCommand(f *testing.F) {
+	f.Add([]byte(order("1", "reload", "{}", 0)))
+	f.Add([]byte(order("1", "snapshot", `{"camera":"cam01"}`, 0)))
+	f.Add([]byte(`{"id":"x","name":"model_activate","args":{"sha256":"` + strings.Repeat("0a", 32) + `"},"ts":"2026-01-01T00:00:00+01:00","ttl_s":300}`))
+	f.Add([]byte(`{"ID":"x","name":"reload","ts":"2026-01-01T00:00:00,5Z"}`))
+	c := judge()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, err := decodeCommand(b)
+		if err != nil {
+			return
+		}
+		if err := c.Received(contract.Message{Topic: "vggse/edge01/command", QoS: 1, Payload: b}); err != nil {
+			t.Fatalf("taken, but not in the contract: %v", err)
+		}
+	})
+}
+
+// FuzzSet: whatever comes on the plain topics, only what the contract has is carried out.
+func FuzzSet(f *testing.F) {
+	f.Add("cam01/threshold/set", "0.5")
+	f.Add("cam01/enabled/set", "ON")
+	f.Add("cam01//", "\x00")
+	c := judge()
+	f.Fuzz(func(t *testing.T, topic, payload string) {
+		l := lonely(t, "set")
+		l.Handle(new(clerk))
+		m := Message{Topic: "vggse/edge01/" + topic, Payload: []byte(payload)}
+		l.desk.set(m, time.Now())
+		if len(l.desk.jobs) == 0 {
+			return
+		}
+		if err := c.Received(contract.Message{Topic: m.Topic, QoS: 1, Payload: m.Payload}); err != nil {
+			t.Fatalf("taken, but not in the contract: %v", err)
+		}
+	})
+}
