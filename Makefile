@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man release reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,14 @@ build/bench/venv: bench/peer/requirements.txt
 man: build ## man pages and shell completions into build/manual/
 	rm -rf build/manual
 	bin/vggse-agent man --out build/manual
+
+release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and newer, checked; arm64 is run under qemu
+	@scripts/deps cross
+	@for a in amd64 arm64; do cross/link.sh $$a && cross/check.sh $$a || exit 1; done
+	@cross/emulate.sh
+
+reproduce: release ## build the commit twice and compare the bytes (minutes)
+	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done
 
 clean: ## remove bin/ and build/, the ONNX Runtime with it
 	rm -rf bin build
