@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man release reproduce clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 	@scripts/deps cross
 	@for a in amd64 arm64; do cross/link.sh $$a && cross/check.sh $$a || exit 1; done
 	@cross/emulate.sh
+
+deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
+	@for a in amd64 arm64; do cross/deb.sh $$a || exit 1; done
 
 reproduce: release ## build the commit twice and compare the bytes (minutes)
 	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done
