@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# A Debian to try the package in, with systemd and the package's dependencies; prints its folder.
+#
+#   cross/root.sh amd64|arm64 bullseye|bookworm
+. "$(dirname "$0")/lib.sh"
+
+release=${2:?a release of Debian}
+root_dir=$root/build/_roots/$release-$arch # _: the go command does not look into it
+made_by=$(recipe cross/root.sh)
+if ! fresh "$root_dir" "$made_by"; then
+	say "making a Debian $release (a minute)"
+	[ "$arch" = "$(dpkg --print-architecture)" ] || cross/binfmt.sh
+	as_root rm -rf "$root_dir"
+	mkdir -p "$(dirname "$root_dir")"
+	as_root mmdebstrap --quiet --variant=minbase --architectures=$arch \
+		--include=systemd,systemd-sysv,dbus,udev,libgstreamer1.0-0,libgstreamer-plugins-base1.0-0 "$release" "$root_dir" "$(mirror)" 2>"$root_dir.log" ||
+		die "mmdebstrap failed: see $root_dir.log"
+	done_with "$root_dir" "$made_by"
+fi
+echo "$root_dir"
