@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb reproduce clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintia
 
 test-deb: deb ## try the packages in Debian 11 and 12 (arm64 under qemu): install, upgrade, remove, purge. As root
 	@cross/install.sh amd64 bullseye && cross/install.sh amd64 bookworm && cross/install.sh arm64 bullseye
+
+test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
+	@scripts/deps systemd
+	@cross/boot.sh
 
 reproduce: release ## build the commit twice and compare the bytes (minutes)
 	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done

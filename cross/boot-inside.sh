@@ -1,0 +1,102 @@
+# Runs inside of the machine that boot.sh boots, as root.
+set -u
+failed=0
+good() { echo "ok    $*"; }
+fail() {
+	echo "FAIL  $*"
+	failed=1
+}
+check() { # check WHAT CMD…
+	local what=$1
+	shift
+	if "$@" >/tmp/said 2>&1; then good "$what"; else
+		fail "$what"
+		tail -n 5 /tmp/said
+	fi
+}
+until_true() { # until_true SECONDS CMD…
+	local end=$(($(date +%s) + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$(date +%s)" -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+property() { systemctl show -p "$1" --value vggse-agent; }
+is() { [ "$(property "$1")" = "$2" ]; }
+ms() { echo $(($(date +%s%N) / 1000000)); }
+frames() { property StatusText | grep -oE '[1-9][0-9]* frames'; }
+settings=/etc/vggse-agent/vggse-agent.yaml
+
+ip link set lo up 2>/dev/null
+check "install" dpkg -i /old.deb
+begin=$(ms)
+check "start and ready" systemctl start vggse-agent
+echo "      ready after $(($(ms) - begin)) ms"
+check "frames are classified, and STATUS says so" until_true 20 frames
+check "state and cache folders of the service's user" test "$(stat -c '%U %a' /var/lib/vggse-agent)" = "vggse-agent 700"
+
+pid=$(property MainPID)
+for place in /usr /etc/vggse-agent /home; do
+	check "cannot write to $place" bash -c "! nsenter -t $pid -m touch $place/x"
+done
+check "no capability" grep -qx 'CapEff:.0000000000000000' "/proc/$pid/status"
+check "no new privileges, seccomp filter" grep -qx 'Seccomp:.2' "/proc/$pid/status"
+
+sed -i 's/^WatchdogSec=.*/WatchdogSec=3s/' /lib/systemd/system/vggse-agent.service
+systemctl daemon-reload
+check "restart with a short watchdog" systemctl restart vggse-agent
+sleep 5
+check "the watchdog is fed" is NRestarts 0
+kill -STOP "$(property MainPID)" # as a process that hangs
+check "a frozen process is ended and started again" until_true 40 is NRestarts 1
+check "it is ready again" until_true 20 systemctl is-active vggse-agent
+check "the stacks of the frozen one are in the journal" bash -c 'journalctl -u vggse-agent --no-pager | grep -q SIGABRT'
+
+mkdir -p /etc/systemd/system/vggse-agent.service.d
+cp /usr/share/doc/vggse-agent/examples/drop-ins/credentials.conf /etc/systemd/system/vggse-agent.service.d/
+(umask 077 && echo secret >/etc/vggse-agent/mqtt-password)
+sed -i 's/^  user: ""/  user: device/' $settings
+systemctl daemon-reload
+check "restart with a credential" systemctl restart vggse-agent
+check "the credential is there, for its user alone" runuser -u vggse-agent -- test ! -r /etc/vggse-agent/mqtt-password
+check "the secret is not in the journal" bash -c '! journalctl -u vggse-agent --no-pager | grep -q secret'
+
+sed 's/^  id: ""/  id: line2/' $settings >/etc/vggse-agent/line2.yaml
+cp -r /etc/systemd/system/vggse-agent.service.d /etc/systemd/system/vggse-agent@.service.d
+sed -i 's/vggse-agent.service/vggse-agent@line2.service/' /etc/systemd/system/vggse-agent@.service.d/*
+systemctl daemon-reload
+check "a second instance beside the first" systemctl start vggse-agent@line2
+check "with a state folder of its own" test -d /var/lib/vggse-agent/line2
+check "both run" systemctl is-active vggse-agent vggse-agent@line2
+systemctl stop vggse-agent@line2
+
+cp $settings /tmp/settings
+sed -i 's|source: demo://.*|source: /dev/video77|' $settings
+check "starts with no camera there" systemctl restart vggse-agent
+sleep 2
+check "stays up without a camera" systemctl is-active vggse-agent
+cp /tmp/settings $settings
+systemctl restart vggse-agent
+
+check "an upgrade keeps it running" dpkg --force-confold -i /new.deb
+check "it is ready with the new version" systemctl is-active vggse-agent
+check "frames again" until_true 20 frames
+if dpkg --force-confold -i /bad.deb >/tmp/bad 2>&1; then fail "an upgrade to a broken binary counts as done"; else good "an upgrade to a broken binary fails"; fi
+check "it says so" grep -q 'the old one runs again' /tmp/bad
+check "the old binary runs again" until_true 20 frames
+
+echo 'mqtt: {brokr: x}' >$settings
+systemctl restart vggse-agent 2>/dev/null
+check "bad settings are not tried again" until_true 10 bash -c '[ "$(systemctl show -p ActiveState,ExecMainStatus --value vggse-agent | tr "\n" " ")" = "78 failed " ] || [ "$(systemctl show -p ActiveState,ExecMainStatus --value vggse-agent | tr "\n" " ")" = "failed 78 " ]'
+cp /tmp/settings $settings
+systemctl reset-failed vggse-agent
+check "and it starts with good ones" systemctl start vggse-agent
+
+begin=$(ms)
+check "stop" systemctl stop vggse-agent
+took=$(($(ms) - begin))
+echo "      stopped after $took ms"
+check "stop in less than 5 s, cleanly" test $took -lt 5000 -a "$(property Result)" = success
+check "remove" dpkg -r vggse-agent
+exit $failed
