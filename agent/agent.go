@@ -25,6 +25,19 @@ type Host struct {
 	Manager  Manager             // nil: no service manager
 	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
 	Stuck    func(error)         // called where a call into C does not come back: ends the process; nil: go on
+
+	ready func() // called when the agent is up; nil: nobody
+	alive string // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
+}
+
+// notify tells the service manager, where there is one.
+func (h *Host) notify(state string) {
+	if h.Manager == nil {
+		return
+	}
+	if err := h.Manager.Notify(state); err != nil {
+		h.Log.Debug("service manager not told", "error", err)
+	}
 }
 
 // Run is the daemon: it opens the network, the broker and the link, moves frames until ctx ends or
@@ -37,7 +50,11 @@ func Run(ctx context.Context, c Config, host Host) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	observeCtx, stopObserver := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() { observer.notify("STOPPING=1") })
+	unhook := context.AfterFunc(ctx, func() {
+		if context.Cause(ctx) != errReload {
+			host.notify("STOPPING=1")
+		}
+	})
 	defer unhook()
 	group.Go(func() error { return observer.run(observeCtx) })
 	group.Go(func() error {

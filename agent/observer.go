@@ -82,7 +82,10 @@ func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network, t *trial) {
 		Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider,
 	}
 	o.mu.Unlock()
-	o.notify("READY=1\nSTATUS=" + o.sentence())
+	o.host.notify("READY=1\nSTATUS=" + o.sentence())
+	if o.host.ready != nil {
+		o.host.ready()
+	}
 }
 
 // tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is within
@@ -102,16 +105,16 @@ func (o *observer) tend(ctx context.Context) {
 		}
 		if err := o.Stuck(); err != nil {
 			o.log.Error("stuck, only a restart mends that", "error", err)
-			o.notify("STATUS=stuck: " + err.Error())
+			o.host.notify("STATUS=stuck: " + err.Error())
 			if o.host.Stuck != nil {
 				o.host.Stuck(err)
 			}
 			return
 		}
 		if o.starting() { // an engine may take an hour to build
-			o.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", (4 * every).Microseconds(), o.sentence()))
+			o.host.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\n%sSTATUS=%s", (4 * every).Microseconds(), o.host.alive, o.sentence()))
 		} else {
-			o.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
+			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
 			o.judge()
 		}
 	}
@@ -136,15 +139,6 @@ func (o *observer) judge() {
 	o.mu.Lock()
 	o.trial = nil
 	o.mu.Unlock()
-}
-
-func (o *observer) notify(state string) {
-	if o.host.Manager == nil {
-		return
-	}
-	if err := o.host.Manager.Notify(state); err != nil {
-		o.log.Debug("service manager not told", "error", err)
-	}
 }
 
 func (o *observer) starting() bool {

@@ -79,6 +79,18 @@ check "stays up without a camera" systemctl is-active vggse-agent
 cp /tmp/settings $settings
 systemctl restart vggse-agent
 
+pid=$(property MainPID)
+sed -i 's/^  id: ""/  id: reloaded/' $settings
+check "reload" systemctl reload vggse-agent
+check "it takes the new settings" until_true 20 bash -c 'journalctl -u vggse-agent --no-pager | grep -q "taking new settings"'
+check "frames after it, in the same process" until_true 20 frames
+check "the same process" is MainPID "$pid"
+echo 'mqtt: {brokr: x}' >$settings
+systemctl reload vggse-agent
+check "wrong settings are refused" until_true 10 bash -c 'journalctl -u vggse-agent --no-pager | grep -q "new settings refused"'
+cp /tmp/settings $settings
+check "and the service goes on" is MainPID "$pid"
+
 check "an upgrade keeps it running" dpkg --force-confold -i /new.deb
 check "it is ready with the new version" systemctl is-active vggse-agent
 check "frames again" until_true 20 frames

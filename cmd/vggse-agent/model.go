@@ -15,7 +15,7 @@ func newModelCmd(s *settings) *cobra.Command {
 		Short: "Install bundles on this device, and choose the one that runs",
 		Long: `Installed bundles lie under models/ of the state folder, each under its digest (the SHA-256 of its model.yaml,
 of which the first four or more digits do). The active one is used where model.bundle is not set, from the next start
-of the agent on. The last three are kept.`,
+or reload (SIGHUP) of the agent on. The last three are kept.`,
 		Args: exactArgs(0, "one of the verbs install, list, activate and remove"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -80,7 +80,7 @@ func newActivateCmd(s *settings, show func(*cobra.Command, store.Installed) erro
 		Use:   "activate SHA256",
 		Short: "Run an installed bundle from now on",
 		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the bundle the
-active one: at the agent's next start it runs. Where it then cannot be opened, or ends the agent twice before it has
+active one: at the agent's next start or reload it runs. Where it then cannot be opened, or ends the agent twice before it has
 run for a minute, the one before runs again, and the log says why.`,
 		Args: exactArgs(1, "one SHA256"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,8 @@ func newRunCmd(s *settings) *cobra.Command {
 		Short: "Classify what the cameras see and publish it: the daemon",
 		Long: `Opens the network, the broker and the cameras, and publishes until it is stopped (Ctrl-C or
 SIGTERM), or until every source has come to its end. With nothing configured it shows the demo: moving
-pictures made up on the spot, the demo network, and a broker of its own on loopback.`,
+pictures made up on the spot, the demo network, and a broker of its own on loopback. SIGHUP makes it
+read its settings again; where they are wrong, or lead to nothing that runs, the old ones stay.`,
 		Example: `  vggse-agent run
   vggse-agent run --source /dev/video0 --broker tcp://broker:1883 --bundle ./my-bundle
   vggse-agent run --config /etc/vggse-agent/vggse-agent.yaml --set decide.threshold=0.8`,
@@ -39,7 +42,16 @@ pictures made up on the spot, the demo network, and a broker of its own on loopb
 			if n := systemd.NewNotifier(os.Getenv); n != nil {
 				host.Manager = n
 			}
-			return agent.Run(cmd.Context(), c, host)
+			asked := make(chan os.Signal, 1)
+			signal.Notify(asked, syscall.SIGHUP)
+			defer signal.Stop(asked)
+			return agent.RunReloading(cmd.Context(), c, host, asked, func() (agent.Config, error) {
+				e, err := s.load()
+				if err != nil {
+					return agent.Config{}, err
+				}
+				return e.Config, nil
+			})
 		},
 	}
 	flags := cmd.Flags()

@@ -207,3 +207,47 @@ func TestDemoShowsChangingLabels(t *testing.T) {
 		}
 	}
 }
+
+// TestReload: new settings are taken while the process goes on; wrong ones, and such as lead to nothing that runs, are
+// refused, and the old ones stay.
+func TestReload(t *testing.T) {
+	broker := startMosquitto(t)
+	file := filepath.Join(t.TempDir(), "agent.yaml")
+	settings := func(text string) {
+		t.Helper()
+		text += fmt.Sprintf("\nmqtt: {broker: \"tcp://%s\", publish: {every: true}}\nhttp: {listen: \"off\"}\ndevice: {id: edge}\n", broker.addr())
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const camera = "cameras: [{name: %s, source: \"demo://parts?fps=15&width=320&height=180\"}]"
+	bundle := seededBundle(t)
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "one", bundle))
+	agent := startAgent(t, "run", "--config", file, "--log-level", "error")
+	lines := broker.subscribe(t, "vggse/edge/#")
+	await(t, lines, "vggse/edge/one/result ", 20*time.Second)
+	reload := func() {
+		t.Helper()
+		if err := agent.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "two", bundle))
+	reload()
+	await(t, lines, "vggse/edge/two/result ", 20*time.Second)
+
+	settings("camras: []")
+	reload()
+	time.Sleep(300 * time.Millisecond) // nothing tells that it was refused but the log
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: /nowhere}", "three"))
+	reload()
+	await(t, lines, "vggse/edge/available stopped", 20*time.Second)
+	await(t, lines, "vggse/edge/available online", 20*time.Second)
+	await(t, lines, "vggse/edge/two/result ", 20*time.Second)
+	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}

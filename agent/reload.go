@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// errReload is the cause of a context's end where Run shall begin again with other settings.
+var errReload = errors.New("other settings")
+
+// RunReloading is Run, which begins again with the settings that load returns each time something comes from asked.
+// Settings that load refuses change nothing; with settings that do not come as far as READY the ones before come back.
+// host.Log stays the same.
+func RunReloading(ctx context.Context, c Config, host Host, asked <-chan os.Signal, load func() (Config, error)) error {
+	var good *Config // to go back to; nil: c is what the process was started with, or has proved itself
+	for {
+		ready := false
+		host.ready = func() { ready = true }
+		next, err := runUntil(ctx, c, host, asked, load)
+		host.alive = "WATCHDOG=1\n"
+		switch {
+		case err == nil && next != nil && ctx.Err() == nil:
+			before := c
+			good, c = &before, *next
+		case err != nil && good != nil && !ready && ctx.Err() == nil:
+			host.Log.Error("new settings refused, the old ones come back", "error", err)
+			c, good = *good, nil
+		default:
+			return err
+		}
+	}
+}
+
+// runUntil is Run until it ends by itself (next is nil) or there are other settings.
+func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, load func() (Config, error)) (next *Config, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group errgroup.Group
+	group.Go(func() error {
+		defer cancel(nil)
+		return Run(ctx, c, host)
+	})
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-asked:
+			}
+			loaded, err := load()
+			if err != nil {
+				host.Log.Error("new settings refused, the old ones go on", "error", err)
+				continue
+			}
+			host.Log.Info("taking new settings")
+			host.notify("RELOADING=1\nSTATUS=taking new settings")
+			next = &loaded
+			cancel(errReload)
+			return nil
+		}
+	})
+	return next, group.Wait()
+}
