@@ -12,7 +12,7 @@ native=$root/build/release/amd64/vggse-agent
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-emulated() { qemu-aarch64-static -L "$sysroot" "$binary" "$@" --set infer.library="$library" --set infer.threads=2; }
+emulated() { qemu-aarch64-static -L "$sysroot" "$binary" "$@" --set infer.library="$library" --set infer.threads=1; }
 
 emulated version >"$work/version" || die "does not start"
 grep -q '^OpenCV 4.10.0$' "$work/version" && grep -q '^ONNX Runtime [0-9]' "$work/version" || die "does not know its libraries: $(cat "$work/version")"
