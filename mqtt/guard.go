@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,7 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
-	partingLimit = 100 * time.Millisecond // for a peer's last words on a broken connection
-	subscribe    = 8                      // packet types (MQTT 3.1.1, table 2.1)
+	subscribe    = 8 // packet types (MQTT 3.1.1, table 2.1)
 	suback       = 9
 )
 
@@ -21,6 +21,9 @@ const (
 // cannot stand: one longer than limit, for which it would allocate up to 256 MB (facts P16), or a SUBACK
 // with more codes than the SUBSCRIBE had filters, on which it panics (P17). It also gives every write a
 // time limit, and lets another goroutine end the connection in a way that paho notices (drop).
+//
+// paho hears of the end through Read alone, and only when nobody is inside one of its methods: a Publish
+// that has begun when the connection ends would wait for paho's WriteTimeout.
 type guard struct {
 	net.Conn
 	in    *bufio.Reader // paho reads a packet's first bytes one by one
@@ -31,27 +34,34 @@ type guard struct {
 	have   int
 	left   int // bytes of the packet's rest
 
-	tap    func(packet []byte) // sees every packet that is sent; nil: nobody does
-	once   sync.Once
+	tap    func(packet []byte)   // sees every packet that is sent; nil: nobody does
+	failed atomic.Pointer[error] // why a write failed
 	reason atomic.Pointer[error] // why drop was called
+	calls  sync.RWMutex          // read-locked by whoever is inside paho
+	ended  atomic.Bool           // nobody goes there any more
 }
 
 func newGuard(c net.Conn, limit int) *guard {
 	return &guard{Conn: c, in: bufio.NewReader(c), limit: limit}
 }
 
-// drop ends the connection: reads and writes, also those under way, return reason. paho takes
-// net.ErrClosed for its own doing and would not notice.
-func (g *guard) drop(reason error) {
-	g.once.Do(func() { g.reason.Store(&reason) })
-	g.Conn.Close()
+// enter lets the caller call paho until leave; false: the connection has ended.
+func (g *guard) enter() bool {
+	g.calls.RLock()
+	if g.ended.Load() {
+		g.calls.RUnlock()
+		return false
+	}
+	return true
 }
 
-func (g *guard) why(err error) error {
-	if reason := g.reason.Load(); err != nil && reason != nil {
-		return *reason
-	}
-	return err
+func (g *guard) leave() { g.calls.RUnlock() }
+
+// drop ends the connection: a read, also one under way, returns reason. paho takes net.ErrClosed for its
+// own doing and would not notice.
+func (g *guard) drop(reason error) {
+	g.reason.CompareAndSwap(nil, &reason)
+	g.Conn.Close()
 }
 
 // Read passes on what comes, up to the first packet that must not be.
@@ -59,12 +69,31 @@ func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.in.Read(p)
 	if bad := g.inspect(p[:n]); bad != nil {
 		g.drop(bad)
-		return 0, bad
+		n, err = 0, bad
 	}
-	return n, g.why(err)
+	if err != nil {
+		g.ended.Store(true)
+		g.Conn.Close() // whoever hangs in a write comes back
+		g.calls.Lock()
+		g.calls.Unlock() //nolint:staticcheck // to wait is the purpose
+		err = g.why(err)
+	}
+	return n, err
 }
 
-// Write sends p, which paho makes exactly one packet.
+// why is the first cause of a failed read: a drop, or a write that had failed before and left Read only
+// the time to hear what the peer said before it hung up, such as a TLS alert.
+func (g *guard) why(err error) error {
+	if reason := g.reason.Load(); reason != nil {
+		return *reason
+	}
+	if failed := g.failed.Load(); failed != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return *failed
+	}
+	return err
+}
+
+// Write sends p, which paho makes exactly one packet. It always succeeds: see guard.
 func (g *guard) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0]>>4 == subscribe {
 		g.codes.Store(int32(filters(p)))
@@ -72,29 +101,17 @@ func (g *guard) Write(p []byte) (int, error) {
 	if g.tap != nil {
 		g.tap(p)
 	}
-	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, g.why(err)
+	if g.failed.Load() != nil {
+		return len(p), nil
 	}
-	n, err := g.Conn.Write(p)
-	if err != nil {
-		err = g.parting(err)
+	err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = g.Conn.Write(p)
 	}
-	return n, g.why(err)
-}
-
-// parting is why the peer ended a connection on which a write failed with err: the TLS alert that it sent before, where
-// there is one. A broker that refuses a certificate sends it after the handshake (RFC 8446, 4.4.2.4), when the client
-// may be writing already.
-func (g *guard) parting(err error) error {
-	var one [1]byte
-	if g.Conn.SetReadDeadline(time.Now().Add(partingLimit)) != nil {
-		return err
+	if err != nil && g.failed.CompareAndSwap(nil, &err) {
+		g.Conn.SetReadDeadline(time.Now().Add(closeGrace)) //nolint:errcheck // one that is closed reads nothing more
 	}
-	_, said := g.Conn.Read(one[:])
-	if alert := (*net.OpError)(nil); errors.As(said, &alert) && alert.Op == "remote error" {
-		return said
-	}
-	return err
+	return len(p), nil
 }
 
 // inspect follows the stream of inbound packets, which may be cut anywhere.

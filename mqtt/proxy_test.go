@@ -64,7 +64,8 @@ func (p *proxy) accept() {
 			out.Close()
 		} else {
 			p.conns[in], p.conns[out] = true, true
-			p.wait.Go(func() { p.pipe(in, out, p.bad) })
+			bad := p.bad
+			p.wait.Go(func() { p.pipe(in, out, bad) })
 			p.wait.Go(func() { p.pipe(out, in, nil) })
 		}
 		p.mu.Unlock()

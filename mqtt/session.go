@@ -123,8 +123,20 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 
 // publish hands one message to paho, which keeps payload until it is acknowledged.
 func (s *session) publish(topic string, qos byte, retain bool, payload []byte) ack {
+	if !s.guard.enter() {
+		return unsent{}
+	}
+	defer s.guard.leave()
 	return s.client.Publish(topic, qos, retain, payload)
 }
+
+// unsent is the ack of what found the connection ended.
+type unsent struct{}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (unsent) Done() <-chan struct{} { return closedChannel }
+func (unsent) Error() error          { return net.ErrClosed }
 
 // subscribe asks for filters at QoS 1; messages come through inbound. A refusal is an error of the ack.
 func (s *session) subscribe(filters ...string) ack {
@@ -132,6 +144,10 @@ func (s *session) subscribe(filters ...string) ack {
 	for _, f := range filters {
 		wanted[f] = 1
 	}
+	if !s.guard.enter() {
+		return unsent{}
+	}
+	defer s.guard.leave()
 	return &subscription{s.client.SubscribeMultiple(wanted, nil).(*paho.SubscribeToken)}
 }
 

@@ -148,7 +148,8 @@ type reader struct {
 	buf     []byte
 	start   int64 // in the segment, of buf
 	record  Record
-	held    bool // record holds the one that was read last
+	held    bool   // record holds the one that was read last
+	above   uint64 // the number that was asked for last: whoever asks for a lower one begins anew
 }
 
 func (r *reader) close() {
@@ -184,9 +185,13 @@ func (d *disk) after(seq uint64) *Record {
 	return best
 }
 
-// seek goes forward to the first record of a class above seq.
+// seek goes to the first record of a class above seq; forward is quick, back begins anew.
 func (d *disk) seek(class Class, seq uint64) *Record {
 	r := &d.readers[class]
+	if seq < r.above { // the other lane has been here
+		r.close()
+	}
+	r.above = seq
 	if r.held && r.record.Seq > seq {
 		return &r.record
 	}
@@ -232,7 +237,7 @@ func (d *disk) enterAfter(class Class, n, seq uint64) bool {
 		return d.enterAfter(class, s.n, seq)
 	}
 	r := &d.readers[class]
-	*r = reader{segment: s, file: f, buf: r.buf[:0]}
+	*r = reader{segment: s, file: f, buf: r.buf[:0], above: seq}
 	return true
 }
 

@@ -122,6 +122,9 @@ func (s *Spool) written(safe int) {
 		switch {
 		case i < safe:
 			s.onDisk = max(s.onDisk, r.Seq)
+			if s.ring.holds(r.Seq) {
+				s.ring.slot(r.Seq).safe = true
+			}
 			if len(s.kept) > 0 && s.kept[0].Seq <= r.Seq {
 				s.kept = s.kept[1:]
 			}

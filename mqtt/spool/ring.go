@@ -10,7 +10,8 @@ func now() int64 { return int64(time.Since(began)) }
 // entry is a record in memory.
 type entry struct {
 	Record
-	written bool  // it is on disk too
+	written bool  // it is on disk too, or on its way there
+	safe    bool  // it is on disk
 	born    int64 // nanoseconds since the spool was made
 }
 

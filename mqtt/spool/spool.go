@@ -245,5 +245,5 @@ func (s *Spool) Safe(seq uint64) bool {
 	if seq < s.ring.first || seq > s.seq {
 		return seq <= s.onDisk
 	}
-	return s.ring.slot(seq).written
+	return s.ring.slot(seq).safe
 }
