@@ -75,7 +75,8 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.ended.Store(true)
 		g.Conn.Close() // whoever hangs in a write comes back
 		g.calls.Lock()
-		g.calls.Unlock() //nolint:staticcheck // to wait is the purpose
+		//lint:ignore SA2001 to wait is the purpose
+		g.calls.Unlock()
 		err = g.why(err)
 	}
 	return n, err
