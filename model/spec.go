@@ -52,6 +52,9 @@ type Architecture struct {
 	Hidden2   int     `yaml:"hidden2,omitempty"` // of the second hidden layer, where it differs
 	PoolSize  int     `yaml:"pool_size,omitempty"`
 	Classes   int     `yaml:"classes"`
+	Attention string  `yaml:"attention,omitempty"`     // where it is not SE, or none
+	Channels  []int   `yaml:"channels,omitempty,flow"` // of the convolutions, where they follow no width
+	Squeezed  []int   `yaml:"squeezed,omitempty,flow"` // neurons of the attention blocks, where they follow no reduction
 }
 
 // Port names one input or output of the ONNX graph.

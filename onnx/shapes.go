@@ -94,7 +94,7 @@ func (s *shaper) shape(n *Node) []int64 {
 		return broadcast(x, s.in(n, 1))
 	case "Reshape":
 		return reshape(x, s.ints(n, "shape", 1))
-	case "ReduceMean":
+	case "ReduceMean", "ReduceMax":
 		if axes := s.ints(n, "axes", 1); axes != nil {
 			return reduce(x, axes, integer(n, "keepdims", 1) == 1)
 		}

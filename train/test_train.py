@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import train  # noqa: E402
 from data import Pictures, shorter_side  # noqa: E402
 from evaluate import metrics_of  # noqa: E402
-from vgg16se import VGG16SE, fold_norms, insert_se  # noqa: E402
+from attention import ATTENTION  # noqa: E402
+from vgg16se import VGG16SE, fold_norms, from_weights, insert_se  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def count(network):
 
 def test_parameters_of_the_article():
     with torch.device("meta"):
-        se, plain = VGG16SE(), VGG16SE(se=False)
+        se, plain = VGG16SE(), VGG16SE(attention="none")
     assert count(se) == 138_433_832
     assert count(se) - count(plain) == 76_288
     assert [count(g) for g in se.gates()] == [512, 2048, 8192, 32768, 32768]
@@ -50,14 +51,23 @@ def test_names_of_the_state_dict():
     assert names["features.4.fc.0.weight"].shape == (1, 8)
 
 
-def test_inserted_gates_change_nothing():
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_inserted_gates_change_nothing(attention):
     torch.manual_seed(1)
     sizes = dict(classes=3, width=0.125, hidden=16, pool=1)
-    plain, se = VGG16SE(**sizes, se=False).eval(), VGG16SE(**sizes).eval()
+    plain, se = VGG16SE(**sizes, attention="none").eval(), VGG16SE(**sizes, attention=attention).eval()
     insert_se(plain, se)
     x = torch.randn(4, 3, 32, 32)
     a, b = plain(x), se(x)
     assert (a - b).abs().max() < 0.05 * a.abs().max()
+
+
+@pytest.mark.parametrize("attention", [*ATTENTION, "none"])
+def test_a_state_dict_tells_its_network(attention):
+    network = VGG16SE(classes=3, width=0.125, hidden=(16, 8), pool=1, attention=attention, squeezed=[1, 2, 3, 4, 5]).eval()
+    again = from_weights(network.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(network(x), again(x))
 
 
 def test_folded_norms_change_nothing():

@@ -27,6 +27,7 @@ from torchvision.datasets import ImageFolder
 
 from data import Pictures
 from evaluate import logits_of, metrics_of
+from attention import ATTENTION, kind_of
 from vgg16se import VGG16SE, fold_norms, insert_se
 
 
@@ -134,7 +135,7 @@ def run_stage(network, stage, index, pictures, a, checkpoint):
 
 def save(a, network, stage, step, optimizer):
     path = a.out / "checkpoint.pt"
-    state = {"stage": stage, "step": step, "gated": bool(network.gates()),
+    state = {"stage": stage, "step": step, "attention": kind_of(network.state_dict()),
              "weights": network.state_dict(), "optimizer": optimizer}
     torch.save(state, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
@@ -148,7 +149,7 @@ def write(network, pictures, a, started):
     (a.out / "labels.txt").write_text("\n".join(pictures.classes) + "\n")
     m = metrics_of(logits_of(network, pictures), pictures.labels, pictures.classes)
     options = {k: v for k, v in vars(a).items() if k not in ("out", "train", "test", "start", "every", "threads")}
-    m = {"architecture": "vgg16se" if a.se else "vgg16", "parameters": sum(p.numel() for p in network.parameters()),
+    m = {"architecture": "vgg16" if a.attention == "none" else "vgg16" + a.attention, "parameters": sum(p.numel() for p in network.parameters()),
          "options": options, "seconds": round(time.monotonic() - started), **m}
     (a.out / "metrics.json").write_text(json.dumps(m, indent=1).replace(",\n   ", ",") + "\n")
     print(f"top-1 {m['top1']:.4f}  top-5 {m['top5']:.4f}  margin below 0.1: {m['margin_below_0.1']:.4f}  → {a.out}")
@@ -159,7 +160,8 @@ def options(argv=None):
     p.add_argument("--train", type=Path, required=True, help="image folder to learn from")
     p.add_argument("--test", type=Path, required=True, help="image folder held out")
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--no-se", dest="se", action="store_false", help="plain VGG16 with the same budget")
+    p.add_argument("--attention", choices=[*ATTENTION, "none"], default="se", help="none: plain VGG16 with the same budget")
+    p.add_argument("--no-se", dest="attention", action="store_const", const="none", help="short for --attention none")
     p.add_argument("--start", type=Path, help="plain.pth or checkpoint.pt of an earlier run: skips the first stage")
     p.add_argument("--input", type=int, default=224)
     p.add_argument("--early-input", type=int, help="picture size of the first two stages; default --input")
@@ -187,23 +189,23 @@ def options(argv=None):
 
 def restore(a, sizes):
     """The network as the last run, --start or the seed left it, and where to go on."""
-    checkpoint = {"stage": 0, "gated": False}
+    checkpoint = {"stage": 0, "attention": "none"}
     if (a.out / "checkpoint.pt").exists():
         checkpoint = torch.load(a.out / "checkpoint.pt")
     elif a.start:
         weights = torch.load(a.start)
         weights = weights.get("weights", weights)
-        checkpoint = {"stage": 1, "gated": "features.4.fc.0.weight" in weights, "weights": weights}
+        checkpoint = {"stage": 1, "attention": kind_of(weights), "weights": weights}
     torch.manual_seed(a.seed)
-    network = VGG16SE(**sizes, se=checkpoint["gated"]).to(memory_format=torch.channels_last)
+    network = VGG16SE(**sizes, attention=checkpoint["attention"]).to(memory_format=torch.channels_last)
     if "weights" in checkpoint:
         network.load_state_dict(checkpoint["weights"])
     return network, checkpoint
 
 
-def gated(plain, sizes):
+def gated(plain, sizes, attention):
     """The same network with gates that change nothing yet."""
-    network = VGG16SE(**sizes).to(memory_format=torch.channels_last)
+    network = VGG16SE(**sizes, attention=attention).to(memory_format=torch.channels_last)
     insert_se(plain, network)
     return network
 
@@ -223,13 +225,13 @@ def main(argv=None):
     for index, stage in enumerate(stages_of(a)):
         if index < checkpoint["stage"]:
             continue
-        if index == 1 and a.se and not network.gates():
-            network = gated(network, sizes)
+        if index == 1 and a.attention != "none" and not network.gates():
+            network = gated(network, sizes, a.attention)
         run_stage(network, stage, index, Pictures(a.train, stage.size), a, checkpoint)
         if index == 0:
             torch.save(network.state_dict(), a.out / "plain.pth")
     if a.batch_norm:
-        normed, network = network, VGG16SE(**{**sizes, "norm": False}, se=a.se)
+        normed, network = network, VGG16SE(**{**sizes, "norm": False}, attention=a.attention)
         fold_norms(normed, network)
     write(network, Pictures(a.test, a.input), a, started)
 

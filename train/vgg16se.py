@@ -1,4 +1,4 @@
-"""VGG16 with a squeeze-and-excitation gate at the end of each of its five stages.
+"""VGG16 with a squeeze-and-excitation gate, or a relative of it, at the end of each of its five stages.
 
 The state_dict bears the names that `vggse-agent import` expects: `features.N.weight`, with the gates
 inside `features` (`features.4.fc.0.weight` …), `classifier.0|3|6.weight|bias`. At full size it has
@@ -9,25 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from attention import ATTENTION, kind_of
+
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions (Simonyan 2014, D)
-
-
-class SEBlock(nn.Module):
-    """Squeeze and excitation (Hu 2017): weighs channels by what their means say together."""
-
-    def __init__(self, channels, reduction=16):
-        super().__init__()
-        middle = max(1, channels // reduction)
-        self.fc = nn.Sequential(
-            nn.Linear(channels, middle, bias=False),
-            nn.ReLU(inplace=True),
-            nn.Linear(middle, channels, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x):
-        gate = self.fc(x.mean((2, 3)))
-        return x * gate[:, :, None, None]
 
 
 class NormedConv2d(nn.Conv2d):
@@ -51,30 +35,34 @@ class NormedConv2d(nn.Conv2d):
 class VGG16SE(nn.Module):
     """Images N×3×S×S to logits N×classes; the defaults are the article's network.
 
-    se=False leaves the gates out and is plain VGG16. width scales the channels, hidden is the size of
-    the two fully connected layers, pool the side of the map before them (adaptive average). norm=True
+    attention is se, sse, scse, bam, cbam or none (plain VGG16). width scales the channels, or channels lists those of
+    the thirteen convolutions, as pruning leaves them, and squeezed the neurons of the five gates; hidden is the size of
+    the two fully connected layers (a pair where they differ), pool the side of the map before them (adaptive average). norm=True
     trains with batch norms, which fold_norms removes without changing the answers.
     """
 
-    def __init__(self, classes=1000, width=1.0, reduction=16, hidden=4096, pool=7, dropout=0.5, se=True, norm=False):
+    def __init__(self, classes=1000, width=1.0, reduction=16, hidden=4096, pool=7, dropout=0.5,
+                 attention="se", norm=False, channels=None, squeezed=None):
         super().__init__()
         convolution = NormedConv2d if norm else nn.Conv2d
-        layers, channels, self.stages = [], 3, []
-        for wide, depth in STAGES:
-            first, wide = len(layers), int(wide * width)
+        wide = iter(channels or [int(c * width) for c, depth in STAGES for _ in range(depth)])
+        layers, last, self.stages = [], 3, []
+        for i, (_, depth) in enumerate(STAGES):
+            first = len(layers)
             for _ in range(depth):
-                layers += [convolution(channels, wide, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = wide
-            if se:
-                layers.append(SEBlock(channels, reduction))
+                layers += [convolution(last, out := next(wide), 3, padding=1), nn.ReLU(inplace=True)]
+                last = out
+            if attention != "none":
+                layers.append(ATTENTION[attention](last, squeezed[i] if squeezed else max(1, last // reduction)))
             layers.append(nn.MaxPool2d(2))
             self.stages.append((first, len(layers)))
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(pool)
+        first, second = hidden if isinstance(hidden, tuple) else (hidden, hidden)
         self.classifier = nn.Sequential(
-            nn.Linear(channels * pool * pool, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(hidden, classes),
+            nn.Linear(last * pool * pool, first), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(first, second), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(second, classes),
         )
         self.initialise()
 
@@ -91,8 +79,8 @@ class VGG16SE(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
     def gates(self):
-        """The SE blocks, first stage first; empty for plain VGG16."""
-        return [m for m in self.features if isinstance(m, SEBlock)]
+        """The attention blocks, first stage first; empty for plain VGG16."""
+        return [m for m in self.features if isinstance(m, tuple(ATTENTION.values()))]
 
     def stage(self, i):
         """The modules of stage i, 0 to 4."""
@@ -106,16 +94,15 @@ def convolutions(network):
 def insert_se(plain, se):
     """Copy a plain VGG16 into a VGG16SE of the same sizes whose gates change nothing yet.
 
-    A gate's last matrix is shrunk so that it answers sigmoid(≈0) = 0.5 for every channel; what comes
-    next takes the factor 2 back, so that the network begins by answering as the plain one did.
+    Every gate is quieted, so that it answers the same for every channel and place; what comes next takes that factor
+    back, so that the network begins by answering as the plain one did.
     """
     for mine, theirs in zip(convolutions(se), convolutions(plain)):
         mine.load_state_dict(theirs.state_dict())
     se.classifier.load_state_dict(plain.classifier.state_dict())
-    for gate in se.gates():
-        gate.fc[2].weight.data.mul_(0.01)
-    for layer in [se.stage(i)[0] for i in range(1, 5)] + [se.classifier[0]]:
-        layer.weight.data.mul_(2)
+    for gate, layer in zip(se.gates(), [se.stage(i)[0] for i in range(1, 5)] + [se.classifier[0]]):
+        gate.quieted()
+        layer.weight.data.div_(gate.neutral)
 
 
 def fold_norms(normed, bare):
@@ -129,12 +116,15 @@ def fold_norms(normed, bare):
     bare.classifier.load_state_dict(normed.classifier.state_dict())
 
 
-def from_weights(weights, reduction=16):
+def from_weights(weights):
     """The network of a plain state_dict, its sizes read off the shapes, ready to evaluate."""
+    kind = kind_of(weights)
     hidden, columns = weights["classifier.0.weight"].shape
-    channels = len(weights["features.0.bias"]) * 8
+    channels = [len(w) for n, w in weights.items() if n.startswith("features.") and n.count(".") == 2 and w.dim() == 4]
+    first = {"bam": "channel.0.weight", "cbam": "mlp.0.weight"}.get(kind, "fc.0.weight")
+    squeezed = [len(w) for n, w in weights.items() if n.startswith("features.") and n.endswith(first)]
     network = VGG16SE(
-        classes=len(weights["classifier.6.bias"]), width=channels / 512, hidden=hidden, reduction=reduction,
-        pool=round((columns / channels) ** 0.5), se="features.4.fc.0.weight" in weights)
+        classes=len(weights["classifier.6.bias"]), channels=channels, hidden=(hidden, len(weights["classifier.3.bias"])),
+        pool=round((columns / channels[-1]) ** 0.5), attention=kind, squeezed=squeezed)
     network.load_state_dict(weights)
     return network.eval()

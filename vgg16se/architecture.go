@@ -3,6 +3,8 @@ package vgg16se
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 )
 
 // Architecture says which VGG16-SE. A zero field means the article's value.
@@ -14,7 +16,11 @@ type Architecture struct {
 	Hidden2   int     // neurons of the second; as Hidden
 	PoolSize  int     // height and width after the adaptive average pool; 7
 	Classes   int     // 1000
-	NoSE      bool    // plain VGG16, numbered as torchvision's
+	Attention Attention
+
+	// A network of irregular widths, as pruning leaves it, has these instead of Width and Reduction.
+	Channels [13]int // of the convolutions, in their order; 0 means what Width says
+	Squeezed [5]int  // neurons of the attention blocks; 0 means what Reduction says
 }
 
 // Full returns a with every zero field replaced by what it means.
@@ -26,6 +32,7 @@ func (a Architecture) Full() Architecture {
 	orElse(&a.Hidden2, a.Hidden)
 	orElse(&a.PoolSize, 7)
 	orElse(&a.Classes, 1000)
+	orElse(&a.Attention, SE)
 	return a
 }
 
@@ -59,6 +66,14 @@ func (a Architecture) Validate() error {
 			return fmt.Errorf("vgg16se: %s must be from 1 to %d, got %d", f.name, limit, f.v)
 		}
 	}
+	if _, ok := gates[a.Attention]; !ok && a.Attention != None {
+		return fmt.Errorf("vgg16se: attention %q is none of %v", a.Attention, Attentions)
+	}
+	for _, n := range slices.Concat(a.Channels[:], a.Squeezed[:]) {
+		if n < 0 || n > limit {
+			return fmt.Errorf("vgg16se: channels and squeezed must be from 0 to %d, got %d", limit, n)
+		}
+	}
 	return nil
 }
 
@@ -69,10 +84,20 @@ var (
 	channels = [5]int{64, 128, 256, 512, 512}
 )
 
-// stage returns the channels of stage i, from 0, and the neurons of its SE block.
-func (a Architecture) stage(i int) (out, squeezed int) {
-	out = max(1, int(math.Round(float64(channels[i])*a.Width)))
-	return out, max(1, out/a.Reduction)
+// conv returns the output channels of convolution k, from 0, which is in stage i.
+func (a Architecture) conv(k, i int) int {
+	if a.Channels[k] > 0 {
+		return a.Channels[k]
+	}
+	return max(1, int(math.Round(float64(channels[i])*a.Width)))
+}
+
+// squeezed returns the neurons of the attention block of stage i, which has c channels.
+func (a Architecture) squeezed(i, c int) int {
+	if a.Squeezed[i] > 0 {
+		return a.Squeezed[i]
+	}
+	return max(1, c/a.Reduction)
 }
 
 // mapSize is the height and width of what the last max-pool leaves.
@@ -81,14 +106,21 @@ func (a Architecture) mapSize() int { return a.InputSize >> 5 }
 // String names the architecture as a person would: "VGG16-SE 96×96, width 0.25, …".
 func (a Architecture) String() string {
 	a = a.Full()
-	s, se := "VGG16-SE", fmt.Sprintf(", reduction %d", a.Reduction)
-	if a.NoSE {
-		s, se = "VGG16", ""
+	s, se := "VGG16", ""
+	if g, ok := gates[a.Attention]; ok {
+		s += "-" + g.op
+	}
+	if a.Attention != None && a.Attention != SSE && a.Squeezed == [5]int{} {
+		se = fmt.Sprintf(", reduction %d", a.Reduction)
+	}
+	width := fmt.Sprintf("width %g", a.Width)
+	if a.Channels != [13]int{} {
+		width = "channels " + strings.Trim(fmt.Sprint(a.Channels), "[]")
 	}
 	hidden := fmt.Sprint(a.Hidden)
 	if a.Hidden2 != a.Hidden {
 		hidden = fmt.Sprintf("%d and %d", a.Hidden, a.Hidden2)
 	}
-	return fmt.Sprintf("%s %d×%d, width %g%s, hidden %s, pool %d×%d, %d classes",
-		s, a.InputSize, a.InputSize, a.Width, se, hidden, a.PoolSize, a.PoolSize, a.Classes)
+	return fmt.Sprintf("%s %d×%d, %s%s, hidden %s, pool %d×%d, %d classes",
+		s, a.InputSize, a.InputSize, width, se, hidden, a.PoolSize, a.PoolSize, a.Classes)
 }

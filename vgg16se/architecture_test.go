@@ -25,10 +25,10 @@ func TestParametersOfTheArticle(t *testing.T) {
 	if want := []int64{512, 2_048, 8_192, 32_768, 32_768}; !slices.Equal(blocks, want) {
 		t.Errorf("SE blocks have %v parameters, want %v", blocks, want)
 	}
-	if all, se := (Architecture{NoSE: true}).Parameters(); all != 138_357_544 || se != 0 {
+	if all, se := (Architecture{Attention: None}).Parameters(); all != 138_357_544 || se != 0 {
 		t.Errorf("without SE: got %d parameters, %d in SE", all, se)
 	}
-	if all, _ := (Architecture{NoSE: true}).MACs(); all != 15_470_264_320 {
+	if all, _ := (Architecture{Attention: None}).MACs(); all != 15_470_264_320 {
 		t.Errorf("without SE: got %d multiply-adds", all)
 	}
 }
@@ -39,7 +39,7 @@ func TestNames(t *testing.T) {
 		a    Architecture
 		want string
 	}{
-		{Architecture{NoSE: true}, "0 2 5 7 10 12 14 17 19 21 24 26 28"},
+		{Architecture{Attention: None}, "0 2 5 7 10 12 14 17 19 21 24 26 28"},
 		{Architecture{}, "0 2 4 6 8 10 12 14 16 18 20 22 24 26 28 30 32 34"},
 	} {
 		var got, classifier []string

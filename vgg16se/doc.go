@@ -1,5 +1,5 @@
 // Package vgg16se is the network of the article: VGG16 (Simonyan and Zisserman, arXiv 1409.1556) with
-// a squeeze-and-excitation block (Hu et al., arXiv 1709.01507) before each of its five max-pools.
+// a squeeze-and-excitation block (Hu et al., arXiv 1709.01507), or a relative of it, before each of its five max-pools.
 //
 //	Architecture ──Graph──▶ onnx.Model        checkpoint ──▶ weights ──▶ onnx.Model
 //

@@ -17,7 +17,7 @@ const (
 // It is called once per parameter; the Source it returns when the model is written.
 type Weights func(p Param) (onnx.Source, error)
 
-// Graph builds the network as an ONNX model (opset 17, IR version 8) with a symbolic batch N. Every
+// Graph builds the network as an ONNX model (opset 17, of CBAM 18, IR version 8) with a symbolic batch N. Every
 // parameter is an initializer under its state_dict name. Nothing of the weights is read yet.
 func (a Architecture) Graph(weights Weights) (*onnx.Model, error) {
 	if err := a.Validate(); err != nil {
@@ -38,7 +38,11 @@ func (a Architecture) Graph(weights Weights) (*onnx.Model, error) {
 	if g.err != nil {
 		return nil, fmt.Errorf("vgg16se: %w", g.err)
 	}
-	return &onnx.Model{IRVersion: 8, Producer: "vggse-agent", Graph: g.graph, Opsets: []onnx.Opset{{Version: 17}}}, nil
+	opset := onnx.Opset{Version: 17}
+	if a.Attention == CBAM {
+		opset.Version = 18 // where both of its reductions take their axes as an input, as all later versions do
+	}
+	return &onnx.Model{IRVersion: 8, Producer: "vggse-agent", Graph: g.graph, Opsets: []onnx.Opset{opset}}, nil
 }
 
 // grapher appends nodes; last is the tensor that the next one continues from.
@@ -57,8 +61,6 @@ func (g *grapher) layer(l Layer, a Architecture, final bool) {
 		g.node("Relu", l.Name, nil)
 	case OpMaxPool:
 		g.node("MaxPool", l.Name, nil, onnx.Ints("kernel_shape", 2, 2), onnx.Ints("strides", 2, 2))
-	case OpSE:
-		g.se(l)
 	case OpAvgPool:
 		g.averagePool(l.Name, a.mapSize(), a.PoolSize)
 		g.node("Flatten", "flatten", nil, onnx.Int("axis", 1))
@@ -67,23 +69,9 @@ func (g *grapher) layer(l Layer, a Architecture, final bool) {
 		if final {
 			g.graph.Nodes[len(g.graph.Nodes)-1].Outputs[0] = Output
 		}
+	default:
+		g.attend(l)
 	}
-}
-
-// se appends squeeze (mean over the map), excitation (two matrices) and scale.
-func (g *grapher) se(l Layer) {
-	x, w := g.last, g.params(l)
-	g.node("GlobalAveragePool", l.Name+".squeeze", nil)
-	g.node("Flatten", l.Name+".flatten", nil, onnx.Int("axis", 1))
-	g.node("Gemm", l.Name+".fc.0", w[:1], onnx.Int("transB", 1))
-	g.node("Relu", l.Name+".fc.1", nil)
-	g.node("Gemm", l.Name+".fc.2", w[1:], onnx.Int("transB", 1))
-	g.node("Sigmoid", l.Name+".fc.3", nil)
-	if g.graph.Initializer("axes.hw") == nil {
-		g.graph.Initializers = append(g.graph.Initializers, onnx.NewInt64("axes.hw", []int64{2, 3}, 2))
-	}
-	g.node("Unsqueeze", l.Name+".gate", []string{"axes.hw"})
-	g.node("Mul", l.Name, []string{x})
 }
 
 // averagePool appends PyTorch's AdaptiveAvgPool2d: nothing where the sizes agree, an average pool

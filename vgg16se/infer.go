@@ -2,72 +2,86 @@ package vgg16se
 
 import (
 	"math"
+	"slices"
 
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
 // infer takes the sizes from the shapes of the weights; what is not there keeps the article's value.
 func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
-	var out, squeezed [5]int
-	var linear [3][2]int // rows, columns
-	for i, m := range l.modules(Architecture{}) {
+	var out [13]int
+	var squeezed [5]int
+	var linear [][2]int // rows, columns
+	for _, m := range l.modules(Architecture{}) {
+		rows, columns := 0, 0
 		t := names[m.source(m.Params[0])]
-		if t == nil || len(t.Shape) < 2 || min(t.Shape[0], t.Shape[1]) < 1 || max(t.Shape[0], t.Shape[1]) > limit*limit {
-			continue
+		if t != nil && len(t.Shape) >= 2 && min(t.Shape[0], t.Shape[1]) >= 1 && max(t.Shape[0], t.Shape[1]) <= limit*limit {
+			rows, columns = int(t.Shape[0]), int(t.Shape[1])
 		}
-		rows, columns := int(t.Shape[0]), int(t.Shape[1])
-		switch m.Op {
-		case OpConv:
-			out[m.stage] = rows
-		case OpSE:
+		switch {
+		case m.Op == OpConv:
+			out[m.conv] = rows
+		case m.Op == OpLinear:
+			linear = append(linear, [2]int{rows, columns})
+		case m.Op != OpSSE:
 			squeezed[m.stage] = rows
-		case OpLinear:
-			linear[i-len(l.modules(Architecture{}))+3] = [2]int{rows, columns}
 		}
 	}
-	a := Architecture{NoSE: !l.se, Width: inferWidth(out), Hidden: linear[0][0], Hidden2: linear[1][0], Classes: linear[2][0]}
-	a.Reduction = inferReduction(out, squeezed)
-	if out[4] > 0 {
-		a.PoolSize = int(math.Round(math.Sqrt(float64(linear[0][1]) / float64(out[4]))))
+	a := Architecture{Attention: l.attention, Hidden: linear[0][0], Hidden2: linear[1][0], Classes: linear[2][0]}
+	a.Width, a.Channels = inferWidth(out)
+	a.Reduction, a.Squeezed = inferReduction(a, squeezed)
+	if last := out[len(out)-1]; last > 0 {
+		a.PoolSize = int(math.Round(math.Sqrt(float64(linear[0][1]) / float64(last))))
 	}
 	return a
 }
 
-// inferWidth finds a factor that rounds to every stage's channels, if there is one the plain ratio of the widest.
-func inferWidth(out [5]int) float64 {
+// inferWidth finds a factor that rounds to the channels of every convolution; where there is none, the channels themselves.
+func inferWidth(out [13]int) (width float64, irregular [13]int) {
 	low, high, ratio := 0.0, math.Inf(1), 0.0
-	for i, c := range out {
-		if c == 0 {
-			continue
+	k := 0
+	for i, depth := range depths {
+		for range depth {
+			if c := out[k]; c > 0 {
+				full := float64(channels[i])
+				low, high = max(low, (float64(c)-0.5)/full), min(high, (float64(c)+0.5)/full)
+				ratio = float64(c) / full
+			}
+			k++
 		}
-		full := float64(channels[i])
-		low, high = max(low, (float64(c)-0.5)/full), min(high, (float64(c)+0.5)/full)
-		ratio = float64(c) / full
 	}
-	if ratio >= low && ratio < high || low >= high {
-		return ratio
+	switch {
+	case low >= high && !slices.Contains(out[:], 0):
+		return 0, out
+	case ratio >= low && ratio < high || low >= high:
+		return ratio, irregular
 	}
-	return (low + high) / 2
+	return (low + high) / 2, irregular
 }
 
-// inferReduction finds the factor that divides every stage's channels to its squeezed ones; 0, the
-// article's, where there is none.
-func inferReduction(out, squeezed [5]int) int {
-	fits := func(r int) bool {
-		for i, c := range out {
-			if squeezed[i] > 0 && max(1, c/r) != squeezed[i] {
-				return false
-			}
+// inferReduction finds the factor that divides every stage's channels to its squeezed ones; where there is none,
+// the squeezed ones themselves.
+func inferReduction(a Architecture, squeezed [5]int) (reduction int, irregular [5]int) {
+	if slices.Contains(squeezed[:], 0) {
+		return 0, irregular
+	}
+	var last [5]int // channels at the end of each stage
+	a, k := a.Full(), 0
+	for i, depth := range depths {
+		k += depth
+		last[i] = a.conv(k-1, i)
+	}
+	for r := max(1, last[4]/squeezed[4]); r <= last[4]; r++ {
+		if max(1, last[4]/r) != squeezed[4] {
+			break
 		}
-		return true
-	}
-	if squeezed[4] == 0 {
-		return 0
-	}
-	for r := out[4] / squeezed[4]; r > 0 && r <= out[4]; r++ {
-		if fits(r) {
-			return r
+		fits := true
+		for i, c := range last {
+			fits = fits && max(1, c/r) == squeezed[i]
+		}
+		if fits {
+			return r, irregular
 		}
 	}
-	return 0
+	return 0, squeezed
 }

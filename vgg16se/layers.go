@@ -7,6 +7,10 @@ const (
 	OpConv    = "Conv3x3"
 	OpReLU    = "ReLU"
 	OpSE      = "SE"
+	OpSSE     = "sSE"
+	OpSCSE    = "scSE"
+	OpBAM     = "BAM"
+	OpCBAM    = "CBAM"
 	OpMaxPool = "MaxPool"
 	OpAvgPool = "AdaptiveAvgPool"
 	OpLinear  = "Linear"
@@ -20,7 +24,8 @@ type Layer struct {
 	Shape      []int   // of the output for one picture: channels, height, width; or neurons
 	Parameters int64   // trained numbers
 	MACs       int64   // multiply-adds of one picture, see Architecture.Layers
-	Params     []Param // weight and bias; fc.0.weight and fc.2.weight of an SE block
+	Params     []Param // weight and bias; of an attention block as its class has them
+	Gate       bool    // an attention block: SE or a relative
 }
 
 // Param is one trained tensor: its name in the state_dict and its shape there.
@@ -39,23 +44,25 @@ func (p Param) Elements() int64 {
 }
 
 // Layers lists the network. Multiply-adds count what convolutions and fully connected layers do
-// without their bias, and for SE one addition and one multiplication per element of the map (squeeze and
-// scale) beside its two small matrices, as the SE article's 15.47 → 15.48 GFLOPs do; ReLU and pools count nothing.
+// without their bias, and for attention one addition and one multiplication per element of the map (squeeze and
+// scale) beside its small matrices and convolutions, as the SE article's 15.47 → 15.48 GFLOPs do; ReLU and pools count nothing.
 func (a Architecture) Layers() []Layer {
 	a = a.Full()
 	var l builder
-	c, size := 3, a.InputSize
+	c, size, k := 3, a.InputSize, 0
 	for i, depth := range depths {
-		out, squeezed := a.stage(i)
 		for range depth {
+			out := a.conv(k, i)
 			l.add("features", OpConv, []int{out, size, size}, int64(out)*int64(9*c)*int64(size)*int64(size),
 				Param{"weight", []int{out, c, 3, 3}}, Param{"bias", []int{out}})
 			l.add("features", OpReLU, []int{out, size, size}, 0)
 			c = out
+			k++
 		}
-		if !a.NoSE {
-			l.add("features", OpSE, []int{c, size, size}, 2*int64(c)*int64(size)*int64(size)+2*int64(c)*int64(squeezed),
-				Param{"fc.0.weight", []int{squeezed, c}}, Param{"fc.2.weight", []int{c, squeezed}})
+		if g, ok := gates[a.Attention]; ok {
+			r := a.squeezed(i, c)
+			l.add("features", g.op, []int{c, size, size}, g.macs(int64(c), int64(r), int64(size)*int64(size)), g.params(c, r)...)
+			l.layers[len(l.layers)-1].Gate = true
 		}
 		size /= 2
 		l.add("features", OpMaxPool, []int{c, size, size}, 0)
@@ -99,20 +106,20 @@ func (a Architecture) Params() []Param {
 	return all
 }
 
-// Parameters counts the trained numbers of the network, and those of them that are in SE blocks.
+// Parameters counts the trained numbers of the network, and those of them that are in attention blocks.
 func (a Architecture) Parameters() (all, se int64) {
 	for _, l := range a.Layers() {
-		if all += l.Parameters; l.Op == OpSE {
+		if all += l.Parameters; l.Gate {
 			se += l.Parameters
 		}
 	}
 	return all, se
 }
 
-// MACs counts the multiply-adds of one picture, and those of them that are in SE blocks.
+// MACs counts the multiply-adds of one picture, and those of them that are in attention blocks.
 func (a Architecture) MACs() (all, se int64) {
 	for _, l := range a.Layers() {
-		if all += l.MACs; l.Op == OpSE {
+		if all += l.MACs; l.Gate {
 			se += l.MACs
 		}
 	}

@@ -10,25 +10,36 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
-// layout says how a checkpoint numbers the modules of features.
-type layout struct{ se, norm bool }
+// layout says how a checkpoint numbers the modules of features: norm is batch normalization behind the convolutions.
+type layout struct {
+	attention Attention
+	norm      bool
+}
 
-// layouts are the article's class, torchvision's vgg16, and both with batch normalization.
-var layouts = []layout{{true, false}, {false, false}, {true, true}, {false, true}}
+// layouts are the article's class, torchvision's vgg16, the relatives of SE, and all of them with batch normalization.
+var layouts = func() (all []layout) {
+	for _, norm := range []bool{false, true} {
+		for _, a := range []Attention{SE, None, SSE, SCSE, BAM, CBAM} {
+			all = append(all, layout{a, norm})
+		}
+	}
+	return all
+}()
 
-// module is a layer with parameters: from is its name in the checkpoint, norm that of the batch
-// normalization behind it, "" where there is none; stage counts the max-pools before it.
+// module is a layer with parameters: from is its name in the checkpoint, norms says which batch normalizations
+// of the checkpoint stand behind which of its parts; conv counts the convolutions before it, stage the max-pools.
 type module struct {
 	Layer
-	from, norm string
-	stage      int
+	from        string
+	norms       map[string]string // both are names in the checkpoint
+	conv, stage int
 }
 
 // modules lists a layout in the order of the forward pass, with the shapes of a.
 func (l layout) modules(a Architecture) []module {
-	a.NoSE = !l.se
+	a.Attention = l.attention
 	var list []module
-	stage, norms := 0, 0 // norms: so far, each moves what follows by one
+	stage, conv, norms := 0, 0, 0 // norms: so far, each moves what follows by one
 	for _, layer := range a.Layers() {
 		if layer.Op == OpMaxPool {
 			stage++
@@ -36,13 +47,21 @@ func (l layout) modules(a Architecture) []module {
 		if len(layer.Params) == 0 {
 			continue
 		}
-		m := module{Layer: layer, from: layer.Name, stage: stage}
+		m := module{Layer: layer, from: layer.Name, norms: map[string]string{}, conv: conv, stage: stage}
 		if number, ok := strings.CutPrefix(layer.Name, "features."); ok {
 			n, _ := strconv.Atoi(number)
 			m.from = fmt.Sprintf("features.%d", n+norms)
+			if layer.Op == OpConv {
+				conv++
+			}
 			if l.norm && layer.Op == OpConv {
 				norms++
-				m.norm = fmt.Sprintf("features.%d", n+norms)
+				m.norms[m.from] = fmt.Sprintf("features.%d", n+norms)
+			}
+		}
+		if layer.Op == OpBAM {
+			for part, norm := range bamNorms {
+				m.norms[m.from+"."+part] = m.from + "." + norm
 			}
 		}
 		list = append(list, m)
@@ -53,6 +72,12 @@ func (l layout) modules(a Architecture) []module {
 // source is the name in the checkpoint of parameter p of the module.
 func (m module) source(p Param) string { return m.from + strings.TrimPrefix(p.Name, m.Name) }
 
+// norm is the batch normalization behind parameter p, "" where there is none.
+func (m module) norm(p Param) string {
+	name := m.source(p)
+	return m.norms[name[:strings.LastIndexByte(name, '.')]]
+}
+
 // normParts are the tensors of a batch normalization.
 var normParts = []string{".weight", ".bias", ".running_mean", ".running_var"}
 
@@ -61,15 +86,15 @@ var normParts = []string{".weight", ".bias", ".running_mean", ".running_var"}
 func (l layout) names() (required, optional []string) {
 	for _, m := range l.modules(Architecture{}) {
 		for _, p := range m.Params {
-			if m.norm != "" && strings.HasSuffix(p.Name, ".bias") {
+			if m.norm(p) != "" && strings.HasSuffix(p.Name, ".bias") {
 				optional = append(optional, m.source(p))
 			} else {
 				required = append(required, m.source(p))
 			}
 		}
-		for _, part := range normParts {
-			if m.norm != "" {
-				required = append(required, m.norm+part)
+		for _, norm := range m.norms {
+			for _, part := range normParts {
+				required = append(required, norm+part)
 			}
 		}
 	}
@@ -118,7 +143,7 @@ func plainNames(tensors []checkpoint.Tensor) map[string]*checkpoint.Tensor {
 			}
 		}
 	}
-	return seNames(names)
+	return gateNames(names)
 }
 
 func allHave(names map[string]*checkpoint.Tensor, prefix string) bool {
@@ -140,9 +165,10 @@ func without(names map[string]*checkpoint.Tensor, prefix string) map[string]*che
 
 var inFeatures = regexp.MustCompile(`^(features\.\d+)\.(.+)\.weight$`)
 
-// seNames renames the two matrices of an SE block, whatever they are called (fc1 and fc2, excitation.0
-// and .2, …), to fc.0 and fc.2 where a module of features holds just these two.
-func seNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tensor {
+// gateNames gives the weights of an attention block, whatever they are called (fc1 and fc2, excitation.0 and .2, …),
+// the names of its class here: a module of features with one matrix is sSE, with two SE, with three CBAM where one is a
+// k×k kernel of two channels, else scSE. BAM goes by its own names.
+func gateNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	inside := map[string][]string{}
 	for name := range names {
 		if m := inFeatures.FindStringSubmatch(name); m != nil {
@@ -150,14 +176,35 @@ func seNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tensor 
 		}
 	}
 	for module, list := range inside {
-		if len(list) != 2 {
-			continue
-		}
 		slices.Sort(list)
-		first, second := names[list[0]], names[list[1]]
-		delete(names, list[0])
-		delete(names, list[1])
-		names[module+".fc.0.weight"], names[module+".fc.2.weight"] = first, second
+		var places string // the kernel over places
+		mlp := "fc"
+		for i, name := range list {
+			if shape := names[name].Shape; len(list)&1 == 1 && len(shape) == 4 && shape[0] == 1 && places == "" {
+				if places = "conv"; shape[1] == 2 && shape[2] > 1 {
+					places, mlp = "spatial", "mlp"
+				}
+				list = append(slices.Delete(list, i, i+1), name) // last
+				break
+			}
+		}
+		var to []string
+		switch {
+		case len(list) == 1 && places != "":
+			to = []string{places}
+		case len(list) == 2:
+			to = []string{"fc.0", "fc.2"}
+		case len(list) == 3 && places != "":
+			to = []string{mlp + ".0", mlp + ".2", places}
+		}
+		var tensors []*checkpoint.Tensor
+		for i := range to {
+			tensors = append(tensors, names[list[i]])
+			delete(names, list[i])
+		}
+		for i, t := range tensors {
+			names[module+"."+to[i]+".weight"] = t
+		}
 	}
 	return names
 }

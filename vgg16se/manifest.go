@@ -9,7 +9,7 @@ import (
 // Families of model.Architecture that this package builds.
 const (
 	Family     = "vgg16se"
-	FamilyNoSE = "vgg16"
+	FamilyNone = "vgg16"
 )
 
 // Manifest is the architecture as model.yaml spells it.
@@ -20,18 +20,37 @@ func (a Architecture) Manifest() model.Architecture {
 	if a.Hidden2 != a.Hidden {
 		m.Hidden2 = a.Hidden2
 	}
-	if a.NoSE {
-		m.Family, m.Reduction = FamilyNoSE, 0
+	switch a.Attention {
+	case None:
+		m.Family, m.Reduction = FamilyNone, 0
+	case SE:
+	default:
+		m.Attention = string(a.Attention)
+	}
+	if a.Channels != [13]int{} {
+		m.Channels, m.Width = a.Channels[:], 0
+	}
+	if a.Squeezed != [5]int{} {
+		m.Squeezed, m.Reduction = a.Squeezed[:], 0
 	}
 	return m
 }
 
 // FromManifest is the architecture that a manifest names; an error where it is another network.
 func FromManifest(m model.Architecture) (Architecture, error) {
-	if m.Family != Family && m.Family != FamilyNoSE {
-		return Architecture{}, fmt.Errorf("vgg16se: architecture.family is %q, not %q or %q", m.Family, Family, FamilyNoSE)
+	if m.Family != Family && m.Family != FamilyNone {
+		return Architecture{}, fmt.Errorf("vgg16se: architecture.family is %q, not %q or %q", m.Family, Family, FamilyNone)
 	}
 	a := Architecture{InputSize: m.InputSize, Width: m.Width, Reduction: m.Reduction, Hidden: m.Hidden,
-		Hidden2: m.Hidden2, PoolSize: m.PoolSize, Classes: m.Classes, NoSE: m.Family == FamilyNoSE}
+		Hidden2: m.Hidden2, PoolSize: m.PoolSize, Classes: m.Classes, Attention: Attention(m.Attention)}
+	if m.Family == FamilyNone {
+		a.Attention = None
+	}
+	if n := copy(a.Channels[:], m.Channels); n != len(m.Channels) || n > 0 && n < len(a.Channels) {
+		return a, fmt.Errorf("vgg16se: architecture.channels has %d numbers, must have %d", len(m.Channels), len(a.Channels))
+	}
+	if n := copy(a.Squeezed[:], m.Squeezed); n != len(m.Squeezed) || n > 0 && n < len(a.Squeezed) {
+		return a, fmt.Errorf("vgg16se: architecture.squeezed has %d numbers, must have %d", len(m.Squeezed), len(a.Squeezed))
+	}
 	return a, a.Validate()
 }

@@ -46,11 +46,11 @@ type norm struct{ weight, bias, mean, variance *checkpoint.Tensor }
 // epsilon is PyTorch's default, which no checkpoint stores.
 const epsilon = 1e-5
 
-func normOf(names map[string]*checkpoint.Tensor, m module) *norm {
-	if m.norm == "" {
+func normOf(names map[string]*checkpoint.Tensor, name string) *norm {
+	if name == "" {
 		return nil
 	}
-	return &norm{names[m.norm+".weight"], names[m.norm+".bias"], names[m.norm+".running_mean"], names[m.norm+".running_var"]}
+	return &norm{names[name+".weight"], names[name+".bias"], names[name+".running_mean"], names[name+".running_var"]}
 }
 
 // factors writes the normalization as y = scale·x + shift.

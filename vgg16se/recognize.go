@@ -38,8 +38,8 @@ func (e *MismatchError) Error() string {
 	return text + "\nA network of another family comes in as .onnx (torch.onnx.export)"
 }
 
-// Recognize infers the architecture from the names and shapes of a checkpoint: the article's VGG16-SE,
-// plain VGG16, and both with batch normalization, which Weights folds into the convolutions. The
+// Recognize infers the architecture from the names and shapes of a checkpoint: the article's VGG16-SE, its relatives
+// with another Attention, plain VGG16, and all of them with batch normalization, which Weights folds into the convolutions. The
 // size of the input, which no weight tells, comes from the caller (0 means 224). Anything else is a *MismatchError.
 func Recognize(tensors []checkpoint.Tensor, inputSize int) (Architecture, Weights, error) {
 	names := plainNames(tensors)
@@ -63,11 +63,11 @@ func Recognize(tensors []checkpoint.Tensor, inputSize int) (Architecture, Weight
 	for _, m := range l.modules(a) {
 		for _, p := range m.Params {
 			e.compare(names, m.source(p), p.Shape)
-			parts[p.Name] = part{tensor: names[m.source(p)], norm: normOf(names, m)}
+			parts[p.Name] = part{tensor: names[m.source(p)], norm: normOf(names, m.norm(p))}
 		}
-		for _, suffix := range normParts {
-			if m.norm != "" {
-				e.compare(names, m.norm+suffix, m.Shape[:1])
+		for of, norm := range m.norms {
+			for _, suffix := range normParts {
+				e.compare(names, norm+suffix, m.rows(of))
 			}
 		}
 	}
@@ -78,6 +78,12 @@ func Recognize(tensors []checkpoint.Tensor, inputSize int) (Architecture, Weight
 		return a, nil, err
 	}
 	return a, func(p Param) (onnx.Source, error) { return parts[p.Name].source(p) }, nil
+}
+
+// rows is the shape of a vector over the outputs of a part of the module.
+func (m module) rows(of string) []int {
+	i := slices.IndexFunc(m.Params, func(p Param) bool { return m.source(p) == of+".weight" })
+	return m.Params[i].Shape[:1]
 }
 
 // compare notes a tensor that is there with another shape; 1×1 kernels count as matrices.

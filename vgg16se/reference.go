@@ -67,42 +67,16 @@ func forward(l Layer, in []int, x []float64, p []floats) []float64 {
 	case OpConv:
 		return conv3x3(x, in, l.Shape[0], p[0], p[1])
 	case OpReLU:
-		for i, v := range x {
-			x[i] = max(v, 0)
-		}
-		return x
-	case OpSE:
-		return squeezeExcite(x, in, l.Params[0].Shape[0], p[0], p[1])
+		return rectify(x)
 	case OpMaxPool:
 		return maxPool(x, in)
 	case OpAvgPool:
 		return adaptiveAveragePool(x, in, l.Shape[1])
-	default:
+	case OpLinear:
 		return linear(x, l.Shape[0], p[0], p[1])
+	default:
+		return attend(l, in, x, p)
 	}
-}
-
-// squeezeExcite scales each channel by sigmoid(W2·relu(W1·mean)), in place.
-func squeezeExcite(x []float64, in []int, squeezed int, w1, w2 floats) []float64 {
-	c, area := in[0], in[1]*in[2]
-	mean := make([]float64, c)
-	for ch := range mean {
-		for _, v := range x[ch*area:][:area] {
-			mean[ch] += v
-		}
-		mean[ch] /= float64(area)
-	}
-	hidden := linear(mean, squeezed, w1, nil)
-	for i, v := range hidden {
-		hidden[i] = max(v, 0)
-	}
-	for ch, v := range linear(hidden, c, w2, nil) {
-		gate := 1 / (1 + math.Exp(-v))
-		for i := range x[ch*area:][:area] {
-			x[ch*area+i] *= gate
-		}
-	}
-	return x
 }
 
 // maxPool takes the maximum of 2×2 squares; an odd last row or column falls away.

@@ -5,9 +5,51 @@ import (
 	"testing"
 )
 
+// The other kinds of attention hold what Layers says, and what they multiply is in Conv and Gemm but for the sums over maps.
+func TestAttentionsAgreeWithTheGraph(t *testing.T) {
+	for _, kind := range Attentions {
+		a := small
+		a.Attention = kind
+		m, err := a.Graph(Seeded(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parameters := int64(0)
+		weights := map[string]int64{}
+		shapes := m.Graph.Shapes()
+		for _, c := range m.Graph.Costs() {
+			if c.Op == "Conv" || c.Op == "Gemm" {
+				weights[c.Name] = c.MACs
+			}
+			if c.Op != "MatMul" && c.Name != "" && c.Op != "Add" {
+				parameters += c.Parameters
+			}
+		}
+		if all, _ := a.Parameters(); parameters != all {
+			t.Errorf("%s: %d parameters, want %d", kind, parameters, all)
+		}
+		products := int64(0)
+		for _, n := range weights {
+			products += n
+		}
+		want, maps := int64(0), map[Attention]int64{SE: 2, SSE: 1, SCSE: 2, BAM: 2, CBAM: 4}[kind]
+		for _, l := range a.Layers() {
+			if want += l.MACs; l.Gate {
+				want -= maps * int64(l.Shape[0]*l.Shape[1]*l.Shape[2])
+			}
+		}
+		if products != want {
+			t.Errorf("%s: Conv and Gemm have %d multiply-adds, want %d", kind, products, want)
+		}
+		if got := shapes[Output]; len(got) != 2 || got[1] != int64(a.Classes) {
+			t.Errorf("%s: shape of the answer %v", kind, got)
+		}
+	}
+}
+
 // What the graph costs, worked out from its nodes alone, is what Layers says.
 func TestLayersAgreeWithTheGraph(t *testing.T) {
-	for _, a := range []Architecture{{}, small, {NoSE: true}, {InputSize: 96, Width: 0.25, PoolSize: 3, Hidden: 256, Classes: 9}, {InputSize: 256, PoolSize: 4}} {
+	for _, a := range []Architecture{{}, small, {Attention: None}, {InputSize: 96, Width: 0.25, PoolSize: 3, Hidden: 256, Classes: 9}, {InputSize: 256, PoolSize: 4}} {
 		m, err := a.Graph(Seeded(1))
 		if err != nil {
 			t.Fatal(err)

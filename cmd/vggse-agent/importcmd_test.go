@@ -41,7 +41,8 @@ func verified(t *testing.T, code int, args ...string) verdict {
 func TestImportAndVerify(t *testing.T) {
 	needRuntime(t)
 	for file, inputs := range map[string][]string{"article.pth": {"32", "64", "224", "256"}, "legacy.pt": {"96"}, "nested.pth": {"32"},
-		"article.safetensors": {"96"}, "half.pth": {"64"}, "torchvision.pth": {"96"}, "torchvision-bn.pth": {"64"}} {
+		"article.safetensors": {"96"}, "half.pth": {"64"}, "torchvision.pth": {"96"}, "torchvision-bn.pth": {"64"},
+		"sse.pth": {"64"}, "scse.pth": {"96"}, "bam.pth": {"96", "224"}, "cbam.pth": {"64"}, "irregular.pth": {"64"}} {
 		for _, input := range inputs {
 			dir := filepath.Join(t.TempDir(), "b")
 			code, stdout, stderr := agentCmd(t, "import", "--json", checkpoints+file, "--labels", "a,b,c,d,e", "--preprocess", "torchvision", "--out", dir, "--input", input)

@@ -38,10 +38,11 @@ seed): for benchmarks, tests and a first look. It classifies nothing. The prepro
 	f.IntVar(&o.arch.InputSize, "input", full.InputSize, "height and width of the input in pixels")
 	f.IntVar(&o.arch.Classes, "classes", full.Classes, "number of classes")
 	f.Float64Var(&o.arch.Width, "width", full.Width, "factor on the channels")
-	f.IntVar(&o.arch.Reduction, "reduction", full.Reduction, "reduction of the SE blocks")
+	f.IntVar(&o.arch.Reduction, "reduction", full.Reduction, "reduction of the attention blocks")
 	f.IntVar(&o.arch.Hidden, "hidden", full.Hidden, "neurons of the hidden layers")
 	f.IntVar(&o.arch.PoolSize, "pool", full.PoolSize, "height and width after the adaptive average pool")
-	f.BoolVar(&o.arch.NoSE, "no-se", false, "plain VGG16, without SE blocks")
+	f.Var(&o.arch.Attention, "attention", "se, sse, scse, bam, cbam or none (plain VGG16)")
+	f.BoolFunc("no-se", "short for --attention none", func(string) error { return o.arch.Attention.Set(string(vgg16se.None)) })
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON line")
 	return cmd
 }

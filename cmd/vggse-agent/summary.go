@@ -91,7 +91,7 @@ func summarize(a vgg16se.Architecture) *summary {
 	s.Parameters, s.SEParameters = a.Parameters()
 	s.MACs, s.SEMACs = a.MACs()
 	for _, l := range a.Layers() {
-		s.Layers = append(s.Layers, summaryLayer{l.Name, l.Op, l.Shape, l.Parameters, l.MACs, l.Op == vgg16se.OpSE})
+		s.Layers = append(s.Layers, summaryLayer{l.Name, l.Op, l.Shape, l.Parameters, l.MACs, l.Gate})
 	}
 	return s
 }
@@ -130,9 +130,20 @@ func (s *summary) print(w io.Writer) error {
 			orDash(l.Parameters), share(l.Parameters, s.Parameters), orDash(l.MACs), share(l.MACs, s.MACs))
 	}
 	fmt.Fprintf(t, "all\t\t\t%s\t\t%s\t\t\n", grouped(s.Parameters), grouped(s.MACs))
-	fmt.Fprintf(t, "of it SE\t\t\t%s\t%s\t%s\t%s\t\n", orDash(s.SEParameters), share(s.SEParameters, s.Parameters),
+	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", s.attention(), orDash(s.SEParameters), share(s.SEParameters, s.Parameters),
 		orDash(s.SEMACs), share(s.SEMACs, s.MACs))
 	return t.Flush()
+}
+
+// attention is what the gates are: SE, or in a network of ours one of its relatives.
+func (s *summary) attention() string {
+	for _, l := range s.Layers {
+		switch l.Op {
+		case vgg16se.OpSSE, vgg16se.OpSCSE, vgg16se.OpBAM, vgg16se.OpCBAM:
+			return l.Op
+		}
+	}
+	return vgg16se.OpSE
 }
 
 func shapeText(shape []int) string {

@@ -28,7 +28,8 @@ from torchvision.transforms._presets import ImageClassification
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "train"))
-from vgg16se import SEBlock, VGG16SE  # noqa: E402
+from attention import ATTENTION, SEBlock  # noqa: E402
+from vgg16se import VGG16SE  # noqa: E402
 
 WIDTH, REDUCTION, HIDDEN, CLASSES = 1 / 32, 2, 8, 5
 cases = []
@@ -70,7 +71,7 @@ def lively(model, seed):
     """Weights and statistics such that every part of the network matters."""
     torch.manual_seed(seed)
     for m in model.modules():
-        if isinstance(m, nn.BatchNorm2d):
+        if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
             m.weight.data.uniform_(0.5, 1.5)
             m.bias.data.normal_(std=0.3)
             m.running_mean.normal_(std=0.3)
@@ -98,11 +99,31 @@ def torchvision(seed, norm, se=False):
         layers, channels = [], None
         for m in model.features:
             if isinstance(m, nn.MaxPool2d):
-                layers.append(SEBlock(channels, REDUCTION))
+                layers.append(SEBlock(channels, channels // REDUCTION))
             channels = getattr(m, "out_channels", channels)
             layers.append(m)
         model.features = nn.Sequential(*layers)
     return lively(model, seed)
+
+
+def irregular():
+    """A network as pruning leaves it: every convolution and every gate of its own width."""
+    channels, squeezed = [3, 2, 5, 4, 8, 7, 6, 9, 16, 11, 10, 13, 12], [1, 3, 2, 5, 4]
+    model = lively(VGG16SE(CLASSES, hidden=(8, 6), channels=channels, squeezed=squeezed), 6)
+    torch.save(model.state_dict(), HERE / "irregular.pth")
+    case("irregular.pth", model, Width=0, Reduction=0, Hidden2=6, Channels=channels, Squeezed=squeezed)
+
+
+def blocks():
+    """blocks.safetensors: every attention block alone, KIND.x → KIND.y, with its weights."""
+    tensors = {}
+    for kind, block in ATTENTION.items():
+        b = lively(block(8, 3), 7).eval().double()
+        x = torch.randn(8, 7, 7, generator=torch.Generator().manual_seed(8)).double()
+        with torch.no_grad():
+            tensors[f"{kind}.x"], tensors[f"{kind}.y"] = x, b(x[None])[0]
+        tensors |= {f"{kind}.{n}": t for n, t in b.state_dict().items() if t.is_floating_point()}
+    save_file({n: t.contiguous() for n, t in tensors.items()}, HERE / "blocks.safetensors")
 
 
 def rounded(model, dtype):
@@ -156,7 +177,13 @@ def main():
     for name, norm, se in (("torchvision.pth", False, False), ("torchvision-bn.pth", True, False), ("article-bn.pth", True, True)):
         model = torchvision(4, norm, se)
         torch.save(model.state_dict(), HERE / name)
-        case(name, model, NoSE=not se)
+        case(name, model, Attention="se" if se else "none")
+    for kind in ("sse", "scse", "bam", "cbam"):
+        model = lively(VGG16SE(CLASSES, WIDTH, REDUCTION, HIDDEN, attention=kind), 6 if kind == "cbam" else 5)
+        torch.save(model.state_dict(), HERE / f"{kind}.pth")
+        case(f"{kind}.pth", model, sizes=(64, 96), Attention=kind)
+    irregular()
+    blocks()
     (HERE / "goldens.json").write_text(json.dumps(cases, indent=1) + "\n")
     paint()
     picture = {"article.pth": answers(article(1), 64), "torchvision.pth": answers(torchvision(4, False), 64)}

@@ -20,7 +20,7 @@ from torchvision.models.googlenet import Inception
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2] / "train"))
-from vgg16se import SEBlock  # noqa: E402
+from attention import SEBlock  # noqa: E402
 
 CLASSES, SIZE = 4, 64
 
@@ -30,7 +30,7 @@ class SEBasicBlock(resnet.BasicBlock):
 
     def __init__(self, inplanes, planes, *args, **kwargs):
         super().__init__(inplanes, planes, *args, **kwargs)
-        self.bn2 = nn.Sequential(self.bn2, SEBlock(planes, 4))
+        self.bn2 = nn.Sequential(self.bn2, SEBlock(planes, planes // 4))
 
 
 class SEResNet(nn.Module):
@@ -51,8 +51,8 @@ class SEInception(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 5, 4, 2), nn.ReLU(),
-            Inception(8, 4, 4, 8, 2, 4, 4), SEBlock(20, 4), nn.MaxPool2d(3, 2, ceil_mode=True),
-            Inception(20, 8, 4, 8, 2, 4, 4), SEBlock(24, 4), nn.AdaptiveAvgPool2d(1))
+            Inception(8, 4, 4, 8, 2, 4, 4), SEBlock(20, 5), nn.MaxPool2d(3, 2, ceil_mode=True),
+            Inception(20, 8, 4, 8, 2, 4, 4), SEBlock(24, 6), nn.AdaptiveAvgPool2d(1))
         self.fc = nn.Linear(24, CLASSES)
 
     def forward(self, x):
