@@ -44,6 +44,7 @@ type Network struct {
 	site  map[string]int   // tensor → its site; those behind a pool or a flatten have that of their input
 	users map[string][]int // tensor → the nodes that read it
 	by    map[string]int   // tensor → the node that makes it
+	gate  map[int]bool     // nodes that only work out a gate
 }
 
 // Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes by
@@ -60,8 +61,11 @@ func Analyse(m *onnx.Model, input string) (*Network, error) {
 		}
 	}
 	n.add(Site{Name: input, Layer: "input", Kind: Picture})
+	n.gate = n.gateNodes()
 	for i := range n.graph.Nodes {
-		n.node(&n.graph.Nodes[i])
+		if !n.gate[i] {
+			n.node(&n.graph.Nodes[i])
+		}
 	}
 	if len(n.Layers) == 0 {
 		return nil, fmt.Errorf("quant: the graph has no convolution that reads %q: nothing can be quantized", input)
@@ -118,6 +122,53 @@ func (n *Network) product(v *onnx.Node) {
 	}
 }
 
+// gateNodes finds what works out the gates of attention blocks: everything between a map and what it is multiplied with.
+// It stays in float: it is a small part of the work, and what it gets wrong hits a whole channel or place.
+func (n *Network) gateNodes() map[int]bool {
+	marked := map[int]bool{}
+	var mark func(t, stop string)
+	mark = func(t, stop string) {
+		i, made := n.by[t]
+		if t == stop || !made || marked[i] {
+			return
+		}
+		marked[i] = true
+		for _, in := range n.graph.Nodes[i].Inputs {
+			mark(in, stop)
+		}
+	}
+	for i := range n.graph.Nodes {
+		v := &n.graph.Nodes[i]
+		if v.OpType != "Mul" || len(v.Inputs) != 2 {
+			continue
+		}
+		for k, t := range v.Inputs {
+			if other := v.Inputs[1-k]; n.fromSigmoid(t) && !n.fromSigmoid(other) && n.reaches(t, other) {
+				mark(t, other)
+			}
+		}
+	}
+	return marked
+}
+
+// reaches tells whether tensor t is worked out from tensor from, within a block's few nodes.
+func (n *Network) reaches(t, from string) bool {
+	next := []string{t}
+	for range 40 {
+		if len(next) == 0 {
+			return false
+		}
+		if next[0] == from {
+			return true
+		}
+		if i, made := n.by[next[0]]; made {
+			next = append(next, n.graph.Nodes[i].Inputs...)
+		}
+		next = next[1:]
+	}
+	return false
+}
+
 // fromSigmoid follows a tensor up through operators that only move values.
 func (n *Network) fromSigmoid(t string) bool {
 	for {
@@ -130,6 +181,8 @@ func (n *Network) fromSigmoid(t string) bool {
 			return true
 		case "Unsqueeze", "Reshape", "Expand", "Identity":
 			t = v.Inputs[0]
+		case "Add": // the gates of scSE and BAM: a sum with a sigmoid or a constant, never negative
+			return n.fromSigmoid(v.Inputs[0]) || n.fromSigmoid(v.Inputs[1])
 		default:
 			return false
 		}
