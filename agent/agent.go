@@ -26,8 +26,10 @@ type Host struct {
 	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
 	Stuck    func(error)         // called where a call into C does not come back: ends the process; nil: go on
 
-	ready func() // called when the agent is up; nil: nobody
-	alive string // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
+	ready   func()                           // called when the agent is up; nil: nobody
+	reload  func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
+	restart func()                           // ends Run with ErrRestart
+	alive   string                           // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
 }
 
 // notify tells the service manager, where there is one.
@@ -43,11 +45,20 @@ func (h *Host) notify(state string) {
 // Run is the daemon: it opens the network, the broker and the link, moves frames until ctx ends or
 // every source has come to its end, and closes in reverse. Nothing is published before the network's
 // file was found to be the one that the manifest names.
-func Run(ctx context.Context, c Config, host Host) error {
+// ErrRestart is its end where a subscriber asked for a restart.
+func Run(ctx context.Context, c Config, host Host) (err error) {
 	observer, err := newObserver(&c, host)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	host.restart = func() { cancel(ErrRestart) }
+	defer func() {
+		if err == nil && context.Cause(ctx) == ErrRestart {
+			err = ErrRestart
+		}
+	}()
 	group, ctx := errgroup.WithContext(ctx)
 	observeCtx, stopObserver := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() {
@@ -82,7 +93,8 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		defer broker.Close()
 		c.MQTT.Broker = broker.URL()
 	}
-	c.MQTT.StateDir = c.StateDir
+	kept := openKept(c.StateDir, log)
+	cameras := openers(&c, kept)
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, host.Build), log)
 	if err != nil {
 		return err
@@ -92,9 +104,12 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	}
 	publisher := observed{link, observer}
 	pipeline := &Pipeline{
-		Cameras: openers(c.Cameras, publisher), Spec: &network.Bundle.Spec, Decide: c.Decide,
+		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 	}
+	clerk := &commands{config: &c, kept: kept, pipeline: pipeline, link: link, host: &host, log: log}
+	clerk.tellStates()
+	link.Handle(clerk)
 	observer.begin(pipeline, link, network, trial)
 	if err := runAll(ctx, pipeline, link); err != nil {
 		return err
@@ -141,19 +156,25 @@ func identity(c *Config, n *Network, build Build) mqtt.Identity {
 	return id
 }
 
-// openers turns the configured cameras into the pipeline's; a disabled one is only told of.
-func openers(configured []camera.Config, publisher Publisher) []Camera {
+// openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and gives the link
+// what each of them has of its own.
+func openers(c *Config, kept *kept) []Camera {
+	c.MQTT.StateDir = c.StateDir
+	c.MQTT.PublishOf = make(map[string]mqtt.Policy)
 	var cameras []Camera
-	for _, c := range configured {
-		if !c.Enabled {
-			publisher.CameraStatus(c.Name, statusDisabled)
-			continue
-		}
+	for i := range c.Cameras {
+		own := &c.Cameras[i]
+		set := kept.camera(own.Name)
+		decide := own.Decide.over(c.Decide)
+		decide.Threshold = over(&set.Threshold, decide.Threshold)
+		c.MQTT.PublishOf[own.Name] = own.Publish.over(c.MQTT.Publish)
 		cameras = append(cameras, Camera{
-			Name:       c.Name,
-			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, c) },
-			EveryFrame: c.EveryFrame(),
-			Slow:       slowness(&c),
+			Name:       own.Name,
+			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, own.Config) },
+			EveryFrame: own.EveryFrame(),
+			Closed:     !over(&set.Enabled, own.Enabled),
+			Decide:     decide,
+			Slow:       slowness(&own.Config),
 		})
 	}
 	return cameras

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/vggse/vggse-agent/api"
-	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -13,7 +12,7 @@ import (
 // Config is everything that can be set, one field for each top-level key of the YAML file.
 type Config struct {
 	Device   Device             `mapstructure:"device"`
-	Cameras  []camera.Config    `mapstructure:"cameras"`
+	Cameras  []CameraConfig     `mapstructure:"cameras"`
 	Model    Model              `mapstructure:"model"`
 	Infer    infer.Config       `mapstructure:"infer"`
 	Decide   model.DecideConfig `mapstructure:"decide"`
@@ -49,9 +48,6 @@ func (c *Config) Validate() error {
 	if err := mqtt.CheckDevice(c.Device.ID); err != nil {
 		return fmt.Errorf("device.id: %w", err)
 	}
-	if err := c.validateCameras(); err != nil {
-		return err
-	}
 	if c.Model.Bundle == "" {
 		return fmt.Errorf("model.bundle: must name the folder of a bundle")
 	}
@@ -72,6 +68,9 @@ func (c *Config) Validate() error {
 	if err := c.HTTP.Validate(); err != nil {
 		return err
 	}
+	if err := c.validateCameras(); err != nil {
+		return err
+	}
 	return c.Log.validate()
 }
 
@@ -89,8 +88,8 @@ func (c *Config) validateCameras() error {
 			return fmt.Errorf("cameras[%d].name: %q is already cameras[%d]", i, name, j)
 		}
 		seen[name] = i
-		if err := c.Cameras[i].Validate(); err != nil {
-			return fmt.Errorf("cameras[%d].%w", i, err)
+		if err := c.Cameras[i].validate(i, c); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -197,6 +197,9 @@ func (o *observer) Unready() []string {
 			away = append(away, name)
 		}
 	}
+	if len(away) == 0 {
+		return append(reasons, "every camera is disabled")
+	}
 	slices.Sort(away)
 	return append(reasons, "no camera delivers: "+strings.Join(away, ", "))
 }

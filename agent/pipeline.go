@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,10 @@ type Camera struct {
 	Open func(ctx context.Context) (Source, error) // camera.ErrLost means: try again later
 	// EveryFrame makes the capture wait for the network instead of dropping: for files.
 	EveryFrame bool
+	// Closed is not opened before somebody enables it.
+	Closed bool
+	// Decide is its own; the zero value stands for the pipeline's.
+	Decide model.DecideConfig
 	// Slow is how long a read may take beyond what is usual, for a camera of a frame a minute.
 	Slow time.Duration
 }
@@ -77,6 +82,26 @@ type lane struct {
 	decision model.Decision
 	meter    meter
 	pulse    pulse // of the capture
+
+	// What commands from outside act on.
+	shutter   *shutter
+	threshold atomic.Uint64 // a float64, for the decider
+	shot      atomic.Pointer[shot]
+}
+
+func (l *lane) setThreshold(score float64) { l.threshold.Store(math.Float64bits(score)) }
+
+// lane is the one of a camera; nil: there is none of this name, or the pipeline does not run yet.
+func (p *Pipeline) lane(camera string) *lane {
+	if !p.prepared.Load() {
+		return nil
+	}
+	for _, l := range p.lanes {
+		if l.Name == camera {
+			return l
+		}
+	}
+	return nil
 }
 
 // prepare makes the lanes: all memory that the steady state needs.
@@ -85,15 +110,19 @@ func (p *Pipeline) prepare() error {
 	p.network.began = time.Now()
 	size := p.Spec.Architecture.InputSize
 	for _, c := range p.Cameras {
+		if c.Decide == (model.DecideConfig{}) {
+			c.Decide = p.Decide
+		}
 		prep, err := model.NewPreprocessor(p.Spec.Preprocess, size)
 		if err != nil {
 			return err
 		}
-		decider, err := model.NewDecider(p.Decide, p.Spec.Labels)
+		decider, err := model.NewDecider(c.Decide, p.Spec.Labels)
 		if err != nil {
 			return err
 		}
-		l := &lane{Camera: c, prep: prep, decider: decider}
+		l := &lane{Camera: c, prep: prep, decider: decider, shutter: newShutter(!c.Closed)}
+		l.setThreshold(c.Decide.Threshold)
 		l.box, l.first = newMailbox(1, 3, size, size)
 		l.pulse.began = p.network.began
 		p.lanes = append(p.lanes, l)
@@ -102,16 +131,19 @@ func (p *Pipeline) prepare() error {
 	return nil
 }
 
-// Run moves frames until ctx ends (nil), every camera has come to its end (nil), or something fails
-// that a retry cannot mend. It returns when all its goroutines have.
+// Run moves frames until ctx ends (nil), every camera that is open has come to its end (nil), or something
+// fails that a retry cannot mend. It returns when all its goroutines have.
 func (p *Pipeline) Run(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	captures, captureCtx := errgroup.WithContext(ctx)
+	captureCtx, over := context.WithCancel(captureCtx)
+	defer over()
+	there := &turnout{over: over, open: len(p.lanes)}
 	for _, l := range p.lanes {
-		captures.Go(func() error { return p.supervise(captureCtx, l) })
+		captures.Go(func() error { return p.supervise(captureCtx, l, there) })
 	}
 	ended := make(chan struct{})
 	reportCtx, stopReport := context.WithCancel(ctx)
@@ -131,20 +163,39 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return nil
 }
 
-// supervise keeps one camera open: a lost one is opened again with back-off, and each change of its
-// state is told once.
-func (p *Pipeline) supervise(ctx context.Context, l *lane) error {
+// supervise keeps one camera open while its shutter is: a lost one is opened again with back-off, and each
+// change of its state is told once.
+func (p *Pipeline) supervise(ctx context.Context, l *lane, there *turnout) error {
 	status := &cameraStatus{name: l.Name, publisher: p.Publisher, log: p.Log}
 	next := l.first
 	for attempt := 0; ; attempt++ {
+		open, turned := l.shutter.look()
+		if !open {
+			status.disabled()
+			there.goes()
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-turned:
+			}
+			there.comes()
+			attempt = -1
+			continue
+		}
 		frames := l.meter.captured.Load()
+		use, done := l.shutter.hold(ctx)
 		var err error
-		next, err = p.capture(ctx, l, next, status)
+		next, err = p.capture(use, l, next, status)
+		closed := use.Err() != nil
+		done()
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case closed:
+			continue
 		case errors.Is(err, io.EOF):
 			status.ended()
+			there.ends()
 			return nil
 		case !errors.Is(err, camera.ErrLost):
 			return fmt.Errorf("camera %s: %w", l.Name, err)
@@ -156,6 +207,7 @@ func (p *Pipeline) supervise(ctx context.Context, l *lane) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-turned:
 		case <-time.After(camera.Backoff(attempt)):
 		}
 	}
@@ -224,6 +276,7 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 			}
 		}
 		err := p.classify(ctx, l, s, out)
+		l.expose(&s.frame)
 		l.box.giveBack(s)
 		if err != nil {
 			return err
@@ -256,6 +309,7 @@ func (p *Pipeline) classify(ctx context.Context, l *lane, s *slot, out model.Log
 	ran := time.Now()
 	d := &l.decision
 	d.Camera, d.Frame, d.Time = l.Name, s.frame.Seq, s.frame.Time
+	l.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
 	l.decider.Decide(out, d)
 	now := time.Now()
 	d.Latency = model.Latency{

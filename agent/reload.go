@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -35,9 +36,22 @@ func RunReloading(ctx context.Context, c Config, host Host, asked <-chan os.Sign
 }
 
 // runUntil is Run until it ends by itself (next is nil) or there are other settings.
-func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, load func() (Config, error)) (next *Config, err error) {
+func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, load func() (Config, error)) (*Config, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var next atomic.Pointer[Config]
+	host.reload = func() (begin func(), err error) {
+		loaded, err := load()
+		if err != nil {
+			return nil, err
+		}
+		return func() {
+			host.Log.Info("taking new settings")
+			host.notify("RELOADING=1\nSTATUS=taking new settings")
+			next.Store(&loaded)
+			cancel(errReload)
+		}, nil
+	}
 	var group errgroup.Group
 	group.Go(func() error {
 		defer cancel(nil)
@@ -50,17 +64,15 @@ func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, 
 				return nil
 			case <-asked:
 			}
-			loaded, err := load()
+			begin, err := host.reload()
 			if err != nil {
 				host.Log.Error("new settings refused, the old ones go on", "error", err)
 				continue
 			}
-			host.Log.Info("taking new settings")
-			host.notify("RELOADING=1\nSTATUS=taking new settings")
-			next = &loaded
-			cancel(errReload)
+			begin()
 			return nil
 		}
 	})
-	return next, group.Wait()
+	err := group.Wait()
+	return next.Load(), err
 }

@@ -38,6 +38,12 @@ func (s *cameraStatus) lost(err error) {
 	}
 }
 
+func (s *cameraStatus) disabled() {
+	if s.change(statusDisabled) {
+		s.log.Info("camera disabled", "camera", s.name)
+	}
+}
+
 func (s *cameraStatus) ended() {
 	if s.change(statusOffline) {
 		s.log.Info("camera came to its end", "camera", s.name)

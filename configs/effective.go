@@ -123,10 +123,19 @@ func (e *Effective) Entries() []Entry {
 func (e *Effective) collect(v reflect.Value, prefix string, all *[]Entry) {
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("mapstructure"), ",")
+		if v.Type().Field(i).Anonymous {
+			e.collect(v.Field(i), prefix, all)
+		}
 		if name == "" || name == "-" {
 			continue
 		}
 		key, f := prefix+name, v.Field(i)
+		if f.Kind() == reflect.Pointer {
+			if f.IsNil() { // not set: what holds for all does
+				continue
+			}
+			f = f.Elem()
+		}
 		switch {
 		case f.Kind() == reflect.Struct:
 			e.collect(f, key+".", all)

@@ -26,6 +26,9 @@ func (k *keys) walk(t reflect.Type, prefix string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("mapstructure"), ",")
+		if f.Anonymous {
+			k.walk(f.Type, prefix)
+		}
 		if name == "" || name == "-" {
 			continue
 		}
@@ -36,7 +39,7 @@ func (k *keys) walk(t reflect.Type, prefix string) {
 			k.lists[key] = true
 			k.walk(f.Type.Elem(), key+".*.")
 		default:
-			k.leaves[key] = f.Type
+			k.leaves[key] = plain(f.Type)
 		}
 	}
 }
@@ -118,3 +121,11 @@ func levenshtein(a, b string) int {
 }
 
 var durationType = reflect.TypeFor[time.Duration]()
+
+// plain is the type of a setting that may be left out.
+func plain(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}

@@ -52,8 +52,20 @@ func (l *loader) set(key, value, origin string) error {
 	if i == len(l.cameras) {
 		l.cameras = append(l.cameras, map[string]any{"enabled": true})
 	}
-	l.cameras[i].(map[string]any)[leaf] = value
-	return nil
+	entry := l.cameras[i].(map[string]any)
+	for {
+		section, rest, deeper := strings.Cut(leaf, ".")
+		if !deeper {
+			entry[leaf] = value
+			return nil
+		}
+		inner, ok := entry[section].(map[string]any)
+		if !ok {
+			inner = make(map[string]any)
+			entry[section] = inner
+		}
+		entry, leaf = inner, rest
+	}
 }
 
 // startCameras takes the list of cameras as the file left it, and completes each entry with the

@@ -172,9 +172,14 @@ func (l *loader) decode(cfg *agent.Config) error {
 // value is what the layers hold for a key, before decoding.
 func (l *loader) value(key string) any {
 	parts := strings.Split(key, ".")
-	if len(parts) == 3 && l.known.lists[parts[0]] {
+	if len(parts) > 2 && l.known.lists[parts[0]] {
 		if i, err := strconv.Atoi(parts[1]); err == nil && i < len(l.cameras) {
-			return l.cameras[i].(map[string]any)[parts[2]]
+			v := l.cameras[i]
+			for _, part := range parts[2:] {
+				inner, _ := v.(map[string]any)
+				v = inner[part]
+			}
+			return v
 		}
 	}
 	return l.viper.Get(key)

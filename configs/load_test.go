@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,10 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 		{"wrong type in list", "cameras: [{name: a, source: \"demo://parts\", fps: fast}]\n", Options{}, []string{"cameras[0].fps: must be a number, got fast"}},
 		{"wrong duration", "", Options{Set: []string{"mqtt.stats_interval=soon"}}, []string{"mqtt.stats_interval: must be a duration such as 90s, got soon"}},
 		{"wrong value", "decide:\n  threshold: 2\n", Options{}, []string{"decide.threshold: ", "agent.yaml:2"}},
+		{"own setting", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: 2}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be between 0 and 1, got 2", "agent.yaml:1"}},
+		{"own policy", "cameras: [{name: a, source: \"demo://parts\", publish: {deadband: -1}}]\n", Options{}, []string{"cameras[0].publish.deadband: must be"}},
+		{"own kind", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: high}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be a number, got high"}},
+		{"own key", "cameras: [{name: a, source: \"demo://parts\", decide: {top_k: 1}}]\n", Options{}, []string{"cameras.0.decide.top_k"}},
 		{"camera index", "", Options{Set: []string{"cameras.7.fps=1"}}, []string{"cameras.7.fps", "the next is cameras.1"}},
 		{"camera twice", "cameras: [{name: a, source: \"demo://parts\"}, {name: a, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[1].name: "a" is already cameras[0]`}},
 		{"reserved name", "cameras: [{name: stats, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[0].name: "stats" is a topic of the device`}},
@@ -105,6 +110,34 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A camera may have settings of its own, wherever they come from; what it has not is what holds for all.
+func TestOwnSettings(t *testing.T) {
+	e, err := load(t, "decide: {threshold: 0.5}\ncameras: [{name: a, source: \"demo://parts\", decide: {threshold: 0.9, dwell: 2s}}, {name: b, source: \"demo://parts\"}]\n",
+		Options{Set: []string{"cameras.1.publish.every=true", "cameras.0.decide.confirm=1"}, Environ: []string{"VGGSE_CAMERAS_0_PUBLISH_MAX_RATE=1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := e.Config.Cameras[0], e.Config.Cameras[1]
+	if *a.Decide.Threshold != 0.9 || *a.Decide.Dwell != 2*time.Second || *a.Decide.Confirm != 1 || a.Decide.Smoothing != nil || *a.Publish.MaxRate != 1 {
+		t.Errorf("a: %+v", a)
+	}
+	if b.Decide.Threshold != nil || !*b.Publish.Every || b.Publish.MaxRate != nil {
+		t.Errorf("b: %+v", b)
+	}
+	var shown []string
+	for _, entry := range e.Entries() {
+		if strings.HasPrefix(entry.Key, "cameras.0.") {
+			shown = append(shown, fmt.Sprintf("%s=%v (%s)", entry.Key, entry.Value, filepath.Base(entry.Origin)))
+		}
+	}
+	want := "cameras.0.name=a (agent.yaml:2), cameras.0.source=demo://parts (agent.yaml:2), cameras.0.fps=0 (default), cameras.0.enabled=true (default), " +
+		"cameras.0.decide.threshold=0.9 (agent.yaml:2), cameras.0.decide.confirm=1 (--set), cameras.0.decide.dwell=2s (agent.yaml:2), " +
+		"cameras.0.publish.max_rate=1 (environment VGGSE_CAMERAS_0_PUBLISH_MAX_RATE)"
+	if got := strings.Join(shown, ", "); got != want {
+		t.Errorf("shown: %s\nwant: %s", got, want)
 	}
 }
 

@@ -3,15 +3,18 @@ package model
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // DecideConfig says how the scores of single frames become a label that holds.
 type DecideConfig struct {
-	TopK      int     `mapstructure:"top_k"`     // classes listed in Decision.Top, ≥ 1
-	Threshold float64 `mapstructure:"threshold"` // a best score below it counts as Unknown, 0..1
-	Confirm   int     `mapstructure:"confirm"`   // frames in a row that must agree before Stable changes, ≥ 1
-	Smoothing float64 `mapstructure:"smoothing"` // weight of the past in the scores, 0 (off) to below 1
-	Unknown   string  `mapstructure:"unknown"`   // label where nothing reaches the threshold; empty: "unknown"
+	TopK       int           `mapstructure:"top_k"`      // classes listed in Decision.Top, ≥ 1
+	Threshold  float64       `mapstructure:"threshold"`  // a best score below it counts as Unknown, 0..1
+	Hysteresis float64       `mapstructure:"hysteresis"` // the class that holds may fall this much below Threshold, 0..1
+	Confirm    int           `mapstructure:"confirm"`    // frames in a row that must agree before Stable changes, ≥ 1
+	Dwell      time.Duration `mapstructure:"dwell"`      // Stable stays at least this long, ≥ 0
+	Smoothing  float64       `mapstructure:"smoothing"`  // weight of the past in the scores, 0 (off) to below 1
+	Unknown    string        `mapstructure:"unknown"`    // label where nothing reaches the threshold; empty: "unknown"
 }
 
 // Validate returns the first key that cannot be.
@@ -21,8 +24,12 @@ func (c *DecideConfig) Validate() error {
 		return fmt.Errorf("decide.top_k: must be ≥ 1, got %d", c.TopK)
 	case !(c.Threshold >= 0 && c.Threshold <= 1):
 		return fmt.Errorf("decide.threshold: must be between 0 and 1, got %g", c.Threshold)
+	case !(c.Hysteresis >= 0 && c.Hysteresis <= 1):
+		return fmt.Errorf("decide.hysteresis: must be between 0 and 1, got %g", c.Hysteresis)
 	case c.Confirm < 1:
 		return fmt.Errorf("decide.confirm: must be ≥ 1, got %d", c.Confirm)
+	case c.Dwell < 0:
+		return fmt.Errorf("decide.dwell: must be ≥ 0, got %s", c.Dwell)
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
 		return fmt.Errorf("decide.smoothing: must be ≥ 0 and < 1, got %g", c.Smoothing)
 	}
@@ -33,9 +40,10 @@ func (c *DecideConfig) Validate() error {
 // it said, so give each camera its own; it must not be used by two goroutines at once.
 //
 // With p the softmax of a frame and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being those of
-// the frame before (q = p for the first). The frame votes for the class with the highest q, or for
-// Unknown where that is below Threshold. Stable starts as Unknown, and becomes another class when
-// Confirm frames in a row have voted for that one.
+// the frame before (q = p for the first). The frame votes for the class with the highest q where that
+// reaches Threshold; else for the stable class where its q reaches Threshold − Hysteresis, else for
+// Unknown. Stable starts as Unknown, and becomes another class when Confirm frames in a row have voted
+// for that one and Dwell has passed since it changed last.
 type Decider struct {
 	cfg     DecideConfig
 	labels  []string
@@ -48,6 +56,7 @@ type Decider struct {
 	before  Class
 	rival   int // class that the last run frames voted for, against stable
 	run     int
+	changed time.Time // when stable did, by the frames; zero: never
 }
 
 // NewDecider makes the Decider of a network whose rows are labels.
@@ -79,11 +88,14 @@ func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
 // Reset forgets every frame: the next decision is a first one.
 func (d *Decider) Reset() {
 	d.stable, d.before = d.unknown, d.unknown
-	d.started, d.run = false, 0
+	d.started, d.run, d.changed = false, 0, time.Time{}
 }
 
+// SetThreshold replaces Threshold from the next frame on, 0..1.
+func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
+
 // Decide fills Top, Stable, Before and Changed of out from the logits of one frame, one for each label;
-// it reuses out.Top and allocates nothing once that has grown. Stable.Score is the score that the stable
+// it reads out.Time for Dwell, reuses out.Top, and allocates nothing once that has grown. Stable.Score is the score that the stable
 // class has in this frame, 0 for Unknown. Changed is true in the one decision in which Stable became
 // another class; the first decision of all is Unknown and not Changed, unless Confirm is 1.
 //
@@ -94,14 +106,14 @@ func (d *Decider) Decide(l Logits, out *Decision) {
 	out.Top = out.Top[:0]
 	if len(l) != len(d.labels) || !Softmax(d.fresh, l) {
 		d.started, d.run = false, 0
-		d.settle(-1)
+		d.settle(-1, out.Time)
 	} else {
 		d.smooth()
 		d.best = TopK(d.best, d.scores, d.cfg.TopK)
 		for _, i := range d.best {
 			out.Top = append(out.Top, d.class(i))
 		}
-		d.vote()
+		d.vote(out.Time)
 	}
 	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
 }
@@ -118,11 +130,14 @@ func (d *Decider) smooth() {
 	}
 }
 
-// vote counts the frame for its class and makes that one stable when enough in a row have agreed.
-func (d *Decider) vote() {
+// vote counts the frame of the time t for its class and makes that one stable when enough in a row have agreed.
+func (d *Decider) vote(t time.Time) {
 	choice := d.best[0]
 	if d.scores[choice] < float32(d.cfg.Threshold) {
 		choice = -1
+		if i := d.stable.Index; i >= 0 && d.scores[i] >= float32(d.cfg.Threshold-d.cfg.Hysteresis) {
+			choice = i
+		}
 	}
 	if choice == d.stable.Index {
 		d.run = 0
@@ -132,16 +147,16 @@ func (d *Decider) vote() {
 		}
 		d.run++
 	}
-	if d.run < d.cfg.Confirm {
+	if d.run < d.cfg.Confirm || !d.changed.IsZero() && t.Sub(d.changed) < d.cfg.Dwell {
 		choice = d.stable.Index
 	}
-	d.settle(choice)
+	d.settle(choice, t)
 }
 
-// settle makes the class with the given index the stable one, with its score in this frame.
-func (d *Decider) settle(index int) {
+// settle makes the class with the given index the stable one, with its score in this frame, of the time t.
+func (d *Decider) settle(index int, t time.Time) {
 	if index != d.stable.Index {
-		d.before, d.run = d.stable, 0
+		d.before, d.run, d.changed = d.stable, 0, t
 	}
 	d.stable = d.class(index)
 }

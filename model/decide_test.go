@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 var abc = []string{"a", "b", "c"}
@@ -109,6 +110,48 @@ func checkDecision(t *testing.T, frame byte, d *Decision) {
 	}
 }
 
+// The class that holds may fall below the threshold by the hysteresis, unless another one reaches it; and what
+// has changed stays for the dwell, but for a frame that says nothing.
+func TestDecideHysteresisAndDwell(t *testing.T) {
+	weak, rival := logitsOf(0.45, 0.5, 0.05), logitsOf(0.39, 0.59, 0.02)
+	start := time.Now()
+	for _, c := range []struct {
+		name        string
+		hysteresis  float64
+		dwell       time.Duration
+		logits      []Logits // one each second
+		want        string   // as TestDecideSequences
+		thresholdTo float64  // from the third frame on; 0: as it was
+	}{
+		{"held within", 0.15, 0, []Logits{frames['a'], weak, weak}, "Aaa", 0},
+		{"below", 0.1, 0, []Logits{frames['a'], weak, weak}, "A:.", 0},
+		{"another reaches the threshold", 0.5, 0, []Logits{frames['a'], frames['b']}, "AB", 0},
+		{"another stays below it", 0.25, 0, []Logits{frames['a'], rival}, "Aa", 0},
+		{"unknown needs the whole threshold", 0.5, 0, []Logits{weak, weak}, "..", 0},
+		{"dwell", 0, 3 * time.Second, []Logits{frames['a'], frames['b'], frames['b'], frames['b'], frames['a']}, "AaaBb", 0},
+		{"a single other frame in the dwell", 0, 2 * time.Second, []Logits{frames['a'], frames['b'], frames['a'], frames['a']}, "Aaaa", 0},
+		{"nothing is said at once", 0, time.Minute, []Logits{frames['a'], frames['!'], frames['a']}, "A:.", 0},
+		{"another threshold, with its hysteresis", 0.15, 0, []Logits{frames['a'], weak, weak, frames['b']}, "Aa:.", 0.85},
+	} {
+		d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.6, Hysteresis: c.hysteresis, Confirm: 1, Dwell: c.dwell}, abc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for i, l := range c.logits {
+			if i == 2 && c.thresholdTo > 0 {
+				d.SetThreshold(c.thresholdTo)
+			}
+			out := Decision{Time: start.Add(time.Duration(i) * time.Second)}
+			d.Decide(l, &out)
+			got += letter(&out)
+		}
+		if got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // Smoothing is q = s·q' + (1−s)·p, and starts anew after Reset and after a frame that says nothing.
 func TestDecideSmooths(t *testing.T) {
 	d, err := NewDecider(DecideConfig{TopK: 9, Confirm: 1, Smoothing: 0.75}, abc)
@@ -179,6 +222,8 @@ func TestDecideConfigValidate(t *testing.T) {
 		{DecideConfig{TopK: 1, Confirm: -2}, "decide.confirm: must be ≥ 1, got -2"},
 		{DecideConfig{TopK: 1, Confirm: 1, Threshold: 1.5}, "decide.threshold: must be between 0 and 1, got 1.5"},
 		{DecideConfig{TopK: 1, Confirm: 1, Threshold: nan}, "decide.threshold: must be between 0 and 1, got NaN"},
+		{DecideConfig{TopK: 1, Confirm: 1, Hysteresis: nan}, "decide.hysteresis: must be between 0 and 1, got NaN"},
+		{DecideConfig{TopK: 1, Confirm: 1, Dwell: -time.Second}, "decide.dwell: must be ≥ 0, got -1s"},
 		{DecideConfig{TopK: 1, Confirm: 1, Smoothing: 1}, "decide.smoothing: must be ≥ 0 and < 1, got 1"},
 		{DecideConfig{TopK: 1, Confirm: 1, Smoothing: nan}, "decide.smoothing: must be ≥ 0 and < 1, got NaN"},
 	} {

@@ -33,6 +33,8 @@ type Config struct {
 	Commands      CommandsConfig  `mapstructure:"commands"`
 	StateDir      string          `mapstructure:"-"` // where what was announced is remembered; empty: nowhere
 
+	PublishOf map[string]Policy `mapstructure:"-"` // by camera, for those that have their own
+
 	tap func(packet []byte) // sees every packet that is sent; for tests
 }
 
@@ -143,7 +145,12 @@ func (c *Config) Validate() error {
 			return err
 		}
 	}
-	return c.Publish.validate()
+	for _, own := range c.PublishOf {
+		if err := own.Validate(); err != nil {
+			return err
+		}
+	}
+	return c.Publish.Validate()
 }
 
 func (c *SpoolConfig) validate() error {
@@ -156,7 +163,8 @@ func (c *SpoolConfig) validate() error {
 	return nil
 }
 
-func (p *Policy) validate() error {
+// Validate returns the first key that cannot be.
+func (p *Policy) Validate() error {
 	switch {
 	case !(p.Deadband >= 0 && p.Deadband <= 1):
 		return fmt.Errorf("mqtt.publish.deadband: must be between 0 and 1, got %g", p.Deadband)
@@ -166,6 +174,14 @@ func (p *Policy) validate() error {
 		return fmt.Errorf("mqtt.publish.max_rate: must be ≥ 0, got %g", p.MaxRate)
 	}
 	return nil
+}
+
+// policy is that of a camera.
+func (c *Config) policy(camera string) Policy {
+	if own, ok := c.PublishOf[camera]; ok {
+		return own
+	}
+	return c.Publish
 }
 
 // checkPrefix keeps the deepest topic (prefix/device/camera/threshold/set) within the seven slashes

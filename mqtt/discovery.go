@@ -138,7 +138,7 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 		"suggested_display_precision": 1, "value_template": "{{ (value_json.top[0].p * 100) | round(1) if value_json.top else None }}",
 		"availability_mode": "all", "availability": both,
 	}
-	if h := d.link.cfg.Publish.Heartbeat; h > 0 {
+	if h := d.link.cfg.policy(name).Heartbeat; h > 0 {
 		confidence["expire_after"] = int(3 * h.Seconds())
 	}
 	all[name+"_confidence"] = confidence

@@ -111,7 +111,7 @@ func (l *Link) furnish() {
 			snapshot: l.out.add(base+"snapshot", 0, false),
 			result:   base + "result", event: base + "event",
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
-			gate: gate{Policy: l.cfg.Publish}, label: l.id.Unknown,
+			gate: gate{Policy: l.cfg.policy(name)}, label: l.id.Unknown,
 		}
 		c.status.set([]byte(offline))
 		c.classification.set([]byte(c.label))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -45,13 +46,17 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			asked := make(chan os.Signal, 1)
 			signal.Notify(asked, syscall.SIGHUP)
 			defer signal.Stop(asked)
-			return agent.RunReloading(cmd.Context(), c, host, asked, func() (agent.Config, error) {
+			err = agent.RunReloading(cmd.Context(), c, host, asked, func() (agent.Config, error) {
 				e, err := s.load()
 				if err != nil {
 					return agent.Config{}, err
 				}
 				return e.Config, nil
 			})
+			if errors.Is(err, agent.ErrRestart) {
+				return withCode(exitRestart, err)
+			}
+			return err
 		},
 	}
 	flags := cmd.Flags()

@@ -119,7 +119,14 @@ func await(t *testing.T, lines <-chan string, text string, limit time.Duration) 
 // startAgent runs the program in a process of its own.
 func startAgent(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	return startAgentIn(t, "", args...)
+}
+
+// startAgentIn does so in the folder dir.
+func startAgentIn(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "VGGSE_TEST_AS_MAIN=1")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,143 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/store"
+)
+
+// ErrRestart is the end of a Run that was asked to end, for the service manager to start it again.
+var ErrRestart = errors.New("a restart was asked for")
+
+// shotPatience is how long a camera may take to give the frame of a snapshot.
+const shotPatience = 5 * time.Second
+
+// commands does what subscribers ask for. It implements mqtt.Handler: one call at a time.
+type commands struct {
+	config   *Config // as it was configured, before what was set over MQTT
+	kept     *kept
+	pipeline *Pipeline
+	link     *mqtt.Link
+	host     *Host
+	log      *slog.Logger
+}
+
+// tellStates publishes what holds at the start.
+func (c *commands) tellStates() {
+	for i := range c.pipeline.Cameras {
+		camera := &c.pipeline.Cameras[i]
+		c.link.Enabled(camera.Name, !camera.Closed)
+		c.link.Threshold(camera.Name, camera.Decide.Threshold)
+	}
+}
+
+// Enable opens or closes a camera, now and after every restart.
+func (c *commands) Enable(camera string, on bool) error {
+	l, configured, err := c.find(camera)
+	if err != nil {
+		return err
+	}
+	k := c.kept.camera(camera)
+	if err := keep(c.kept, &k.Enabled, on, configured.Enabled); err != nil {
+		return err
+	}
+	l.shutter.turn(on)
+	c.log.Info("camera set over MQTT", "camera", camera, "enabled", on)
+	return nil
+}
+
+// Threshold sets the score of a camera below which a class does not count, now and after every restart.
+func (c *commands) Threshold(camera string, score float64) error {
+	l, configured, err := c.find(camera)
+	if err != nil {
+		return err
+	}
+	k := c.kept.camera(camera)
+	if err := keep(c.kept, &k.Threshold, score, configured.Decide.over(c.config.Decide).Threshold); err != nil {
+		return err
+	}
+	l.setThreshold(score)
+	c.log.Info("camera set over MQTT", "camera", camera, "threshold", score)
+	return nil
+}
+
+// keep writes a value to the disk; where that fails, the old one is kept.
+func keep[T comparable](all *kept, k **keptValue[T], value, configured T) error {
+	before := *k
+	*k = &keptValue[T]{value, configured}
+	err := all.save()
+	if err != nil {
+		*k = before
+	}
+	return err
+}
+
+func (c *commands) find(camera string) (*lane, *CameraConfig, error) {
+	l := c.pipeline.lane(camera)
+	if l == nil {
+		return nil, nil, fmt.Errorf("the cameras are not there yet, try again")
+	}
+	for i := range c.config.Cameras {
+		if c.config.Cameras[i].Name == camera {
+			return l, &c.config.Cameras[i], nil
+		}
+	}
+	return nil, nil, fmt.Errorf("there is no camera %q", camera)
+}
+
+// Command carries out one command; what would end this Run comes in then, for after the answer.
+func (c *commands) Command(ctx context.Context, m mqtt.Command) (then func(), err error) {
+	switch m.Name {
+	case mqtt.CommandSnapshot:
+		return nil, c.snapshot(ctx, m.Camera)
+	case mqtt.CommandReload:
+		return c.reload()
+	case mqtt.CommandRestart:
+		return c.host.restart, nil
+	case mqtt.CommandModelActivate:
+		return c.activate(ctx, m.SHA256)
+	}
+	return nil, fmt.Errorf("nobody carries out %s", m.Name)
+}
+
+func (c *commands) snapshot(ctx context.Context, camera string) error {
+	l, _, err := c.find(camera)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, shotPatience)
+	defer cancel()
+	frame, err := l.shoot(ctx)
+	if err != nil {
+		return err
+	}
+	jpeg, err := encodeShot(frame, mqtt.SnapshotLimit)
+	if err != nil {
+		return err
+	}
+	return c.link.Snapshot(camera, jpeg)
+}
+
+func (c *commands) reload() (then func(), err error) {
+	if c.host.reload == nil {
+		return nil, fmt.Errorf("this process does not read its settings again")
+	}
+	return c.host.reload()
+}
+
+// activate makes an installed bundle the one that runs. Nothing else than what 'model install' has put there,
+// complete and with the right digests, can be named.
+func (c *commands) activate(ctx context.Context, sum string) (then func(), err error) {
+	if c.config.Model.Demo == "" {
+		return nil, fmt.Errorf("model.bundle is configured: take it out there to let an installed model run")
+	}
+	if _, err := store.At(c.config.StateDir).Activate(ctx, sum); err != nil {
+		return nil, err
+	}
+	return c.reload()
+}

@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// kept are the settings that were changed over MQTT, in a file of the state folder. Each holds until what is
+// configured for it changes: then the configuration wins, and it is forgotten. For one goroutine at a time.
+type kept struct {
+	path    string
+	Cameras map[string]*keptCamera `json:"cameras"`
+}
+
+// keptCamera is what was set for one camera; nil: nothing.
+type keptCamera struct {
+	Enabled   *keptValue[bool]    `json:"enabled,omitempty"`
+	Threshold *keptValue[float64] `json:"threshold,omitempty"`
+}
+
+// keptValue is what was set, and what was configured at that time.
+type keptValue[T comparable] struct {
+	Value      T `json:"value"`
+	Configured T `json:"configured"`
+}
+
+// over is the value in force where configured is what the configuration has; a setting that is outlived becomes nil.
+func over[T comparable](k **keptValue[T], configured T) T {
+	if *k == nil {
+		return configured
+	}
+	if (*k).Configured != configured {
+		*k = nil
+		return configured
+	}
+	return (*k).Value
+}
+
+// openKept reads the file in the state folder dir. One that is damaged is passed over, and told of.
+func openKept(dir string, log *slog.Logger) *kept {
+	k := &kept{path: filepath.Join(dir, "settings.json")}
+	text, err := os.ReadFile(k.path)
+	if err == nil {
+		err = json.Unmarshal(text, k)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("settings made over MQTT are lost, the configured ones hold", "file", k.path, "error", err)
+		k.Cameras = nil
+	}
+	if k.Cameras == nil {
+		k.Cameras = make(map[string]*keptCamera)
+	}
+	return k
+}
+
+// camera is what was set for a camera, made where there is none.
+func (k *kept) camera(name string) *keptCamera {
+	c := k.Cameras[name]
+	if c == nil {
+		c = new(keptCamera)
+		k.Cameras[name] = c
+	}
+	return c
+}
+
+// save writes the file, all of it or nothing.
+func (k *kept) save() error {
+	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
+		return fmt.Errorf("the setting cannot be kept: %w", err)
+	}
+	err := model.WriteFile(k.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(k) })
+	if err != nil {
+		return fmt.Errorf("the setting cannot be kept: %w", err)
+	}
+	return nil
+}
