@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // asPyTorch imports a checkpoint and classifies picture.png: the ranking must be PyTorch's, the logits
@@ -115,7 +114,7 @@ func TestImportedRunsInTheDaemon(t *testing.T) {
 		camera, _, _ := strings.Cut(file, ".")
 		agent := startAgent(t, "run", "--bundle", dir, "--broker", "tcp://"+broker.addr(), "--log-level", "error", "--set", "device.id=edge",
 			"--set", "cameras.0.name="+camera, "--set", "cameras.0.source=file://"+absolute(t, checkpoints+"picture.png")+"?loop=true", "--set", "decide.threshold=0.1", "--set", "http.listen=")
-		await(t, lines, "vggse/edge/"+camera+"/classification "+names[slices.Index(want, slices.Max(want))], 30*time.Second)
+		await(t, lines, "vggse/edge/"+camera+"/classification "+names[slices.Index(want, slices.Max(want))])
 		if err := agent.Process.Kill(); err != nil {
 			t.Error(err)
 		}
