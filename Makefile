@@ -22,8 +22,12 @@ deps: ## install what building and running need (ARCH=arm64: that ONNX Runtime; 
 deps-test:
 	@scripts/deps test
 
-build: deps ## write bin/vggse-agent
+build: deps bin/libvggse-ort-shim.so ## write bin/vggse-agent, and the shim for an ONNX Runtime older than 1.24
 	$(GO_BUILD) -o bin/vggse-agent ./cmd/vggse-agent
+
+bin/libvggse-ort-shim.so: infer/shim/shim.c
+	@mkdir -p bin
+	$(or $(CC),cc) -shared -fPIC -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@ $<
 
 run: build ## the demo, or BUNDLE=dir SOURCE=uri BROKER=url ARGS='--set key=value'
 	@bin/vggse-agent run $${BUNDLE:+--bundle "$$BUNDLE"} $${SOURCE:+--source "$$SOURCE"} $${BROKER:+--broker "$$BROKER"} $(ARGS)

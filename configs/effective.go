@@ -37,6 +37,7 @@ func (e *Effective) fill() error {
 	if c.CacheDir == "" {
 		c.CacheDir = e.folder("CACHE_DIRECTORY", "/var/cache/vggse-agent", "XDG_CACHE_HOME", ".cache")
 	}
+	c.Infer.Runtimes = filepath.Join(c.StateDir, "runtimes")
 	if c.Model.Bundle == "" {
 		return e.findBundle()
 	}

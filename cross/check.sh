@@ -30,6 +30,10 @@ readelf -lW "$binary" | grep -q GNU_RELRO || die "has no RELRO segment"
 ! grep -qaF "$root" "$binary" || die "names the folder that it was built in ($root)"
 say "$(wc -w <<<"$needed") libraries, GLIBC_$glibc, PIE, full RELRO, $bytes bytes"
 
+shim_glibc=$(readelf -VW "$shim" | grep -o 'GLIBC_[0-9.]*' | sed s/GLIBC_// | sort -uV | tail -n 1)
+[ "$(printf '%s\n' "$shim_glibc" $newest_glibc | sort -V | tail -n 1)" = $newest_glibc ] || die "its shim needs GLIBC_$shim_glibc, newer than $newest_glibc"
+! grep -qaF "$root" "$shim" || die "its shim names the folder that it was built in ($root)"
+
 # The quickest of 20 starts: on a busy machine the others say nothing about the binary.
 [ $arch = "$(dpkg --print-architecture)" ] || exit 0
 best=1000000

@@ -34,6 +34,7 @@ as() {
 
 program() {
 	put 755 "$binary" /usr/bin
+	put 644 "$shim" /usr/lib/vggse-agent
 	put 644 systemd/vggse-agent.service systemd/vggse-agent@.service systemd/vggse-agent-clocks.service /lib/systemd/system
 	as 644 systemd/vggse-agent.sysusers /usr/lib/sysusers.d/vggse-agent.conf
 	as 644 systemd/vggse-agent.tmpfiles /usr/lib/tmpfiles.d/vggse-agent.conf

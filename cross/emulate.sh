@@ -16,6 +16,11 @@ emulated() { qemu-aarch64-static -L "$sysroot" "$binary" "$@" --set infer.librar
 
 emulated version >"$work/version" || die "does not start"
 grep -q '^OpenCV 4.10.0$' "$work/version" && grep -q '^ONNX Runtime [0-9]' "$work/version" || die "does not know its libraries: $(cat "$work/version")"
+# An ONNX Runtime older than the binding, through the shim that lies beside the binary.
+for older in "$root"/build/onnxruntime/older/*-arm64/libonnxruntime.so; do
+	said=$(qemu-aarch64-static -L "$sysroot" "$binary" verify demo/bundle --set infer.library="$older" --set infer.threads=1) || die "the demo bundle fails with $older"
+	say "$(basename "$(dirname "$older")"): $said"
+done
 emulated check-config configs/default.yaml >/dev/null || die "refuses the sample configuration"
 emulated verify demo/bundle >&2 || die "the demo bundle does not answer as its goldens"
 

@@ -14,6 +14,7 @@ esac
 sysroot=$build/sysroot-$arch
 opencv=$build/opencv-$arch/opt/vggse/opencv
 binary=$root/build/release/$arch/vggse-agent
+shim=$root/build/release/$arch/libvggse-ort-shim.so
 package=$root/build/release/vggse-agent_$arch.deb
 
 # Times that land in a file are the commit's: the same commit makes the same bytes.

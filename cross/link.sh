@@ -25,3 +25,7 @@ say "linking $version"
 # -buildid= : the usual one is a hash that the folder goes into.
 go build -trimpath -buildvcs=false -buildmode=pie -tags customenv,gocv,gocv_specific_modules,gocv_videoio \
 	-ldflags "-s -w -buildid= -X main.version=$version -X main.commit=$commit" -o "$binary" ./cmd/vggse-agent
+
+# What stands between the binding and an ONNX Runtime older than 1.24.
+$CC -shared -fPIC -O2 -g0 $map -Wall -Wextra -Werror -fvisibility=hidden -fuse-ld=lld -Wl,-z,relro,-z,now,--strip-all,--build-id=none \
+	-o "$shim" infer/shim/shim.c

@@ -26,6 +26,8 @@ type Config struct {
 	OnFallback string   `mapstructure:"on_fallback"` // "fail" (or empty) or "warn": what if the first of a list cannot be used
 	Threads    int      `mapstructure:"threads"`     // of the CPU provider; 0: one for each core the process may use
 	MaxBatch   int      `mapstructure:"max_batch"`   // most pictures in one Run; 0 is 1
+
+	Runtimes string `mapstructure:"-"` // folder of the libraries that 'runtime install' put there, see Candidates; "": none
 }
 
 // Validate returns the first setting that cannot be, naming its key. It touches no file but the one

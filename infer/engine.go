@@ -66,12 +66,12 @@ func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Netwo
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	library, version, err := acquire(&c)
+	l, err := acquire(&c)
 	if err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
 	e := &Engine{info: Info{
-		Version: version, Library: library, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
+		Version: l.version, Library: l.path, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
 	}}
 	order, strict := c.order()
 	e.info.Provider, e.info.Tried, err = climb(order, strict, func(provider string) error {
@@ -120,7 +120,7 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 func (e *Engine) start(provider string, c *Config) error {
 	options, err := sessionOptions(provider, c)
 	if err != nil {
-		return oneLine(err)
+		return providerSays(err)
 	}
 	defer options.Destroy()
 	begin := time.Now()
@@ -220,16 +220,4 @@ func (e *Engine) Close() error {
 		return fmt.Errorf("infer: close: %w", err)
 	}
 	return nil
-}
-
-// Version loads ONNX Runtime as Open would and returns its version.
-func Version(c Config) (string, error) {
-	_, version, err := acquire(&c)
-	if err == nil {
-		err = release()
-	}
-	if err != nil {
-		return "", fmt.Errorf("infer: version: %w", err)
-	}
-	return version, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,17 +14,26 @@ import (
 // ErrNoLibrary is what Open and Version wrap when ONNX Runtime is nowhere to be found or too old.
 var ErrNoLibrary = errors.New("no usable ONNX Runtime")
 
-// oldest is the first ONNX Runtime with the C API 24 that the binding asks for.
-const oldest = "1.24"
+const (
+	oldest  = 16 // minor version of the first ONNX Runtime whose C API has all that we use
+	binding = 24 // that of the C API which the binding asks for; below it the shim stands between
+)
+
+const (
+	libraryName = "libonnxruntime.so"
+	shimName    = "libvggse-ort-shim.so"
+	current     = "current" // the link, in Config.Runtimes, to the runtime in use
+)
 
 // Candidates lists where the library is looked for, in order; the first that loads is used:
 //
 //  1. infer.library, and nowhere else when it is set
 //  2. the environment variable ORT_LIB, and nowhere else when it is set
-//  3. beside the executable
-//  4. ../build/onnxruntime/<os>-<arch>/ seen from the executable, where `make deps` puts it
-//  5. build/onnxruntime/<os>-<arch>/ of the checkout the process was started in (for `go run` and `go test`)
-//  6. the system's: what the dynamic linker finds as libonnxruntime.so or libonnxruntime.so.1
+//  3. the runtime that 'vggse-agent runtime use' chose, or 'runtime install' put there last
+//  4. beside the executable
+//  5. ../build/onnxruntime/<os>-<arch>/ seen from the executable, where `make deps` puts it
+//  6. build/onnxruntime/<os>-<arch>/ of the checkout the process was started in (for `go run` and `go test`)
+//  7. the system's: what the dynamic linker finds as libonnxruntime.so or libonnxruntime.so.1
 //
 // Names without a slash are for the dynamic linker; every other candidate is an existing file.
 func (c *Config) Candidates() []string {
@@ -33,23 +43,49 @@ func (c *Config) Candidates() []string {
 	if path := os.Getenv("ORT_LIB"); path != "" {
 		return []string{path}
 	}
-	const name = "libonnxruntime.so"
-	built := filepath.Join("build", "onnxruntime", runtime.GOOS+"-"+runtime.GOARCH, name)
+	built := filepath.Join("build", "onnxruntime", runtime.GOOS+"-"+runtime.GOARCH, libraryName)
 	var places []string
+	if c.Runtimes != "" {
+		places = append(places, filepath.Join(c.Runtimes, current, libraryName))
+	}
 	if exe, err := os.Executable(); err == nil {
 		dir := filepath.Dir(exe)
-		places = append(places, filepath.Join(dir, name), filepath.Join(dir, name+".1"), filepath.Join(dir, "..", built))
+		places = append(places, filepath.Join(dir, libraryName), filepath.Join(dir, libraryName+".1"), filepath.Join(dir, "..", built))
 	}
 	if root := checkout(); root != "" {
 		places = append(places, filepath.Join(root, built))
 	}
+	return append(existing(places), libraryName, libraryName+".1")
+}
+
+// shim is the path of the library that stands between the binding and an older ONNX Runtime: the environment
+// variable ORT_SHIM, beside the executable, in ../lib/vggse-agent seen from there, in bin/ of the checkout.
+func shim() (string, error) {
+	if path := os.Getenv("ORT_SHIM"); path != "" {
+		return path, nil
+	}
+	var places []string
+	if exe, err := os.Executable(); err == nil {
+		dir := filepath.Dir(exe)
+		places = append(places, filepath.Join(dir, shimName), filepath.Join(dir, "..", "lib", "vggse-agent", shimName))
+	}
+	if root := checkout(); root != "" {
+		places = append(places, filepath.Join(root, "bin", shimName))
+	}
+	if found := existing(places); len(found) > 0 {
+		return found[0], nil
+	}
+	return "", fmt.Errorf("an ONNX Runtime older than 1.%d needs %s, which the package and 'make build' put beside the agent: it is not there", binding, shimName)
+}
+
+func existing(paths []string) []string {
 	var found []string
-	for _, p := range places {
+	for _, p := range paths {
 		if info, err := os.Stat(p); err == nil && !info.IsDir() {
 			found = append(found, p)
 		}
 	}
-	return append(found, name, name+".1")
+	return found
 }
 
 // checkout is the nearest folder upwards from the working folder with a go.mod, or "".
@@ -68,39 +104,111 @@ func checkout() string {
 	return ""
 }
 
-// findLibrary loads the first candidate that will do and returns its path.
-func findLibrary(c *Config, load func(path string) error) (string, error) {
-	candidates := c.Candidates()
+// library is an ONNX Runtime that is open.
+type library struct {
+	path    string // its file
+	entry   string // what the binding opens: the file, or the shim
+	version string // 1.27.0
+	api     int    // version of the C API that the binding gets from it
+	base    apiBase
+	open    []shared // in the order of opening
+}
+
+// find opens the first candidate that will do.
+func find(c *Config) (*library, error) {
 	var first error
-	for _, path := range candidates {
-		err := load(path)
+	for _, path := range c.Candidates() {
+		l, err := load(path)
 		if err == nil {
-			return loadedFrom(path), nil
+			return l, nil
 		}
 		if strings.Contains(path, "/") && first == nil {
-			first = cure(path, err)
+			first = err
 		}
 	}
 	if first == nil {
-		first = errors.New("not found")
+		first = fmt.Errorf("none found (%s says where it is looked for)", "vggse-agent doctor")
 	}
-	return "", fmt.Errorf("%w: %w (in a checkout 'make deps' fetches one; or set infer.library or ORT_LIB to a libonnxruntime.so, %s or newer)",
-		ErrNoLibrary, first, oldest)
+	return nil, noLibrary(first)
 }
 
-// cure says in words what the binding's errors about a file mean.
-func cure(path string, err error) error {
-	text := err.Error()
+// noLibrary adds to why there is none how to come by one.
+func noLibrary(why error) error {
+	return fmt.Errorf("%w: %w (in a checkout 'make deps' fetches one, on a device 'vggse-agent runtime install FILE'; or set infer.library or ORT_LIB to a %s, 1.%d or newer)",
+		ErrNoLibrary, why, libraryName, oldest)
+}
+
+// load opens the library at path, and the shim where it is older than the binding. The error says in one
+// sentence what was found, what is needed, and the cure.
+func load(path string) (*library, error) {
+	if strings.Contains(path, "/") {
+		b, err := ReadBinary(path)
+		if err == nil {
+			err = b.Fits(glibc())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", path, subject(err))
+		}
+	}
+	s, err := openShared(path)
+	if err != nil {
+		return nil, linkerSays(path, err)
+	}
+	l := &library{path: loadedFrom(path), entry: path, open: []shared{s}}
+	if err := l.introduce(s); err != nil {
+		l.close()
+		return nil, fmt.Errorf("%s %w", l.path, err)
+	}
+	return l, nil
+}
+
+// introduce reads the version and decides what the binding opens.
+func (l *library) introduce(s shared) (err error) {
+	if l.base, l.version, err = s.base(); err != nil {
+		return err
+	}
+	v := numbers(l.version)
 	switch {
-	case strings.Contains(text, "Error setting ORT API base"):
-		return fmt.Errorf("%s is older than %s", path, oldest)
-	case strings.Contains(text, "looking up OrtGetApiBase"):
-		return fmt.Errorf("%s is not an ONNX Runtime: it has no OrtGetApiBase", path)
+	case len(v) < 2 || v[0] != 1:
+		return fmt.Errorf("calls itself ONNX Runtime %q: 1.%d or newer of 1.x is needed", l.version, oldest)
+	case v[1] < oldest:
+		return fmt.Errorf("is ONNX Runtime %s, too old: 1.%d or newer is needed", l.version, oldest)
+	case v[1] >= binding:
+		l.api = binding
+		return nil
 	}
-	if i := strings.LastIndex(text, "\": "); i >= 0 { // Error loading ONNX shared library "path": path: why
-		return errors.New(text[i+3:])
+	l.api = v[1]
+	if l.entry, err = shim(); err != nil {
+		return fmt.Errorf("is ONNX Runtime %s: %w", l.version, err)
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	between, err := openShared(l.entry)
+	if err != nil {
+		return fmt.Errorf("is ONNX Runtime %s, and its shim cannot be loaded: %w", l.version, err)
+	}
+	l.open = append(l.open, between)
+	if err := between.handOver(l.base); err != nil {
+		return fmt.Errorf("is ONNX Runtime %s, and %s %w", l.version, l.entry, err)
+	}
+	return nil
+}
+
+// close closes what we have open; what the binding has open stays.
+func (l *library) close() {
+	for i := len(l.open) - 1; i >= 0; i-- {
+		l.open[i].close()
+	}
+	l.open = nil
+}
+
+// subject makes an error of reading a file follow the file's name.
+func subject(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("is not there")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return errors.New("may not be read by this user")
+	}
+	return err
 }
 
 // loadedFrom replaces a name that the dynamic linker resolved by the file it mapped.
@@ -114,7 +222,7 @@ func loadedFrom(name string) string {
 	}
 	defer maps.Close()
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		if i := strings.Index(lines.Text(), "/"); i >= 0 && strings.HasPrefix(filepath.Base(lines.Text()[i:]), "libonnxruntime.so") {
+		if i := strings.Index(lines.Text(), "/"); i >= 0 && strings.HasPrefix(filepath.Base(lines.Text()[i:]), libraryName) {
 			return lines.Text()[i:]
 		}
 	}

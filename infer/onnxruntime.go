@@ -12,31 +12,33 @@ import (
 // environment is ONNX Runtime in this process: the binding has one, global and unsynchronised.
 var environment struct {
 	sync.Mutex
-	users            int
-	library, version string
+	users   int
+	library *library // open while there are users
 }
 
-// acquire loads the library for its first user and returns where it lies and its version. A second
-// user gets the same one, or an error where the configuration names another.
-func acquire(c *Config) (library, version string, err error) {
+// acquire loads the library for its first user. A second user gets the same one, or an error where the
+// configuration names another. Every acquire without error is undone by one release.
+func acquire(c *Config) (*library, error) {
 	e := &environment
 	e.Lock()
 	defer e.Unlock()
-	if e.users > 0 && c.explicit() && c.Library != e.library {
-		return "", "", fmt.Errorf("infer.library: %s is loaded already, one process cannot use %s too", e.library, c.Library)
+	if e.users > 0 && c.explicit() && c.Library != e.library.path {
+		return nil, fmt.Errorf("infer.library: %s is loaded already, one process cannot use %s too", e.library.path, c.Library)
 	}
 	if e.users == 0 {
-		e.library, err = findLibrary(c, func(path string) error {
-			ort.SetSharedLibraryPath(path)
-			return ort.InitializeEnvironment(ort.WithLogLevelFatal()) // what goes wrong comes back as an error
-		})
+		l, err := find(c)
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
-		e.version = ort.GetVersion()
+		ort.SetSharedLibraryPath(l.entry)
+		if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil { // what goes wrong comes back as an error
+			l.close()
+			return nil, noLibrary(fmt.Errorf("%s (ONNX Runtime %s) does not start: %w", l.path, l.version, oneLine(err)))
+		}
+		e.library = l
 	}
 	e.users++
-	return e.library, e.version, nil
+	return e.library, nil
 }
 
 // release undoes one acquire; the last one unloads the library.
@@ -47,7 +49,10 @@ func release() error {
 	if e.users--; e.users > 0 {
 		return nil
 	}
-	return ort.DestroyEnvironment()
+	err := ort.DestroyEnvironment()
+	e.library.close()
+	e.library = nil
+	return err
 }
 
 // session is one network on one provider with the memory of its input and output. Not for concurrent

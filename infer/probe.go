@@ -31,7 +31,7 @@ func OpenProbe(ctx context.Context, c Config, path, input string, o ProbeOptions
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if _, _, err := acquire(&c); err != nil {
+	if _, err := acquire(&c); err != nil {
 		return nil, fmt.Errorf("infer: probe: %w", err)
 	}
 	s, err := o.open(&c, path, input)

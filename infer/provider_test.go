@@ -3,9 +3,6 @@ package infer_test
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,77 +52,6 @@ func TestLadderStopsAtABrokenModel(t *testing.T) {
 	net.Classes = 4
 	_, err := infer.Open(context.Background(), infer.Config{}, net)
 	if err == nil || errors.Is(err, infer.ErrNoProvider) || !strings.Contains(err.Error(), "4 labels") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// build compiles a library from one line of C.
-func build(t *testing.T, name, source string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	cc := exec.Command("cc", "-shared", "-fPIC", "-x", "c", "-o", path, "-")
-	cc.Stdin = strings.NewReader(source)
-	if out, err := cc.CombinedOutput(); err != nil {
-		t.Fatalf("cc: %v\n%s", err, out)
-	}
-	return path
-}
-
-func TestLibraryThatWillNotDo(t *testing.T) {
-	text := filepath.Join(t.TempDir(), "libonnxruntime.so")
-	if err := os.WriteFile(text, []byte("not a library"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	// What ONNX Runtime 1.23 does when the binding asks for its API 24.
-	old := build(t, "libonnxruntime.so.1.23.2", `
-		static const void *get(unsigned v) { return (void*)0; }
-		static const char *version(void) { return "1.23.2"; }
-		static const struct { const void *(*get)(unsigned); const char *(*version)(void); } base = {get, version};
-		const void *OrtGetApiBase(void) { return &base; }`)
-	foreign := build(t, "libforeign.so", "int x;")
-	tests := []struct{ library, want string }{
-		{text, "libonnxruntime.so: "},
-		{old, "libonnxruntime.so.1.23.2 is older than 1.24"},
-		{foreign, "libforeign.so is not an ONNX Runtime"},
-	}
-	for _, tt := range tests {
-		for _, byEnv := range []bool{false, true} {
-			c := infer.Config{Library: tt.library}
-			if byEnv {
-				c.Library = "auto"
-				t.Setenv("ORT_LIB", tt.library)
-			}
-			_, err := infer.Version(c)
-			if !errors.Is(err, infer.ErrNoLibrary) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "make deps") {
-				t.Errorf("%s: got %v, want %q and the cure", tt.library, err, tt.want)
-			}
-		}
-	}
-}
-
-func TestSearchOrder(t *testing.T) {
-	t.Setenv("ORT_LIB", "")
-	all := (&infer.Config{}).Candidates()
-	if n := len(all); n < 2 || all[n-2] != "libonnxruntime.so" || all[n-1] != "libonnxruntime.so.1" {
-		t.Errorf("the system's library is not the last resort: %q", all)
-	}
-	t.Setenv("ORT_LIB", "/a/lib.so")
-	if got := (&infer.Config{Library: "auto"}).Candidates(); len(got) != 1 || got[0] != "/a/lib.so" {
-		t.Errorf("with ORT_LIB: %q", got)
-	}
-	if got := (&infer.Config{Library: "/b/lib.so"}).Candidates(); len(got) != 1 || got[0] != "/b/lib.so" {
-		t.Errorf("with infer.library: %q", got)
-	}
-}
-
-// One process has one ONNX Runtime: a second one that is asked for by name is refused, not ignored.
-func TestSecondLibrary(t *testing.T) {
-	first := open(t, cpu, tiny).Info().Library
-	other := filepath.Join(t.TempDir(), "libonnxruntime.so")
-	if err := os.Symlink(first, other); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := infer.Version(infer.Config{Library: other}); err == nil || !strings.Contains(err.Error(), first+" is loaded already") {
 		t.Errorf("got %v", err)
 	}
 }
