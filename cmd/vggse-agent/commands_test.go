@@ -27,7 +27,7 @@ func (b *mosquitto) order(t *testing.T, lines <-chan string, id, name, args stri
 	t.Helper()
 	b.publish(t, "vggse/edge/command", fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args, time.Now().UTC().Format(time.RFC3339Nano)))
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		if got := await(t, lines, "command/response ", 20*time.Second); strings.Contains(got, fmt.Sprintf(`"id":%q`, id)) {
+		if got := await(t, lines, "command/response "); strings.Contains(got, fmt.Sprintf(`"id":%q`, id)) {
 			return got
 		}
 	}
@@ -62,34 +62,34 @@ func TestCommands(t *testing.T) {
 	args := []string{"run", "--config", file, "--set", "state_dir=" + state, "--log-level", "error"}
 	agent := startAgent(t, args...)
 	lines := broker.subscribe(t, "vggse/edge/+/+/state", "vggse/edge/+/status", "vggse/edge/command/response", "vggse/edge/available", "vggse/edge/right/result")
-	await(t, lines, "left/status online", 20*time.Second)
+	await(t, lines, "left/status online")
 	broker.publish(t, "vggse/edge/left/enabled/set", "OFF")
-	await(t, lines, "left/status disabled", 10*time.Second)
+	await(t, lines, "left/status disabled")
 	broker.publish(t, "vggse/edge/right/threshold/set", "0.95")
-	await(t, lines, "right/threshold/state 0.95", 10*time.Second)
-	await(t, lines, "right/result", 10*time.Second) // the other camera goes on
+	await(t, lines, "right/threshold/state 0.95")
+	await(t, lines, "right/result") // the other camera goes on
 
 	agent.Process.Kill()
 	agent.Wait()
 	agent = startAgent(t, args...)
 	lines = broker.subscribe(t, "vggse/edge/#")
 	for _, want := range []string{"left/enabled/state OFF", "right/threshold/state 0.95"} {
-		await(t, broker.subscribe(t, "vggse/edge/+/+/state"), want, 20*time.Second)
+		await(t, broker.subscribe(t, "vggse/edge/+/+/state"), want)
 	}
-	await(t, lines, "right/result", 20*time.Second)
+	await(t, lines, "right/result")
 	if got := broker.order(t, lines, "no", "snapshot", `{"camera":"left"}`); !strings.Contains(got, `"status":"error","message":"the camera is disabled"`) {
 		t.Error(got)
 	}
 	broker.publish(t, "vggse/edge/left/enabled/set", "ON")
-	await(t, lines, "left/status online", 10*time.Second)
+	await(t, lines, "left/status online")
 	snapshot(t, broker, lines)
 
 	settingsFile(t, file, broker, "decide: {threshold: 0.5}\nmodel: {bundle: "+bundle+"}")
 	if got := broker.order(t, lines, "anew", "reload", `{}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Error(got)
 	}
-	await(t, lines, "left/threshold/state 0.5", 20*time.Second)
-	await(t, lines, "right/result", 20*time.Second)
+	await(t, lines, "left/threshold/state 0.5")
+	await(t, lines, "right/result")
 	if err := os.WriteFile(file, []byte("camras: []"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestCommands(t *testing.T) {
 	if got := broker.order(t, lines, "over", "restart", `{}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Error(got)
 	}
-	await(t, lines, "available stopped", 10*time.Second)
+	await(t, lines, "available stopped")
 	if agent.Wait(); agent.ProcessState.ExitCode() != exitRestart {
 		t.Errorf("exit %d, want %d", agent.ProcessState.ExitCode(), exitRestart)
 	}
@@ -151,7 +151,7 @@ func TestModelActivate(t *testing.T) {
 	}
 	startAgentIn(t, here, "run", "--config", file, "--set", "state_dir="+state, "--log-level", "error")
 	lines := broker.subscribe(t, "vggse/edge/#")
-	demoResult := modelOf(t, await(t, lines, "left/result", 30*time.Second))
+	demoResult := modelOf(t, await(t, lines, "left/result"))
 	if got := broker.order(t, lines, "other", "model_activate", `{"sha256":"`+strings.Repeat("ab", 32)+`"}`); !strings.Contains(got, `"status":"error"`) {
 		t.Error(got)
 	}
@@ -159,7 +159,7 @@ func TestModelActivate(t *testing.T) {
 		t.Fatal(got)
 	}
 	for end := time.Now().Add(30 * time.Second); ; {
-		if got := modelOf(t, await(t, lines, "left/result", 30*time.Second)); got != demoResult {
+		if got := modelOf(t, await(t, lines, "left/result")); got != demoResult {
 			break
 		}
 		if time.Now().After(end) {
