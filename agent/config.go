@@ -11,16 +11,17 @@ import (
 
 // Config is everything that can be set, one field for each top-level key of the YAML file.
 type Config struct {
-	Device   Device             `mapstructure:"device"`
-	Cameras  []CameraConfig     `mapstructure:"cameras"`
-	Model    Model              `mapstructure:"model"`
-	Infer    infer.Config       `mapstructure:"infer"`
-	Decide   model.DecideConfig `mapstructure:"decide"`
-	MQTT     mqtt.Config        `mapstructure:"mqtt"`
-	HTTP     api.Config         `mapstructure:"http"`
-	Log      Log                `mapstructure:"log"`
-	StateDir string             `mapstructure:"state_dir"` // what must outlive a restart
-	CacheDir string             `mapstructure:"cache_dir"` // what can be made again
+	Device    Device             `mapstructure:"device"`
+	Cameras   []CameraConfig     `mapstructure:"cameras"`
+	Model     Model              `mapstructure:"model"`
+	Infer     infer.Config       `mapstructure:"infer"`
+	Decide    model.DecideConfig `mapstructure:"decide"`
+	MQTT      mqtt.Config        `mapstructure:"mqtt"`
+	HTTP      api.Config         `mapstructure:"http"`
+	Telemetry Telemetry          `mapstructure:"telemetry"`
+	Log       Log                `mapstructure:"log"`
+	StateDir  string             `mapstructure:"state_dir"` // what must outlive a restart
+	CacheDir  string             `mapstructure:"cache_dir"` // what can be made again
 }
 
 // Device says who publishes.
@@ -35,6 +36,11 @@ type Model struct {
 	Bundle    string `mapstructure:"bundle"`    // folder with model.yaml
 	Demo      string `mapstructure:"-"`         // where no folder was named: what runs while no installed bundle is active
 	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
+}
+
+// Telemetry says what follows from what the machine measures.
+type Telemetry struct {
+	Brake bool `mapstructure:"brake"` // fewer frames where heat or current are near to their limits
 }
 
 // Log says how much is told, and how.

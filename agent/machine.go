@@ -37,8 +37,8 @@ func thermal(now, before *device.Throttle) mqtt.Condition {
 	return mqtt.Condition{Status: mqtt.OK}
 }
 
-// gauges are telemetry as metrics, in base units.
-func gauges(t *device.Telemetry) []api.Gauge {
+// gauges are telemetry as metrics, in base units, and the share of its frame rate that the agent allows itself.
+func gauges(t *device.Telemetry, share float64) []api.Gauge {
 	var all []api.Gauge
 	add := func(name, help string, value float64) {
 		all = append(all, api.Gauge{Name: name, Help: help, Value: value})
@@ -46,6 +46,7 @@ func gauges(t *device.Telemetry) []api.Gauge {
 	of := func(name, help, label, where string, value float64) {
 		all = append(all, api.Gauge{Name: name, Help: help, Label: label, Where: where, Value: value})
 	}
+	add("vggse_frame_rate_ratio", "Share of its frame rate that the agent allows itself; below 1 near to a limit of the machine.", share)
 	for zone, v := range t.Temperatures {
 		of("vggse_temperature_celsius", "Temperature of a zone of the machine.", "zone", zone, v)
 	}

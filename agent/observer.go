@@ -39,13 +39,19 @@ type observer struct {
 	link     *mqtt.Link
 	trial    *trial           // of a model that was activated; nil: none is on trial
 	throttle *device.Throttle // at the last stats
+	slowed   string           // what the brake does; empty: nothing
+	share    float64          // of the frame rate that it allows
+	braking  bool             // it is wanted
+
+	looked     time.Time // at the last look of the brake; for tend alone
+	classified uint64
 }
 
 // newObserver opens the HTTP port, where one is wanted.
 func newObserver(c *Config, host Host) (*observer, error) {
 	o := &observer{
 		host: host, log: host.Log, started: time.Now(), cameras: make(map[string]string),
-		machine: machine{device.At("/"), c.StateDir},
+		machine: machine{device.At("/"), c.StateDir}, share: 1, braking: c.Telemetry.Brake,
 	}
 	for i := range c.Cameras {
 		o.cameras[c.Cameras[i].Name] = statusOffline
@@ -114,10 +120,42 @@ func (o *observer) tend(ctx context.Context) {
 		if o.starting() { // an engine may take an hour to build
 			o.host.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\n%sSTATUS=%s", (4 * every).Microseconds(), o.host.alive, o.sentence()))
 		} else {
+			o.slowDown()
 			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
 			o.judge()
 		}
 	}
+}
+
+// slowDown has the brake look at the machine, and tells where it moves.
+func (o *observer) slowDown() {
+	o.mu.Lock()
+	p, link, wanted := o.pipeline, o.link, o.braking
+	o.mu.Unlock()
+	if !wanted {
+		return
+	}
+	classified, now := uint64(0), time.Now()
+	for _, c := range p.figures() {
+		classified += c.Classified
+	}
+	rate := float64(classified-o.classified) / now.Sub(o.looked).Seconds()
+	first := o.looked.IsZero()
+	o.looked, o.classified = now, classified
+	if first || !p.brake.look(o.machine.Headroom(), o.machine.Throttle(), rate) {
+		return
+	}
+	slowed := p.brake.sentence()
+	o.mu.Lock()
+	o.slowed, o.share = slowed, p.brake.share()
+	o.mu.Unlock()
+	if slowed == "" {
+		o.log.Info("back to the full frame rate")
+		link.Health("thermal", mqtt.Condition{Status: mqtt.OK})
+		return
+	}
+	o.log.Warn("the machine is near to its limits", "frames", slowed)
+	link.Health("thermal", mqtt.Condition{Status: mqtt.Degraded, Reason: slowed})
 }
 
 // judge ends the trial of a model that has been answering for long enough.
@@ -164,7 +202,13 @@ func (o *observer) sentence() string {
 	if !f.Connected {
 		broker = "away"
 	}
-	return fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), broker, frames)
+	text := fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), broker, frames)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.slowed != "" {
+		text += ", " + o.slowed
+	}
+	return text
 }
 
 // Stuck implements api.Agent.
@@ -208,7 +252,9 @@ func (o *observer) Unready() []string {
 func (o *observer) Figures() api.Figures {
 	f := o.counts()
 	t := o.machine.telemetry()
-	f.Machine = gauges(&t)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f.Machine = gauges(&t, o.share)
 	return f
 }
 
@@ -253,8 +299,11 @@ func (l observed) Stats(s mqtt.Stats) {
 	s.Machine = t
 	l.Link.Stats(s)
 	o.mu.Lock()
-	before := o.throttle
+	condition := thermal(t.Throttle, o.throttle)
 	o.throttle = t.Throttle
+	if o.slowed != "" {
+		condition = mqtt.Condition{Status: mqtt.Degraded, Reason: o.slowed}
+	}
 	o.mu.Unlock()
-	l.Link.Health("thermal", thermal(t.Throttle, before))
+	l.Link.Health("thermal", condition)
 }

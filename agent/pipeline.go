@@ -69,6 +69,7 @@ type Pipeline struct {
 	lanes    []*lane
 	ready    chan struct{} // some lane has a full slot; capacity 1
 	network  pulse         // of the inference
+	brake    brake         // of the inference
 	prepared atomic.Bool   // lanes will not change any more
 }
 
@@ -261,7 +262,9 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	out := make(model.Logits, len(p.Spec.Labels))
+	var ran time.Time
 	for turn := 0; ; {
+		p.brake.wait(ctx, ran)
 		l, s := p.next(&turn)
 		if s == nil {
 			select {
@@ -275,6 +278,7 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 				return ctx.Err()
 			}
 		}
+		ran = time.Now()
 		err := p.classify(ctx, l, s, out)
 		l.expose(&s.frame)
 		l.box.giveBack(s)

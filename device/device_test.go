@@ -56,7 +56,8 @@ func TestMachines(t *testing.T) {
 			got, err := json.MarshalIndent(struct {
 				Facts     Facts     `json:"facts"`
 				Telemetry Telemetry `json:"telemetry"`
-			}{m.Facts(), m.Telemetry()}, "", "  ")
+				Headroom  Headroom  `json:"headroom"`
+			}{m.Facts(), m.Telemetry(), m.Headroom()}, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,6 +129,9 @@ func FuzzMachine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, tree string) {
 		m := Machine{unpack(tree)}
 		got, facts := m.Telemetry(), m.Facts()
+		if h := m.Headroom(); h.Share < 0 || h.Zone != "" && h.Limit < 45 {
+			t.Errorf("headroom %+v", h)
+		}
 		if _, err := json.Marshal(got); err != nil {
 			t.Errorf("telemetry %+v: %v", got, err)
 		}

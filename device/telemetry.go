@@ -16,7 +16,7 @@ type Telemetry struct {
 // sensor on I²C is asked at each read.
 func (m Machine) Telemetry() Telemetry {
 	return Telemetry{
-		Temperatures: m.temperatures(), GPU: m.gpu(), Power: m.power(), Throttle: m.throttle(),
+		Temperatures: m.temperatures(), GPU: m.gpu(), Power: m.power(), Throttle: m.Throttle(),
 		Memory: m.memory(), Uptime: m.uptime(), PowerMode: m.powerMode(),
 	}
 }

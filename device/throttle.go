@@ -18,7 +18,8 @@ type Throttle struct {
 // causes are the over-current inputs of the Tegra's thermal controller.
 var causes = map[int]string{1: "under_voltage", 2: "average_over_current", 3: "instantaneous_over_current"}
 
-func (m Machine) throttle() *Throttle {
+// Throttle reads it; nil where the machine tells nothing.
+func (m Machine) Throttle() *Throttle {
 	t := &Throttle{}
 	for _, dir := range m.hwmon("sys/class/hwmon/hwmon*", "soctherm_oc") {
 		for n := 1; n <= 6; n++ {

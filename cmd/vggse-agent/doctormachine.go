@@ -89,6 +89,9 @@ func checkThermal(_ context.Context, p *patient) []finding {
 	if zone != "" {
 		found = fmt.Sprintf("%s at %.0f °C", zone, hottest)
 	}
+	if h := p.machine.Headroom(); h.Zone != "" {
+		found += fmt.Sprintf(", %s is slowed down from %.0f on", h.Zone, h.Limit)
+	}
 	if t.PowerMode != "" {
 		found += ", power mode " + t.PowerMode
 	}
