@@ -91,16 +91,20 @@ func (b *mosquitto) subscribe(t *testing.T, topics ...string) <-chan string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := make(chan string, 10_000)
+	lines, holds := make(chan string, 10_000), make(chan string, 10)
 	go func() {
 		defer close(lines)
 		for scan := bufio.NewScanner(out); scan.Scan(); {
-			lines <- scan.Text()
+			if strings.HasPrefix(scan.Text(), subscribed) {
+				holds <- scan.Text()
+			} else {
+				lines <- scan.Text()
+			}
 		}
 		cmd.Wait()
 	}()
 	t.Cleanup(func() { cmd.Process.Kill() })
-	await(t, lines, subscribed)
+	await(t, holds, subscribed)
 	return lines
 }
 
