@@ -103,6 +103,9 @@ func (e *emitter) round(tensor string) {
 
 // wanted tells whether anything reads the tensor in 8 bits.
 func (e *emitter) wanted(tensor string) bool {
+	if site, known := e.n.site[tensor]; known && e.n.Sites[site].Kind == SEGate && e.plan.SE == SEGateFloat {
+		return false
+	}
 	for _, u := range e.n.users[tensor] {
 		v := &e.n.graph.Nodes[u]
 		switch v.OpType {
@@ -128,6 +131,7 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 	if l.Bias != "" {
 		bias = e.n.graph.Initializer(l.Bias)
 	}
+	bias = e.corrected(l, bias)
 	scales := weightScales(w, bias, in, e.plan.Bits)
 	rows := int64(len(scales))
 	c := e.copyNode(v)
@@ -150,6 +154,20 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 			onnx.Tensor{Name: l.Bias + "/zero", Type: onnx.Int32, Dims: []int64{rows}, Data: make([]byte, 4*rows)})
 	}
 	e.out.Nodes = append(e.out.Nodes, node)
+}
+
+// corrected is the layer's bias with the plan's correction.
+func (e *emitter) corrected(l *Layer, bias *onnx.Tensor) *onnx.Tensor {
+	add := e.plan.Bias[l.Name]
+	if bias == nil || int64(len(add)) != bias.Elements() {
+		return bias
+	}
+	sum := make([]float32, len(add))
+	for o := range sum {
+		sum[o] = float32(weights(bias.Data).at(o)) + add[o]
+	}
+	t := onnx.NewFloat32(l.Bias+"/corrected", sum, int64(len(sum)))
+	return &t
 }
 
 func (e *emitter) dequantize(name string, codes, scale, zero onnx.Tensor) string {
@@ -175,6 +193,12 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		e.round(n.Sites[Input].Name)
 	}
 	skip := map[string]bool{} // outputs of ReLUs that are left out
+	ends := map[string]bool{} // of integer layers: rounded even for a reader in float, or the layer itself would stay in float
+	for i := range n.Layers {
+		if l := &n.Layers[i]; p.integer(l) && l.Relu != "" {
+			ends[l.Relu] = true
+		}
+	}
 	for i := range n.graph.Nodes {
 		v := &n.graph.Nodes[i]
 		out := first(v.Outputs)
@@ -187,11 +211,10 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 			skip[l.Relu] = true
 			out = l.Relu
 			e.integerLayer(v, l, out)
-			e.round(out) // even for a reader in float: with the ReLU in place the Gemm itself would stay in float
 		default:
 			e.integerLayer(v, l, out)
 		}
-		if _, known := n.site[out]; known && !e.rounded(out) && e.wanted(out) {
+		if _, known := n.site[out]; known && !e.rounded(out) && (e.wanted(out) || ends[out]) {
 			e.round(out)
 		}
 	}
@@ -221,7 +244,7 @@ func EmitTRT(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 	for i := range n.graph.Nodes {
 		v := &n.graph.Nodes[i]
 		l := e.layers[v.Name]
-		if l == nil || !e.plan.integer(l) || n.output(v.Outputs[0]) {
+		if l == nil || !e.plan.integer(l) {
 			e.copyFloat(v)
 			continue
 		}
@@ -237,6 +260,9 @@ func EmitTRT(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq}, onnx.Int("axis", 0))
 		c := e.copyNode(v)
 		c.Inputs[1] = dq
+		if l.Bias != "" && e.plan.Bias[l.Name] != nil {
+			c.Inputs[2] = e.constant(*e.corrected(l, n.graph.Initializer(l.Bias)))
+		}
 	}
 	return e.finish(m), nil
 }

@@ -61,13 +61,13 @@ type Flip struct {
 	Here   int    `json:"right"`
 }
 
-// Judge holds two sessions side by side. Its counters are sums, so the order of the pictures does not
-// matter but for the last digits of the sums of squares.
+// Judge compares files with one reference. What the reference says of a picture it asks once.
 type Judge struct {
-	mu             sync.Mutex
-	rows           []row
-	classes        int
-	reference, own Session
+	reference Session
+	classes   int
+
+	mu    sync.Mutex
+	known map[int][]float32 // answers of the reference, by picture
 }
 
 // row is one picture's outcome, kept so that sums are taken in one order: 56 bytes a picture.
@@ -79,50 +79,69 @@ type row struct {
 	nan                bool
 }
 
-// NewJudge compares own with reference, two sessions whose one output is the logits of classes classes.
-func NewJudge(reference, own Session, classes int) *Judge {
-	return &Judge{reference: reference, own: own, classes: classes}
+// NewJudge compares files with reference, a session whose one output is the logits of classes classes.
+func NewJudge(reference Session, classes int) *Judge {
+	return &Judge{reference: reference, classes: classes, known: map[int][]float32{}}
 }
 
-// Labelled gives one picture after the other with the index of its class, -1 where that is not known,
-// and io.EOF after the last.
-type Labelled func(ctx context.Context, t *model.Tensor) (label int, err error)
+// Labelled gives one picture after the other, always the same under one number, with the index of its class, -1
+// where that is not known, and io.EOF after the last.
+type Labelled func(ctx context.Context, t *model.Tensor) (picture, label int, err error)
 
-// Run judges all pictures of next with the given number of workers.
-func (j *Judge) Run(ctx context.Context, workers, size int, next Labelled) (Verdict, error) {
+// Run judges own on all pictures of next with the given number of workers. The order of the pictures leaves no trace.
+func (j *Judge) Run(ctx context.Context, own Session, workers, size int, next Labelled) (Verdict, error) {
 	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	var rows []row
 	for range max(1, workers) {
 		group.Go(func() error {
-			t := model.NewTensor(1, 3, size, size)
-			a, b := make([]float32, j.classes), make([]float32, j.classes)
+			t, answer := model.NewTensor(1, 3, size, size), make([]float32, j.classes)
 			for {
-				label, err := next(ctx, t)
+				picture, label, err := next(ctx, t)
 				if errors.Is(err, io.EOF) {
 					return nil
 				}
+				var want []float32
 				if err == nil {
-					err = j.reference.Run(ctx, t, func(_ int, v []float32) { copy(a, v) })
+					want, err = j.ask(ctx, picture, t)
 				}
 				if err == nil {
-					err = j.own.Run(ctx, t, func(_ int, v []float32) { copy(b, v) })
+					err = own.Run(ctx, t, func(_ int, v []float32) { copy(answer, v) })
 				}
 				if err != nil {
 					return err
 				}
-				r := compare(label, a, b)
-				j.mu.Lock()
-				j.rows = append(j.rows, r)
-				j.mu.Unlock()
+				r := compare(label, want, answer)
+				mu.Lock()
+				rows = append(rows, r)
+				mu.Unlock()
 			}
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return Verdict{}, fmt.Errorf("quant: judge: %w", err)
 	}
-	if len(j.rows) == 0 {
+	if len(rows) == 0 {
 		return Verdict{}, errors.New("quant: judge: no pictures")
 	}
-	return j.verdict(), nil
+	return verdict(rows), nil
+}
+
+// ask is what the reference says of a picture.
+func (j *Judge) ask(ctx context.Context, picture int, t *model.Tensor) ([]float32, error) {
+	j.mu.Lock()
+	answer, known := j.known[picture]
+	j.mu.Unlock()
+	if known {
+		return answer, nil
+	}
+	err := j.reference.Run(ctx, t, func(_ int, v []float32) { answer = slices.Clone(v[:j.classes]) })
+	if err == nil {
+		j.mu.Lock()
+		j.known[picture] = answer
+		j.mu.Unlock()
+	}
+	return answer, err
 }
 
 func compare(label int, a, b []float32) row {
@@ -156,20 +175,20 @@ func best(v []float32, label int) (int, bool) {
 }
 
 // verdict sums up the rows, sorted so that the order of the pictures leaves no trace.
-func (j *Judge) verdict() Verdict {
-	sort.Slice(j.rows, func(a, b int) bool {
-		x, y := &j.rows[a], &j.rows[b]
+func verdict(rows []row) Verdict {
+	sort.Slice(rows, func(a, b int) bool {
+		x, y := &rows[a], &rows[b]
 		if x.noise != y.noise {
 			return x.noise < y.noise
 		}
 		return x.signal < y.signal
 	})
-	v := Verdict{Images: len(j.rows)}
+	v := Verdict{Images: len(rows)}
 	var same, labelled, right, right5, rightFP, rightFP5 int
 	var signal, noise, cos float64
 	classes := map[int]*Flip{}
-	for i := range j.rows {
-		r := &j.rows[i]
+	for i := range rows {
+		r := &rows[i]
 		signal, noise, cos = signal+r.signal, noise+r.noise, cos+r.cos
 		v.MaxDiff = max(v.MaxDiff, r.diff)
 		same += is(r.fp32 == r.own)
@@ -190,8 +209,8 @@ func (j *Judge) verdict() Verdict {
 		c.FP32 += is(r.fp32 == r.label)
 		c.Here += is(r.own == r.label)
 	}
-	v.Agreement = NewShare(same, len(j.rows))
-	v.SQNR, v.Cosine = SQNR(signal, noise), cos/float64(len(j.rows))
+	v.Agreement = NewShare(same, len(rows))
+	v.SQNR, v.Cosine = SQNR(signal, noise), cos/float64(len(rows))
 	if labelled > 0 {
 		v.Top1, v.Top5 = ref(NewShare(right, labelled)), ref(NewShare(right5, labelled))
 		v.Top1FP32, v.Top5FP32 = ref(NewShare(rightFP, labelled)), ref(NewShare(rightFP5, labelled))

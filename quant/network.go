@@ -32,7 +32,10 @@ type Layer struct {
 	Op           string // Conv or Gemm
 	Weight, Bias string // initializers; Bias may be ""
 	In           int    // the site it reads
+	Reads        string // the tensor that it reads: the site, or what a pool or flatten made of it
 	Relu         string // what the ReLU behind it puts out; "" where there is none
+	Last         bool   // it puts out the answer of the network
+	Size         int64  // number of weights
 }
 
 // Network is what there is to quantize in a graph.
@@ -97,7 +100,8 @@ func (n *Network) node(v *onnx.Node) {
 
 // layer takes in a convolution or Gemm that reads site in, and the ReLU behind it.
 func (n *Network) layer(v *onnx.Node, in int) {
-	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in}
+	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], Last: n.output(v.Outputs[0]),
+		Size: n.graph.Initializer(v.Inputs[1]).Elements()}
 	if len(v.Inputs) > 2 {
 		l.Bias = v.Inputs[2]
 	}
@@ -217,11 +221,17 @@ func (n *Network) output(t string) bool {
 	return slices.ContainsFunc(n.graph.Outputs, func(v onnx.ValueInfo) bool { return v.Name == t })
 }
 
-// Tensors are the names of all sites but the picture, whose range the preprocessing gives.
+// Tensors are what a collection looks at: all sites but the picture, whose range the preprocessing gives, and
+// behind them what layers read that is no site: of a pooled tensor only the means are wanted.
 func (n *Network) Tensors() []string {
 	var names []string
 	for _, s := range n.Sites[1:] {
 		names = append(names, s.Name)
+	}
+	for _, l := range n.Layers {
+		if n.Sites[n.site[l.Reads]].Name != l.Reads && !slices.Contains(names, l.Reads) {
+			names = append(names, l.Reads)
+		}
 	}
 	return names
 }

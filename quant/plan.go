@@ -17,7 +17,17 @@ type Plan struct {
 	Picture [2]float64 `json:"picture"` // smallest and largest value that preprocessing can give
 	Choices []Choice   `json:"tensors"` // of every site but the picture
 	Float   []string   `json:"float"`   // layers that stay in floating point
+	SE      SEScheme   `json:"se,omitempty"`
+	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its outputs.
+	Bias map[string][]float32 `json:"bias_correction,omitempty"`
 }
+
+// SEScheme says what a squeeze-excitation block multiplies. Without one the emitter knows best: 8-bit
+// numbers on the CPU, where a product in float breaks the chain of integer operators, and float in TensorRT.
+type SEScheme string
+
+// SEGateFloat keeps the gates in float: their rounding hits whole channels.
+const SEGateFloat SEScheme = "gate-float"
 
 // PictureRange is the smallest and largest value that p makes of a byte: the picture's own range, which
 // no collection has to find and nothing ever exceeds.
@@ -61,5 +71,8 @@ func (p *Plan) codes(n *Network) ([]code, error) {
 	return codes, nil
 }
 
-// integer tells whether the layer runs on integers.
-func (p *Plan) integer(l *Layer) bool { return !slices.Contains(p.Float, l.Name) }
+// integer tells whether the layer runs on integers: in a file for TensorRT the last one never does, its few
+// weights decide.
+func (p *Plan) integer(l *Layer) bool {
+	return !slices.Contains(p.Float, l.Name) && !(p.Levels == LevelsS8 && l.Last)
+}

@@ -88,6 +88,22 @@ func pictures(order []int) quant.Next {
 	}
 }
 
+// labelled gives the pictures of order to a judge, all with one label.
+func labelled(order []int, label int) quant.Labelled {
+	var mu sync.Mutex
+	i := 0
+	return func(_ context.Context, t *model.Tensor) (picture, of int, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if i == len(order) {
+			return 0, 0, io.EOF
+		}
+		draw(t, uint64(order[i]))
+		i++
+		return order[i-1], label, nil
+	}
+}
+
 // draw fills t with blocks of random colour, between -2 and 2.
 func draw(t *model.Tensor, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -161,9 +177,8 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 		db := map[bool]float64{}
 		for _, exact := range []bool{false, true} {
 			logits := quant.Options{Outputs: []string{vgg16se.Output}}
-			j := quant.NewJudge(open(t, runtime{}, path, logits), open(t, runtime{exact}, file, logits), small.Classes)
-			next := pictures(sequence(100, 108))
-			v, err := j.Run(context.Background(), 1, small.InputSize, func(ctx context.Context, t *model.Tensor) (int, error) { return -1, next(ctx, t) })
+			j := quant.NewJudge(open(t, runtime{}, path, logits), small.Classes)
+			v, err := j.Run(context.Background(), open(t, runtime{exact}, file, logits), 1, small.InputSize, labelled(sequence(100, 108), -1))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,27 +5,31 @@ const ReportSchema = "vggse.calibration/1"
 
 // Report is everything a calibration found out.
 type Report struct {
-	Schema   string             `json:"schema"`
-	Tool     string             `json:"tool"`
-	Bundle   string             `json:"bundle"` // name and version
-	Source   string             `json:"source_sha256"`
-	Pictures Pictures           `json:"pictures"`
-	Machine  Machine            `json:"machine"`
-	Findings []Finding          `json:"findings"`
-	Method   Method             `json:"method"` // asked for
-	Chosen   string             `json:"chosen"` // what the CPU file was made with
-	Tried    []Trial            `json:"tried"`
-	Plan     *Plan              `json:"plan"` // of the CPU file
-	Layers   []LayerReport      `json:"layers"`
-	Files    []FileReport       `json:"files"`
-	Gate     Gate               `json:"gate"`
-	Seconds  map[string]float64 `json:"seconds"`
-	Curves   []Curve            `json:"histograms"`
+	Schema   string              `json:"schema"`
+	Tool     string              `json:"tool"`
+	Bundle   string              `json:"bundle"` // name and version
+	Source   string              `json:"source_sha256"`
+	Pictures Pictures            `json:"pictures"`
+	Machine  Machine             `json:"machine"`
+	Findings []Finding           `json:"findings"`
+	Method   Method              `json:"method"` // asked for
+	Chosen   string              `json:"chosen"` // what the CPU file was made with
+	Tried    []Trial             `json:"tried"`
+	Searches map[string]Searched `json:"searches,omitempty"` // by file
+	Passes   []Pass              `json:"passes,omitempty"`
+	Plan     *Plan               `json:"plan"` // of the CPU file
+	Signed   *Plan               `json:"plan_tensorrt"`
+	Layers   []LayerReport       `json:"layers"`
+	Files    []FileReport        `json:"files"`
+	Gate     Gate                `json:"gate"`
+	Seconds  map[string]float64  `json:"seconds"`
+	Curves   []Curve             `json:"histograms"`
 }
 
 // Pictures says what was calibrated and judged on.
 type Pictures struct {
 	Calibration int    `json:"calibration"`
+	Choice      int    `json:"choice"` // no range is from them; choices were made on them, and on more
 	HeldOut     int    `json:"held_out"`
 	SHA256      string `json:"sha256"` // of the digests of the calibration pictures, sorted
 	Labelled    bool   `json:"labelled"`
@@ -44,6 +48,18 @@ type Trial struct {
 	Bits   WeightBits `json:"weight_bits"`
 	SQNR   float64    `json:"logit_sqnr_db"`
 	Same   Share      `json:"agreement"`
+	Loss   float64    `json:"loss"` // of top-1 where labels are known, else of equal answers; a share
+	Levels int        `json:"levels"`
+	Kept   bool       `json:"kept"`
+}
+
+// Pass is something that was tried on a plan and kept only where it helped.
+type Pass struct {
+	Name   string  `json:"name"`
+	Levels int     `json:"levels"`
+	Before float64 `json:"before_db"` // logit SQNR on pictures that no range was collected from
+	After  float64 `json:"after_db"`
+	Kept   bool    `json:"kept"`
 }
 
 // LayerReport is how far a layer's output is from FP32 in the whole quantized network.

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -32,9 +33,12 @@ func (p *Plan) entries(n *Network) ([]entry, error) {
 	return all, nil
 }
 
+// ErrNoTextTable says that the names of a network cannot stand in a text table.
+var ErrNoTextTable = errors.New("TensorRT's text table cannot be written")
+
 // WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a heading,
 // then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names with a colon cannot
-// stand in it, as the colon ends them: such tensors are told by an error.
+// stand in it, as the colon ends them: the error is ErrNoTextTable.
 func WriteTextTable(w io.Writer, n *Network, p *Plan, tensorRT string) error {
 	if err := legacy(tensorRT); err != nil {
 		return err
@@ -47,7 +51,7 @@ func WriteTextTable(w io.Writer, n *Network, p *Plan, tensorRT string) error {
 	fmt.Fprintf(&text, "TRT-%s-EntropyCalibration2\n", strings.ReplaceAll(tensorRT, ".", ""))
 	for _, e := range all {
 		if strings.ContainsRune(e.name, ':') {
-			return fmt.Errorf("quant: table: the tensor %q has a colon in its name, which ends a name there: use the flatbuffers table", e.name)
+			return fmt.Errorf("quant: table: the tensor %q has a colon in its name, which ends a name there: %w", e.name, ErrNoTextTable)
 		}
 		fmt.Fprintf(&text, "%s: %08x\n", e.name, math.Float32bits(float32(e.threshold/LevelsS8)))
 	}

@@ -129,7 +129,7 @@ func (g *grapher) params(l Layer) []string {
 
 // node appends one node that takes the last tensor and more, and becomes the last.
 func (g *grapher) node(op, name string, more []string, attributes ...onnx.Attribute) {
-	out := strings.ReplaceAll(name, ".", "/") + ":0"
+	out := strings.ReplaceAll(name, ".", "/") // no colon: it would end the name in TensorRT's calibration cache
 	g.graph.Nodes = append(g.graph.Nodes, onnx.Node{OpType: op, Name: name,
 		Inputs: append([]string{g.last}, more...), Outputs: []string{out}, Attributes: attributes})
 	g.last = out

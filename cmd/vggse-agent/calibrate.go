@@ -26,6 +26,8 @@ type calibrateFlags struct {
 	frames                    int
 	method, bits              string
 	minAgreement              float64
+	budget, collection        string
+	merge                     []string
 	workers                   int
 	seconds                   float64
 	json                      bool
@@ -41,6 +43,9 @@ out; chooses scales; writes an INT8 file that the CPU provider runs on integers 
 TensorRT, and half-precision ones; proves from ONNX Runtime's own graph that every layer is an integer
 operator; and judges the result on pictures that no choice has seen: those of --eval, else a fifth of
 --images. Folders that are named like labels give the labels.
+
+A plan that loses too much is searched for what to demote: --budget, or what --min-agreement wants, in at most 40
+evaluations. Equalized channels and corrected biases are kept where they help on pictures that no range is from.
 
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
 agreement with FP32 is below --min-agreement, or INT8 is not faster than FP32, the exit code is 3 and only the
@@ -63,6 +68,9 @@ reports are left.`,
 	flags.StringVar(&f.out, "out", "", "`DIR` of the bundle to make; may be --bundle")
 	flags.StringVar(&f.method, "method", "auto", "auto, minmax, percentile, entropy or mse")
 	flags.StringVar(&f.bits, "weights", "auto", "8, 7 or 8-pairwise bits; auto: what this machine's multiplier does not saturate on")
+	flags.StringVar(&f.budget, "budget", "", "what INT8 may lose: `0.1pt` of top-1, or 30dB; layers are demoted to floating point until that holds (default: what --min-agreement wants; none: no search)")
+	flags.StringVar(&f.collection, "collection", "", "`FILE` to keep the collection in; one that is there is taken up where it was left")
+	flags.StringSliceVar(&f.merge, "merge", nil, "`FILE`s that --collection of other devices wrote, to add")
 	flags.Float64Var(&f.minAgreement, "min-agreement", 0.99, "share of pictures on which INT8 and FP32 must give the same answer")
 	flags.IntVar(&f.workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.Float64Var(&f.seconds, "seconds", 2, "time to measure latency for, each file")
@@ -81,12 +89,22 @@ func (f *calibrateFlags) check() error {
 		return usagef("calibrate: --method must be auto or one of %v, got %q", quant.Methods, f.method)
 	case !slices.Contains([]string{"auto", string(quant.Bits8), string(quant.Bits7), string(quant.BitsPair)}, f.bits):
 		return usagef("calibrate: --weights must be auto, 8, 7 or 8-pairwise, got %q", f.bits)
+	case f.budgetErr() != nil:
+		return usagef("calibrate: --budget: %v", f.budgetErr())
 	case f.minAgreement < 0 || f.minAgreement > 1:
 		return usagef("calibrate: --min-agreement must be 0 to 1, got %g", f.minAgreement)
 	case f.workers < 1 || f.frames < 1 || f.seconds < 0:
 		return usagef("calibrate: --workers, --frames must be at least 1, --seconds at least 0")
 	}
 	return nil
+}
+
+func (f *calibrateFlags) budgetErr() error {
+	if f.budget == "" || f.budget == "none" {
+		return nil
+	}
+	_, err := quant.ParseBudget(f.budget)
+	return err
 }
 
 // probes runs model files for quant with ONNX Runtime on the CPU, one thread each.
@@ -109,12 +127,15 @@ type calibration struct {
 	dir       string
 	rt        probes
 	source    *onnx.Model
+	quantized *onnx.Model // what is quantized: source, or source with its channels equalized
 	network   *quant.Network
 	collected *quant.Collection
 	tune      *pictureSet // calibrated on
+	choice    *pictureSet // choices are made on: these and then those that were calibrated on
 	held      *pictureSet // judged on
 	reference quant.Session
 	plans     map[int]*quant.Plan // by levels
+	legacy    *quant.Plan         // signed, of source
 	report    quant.Report
 }
 
@@ -187,6 +208,7 @@ func (c *calibration) open(ctx context.Context) error {
 	if c.source, err = onnx.Open(path); err != nil {
 		return err
 	}
+	c.quantized = c.source
 	if c.network, err = quant.Analyse(c.source, c.bundle.Spec.Input.Name); err != nil {
 		return err
 	}
@@ -201,6 +223,9 @@ func (c *calibration) close() error {
 	var errs []error
 	if c.reference != nil {
 		errs = append(errs, c.reference.Close())
+	}
+	if c.quantized != nil && c.quantized != c.source {
+		errs = append(errs, c.quantized.Close(), os.Remove(c.path(equalizedFile)))
 	}
 	if c.source != nil {
 		errs = append(errs, c.source.Close())

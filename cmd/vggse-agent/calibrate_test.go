@@ -44,7 +44,7 @@ func TestCalibrateInPlace(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatalf("exit %d, %v, %s", code, err, stderr)
 	}
-	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 || r.Pictures.Calibration+r.Pictures.HeldOut != 26 {
+	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 || r.Pictures.Calibration+r.Pictures.Choice+r.Pictures.HeldOut != 26 {
 		t.Errorf("%+v, %+v", r.Pictures, p)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {

@@ -23,6 +23,12 @@ import (
 // heldOutPart is the part of --images that is judged on where there is no --eval.
 const heldOutPart = 5
 
+// freshPart is the part of the rest that choices are made on and no range is collected from, freshMost the most of it.
+const (
+	freshPart = 8
+	freshMost = 128
+)
+
 // sample is one file of a set.
 type sample struct {
 	path, digest string
@@ -32,8 +38,10 @@ type sample struct {
 // pictureSet hands out pictures to workers, in no particular order. Readers are kept between pictures:
 // each has buffers and tables of its own.
 type pictureSet struct {
-	files []sample
-	spec  *model.Spec
+	files  []sample
+	spec   *model.Spec
+	judge  *quant.Judge // who knows what FP32 says of them; nil where nobody asks
+	memory *memory      // nil: none
 
 	mu      sync.Mutex
 	next    int
@@ -73,15 +81,24 @@ func (c *calibration) pictures(ctx context.Context) error {
 	if len(all) == 0 || len(held) == 0 {
 		return fmt.Errorf("%d different pictures cannot be divided into some to calibrate on and some to judge on: 100 or more are wanted", len(all)+len(held))
 	}
+	fresh := min(len(all)/freshPart, freshMost)
+	c.choice = c.judgedSet(all) // what is not calibrated on stands first
+	c.choice.memory = &memory{tensors: map[int][]float32{}}
+	all = all[fresh:]
 	c.tune = &pictureSet{files: all, spec: &c.bundle.Spec}
-	c.held = &pictureSet{files: held, spec: &c.bundle.Spec}
+	c.held = c.judgedSet(held)
 	set := sha256.New()
 	for _, p := range all {
 		io.WriteString(set, p.digest)
 	}
-	c.report.Pictures = quant.Pictures{Calibration: len(all), HeldOut: len(held), SHA256: hex.EncodeToString(set.Sum(nil)),
+	c.report.Pictures = quant.Pictures{Calibration: len(all), Choice: fresh, HeldOut: len(held), SHA256: hex.EncodeToString(set.Sum(nil)),
 		Labelled: slices.ContainsFunc(held, func(p sample) bool { return p.label >= 0 })}
 	return nil
+}
+
+// judgedSet is a set with a judge of its own.
+func (c *calibration) judgedSet(files []sample) *pictureSet {
+	return &pictureSet{files: files, spec: &c.bundle.Spec, judge: quant.NewJudge(c.reference, len(c.bundle.Spec.Labels))}
 }
 
 // list is every different picture under dir, by digest.
@@ -161,23 +178,66 @@ func encodePNG(w io.Writer, f *model.Frame) error {
 	return enc.Encode(w, img)
 }
 
+// memory keeps the tensors of a set that is gone through again and again, up to memoryLimit.
+type memory struct {
+	mu      sync.Mutex
+	tensors map[int][]float32
+	bytes   int
+}
+
+const memoryLimit = 32 << 20
+
+func (m *memory) recall(i int, t *model.Tensor) bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return copy(t.Data, m.tensors[i]) > 0
+}
+
+func (m *memory) keep(i int, t *model.Tensor) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes += 4 * len(t.Data); m.bytes <= memoryLimit {
+		m.tensors[i] = slices.Clone(t.Data)
+	}
+}
+
 // rewind starts over.
 func (s *pictureSet) rewind() { s.next = 0 }
 
 // part is the first n pictures of the set, as a set of its own.
 func (s *pictureSet) part(n int) *pictureSet {
-	return &pictureSet{files: s.files[:min(n, len(s.files))], spec: s.spec}
+	return &pictureSet{files: s.files[:min(n, len(s.files))], spec: s.spec, judge: s.judge, memory: s.memory}
 }
 
 // take reads the next picture into t and lets look see the frame; it returns io.EOF after the last.
-func (s *pictureSet) take(t *model.Tensor, look func(i int, f *model.Frame)) (label int, err error) {
+func (s *pictureSet) take(t *model.Tensor, look func(f *model.Frame)) (i, label int, err error) {
 	s.mu.Lock()
 	if s.next == len(s.files) {
 		s.mu.Unlock()
-		return 0, io.EOF
+		return 0, 0, io.EOF
 	}
-	i := s.next
+	i = s.next
 	s.next++
+	s.mu.Unlock()
+	p := &s.files[i]
+	if look != nil || !s.memory.recall(i, t) {
+		if err := s.read(p, t, look); err != nil {
+			return 0, 0, err
+		}
+		s.memory.keep(i, t)
+	}
+	return i, p.label, nil
+}
+
+// read prepares a picture with a reader that nobody else has in hand.
+func (s *pictureSet) read(p *sample, t *model.Tensor, look func(f *model.Frame)) error {
+	s.mu.Lock()
 	var r *pictureReader
 	if n := len(s.readers); n > 0 {
 		r, s.readers = s.readers[n-1], s.readers[:n-1]
@@ -186,36 +246,35 @@ func (s *pictureSet) take(t *model.Tensor, look func(i int, f *model.Frame)) (la
 	if r == nil {
 		prep, err := model.NewPreprocessor(s.spec.Preprocess, s.spec.Architecture.InputSize)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		r = &pictureReader{prep: prep}
 	}
-	p := &s.files[i]
 	if err := camera.ReadImage(p.path, &r.frame); err != nil {
-		return 0, err
+		return err
 	}
 	if err := r.prep.Apply(&r.frame, t, 0); err != nil {
-		return 0, fmt.Errorf("%s: %w", p.path, err)
+		return fmt.Errorf("%s: %w", p.path, err)
 	}
 	if look != nil {
-		look(i, &r.frame)
+		look(&r.frame)
 	}
 	s.mu.Lock()
 	s.readers = append(s.readers, r)
 	s.mu.Unlock()
-	return p.label, nil
+	return nil
 }
 
 // labelled gives the pictures to a judge, counting on progress.
 func (s *pictureSet) labelled(count func()) quant.Labelled {
-	return func(ctx context.Context, t *model.Tensor) (int, error) {
+	return func(ctx context.Context, t *model.Tensor) (int, int, error) {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		label, err := s.take(t, nil)
+		i, label, err := s.take(t, nil)
 		if err == nil {
 			count()
 		}
-		return label, err
+		return i, label, err
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,8 @@ import (
 	"github.com/vggse/vggse-agent/quant"
 )
 
-// tunePictures are how many pictures the trials of methods are judged on, explainPictures how many the
-// layers are compared on.
-const (
-	tunePictures    = 96
-	explainPictures = 16
-)
+// explainPictures are how many pictures the layers are compared on.
+const explainPictures = 16
 
 // inspect looks at every picture and at what the network says of it, before anything is made of them.
 func (c *calibration) inspect(ctx context.Context) error {
@@ -31,22 +28,23 @@ func (c *calibration) inspect(ctx context.Context) error {
 	err := fanOut(ctx, c.workers, func(ctx context.Context) error {
 		t := model.NewTensor(1, 3, c.size(), c.size())
 		for {
-			at := 0
-			label, err := c.tune.take(t, func(i int, f *model.Frame) { at = i; looks[i] = quant.NewLook(f) })
+			var look quant.Look
+			at, label, err := c.tune.take(t, func(f *model.Frame) { look = quant.NewLook(f) })
 			if err == io.EOF {
 				return nil
 			} else if err != nil {
 				return err
 			}
-			looks[at].Class = label
+			look.Class = label
 			err = c.reference.Run(ctx, t, func(_ int, v []float32) {
 				if top := model.TopK(nil, v, 1); len(top) == 1 {
-					looks[at].Guess = top[0]
+					look.Guess = top[0]
 				}
 			})
 			if err != nil {
 				return err
 			}
+			looks[at] = look
 			_ = bar.Add(1)
 		}
 	})
@@ -64,98 +62,6 @@ func (c *calibration) inspect(ctx context.Context) error {
 	return nil
 }
 
-// collect runs the network over the pictures and counts what its layers put out.
-func (c *calibration) collect(ctx context.Context) error {
-	tensors := c.network.Tensors()
-	probe := c.path("probe.onnx")
-	err := model.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, c.source, tensors) })
-	if err != nil {
-		return err
-	}
-	s, err := c.rt.Open(ctx, probe, quant.Options{Outputs: tensors})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	bar := newProgress(c.cmd.ErrOrStderr(), "collecting", int64(len(c.tune.files)), false)
-	c.tune.rewind()
-	c.collected = quant.NewCollection(c.network, c.report.Source)
-	err = quant.Collect(ctx, c.collected, c.network, s, c.workers, c.size(), func(ctx context.Context, t *model.Tensor) error {
-		_, err := c.tune.labelled(func() { _ = bar.Add(1) })(ctx, t)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	_ = bar.Finish()
-	return os.Remove(probe)
-}
-
-// choose picks the thresholds. For auto it also makes a file of each single method and keeps what answers
-// most like FP32 on calibration pictures: a tensor's lowest error is not always the network's.
-func (c *calibration) choose(ctx context.Context) error {
-	c.plans = map[int]*quant.Plan{}
-	bits := c.weightBits()
-	methods := []quant.Method{quant.Method(c.method)}
-	if c.method == string(quant.Auto) {
-		methods = append(methods, quant.Methods...)
-	}
-	highest := math.Inf(-1)
-	bar := newProgress(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
-	for _, m := range methods {
-		p, err := c.plan(m, quant.LevelsU8, bits)
-		if err != nil {
-			return err
-		}
-		trial, err := c.try(ctx, p)
-		if err != nil {
-			return err
-		}
-		c.report.Tried = append(c.report.Tried, trial)
-		if trial.SQNR > highest {
-			highest, c.plans[quant.LevelsU8], c.report.Chosen = trial.SQNR, p, string(m)
-		}
-		_ = bar.Add(1)
-	}
-	_ = bar.Finish()
-	c.report.Plan = c.plans[quant.LevelsU8]
-	signed, err := c.plan(c.plans[quant.LevelsU8].Method, quant.LevelsS8, quant.Bits8)
-	c.plans[quant.LevelsS8] = signed
-	return err
-}
-
-func (c *calibration) plan(m quant.Method, levels int, bits quant.WeightBits) (*quant.Plan, error) {
-	choices, err := quant.Choose(c.network, c.collected, m, levels)
-	return &quant.Plan{Method: m, Levels: levels, Bits: bits, Choices: choices,
-		Picture: quant.PictureRange(&c.bundle.Spec.Preprocess)}, err
-}
-
-// weightBits are those asked for, or what this machine multiplies without saturating.
-func (c *calibration) weightBits() quant.WeightBits {
-	switch {
-	case c.bits != "auto":
-		return quant.WeightBits(c.bits)
-	case saturates():
-		return quant.BitsPair
-	}
-	return quant.Bits8
-}
-
-// try makes a CPU file of the plan and judges it on calibration pictures.
-func (c *calibration) try(ctx context.Context, p *quant.Plan) (quant.Trial, error) {
-	file := c.path("trial.onnx")
-	defer os.Remove(file)
-	m, err := quant.EmitCPU(c.source, c.network, p)
-	if err == nil {
-		err = model.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
-	}
-	if err != nil {
-		return quant.Trial{}, err
-	}
-	v, err := c.judgeFile(ctx, file, false, c.tune.part(tunePictures), func() {})
-	return quant.Trial{Method: p.Method, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement}, err
-}
-
 // judgeFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
 // plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
 func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, set *pictureSet, count func()) (v quant.Verdict, err error) {
@@ -165,16 +71,16 @@ func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, se
 	}
 	defer s.Close()
 	set.rewind()
-	return quant.NewJudge(c.reference, s, len(c.bundle.Spec.Labels)).Run(ctx, c.workers, c.size(), set.labelled(count))
+	return set.judge.Run(ctx, s, c.workers, c.size(), set.labelled(count))
 }
 
 // emit writes the files.
 func (c *calibration) emit(ctx context.Context) error {
-	cpu, err := quant.EmitCPU(c.source, c.network, c.plans[quant.LevelsU8])
+	cpu, err := quant.EmitCPU(c.quantized, c.network, c.plans[quant.LevelsU8])
 	if err != nil {
 		return err
 	}
-	trt, err := quant.EmitTRT(c.source, c.network, c.plans[quant.LevelsS8])
+	trt, err := quant.EmitTRT(c.quantized, c.network, c.plans[quant.LevelsS8])
 	if err != nil {
 		return err
 	}
@@ -212,9 +118,30 @@ func (c *calibration) emit(ctx context.Context) error {
 			Bytes: out.Bytes, Share: float64(out.Bytes) / float64(onnx.Size(c.source))})
 	}
 	_ = bar.Finish()
-	return model.WriteFile(c.path("calibration.flatbuffers"), func(w io.Writer) error {
-		return quant.WriteFlatTable(w, c.network, c.plans[quant.LevelsS8])
+	return c.tables()
+}
+
+// legacyTensorRT is the version in the heading of the text table: the last that reads one.
+const legacyTensorRT = "10.16"
+
+// tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its ranges, not those
+// of an equalized network.
+func (c *calibration) tables() error {
+	err := model.WriteFile(c.path("calibration.flatbuffers"), func(w io.Writer) error {
+		return quant.WriteFlatTable(w, c.network, c.legacy)
 	})
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := quant.WriteTextTable(&text, c.network, c.legacy, legacyTensorRT); errors.Is(err, quant.ErrNoTextTable) {
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "calibration.txt", Severity: "warn",
+			Evidence: err.Error(), Cure: "there is no such file; calibration.flatbuffers holds the same ranges"})
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return model.WriteFile(c.path("calibration.txt"), func(w io.Writer) error { _, err := text.WriteTo(w); return err })
 }
 
 // sign writes into a file what it was made of.
@@ -287,7 +214,7 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 	defer s.Close()
 	t := model.NewTensor(1, 3, c.size(), c.size())
 	c.held.rewind()
-	if _, err := c.held.take(t, nil); err != nil {
+	if _, _, err := c.held.take(t, nil); err != nil {
 		return err
 	}
 	latency, err := quant.Race(ctx, c.reference, s, t, time.Duration(c.seconds*float64(time.Second)))
@@ -315,9 +242,9 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 
 // explain compares every layer of the CPU file with FP32, and draws.
 func (c *calibration) explain(ctx context.Context) error {
-	layers, err := quant.CompareLayers(ctx, c.rt, c.source, c.network, c.plans[quant.LevelsU8], c.dir, c.size(),
+	layers, err := quant.CompareLayers(ctx, c.rt, c.quantized, c.network, c.plans[quant.LevelsU8], c.dir, c.size(),
 		func(ctx context.Context, t *model.Tensor) error {
-			_, err := c.held.take(t, nil)
+			_, _, err := c.held.take(t, nil)
 			return err
 		}, func() { c.held = c.held.part(explainPictures); c.held.rewind() })
 	if err != nil {

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// equalizedFile is where the equalized network lies while it is worked with.
+const equalizedFile = "equalized.onnx"
+
+// How many pictures a choice is made on, by the size of the network: one picture of a large one costs half a
+// second in two files. It does not depend on the machine, as the files must not.
+const (
+	largeBytes    = 64 << 20
+	choiceSmall   = 256
+	choiceLarge   = 24
+	searchedSmall = 512
+	searchedLarge = 48
+)
+
+func (c *calibration) choicePictures(small, large int) int {
+	if onnx.Size(c.source) > largeBytes {
+		return large
+	}
+	return small
+}
+
+// choose makes the plans of both kinds of codes: method, equalized channels, corrected biases, and what
+// is demoted, each as it does best on pictures that no range was collected from.
+func (c *calibration) choose(ctx context.Context) error {
+	c.plans = map[int]*quant.Plan{}
+	highest := map[int]float64{}
+	for _, levels := range []int{quant.LevelsU8, quant.LevelsS8} {
+		var err error
+		if c.plans[levels], highest[levels], err = c.bestMethod(ctx, levels); err != nil {
+			return err
+		}
+	}
+	c.legacy = c.plans[quant.LevelsS8]
+	if err := c.equalize(ctx, highest); err != nil {
+		return err
+	}
+	c.report.Searches = map[string]quant.Searched{}
+	for levels, key := range map[int]string{quant.LevelsU8: model.FileINT8CPU, quant.LevelsS8: model.FileINT8TRT} {
+		if err := c.correct(ctx, levels, highest[levels]); err != nil {
+			return err
+		}
+		if err := c.search(ctx, levels, key); err != nil {
+			return err
+		}
+	}
+	c.report.Plan, c.report.Signed = c.plans[quant.LevelsU8], c.plans[quant.LevelsS8]
+	c.report.Chosen = string(c.report.Plan.Method)
+	return nil
+}
+
+// bestMethod tries the methods. For auto that is the lowest error of each tensor, and each single method, as a
+// tensor's lowest error is not always the network's.
+func (c *calibration) bestMethod(ctx context.Context, levels int) (best *quant.Plan, highest float64, err error) {
+	methods := []quant.Method{quant.Method(c.method)}
+	if c.method == string(quant.Auto) {
+		methods = append(methods, quant.Methods...)
+	}
+	highest, at := math.Inf(-1), 0
+	bar := newProgress(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
+	for _, m := range methods {
+		p, err := c.plan(m, levels)
+		if err != nil {
+			return nil, 0, err
+		}
+		trial, err := c.try(ctx, p, c.choicePictures(choiceSmall, choiceLarge))
+		if err != nil {
+			return nil, 0, err
+		}
+		c.report.Tried = append(c.report.Tried, trial)
+		if trial.SQNR > highest {
+			highest, best, at = trial.SQNR, p, len(c.report.Tried)-1
+		}
+		_ = bar.Add(1)
+	}
+	c.report.Tried[at].Kept = true
+	return best, highest, bar.Finish()
+}
+
+// plan is that of a method for the network that is quantized.
+func (c *calibration) plan(m quant.Method, levels int) (*quant.Plan, error) {
+	bits := c.weightBits()
+	if levels == quant.LevelsS8 {
+		bits = quant.Bits8
+	}
+	choices, err := quant.Choose(c.network, c.collected, m, levels)
+	return &quant.Plan{Method: m, Levels: levels, Bits: bits, Choices: choices,
+		Picture: quant.PictureRange(&c.bundle.Spec.Preprocess)}, err
+}
+
+// weightBits are those asked for, or what this machine multiplies without saturating.
+func (c *calibration) weightBits() quant.WeightBits {
+	switch {
+	case c.bits != "auto":
+		return quant.WeightBits(c.bits)
+	case saturates():
+		return quant.BitsPair
+	}
+	return quant.Bits8
+}
+
+// try makes a file of the plan and judges it on the first pictures of the choice.
+func (c *calibration) try(ctx context.Context, p *quant.Plan, pictures int) (quant.Trial, error) {
+	file := c.path("trial.onnx")
+	defer os.Remove(file)
+	emit := quant.EmitCPU
+	if p.Levels == quant.LevelsS8 {
+		emit = quant.EmitTRT
+	}
+	m, err := emit(c.quantized, c.network, p)
+	if err == nil {
+		err = model.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
+	}
+	if err != nil {
+		return quant.Trial{}, err
+	}
+	v, err := c.judgeFile(ctx, file, p.Levels == quant.LevelsS8, c.choice.part(pictures), func() {})
+	t := quant.Trial{Method: p.Method, Levels: p.Levels, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement, Loss: 1 - v.Agreement.Value}
+	if v.Top1 != nil {
+		t.Loss = v.Top1FP32.Value - v.Top1.Value
+	}
+	return t, err
+}
+
+// equalize tries the network with its channels equalized, collected anew, and goes on with it where both kinds of codes
+// together are nearer to FP32.
+func (c *calibration) equalize(ctx context.Context, before map[int]float64) error {
+	m, groups := quant.Equalize(c.source, c.network, c.collected)
+	if groups == 0 {
+		return nil
+	}
+	path := c.path(equalizedFile)
+	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+		return err
+	}
+	plain := *c
+	var err error
+	if c.quantized, err = onnx.Open(path); err != nil {
+		return err
+	}
+	if c.network, err = quant.Analyse(c.quantized, c.bundle.Spec.Input.Name); err != nil {
+		return err
+	}
+	if err := c.collectEqualized(ctx); err != nil {
+		return err
+	}
+	after, plans, gain := map[int]float64{}, map[int]*quant.Plan{}, 0.0
+	for levels, p := range c.plans {
+		if plans[levels], err = c.plan(p.Method, levels); err != nil {
+			return err
+		}
+		t, err := c.try(ctx, plans[levels], c.choicePictures(choiceSmall, choiceLarge))
+		if err != nil {
+			return err
+		}
+		after[levels] = t.SQNR
+		gain += t.SQNR - before[levels]
+	}
+	for _, levels := range []int{quant.LevelsU8, quant.LevelsS8} {
+		c.report.Passes = append(c.report.Passes, quant.Pass{Name: fmt.Sprintf("equalized channels (%d groups)", groups), Levels: levels,
+			Before: before[levels], After: after[levels], Kept: gain > 0})
+	}
+	if gain > 0 {
+		c.plans = plans
+		before[quant.LevelsU8], before[quant.LevelsS8] = after[quant.LevelsU8], after[quant.LevelsS8]
+		return nil
+	}
+	err = c.quantized.Close()
+	c.quantized, c.network, c.collected = plain.quantized, plain.network, plain.collected
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// collectEqualized collects the equalized network on the pictures that are here. Ranges of other devices' pictures
+// are of the network as it was, so with --merge they are only as wide as these pictures say.
+func (c *calibration) collectEqualized(ctx context.Context) error {
+	c.collected = quant.NewCollection(c.network, c.report.Source)
+	return c.collectFrom(ctx, c.quantized, c.network, c.collected, c.tune.files, func() error { return nil })
+}
+
+// correct keeps corrected biases where they help.
+func (c *calibration) correct(ctx context.Context, levels int, before float64) error {
+	p := *c.plans[levels]
+	var err error
+	if p.Bias, err = quant.Correction(c.network, c.collected, &p); err != nil {
+		return err
+	}
+	t, err := c.try(ctx, &p, c.choicePictures(choiceSmall, choiceLarge))
+	if err != nil {
+		return err
+	}
+	kept := t.SQNR > before
+	if kept {
+		c.plans[levels] = &p
+	}
+	c.report.Passes = append(c.report.Passes, quant.Pass{Name: "corrected biases", Levels: levels, Before: before, After: t.SQNR, Kept: kept})
+	return nil
+}
+
+// search demotes layers where the plan loses more than --budget, or else than --min-agreement lets it.
+func (c *calibration) search(ctx context.Context, levels int, key string) error {
+	budget := quant.Budget{Agreement: c.minAgreement}
+	switch c.budget {
+	case "none":
+		return nil
+	case "":
+		if c.minAgreement == 0 {
+			return nil
+		}
+	default:
+		budget, _ = quant.ParseBudget(c.budget) // checked with the flags
+	}
+	bar := newProgress(c.cmd.ErrOrStderr(), "searching "+key, quant.MaxEvaluations, false)
+	pictures := c.choicePictures(searchedSmall, searchedLarge)
+	p, found, err := quant.Search(ctx, c.network, c.plans[levels], budget, func(ctx context.Context, p *quant.Plan) (quant.Trial, error) {
+		defer func() { _ = bar.Add(1) }()
+		return c.try(ctx, p, pictures)
+	})
+	if err != nil {
+		return err
+	}
+	_ = bar.Finish()
+	c.plans[levels], c.report.Searches[key] = p, found
+	if !found.Held && c.budget != "" {
+		c.report.Gate.Missed = append(c.report.Gate.Missed, fmt.Sprintf("%s cannot hold the budget %s: the best of %d plans has %.1f dB", key, c.budget, len(found.Steps),
+			slices.MaxFunc(found.Steps, func(a, b quant.Step) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) }).SQNR))
+	}
+	return nil
+}

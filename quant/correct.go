@@ -1,0 +1,60 @@
+package quant
+
+import (
+	"math"
+
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Correction returns, for each layer that the plan keeps in integers, what its bias needs so that rounding the weights leaves
+// the mean of every output channel where it was: −Σ (Wq−W)·E[x] over the channel's weights (Nagel et
+// al. 2019, section 4.2.1), with the means that c has seen. It counts padding as if it were picture.
+func Correction(n *Network, c *Collection, p *Plan) (map[string][]float32, error) {
+	codes, err := p.codes(n)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]float32{}
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		w, sums := n.graph.Initializer(l.Weight), c.Stats[l.Reads].Sums
+		if l.Bias == "" || !p.integer(l) || int64(len(sums)) != w.Dims[1] {
+			continue
+		}
+		mean := make([]float64, len(sums))
+		for k, s := range sums {
+			mean[k] = float64(s) * sumUnit / float64(c.Images)
+		}
+		in, bits, bias := 1.0, Bits8, (*onnx.Tensor)(nil) // as EmitTRT has them
+		if p.Levels == LevelsU8 {
+			in, bits, bias = float64(codes[l.In].scale), p.Bits, n.graph.Initializer(l.Bias)
+		}
+		all[l.Name] = shifts(w, weightScales(w, bias, in, bits), bits, mean)
+	}
+	return all, nil
+}
+
+// shifts are the corrections of one layer, by output channel.
+func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64) []float32 {
+	limit := 127.0
+	if bits == Bits7 {
+		limit = 64
+	}
+	add := make([]float32, len(scales))
+	for o, f := range filters(w) {
+		s, sum := float64(scales[o]), 0.0
+		for k := range f.channels {
+			if mean[k] == 0 {
+				continue
+			}
+			off := 0.0
+			for i := k * f.area; i < (k+1)*f.area; i++ {
+				v := f.values.at(i)
+				off += max(-limit, min(limit, math.RoundToEven(v/s)))*s - v
+			}
+			sum += off * mean[k]
+		}
+		add[o] = float32(-sum)
+	}
+	return add
+}

@@ -1,0 +1,71 @@
+package quant
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+)
+
+// searchNetwork has layers whose noise is known: what a search has to find out.
+func searchNetwork(noise []float64) (*Network, func(context.Context, *Plan) (Trial, error)) {
+	n := &Network{}
+	for i := range noise {
+		op := "Conv"
+		if i >= len(noise)-2 {
+			op = "Gemm"
+		}
+		n.Layers = append(n.Layers, Layer{Name: fmt.Sprint("layer", i), Op: op})
+	}
+	return n, func(_ context.Context, p *Plan) (Trial, error) {
+		sum := 1e-9
+		for i, v := range noise {
+			if !slices.Contains(p.Float, n.Layers[i].Name) {
+				sum += v
+			}
+		}
+		return Trial{SQNR: -10 * math.Log10(sum), Same: Share{Value: 1 - sum}}, nil
+	}
+}
+
+func TestSearch(t *testing.T) {
+	noise := slices.Repeat([]float64{1e-6}, 20)
+	noise[3], noise[12], noise[19] = 1e-3, 5e-4, 2e-3
+	tests := []struct {
+		name   string
+		noise  []float64
+		budget Budget
+		held   bool
+		want   []string
+	}{
+		{"within it", noise, Budget{SQNR: 20}, true, []string{}},
+		{"the worst", noise, Budget{SQNR: 28}, true, []string{"layer19"}},
+		{"two of three", noise[:18], Budget{SQNR: 40}, true, []string{"layer3", "layer12"}},
+		{"agreement", noise[:18], Budget{Agreement: 0.999}, true, []string{"layer3"}},
+		{"out of reach", noise, Budget{SQNR: 200}, false, []string{}},
+	}
+	for _, tt := range tests {
+		n, evaluate := searchNetwork(tt.noise)
+		calls := 0
+		start := &Plan{Levels: LevelsU8}
+		p, s, err := Search(context.Background(), n, start, tt.budget, func(ctx context.Context, p *Plan) (Trial, error) {
+			calls++
+			return evaluate(ctx, p)
+		})
+		if err != nil || s.Held != tt.held || !slices.Equal(s.Changes, tt.want) || calls != len(s.Steps) || calls > MaxEvaluations {
+			t.Errorf("%s: held %v by %v after %d evaluations, %v; want %v by %v", tt.name, s.Held, s.Changes, calls, err, tt.held, tt.want)
+		}
+		if trial, _ := evaluate(context.Background(), p); tt.held && !tt.budget.Holds(trial) || len(start.Float) != 0 {
+			t.Errorf("%s: the plan %v does not hold the budget, or the first plan was changed", tt.name, p.Float)
+		}
+	}
+}
+
+func TestParseBudget(t *testing.T) {
+	for text, want := range map[string]Budget{"0.1pt": {Loss: 0.001}, "30dB": {SQNR: 30}, "": {}, "30": {}, "-1pt": {}, "xdB": {}} {
+		if got, err := ParseBudget(text); math.Abs(got.Loss-want.Loss) > 1e-12 || got.SQNR != want.SQNR || (err == nil) != (want != Budget{}) {
+			t.Errorf("%q: got %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+}
