@@ -205,8 +205,10 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		l := e.layers[v.Name]
 		switch {
 		case skip[out]:
-		case l == nil || !e.plan.integer(l):
+		case l == nil:
 			e.copyNode(v)
+		case !e.plan.integer(l):
+			e.floatLayer(v)
 		case l.Op == "Gemm" && e.rectifies(l):
 			skip[l.Relu] = true
 			out = l.Relu
@@ -219,6 +221,24 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		}
 	}
 	return e.finish(m), nil
+}
+
+// floatLayer emits a layer that stays in float. Between a DQ and a Q ONNX Runtime quantizes its weights by itself
+// (WeightBiasQuantization, since 1.22, one scale for all channels). A ReLU behind the DQ keeps it from that and
+// changes nothing: only the picture holds negative values, and that is read as it came.
+func (e *emitter) floatLayer(v *onnx.Node) {
+	in := v.Inputs[0]
+	c := e.copyNode(v)
+	site, known := e.n.site[in]
+	if read := c.Inputs[0]; known && e.n.Sites[site].Kind == Picture && e.rounded(in) {
+		c.Inputs[0] = in
+	} else if known && e.n.Sites[site].Kind != Picture {
+		node := *c
+		e.out.Nodes = e.out.Nodes[:len(e.out.Nodes)-1]
+		node.Inputs[0] = v.Name + "/float"
+		e.node("Relu", node.Inputs[0], []string{read}, []string{node.Inputs[0]})
+		e.out.Nodes = append(e.out.Nodes, node)
+	}
 }
 
 // rectifies tells whether a Q behind the layer can do the work of its ReLU.
