@@ -24,11 +24,14 @@ type Host struct {
 	Announce func(broker string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
 	Manager  Manager             // nil: no service manager
 	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
-	Stuck    func(error)         // called where a call into C does not come back: ends the process; nil: go on
+	// Verify answers whether a bundle gives on this machine what it should, in a process of its own; nil: not here.
+	Verify func(ctx context.Context, bundle string) error
+	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
 
 	ready   func()                           // called when the agent is up; nil: nobody
 	reload  func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
 	restart func()                           // ends Run with ErrRestart
+	models  *models                          // that other networks are asked of
 	alive   string                           // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
 }
 
@@ -50,6 +53,9 @@ func Run(ctx context.Context, c Config, host Host) (err error) {
 	observer, err := newObserver(&c, host)
 	if err != nil {
 		return err
+	}
+	if host.models == nil {
+		host.models = newModels(c, nil)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -82,7 +88,9 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = joinClose(err, network.Close()) }()
+	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
+	defer func() { err = joinClose(err, changes.network.Close()) }()
+	host.models.runs(c)
 	tell(log, &c, network, time.Since(start))
 
 	if c.MQTT.Broker == mqtt.Embedded {
@@ -110,11 +118,12 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	clerk := &commands{config: &c, kept: kept, pipeline: pipeline, link: link, host: &host, log: log}
 	clerk.tellStates()
 	link.Handle(clerk)
+	changes.pipeline, changes.link = pipeline, link
 	observer.begin(pipeline, link, network, trial)
-	if err := runAll(ctx, pipeline, link); err != nil {
+	if err := runAll(ctx, pipeline, link, changes); err != nil {
 		return err
 	}
-	return trial.passed()
+	return observer.passed()
 }
 
 // tell says what classifies, and why nothing better does.
@@ -127,28 +136,28 @@ func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
 		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
 }
 
-// runAll runs pipeline and link; the link outlives the pipeline, to say the last word.
-func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link) error {
+// runAll runs pipeline and link, and what changes the pipeline's network; the link outlives the pipeline, to say the
+// last word.
+func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeover) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
+	changeCtx, stopChanges := context.WithCancel(ctx)
 	group.Go(func() error {
 		defer stopLink()
+		defer stopChanges()
 		return p.Run(ctx)
 	})
+	group.Go(func() error { changes.run(changeCtx); return nil })
 	group.Go(func() error { return link.Run(linkCtx) })
 	return group.Wait()
 }
 
 // identity says who publishes, and with what.
 func identity(c *Config, n *Network, build Build) mqtt.Identity {
-	info := n.Info()
 	id := mqtt.Identity{
 		Unknown: c.Decide.Unknown, Labels: n.Bundle.Spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
-		Model: mqtt.Model{
-			Name: n.Bundle.Spec.Name, Version: n.Bundle.Spec.Version, SHA256: n.SHA256,
-			Precision: info.Precision, Provider: info.Provider,
-		},
+		Model: n.identity(),
 	}
 	for _, camera := range c.Cameras {
 		id.Cameras = append(id.Cameras, camera.Name)

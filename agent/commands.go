@@ -136,7 +136,17 @@ func (c *commands) activate(ctx context.Context, sum string) (then func(), err e
 	if c.config.Model.Demo == "" {
 		return nil, fmt.Errorf("model.bundle is configured: take it out there to let an installed model run")
 	}
-	if _, err := store.At(c.config.StateDir).Activate(ctx, sum); err != nil {
+	s := store.At(c.config.StateDir)
+	i, err := s.Find(sum)
+	if err != nil {
+		return nil, err
+	}
+	if c.host.Verify != nil {
+		if err := c.host.Verify(ctx, i.Dir); err != nil {
+			return nil, fmt.Errorf("model %.12s was not activated: %w", sum, err)
+		}
+	}
+	if _, err := s.Activate(ctx, sum); err != nil {
 		return nil, err
 	}
 	return c.reload()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ type trial struct {
 	store *store.Store
 	sum   string
 	since time.Time
+	from  uint64 // frames that were classified before it began
 }
 
 // passed ends the trial: the model stays.
@@ -24,6 +26,17 @@ func (t *trial) passed() error {
 		return nil
 	}
 	return t.store.Confirm(t.sum)
+}
+
+// refused ends the trial: the model before is active again. It returns why, with what went wrong about it.
+func (t *trial) refused(why error) error {
+	if t == nil {
+		return why
+	}
+	if err := t.store.Refuse(t.sum, why); err != nil {
+		return errors.Join(why, err)
+	}
+	return why
 }
 
 // openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
@@ -48,7 +61,7 @@ func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *tr
 		return n, nil, err
 	}
 	if err == nil {
-		return n, &trial{s, active.SHA256, time.Now()}, nil
+		return n, &trial{store: s, sum: active.SHA256, since: time.Now()}, nil
 	}
 	if ctx.Err() != nil {
 		return nil, nil, err

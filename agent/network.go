@@ -7,6 +7,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // Network is a bundle with the engine that runs it. Whoever opened it closes it.
@@ -58,6 +59,12 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 	}
 	file := bundle.Spec.Files[picked.key]
 	return &Network{Engine: engine, Bundle: bundle, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
+}
+
+// identity is what messages say of it.
+func (n *Network) identity() mqtt.Model {
+	info, spec := n.Info(), &n.Bundle.Spec
+	return mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
 }
 
 // hashing checks one file of a bundle in the background, the last that was started.

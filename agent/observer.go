@@ -32,16 +32,18 @@ type observer struct {
 	server  *api.Server // nil: HTTP is off
 	started time.Time
 
-	mu       sync.Mutex // guards what follows
-	cameras  map[string]string
-	model    api.Model
-	pipeline *Pipeline // nil until it runs
-	link     *mqtt.Link
-	trial    *trial           // of a model that was activated; nil: none is on trial
-	throttle *device.Throttle // at the last stats
-	slowed   string           // what the brake does; empty: nothing
-	share    float64          // of the frame rate that it allows
-	braking  bool             // it is wanted
+	mu          sync.Mutex // guards what follows
+	cameras     map[string]string
+	model       api.Model
+	pipeline    *Pipeline // nil until it runs
+	link        *mqtt.Link
+	trial       *trial           // of a model that was activated; nil: none is on trial
+	throttle    *device.Throttle // at the last stats
+	slowed      string           // what the brake does; empty: nothing
+	share       float64          // of the frame rate that it allows
+	braking     bool             // it is wanted
+	beside      string           // bundle that is being opened beside the one that runs; empty: none
+	besideSince time.Time
 
 	looked     time.Time // at the last look of the brake; for tend alone
 	classified uint64
@@ -81,17 +83,40 @@ func (o *observer) run(ctx context.Context) error {
 
 // begin says what is about to run; from now on the agent can report, and for the manager it is up.
 func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network, t *trial) {
-	info, spec := n.Info(), &n.Bundle.Spec
+	o.use(n, t)
 	o.mu.Lock()
-	o.pipeline, o.link, o.trial = p, link, t
-	o.model = api.Model{
-		Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider,
-	}
+	o.pipeline, o.link = p, link
 	o.mu.Unlock()
 	o.host.notify("READY=1\nSTATUS=" + o.sentence())
 	if o.host.ready != nil {
 		o.host.ready()
 	}
+}
+
+// use says which network answers from now on.
+func (o *observer) use(n *Network, t *trial) {
+	if t != nil {
+		t.from = o.frames()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.model, o.trial = api.Model(n.identity()), t
+}
+
+// besides says which bundle is being opened beside the one that runs; empty: none.
+func (o *observer) besides(bundle string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.beside, o.besideSince = bundle, time.Now()
+}
+
+// frames are all that were classified.
+func (o *observer) frames() uint64 {
+	n := uint64(0)
+	for _, c := range o.counts().Cameras {
+		n += c.Classified
+	}
+	return n
 }
 
 // tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is within
@@ -135,10 +160,7 @@ func (o *observer) slowDown() {
 	if !wanted {
 		return
 	}
-	classified, now := uint64(0), time.Now()
-	for _, c := range p.figures() {
-		classified += c.Classified
-	}
+	classified, now := o.frames(), time.Now()
 	rate := float64(classified-o.classified) / now.Sub(o.looked).Seconds()
 	first := o.looked.IsZero()
 	o.looked, o.classified = now, classified
@@ -158,6 +180,13 @@ func (o *observer) slowDown() {
 	link.Health("thermal", mqtt.Condition{Status: mqtt.Degraded, Reason: slowed})
 }
 
+// passed ends the trial of a model whose run has ended well.
+func (o *observer) passed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.trial.passed()
+}
+
 // judge ends the trial of a model that has been answering for long enough.
 func (o *observer) judge() {
 	o.mu.Lock()
@@ -166,8 +195,7 @@ func (o *observer) judge() {
 	if t == nil || time.Since(t.since) < probation {
 		return
 	}
-	answered := func(c api.Camera) bool { return c.Classified > 0 }
-	if !slices.ContainsFunc(o.counts().Cameras, answered) {
+	if o.frames() == t.from {
 		return
 	}
 	if err := t.passed(); err != nil {
@@ -207,6 +235,9 @@ func (o *observer) sentence() string {
 	defer o.mu.Unlock()
 	if o.slowed != "" {
 		text += ", " + o.slowed
+	}
+	if o.beside != "" {
+		text += fmt.Sprintf(", opening %s for %s so far", o.beside, time.Since(o.besideSince).Round(time.Second))
 	}
 	return text
 }

@@ -67,19 +67,20 @@ type Pipeline struct {
 	Log        *slog.Logger
 
 	lanes    []*lane
-	ready    chan struct{} // some lane has a full slot; capacity 1
-	network  pulse         // of the inference
-	brake    brake         // of the inference
-	prepared atomic.Bool   // lanes will not change any more
+	ready    chan struct{}         // some lane has a full slot; capacity 1
+	sight    atomic.Pointer[sight] // for what is captured from now on
+	changes  chan change
+	network  pulse       // of the inference
+	brake    brake       // of the inference
+	prepared atomic.Bool // lanes will not change any more
 }
 
 // lane is one camera on its way through the pipeline.
 type lane struct {
 	Camera
+	index    int
 	box      *mailbox
 	first    *slot
-	prep     *model.Preprocessor
-	decider  *model.Decider
 	decision model.Decision
 	meter    meter
 	pulse    pulse // of the capture
@@ -107,27 +108,24 @@ func (p *Pipeline) lane(camera string) *lane {
 
 // prepare makes the lanes: all memory that the steady state needs.
 func (p *Pipeline) prepare() error {
-	p.ready = make(chan struct{}, 1)
+	p.ready, p.changes = make(chan struct{}, 1), make(chan change)
 	p.network.began = time.Now()
 	size := p.Spec.Architecture.InputSize
-	for _, c := range p.Cameras {
+	for i, c := range p.Cameras {
 		if c.Decide == (model.DecideConfig{}) {
 			c.Decide = p.Decide
 		}
-		prep, err := model.NewPreprocessor(p.Spec.Preprocess, size)
-		if err != nil {
-			return err
-		}
-		decider, err := model.NewDecider(c.Decide, p.Spec.Labels)
-		if err != nil {
-			return err
-		}
-		l := &lane{Camera: c, prep: prep, decider: decider, shutter: newShutter(!c.Closed)}
+		l := &lane{Camera: c, index: i, shutter: newShutter(!c.Closed)}
 		l.setThreshold(c.Decide.Threshold)
 		l.box, l.first = newMailbox(1, 3, size, size)
 		l.pulse.began = p.network.began
 		p.lanes = append(p.lanes, l)
 	}
+	first, err := p.newSight(p.Network, p.Spec)
+	if err != nil {
+		return err
+	}
+	p.sight.Store(first)
 	p.prepared.Store(true)
 	return nil
 }
@@ -236,7 +234,8 @@ func (p *Pipeline) capture(ctx context.Context, l *lane, s *slot, status *camera
 			l.pulse.rest()
 			continue
 		}
-		if err := l.prep.Apply(&s.frame, s.tensor, 0); err != nil {
+		v := p.sight.Load()
+		if err := v.prepare(v.lanes[l.index].prep, s); err != nil {
 			return s, err
 		}
 		s.ready = time.Now()
@@ -261,15 +260,23 @@ func (p *Pipeline) capture(ctx context.Context, l *lane, s *slot, status *camera
 func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	out := make(model.Logits, len(p.Spec.Labels))
+	v := p.sight.Load()
 	var ran time.Time
 	for turn := 0; ; {
 		p.brake.wait(ctx, ran)
+		select {
+		case c := <-p.changes:
+			v = p.exchange(c)
+		default:
+		}
 		l, s := p.next(&turn)
 		if s == nil {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
+			case c := <-p.changes:
+				v = p.exchange(c)
+				continue
 			case <-p.ready:
 				continue
 			case <-ended:
@@ -279,7 +286,7 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 			}
 		}
 		ran = time.Now()
-		err := p.classify(ctx, l, s, out)
+		err := p.classify(ctx, v, l, s)
 		l.expose(&s.frame)
 		l.box.giveBack(s)
 		if err != nil {
@@ -301,11 +308,17 @@ func (p *Pipeline) next(turn *int) (*lane, *slot) {
 	return nil, nil
 }
 
-// classify runs the network on one slot, decides and publishes.
-func (p *Pipeline) classify(ctx context.Context, l *lane, s *slot, out model.Logits) error {
+// classify runs the network of v on one slot, decides and publishes.
+func (p *Pipeline) classify(ctx context.Context, v *sight, l *lane, s *slot) error {
+	own := &v.lanes[l.index]
+	if s.sight != v {
+		if err := v.prepare(own.late, s); err != nil {
+			return err
+		}
+	}
 	start := time.Now()
 	p.network.within(networkPatience)
-	err := p.Network.Run(ctx, s.tensor, out)
+	err := v.network.Run(ctx, s.tensor, v.out)
 	p.network.rest()
 	if err != nil {
 		return err
@@ -313,8 +326,8 @@ func (p *Pipeline) classify(ctx context.Context, l *lane, s *slot, out model.Log
 	ran := time.Now()
 	d := &l.decision
 	d.Camera, d.Frame, d.Time = l.Name, s.frame.Seq, s.frame.Time
-	l.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
-	l.decider.Decide(out, d)
+	own.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
+	own.decider.Decide(v.out, d)
 	now := time.Now()
 	d.Latency = model.Latency{
 		Capture: s.capture, Preprocess: s.prep, Wait: start.Sub(s.ready),

@@ -20,7 +20,7 @@ func RunReloading(ctx context.Context, c Config, host Host, asked <-chan os.Sign
 	for {
 		ready := false
 		host.ready = func() { ready = true }
-		next, err := runUntil(ctx, c, host, asked, load)
+		next, err := runUntil(ctx, &c, host, asked, load)
 		host.alive = "WATCHDOG=1\n"
 		switch {
 		case err == nil && next != nil && ctx.Err() == nil:
@@ -35,27 +35,34 @@ func RunReloading(ctx context.Context, c Config, host Host, asked <-chan os.Sign
 	}
 }
 
-// runUntil is Run until it ends by itself (next is nil) or there are other settings.
-func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, load func() (Config, error)) (*Config, error) {
+// runUntil is Run until it ends by itself (next is nil) or there are other settings. Where these differ in the network
+// alone, Run goes on with it, and c is told.
+func runUntil(ctx context.Context, c *Config, host Host, asked <-chan os.Signal, load func() (Config, error)) (*Config, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Pointer[Config]
+	host.models = newModels(*c, func(loaded Config) {
+		host.notify("RELOADING=1\nSTATUS=taking new settings")
+		next.Store(&loaded)
+		cancel(errReload)
+	})
+	defer func() { *c = host.models.inForce() }()
 	host.reload = func() (begin func(), err error) {
 		loaded, err := load()
 		if err != nil {
 			return nil, err
 		}
 		return func() {
-			host.Log.Info("taking new settings")
-			host.notify("RELOADING=1\nSTATUS=taking new settings")
-			next.Store(&loaded)
-			cancel(errReload)
+			if !host.models.take(loaded) {
+				host.Log.Info("taking new settings")
+				host.models.anew(loaded)
+			}
 		}, nil
 	}
 	var group errgroup.Group
 	group.Go(func() error {
 		defer cancel(nil)
-		return Run(ctx, c, host)
+		return Run(ctx, *c, host)
 	})
 	group.Go(func() error {
 		for {
@@ -70,7 +77,6 @@ func runUntil(ctx context.Context, c Config, host Host, asked <-chan os.Signal, 
 				continue
 			}
 			begin()
-			return nil
 		}
 	})
 	err := group.Wait()

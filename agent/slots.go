@@ -15,6 +15,7 @@ const young = 5 * time.Millisecond
 type slot struct {
 	frame   model.Frame
 	tensor  *model.Tensor
+	sight   *sight        // that the tensor was made for
 	capture time.Duration // inside Read
 	prep    time.Duration // inside Apply
 	ready   time.Time     // when the tensor stood

@@ -12,7 +12,8 @@ type Memory struct {
 	SwapUsed  uint64 `json:"swap_used_bytes"`
 }
 
-func (m Machine) memory() *Memory {
+// Memory reads it; nil where the machine does not tell.
+func (m Machine) Memory() *Memory {
 	v := parseMeminfo(m.text("proc/meminfo"))
 	if v["MemTotal"] == 0 {
 		return nil

@@ -17,6 +17,6 @@ type Telemetry struct {
 func (m Machine) Telemetry() Telemetry {
 	return Telemetry{
 		Temperatures: m.temperatures(), GPU: m.gpu(), Power: m.power(), Throttle: m.Throttle(),
-		Memory: m.memory(), Uptime: m.uptime(), PowerMode: m.powerMode(),
+		Memory: m.Memory(), Uptime: m.uptime(), PowerMode: m.powerMode(),
 	}
 }

@@ -71,8 +71,10 @@ func (l *Link) announce(before map[string]string) map[string]string {
 		}
 		return nil
 	}
-	d.state = l.out.add(c.Prefix+"/device/"+d.id+"/config", 1, true)
-	l.discovery = d.state
+	if l.discovery == nil {
+		l.discovery = l.out.add(c.Prefix+"/device/"+d.id+"/config", 1, true)
+	}
+	d.state = l.discovery
 	a := announcement{
 		Device: haDevice{[]string{d.id}, l.id.Name, "vggse", l.id.Model.Name, l.id.Version, l.id.Site},
 		Origin: haOrigin{"vggse-agent", l.id.Version, projectURL}, QoS: 1,
@@ -92,7 +94,7 @@ func (l *Link) announce(before map[string]string) map[string]string {
 			a.Components[key] = haComponent{"platform": platform}
 		}
 	}
-	d.state.set(encode(a))
+	l.out.set(d.state, encode(a))
 	return now
 }
 

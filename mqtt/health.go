@@ -137,6 +137,9 @@ func (l *Link) Stats(s Stats) {
 		Infer      map[string]int64 `json:"infer_us"`
 		Total      map[string]int64 `json:"total_us"`
 	}
+	l.mu.Lock()
+	m := l.id.Model
+	l.mu.Unlock()
 	out := struct {
 		Schema  string    `json:"schema"`
 		Device  string    `json:"device"`
@@ -152,7 +155,7 @@ func (l *Link) Stats(s Stats) {
 		Machine any       `json:"machine,omitempty"`
 	}{
 		"vggse.stats/1", l.id.Device, l.id.StreamID, l.id.BootID, time.Now().UTC(), l.quality(), time.Since(l.started).Round(time.Millisecond).Seconds(),
-		l.id.Model, l.Waiting(), l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
+		m, l.Waiting(), l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{

@@ -21,7 +21,7 @@ import (
 // while Run runs; none of them waits for the network.
 type Link struct {
 	cfg     Config
-	id      Identity
+	id      Identity // Model and Labels: guarded by mu
 	broker  *url.URL
 	log     *slog.Logger
 	topics  topics
@@ -32,16 +32,17 @@ type Link struct {
 	retry     time.Duration // longest wait before an attempt to connect; 0: the usual
 	out       *outbox
 	available *state
+	info      *state
 	stats     *state
 	health    health
 	discovery *state // nil: nothing is announced
 	desk      *desk
-	answering []byte // opening of responses
 
-	mu      sync.Mutex // guards what follows; taken before the outbox's and the spool's
-	lanes   map[string]*lane
-	opening []byte // of the device's own events
-	clock   clock
+	mu        sync.Mutex // guards what follows; taken before the outbox's and the spool's
+	lanes     map[string]*lane
+	opening   []byte // of the device's own events
+	answering []byte // opening of responses
+	clock     clock
 }
 
 // lane is one camera's part of the topic tree, and what was last said there.
@@ -101,7 +102,8 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 func (l *Link) furnish() {
 	l.available = l.out.add(l.topics.available, 1, true)
 	l.available.set([]byte(online))
-	l.out.add(l.topics.info, 1, true).set(l.id.info(l.started))
+	l.info = l.out.add(l.topics.info, 1, true)
+	l.info.set(l.id.info(l.started))
 	for _, name := range l.id.Cameras {
 		base := l.topics.base + name + "/"
 		c := &lane{
@@ -121,6 +123,21 @@ func (l *Link) furnish() {
 	l.stats = l.out.add(l.topics.stats, 0, false)
 	l.announceOnce()
 	l.checkHealth()
+}
+
+// Model tells that another network answers from now on, with labels of its own: every later message names it.
+func (l *Link) Model(m Model, labels []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.id.Model, l.id.Labels = m, labels
+	l.opening, l.answering = l.id.opening("vggse.event/1", ""), l.id.opening("vggse.response/1", "")
+	for name, c := range l.lanes {
+		c.resultOpening, c.eventOpening = l.id.opening("vggse.result/1", name), l.id.opening("vggse.event/1", name)
+	}
+	l.out.set(l.info, l.id.info(l.started))
+	if l.discovery != nil {
+		l.announce(nil)
+	}
 }
 
 // openSpool opens the spool of the configuration. A disk that cannot be written is no reason not to start.

@@ -155,6 +155,10 @@ func TestModelActivate(t *testing.T) {
 	if got := broker.order(t, lines, "other", "model_activate", `{"sha256":"`+strings.Repeat("ab", 32)+`"}`); !strings.Contains(got, `"status":"error"`) {
 		t.Error(got)
 	}
+	_, stdout, _ = agentCmd(t, "model", "install", brokenBundle(t, seededBundle(t)), "--set", "state_dir="+state, "--json")
+	if got := broker.order(t, lines, "broken", "model_activate", `{"sha256":"`+digest(t, stdout)+`"}`); !strings.Contains(got, "was not activated: verify: ") {
+		t.Error(got)
+	}
 	if got := broker.order(t, lines, "this", "model_activate", `{"sha256":"`+installed.SHA256+`"}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Fatal(got)
 	}

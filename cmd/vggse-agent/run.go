@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -37,8 +40,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			hint := func(broker string) { printHint(cmd.ErrOrStderr(), &c, broker) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logger(cmd, c.Log), Announce: hint,
-				Watchdog: systemd.Watchdog(os.Getenv),
-				Stuck:    func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
+				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside,
+				Stuck: func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
 			if n := systemd.NewNotifier(os.Getenv); n != nil {
 				host.Manager = n
@@ -64,6 +67,31 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	flags.StringVar(&s.options.Bundle, "bundle", "", "`DIR` with model.yaml (short for --set model.bundle=DIR)")
 	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
 	return cmd
+}
+
+// verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings the runtime down
+// must not end the agent.
+func (s *settings) verifyBeside(ctx context.Context, bundle string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"verify", bundle}
+	if s.options.File != "" {
+		args = append(args, "--config", s.options.File)
+	}
+	for _, pair := range s.options.Set {
+		args = append(args, "--set", pair)
+	}
+	said, err := exec.CommandContext(ctx, self, args...).CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("verify took too long: run 'vggse-agent model activate' on the device: %w", ctx.Err())
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+		return fmt.Errorf("verify: %s", lines[len(lines)-1])
+	}
+	return nil
 }
 
 // printHint tells how to see the first message, with lines to copy.

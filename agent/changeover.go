@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/store"
+)
+
+// models is where new settings ask the running agent for another network.
+type models struct {
+	start Config       // what Run was started with
+	asked chan Config  // settings that differ in the network alone; capacity 1: the newest
+	anew  func(Config) // begins anew with settings, cameras and all
+
+	mu      sync.Mutex
+	running *Config // in force, with the bundle that runs; nil: none does yet
+	digest  string  // of that bundle
+}
+
+func newModels(start Config, anew func(Config)) *models {
+	return &models{start: start, asked: make(chan Config, 1), anew: anew}
+}
+
+// take carries settings to whoever changes networks, where nothing but the network differs; else false.
+func (m *models) take(next Config) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running == nil || !reflect.DeepEqual(besidesModel(m.start), besidesModel(next)) ||
+		next.Model.Demo != m.running.Model.Demo || next.Infer.Library != m.running.Infer.Library {
+		return false
+	}
+	digest, err := store.Digest(next.Model.Bundle)
+	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(next.Infer, m.running.Infer) {
+		return false // nothing differs: then it is meant to begin anew
+	}
+	select {
+	case <-m.asked: // one that nobody has begun with is outdated
+	default:
+	}
+	m.asked <- next
+	return true
+}
+
+// runs tells what is in force now.
+func (m *models) runs(c Config) {
+	digest, _ := store.Digest(c.Model.Bundle) // a bundle that was removed since equals no other
+	m.mu.Lock()
+	m.running, m.digest = &c, digest
+	m.mu.Unlock()
+}
+
+// inForce are the settings to begin again with: those of the start, with the network of now.
+func (m *models) inForce() Config {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.start
+	if m.running != nil {
+		c.Model, c.Infer = m.running.Model, m.running.Infer
+	}
+	return c
+}
+
+func besidesModel(c Config) Config {
+	c.Model, c.Infer = Model{}, infer.Config{}
+	return c
+}
+
+// changeover puts other networks into a running pipeline. It owns the one that runs.
+type changeover struct {
+	network  *Network
+	models   *models
+	pipeline *Pipeline
+	link     *mqtt.Link
+	observer *observer
+	log      *slog.Logger
+}
+
+// run changes what it is asked to until ctx ends.
+func (c *changeover) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case next := <-c.models.asked:
+			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
+				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason", err)
+				c.link.Health("model", mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " + err.Error()})
+			}
+		}
+	}
+}
+
+// change opens the network of next beside the one that runs, which answers meanwhile, and exchanges them between two
+// frames. A network that cannot be opened changes nothing.
+func (c *changeover) change(ctx context.Context, next Config) error {
+	start := time.Now()
+	if need, there := roomFor(next.Model.Bundle), device.At("/").Memory(); there != nil && need > there.Available {
+		c.log.Warn("no memory for two networks at once: the cameras are opened again with the new one",
+			"needed_mib", need>>20, "available_mib", there.Available>>20)
+		c.models.anew(next)
+		return nil
+	}
+	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)
+	c.observer.besides(next.Model.Bundle)
+	defer c.observer.besides("")
+	network, trial, err := openBeside(ctx, &next)
+	if err != nil {
+		return err
+	}
+	err = c.pipeline.Change(ctx, network, &network.Bundle.Spec, func() {
+		c.link.Model(network.identity(), network.Bundle.Spec.Labels)
+		c.observer.use(network, trial)
+	})
+	if err != nil {
+		return joinClose(trial.refused(err), network.Close())
+	}
+	before := c.network
+	c.network = network
+	c.models.runs(next)
+	tell(c.log, &next, network, time.Since(start))
+	c.link.Health("model", mqtt.Condition{Status: mqtt.OK})
+	if err := before.Close(); err != nil {
+		c.log.Warn("the model before was not closed well", "error", err)
+	}
+	return nil
+}
+
+// roomFor is the memory that the network of a bundle may need, bytes: that of its largest file, and the copies that a
+// runtime makes (measured with the full-size network on the CPU: 1.1 times its file).
+func roomFor(dir string) uint64 {
+	const runtimeItself = 128 << 20
+	b, err := model.OpenBundle(dir)
+	if err != nil {
+		return 0 // opening it says why
+	}
+	largest := int64(0)
+	for _, f := range b.Spec.Files {
+		largest = max(largest, f.Bytes)
+	}
+	return uint64(largest)*5/4 + runtimeItself
+}
+
+// openBeside opens what c names, or the active one of the installed bundles. One on trial that cannot be opened is
+// refused: from then on the one before is the active one.
+func openBeside(ctx context.Context, c *Config) (*Network, *trial, error) {
+	if c.Model.Demo == "" {
+		n, err := OpenNetwork(ctx, c.Model, c.Infer)
+		return n, nil, err
+	}
+	s := store.At(c.StateDir)
+	active, ok, refused, err := s.Begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if refused != nil {
+		return nil, nil, fmt.Errorf("%.12s: %s", refused.SHA256, refused.Reason)
+	}
+	c.Model.use(active, ok)
+	var t *trial
+	if ok && active.OnTrial {
+		t = &trial{store: s, sum: active.SHA256, since: time.Now()}
+	}
+	n, err := OpenNetwork(ctx, c.Model, c.Infer)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = t.refused(err)
+		}
+		return nil, nil, err
+	}
+	return n, t, nil
+}

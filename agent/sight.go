@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// sight is how the cameras are seen through one network: all that changes with a model.
+type sight struct {
+	network Classifier
+	size    int          // of the network's input, pixels
+	out     model.Logits // of the inference's goroutine
+	lanes   []laneSight  // by lane.index
+}
+
+// laneSight is what one camera needs for it.
+type laneSight struct {
+	prep    *model.Preprocessor // for the capture
+	late    *model.Preprocessor // for the inference, where a frame was prepared for the network before
+	decider *model.Decider
+}
+
+func (p *Pipeline) newSight(network Classifier, spec *model.Spec) (*sight, error) {
+	v := &sight{network: network, size: spec.Architecture.InputSize, out: make(model.Logits, len(spec.Labels))}
+	for _, l := range p.lanes {
+		var s laneSight
+		var err error
+		if s.prep, err = model.NewPreprocessor(spec.Preprocess, v.size); err != nil {
+			return nil, err
+		}
+		if s.late, err = model.NewPreprocessor(spec.Preprocess, v.size); err != nil {
+			return nil, err
+		}
+		if s.decider, err = model.NewDecider(l.Decide, spec.Labels); err != nil {
+			return nil, err
+		}
+		v.lanes = append(v.lanes, s)
+	}
+	return v, nil
+}
+
+// prepare makes the tensor of the slot's frame.
+func (v *sight) prepare(prep *model.Preprocessor, s *slot) error {
+	if s.tensor.Shape[2] != int64(v.size) {
+		s.tensor = model.NewTensor(1, 3, v.size, v.size)
+	}
+	s.sight = v
+	return prep.Apply(&s.frame, s.tensor, 0)
+}
+
+// change is the wish for another network.
+type change struct {
+	next    *sight
+	between func() // called after the last decision of the network before, and before the first of this one
+	done    chan struct{}
+}
+
+// Change makes another network answer, from one frame to the next: cameras stay open, and the frames that wait are
+// prepared anew. The labels that hold are forgotten. When it has returned nil, the network before is used no more.
+// between is called at the moment of the change and must not wait. Call it while Run runs, with a ctx that ends
+// when Run does.
+func (p *Pipeline) Change(ctx context.Context, network Classifier, spec *model.Spec, between func()) error {
+	if !p.prepared.Load() {
+		return errors.New("the cameras are not there yet, try again")
+	}
+	next, err := p.newSight(network, spec)
+	if err != nil {
+		return err
+	}
+	c := change{next, between, make(chan struct{})}
+	select {
+	case p.changes <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-c.done // whoever takes it makes it at once
+	return nil
+}
+
+// exchange makes a change.
+func (p *Pipeline) exchange(c change) *sight {
+	p.sight.Store(c.next)
+	c.between()
+	close(c.done)
+	return c.next
+}

@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// opposite says the reverse of fakeNetwork, and how large its input was.
+type opposite struct{ size atomic.Int64 }
+
+func (n *opposite) Run(_ context.Context, t *model.Tensor, out model.Logits) error {
+	n.size.Store(t.Shape[2])
+	out[0], out[1], out[2] = 10*(t.Data[0]-0.5), 0, -10
+	return nil
+}
+
+// TestChange: from one frame to the next another network answers, with another input size and other labels; no frame of
+// the film is lost, the source stays open, and the network before is not run again.
+func TestChange(t *testing.T) {
+	const frames = 200
+	var closed atomic.Int32
+	source := &fakeSource{frames: frames, err: io.EOF, every: time.Millisecond, closed: &closed}
+	r := &recorder{full: make(chan struct{}), want: 20}
+	p := testPipeline(&fakeNetwork{}, r, Camera{
+		Name: "film", EveryFrame: true, Open: func(context.Context) (Source, error) { return source, nil },
+	})
+	other := *p.Spec
+	other.Architecture.InputSize, other.Labels = 8, []string{"hell", "dunkel", "nichts"}
+	if err := p.Change(t.Context(), &opposite{}, &other, nil); err == nil {
+		t.Error("a pipeline that does not run takes another network")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(t.Context()) }()
+	<-r.full
+	wrong := other
+	wrong.Labels = []string{model.Unknown}
+	if err := p.Change(t.Context(), &opposite{}, &wrong, nil); err == nil {
+		t.Error("labels that hold the word for none are taken")
+	}
+	n, last := &opposite{}, 0
+	err := p.Change(t.Context(), n, &other, func() {
+		r.mu.Lock()
+		last = len(r.decisions)
+		r.mu.Unlock()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(r.decisions) != frames || closed.Load() != 1 || n.size.Load() != 8 || last < 20 || last >= frames {
+		t.Fatalf("%d decisions, %d after the change, closed %d times, input %d", len(r.decisions), frames-last, closed.Load(), n.size.Load())
+	}
+	for i, d := range r.decisions {
+		names := []string{"bright", "dark"}
+		if i >= last {
+			names = []string{"hell", "dunkel"}
+		}
+		if d.Frame != uint64(i+1) || d.Stable.Label != names[i%2] {
+			t.Errorf("decision %d of %d = frame %d %q, want %q", i, last, d.Frame, d.Stable.Label, names[i%2])
+		}
+	}
+}
+
+// TestChangeWithoutFrames: a network is exchanged also while no camera delivers, and a wish ends with its context.
+func TestChangeWithoutFrames(t *testing.T) {
+	var closed atomic.Int32
+	p := testPipeline(&fakeNetwork{}, &discard{}, Camera{Name: "still", Open: func(context.Context) (Source, error) {
+		return &fakeSource{closed: &closed}, nil
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	waitFor(t, "the pipeline", p.prepared.Load)
+	if err := p.Change(ctx, &fakeNetwork{}, p.Spec, func() {}); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := p.Change(ctx, &fakeNetwork{}, p.Spec, func() {}); err != context.Canceled {
+		t.Errorf("after the end: %v", err)
+	}
+}
