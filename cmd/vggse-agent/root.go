@@ -35,6 +35,7 @@ func newRoot() *cobra.Command {
 		newBenchCmd(s),
 		newBundleCmd(),
 		newCalibrateCmd(),
+		newPruneCmd(),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),
 		newCompareCmd(s),

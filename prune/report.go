@@ -1,0 +1,107 @@
+package prune
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+
+	"github.com/vggse/vggse-agent/vgg16se"
+)
+
+// ReportSchema names the layout of report.json.
+const ReportSchema = "vggse.pruning/1"
+
+// Report is everything a pruning found out.
+type Report struct {
+	Schema   string             `json:"schema"`
+	Tool     string             `json:"tool"`
+	Bundle   string             `json:"bundle"` // name and version
+	Source   string             `json:"source_sha256"`
+	Asked    string             `json:"asked"` // 2x, 0.5pt
+	Machine  string             `json:"machine"`
+	Runtime  string             `json:"onnxruntime"`
+	Fitted   int                `json:"fitted_pictures"`
+	HeldOut  int                `json:"held_out_pictures"`
+	Labelled bool               `json:"labelled"`
+	Before   Size               `json:"before"`
+	After    Size               `json:"after"`
+	Layers   []LayerReport      `json:"layers"`
+	Ways     []Way              `json:"ways"` // the network that was, this one, and others of its widths
+	Latency  Latency            `json:"latency"`
+	Seconds  map[string]float64 `json:"seconds"`
+	Missed   []string           `json:"missed,omitempty"`
+}
+
+// Size is how large a network is.
+type Size struct {
+	Architecture string `json:"architecture"`
+	MACs         int64  `json:"macs"`
+	Parameters   int64  `json:"parameters"`
+	Bytes        int64  `json:"bytes"`
+}
+
+// LayerReport is what became of a layer's channels.
+type LayerReport struct {
+	Layer       string  `json:"layer"`
+	Before      int     `json:"before"`
+	After       int     `json:"after"`
+	Sensitivity float64 `json:"sensitivity"`
+}
+
+// Way is a network judged on pictures that no choice has seen. Lost and the half of its 95 % interval are of the
+// same pictures, in shares; of top-1 where labels are known, else of agreement.
+type Way struct {
+	Name      string   `json:"name"`
+	Agreement float64  `json:"agreement"`
+	Top1      *float64 `json:"top1,omitempty"`
+	Top5      *float64 `json:"top5,omitempty"`
+	Lost      float64  `json:"lost"`
+	LostHalf  float64  `json:"lost_half"`
+}
+
+// Latency is one run of each network in turn, one thread: medians, their ratio, and that of the shortest runs.
+type Latency struct {
+	Before      float64 `json:"before_ms"`
+	After       float64 `json:"after_ms"`
+	Speedup     float64 `json:"speedup"`
+	BestSpeedup float64 `json:"best_speedup"`
+	Runs        int     `json:"runs"`
+}
+
+// SizeOf measures n.
+func SizeOf(n *Network) (Size, error) {
+	bytes, err := n.Bytes()
+	macs, _ := n.Arch.MACs()
+	parameters, _ := n.Arch.Parameters()
+	return Size{n.Arch.String(), macs, parameters, bytes}, err
+}
+
+// Layers reports the groups of a study under a plan.
+func (s *Study) Layers(p Plan) []LayerReport {
+	var all []LayerReport
+	for i, g := range s.Groups {
+		all = append(all, LayerReport{g.Layer, g.Width, len(p[i]), g.Sensitivity})
+	}
+	return all
+}
+
+// MACs are those of the network as it is.
+func (s *Study) MACs() int64 {
+	all, _ := s.network.Arch.MACs()
+	return all
+}
+
+// Arch is the architecture as it is.
+func (s *Study) Arch() vgg16se.Architecture { return s.network.Arch }
+
+//go:embed report.html.tmpl
+var page string
+
+// WriteHTML writes the report as one page that needs nothing else.
+func WriteHTML(w io.Writer, r *Report) error {
+	t, err := template.New("report").Funcs(functions).Parse(page)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, r)
+}

@@ -1,0 +1,105 @@
+package prune
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// Session is a network that is loaded and can run, from several goroutines at once.
+type Session interface {
+	// Run feeds the picture of x and hands every output to visit, by its place. The values are valid only during that call.
+	Run(ctx context.Context, x *model.Tensor, visit func(output int, v []float32)) error
+	Close() error
+}
+
+// Runtime loads model files on the CPU, to be run with one thread each.
+type Runtime interface {
+	Open(ctx context.Context, path string, outputs []string) (Session, error)
+}
+
+// Pictures are what the network sees in operation.
+type Pictures interface {
+	Len() int
+	// Load writes picture i, preprocessed, into t, 1×3×S×S. Several workers call it, each with a tensor of its own.
+	Load(i int, t *model.Tensor) error
+}
+
+// Bench is where networks run: a runtime, a folder for their files, and the pictures.
+type Bench struct {
+	Runtime  Runtime
+	Dir      string
+	Pictures Pictures
+	Workers  int
+	Progress func(step string, done, of int) // may be nil
+}
+
+// shards are what pictures are dealt to, so that sums do not depend on the number of workers; the last one judges.
+const shards = 8
+
+// look is one network and the tensors to see of it.
+type look struct {
+	model   *onnx.Model
+	tensors []string
+}
+
+// each runs the networks over the first n pictures; visit gets what the tensors of all looks hold. A shard's pictures come one
+// after the other, in order.
+func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard, picture int, out [][]float32) error) error {
+	var sessions []Session
+	defer func() {
+		for _, s := range sessions {
+			s.Close() // only read from
+		}
+	}()
+	size, outputs := 0, 0
+	for i, l := range looks {
+		path := filepath.Join(b.Dir, "prune."+string(rune('a'+i))+".onnx")
+		err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, until(l.model, l.tensors...)) })
+		if err != nil {
+			return err
+		}
+		s, err := b.Runtime.Open(ctx, path, l.tensors)
+		if err != nil {
+			return err
+		}
+		sessions = append(sessions, s)
+		size, outputs = int(l.model.Graph.Inputs[0].Shape[2].Size), outputs+len(l.tensors)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, b.Workers))
+	for shard := range shards {
+		group.Go(func() error {
+			t, out := model.NewTensor(1, 3, size, size), make([][]float32, outputs)
+			for i := shard; i < n; i += shards {
+				if err := b.Pictures.Load(i, t); err != nil {
+					return err
+				}
+				at := 0
+				for k, s := range sessions {
+					err := s.Run(ctx, t, func(o int, v []float32) { out[at+o] = append(out[at+o][:0], v...) })
+					if err != nil {
+						return err
+					}
+					at += len(looks[k].tensors)
+				}
+				if err := visit(shard, i, out); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (b *Bench) progress(step string, done, of int) {
+	if b.Progress != nil {
+		b.Progress(step, done, of)
+	}
+}
