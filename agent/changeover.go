@@ -58,6 +58,16 @@ func (m *models) runs(c Config) {
 	m.mu.Unlock()
 }
 
+// installed is the digest of the bundle that runs, where it is an installed one; else empty.
+func (m *models) installed() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running.Model.Demo == "" || m.running.Model.Bundle == m.running.Model.Demo {
+		return ""
+	}
+	return m.digest
+}
+
 // inForce are the settings to begin again with: those of the start, with the network of now.
 func (m *models) inForce() Config {
 	m.mu.Lock()
@@ -112,7 +122,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)
 	c.observer.besides(next.Model.Bundle)
 	defer c.observer.besides("")
-	network, trial, err := openBeside(ctx, &next)
+	network, trial, err := openBeside(ctx, &next, c.models.installed())
 	if err != nil {
 		return err
 	}
@@ -121,7 +131,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 		c.observer.use(network, trial)
 	})
 	if err != nil {
-		return joinClose(trial.refused(err), network.Close())
+		return joinClose(trial.refused(c.models.installed(), err), network.Close())
 	}
 	before := c.network
 	c.network = network
@@ -150,8 +160,8 @@ func roomFor(dir string) uint64 {
 }
 
 // openBeside opens what c names, or the active one of the installed bundles. One on trial that cannot be opened is
-// refused: from then on the one before is the active one.
-func openBeside(ctx context.Context, c *Config) (*Network, *trial, error) {
+// refused: from then on the one that runs is the active one.
+func openBeside(ctx context.Context, c *Config, running string) (*Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := OpenNetwork(ctx, c.Model, c.Infer)
 		return n, nil, err
@@ -172,7 +182,7 @@ func openBeside(ctx context.Context, c *Config) (*Network, *trial, error) {
 	n, err := OpenNetwork(ctx, c.Model, c.Infer)
 	if err != nil {
 		if ctx.Err() == nil {
-			err = t.refused(err)
+			err = t.refused(running, err)
 		}
 		return nil, nil, err
 	}

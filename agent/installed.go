@@ -28,12 +28,13 @@ func (t *trial) passed() error {
 	return t.store.Confirm(t.sum)
 }
 
-// refused ends the trial: the model before is active again. It returns why, with what went wrong about it.
-func (t *trial) refused(why error) error {
+// refused ends the trial: the model that runs, or the one before, is active again. It returns why, with what went
+// wrong about it.
+func (t *trial) refused(running string, why error) error {
 	if t == nil {
 		return why
 	}
-	if err := t.store.Refuse(t.sum, why); err != nil {
+	if err := t.store.Refuse(t.sum, running, why); err != nil {
 		return errors.Join(why, err)
 	}
 	return why
@@ -67,7 +68,7 @@ func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *tr
 		return nil, nil, err
 	}
 	log.Error("the new model was refused, the one before goes on", "sha256", active.SHA256, "reason", err)
-	if err := s.Refuse(active.SHA256, err); err != nil {
+	if err := s.Refuse(active.SHA256, "", err); err != nil {
 		return nil, nil, err
 	}
 	if active, ok, err = s.Active(); err != nil {

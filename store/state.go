@@ -143,11 +143,17 @@ func (s *Store) Confirm(sum string) error {
 	})
 }
 
-// Refuse goes back from the active model to the one before, because of reason.
-func (s *Store) Refuse(sum string, reason error) error {
+// Refuse goes back from the active model, because of reason, to the one that runs meanwhile; where none does (running is
+// empty), to the last one that has proved itself.
+func (s *Store) Refuse(sum, running string, reason error) error {
 	return s.change("refuse", func(st *state) error {
-		if st.Active == sum {
-			st.refuse(reason.Error())
+		if st.Active != sum {
+			return nil
+		}
+		proven := st.Previous
+		st.refuse(reason.Error())
+		if running != "" && running != proven {
+			st.Active, st.Previous, st.Trial = running, proven, 2 // its own trial goes on
 		}
 		return nil
 	})

@@ -193,7 +193,7 @@ func TestTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	activate(b)
-	if err := s.Refuse(b.SHA256, errors.New("no memory")); err != nil {
+	if err := s.Refuse(b.SHA256, "", errors.New("no memory")); err != nil {
 		t.Fatal(err)
 	}
 	active(a, "refused")
@@ -209,6 +209,17 @@ func TestTrial(t *testing.T) {
 	if i, ok, refused, err := s.Begin(); err != nil || !ok || refused == nil || i.SHA256 != a.SHA256 {
 		t.Errorf("third start: got %.8s %v %v %v, want the model before", i.SHA256, ok, refused, err)
 	}
+	c := install(t, s, bundle(t, "c"))
+	activate(b)
+	activate(c) // while b runs, on its trial
+	if err := s.Refuse(c.SHA256, b.SHA256, errors.New("no memory")); err != nil {
+		t.Fatal(err)
+	}
+	active(b, "refused beside a model on trial")
+	if err := s.Refuse(b.SHA256, "", errors.New("a NaN")); err != nil {
+		t.Fatal(err)
+	}
+	active(a, "refused after all")
 	put(t, filepath.Join(b.Dir, "net/fp32.onnx"), "B")
 	if _, err := s.Activate(t.Context(), b.SHA256); err == nil {
 		t.Error("a damaged bundle was activated")

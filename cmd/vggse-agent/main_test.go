@@ -12,8 +12,7 @@ import (
 
 // TestMain lets the test binary stand in for the program, for tests that kill it.
 func TestMain(m *testing.M) {
-	if os.Getenv("VGGSE_TEST_AS_MAIN") != "" {
-		os.Unsetenv("VGGSE_TEST_AS_MAIN")
+	if os.Getenv("TEST_AS_VGGSE_AGENT") != "" {
 		main()
 	}
 	state, err := os.MkdirTemp("", "vggse-state")

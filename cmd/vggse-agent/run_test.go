@@ -141,7 +141,7 @@ func startAgentIn(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "VGGSE_TEST_AS_MAIN=1")
+	cmd.Env = append(os.Environ(), "TEST_AS_VGGSE_AGENT=1")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
