@@ -20,7 +20,9 @@ import (
 const helperBroker = "MQTT_TEST_HELPER_BROKER"
 
 func TestMain(m *testing.M) {
-	if broker, dir := os.Getenv(helperBroker), os.Getenv(helperSpool); dir != "" {
+	if broker, dir, file := os.Getenv(helperBroker), os.Getenv(helperSpool), os.Getenv(helperArrivals); file != "" {
+		os.Exit(recordForever(broker, file))
+	} else if dir != "" {
 		os.Exit(spooler(broker, dir))
 	} else if broker != "" {
 		os.Exit(helper(broker))
@@ -55,10 +57,17 @@ func helper(broker string) int {
 }
 
 func testConfig(broker string) Config {
+	cfg := baseConfig(broker)
+	cfg.tap = judge().see
+	return cfg
+}
+
+// baseConfig is testConfig without a judge, whom no process needs that is going to be killed.
+func baseConfig(broker string) Config {
 	return Config{
 		Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute,
-		Publish: Policy{Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5},
-		tap:     judge().see, Discovery: DiscoveryConfig{Enabled: true, Prefix: "homeassistant"},
+		Publish:   Policy{Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5},
+		Discovery: DiscoveryConfig{Enabled: true, Prefix: "homeassistant"},
 	}
 }
 
