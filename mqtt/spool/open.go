@@ -58,6 +58,7 @@ func (s *Spool) open(dir string, files FS) error {
 		s.unclean = s.seq > 0
 	}
 	s.before = s.seq
+	s.ring.begin(s.seq + 1)
 	if cursor, err := s.cursor.open(); err == nil {
 		s.readCursor(cursor)
 	}

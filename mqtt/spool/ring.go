@@ -28,6 +28,9 @@ func newRing(slots, maxBytes int) ring {
 	return ring{entries: make([]entry, slots), maxBytes: maxBytes}
 }
 
+// begin makes an empty ring go on with the given number.
+func (r *ring) begin(seq uint64) { r.first, r.next = seq, seq }
+
 func (r *ring) slot(seq uint64) *entry { return &r.entries[seq%uint64(len(r.entries))] }
 func (r *ring) count() int             { return int(r.next - r.first) }
 func (r *ring) full() bool             { return r.count() == len(r.entries) }

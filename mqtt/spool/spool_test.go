@@ -101,6 +101,25 @@ func TestNoBytesWhileAcknowledged(t *testing.T) {
 	}
 }
 
+// What an earlier run has left counts as waiting as soon as there is a connection, before anything was accepted or written.
+func TestWaitingAfterRestart(t *testing.T) {
+	files := newMemFS()
+	s := open(t, small(files))
+	give(t, s, Sync, 10)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, small(files))
+	s.Connect()
+	if n := s.Waiting(); n != 10 {
+		t.Errorf("%d wait, want 10", n)
+	}
+	takeAll(t, s)
+	if n := s.Waiting(); n != 0 {
+		t.Errorf("%d wait when all are acknowledged", n)
+	}
+}
+
 // A clean stop loses nothing, repeats nothing and skips no number.
 func TestCleanStop(t *testing.T) {
 	files := newMemFS()

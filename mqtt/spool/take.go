@@ -29,6 +29,7 @@ func (s *Spool) Connect() {
 	waiting := s.ring.late(s.isDone)
 	if s.disk != nil {
 		waiting = max(waiting, s.disk.waiting(s.acked, math.MaxUint64))
+		s.elsewhere = s.disk.waiting(s.acked, s.ring.first)
 	}
 	s.up, s.split = true, 0
 	s.back = lane{sent: s.acked, to: math.MaxUint64}
