@@ -114,6 +114,7 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	pipeline := &Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
+		MaxBatch: c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
 	}
 	clerk := &commands{config: &c, kept: kept, pipeline: pipeline, link: link, host: &host, log: log}
 	clerk.tellStates()
@@ -159,9 +160,7 @@ func identity(c *Config, n *Network, build Build) mqtt.Identity {
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
 		Model: n.identity(),
 	}
-	for _, camera := range c.Cameras {
-		id.Cameras = append(id.Cameras, camera.Name)
-	}
+	id.Cameras = c.lanes()
 	return id
 }
 
@@ -176,7 +175,12 @@ func openers(c *Config, kept *kept) []Camera {
 		set := kept.camera(own.Name)
 		decide := own.Decide.over(c.Decide)
 		decide.Threshold = over(&set.Threshold, decide.Threshold)
-		c.MQTT.PublishOf[own.Name] = own.Publish.over(c.MQTT.Publish)
+		publish := own.Publish.over(c.MQTT.Publish)
+		regions, _ := own.Regions() // both were validated
+		motion, _ := own.MotionThreshold()
+		for _, name := range named(own.Name, regions) {
+			c.MQTT.PublishOf[name] = publish
+		}
 		cameras = append(cameras, Camera{
 			Name:       own.Name,
 			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, own.Config) },
@@ -184,6 +188,10 @@ func openers(c *Config, kept *kept) []Camera {
 			Closed:     !over(&set.Enabled, own.Enabled),
 			Decide:     decide,
 			Slow:       slowness(&own.Config),
+			Regions:    regions,
+			Watch:      own.Watch(),
+			Motion:     motion,
+			Heartbeat:  publish.Heartbeat,
 		})
 	}
 	return cameras

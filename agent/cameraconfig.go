@@ -72,3 +72,26 @@ func (c *CameraConfig) validate(i int, all *Config) error {
 	}
 	return nil
 }
+
+// lanes are the names under which the camera's results come.
+func (c *CameraConfig) lanes() []string {
+	regions, err := c.Regions()
+	if err != nil {
+		return []string{c.Name} // Validate says what is wrong
+	}
+	return named(c.Name, regions)
+}
+
+// names are those that the parts of the camera have in topics and messages.
+func (c *Camera) names() []string { return named(c.Name, c.Regions) }
+
+func named(camera string, regions []camera.Region) []string {
+	if len(regions) == 0 {
+		return []string{camera}
+	}
+	names := make([]string, len(regions))
+	for i := range regions {
+		names[i] = regions[i].Of(camera)
+	}
+	return names
+}

@@ -35,7 +35,8 @@ func (m *models) take(next Config) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running == nil || !reflect.DeepEqual(besidesModel(m.start), besidesModel(next)) ||
-		next.Model.Demo != m.running.Model.Demo || next.Infer.Library != m.running.Infer.Library {
+		next.Model.Demo != m.running.Model.Demo || next.Infer.Library != m.running.Infer.Library ||
+		next.Infer.MaxBatch != m.start.Infer.MaxBatch || next.Infer.MaxWait != m.start.Infer.MaxWait {
 		return false
 	}
 	digest, err := store.Digest(next.Model.Bundle)

@@ -31,38 +31,47 @@ type commands struct {
 func (c *commands) tellStates() {
 	for i := range c.pipeline.Cameras {
 		camera := &c.pipeline.Cameras[i]
-		c.link.Enabled(camera.Name, !camera.Closed)
-		c.link.Threshold(camera.Name, camera.Decide.Threshold)
+		for _, name := range camera.names() {
+			c.link.Enabled(name, !camera.Closed)
+			c.link.Threshold(name, camera.Decide.Threshold)
+		}
 	}
 }
 
-// Enable opens or closes a camera, now and after every restart.
-func (c *commands) Enable(camera string, on bool) error {
-	l, configured, err := c.find(camera)
+// Enable opens or closes a camera with all its regions, now and after every restart.
+func (c *commands) Enable(name string, on bool) error {
+	l, configured, err := c.find(name)
 	if err != nil {
 		return err
 	}
-	k := c.kept.camera(camera)
+	k := c.kept.camera(configured.Name)
 	if err := keep(c.kept, &k.Enabled, on, configured.Enabled); err != nil {
 		return err
 	}
-	l.shutter.turn(on)
-	c.log.Info("camera set over MQTT", "camera", camera, "enabled", on)
+	l.feed.shutter.turn(on)
+	for _, region := range l.feed.lanes {
+		c.link.Enabled(region.name, on)
+	}
+	c.log.Info("camera set over MQTT", "camera", configured.Name, "enabled", on)
 	return nil
 }
 
-// Threshold sets the score of a camera below which a class does not count, now and after every restart.
-func (c *commands) Threshold(camera string, score float64) error {
-	l, configured, err := c.find(camera)
+// Threshold sets the score below which a class does not count, for a camera with all its regions, now and after
+// every restart.
+func (c *commands) Threshold(name string, score float64) error {
+	l, configured, err := c.find(name)
 	if err != nil {
 		return err
 	}
-	k := c.kept.camera(camera)
+	k := c.kept.camera(configured.Name)
 	if err := keep(c.kept, &k.Threshold, score, configured.Decide.over(c.config.Decide).Threshold); err != nil {
 		return err
 	}
-	l.setThreshold(score)
-	c.log.Info("camera set over MQTT", "camera", camera, "threshold", score)
+	for _, region := range l.feed.lanes {
+		region.setThreshold(score)
+		c.link.Threshold(region.name, score)
+	}
+	c.log.Info("camera set over MQTT", "camera", configured.Name, "threshold", score)
 	return nil
 }
 
@@ -77,17 +86,17 @@ func keep[T comparable](all *kept, k **keptValue[T], value, configured T) error 
 	return err
 }
 
-func (c *commands) find(camera string) (*lane, *CameraConfig, error) {
-	l := c.pipeline.lane(camera)
+func (c *commands) find(name string) (*lane, *CameraConfig, error) {
+	l := c.pipeline.lane(name)
 	if l == nil {
 		return nil, nil, fmt.Errorf("the cameras are not there yet, try again")
 	}
 	for i := range c.config.Cameras {
-		if c.config.Cameras[i].Name == camera {
+		if c.config.Cameras[i].Name == l.feed.Name {
 			return l, &c.config.Cameras[i], nil
 		}
 	}
-	return nil, nil, fmt.Errorf("there is no camera %q", camera)
+	return nil, nil, fmt.Errorf("there is no camera %q", name)
 }
 
 // Command carries out one command; what would end this Run comes in then, for after the answer.

@@ -58,13 +58,13 @@ func TestShutter(t *testing.T) {
 	if _, err := p.lane("live").shoot(ctx); err == nil || err.Error() != "the camera is disabled" {
 		t.Errorf("picture of a closed camera: %v", err)
 	}
-	p.lane("live").shutter.turn(true)
+	p.lane("live").feed.shutter.turn(true)
 	told("live online")
 	f, err := p.lane("live").shoot(ctx)
 	if err != nil || f.Width != 8 || len(f.Pix) != 8*8*3 {
 		t.Errorf("picture: %v, %+v", err, f)
 	}
-	p.lane("live").shutter.turn(false)
+	p.lane("live").feed.shutter.turn(false)
 	told("live online, live disabled")
 	close(ended)
 	select {

@@ -86,19 +86,33 @@ func (c *Config) validateCameras() error {
 	}
 	seen := make(map[string]int)
 	for i := range c.Cameras {
-		name := c.Cameras[i].Name
-		if err := mqtt.CheckCamera(name); err != nil {
-			return fmt.Errorf("cameras[%d].name: %w", i, err)
-		}
-		if j, twice := seen[name]; twice {
-			return fmt.Errorf("cameras[%d].name: %q is already cameras[%d]", i, name, j)
-		}
-		seen[name] = i
 		if err := c.Cameras[i].validate(i, c); err != nil {
 			return err
 		}
+		key, whole := "name", c.Cameras[i].Name
+		for _, name := range append([]string{whole}, c.Cameras[i].lanes()...) {
+			if name != whole {
+				key = "roi"
+			}
+			if err := mqtt.CheckCamera(name); err != nil {
+				return fmt.Errorf("cameras[%d].%s: %w", i, key, err)
+			}
+			if j, twice := seen[name]; twice && j != i {
+				return fmt.Errorf("cameras[%d].%s: %q is already cameras[%d]", i, key, name, j)
+			}
+			seen[name] = i
+		}
 	}
 	return nil
+}
+
+// lanes are the names under which results come, of all cameras, also disabled ones.
+func (c *Config) lanes() []string {
+	var all []string
+	for i := range c.Cameras {
+		all = append(all, c.Cameras[i].lanes()...)
+	}
+	return all
 }
 
 func (l *Log) validate() error {

@@ -55,8 +55,8 @@ func newObserver(c *Config, host Host) (*observer, error) {
 		host: host, log: host.Log, started: time.Now(), cameras: make(map[string]string),
 		machine: machine{device.At("/"), c.StateDir}, share: 1, braking: c.Telemetry.Brake,
 	}
-	for i := range c.Cameras {
-		o.cameras[c.Cameras[i].Name] = statusOffline
+	for _, name := range c.lanes() {
+		o.cameras[name] = statusOffline
 	}
 	if c.HTTP.Off() {
 		return o, nil
@@ -268,7 +268,7 @@ func (o *observer) Unready() []string {
 		switch status {
 		case statusOnline:
 			return reasons
-		case statusOffline:
+		case statusOffline, statusStalled:
 			away = append(away, name)
 		}
 	}

@@ -41,9 +41,9 @@ func (p *Pipeline) stuck() error {
 	if p.network.late() {
 		return fmt.Errorf("the network has not answered for more than %s", networkPatience)
 	}
-	for _, l := range p.lanes {
-		if l.pulse.late() {
-			return fmt.Errorf("camera %s: a read has not come back within %s", l.Name, l.patience())
+	for _, f := range p.feeds {
+		if f.pulse.late() {
+			return fmt.Errorf("camera %s: a read has not come back within %s", f.Name, f.patience())
 		}
 	}
 	return nil

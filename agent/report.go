@@ -26,7 +26,7 @@ func (p *Pipeline) report(ctx context.Context) {
 			stats := mqtt.Stats{Cameras: make([]mqtt.CameraStats, 0, len(p.lanes))}
 			for _, l := range p.lanes {
 				s := l.meter.stats(now.Sub(before), durations[:])
-				s.Name, s.Skipped = l.Name, l.box.drops()
+				s.Name, s.Skipped, s.Still = l.name, l.box.drops(), l.meter.still.Load()
 				stats.Cameras = append(stats.Cameras, s)
 			}
 			p.Publisher.Stats(stats)
@@ -45,7 +45,7 @@ func (p *Pipeline) figures() []api.Camera {
 		l.meter.mu.Lock()
 		classified := l.meter.classified
 		l.meter.mu.Unlock()
-		all = append(all, api.Camera{Name: l.Name, Captured: l.meter.captured.Load(), Classified: classified, Skipped: l.box.drops()})
+		all = append(all, api.Camera{Name: l.name, Captured: l.meter.captured.Load(), Classified: classified, Skipped: l.box.drops()})
 	}
 	return all
 }

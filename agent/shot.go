@@ -31,7 +31,7 @@ func (l *lane) expose(f *model.Frame) {
 
 // shoot waits for the next frame of the camera and returns a copy of it.
 func (l *lane) shoot(ctx context.Context) (*model.Frame, error) {
-	if open, _ := l.shutter.look(); !open {
+	if open, _ := l.feed.shutter.look(); !open {
 		return nil, fmt.Errorf("the camera is disabled")
 	}
 	s := &shot{taken: make(chan struct{})}

@@ -10,12 +10,14 @@ import (
 // sight is how the cameras are seen through one network: all that changes with a model.
 type sight struct {
 	network Classifier
-	size    int          // of the network's input, pixels
-	out     model.Logits // of the inference's goroutine
-	lanes   []laneSight  // by lane.index
+	size    int           // of the network's input, pixels
+	labels  int           // how many
+	input   *model.Tensor // room for a whole batch; nil where that is one picture
+	out     model.Logits  // of a whole batch; both belong to the inference's goroutine
+	lanes   []laneSight   // by lane.index
 }
 
-// laneSight is what one camera needs for it.
+// laneSight is what one lane needs for it.
 type laneSight struct {
 	prep    *model.Preprocessor // for the capture
 	late    *model.Preprocessor // for the inference, where a frame was prepared for the network before
@@ -23,7 +25,12 @@ type laneSight struct {
 }
 
 func (p *Pipeline) newSight(network Classifier, spec *model.Spec) (*sight, error) {
-	v := &sight{network: network, size: spec.Architecture.InputSize, out: make(model.Logits, len(spec.Labels))}
+	v := &sight{network: network, size: spec.Architecture.InputSize, labels: len(spec.Labels)}
+	most := p.mostPictures()
+	v.out = make(model.Logits, most*v.labels)
+	if most > 1 {
+		v.input = model.NewTensor(most, 3, v.size, v.size)
+	}
 	for _, l := range p.lanes {
 		var s laneSight
 		var err error
@@ -33,7 +40,7 @@ func (p *Pipeline) newSight(network Classifier, spec *model.Spec) (*sight, error
 		if s.late, err = model.NewPreprocessor(spec.Preprocess, v.size); err != nil {
 			return nil, err
 		}
-		if s.decider, err = model.NewDecider(l.Decide, spec.Labels); err != nil {
+		if s.decider, err = model.NewDecider(l.feed.Decide, spec.Labels); err != nil {
 			return nil, err
 		}
 		v.lanes = append(v.lanes, s)

@@ -89,3 +89,50 @@ func TestChangeWithoutFrames(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// TestChangeOfBatches: also where a run takes several pictures, each is answered by the network of now, at its size.
+func TestChangeOfBatches(t *testing.T) {
+	var closed, wrong atomic.Int32
+	r := &recorder{want: 50, full: make(chan struct{})}
+	var cameras []Camera
+	for _, name := range []string{"a", "b", "c"} {
+		cameras = append(cameras, Camera{Name: name, Open: func(context.Context) (Source, error) {
+			return &steadySource{grey: 255, closed: &closed}, nil
+		}})
+	}
+	sized := func(size int64) Classifier {
+		return networkFunc(func(t *model.Tensor, out model.Logits) {
+			if n := t.Shape[0]; t.Shape != [4]int64{n, 3, size, size} || int64(len(t.Data)) != n*3*size*size {
+				wrong.Add(1)
+			}
+			judge(t, out)
+		})
+	}
+	p := testPipeline(sized(4), r, cameras...)
+	p.MaxBatch, p.MaxWait = 3, 20*time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	waitFor(t, "the pipeline", p.prepared.Load)
+	spec := *p.Spec
+	for i := range 20 {
+		spec.Architecture.InputSize = 4 + i%3
+		if err := p.Change(ctx, sized(int64(spec.Architecture.InputSize)), &spec, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	<-r.full
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if wrong.Load() != 0 {
+		t.Errorf("%d runs had an input of the size of another network", wrong.Load())
+	}
+	for _, d := range r.decisions {
+		if d.Stable.Label != "bright" {
+			t.Fatalf("frame %d of %s is %s", d.Frame, d.Camera, d.Stable.Label)
+		}
+	}
+}

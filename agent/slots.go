@@ -19,6 +19,7 @@ type slot struct {
 	capture time.Duration // inside Read
 	prep    time.Duration // inside Apply
 	ready   time.Time     // when the tensor stood
+	filled  bool          // there is something in it for the network
 }
 
 // mailbox hands the newest slot of one camera to the inference. Three slots go round: one is being

@@ -1,17 +1,24 @@
 package agent
 
-import "log/slog"
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/vggse/vggse-agent/camera"
+)
 
 // States of a camera, as published.
 const (
 	statusOnline   = "online"
 	statusOffline  = "offline"
+	statusStalled  = "stalled"
 	statusDisabled = "disabled"
 )
 
-// cameraStatus tells each change of one camera's state once, to the log and to the subscribers.
+// cameraStatus tells each change of one camera's state once, to the log and to the subscribers of every part of it.
 type cameraStatus struct {
 	name      string
+	parts     []*lane
 	publisher Publisher
 	log       *slog.Logger
 	now       string
@@ -22,7 +29,9 @@ func (s *cameraStatus) change(to string) bool {
 		return false
 	}
 	s.now = to
-	s.publisher.CameraStatus(s.name, to)
+	for _, l := range s.parts {
+		s.publisher.CameraStatus(l.name, to)
+	}
 	return true
 }
 
@@ -32,8 +41,18 @@ func (s *cameraStatus) online() {
 	}
 }
 
+// lost tells of a camera that went away, or is there and shows nothing.
 func (s *cameraStatus) lost(err error) {
-	if s.change(statusOffline) {
+	switch {
+	case errors.Is(err, camera.ErrDark):
+		if s.change(statusStalled) {
+			s.log.Warn("camera shows nothing", "camera", s.name, "error", err)
+		}
+	case errors.Is(err, camera.ErrStalled):
+		if s.change(statusStalled) {
+			s.log.Warn("camera stalled, trying again", "camera", s.name, "error", err)
+		}
+	case s.change(statusOffline):
 		s.log.Warn("camera lost, trying again", "camera", s.name, "error", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/vggse/vggse-agent/model"
@@ -24,6 +25,11 @@ type Config struct {
 	Source  string  `mapstructure:"source"`  // a URI, see ParseURI
 	FPS     float64 `mapstructure:"fps"`     // frames a second, at most; 0: all that come
 	Enabled bool    `mapstructure:"enabled"` // a camera that is not enabled is never opened
+	// ROI are the parts of each picture that are classified, see ParseRegion; empty: the whole picture.
+	ROI    []string      `mapstructure:"roi"`
+	Motion string        `mapstructure:"motion"` // off, or the change that wakes the network: see MotionThreshold
+	Frozen time.Duration `mapstructure:"frozen"` // the same picture for so long is a stall; 0: never
+	Dark   time.Duration `mapstructure:"dark"`   // darkness for so long is a stall; 0: never
 }
 
 // Validate returns the first key that cannot be, without the name of the list that c stands in.
@@ -37,7 +43,32 @@ func (c *Config) Validate() error {
 	if !(c.FPS >= 0 && c.FPS <= maxFPS) {
 		return fmt.Errorf("fps: must be 0 (all that come) or at most %d, got %g", maxFPS, c.FPS)
 	}
+	if _, err := c.Regions(); err != nil {
+		return fmt.Errorf("roi: %w", err)
+	}
+	if _, err := c.MotionThreshold(); err != nil {
+		return fmt.Errorf("motion: %w", err)
+	}
+	switch {
+	case c.Frozen < 0:
+		return fmt.Errorf("frozen: must be 0 (never) or more, got %s", c.Frozen)
+	case c.Dark < 0:
+		return fmt.Errorf("dark: must be 0 (never) or more, got %s", c.Dark)
+	}
 	return nil
+}
+
+// MotionThreshold is the change of brightness of a part of the picture, as a share of full scale, that wakes the
+// network; 0 where it never sleeps.
+func (c *Config) MotionThreshold() (float64, error) {
+	if c.Motion == "" || c.Motion == "off" || c.Motion == "false" { // YAML 1.1 reads a bare off as false
+		return 0, nil
+	}
+	v, err := strconv.ParseFloat(c.Motion, 64)
+	if err != nil || !(v > 0 && v < 1) {
+		return 0, fmt.Errorf("must be off, or a change of brightness between 0 and 1 such as 0.03, got %q", c.Motion)
+	}
+	return v, nil
 }
 
 // EveryFrame reports whether each frame of the source matters, as in a file, rather than the newest, as

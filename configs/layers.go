@@ -50,7 +50,7 @@ func (l *loader) set(key, value, origin string) error {
 		return fmt.Errorf("%s %s: there are %d %s, the next is %s.%d", origin, key, len(l.cameras), list, list, len(l.cameras))
 	}
 	if i == len(l.cameras) {
-		l.cameras = append(l.cameras, map[string]any{"enabled": true})
+		l.cameras = append(l.cameras, l.newCamera())
 	}
 	entry := l.cameras[i].(map[string]any)
 	for {
@@ -80,11 +80,19 @@ func (l *loader) startCameras() error {
 		if !ok {
 			return fmt.Errorf("cameras[%d]: must be {name: …, source: …}", i)
 		}
-		whole := map[string]any{"enabled": true}
+		whole := l.newCamera()
 		maps.Copy(whole, given)
 		l.cameras = append(l.cameras, whole)
 	}
 	return nil
+}
+
+// newCamera holds the defaults of an entry: those of the one in the manual.
+func (l *loader) newCamera() map[string]any {
+	entry := maps.Clone(l.entry)
+	delete(entry, "name")
+	delete(entry, "source")
+	return entry
 }
 
 // forget drops the origins below prefix.

@@ -48,6 +48,7 @@ type loader struct {
 	viper   *viper.Viper
 	origins map[string]string
 	cameras []any
+	entry   map[string]any // the camera of the manual
 }
 
 // Load joins default, file, environment and flags, and validates the result. An error names the key,
@@ -62,6 +63,7 @@ func Load(o Options) (*Effective, error) {
 	if err := l.viper.ReadConfig(bytes.NewReader(Default)); err != nil {
 		return nil, fmt.Errorf("configs: built-in default: %w", err)
 	}
+	l.entry = l.viper.Get("cameras").([]any)[0].(map[string]any)
 	file, err := l.file(o.File)
 	if err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
@@ -126,7 +128,9 @@ func (l *loader) overrides(o Options) error {
 		}
 	}
 	if o.Source != "" {
-		l.cameras = []any{map[string]any{"name": "camera", "source": o.Source, "enabled": true}}
+		one := l.newCamera()
+		one["name"], one["source"] = "camera", o.Source
+		l.cameras = []any{one}
 		l.forget("cameras.")
 		l.origins["cameras.0.source"] = "--source"
 	}

@@ -91,6 +91,9 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 		{"own setting", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: 2}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be between 0 and 1, got 2", "agent.yaml:1"}},
 		{"own policy", "cameras: [{name: a, source: \"demo://parts\", publish: {deadband: -1}}]\n", Options{}, []string{"cameras[0].publish.deadband: must be"}},
 		{"own kind", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: high}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be a number, got high"}},
+		{"region", "cameras: [{name: a, source: \"demo://parts\", roi: [\"b 0 0 2\"]}]\n", Options{}, []string{`cameras[0].roi: "b 0 0 2": "b" is no number`, "agent.yaml:1"}},
+		{"region as another camera", "cameras: [{name: a-b, source: \"demo://parts\"}, {name: a, source: \"demo://parts\", roi: [b 0 0 1 1]}]\n", Options{}, []string{`cameras[1].roi: "a-b" is already cameras[0]`}},
+		{"motion", "", Options{Set: []string{"cameras.0.motion=3"}}, []string{"cameras[0].motion: must be off, or a change of brightness between 0 and 1"}},
 		{"own key", "cameras: [{name: a, source: \"demo://parts\", decide: {top_k: 1}}]\n", Options{}, []string{"cameras.0.decide.top_k"}},
 		{"camera index", "", Options{Set: []string{"cameras.7.fps=1"}}, []string{"cameras.7.fps", "the next is cameras.1"}},
 		{"camera twice", "cameras: [{name: a, source: \"demo://parts\"}, {name: a, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[1].name: "a" is already cameras[0]`}},
@@ -134,10 +137,27 @@ func TestOwnSettings(t *testing.T) {
 		}
 	}
 	want := "cameras.0.name=a (agent.yaml:2), cameras.0.source=demo://parts (agent.yaml:2), cameras.0.fps=0 (default), cameras.0.enabled=true (default), " +
+		"cameras.0.roi=[] (default), cameras.0.motion=off (default), cameras.0.frozen=30s (default), cameras.0.dark=10s (default), " +
 		"cameras.0.decide.threshold=0.9 (agent.yaml:2), cameras.0.decide.confirm=1 (--set), cameras.0.decide.dwell=2s (agent.yaml:2), " +
 		"cameras.0.publish.max_rate=1 (environment VGGSE_CAMERAS_0_PUBLISH_MAX_RATE)"
 	if got := strings.Join(shown, ", "); got != want {
 		t.Errorf("shown: %s\nwant: %s", got, want)
+	}
+}
+
+// A region needs no quotes, nor does off; what one camera does not say is the manual's.
+func TestCameraKeys(t *testing.T) {
+	e, err := load(t, "cameras: [{name: a, source: \"demo://parts\", roi: [left 0 0 0.5 1, right 0.5 0 0.5 1], motion: off, dark: 0s}]\n",
+		Options{Set: []string{"cameras.1.name=b", "cameras.1.source=demo://parts", "cameras.1.roi=x 0 0 8 8,y 8 8 8 8"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := e.Config.Cameras[0], e.Config.Cameras[1]
+	if len(a.ROI) != 2 || a.ROI[1] != "right 0.5 0 0.5 1" || a.Dark != 0 || a.Frozen != 30*time.Second || len(b.ROI) != 2 || b.Dark != 10*time.Second {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if motion, err := a.MotionThreshold(); motion != 0 || err != nil {
+		t.Errorf("motion: %g, %v", motion, err)
 	}
 }
 

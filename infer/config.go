@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Execution providers, in the order in which "auto" tries them.
@@ -26,6 +27,8 @@ type Config struct {
 	OnFallback string   `mapstructure:"on_fallback"` // "fail" (or empty) or "warn": what if the first of a list cannot be used
 	Threads    int      `mapstructure:"threads"`     // of the CPU provider; 0: one for each core the process may use
 	MaxBatch   int      `mapstructure:"max_batch"`   // most pictures in one Run; 0 is 1
+	// MaxWait is how long a picture waits for others to fill a batch. Whoever calls Run goes by it.
+	MaxWait time.Duration `mapstructure:"max_wait"`
 
 	Runtimes string `mapstructure:"-"` // folder of the libraries that 'runtime install' put there, see Candidates; "": none
 }
@@ -53,6 +56,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("infer.on_fallback: must be fail or warn, got %q", c.OnFallback)
 	case c.Threads < 0 || c.Threads > 1024:
 		return fmt.Errorf("infer.threads: must be 0 (one for each core) to 1024, got %d", c.Threads)
+	case c.MaxWait < 0 || c.MaxWait > time.Second:
+		return fmt.Errorf("infer.max_wait: must be 0s to 1s, got %s", c.MaxWait)
 	case c.MaxBatch < 0 || c.MaxBatch > 256:
 		return fmt.Errorf("infer.max_batch: must be 1 to 256, got %d", c.MaxBatch)
 	}

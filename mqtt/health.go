@@ -70,7 +70,7 @@ func (l *Link) camerasCondition() Condition {
 	wanted := 0
 	for _, name := range l.id.Cameras {
 		switch l.lanes[name].now {
-		case offline:
+		case offline, stalled:
 			missing = append(missing, name)
 			wanted++
 		case online:
@@ -120,6 +120,7 @@ type CameraStats struct {
 	Captured     uint64      // frames since the start
 	Classified   uint64      // of them
 	Skipped      uint64      // of them: a newer one came before the network was free
+	Still        uint64      // of them: nothing had moved
 	Infer, Total Percentiles // time inside the network; from capture to decision
 }
 
@@ -134,6 +135,7 @@ func (l *Link) Stats(s Stats) {
 		Captured   uint64           `json:"captured"`
 		Classified uint64           `json:"classified"`
 		Skipped    uint64           `json:"skipped"`
+		Still      uint64           `json:"still,omitempty"`
 		Infer      map[string]int64 `json:"infer_us"`
 		Total      map[string]int64 `json:"total_us"`
 	}
@@ -159,7 +161,7 @@ func (l *Link) Stats(s Stats) {
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{
-			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Infer.micros(), c.Total.micros(),
+			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Still, c.Infer.micros(), c.Total.micros(),
 		})
 	}
 	l.out.set(l.stats, encode(out))

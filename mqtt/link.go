@@ -193,8 +193,8 @@ func (l *Link) Publish(_ context.Context, d *model.Decision) error {
 	return nil
 }
 
-// CameraStatus tells that a camera is now online, offline or disabled: retained, and as an event where an
-// online one was lost or came back. A camera that Identity does not name is passed over.
+// CameraStatus tells that a camera is now online, offline, stalled or disabled: retained, and as an event where
+// an online one was lost or came back. A camera that Identity does not name is passed over.
 func (l *Link) CameraStatus(camera, status string) {
 	l.mu.Lock()
 	if c := l.lanes[camera]; c != nil && c.now != status {
@@ -202,7 +202,7 @@ func (l *Link) CameraStatus(camera, status string) {
 		c.now = status
 		l.out.setText(c.status, status)
 		switch {
-		case before == online && status == offline:
+		case before == online && (status == offline || status == stalled):
 			c.wasLost = true
 			l.tell(spool.Sync, c.event, c.eventOpening, "camera_lost", spool.Loss{}, nil)
 		case status == online && c.wasLost:

@@ -6,6 +6,7 @@ const (
 	offline  = "offline" // as availability: the last will
 	stopped  = "stopped" // ended by itself
 	disabled = "disabled"
+	stalled  = "stalled" // a camera that is there, and shows nothing new
 )
 
 // topics are the device's own, under <prefix>/<device>/.

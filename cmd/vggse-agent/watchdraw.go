@@ -196,7 +196,7 @@ func (b *board) row(s style, c columns, camera *boardCamera, now time.Time) stri
 	line := "    " + pad(camera.name, c.camera) + " "
 	if camera.status != "online" && camera.status != "" {
 		mark := yellow
-		if camera.status == "offline" {
+		if camera.status == "offline" || camera.status == "stalled" {
 			mark = red
 		}
 		return line + s.paint(mark, fit(camera.status, c.label+c.bar+8))
