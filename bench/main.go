@@ -22,7 +22,6 @@ import (
 
 type options struct {
 	full, demo    string // bundles
-	small         string // bundle of the size that the script's bar was set for
 	agent, python string // programs
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
@@ -69,10 +68,6 @@ func main() {
 // report makes what is missing, measures, and writes the report.
 func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
-		return err
-	}
-	o.small = filepath.Join(o.scratch, "small")
-	if err := o.made(ctx, o.small, "--input", "96", "--width", "0.25", "--hidden", "256", "--pool", "3", "--classes", "13"); err != nil {
 		return err
 	}
 	if o.full == "" {

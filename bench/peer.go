@@ -15,10 +15,14 @@ import (
 	"github.com/vggse/vggse-agent/model"
 )
 
-// video writes an H.264 file of the demo's conveyor with FFmpeg: 1280×720, 30 frames a second.
-func video(ctx context.Context, path string, frames int) error {
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "1280x720", "-r", "30",
-		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-b:v", "4M", "-maxrate", "4M", "-bufsize", "4M", "-bf", "0", "-g", "60", "-pix_fmt", "yuv420p", path)
+// film is an H.264 file of the demo's conveyor, 30 frames a second.
+type film struct{ width, height, frames int }
+
+// write makes the file with FFmpeg, at 4 Mbit/s for 1280×720.
+func (f film) write(ctx context.Context, path string) error {
+	size, rate := fmt.Sprintf("%dx%d", f.width, f.height), fmt.Sprintf("%dk", f.width*f.height*4000/(1280*720))
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", "30",
+		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-b:v", rate, "-maxrate", rate, "-bufsize", rate, "-bf", "0", "-g", "60", "-pix_fmt", "yuv420p", path)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -27,8 +31,8 @@ func video(ctx context.Context, path string, frames int) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	scene, frame := demo.NewScene(1, 1280, 720), model.Frame{}
-	for i := range frames {
+	scene, frame := demo.NewScene(1, f.width, f.height), model.Frame{}
+	for i := range f.frames {
 		scene.Render(uint64(i), &frame)
 		if _, err := in.Write(frame.Pix); err != nil {
 			break // FFmpeg says why
@@ -46,9 +50,9 @@ type peers struct {
 }
 
 // compare runs agent and script in turn on the same video, with a bare loop between them.
-func (o *options) compare(ctx context.Context, bundle string, threads, frames, n int) (*peers, error) {
-	file := filepath.Join(o.scratch, fmt.Sprintf("conveyor-%d.mp4", frames))
-	if err := video(ctx, file, frames); err != nil {
+func (o *options) compare(ctx context.Context, bundle string, threads int, f film, n int) (*peers, error) {
+	file := filepath.Join(o.scratch, fmt.Sprintf("conveyor-%dx%d-%d.mp4", f.width, f.height, f.frames))
+	if err := f.write(ctx, file); err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w", err)
 	}
 	l, err := listen(ctx)
@@ -61,13 +65,13 @@ func (o *options) compare(ctx context.Context, bundle string, threads, frames, n
 		if err := p.bare(ctx, bundle, threads); err != nil {
 			return nil, err
 		}
-		a, err := l.run(ctx, frames, o.agent, "run", "--bundle", bundle, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
+		a, err := l.run(ctx, f.frames, o.agent, "run", "--bundle", bundle, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
 			"--set", "infer.providers=cpu", "--set", "infer.threads="+strconv.Itoa(threads),
 			"--set", "mqtt.publish.every=true", "--set", "mqtt.qos=0")
 		if err != nil {
 			return nil, err
 		}
-		s, err := l.run(ctx, frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundle, file, "--broker", l.address,
+		s, err := l.run(ctx, f.frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundle, file, "--broker", l.address,
 			"--threads", strconv.Itoa(threads))
 		if err != nil {
 			return nil, err
