@@ -11,12 +11,14 @@ import (
 
 // Look is what one picture looks like to somebody who distrusts it.
 type Look struct {
-	Hash  uint64  // 64-bit difference hash: near-duplicates differ in few bits
-	Mean  float64 // 0..255
-	Std   float64 // of the grey levels
-	Rough float64 // mean difference of neighbours over Std: about 1.1 for noise, far less for scenes
-	Class int     // of the label, -1 where unknown
-	Guess int     // of the network
+	Hash  uint64     // 64-bit difference hash: near-duplicates differ in few bits
+	Mean  float64    // 0..255
+	Std   float64    // of the grey levels
+	Rough float64    // mean difference of neighbours over Std: about 1.1 for noise, far less for scenes
+	Tint  [3]float64 // means of blue, green and red, of the sample
+	Class int        // of the label, -1 where unknown
+	Guess int        // of the network
+	Half  int        // 0 for the first pictures of a folder by their names, 1 for the others
 }
 
 // side of the grid that a picture is averaged to: 9×8 differences make the hash.
@@ -32,11 +34,17 @@ func NewLook(f *model.Frame) Look {
 		for x := y % stride; x+1 < f.Width; x += stride {
 			g, next := grey(row[3*x:]), grey(row[3*x+3:])
 			sum, squares, steps, n = sum+g, squares+g*g, steps+math.Abs(next-g), n+1
+			for c := range l.Tint {
+				l.Tint[c] += float64(row[3*x+c])
+			}
 		}
 	}
 	if n > 0 {
 		l.Mean = sum / n
 		l.Std = math.Sqrt(max(0, squares/n-l.Mean*l.Mean))
+		for c := range l.Tint {
+			l.Tint[c] /= n
+		}
 	}
 	if l.Std > 0 {
 		l.Rough = steps / n / l.Std
@@ -130,8 +138,42 @@ func Distrust(looks []Look, classes int) []Finding {
 		found = append(found, Finding{"few", "warn", fmt.Sprintf("%d different pictures to calibrate on", n), fmt.Sprintf("%d to 1000 make the ranges stable", fewPictures)})
 	}
 	found = append(found, oneSided(looks, classes)...)
+	found = append(found, halves(looks)...)
 	sort.SliceStable(found, func(a, b int) bool { return found[a].Severity == "refuse" && found[b].Severity != "refuse" })
 	return found
+}
+
+// halfShift is how far apart two halves may be in units of the pictures' own spread, where that is no chance: 4 standard
+// errors.
+const halfShift = 0.6
+
+// halves finds sets whose earlier pictures look otherwise than their later ones: two cameras, or a light that was changed.
+func halves(looks []Look) []Finding {
+	for _, m := range []struct {
+		what string
+		of   func(l *Look) float64
+	}{
+		{"brightness", func(l *Look) float64 { return l.Mean }},
+		{"contrast", func(l *Look) float64 { return l.Std }},
+		{"share of blue", func(l *Look) float64 { return 100 * l.Tint[0] / max(1, l.Tint[0]+l.Tint[1]+l.Tint[2]) }},
+		{"share of red", func(l *Look) float64 { return 100 * l.Tint[2] / max(1, l.Tint[0]+l.Tint[1]+l.Tint[2]) }},
+	} {
+		var sum, squares, n [2]float64
+		for i := range looks {
+			v, h := m.of(&looks[i]), looks[i].Half
+			sum[h], squares[h], n[h] = sum[h]+v, squares[h]+v*v, n[h]+1
+		}
+		if min(n[0], n[1]) < 20 {
+			return nil
+		}
+		a, b := sum[0]/n[0], sum[1]/n[1]
+		spread := math.Sqrt(max(1e-3, (squares[0]+squares[1]-n[0]*a*a-n[1]*b*b)/(n[0]+n[1])))
+		if shift := math.Abs(a-b) / spread; shift > max(halfShift, 4*math.Sqrt(1/n[0]+1/n[1])) {
+			return []Finding{{"halves", "warn", fmt.Sprintf("the first half of the pictures (by name) has a mean %s of %.1f, the second of %.1f", m.what, a, b),
+				"take both kinds in the proportion in which the camera will see them, or calibrate for each apart"}}
+		}
+	}
+	return nil
 }
 
 // nearDuplicates counts the pictures that look like an earlier one.

@@ -31,6 +31,7 @@ type calibrateFlags struct {
 	workers                   int
 	seconds                   float64
 	json                      bool
+	only                      bool // the pictures and the manifest are looked at, nothing is made
 }
 
 func newCalibrateCmd() *cobra.Command {
@@ -74,6 +75,7 @@ reports are left.`,
 	flags.Float64Var(&f.minAgreement, "min-agreement", 0.99, "share of pictures on which INT8 and FP32 must give the same answer")
 	flags.IntVar(&f.workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.Float64Var(&f.seconds, "seconds", 2, "time to measure latency for, each file")
+	flags.BoolVar(&f.only, "check", false, "look at the pictures and at the manifest's preprocessing, say what is odd, and make nothing")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd
 }
@@ -81,7 +83,7 @@ reports are left.`,
 func (f *calibrateFlags) check() error {
 	method := quant.Method(f.method)
 	switch {
-	case f.bundle == "" || f.out == "":
+	case f.bundle == "" || f.out == "" && !f.only:
 		return usagef("calibrate wants --bundle DIR and --out DIR")
 	case (f.images == "") == (f.camera == ""):
 		return usagef("calibrate wants --images DIR or --camera URI, one of them")
@@ -144,10 +146,13 @@ func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOut(f.out, f.bundle); err != nil {
+	out := f.out
+	if f.only {
+		out = filepath.Join(os.TempDir(), "vggse-check")
+	} else if err := checkOut(out, f.bundle); err != nil {
 		return err
 	}
-	aside, err := makeAside(f.out)
+	aside, err := makeAside(out)
 	if err != nil {
 		return fmt.Errorf("calibrate: %w", err)
 	}
@@ -156,6 +161,9 @@ func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
 	err = c.work(cmd.Context())
 	if err := errors.Join(err, c.close()); err != nil {
 		return fmt.Errorf("calibrate: %w", err)
+	}
+	if f.only {
+		return c.printFindings(cmd.OutOrStdout())
 	}
 	if err := c.deliver(); err != nil {
 		return fmt.Errorf("calibrate: %w", err)
@@ -185,6 +193,9 @@ func (c *calibration) work(ctx context.Context) error {
 	}{
 		{"open", c.open}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect}, {"choose", c.choose},
 		{"emit", c.emit}, {"judge", c.judge}, {"explain", c.explain},
+	}
+	if c.only {
+		steps = steps[:3]
 	}
 	for _, s := range steps {
 		begin := time.Now()

@@ -165,6 +165,26 @@ func writeReports(dir string, r *quant.Report) error {
 	return model.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return quant.WriteHTML(w, r) })
 }
 
+// printFindings is what --check says.
+func (c *calibration) printFindings(w io.Writer) error {
+	if c.json {
+		return printJSON(w, struct {
+			Pictures quant.Pictures  `json:"pictures"`
+			Findings []quant.Finding `json:"findings"`
+		}{c.report.Pictures, c.report.Findings})
+	}
+	if len(c.report.Findings) == 0 {
+		_, err := fmt.Fprintf(w, "%d pictures, nothing odd about them\n", c.report.Pictures.Calibration)
+		return err
+	}
+	for _, f := range c.report.Findings {
+		if _, err := fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // printReport is the report for a terminal.
 func printReport(w io.Writer, r *quant.Report, out string) error {
 	fmt.Fprintf(w, "%s, calibrated on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n",

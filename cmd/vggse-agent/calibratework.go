@@ -21,47 +21,6 @@ import (
 // explainPictures are how many pictures the layers are compared on.
 const explainPictures = 16
 
-// inspect looks at every picture and at what the network says of it, before anything is made of them.
-func (c *calibration) inspect(ctx context.Context) error {
-	looks := make([]quant.Look, len(c.tune.files))
-	bar := newProgress(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
-	err := fanOut(ctx, c.workers, func(ctx context.Context) error {
-		t := model.NewTensor(1, 3, c.size(), c.size())
-		for {
-			var look quant.Look
-			at, label, err := c.tune.take(t, func(f *model.Frame) { look = quant.NewLook(f) })
-			if err == io.EOF {
-				return nil
-			} else if err != nil {
-				return err
-			}
-			look.Class = label
-			err = c.reference.Run(ctx, t, func(_ int, v []float32) {
-				if top := model.TopK(nil, v, 1); len(top) == 1 {
-					look.Guess = top[0]
-				}
-			})
-			if err != nil {
-				return err
-			}
-			looks[at] = look
-			_ = bar.Add(1)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	_ = bar.Finish()
-	c.report.Findings = append(c.report.Findings, quant.Distrust(looks, len(c.bundle.Spec.Labels))...)
-	for _, f := range c.report.Findings {
-		if f.Severity == "refuse" {
-			return fmt.Errorf("these pictures cannot calibrate anything: %s (%s)", f.Evidence, f.Cure)
-		}
-		fmt.Fprintf(c.cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", f.Check, f.Evidence, f.Cure)
-	}
-	return nil
-}
-
 // judgeFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
 // plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
 func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, set *pictureSet, count func()) (v quant.Verdict, err error) {
