@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -100,6 +101,8 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		}
 		defer broker.Close()
 		c.MQTT.Broker = broker.URL()
+	} else {
+		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}
 	kept := openKept(c.StateDir, log)
 	cameras := openers(&c, kept)

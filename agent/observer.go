@@ -296,7 +296,11 @@ func (o *observer) counts() api.Figures {
 	if o.pipeline == nil {
 		return api.Figures{}
 	}
-	f := api.Figures{Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model, Cameras: o.pipeline.figures()}
+	q := o.link.Queue()
+	f := api.Figures{
+		Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model, Cameras: o.pipeline.figures(),
+		Queue: api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
+	}
 	for i := range f.Cameras {
 		f.Cameras[i].Online = o.cameras[f.Cameras[i].Name] == statusOnline
 	}

@@ -13,6 +13,9 @@ var (
 	skipped    = prometheus.NewDesc("vggse_frames_skipped_total", "Frames for which a newer one came before the network was free.", camera, nil)
 	connected  = prometheus.NewDesc("vggse_broker_connected", "1 while the broker is connected.", nil, nil)
 	waiting    = prometheus.NewDesc("vggse_queue_records", "Records without the broker's acknowledgement.", nil, nil)
+	queueBytes = prometheus.NewDesc("vggse_queue_bytes", "Bytes of the files on disk in which records wait.", nil, nil)
+	dropped    = prometheus.NewDesc("vggse_queue_dropped_total", "Sequence numbers that never came, each told in a queue_dropped event.", nil, nil)
+	failing    = prometheus.NewDesc("vggse_queue_disk_failing", "1 while the disk fails and records wait in memory only.", nil, nil)
 	isReady    = prometheus.NewDesc("vggse_ready", "1 while decisions reach the broker.", nil, nil)
 	network    = prometheus.NewDesc("vggse_model_info", "The network that classifies, 1.",
 		[]string{"name", "version", "sha256", "precision", "provider"}, nil)
@@ -38,6 +41,9 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(connected, number(now.Connected))
 	gauge(waiting, float64(now.Waiting))
+	gauge(queueBytes, float64(now.Queue.Bytes))
+	count(dropped, now.Queue.Dropped)
+	gauge(failing, number(now.Queue.Failing))
 	gauge(isReady, number(len(f.agent.Unready()) == 0))
 	if m := now.Model; m != (Model{}) {
 		gauge(network, 1, m.Name, m.Version, m.SHA256, m.Precision, m.Provider)

@@ -13,10 +13,18 @@ import (
 // Figures are the agent's at one moment. Counts are since the start.
 type Figures struct {
 	Cameras   []Camera
-	Connected bool  // to the broker
-	Waiting   int   // records without the broker's acknowledgement
+	Connected bool // to the broker
+	Waiting   int  // records without the broker's acknowledgement
+	Queue     Queue
 	Model     Model // zero while the network opens
 	Machine   []Gauge
+}
+
+// Queue is what waits for the broker on disk, and what never arrived.
+type Queue struct {
+	Bytes   int64  // of files on disk
+	Dropped uint64 // sequence numbers that never came, since the start
+	Failing bool   // the disk: records wait in memory only
 }
 
 // Camera is one camera's figures.

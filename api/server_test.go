@@ -203,7 +203,7 @@ func TestValidate(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	agent := &fakeAgent{figures: Figures{
 		Cameras:   []Camera{{Name: "line1", Online: true, Captured: 12, Classified: 10, Skipped: 2}, {Name: "line2"}},
-		Connected: true, Waiting: 3, Model: Model{"demo", "1", "ab12", "int8", "tensorrt"},
+		Connected: true, Waiting: 3, Queue: Queue{8192, 5, true}, Model: Model{"demo", "1", "ab12", "int8", "tensorrt"},
 		Machine: []Gauge{
 			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "cpu", 51.5},
 			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "gpu", 49},
@@ -222,6 +222,7 @@ func TestMetrics(t *testing.T) {
 		`vggse_camera_online{camera="line1"} 1`, `vggse_camera_online{camera="line2"} 0`,
 		`vggse_frames_captured_total{camera="line1"} 12`, `vggse_frames_classified_total{camera="line1"} 10`,
 		`vggse_frames_skipped_total{camera="line1"} 2`, `vggse_broker_connected 1`, `vggse_queue_records 3`, `vggse_ready 1`,
+		`vggse_queue_bytes 8192`, `vggse_queue_dropped_total 5`, `vggse_queue_disk_failing 1`,
 		`vggse_model_info{name="demo",precision="int8",provider="tensorrt",sha256="ab12",version="1"} 1`,
 		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`, `vggse_gpu_load_ratio 0.5`,
 		`vggse_inference_seconds_bucket{camera="line1",le="0.004"} 5`, `vggse_inference_seconds_bucket{camera="line1",le="0.002"} 0`,

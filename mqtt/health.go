@@ -87,7 +87,7 @@ func (l *Link) camerasCondition() Condition {
 }
 
 func (l *Link) queueCondition() Condition {
-	switch s := l.out.spool.State(); {
+	switch s := l.Queue(); {
 	case s.Err != nil:
 		return Condition{Degraded, "records wait in memory only: " + s.Err.Error()}
 	case s.Full:
@@ -142,6 +142,7 @@ func (l *Link) Stats(s Stats) {
 	l.mu.Lock()
 	m := l.id.Model
 	l.mu.Unlock()
+	queue := l.Queue()
 	out := struct {
 		Schema  string    `json:"schema"`
 		Device  string    `json:"device"`
@@ -151,13 +152,16 @@ func (l *Link) Stats(s Stats) {
 		Quality string    `json:"ts_quality"`
 		Uptime  float64   `json:"uptime_s"`
 		Model   Model     `json:"model"`
-		Queue   int       `json:"queue"` // records without acknowledgement
+		Queue   int       `json:"queue"`         // records without acknowledgement
+		Bytes   int64     `json:"queue_bytes"`   // of segments on disk
+		Lost    uint64    `json:"queue_dropped"` // numbers that never came, since the start
+		Damaged int       `json:"queue_damaged"` // places on disk that were stepped over at the start
 		Dropped uint64    `json:"inbound_dropped"`
 		Cameras []camera  `json:"cameras"`
 		Machine any       `json:"machine,omitempty"`
 	}{
 		"vggse.stats/1", l.id.Device, l.id.StreamID, l.id.BootID, time.Now().UTC(), l.quality(), time.Since(l.started).Round(time.Millisecond).Seconds(),
-		m, l.Waiting(), l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
+		m, l.Waiting(), queue.Bytes, queue.Dropped, queue.Damaged, l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{

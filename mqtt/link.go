@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/model"
@@ -82,7 +82,7 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	if _, err := cfg.TLS.load(broker.Hostname()); err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	queue, err := openSpool(cfg.Spool, log)
+	queue, err := openSpool(cfg.Spool)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
@@ -140,20 +140,17 @@ func (l *Link) Model(m Model, labels []string) {
 	}
 }
 
-// openSpool opens the spool of the configuration. A disk that cannot be written is no reason not to start.
-func openSpool(c SpoolConfig, log *slog.Logger) (*spool.Spool, error) {
+// openSpool opens the spool of the configuration. A disk that fails is no reason not to start, a folder that
+// cannot be used is.
+func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	if c.Dir == "" || c.Bytes == 0 {
 		return spool.Memory(spool.NewID()), nil
 	}
 	s, err := spool.Open(c.Dir, spool.Options{Bytes: c.Bytes, MinFree: c.MinFree})
-	switch {
-	case err == nil:
-		return s, nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
-		log.Warn("no spool on this disk, records wait in memory only; restart when it is cured", "error", err)
-		return spool.Memory(spool.NewID()), nil
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: make it this user's, choose another state_dir, or set mqtt.spool.bytes to 0", err)
 	}
-	return nil, fmt.Errorf("mqtt.spool: %w", err)
+	return s, err
 }
 
 // Publish takes a copy of what d says that is worth saying, under the policy of the configuration: the
@@ -255,6 +252,9 @@ func (l *Link) tellLoss() {
 
 // Connected reports whether a broker takes messages right now.
 func (l *Link) Connected() bool { return l.connected.Load() }
+
+// Queue says how the records fare that wait.
+func (l *Link) Queue() spool.State { return l.out.spool.State() }
 
 // Waiting is how many records the broker has not acknowledged yet, about.
 func (l *Link) Waiting() int { return l.out.spool.Waiting() }

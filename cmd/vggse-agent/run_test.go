@@ -42,6 +42,7 @@ func startMosquitto(t *testing.T) *mosquitto {
 	}
 	b.start(t)
 	t.Cleanup(b.kill)
+	t.Setenv("XDG_STATE_HOME", t.TempDir()) // what waits for another test's broker is not for this one
 	b.tap = judged(t, fmt.Sprintf("127.0.0.1:%d", b.port))
 	return b
 }
@@ -189,6 +190,23 @@ func TestRunAgainstMosquitto(t *testing.T) {
 	if took := time.Since(stop); took > 2*time.Second {
 		t.Errorf("Ctrl-C took %s, want under 2 s", took)
 	}
+}
+
+// TestOneAgentPerState: a second agent with the same state folder is refused in one sentence, the first goes on, and
+// what waits is under that folder.
+func TestOneAgentPerState(t *testing.T) {
+	broker, state := startMosquitto(t), t.TempDir()
+	args := []string{"run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://" + broker.addr(),
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir=" + state, "--log-level", "error"}
+	startAgent(t, args...)
+	lines := broker.subscribe(t, "vggse/edge/#")
+	await(t, lines, "vggse/edge/camera/result ")
+	code, _, stderr := agentCmd(t, args...)
+	want := "spool: open " + filepath.Join(state, "spool") + ": another agent uses this folder: give this one a state_dir of its own"
+	if code != exitFailed || !strings.Contains(stderr, want) || strings.Count(strings.TrimSpace(stderr), "\n") > 0 {
+		t.Errorf("exit %d: %s; want %q", code, stderr, want)
+	}
+	await(t, lines, "vggse/edge/camera/result ")
 }
 
 // TestRunEndsWithItsFile: a folder of pictures is classified once, then the agent ends by itself.

@@ -14,8 +14,12 @@ func (s *Spool) Flush() {
 	if s.disk == nil || time.Now().Before(s.probe) {
 		return
 	}
-	s.load()
-	if err := s.flush(false); err != nil {
+	err := s.enter()
+	if err == nil {
+		s.load()
+		err = s.flush(false)
+	}
+	if err != nil {
 		s.fail(err)
 		return
 	}
@@ -162,7 +166,10 @@ func (s *Spool) Close() error {
 		return nil
 	}
 	s.load()
-	err := s.flush(true)
+	err := s.enter()
+	if err == nil {
+		err = s.flush(true)
+	}
 	s.mu.Lock()
 	value, last := s.cursorValue(), s.seq
 	s.mu.Unlock()
@@ -173,7 +180,7 @@ func (s *Spool) Close() error {
 		err = s.writeStream(last, 1)
 	}
 	err = errors.Join(err, s.disk.close(), s.cursor.close(), s.stream.close())
-	s.lock()
+	s.unlock()
 	s.disk = nil
 	return err
 }

@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,8 +48,14 @@ func (OS) List(dir string) ([]string, error) {
 	return names, err
 }
 
+// Open opens a file of a file system that is read-only for reading.
 func (OS) Open(path string) (File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, syscall.EROFS) {
+		if f, err = os.Open(path); err == nil {
+			return &osFile{f, true}, nil
+		}
+	}
 	return wrap(f, err)
 }
 
@@ -60,7 +68,7 @@ func wrap(f *os.File, err error) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return &osFile{File: f}, nil
 }
 
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
@@ -83,9 +91,25 @@ func (OS) Free(dir string) (free, total int64, err error) {
 	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	readOnly bool
+}
 
-func (f osFile) Size() (int64, error) {
+// WriteAt tries for itself whether the file system can be written again.
+func (f *osFile) WriteAt(p []byte, at int64) (int, error) {
+	if f.readOnly {
+		again, err := os.OpenFile(f.Name(), os.O_RDWR, 0)
+		if err != nil {
+			return 0, err
+		}
+		f.File.Close()
+		*f = osFile{File: again}
+	}
+	return f.File.WriteAt(p, at)
+}
+
+func (f *osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

@@ -2,23 +2,26 @@ package spool
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
-
-	"crypto/rand"
+	"syscall"
 )
 
 // block is how many sequence numbers are reserved at once: so seldom is the file synced, and so far the
 // numbers jump when a run ended without notice.
 const block = 1 << 20
 
+// ErrInUse is the error of a folder that another process has.
+var ErrInUse = errors.New("another agent uses this folder: give this one a state_dir of its own")
+
 // Open makes the spool of a folder, which is made if it is not there, and goes on with its stream. It
-// fails where the folder cannot be used at all, for one because another process has it; a disk that only
-// fails to write leaves a spool that is in memory for now, as State tells.
+// fails where the folder cannot be used at all, for one because another process has it (ErrInUse); a disk
+// that only fails leaves a spool that is in memory for now, as State tells.
 func Open(dir string, o Options) (*Spool, error) {
 	if o.FS == nil {
 		o.FS = OS{}
@@ -29,20 +32,45 @@ func Open(dir string, o Options) (*Spool, error) {
 	s.stream = &slots{fs: o.FS, path: filepath.Join(dir, "stream")}
 	s.cursor = &slots{fs: o.FS, path: filepath.Join(dir, "cursor")}
 	s.disk.cursor = s.cursor
-	if err := s.open(dir, o.FS); err != nil {
-		s.lock()
-		return nil, fmt.Errorf("spool: open %s: %w", dir, err)
+	err := s.open()
+	switch {
+	case err == nil:
+		return s, nil
+	case passing(err): // not even to be read: this run's stream is another one
+		s.unlock()
+		s = Memory(NewID())
+		s.state.Err = fmt.Errorf("spool: open %s: %w", dir, err)
+		return s, nil
 	}
-	return s, nil
+	s.unlock()
+	return nil, fmt.Errorf("spool: open %s: %w", dir, err)
 }
 
-func (s *Spool) open(dir string, files FS) error {
-	if err := files.MkdirAll(dir); err != nil {
+// enter makes the folder and takes its lock, where that has not been done.
+func (s *Spool) enter() error {
+	if s.lock != nil {
+		return nil
+	}
+	if err := s.disk.fs.MkdirAll(s.disk.dir); err != nil {
 		return err
 	}
 	var err error
-	if s.lock, err = lockDir(dir, files); err != nil {
-		return err
+	s.lock, err = lockDir(s.disk.dir, s.disk.fs)
+	return err
+}
+
+// unlock gives the folder free.
+func (s *Spool) unlock() {
+	if s.lock != nil {
+		s.lock()
+		s.lock = nil
+	}
+}
+
+func (s *Spool) open() error {
+	entered := s.enter()
+	if entered != nil && !passing(entered) {
+		return entered
 	}
 	if err := s.disk.list(); err != nil {
 		return err
@@ -63,12 +91,20 @@ func (s *Spool) open(dir string, files FS) error {
 		s.readCursor(cursor)
 	}
 	s.back.sent = s.acked
-	if err := s.reserve(); err != nil {
+	if entered == nil {
+		entered = s.reserve()
+	}
+	if entered != nil {
 		s.id = NewID() // a later run may give the numbers of the old one again
 		s.limit = 0
-		s.fail(err)
+		s.fail(entered)
 	}
 	return nil
+}
+
+// passing reports whether an error is the disk's, which may be well again without a restart.
+func passing(err error) bool {
+	return noSpace(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO)
 }
 
 // idSize is the length of an id.

@@ -75,7 +75,7 @@ type Spool struct {
 	cursorMu sync.Mutex
 	cursor   *slots
 	stream   *slots
-	lock     func() // gives the folder free
+	lock     func() // gives the folder free; nil: it is not ours yet
 }
 
 // State says how the spool fares.
@@ -108,7 +108,7 @@ func (r Reason) String() string {
 
 // Memory makes a spool without a disk, for a stream with the given id.
 func Memory(id string) *Spool {
-	s := &Spool{id: id, limit: math.MaxUint64, ring: newRing(MemoryRecords, ramBytes), lock: func() {}}
+	s := &Spool{id: id, limit: math.MaxUint64, ring: newRing(MemoryRecords, ramBytes)}
 	s.back.to, s.tells = math.MaxUint64, math.MaxUint64
 	return s
 }

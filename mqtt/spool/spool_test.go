@@ -323,7 +323,7 @@ func TestFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "another agent") {
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -338,6 +338,69 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := Open(dir+"2", Options{}); err == nil {
 		t.Error("a file was taken for a folder")
+	}
+}
+
+// A disk that is read-only when the agent starts, or becomes so: what is there is sent, what comes is kept in
+// memory, and the disk is used again when it can be, without a restart.
+func TestReadOnlyDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("vggse-test", disk, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skip("mounting needs root: ", err)
+	}
+	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := unix.Mount("", disk, "", unix.MS_REMOUNT|flags, "size=64m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, prepare := range map[string]func(dir string) int{
+		"fresh": func(string) int { return 0 },
+		"used": func(dir string) int {
+			s, err := Open(dir, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			give(t, s, Sync, 10)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return 10
+		},
+	} {
+		dir := disk + "/" + name
+		before := prepare(dir)
+		remount(unix.MS_RDONLY)
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := s.State().Err; !errors.Is(err, syscall.EROFS) {
+			t.Errorf("%s: the state is %v", name, err)
+		}
+		s.Connect()
+		if got := takeAll(t, s); len(got) != before {
+			t.Errorf("%s: %v came of %d", name, got, before)
+		}
+		last := give(t, s, Sync, 10)
+		force(s)
+		if s.Safe(last) {
+			t.Errorf("%s: safe on a disk that is read-only", name)
+		}
+		remount(0)
+		s.probe = time.Time{}
+		for end := time.Now().Add(10 * time.Second); !s.Safe(last); time.Sleep(SyncAfter) {
+			if s.Flush(); time.Now().After(end) {
+				t.Fatalf("%s: not on disk: %v", name, s.State().Err)
+			}
+		}
+		if _, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
+			t.Errorf("%s: a second one: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
