@@ -48,6 +48,7 @@ func newRoot() *cobra.Command {
 		newNewCmd(),
 		newRunCmd(s),
 		newSchemaCmd(),
+		newSpoolCmd(s),
 		newSummaryCmd(),
 		newVerifyCmd(s),
 		newVersionCmd(s),

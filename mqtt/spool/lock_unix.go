@@ -27,3 +27,13 @@ func lockDir(dir string, files FS) (unlock func(), err error) {
 	}
 	return func() { f.Close() }, nil
 }
+
+// locked reports whether a process has the folder.
+func locked(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}

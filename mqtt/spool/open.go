@@ -23,15 +23,7 @@ var ErrInUse = errors.New("another agent uses this folder: give this one a state
 // fails where the folder cannot be used at all, for one because another process has it (ErrInUse); a disk
 // that only fails leaves a spool that is in memory for now, as State tells.
 func Open(dir string, o Options) (*Spool, error) {
-	if o.FS == nil {
-		o.FS = OS{}
-	}
-	s := Memory("")
-	size := cmp.Or(o.segment, SegmentSize)
-	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size), minFree: o.MinFree, next: 1}
-	s.stream = &slots{fs: o.FS, path: filepath.Join(dir, "stream")}
-	s.cursor = &slots{fs: o.FS, path: filepath.Join(dir, "cursor")}
-	s.disk.cursor = s.cursor
+	s := newSpool(dir, o)
 	err := s.open()
 	switch {
 	case err == nil:
@@ -44,6 +36,20 @@ func Open(dir string, o Options) (*Spool, error) {
 	}
 	s.unlock()
 	return nil, fmt.Errorf("spool: open %s: %w", dir, err)
+}
+
+// newSpool is a spool that knows where its files are, and has read none.
+func newSpool(dir string, o Options) *Spool {
+	if o.FS == nil {
+		o.FS = OS{}
+	}
+	s := Memory("")
+	size := cmp.Or(o.segment, SegmentSize)
+	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size), minFree: o.MinFree, next: 1}
+	s.stream = &slots{fs: o.FS, path: filepath.Join(dir, "stream")}
+	s.cursor = &slots{fs: o.FS, path: filepath.Join(dir, "cursor")}
+	s.disk.cursor = s.cursor
+	return s
 }
 
 // enter makes the folder and takes its lock, where that has not been done.
@@ -260,7 +266,7 @@ func (s *Spool) load() {
 	}
 	s.mu.Lock()
 	s.state.Damaged += damaged
-	s.onDisk = max(s.onDisk, highest)
+	s.onDisk, s.found = max(s.onDisk, highest), highest
 	s.mu.Unlock()
 }
 

@@ -46,6 +46,7 @@ type Spool struct {
 	limit     uint64 // numbers up to here are reserved on disk
 	before    uint64 // last number that an earlier run may have given
 	unclean   bool   // that run ended without notice
+	found     uint64 // highest number that it has left on disk
 	up        bool   // a connection takes records
 	ring      ring
 	kept      []Record        // class Sync, in memory, because the disk failed when the ring was full

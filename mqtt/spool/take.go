@@ -141,7 +141,7 @@ func (s *Spool) miss(from, to uint64) {
 	reason := Full
 	switch {
 	case from > s.before:
-	case s.state.Damaged > 0:
+	case s.state.Damaged > 0 && (from <= s.found || !s.unclean):
 		reason = Damaged
 	case s.unclean:
 		reason = UncleanStop
