@@ -74,8 +74,8 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
 	@for a in amd64 arm64; do cross/deb.sh $$a || exit 1; done
 
-test-deb: deb ## try the packages in Debian 11 and 12 (arm64 under qemu): install, upgrade, remove, purge. As root
-	@cross/install.sh amd64 bullseye && cross/install.sh amd64 bookworm && cross/install.sh arm64 bullseye
+test-deb: deb ## try the packages in Debian 11 to 13 (arm64 under qemu): install, upgrade, remove, purge. As root
+	@for on in 'amd64 bullseye' 'amd64 bookworm' 'amd64 trixie' 'arm64 bullseye'; do cross/install.sh $$on || exit 1; done
 
 test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
 	@scripts/deps systemd

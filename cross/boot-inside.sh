@@ -40,6 +40,7 @@ pid=$(property MainPID)
 for place in /usr /etc/vggse-agent /home; do
 	check "cannot write to $place" bash -c "! nsenter -t $pid -m touch $place/x"
 done
+check "the root is read-only for it, its state is not" bash -c "! nsenter -t $pid -m touch /x && nsenter -t $pid -m touch /var/lib/vggse-agent/x"
 check "no capability" grep -qx 'CapEff:.0000000000000000' "/proc/$pid/status"
 check "no new privileges, seccomp filter" grep -qx 'Seccomp:.2' "/proc/$pid/status"
 
@@ -79,7 +80,26 @@ check "stays up without a camera" systemctl is-active vggse-agent
 cp /tmp/settings $settings
 systemctl restart vggse-agent
 
+# A camera that is not there at the start, then is: GStreamer reads its frames from a file.
+sed -i 's|source: demo://.*|source: "gst:filesrc location=/run/camera.raw ! rawvideoparse width=64 height=48 format=bgr framerate=10/1 ! appsink"|' $settings
+systemctl restart vggse-agent
+check "up with a camera that is not plugged in" until_true 20 bash -c 'systemctl show -p StatusText --value vggse-agent | grep -q "0 of 1 cameras"'
 pid=$(property MainPID)
+head -c $((64 * 48 * 3 * 1000)) /dev/urandom >/run/camera.raw
+check "the camera is plugged in, and delivers" until_true 30 bash -c 'systemctl show -p StatusText --value vggse-agent | grep -q "1 of 1 cameras deliver, .* [1-9][0-9]* frames"'
+check "in the same process" is MainPID "$pid"
+cp /tmp/settings $settings
+systemctl restart vggse-agent
+check "the demo again" until_true 20 frames
+
+pid=$(property MainPID)
+vggse-agent new --out /tmp/other --classes 4 --width 0.125 --input 64 --hidden 16 --pool 2 --reduction 4 --seed 3 >/dev/null 2>&1
+sum=$(vggse-agent model install /tmp/other --json | grep -o '[0-9a-f]\{64\}')
+check "an installed model is verified and activated" vggse-agent model activate "$sum"
+check "reload" systemctl reload vggse-agent
+check "the running process takes it" until_true 20 bash -c "journalctl -u vggse-agent --no-pager | grep -q 'network ready.*models/$sum'"
+check "the same process, its cameras open" bash -c "[ \"\$(systemctl show -p MainPID --value vggse-agent)\" = $pid ] && ! journalctl _PID=$pid --no-pager | grep -q 'camera lost'"
+
 sed -i 's/^  id: ""/  id: reloaded/' $settings
 check "reload" systemctl reload vggse-agent
 check "it takes the new settings" until_true 20 bash -c 'journalctl -u vggse-agent --no-pager | grep -q "taking new settings"'
@@ -105,6 +125,7 @@ cp /tmp/settings $settings
 systemctl reset-failed vggse-agent
 check "and it starts with good ones" systemctl start vggse-agent
 
+echo "      memory of the service: $(($(grep -oE '[0-9]+' <<<"$(grep VmRSS /proc/"$(property MainPID)"/status)") / 1024)) MiB"
 begin=$(ms)
 check "stop" systemctl stop vggse-agent
 took=$(($(ms) - begin))

@@ -2,7 +2,7 @@
 # Tries the package in a fresh Debian: install, doctor and classify as the service's user, upgrade with the state kept,
 # remove, purge. The arm64 one runs under qemu.
 #
-#   cross/install.sh amd64|arm64 bullseye|bookworm
+#   cross/install.sh amd64|arm64 bullseye|bookworm|trixie      (trixie names its libraries as Ubuntu 24.04 does)
 . "$(dirname "$0")/lib.sh"
 
 release=${2:?a release of Debian}

@@ -11,8 +11,8 @@ map="-ffile-prefix-map=$root=."
 gstreamer="-lgstreamer-1.0 -lgstapp-1.0 -lgstvideo-1.0 -lgstaudio-1.0 -lgstriff-1.0 -lgstpbutils-1.0 -lgstbase-1.0 -lgobject-2.0 -lglib-2.0"
 
 export CGO_ENABLED=1 GOOS=linux GOARCH=$arch CC="clang $target" CXX="clang++ $target"
-export CGO_CFLAGS="-O2 -g0 $map"
-export CGO_CXXFLAGS="--std=c++11 -DNDEBUG -O2 -g0 $map -I$opencv/include/opencv4"
+export CGO_CFLAGS="-O2 -g0 -ffunction-sections -fdata-sections $map"
+export CGO_CXXFLAGS="--std=c++11 -DNDEBUG -O2 -g0 -ffunction-sections -fdata-sections $map -I$opencv/include/opencv4"
 # JPEG, PNG and zlib are inside, too: Debian and Ubuntu give libjpeg different names.
 export CGO_LDFLAGS="-fuse-ld=lld -Wl,--as-needed,--gc-sections,--icf=safe,-z,relro,-z,now -L$opencv/lib \
 -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $libs/libjpeg.a $libs/libpng16.a $libs/libz.a \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Debian to try the package in, with systemd and the package's dependencies; prints its folder.
 #
-#   cross/root.sh amd64|arm64 bullseye|bookworm
+#   cross/root.sh amd64|arm64 bullseye|bookworm|trixie
 . "$(dirname "$0")/lib.sh"
 
 release=${2:?a release of Debian}
@@ -13,7 +13,7 @@ if ! fresh "$root_dir" "$made_by"; then
 	as_root rm -rf "$root_dir"
 	mkdir -p "$(dirname "$root_dir")"
 	as_root mmdebstrap --quiet --variant=minbase --architectures=$arch \
-		--include=systemd,systemd-sysv,dbus,udev,libgstreamer1.0-0,libgstreamer-plugins-base1.0-0 "$release" "$root_dir" "$(mirror)" 2>"$root_dir.log" ||
+		--include=systemd,systemd-sysv,dbus,udev,libgstreamer1.0-0,gstreamer1.0-plugins-base "$release" "$root_dir" "$(mirror)" 2>"$root_dir.log" ||
 		die "mmdebstrap failed: see $root_dir.log"
 	done_with "$root_dir" "$made_by"
 fi
