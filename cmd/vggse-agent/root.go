@@ -47,6 +47,7 @@ func newRoot() *cobra.Command {
 		newModelCmd(s),
 		newNewCmd(),
 		newRunCmd(s),
+		newRuntimeCmd(s),
 		newSchemaCmd(),
 		newSpoolCmd(s),
 		newSummaryCmd(),

@@ -1,0 +1,217 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// Runtimes is the folder of the ONNX Runtimes that were installed for the agent, each in a folder of its own.
+type Runtimes struct{ dir string }
+
+// RuntimesAt is the folder that Config.Runtimes names; it need not be there yet.
+func RuntimesAt(dir string) Runtimes { return Runtimes{dir} }
+
+// InstalledRuntime is one of them.
+type InstalledRuntime struct {
+	Name      string   // of its folder: version, best provider, the first digits of its SHA-256
+	Path      string   // of its libonnxruntime.so
+	Version   string   // "" where its files do not tell
+	Providers []string // whose libraries are there, best first
+	Missing   []string // libraries that these providers want and this machine does not have
+	Current   bool     // the one that the agent finds
+}
+
+// Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda) for this machine out of a
+// wheel (.whl), an npm package or release archive (.tgz, .tar.gz), or a folder, looks whether they fit and
+// load here, and makes them the current runtime. They stand there complete or not at all.
+func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, error) {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("infer: install runtime: %w", err)
+	}
+	aside, err := os.MkdirTemp(r.dir, ".incoming.*")
+	if err != nil {
+		return nil, fmt.Errorf("infer: install runtime: %w", err)
+	}
+	defer os.RemoveAll(aside)
+	name, err := r.collect(ctx, path, aside)
+	if err != nil {
+		return nil, fmt.Errorf("infer: install runtime: %s %w", path, err)
+	}
+	final := filepath.Join(r.dir, name)
+	if _, err := os.Stat(final); err != nil {
+		err := errors.Join(os.Chmod(aside, 0o755), syncFolder(aside), os.Rename(aside, final), syncFolder(r.dir))
+		if err != nil {
+			return nil, fmt.Errorf("infer: install runtime: %w", err)
+		}
+	}
+	if err := r.Use(name); err != nil {
+		return nil, err
+	}
+	return r.look(name), nil
+}
+
+// collect puts the libraries into the folder aside, judges them, and returns the name that they get.
+func (r Runtimes) collect(ctx context.Context, path, aside string) (name string, err error) {
+	core, err := unpackLibraries(ctx, path, aside)
+	if err != nil {
+		return "", err
+	}
+	for _, link := range []string{libraryName, libraryName + ".1"} {
+		if link != core {
+			if err := os.Symlink(core, filepath.Join(aside, link)); err != nil {
+				return "", err
+			}
+		}
+	}
+	l, err := load(filepath.Join(aside, libraryName))
+	if err != nil {
+		return "", fmt.Errorf("holds an ONNX Runtime that does not work here: %s", strings.ReplaceAll(err.Error(), aside+"/", ""))
+	}
+	version := l.version
+	l.close()
+	sum, err := model.HashFile(ctx, filepath.Join(aside, libraryName))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s-%s-%s", version, providersIn(aside)[0], sum[:8]), nil
+}
+
+// List returns all of them, newest version first.
+func (r Runtimes) List() ([]*InstalledRuntime, error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("infer: list runtimes: %w", err)
+	}
+	var all []*InstalledRuntime
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			all = append(all, r.look(e.Name()))
+		}
+	}
+	slices.SortFunc(all, func(a, b *InstalledRuntime) int { return slices.Compare(numbers(b.Version), numbers(a.Version)) })
+	return all, nil
+}
+
+// Use makes the named runtime the one that the agent finds, from its next start on.
+func (r Runtimes) Use(name string) error {
+	if err := r.has(name); err != nil {
+		return fmt.Errorf("infer: use runtime: %w", err)
+	}
+	link := filepath.Join(r.dir, fmt.Sprintf(".current.%d", os.Getpid()))
+	os.Remove(link) // of a process with this number that died
+	if err := errors.Join(os.Symlink(name, link), os.Rename(link, filepath.Join(r.dir, current)), syncFolder(r.dir)); err != nil {
+		return fmt.Errorf("infer: use runtime: %w", err)
+	}
+	return nil
+}
+
+// Remove deletes the named runtime. The current one too: the agent then finds another library, or says that it finds none.
+func (r Runtimes) Remove(name string) error {
+	if err := r.has(name); err != nil {
+		return fmt.Errorf("infer: remove runtime: %w", err)
+	}
+	link := filepath.Join(r.dir, current)
+	if target, _ := os.Readlink(link); target == name {
+		if err := os.Remove(link); err != nil {
+			return fmt.Errorf("infer: remove runtime: %w", err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
+		return fmt.Errorf("infer: remove runtime: %w", err)
+	}
+	return nil
+}
+
+// has returns an error that names those that are there.
+func (r Runtimes) has(name string) error {
+	all, err := r.List()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, i := range all {
+		if i.Name == name {
+			return nil
+		}
+		names = append(names, i.Name)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%q is not installed, none is: 'vggse-agent runtime install FILE' puts one there", name)
+	}
+	return fmt.Errorf("%q is not installed: there is %s", name, strings.Join(names, ", "))
+}
+
+// look reads what stands in the folder of the named runtime.
+func (r Runtimes) look(name string) *InstalledRuntime {
+	dir := filepath.Join(r.dir, name)
+	i := &InstalledRuntime{Name: name, Path: filepath.Join(dir, libraryName), Providers: providersIn(dir)}
+	i.Version, _, _ = strings.Cut(name, "-")
+	for _, p := range i.Providers {
+		for _, lib := range MissingLibraries(i.Path, p) {
+			if !slices.Contains(i.Missing, lib) {
+				i.Missing = append(i.Missing, lib)
+			}
+		}
+	}
+	target, _ := os.Readlink(filepath.Join(r.dir, current))
+	i.Current = target == name
+	return i
+}
+
+// providersIn are the providers whose libraries lie in dir, best first.
+func providersIn(dir string) []string {
+	var found []string
+	for _, p := range []string{TensorRT, CUDA} {
+		if _, err := os.Stat(filepath.Join(dir, providerFile(p))); err == nil {
+			found = append(found, p)
+		}
+	}
+	return append(found, CPU)
+}
+
+func providerFile(provider string) string { return "libonnxruntime_providers_" + provider + ".so" }
+
+// MissingLibraries are those that a provider of the ONNX Runtime at library wants and the dynamic linker does
+// not find. A provider whose own library is not there misses that.
+func MissingLibraries(library, provider string) []string {
+	if provider == CPU {
+		return nil
+	}
+	file := providerFile(provider)
+	b, err := ReadBinary(filepath.Join(filepath.Dir(library), file))
+	if err != nil {
+		return []string{file}
+	}
+	var missing []string
+	for _, name := range b.Needed {
+		if strings.HasPrefix(name, "libonnxruntime") {
+			continue
+		}
+		s, err := openShared(name)
+		if err != nil {
+			missing = append(missing, name)
+		}
+		s.close()
+	}
+	return missing
+}
+
+// MissingLibrary says in a sentence whose a library is that is missing, what of it is here, and the cure.
+func MissingLibrary(name string) string { return missingLibrary(name) }
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
