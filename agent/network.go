@@ -42,9 +42,11 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 			return net, err
 		}
 		h.start(ctx, bundle, picked.key)
+		golden, _ := bundle.Path(model.FileGolden) // "" where there is none
 		return infer.Network{
 			Path: path, Input: bundle.Spec.Input.Name, Output: bundle.Spec.Output.Name,
 			Size: bundle.Spec.Architecture.InputSize, Classes: len(bundle.Spec.Labels), Precision: picked.precision,
+			SHA256: bundle.Spec.Files[picked.key].SHA256, Golden: golden,
 		}, nil
 	})
 	if err != nil {

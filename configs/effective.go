@@ -37,7 +37,7 @@ func (e *Effective) fill() error {
 	if c.CacheDir == "" {
 		c.CacheDir = e.folder("CACHE_DIRECTORY", "/var/cache/vggse-agent", "XDG_CACHE_HOME", ".cache")
 	}
-	c.Infer.Runtimes = filepath.Join(c.StateDir, "runtimes")
+	c.Infer.In(c.StateDir, c.CacheDir)
 	if c.Model.Bundle == "" {
 		return e.findBundle()
 	}

@@ -3,6 +3,7 @@ package infer
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,16 @@ type Config struct {
 	MaxWait time.Duration `mapstructure:"max_wait"`
 
 	Runtimes string `mapstructure:"-"` // folder of the libraries that 'runtime install' put there, see Candidates; "": none
+
+	// Engines is the cache of what GPU providers build; nil: they build at each start.
+	Engines *Engines `mapstructure:"-"`
+}
+
+// In says where what belongs to the machine lies: installed runtimes and the pins of engines in the state folder,
+// engines in the cache.
+func (c *Config) In(stateDir, cacheDir string) {
+	c.Runtimes = filepath.Join(stateDir, "runtimes")
+	c.Engines = &Engines{Cache: filepath.Join(cacheDir, "engines"), State: stateDir}
 }
 
 // Validate returns the first setting that cannot be, naming its key. It touches no file but the one
@@ -82,4 +93,6 @@ type Network struct {
 	Size          int    // pixels of a side
 	Classes       int
 	Precision     string // of the file, as the user says it: fp32, fp16, int8
+	Golden        string // safetensors file with pictures "input" to test an engine with; "": made-up ones
+	SHA256        string // of the file, as the manifest has it; "": it is worked out where it is needed
 }

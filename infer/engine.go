@@ -28,6 +28,8 @@ type Info struct {
 	MaxBatch  int       // most pictures in one Run
 	Tried     []Attempt // providers that were wanted before this one, and why not; best first
 	Load      time.Duration
+	Engine    string        // folder of the prepared engine; "": the provider needs none, or there is no cache
+	Placement *Placement    // which provider runs each node; nil: not established, as on the CPU
 	WarmUp    time.Duration // the first run, which is slower than those that follow
 }
 
@@ -83,7 +85,7 @@ func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Netwo
 			return err
 		}
 		e.net, e.info.Precision = net, net.Precision
-		return e.start(provider, &c)
+		return e.start(ctx, provider, &c)
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("infer: open %s: %w", e.net.Path, err), release())
@@ -116,9 +118,61 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 	return "", tried, fmt.Errorf("%w: %s", ErrNoProvider, strings.Join(why, "; "))
 }
 
-// start loads the network on a provider and warms it up.
-func (e *Engine) start(provider string, c *Config) error {
-	options, err := sessionOptions(provider, c)
+// start loads the network on a provider and warms it up. An engine from the cache that does not load is made anew once.
+func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
+	if provider == CPU || c.Engines == nil {
+		return e.load(provider, c, settingsFor(provider, e.info.Library, &e.net, e.info.MaxBatch, ""))
+	}
+	if err := refused(provider); err != nil {
+		return providerSays(err)
+	}
+	facts := lookAtGPU(e.info.Library)
+	options := func(dir string) map[string]string {
+		if provider != TensorRT {
+			return nil
+		}
+		return tensorRTOptions(facts, &e.net, e.info.MaxBatch, dir)
+	}
+	sum := e.net.SHA256
+	if sum == "" {
+		var err error
+		if sum, err = model.HashFile(ctx, e.net.Path); err != nil {
+			return err
+		}
+	}
+	key := entryFor(provider, sum, e.info.Version, facts, e.net.Precision, options(""))
+	job := Job{Provider: provider, Network: e.net, Library: e.info.Library, Threads: e.info.Threads, Batch: e.info.MaxBatch}
+	for again := false; ; again = true {
+		dir, err := c.Engines.ready(ctx, key, job)
+		if err != nil {
+			return err
+		}
+		if e.info.Placement, err = readPlacement(dir); err != nil {
+			return err
+		}
+		err = e.load(provider, c, options(dir))
+		var broken *modelError
+		if err == nil || again || errors.As(err, &broken) || ctx.Err() != nil {
+			e.info.Engine = dir
+			return err
+		}
+		if err := c.Engines.forget(ctx, key); err != nil {
+			return err
+		}
+	}
+}
+
+// load opens the session and runs it once. Where a GPU's libraries come in, Go's signal handlers are put back.
+func (e *Engine) load(provider string, c *Config, own map[string]string) error {
+	if provider == CPU {
+		return e.open(provider, c, own)
+	}
+	_, err := guardSignals(func() error { return e.open(provider, c, own) })
+	return err
+}
+
+func (e *Engine) open(provider string, c *Config, own map[string]string) error {
+	options, err := sessionOptions(provider, c, own)
 	if err != nil {
 		return providerSays(err)
 	}

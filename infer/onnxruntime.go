@@ -182,8 +182,17 @@ func (s *session) close() error {
 	return errors.Join(errs...)
 }
 
-// sessionOptions are the settings of a provider; the error is the provider's own refusal.
-func sessionOptions(provider string, c *Config) (_ *ort.SessionOptions, err error) {
+// settingsFor are the options of a provider that has some: for the ONNX Runtime at library, with its engine in
+// the folder of that name ("": none is kept).
+func settingsFor(provider, library string, net *Network, batch int, engine string) map[string]string {
+	if provider != TensorRT {
+		return nil
+	}
+	return tensorRTOptions(lookAtGPU(library), net, batch, engine)
+}
+
+// sessionOptions are the settings of a session on a provider, whose own are given; the error is the provider's refusal.
+func sessionOptions(provider string, c *Config, own map[string]string) (_ *ort.SessionOptions, err error) {
 	so, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
@@ -202,44 +211,15 @@ func sessionOptions(provider string, c *Config) (_ *ort.SessionOptions, err erro
 	}
 	switch provider {
 	case TensorRT:
-		err = appendTensorRT(so)
+		err = appendTensorRT(so, own)
 	case CUDA:
 		err = appendCUDA(so)
 	}
-	if err == nil && provider != CPU {
-		// No node may land on the CPU unnoticed: creation fails instead.
+	if _, strict := c.order(); err == nil && provider != CPU && strict {
+		// No node may land on the CPU: creation fails instead. Where that is allowed, Placement names them.
 		err = so.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1")
 	}
 	return so, err
-}
-
-func appendTensorRT(so *ort.SessionOptions) error {
-	o, err := ort.NewTensorRTProviderOptions()
-	if err != nil {
-		return err
-	}
-	defer o.Destroy()
-	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
-		return err
-	}
-	// TensorRT optimizes by itself, and ONNX Runtime's rewriting of quantized graphs breaks its parser
-	// (microsoft/onnxruntime issues 14229 and 11535).
-	if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
-		return err
-	}
-	return so.AppendExecutionProviderTensorRT(o)
-}
-
-func appendCUDA(so *ort.SessionOptions) error {
-	o, err := ort.NewCUDAProviderOptions()
-	if err != nil {
-		return err
-	}
-	defer o.Destroy()
-	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
-		return err
-	}
-	return so.AppendExecutionProviderCUDA(o)
 }
 
 // threads is how many the CPU provider gets; by default what the process may use, by affinity and cgroup.

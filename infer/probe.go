@@ -42,7 +42,7 @@ func OpenProbe(ctx context.Context, c Config, path, input string, o ProbeOptions
 }
 
 func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvancedSession, error) {
-	so, err := sessionOptions(CPU, c)
+	so, err := sessionOptions(CPU, c, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -185,13 +185,12 @@ func MissingLibraries(library, provider string) []string {
 	if provider == CPU {
 		return nil
 	}
-	file := providerFile(provider)
-	b, err := ReadBinary(filepath.Join(filepath.Dir(library), file))
-	if err != nil {
-		return []string{file}
+	needed := wants(library, provider)
+	if needed == nil {
+		return []string{providerFile(provider)}
 	}
 	var missing []string
-	for _, name := range b.Needed {
+	for _, name := range needed {
 		if strings.HasPrefix(name, "libonnxruntime") {
 			continue
 		}
@@ -202,6 +201,16 @@ func MissingLibraries(library, provider string) []string {
 		s.close()
 	}
 	return missing
+}
+
+// wants are the libraries that a provider of the ONNX Runtime at library names as needed; nil where the
+// provider's own library is not there.
+func wants(library, provider string) []string {
+	b, err := ReadBinary(filepath.Join(filepath.Dir(library), providerFile(provider)))
+	if err != nil {
+		return nil
+	}
+	return append([]string{}, b.Needed...)
 }
 
 // MissingLibrary says in a sentence whose a library is that is missing, what of it is here, and the cure.

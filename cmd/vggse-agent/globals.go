@@ -37,6 +37,9 @@ func (s *settings) load() (*configs.Effective, error) {
 		o.Set = append(o.Set, "log.format="+s.logFormat)
 	}
 	e, err := configs.Load(o)
+	if err == nil {
+		e.Config.Infer.Engines.Prepare = prepareInChild
+	}
 	return e, withCode(exitConfig, err)
 }
 

@@ -33,6 +33,7 @@ func newRoot() *cobra.Command {
 	s := addSettings(root)
 	root.AddCommand(
 		newBenchCmd(s),
+		newBuildCmd(s),
 		newBundleCmd(),
 		newCalibrateCmd(),
 		newPruneCmd(),
@@ -46,6 +47,7 @@ func newRoot() *cobra.Command {
 		newManCmd(),
 		newModelCmd(s),
 		newNewCmd(),
+		newPrepareCmd(),
 		newRunCmd(s),
 		newRuntimeCmd(s),
 		newSchemaCmd(),

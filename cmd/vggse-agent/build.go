@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/infer"
+)
+
+// buildLine is what the verb prints with --json.
+type buildLine struct {
+	Engine    string         `json:"engine"`  // folder
+	Seconds   float64        `json:"seconds"` // 0: it was there already
+	Bytes     int64          `json:"bytes"`
+	Provider  string         `json:"provider"`
+	Precision string         `json:"precision"`
+	Nodes     map[string]int `json:"nodes"`  // which provider runs how many
+	OnCPU     []string       `json:"on_cpu"` // what is left to the CPU
+}
+
+func newBuildCmd(s *settings) *cobra.Command {
+	var precision, provider string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "build BUNDLE",
+		Short: "Build the TensorRT engine of a bundle ahead of time",
+		Long: `Build makes what the daemon would make at its first start with this bundle: the engine, its test against the CPU,
+and the list of which provider runs what. It takes minutes, so it is better done before the cameras wait for it. The
+daemon finds the engine if both use the same settings: run it as the service's user. Unproven on hardware.`,
+		Example: "  sudo -u vggse-agent vggse-agent build --config /etc/vggse-agent/vggse-agent.yaml /var/lib/vggse-agent/my-bundle",
+		Args:    exactArgs(1, "one BUNDLE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			line, err := build(cmd, s, args[0], precision, provider)
+			if err != nil || asJSON {
+				if err == nil {
+					err = printJSON(cmd.OutOrStdout(), line)
+				}
+				return err
+			}
+			return line.print(cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&precision, "precision", "", "auto, fp32, fp16 or int8")
+	cmd.Flags().StringVar(&provider, "provider", infer.TensorRT, "tensorrt, or cuda: test and placement only")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line")
+	return cmd
+}
+
+func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*buildLine, error) {
+	if provider != infer.TensorRT && provider != infer.CUDA {
+		return nil, usagef("--provider must be tensorrt or cuda, got %q: nothing else builds anything", provider)
+	}
+	s.options.Bundle = dir
+	s.options.Set = append(s.options.Set, "infer.providers="+provider, "infer.on_fallback=fail")
+	if precision != "" {
+		s.options.Set = append(s.options.Set, "model.precision="+precision)
+	}
+	e, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	clock := buildClock{w: cmd.ErrOrStderr()}
+	e.Config.Infer.Engines.Tell = clock.tell
+	network, err := agent.OpenNetwork(cmd.Context(), e.Config.Model, e.Config.Infer)
+	if err != nil {
+		return nil, err
+	}
+	defer network.Close()
+	info := network.Info()
+	line := &buildLine{Engine: info.Engine, Seconds: round3(clock.took.Seconds()), Provider: info.Provider, Precision: info.Precision}
+	if p := info.Placement; p != nil {
+		line.Nodes, line.OnCPU = p.Nodes, p.OnCPU
+	}
+	files, _ := os.ReadDir(info.Engine)
+	for _, f := range files {
+		if i, err := os.Stat(filepath.Join(info.Engine, f.Name())); err == nil {
+			line.Bytes += i.Size()
+		}
+	}
+	return line, nil
+}
+
+func (l *buildLine) print(w io.Writer) error {
+	how := "was there already"
+	if l.Seconds > 0 {
+		how = fmt.Sprintf("took %.1f s", l.Seconds)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s on %s %s, %.1f MB, nodes %v\n", l.Engine, l.Precision, l.Provider, how, float64(l.Bytes)/1e6, l.Nodes)
+	for _, node := range l.OnCPU {
+		fmt.Fprintln(w, "  on the CPU:", node)
+	}
+	return err
+}
+
+// buildClock tells how long a build has been going on, every few seconds.
+type buildClock struct {
+	w    io.Writer
+	took time.Duration
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func (c *buildClock) tell(b infer.Building) {
+	if b.Done {
+		c.stop()
+		<-c.done
+		c.took = b.Took
+		return
+	}
+	fmt.Fprintf(c.w, "building the %s engine for %s: %s%s\n", b.Precision, b.Provider, b.Why, lastTook(b.Last))
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop, c.done = stop, make(chan struct{})
+	go func() {
+		defer close(c.done)
+		begin, tick := time.Now(), time.NewTicker(5*time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				fmt.Fprintf(c.w, "building for %s so far%s\n", time.Since(begin).Round(time.Second), lastTook(b.Last))
+			}
+		}
+	}()
+}
+
+func lastTook(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (the last one took %s)", d.Round(time.Second))
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+)
+
+// verdictOfChild is what the process that prepares an engine prints.
+type verdictOfChild struct {
+	Error string `json:"error"` // "": it is done
+}
+
+// newPrepareCmd is the process that prepareInChild starts: it reads a job from stdin. TensorRT holds a thread in C
+// for minutes and takes gigabytes: in a process of its own a build can be ended at once, and what it took is given back.
+func newPrepareCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "prepare-engine", Short: "Build an engine (for the agent itself)", Hidden: true, Args: exactArgs(0, "a job on stdin"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var v verdictOfChild
+			if err := prepare(cmd.Context(), cmd); err != nil {
+				v.Error = err.Error()
+			}
+			return printJSON(cmd.OutOrStdout(), v)
+		},
+	}
+}
+
+func prepare(ctx context.Context, cmd *cobra.Command) error {
+	var job infer.Job
+	if err := json.NewDecoder(cmd.InOrStdin()).Decode(&job); err != nil {
+		return fmt.Errorf("the job on stdin cannot be read: %w", err)
+	}
+	var inputs *model.Tensor
+	if job.Network.Golden != "" {
+		var err error
+		if inputs, err = goldenInputs(&job.Network); err != nil {
+			return err
+		}
+	}
+	return infer.Prepare(ctx, job, inputs)
+}
+
+// goldenInputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
+func goldenInputs(n *infer.Network) (*model.Tensor, error) {
+	file, err := checkpoint.Open(n.Golden, "")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	input, size := file.Tensor("input"), int64(n.Size)
+	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size {
+		return nil, fmt.Errorf("%s: it must hold pictures n×3×%d×%[2]d as the tensor input", n.Golden, size)
+	}
+	x := model.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)
+	return x, decode(input, x.Data)
+}
+
+// prepareInChild runs the job in a process of its own. It ends with ctx, and never outlives this one.
+func prepareInChild(ctx context.Context, job infer.Job) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // the kernel takes the thread that started the child for its parent
+	defer runtime.UnlockOSThread()
+	child := exec.CommandContext(ctx, self, "prepare-engine")
+	child.Stdin = bytes.NewReader(text)
+	var stdout, stderr bytes.Buffer
+	child.Stdout, child.Stderr = &stdout, &stderr
+	child.WaitDelay = 5 * time.Second
+	tie(child)
+	err = child.Run()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var v verdictOfChild
+	if json.Unmarshal(stdout.Bytes(), &v) == nil && err == nil {
+		if v.Error != "" {
+			return errors.New(v.Error)
+		}
+		return nil
+	}
+	return died(err, stderr.Bytes())
+}
+
+// crash is the line with which Go's runtime, or C++'s, tells a crash before it prints all registers and stacks.
+var crash = regexp.MustCompile(`(?m)^(SIG[A-Z]+: .*|terminate called .*|fatal error: .*|panic: .*)$`)
+
+// died explains the end of a child that had no last word.
+func died(err error, stderr []byte) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() && s.Signal() == syscall.SIGKILL {
+			return errors.New("the build was killed: out of memory, as 'dmesg' should tell")
+		}
+	}
+	word := crash.Find(stderr)
+	if word == nil {
+		word = bytes.ReplaceAll(bytes.TrimSpace(stderr[max(0, len(stderr)-300):]), []byte("\n"), []byte("; "))
+	}
+	return fmt.Errorf("the process that builds the engine ended without a word (%v): %s", err, word)
+}

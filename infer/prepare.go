@@ -1,0 +1,137 @@
+package infer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// errSelfTest is what a build ends with whose engine answers otherwise than the CPU.
+var errSelfTest = errors.New("self-test")
+
+// Prepare does a job: it runs inputs (normalized pictures; nil: made-up ones) on the CPU provider, lets the GPU's
+// provider build its engine into job.Dir, compares the answers, and writes down which provider runs each node.
+// The CPU's copy of the weights is gone before the GPU's is made. It holds one OS thread in C for minutes, and ctx
+// ends it between two steps only: run it in a process that can be killed.
+func Prepare(ctx context.Context, job Job, inputs *model.Tensor) error {
+	c := Config{Library: job.Library, Threads: job.Threads, MaxBatch: job.Batch}
+	l, err := acquire(&c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if inputs == nil {
+		inputs = noise(3, job.Network.Size)
+	}
+	c.Providers = []string{CPU}
+	want, err := answers(ctx, &c, CPU, nil, &job.Network, inputs)
+	if err != nil {
+		return fmt.Errorf("on the cpu: %w", err)
+	}
+	c.Providers = []string{job.Provider}
+	c.OnFallback = "warn" // what stays on the CPU is found out below
+	own := settingsFor(job.Provider, l.path, &job.Network, job.Batch, job.Dir)
+	got, err := answers(ctx, &c, job.Provider, own, &job.Network, inputs)
+	if err != nil {
+		return err
+	}
+	if err := agree(want, got, tolerance(job.Network.Precision), job.Provider); err != nil {
+		return err
+	}
+	// The session of the profile reads the engine back: it was written whole.
+	p, err := Place(ctx, c, job.Provider, job.Dir, job.Network)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(job.Dir, placementFile), text)
+}
+
+// answers runs each picture of inputs in a session of its own.
+func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *Network, inputs *model.Tensor) (logits model.Logits, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	so, err := sessionOptions(provider, c, own)
+	if err != nil {
+		return nil, providerSays(err)
+	}
+	defer so.Destroy()
+	s, err := newSession(so, net, 1)
+	if err != nil {
+		return nil, explain(err, net, 1)
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	size := len(s.input)
+	for i := range int(inputs.Shape[0]) {
+		copy(s.input, inputs.Data[i*size:][:size])
+		if err := s.run(1); err != nil {
+			return nil, oneLine(err)
+		}
+		logits = append(logits, s.output...)
+	}
+	return logits, ctx.Err()
+}
+
+// tolerance of a precision: the largest difference in parts of the largest logit. TF32 has a mantissa of 10 bits.
+func tolerance(precision string) float64 {
+	switch precision {
+	case "int8":
+		return 0.2
+	case "fp16":
+		return 2e-2
+	}
+	return 5e-3
+}
+
+// agree compares the answers of an engine with those of the CPU.
+func agree(want, got model.Logits, tolerance float64, provider string) error {
+	largest, worst := 0.0, 0.0
+	for i, w := range want {
+		d := math.Abs(float64(w) - float64(got[i]))
+		if math.IsNaN(d) {
+			d = math.Inf(1)
+		}
+		largest, worst = max(largest, math.Abs(float64(w))), max(worst, d)
+	}
+	if worst > tolerance*largest {
+		return fmt.Errorf("%w: the engine that %s built answers %.3g off from the cpu's %.3g, %.3g is allowed: it is not used; report the model and the versions that 'vggse-agent doctor' shows, or set model.precision to another",
+			errSelfTest, provider, worst, largest, tolerance*largest)
+	}
+	return nil
+}
+
+// noise are pictures as mean and standard deviation make them.
+func noise(n, size int) *model.Tensor {
+	x := model.NewTensor(n, 3, size, size)
+	r := rand.New(rand.NewPCG(1, uint64(size)))
+	for i := range x.Data {
+		x.Data[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// tooLittle are the words of CUDA, TensorRT and ONNX Runtime for memory that ran out.
+var tooLittle = []string{"out of memory", "OutOfMemory", "CUDA_ERROR_OUT_OF_MEMORY", "Failed to allocate memory", "bad_alloc"}
+
+// explainBuild adds to a build that failed for want of memory what helps; a failed self-test stops the ladder.
+func explainBuild(err error) error {
+	if errors.Is(err, errSelfTest) || strings.HasPrefix(err.Error(), errSelfTest.Error()+": ") {
+		return wrong("%s", err)
+	}
+	if slices.ContainsFunc(tooLittle, func(words string) bool { return strings.Contains(err.Error(), words) }) {
+		return fmt.Errorf("%w (memory ran out while the engine was built: end other programs and the desktop, build with 'vggse-agent build' before the cameras are open, or prune the network; swap does not help a GPU)", err)
+	}
+	return err
+}
