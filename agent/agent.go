@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -85,15 +87,6 @@ func Run(ctx context.Context, c Config, host Host) (err error) {
 // work is Run but for who looks on.
 func work(ctx context.Context, c Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
-	network, trial, err := openActive(ctx, &c, log)
-	if err != nil {
-		return err
-	}
-	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
-	defer func() { err = joinClose(err, changes.network.Close()) }()
-	host.models.runs(c)
-	tell(log, &c, network, time.Since(start))
-
 	if c.MQTT.Broker == mqtt.Embedded {
 		broker, err := mqtt.StartBroker("127.0.0.1:1883", log)
 		if err != nil {
@@ -104,9 +97,20 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	} else {
 		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}
+	c.Infer = observer.hears(c.Infer)
+	observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
+	network, trial, err := openActive(ctx, &c, log)
+	if err != nil {
+		return err
+	}
+	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
+	defer func() { err = joinClose(err, changes.network.Close()) }()
+	host.models.runs(c)
+	tell(log, &c, network, time.Since(start))
+
 	kept := openKept(c.StateDir, log)
 	cameras := openers(&c, kept)
-	link, err := mqtt.NewLink(c.MQTT, identity(&c, network, host.Build), log)
+	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, network.identity(), host.Build), log)
 	if err != nil {
 		return err
 	}
@@ -124,6 +128,9 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	link.Handle(clerk)
 	changes.pipeline, changes.link = pipeline, link
 	observer.begin(pipeline, link, network, trial)
+	if p := network.Info().Placement; p != nil && len(p.OnCPU) > 0 {
+		link.Health("engine", mqtt.Condition{Status: mqtt.Degraded, Reason: "left to the CPU: " + strings.Join(p.OnCPU, ", ")})
+	}
 	if err := runAll(ctx, pipeline, link, changes); err != nil {
 		return err
 	}
@@ -135,6 +142,12 @@ func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
 	info, spec := n.Info(), &n.Bundle.Spec
 	for _, failed := range info.Tried {
 		log.Info("provider not used", "provider", failed.Provider, "error", failed.Err)
+	}
+	if p := info.Placement; p != nil {
+		log.Info("placement", "nodes", p.Nodes)
+		if len(p.OnCPU) > 0 {
+			log.Warn("nodes of the network are left to the CPU", "provider", info.Provider, "nodes", p.OnCPU)
+		}
 	}
 	log.Info("network ready", "bundle", c.Model.Bundle, "name", spec.Name, "version", spec.Version,
 		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
@@ -157,11 +170,11 @@ func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeov
 }
 
 // identity says who publishes, and with what.
-func identity(c *Config, n *Network, build Build) mqtt.Identity {
+func identity(c *Config, spec *model.Spec, network mqtt.Model, build Build) mqtt.Identity {
 	id := mqtt.Identity{
-		Unknown: c.Decide.Unknown, Labels: n.Bundle.Spec.Labels,
+		Unknown: c.Decide.Unknown, Labels: spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
-		Model: n.identity(),
+		Model: network,
 	}
 	id.Cameras = c.lanes()
 	return id

@@ -40,7 +40,7 @@ func (m *models) take(next Config) bool {
 		return false
 	}
 	digest, err := store.Digest(next.Model.Bundle)
-	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(next.Infer, m.running.Infer) {
+	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(silent(next.Infer), silent(m.running.Infer)) {
 		return false // nothing differs: then it is meant to begin anew
 	}
 	select {
@@ -123,6 +123,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)
 	c.observer.besides(next.Model.Bundle)
 	defer c.observer.besides("")
+	next.Infer = c.observer.hears(next.Infer)
 	network, trial, err := openBeside(ctx, &next, c.models.installed())
 	if err != nil {
 		return err

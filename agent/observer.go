@@ -45,6 +45,9 @@ type observer struct {
 	beside      string           // bundle that is being opened beside the one that runs; empty: none
 	besideSince time.Time
 
+	construction *construction // an engine that is being built; nil: none
+	early        *earlyLink    // says so on MQTT where there is no link yet
+
 	looked     time.Time // at the last look of the brake; for tend alone
 	classified uint64
 }
@@ -91,6 +94,13 @@ func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network, t *trial) {
 	if o.host.ready != nil {
 		o.host.ready()
 	}
+}
+
+// speaksEarly says who speaks to the broker before there is a link.
+func (o *observer) speaksEarly(l *earlyLink) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.early = l
 }
 
 // use says which network answers from now on.
@@ -215,6 +225,12 @@ func (o *observer) starting() bool {
 
 // sentence is the state in one line, as 'systemctl status' shows it.
 func (o *observer) sentence() string {
+	o.mu.Lock()
+	building := o.construction
+	o.mu.Unlock()
+	if o.starting() && building != nil {
+		return building.String()
+	}
 	if o.starting() {
 		return fmt.Sprintf("opening the network, for %s so far", time.Since(o.started).Round(time.Second))
 	}
@@ -235,6 +251,9 @@ func (o *observer) sentence() string {
 	defer o.mu.Unlock()
 	if o.slowed != "" {
 		text += ", " + o.slowed
+	}
+	if building != nil {
+		text += ", " + building.String()
 	}
 	if o.beside != "" {
 		text += fmt.Sprintf(", opening %s for %s so far", o.beside, time.Since(o.besideSince).Round(time.Second))

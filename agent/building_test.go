@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// TestBuildingIsAState: while an engine is built, before there is a link, the service manager, /readyz and subscribers
+// hear building_engine with the time it has taken and took last; then the early link goes away.
+func TestBuildingIsAState(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	broker, err := mqtt.StartBroker("127.0.0.1:0", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	c := Config{Device: Device{ID: "edge"}, Cameras: []CameraConfig{{Config: camera.Config{Name: "line1", Source: "demo://parts", Enabled: true}}},
+		Model: Model{Bundle: "../demo/bundle", Precision: "auto"}, MQTT: mqttConfig(), StateDir: t.TempDir()}
+	c.MQTT.Broker = broker.URL()
+
+	var mu sync.Mutex
+	latest := make(map[string]string)
+	said := func(topic, part string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Contains(latest[topic], part)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	watching := make(chan error, 1)
+	go func() {
+		watching <- mqtt.Watch(ctx, c.MQTT, []string{c.MQTT.TopicPrefix + "/edge/#"}, func(error) {}, func(m mqtt.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			latest[strings.TrimPrefix(m.Topic, c.MQTT.TopicPrefix+"/edge/")] = string(m.Payload)
+		})
+	}()
+	defer func() {
+		stop()
+		if err := <-watching; err != nil {
+			t.Error(err)
+		}
+	}()
+
+	o := &observer{log: log, started: time.Now(), cameras: map[string]string{"line1": statusOffline}}
+	o.speaksEarly(&earlyLink{config: &c, log: log, every: 50 * time.Millisecond})
+	heard := o.hears(infer.Config{Engines: &infer.Engines{}}).Engines.Tell
+	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", Last: 341 * time.Second, Why: "there is none yet"}
+	heard(b)
+	if got := o.sentence(); !strings.Contains(got, "building_engine: int8 for tensorrt, for 0s so far (the last one took 5m41s)") {
+		t.Errorf("the manager hears %q", got)
+	}
+	if got := o.Unready(); len(got) != 1 || !strings.Contains(got[0], buildingEngine) {
+		t.Errorf("/readyz says %q", got)
+	}
+	waitFor(t, "health on the broker", func() bool {
+		return said("health", `"engine":{"status":"degraded","reason":"building_engine: int8 for tensorrt`) && said("available", "online") && said("info", "tensorrt")
+	})
+	b.Done, b.Took = true, time.Second
+	heard(b)
+	waitFor(t, "the early link's end", func() bool { return said("available", "stopped") })
+	if got := o.sentence(); strings.Contains(got, buildingEngine) {
+		t.Errorf("after the build the manager hears %q", got)
+	}
+}
+
+// TestSilent: settings with and without listeners are the same settings.
+func TestSilent(t *testing.T) {
+	a := infer.Config{Threads: 2, Engines: &infer.Engines{Tell: func(infer.Building) {}}}
+	if got := silent(a); got.Engines != nil || got.Threads != 2 || a.Engines == nil {
+		t.Errorf("silent = %+v", got)
+	}
+}
