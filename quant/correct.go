@@ -29,6 +29,9 @@ func Correction(n *Network, c *Collection, p *Plan) (map[string][]float32, error
 		if p.Levels == LevelsU8 {
 			in, bits, bias = float64(codes[l.In].scale), p.Bits, n.graph.Initializer(l.Bias)
 		}
+		if p.Levels == LevelsU8 {
+			w, mean = n.stored(l), append(mean, make([]float64, l.Pad)...)
+		}
 		all[l.Name] = shifts(w, weightScales(w, bias, in, bits), bits, mean)
 	}
 	return all, nil

@@ -90,21 +90,27 @@ func (e *emitter) now(t string) string {
 }
 
 // round puts a Q and a DQ behind a tensor; whoever reads it reads the DQ from now on.
-func (e *emitter) round(tensor string) {
+func (e *emitter) round(tensor string) { e.roundFrom(tensor, tensor) }
+
+// roundFrom is round, where what is rounded is another tensor.
+func (e *emitter) roundFrom(from, tensor string) {
 	site := e.n.site[tensor]
 	name, c := e.n.Sites[site].Name, e.codes[site]
 	scale := e.constant(onnx.NewFloat32(name+"/scale", []float32{c.scale}))
 	zero := e.constant(onnx.Tensor{Name: name + "/zero", Type: c.kind, Data: []byte{byte(c.zero)}})
 	q, dq := tensor+"/q", tensor+"/dq"
-	e.node("QuantizeLinear", q, []string{tensor, scale, zero}, []string{q})
+	e.node("QuantizeLinear", q, []string{from, scale, zero}, []string{q})
 	e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq})
 	e.read[tensor] = dq
 }
 
 // wanted tells whether anything reads the tensor in 8 bits.
 func (e *emitter) wanted(tensor string) bool {
-	if site, known := e.n.site[tensor]; known && e.n.Sites[site].Kind == SEGate && e.plan.SE == SEGateFloat {
+	switch site, known := e.n.site[tensor]; {
+	case known && e.n.Sites[site].Kind == SEGate && e.plan.SE == SEGateFloat:
 		return false
+	case known && e.n.Sites[site].Kind == Squeeze:
+		return !e.plan.SqueezeFloat && e.rounded(e.n.graph.Nodes[e.n.by[tensor]].Inputs[0])
 	}
 	for _, u := range e.n.users[tensor] {
 		v := &e.n.graph.Nodes[u]
@@ -126,7 +132,7 @@ func (e *emitter) wanted(tensor string) bool {
 
 // integerLayer emits a layer with 8-bit weights and a 32-bit bias, writing the tensor out.
 func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
-	w, in := e.n.graph.Initializer(l.Weight), float64(e.codes[l.In].scale)
+	w, in := e.n.stored(l), float64(e.codes[l.In].scale)
 	var bias *onnx.Tensor
 	if l.Bias != "" {
 		bias = e.n.graph.Initializer(l.Bias)
@@ -179,7 +185,7 @@ func (e *emitter) dequantize(name string, codes, scale, zero onnx.Tensor) string
 
 // EmitCPU makes the file that ONNX Runtime's CPU provider runs on integers throughout: unsigned
 // activations with zero point 0 (which a ReLU in front is absorbed by), signed weights per output channel,
-// 32-bit biases, Q and DQ around everything but the squeeze and its two small matrices. Between Gemm
+// 32-bit biases, Q and DQ around everything but the two small matrices of a gate. Between Gemm
 // and Q a ReLU would keep the two apart, so it is left out: a zero point of 0 clamps just so.
 func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 	if p.Levels != LevelsU8 {
@@ -190,7 +196,7 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		return nil, err
 	}
 	if e.wanted(n.Sites[Input].Name) {
-		e.round(n.Sites[Input].Name)
+		e.roundPicture()
 	}
 	skip := map[string]bool{} // outputs of ReLUs that are left out
 	ends := map[string]bool{} // of integer layers: rounded even for a reader in float, or the layer itself would stay in float
@@ -221,6 +227,23 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		}
 	}
 	return e.finish(m), nil
+}
+
+// roundPicture rounds the picture, with the channels that its layers want it to have.
+func (e *emitter) roundPicture() {
+	picture := e.n.Sites[Input].Name
+	pad := int64(0)
+	for i := range e.n.Layers {
+		pad = max(pad, e.n.Layers[i].Pad)
+	}
+	if pad == 0 {
+		e.round(picture)
+		return
+	}
+	wider := picture + "/padded"
+	by := e.constant(onnx.NewInt64(picture+"/pads", []int64{0, 0, 0, 0, 0, pad, 0, 0}, 8))
+	e.node("Pad", wider, []string{picture, by}, []string{wider})
+	e.roundFrom(wider, picture)
 }
 
 // floatLayer emits a layer that stays in float. Between a DQ and a Q ONNX Runtime quantizes its weights by itself

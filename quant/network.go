@@ -22,6 +22,7 @@ type Kind string
 const (
 	Picture    Kind = "picture"
 	Activation Kind = "activation"
+	Squeeze    Kind = "squeeze" // the mean of a map, which a gate is worked out of
 	SEGate     Kind = "gate"
 	Product    Kind = "product"
 )
@@ -33,8 +34,10 @@ type Layer struct {
 	Weight, Bias string // initializers; Bias may be ""
 	In           int    // the site it reads
 	Reads        string // the tensor that it reads: the site, or what a pool or flatten made of it
+	out          string // what it puts out
 	Relu         string // what the ReLU behind it puts out; "" where there is none
 	Last         bool   // it puts out the answer of the network
+	Pad          int64  // channels of zeros that the CPU file adds to the picture: see padPicture
 	Size         int64  // number of weights
 }
 
@@ -66,14 +69,58 @@ func Analyse(m *onnx.Model, input string) (*Network, error) {
 	n.add(Site{Name: input, Layer: "input", Kind: Picture})
 	n.gate = n.gateNodes()
 	for i := range n.graph.Nodes {
+		v := &n.graph.Nodes[i]
 		if !n.gate[i] {
-			n.node(&n.graph.Nodes[i])
+			n.node(v)
+		} else if in, known := n.site[first(v.Inputs)]; known && v.OpType == "GlobalAveragePool" && n.Sites[in].Kind != Picture {
+			n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Squeeze})
 		}
 	}
+	n.padPicture()
 	if len(n.Layers) == 0 {
 		return nil, fmt.Errorf("quant: the graph has no convolution that reads %q: nothing can be quantized", input)
 	}
 	return n, nil
+}
+
+// convolvedBy is what ONNX Runtime's direct integer convolution on x86 wants the channels to be a multiple of
+// (KernelInputChannelAlignment of its MLAS); with any other number it first copies each pixel's neighbourhood.
+const convolvedBy = 4
+
+// padPicture sees to it that the picture has as many channels as a direct convolution wants, where nothing but
+// plain convolutions reads it: the first layer of the full-size network then takes 2 ms instead of 7 (measured 2026-11-26,
+// one core of a Xeon with VNNI). The weights of the new channel are 0, so the sums are the same.
+func (n *Network) padPicture() {
+	var readers []*Layer
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		group := n.graph.Nodes[n.by[l.out]].Attribute("group")
+		if l.Op == "Conv" && l.Reads == n.Sites[Input].Name && len(n.graph.Initializer(l.Weight).Dims) == 4 && (group == nil || group.Int == 1) {
+			readers = append(readers, l)
+		}
+	}
+	if len(readers) != len(n.users[n.Sites[Input].Name]) {
+		return
+	}
+	for _, l := range readers {
+		l.Pad = -n.graph.Initializer(l.Weight).Dims[1] & (convolvedBy - 1)
+	}
+}
+
+// stored is the weight of a layer as the CPU file has it: with the channels that are added to the picture.
+func (n *Network) stored(l *Layer) *onnx.Tensor {
+	w := n.graph.Initializer(l.Weight)
+	if l.Pad == 0 {
+		return w
+	}
+	out, channels, area := int(w.Dims[0]), int(w.Dims[1]), int(w.Dims[2]*w.Dims[3])
+	row, wide := channels*area, (channels+int(l.Pad))*area
+	values := make([]float32, out*wide)
+	for i := range out * row {
+		values[i/row*wide+i%row] = float32(weights(w.Data).at(i))
+	}
+	t := onnx.NewFloat32(w.Name, values, w.Dims[0], w.Dims[1]+l.Pad, w.Dims[2], w.Dims[3])
+	return &t
 }
 
 func (n *Network) add(s Site) {
@@ -100,7 +147,7 @@ func (n *Network) node(v *onnx.Node) {
 
 // layer takes in a convolution or Gemm that reads site in, and the ReLU behind it.
 func (n *Network) layer(v *onnx.Node, in int) {
-	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], Last: n.output(v.Outputs[0]),
+	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], out: v.Outputs[0], Last: n.output(v.Outputs[0]),
 		Size: n.graph.Initializer(v.Inputs[1]).Elements()}
 	if len(v.Inputs) > 2 {
 		l.Bias = v.Inputs[2]

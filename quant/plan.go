@@ -18,6 +18,9 @@ type Plan struct {
 	Choices []Choice   `json:"tensors"` // of every site but the picture
 	Float   []string   `json:"float"`   // layers that stay in floating point
 	SE      SEScheme   `json:"se,omitempty"`
+	// SqueezeFloat keeps the means that gates are worked out of in float. The CPU file has them in 8 bits else: a mean of
+	// integers needs no map in float.
+	SqueezeFloat bool `json:"squeeze_float,omitempty"`
 	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its outputs.
 	Bias map[string][]float32 `json:"bias_correction,omitempty"`
 }

@@ -155,8 +155,8 @@ func plan(t testing.TB, n *quant.Network, c *quant.Collection, method quant.Meth
 
 func TestCPUFileRunsOnIntegers(t *testing.T) {
 	path, m, n := fixture(t, small)
-	if got := len(n.Sites); got != 1+13+2*5+2 {
-		t.Errorf("%d sites, want the picture, 13 convolutions, 5 gates and products, 2 hidden layers", got)
+	if got := len(n.Sites); got != 1+13+3*5+2 {
+		t.Errorf("%d sites, want the picture, 13 convolutions, 5 squeezes, gates and products, 2 hidden layers", got)
 	}
 	c := collect(t, m, n, sequence(0, 16), 1, small.InputSize)
 	for _, bits := range []quant.WeightBits{quant.Bits8, quant.Bits7, quant.BitsPair} {

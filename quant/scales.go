@@ -152,9 +152,9 @@ type Choice struct {
 }
 
 // on is the method for a site. Entropy and percentile judge a distribution by its shape; a gate multiplies a
-// whole channel, and one that is clipped takes every value of it along: it keeps its largest value.
+// whole channel, and one that is clipped takes every value of it along: it keeps its largest value, as do the means behind it.
 func (m Method) on(k Kind) Method {
-	if k == SEGate && m != MSE {
+	if (k == SEGate || k == Squeeze) && m != MSE {
 		return MinMax
 	}
 	return m

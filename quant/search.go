@@ -74,7 +74,7 @@ type change struct {
 }
 
 // Search gives up integers where that keeps start within the budget, and no more than that: it ranks what
-// could be demoted (each layer, the gates of the squeeze-excitation blocks) by what it brings alone, takes as few of the best as hold the budget, and takes back those that turn out not to matter.
+// could be demoted (each layer, the gates and the squeezes of the attention blocks) by what it brings alone, takes as few of the best as hold the budget, and takes back those that turn out not to matter.
 // Where nothing holds the budget the plan is start, and Held is false. It evaluates MaxEvaluations plans at most.
 func Search(ctx context.Context, n *Network, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial, error)) (*Plan, Searched, error) {
 	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start), out: Searched{Budget: b, Changes: []string{}}}
@@ -111,6 +111,10 @@ func changes(n *Network, p *Plan) []change {
 	gates := slices.ContainsFunc(n.Sites, func(s Site) bool { return s.Kind == SEGate })
 	if gates && p.Levels == LevelsU8 && p.SE == "" {
 		all = append(all, change{name: "gates", apply: func(p *Plan) { p.SE = SEGateFloat }})
+	}
+	squeezes := slices.ContainsFunc(n.Sites, func(s Site) bool { return s.Kind == Squeeze })
+	if squeezes && p.Levels == LevelsU8 && !p.SqueezeFloat {
+		all = append(all, change{name: "squeezes", apply: func(p *Plan) { p.SqueezeFloat = true }})
 	}
 	return all
 }

@@ -26,7 +26,10 @@ func (p *Plan) entries(n *Network) ([]entry, error) {
 		return nil, fmt.Errorf("quant: table: TensorRT's codes are signed, the plan has %d levels", p.Levels)
 	}
 	all := []entry{{n.Sites[Input].Name, max(-p.Picture[0], p.Picture[1])}}
-	for _, ch := range p.Choices {
+	for i, ch := range p.Choices {
+		if n.Sites[i+1].Kind == Squeeze {
+			continue // a gate is worked out in higher precision there
+		}
 		all = append(all, entry{ch.Site, ch.Threshold})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
