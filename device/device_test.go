@@ -57,7 +57,8 @@ func TestMachines(t *testing.T) {
 				Facts     Facts     `json:"facts"`
 				Telemetry Telemetry `json:"telemetry"`
 				Headroom  Headroom  `json:"headroom"`
-			}{m.Facts(), m.Telemetry(), m.Headroom()}, "", "  ")
+				Software  Software  `json:"software,omitzero"`
+			}{m.Facts(), m.Telemetry(), m.Headroom(), m.Software()}, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}

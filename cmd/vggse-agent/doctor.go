@@ -17,7 +17,7 @@ func newDoctorCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Is this machine ready for the configuration in force, and if not, what cures it",
-		Long: `Looks at the machine, ONNX Runtime, OpenCV, the bundle, the cameras, memory, disk, clock, groups and
+		Long: `Looks at the machine, NVIDIA's libraries, ONNX Runtime and its providers, OpenCV, the bundle, the cameras, memory, disk, clock, groups and
 broker, and says ok, warn or fail for each, with the cure. Nothing is changed, no camera is opened. Exit
 code 1 when something fails. What it says of a Jetson was tested on copies of its files, not on a device.`,
 		Example: "  vggse-agent doctor\n  sudo -u vggse-agent vggse-agent doctor --config /etc/vggse-agent/vggse-agent.yaml --json",
@@ -59,7 +59,7 @@ type patient struct {
 
 // checks are all of them, in the order in which they are told.
 var checks = []func(context.Context, *patient) []finding{
-	checkMachine, checkJetPack, checkRuntime, checkOpenCV, checkBundle, checkCameras,
+	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
 	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkBroker,
 }
 
@@ -91,9 +91,9 @@ func tellFinding(w io.Writer, f finding, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, f)
 	}
-	_, err := fmt.Fprintf(w, "%-4s  %-12s  %s\n", f.Status, f.Check, f.Found)
+	_, err := fmt.Fprintf(w, "%-4s  %-17s  %s\n", f.Status, f.Check, f.Found)
 	if err == nil && f.Cure != "" {
-		_, err = fmt.Fprintf(w, "%20s→ %s\n", "", f.Cure)
+		_, err = fmt.Fprintf(w, "%25s→ %s\n", "", f.Cure)
 	}
 	return err
 }

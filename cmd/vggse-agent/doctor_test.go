@@ -2,11 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vggse/vggse-agent/infer"
 )
 
 // doctor runs the verb with --json and returns its findings by check.
@@ -51,7 +56,7 @@ func jetson(t *testing.T, release string) string {
 
 func TestDoctorOfAHealthyMachine(t *testing.T) {
 	found := doctor(t, exitDone, "--set", "model.bundle="+seededBundle(t))
-	for _, check := range []string{"machine", "jetpack", "onnxruntime", "opencv", "bundle", "camera", "memory", "disk", "thermal", "clock", "groups", "broker"} {
+	for _, check := range []string{"machine", "jetpack", "cuda", "cudnn", "tensorrt", "onnxruntime", "tensorrt provider", "cuda provider", "opencv", "bundle", "camera", "memory", "disk", "thermal", "clock", "groups", "broker"} {
 		if f, ok := found[check]; !ok || f.Found == "" {
 			t.Errorf("check %s = %+v", check, f)
 		}
@@ -72,6 +77,95 @@ func TestDoctorOfAJetson(t *testing.T) {
 	found = doctor(t, exitFailed, "--set", "model.bundle="+seededBundle(t), "--root", jetson(t, "# R32 (release), REVISION: 7.4, GCID: 1"))
 	if f := found["jetpack"]; f.Status != failure || !strings.Contains(f.Cure, "JetPack 4 is not supported") {
 		t.Errorf("jetpack 4: %+v", f)
+	}
+}
+
+// fixture lays out the tree of a machine from device's tests; \0 in it is a NUL.
+func fixture(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../device/testdata/" + name + ".tree")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	for _, part := range strings.Split("\n"+string(text), "\n-- ")[1:] {
+		path, content, _ := strings.Cut(part, " --\n")
+		path = filepath.Join(root, strings.TrimSuffix(path, " --"))
+		content = strings.ReplaceAll(content, `\0`, "\x00")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// TestDoctorOfEachJetPack: the facts come from the fixture, the ONNX Runtime from here, which has no TensorRT.
+func TestDoctorOfEachJetPack(t *testing.T) {
+	about, err := infer.About(infer.Config{})
+	if err != nil {
+		t.Skip("ONNX Runtime not found (make deps)")
+	}
+	bundle := seededBundle(t)
+	for name, want := range map[string]map[string]string{
+		"orin-jp5":  {"jetpack": "JetPack 5.1.6 (L4T 35.6.4), sm_87", "cuda": "11.4.298", "cudnn": "8.6.0", "tensorrt": "8.5.2"},
+		"orin-jp6":  {"jetpack": "JetPack 6.2 (L4T 36.4.3), sm_87", "cuda": "12.6.68", "cudnn": "9.3.0", "tensorrt": "10.3.0"},
+		"orin-jp72": {"jetpack": "JetPack 7.2 (L4T 39.2.0), sm_87", "cuda": "13.2.51", "cudnn": "9.20.0", "tensorrt": "10.16.2"},
+	} {
+		found := doctor(t, exitDone, "--set", "model.bundle="+bundle, "--root", fixture(t, name))
+		for check, text := range want {
+			if f := found[check]; f.Status != fine || f.Found != text {
+				t.Errorf("%s: %s: %+v, want ok and %q", name, check, f, text)
+			}
+		}
+		f := found["tensorrt provider"]
+		if about.Providers[0] == infer.CPU && (f.Status != warning || !strings.Contains(f.Cure, "runtime install") || !strings.Contains(f.Cure, "JetPack ")) {
+			t.Errorf("%s: %+v, want a warning that names the build to install", name, f)
+		}
+	}
+	for _, check := range []string{"cuda", "cudnn", "tensorrt"} {
+		if f := doctor(t, exitDone, "--set", "model.bundle="+bundle, "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1"))[check]; f.Status != warning {
+			t.Errorf("a Jetson without %s: %+v", check, f)
+		}
+	}
+}
+
+// TestDoctorOfAMissingTensorRT: an ONNX Runtime with the bridge inside and nothing behind it says what is missing, and
+// fails where the configuration insists.
+func TestDoctorOfAMissingTensorRT(t *testing.T) {
+	core, err := filepath.Abs("../../build/onnxruntime/older/1.23.2-" + runtime.GOARCH + "/libonnxruntime.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(core); err != nil || runtime.GOARCH != "amd64" {
+		t.Skip("no ONNX Runtime with a bridge to TensorRT here (make deps-test, amd64)")
+	}
+	t.Setenv("ORT_SHIM", filepath.Join(stubRuntime(t), "libvggse-ort-shim.so"))
+	args := []string{"--set", "model.bundle=" + seededBundle(t), "--set", "infer.library=" + core}
+	found := doctor(t, exitFailed, append(args, "--set", "infer.providers=tensorrt")...)
+	if f := found["tensorrt provider"]; f.Status != failure || !strings.Contains(f.Found, "libonnxruntime_providers_") || strings.Contains(f.Found, "\n") {
+		t.Errorf("strict: %+v", f)
+	}
+	if f := found["onnxruntime"]; !strings.HasPrefix(f.Found, "1.23.2, ") || !strings.Contains(f.Found, "C API 23 through ") {
+		t.Errorf("onnxruntime: %+v", f)
+	}
+	found = doctor(t, exitDone, append(args, "--set", "infer.providers=tensorrt,cpu", "--set", "infer.on_fallback=warn")...)
+	if f := found["tensorrt provider"]; f.Status != warning {
+		t.Errorf("with on_fallback warn: %+v", f)
+	}
+}
+
+// TestDoctorSeesWhoUsesADevice by what this process itself holds open.
+func TestDoctorSeesWhoUsesADevice(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "video0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if who := users(file.Name()); len(who) != 1 || !strings.Contains(who[0], fmt.Sprintf("(%d)", os.Getpid())) {
+		t.Errorf("users = %v, want this process", who)
+	}
+	if who := users("/nowhere"); who != nil {
+		t.Errorf("users of nothing = %v", who)
 	}
 }
 

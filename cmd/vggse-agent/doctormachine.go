@@ -54,9 +54,17 @@ func checkMemory(_ context.Context, p *patient) []finding {
 	return one("memory", fine, found, "")
 }
 
-// checkDisk looks at the file system of the state folder, or of what of its path there is.
+// checkDisk looks at the file systems of the state and cache folders, or of what of their paths there is.
 func checkDisk(_ context.Context, p *patient) []finding {
-	folder := filepath.Clean(p.config.StateDir)
+	return []finding{
+		spaceFor("state_dir", p.config.StateDir, 32*mib, 512*mib, "messages that wait and models need it"),
+		spaceFor("cache_dir", p.config.CacheDir, 64*mib, 1024*mib, "TensorRT's engines need it"),
+	}
+}
+
+// spaceFor fails below least bytes and warns below enough.
+func spaceFor(key, dir string, least, enough uint64, why string) finding {
+	folder := filepath.Clean(dir)
 	for {
 		if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
 			break
@@ -65,16 +73,16 @@ func checkDisk(_ context.Context, p *patient) []finding {
 	}
 	d, err := device.Usage(folder)
 	if err != nil {
-		return one("disk", failure, err.Error(), "set state_dir to a folder that can be used")
+		return finding{"disk", failure, err.Error(), "set " + key + " to a folder that can be used"}
 	}
-	found := fmt.Sprintf("%d of %d MiB free for %s", d.Available/mib, d.Total/mib, p.config.StateDir)
+	f := finding{"disk", fine, fmt.Sprintf("%d of %d MiB free for %s (%s)", d.Available/mib, d.Total/mib, dir, key), ""}
 	switch {
-	case d.Available < 32*mib:
-		return one("disk", failure, found, "free some space, or set state_dir to another disk")
-	case d.Available < 512*mib:
-		return one("disk", warning, found, "free some space: messages that wait and models need it")
+	case d.Available < least:
+		f.Status, f.Cure = failure, "free some space, or set "+key+" to another disk"
+	case d.Available < enough:
+		f.Status, f.Cure = warning, "free some space: "+why
 	}
-	return one("disk", fine, found, "")
+	return f
 }
 
 func checkThermal(_ context.Context, p *patient) []finding {

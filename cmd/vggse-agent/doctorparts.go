@@ -6,36 +6,27 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
-
-func checkRuntime(_ context.Context, p *patient) []finding {
-	version, err := infer.Version(p.config.Infer)
-	if err != nil {
-		return one("onnxruntime", failure, err.Error(), "in a checkout 'make deps'; on a device put libonnxruntime.so where the linker finds it, or set infer.library")
-	}
-	found := version
-	for _, path := range p.config.Infer.Candidates() {
-		if _, err := os.Stat(path); err == nil {
-			found += ", " + path
-			break
-		}
-	}
-	return one("onnxruntime", fine, found, "")
-}
 
 // checkOpenCV fails where a camera needs what this program does not have.
 func checkOpenCV(_ context.Context, p *patient) []finding {
 	version := camera.OpenCVVersion()
 	if version != "none" {
-		return one("opencv", fine, version, "")
+		backends := camera.OpenCVBackends()
+		found := version + " with " + strings.Join(backends, ", ")
+		if len(backends) < 3 {
+			return one("opencv", warning, found, "some sources need FFmpeg (RTSP, films), GStreamer (CSI, pipelines) or V4L2 (USB): build with an OpenCV that has them all, as 'make deps' does")
+		}
+		return one("opencv", fine, found, "")
 	}
 	for _, c := range p.config.Cameras {
 		if u, err := camera.ParseURI(c.Source); err == nil && c.Enabled && u.Scheme != "demo" && u.Scheme != "file" {
@@ -96,9 +87,35 @@ func lookAt(f *finding, path string) {
 		f.Status, f.Cure = warning, "end the program that uses it"
 	default:
 		file.Close()
+		if who := users(path); len(who) > 0 {
+			f.Status, f.Cure = warning, "end the program that uses it, unless that is this agent's service"
+			f.Found += ": busy, used by " + strings.Join(who, ", ")
+		}
 		return
 	}
 	f.Found += ": " + err.Error()
+}
+
+// users are the processes that have a device open, as far as this user may see: a camera is opened by many and streams
+// for one.
+func users(device string) []string {
+	device, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return nil
+	}
+	var who []string
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range open {
+		if target, _ := os.Readlink(fd); target != device {
+			continue
+		}
+		process := strings.Split(fd, "/")[2]
+		name, _ := os.ReadFile("/proc/" + process + "/comm")
+		if one := strings.TrimSpace(string(name)) + " (" + process + ")"; !slices.Contains(who, one) {
+			who = append(who, one)
+		}
+	}
+	return who
 }
 
 // elements are the names in a pipeline: the first word between two "!", unless it is caps (video/x-raw).
