@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ type benchLine struct {
 	GMACs     float64 `json:"gmacs_per_s,omitempty"` // of a VGG16-SE; what a foreign network computes is not known
 	Runs      int     `json:"runs"`
 	Load      float64 `json:"load_ms"`
+	roofline
 }
 
 type benchFlags struct {
@@ -47,7 +50,9 @@ func newBenchCmd(s *settings) *cobra.Command {
 		Use:   "bench BUNDLE",
 		Short: "Measure how fast a bundle's network runs on this machine",
 		Long: `Bench runs the network alone, without camera and broker, on made-up pictures: first for a fifth of the time
-unmeasured, then for the given seconds. Latencies are of one run, which is one batch.`,
+unmeasured, then for the given seconds. Latencies are of one run, which is one batch. With neither --precision nor
+--provider it compares all that can be had in one table. The ceilings are what the provider reaches in FP32 in a plain
+matrix product, and in reading weights that are used once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
 		Example: "  vggse-agent bench demo/bundle\n  vggse-agent bench --threads 1 --seconds 20 --json demo/bundle",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +61,9 @@ unmeasured, then for the given seconds. Latencies are of one run, which is one b
 			}
 			if f.batch < 1 {
 				return usagef("--batch must be at least 1, got %d", f.batch)
+			}
+			if !cmd.Flags().Changed("precision") && !cmd.Flags().Changed("provider") {
+				return benchAll(cmd, args[0], f.asJSON)
 			}
 			return bench(cmd, s, args[0], &f)
 		},
@@ -66,18 +74,19 @@ unmeasured, then for the given seconds. Latencies are of one run, which is one b
 	flags.IntVar(&f.threads, "threads", 0, "threads of the CPU provider; 0 is one for each core")
 	flags.IntVar(&f.batch, "batch", 1, "pictures in one run")
 	flags.Float64Var(&f.seconds, "seconds", 5, "how long to measure")
-	flags.BoolVar(&f.asJSON, "json", false, "print one JSON line")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON line for each precision and provider")
 	return cmd
 }
 
-func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) error {
+// bench measures one.
+func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err error) {
 	ctx := cmd.Context()
 	s.options.Set = append(s.options.Set, fmt.Sprint("infer.threads=", f.threads), fmt.Sprint("infer.max_batch=", f.batch))
 	network, err := openNetwork(ctx, s, dir, f.precision, f.provider)
 	if err != nil {
 		return err
 	}
-	defer network.Close()
+	defer func() { err = errors.Join(err, network.Close()) }()
 	info, spec := network.Info(), &network.Bundle.Spec
 	for _, a := range info.Tried {
 		fmt.Fprintf(cmd.ErrOrStderr(), "not on %s: %v\n", a.Provider, a.Err)
@@ -97,9 +106,20 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) error {
 		return err
 	}
 	line := benchResult(took, info, f.batch)
+	var macs int64
 	if a, err := vgg16se.FromManifest(spec.Architecture); err == nil {
-		macs, _ := a.MACs()
+		macs, _ = a.MACs()
 		line.GMACs = round3(line.Images * float64(macs) / 1e9)
+	}
+	if err := network.Close(); err != nil { // its memory, for the ceilings
+		return err
+	}
+	e, err := s.load()
+	if err != nil {
+		return err
+	}
+	if err := line.roofs(ctx, e.Config.Infer, filepath.Join(dir, network.File), macs, length/5, cmd.ErrOrStderr()); err != nil {
+		return err
 	}
 	if f.asJSON {
 		return printJSON(cmd.OutOrStdout(), line)
@@ -144,7 +164,11 @@ func (l *benchLine) print(w io.Writer, spec *model.Spec, version string) error {
 	if l.GMACs > 0 {
 		fmt.Fprintf(w, ", %.1f billion multiply-adds/s", l.GMACs)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "; %.1f MB of model, %.2f GB/s\n", l.Bytes, l.Bandwidth)
+	if l.Bound != "" {
+		_, err = fmt.Fprintf(w, "  %.0f %% of what bounds it, %s (in fp32: %.1f billion multiply-adds/s in a matrix product, %.1f GB/s of weights)\n",
+			100*l.Share, l.Bound, l.TopMACs, l.TopBytes)
+	}
 	return err
 }
 

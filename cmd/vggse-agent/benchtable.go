@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/model"
+)
+
+// benchAll measures every precision of the bundle on every provider, each in a process of its own: memory is that of one
+// network, and a driver that crashes takes one line with it. What cannot be had is said on stderr, why.
+func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
+	b, err := model.OpenBundle(dir)
+	if err != nil {
+		return err
+	}
+	var lines []*benchLine
+	for _, provider := range []string{infer.TensorRT, infer.CUDA, infer.CPU} {
+		for _, precision := range []string{"int8", "fp16", "fp32"} {
+			line, err := benchInChild(cmd, dir, precision, provider)
+			switch {
+			case err == nil && asJSON:
+				lines = append(lines, line)
+				err = printJSON(cmd.OutOrStdout(), line)
+			case err == nil:
+				lines = append(lines, line)
+			case cmd.Context().Err() != nil:
+				return cmd.Context().Err()
+			default:
+				fmt.Fprintf(cmd.ErrOrStderr(), "not %s on %s: %v\n", precision, provider, err)
+				err = nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case len(lines) == 0:
+		return errors.New("bench: this bundle runs here in no precision on no provider")
+	case asJSON:
+		return nil
+	}
+	return printTable(cmd.OutOrStdout(), &b.Spec, lines)
+}
+
+// benchInChild runs the same command line again, for one precision on one provider.
+func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*benchLine, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"bench"}, flagsOf(cmd)...)
+	args = append(args, "--json", "--precision", precision, "--provider", provider, dir)
+	runtime.LockOSThread() // as in prepareInChild
+	defer runtime.UnlockOSThread()
+	child := exec.CommandContext(cmd.Context(), self, args...)
+	child.WaitDelay = 5 * time.Second
+	var stdout, stderr bytes.Buffer
+	child.Stdout, child.Stderr = &stdout, &stderr
+	tie(child)
+	err = child.Run()
+	line := new(benchLine)
+	if err == nil {
+		if err := json.Unmarshal(stdout.Bytes(), line); err != nil {
+			return nil, fmt.Errorf("its process answers %q: %w", stdout.String(), err)
+		}
+		return line, nil
+	}
+	var exit *exec.ExitError
+	last := strings.TrimSpace(stderr.String())
+	if last = last[strings.LastIndex(last, "\n")+1:]; errors.As(err, &exit) && exit.Exited() && last != "" {
+		return nil, errors.New(strings.TrimPrefix(last, "vggse-agent: "))
+	}
+	return nil, died(err, stderr.Bytes())
+}
+
+// flagsOf are the flags that were given, as arguments.
+func flagsOf(cmd *cobra.Command) (args []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			for _, v := range list.GetSlice() {
+				args = append(args, "--"+f.Name+"="+v)
+			}
+			return
+		}
+		args = append(args, "--"+f.Name+"="+f.Value.String())
+	})
+	return args
+}
+
+func printTable(w io.Writer, spec *model.Spec, lines []*benchLine) error {
+	fmt.Fprintf(w, "%s %s: batch %d, %d threads of the CPU, %d multiply-adds/picture (10⁶)\n", spec.Name, spec.Version, lines[0].Batch, lines[0].Threads, int64(lines[0].MACs*1000+0.5))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "provider\tprecision\tp50 ms\tp90\tp99\timages/s\tMB\tfile MB\tG mul-add/s\tGB/s\tof the ceiling\t")
+	for _, l := range lines {
+		ceiling := "–"
+		if l.Bound != "" {
+			ceiling = fmt.Sprintf("%.0f %% (%s)", 100*l.Share, l.Bound)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t%d\t%.1f\t%.1f\t%.2f\t%s\t\n", l.Provider, l.Precision, l.P50, l.P90, l.P99, l.Images, l.RSS, l.Bytes, l.GMACs, l.Bandwidth, ceiling)
+	}
+	err := t.Flush()
+	if l := lines[len(lines)-1]; err == nil && l.TopMACs > 0 {
+		_, err = fmt.Fprintf(w, "ceilings of %s, measured in fp32: %.1f G mul-add/s in a matrix product, %.1f GB/s of weights used once\n", l.Provider, l.TopMACs, l.TopBytes)
+	}
+	return err
+}
+
+// roofs measures the ceilings and holds the line against them; without them it says why on stderr.
+func (l *benchLine) roofs(ctx context.Context, c infer.Config, file string, macs int64, length time.Duration, stderr io.Writer) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	c.Providers = []string{l.Provider}
+	top, bytes, err := ceilings(ctx, c, length)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "no ceilings:", err)
+	}
+	l.roofline = under(macs, info.Size(), l.Batch, l.Images, top, bytes)
+	return nil
+}
