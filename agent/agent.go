@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -87,6 +86,19 @@ func Run(ctx context.Context, c Config, host Host) (err error) {
 // work is Run but for who looks on.
 func work(ctx context.Context, c Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
+	c.Infer = observer.hears(c.Infer)
+	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
+		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
+	}
+	network, trial, err := openActive(ctx, &c, log)
+	if err != nil {
+		return err
+	}
+	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
+	defer func() { err = joinClose(err, changes.network.Close()) }()
+	host.models.runs(c)
+	tell(log, &c, network, time.Since(start))
+
 	if c.MQTT.Broker == mqtt.Embedded {
 		broker, err := mqtt.StartBroker("127.0.0.1:1883", log)
 		if err != nil {
@@ -97,17 +109,6 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	} else {
 		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}
-	c.Infer = observer.hears(c.Infer)
-	observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
-	network, trial, err := openActive(ctx, &c, log)
-	if err != nil {
-		return err
-	}
-	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
-	defer func() { err = joinClose(err, changes.network.Close()) }()
-	host.models.runs(c)
-	tell(log, &c, network, time.Since(start))
-
 	kept := openKept(c.StateDir, log)
 	cameras := openers(&c, kept)
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, network.identity(), host.Build), log)
@@ -128,9 +129,7 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	link.Handle(clerk)
 	changes.pipeline, changes.link = pipeline, link
 	observer.begin(pipeline, link, network, trial)
-	if p := network.Info().Placement; p != nil && len(p.OnCPU) > 0 {
-		link.Health("engine", mqtt.Condition{Status: mqtt.Degraded, Reason: "left to the CPU: " + strings.Join(p.OnCPU, ", ")})
-	}
+	link.Health("engine", engineCondition(network.Info()))
 	if err := runAll(ctx, pipeline, link, changes); err != nil {
 		return err
 	}

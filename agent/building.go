@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -79,6 +82,24 @@ func (o *observer) builds(b infer.Building) {
 	}
 }
 
+// engineCondition is the part "engine" of the health: which provider runs how many nodes, and what a GPU's left to the CPU.
+func engineCondition(i infer.Info) mqtt.Condition {
+	p := i.Placement
+	if p == nil {
+		return mqtt.Condition{Status: mqtt.OK, Reason: "all on " + i.Provider}
+	}
+	var words []string
+	for _, provider := range slices.Sorted(maps.Keys(p.Nodes)) {
+		words = append(words, fmt.Sprintf("%d on %s", p.Nodes[provider], provider))
+	}
+	c := mqtt.Condition{Status: mqtt.OK, Reason: "nodes: " + strings.Join(words, ", ")}
+	if len(p.OnCPU) > 0 {
+		c.Status = mqtt.Degraded
+		c.Reason += "; left to the CPU: " + strings.Join(p.OnCPU, ", ")
+	}
+	return c
+}
+
 // earlyLink speaks to the broker while there is no network yet to speak for: subscribers see building_engine instead
 // of a device that is away. The link of the pipeline takes over.
 type earlyLink struct {
@@ -121,7 +142,7 @@ func (l *earlyLink) open(b *infer.Building) (*mqtt.Link, error) {
 		return nil, err
 	}
 	spec := &bundle.Spec
-	id := identity(l.config, spec, mqtt.Model{Name: spec.Name, Version: spec.Version, Precision: b.Precision, Provider: b.Provider}, l.build)
+	id := identity(l.config, spec, mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256, Precision: b.Precision, Provider: b.Provider}, l.build)
 	settings := l.config.MQTT
 	settings.StateDir, settings.Spool.Dir = l.config.StateDir, "" // what waits is the pipeline's
 	return mqtt.NewLink(settings, id, l.log)

@@ -12,6 +12,7 @@ import (
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/mqtt/contract"
 )
 
 // TestBuildingIsAState: while an engine is built, before there is a link, the service manager, /readyz and subscribers
@@ -53,7 +54,7 @@ func TestBuildingIsAState(t *testing.T) {
 	o := &observer{log: log, started: time.Now(), cameras: map[string]string{"line1": statusOffline}}
 	o.speaksEarly(&earlyLink{config: &c, log: log, every: 50 * time.Millisecond})
 	heard := o.hears(infer.Config{Engines: &infer.Engines{}}).Engines.Tell
-	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", Last: 341 * time.Second, Why: "there is none yet"}
+	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", SHA256: strings.Repeat("5a", 32), Last: 341 * time.Second, Why: "there is none yet"}
 	heard(b)
 	if got := o.sentence(); !strings.Contains(got, "building_engine: int8 for tensorrt, for 0s so far (the last one took 5m41s)") {
 		t.Errorf("the manager hears %q", got)
@@ -64,6 +65,18 @@ func TestBuildingIsAState(t *testing.T) {
 	waitFor(t, "health on the broker", func() bool {
 		return said("health", `"engine":{"status":"degraded","reason":"building_engine: int8 for tensorrt`) && said("available", "online") && said("info", "tensorrt")
 	})
+	api, err := contract.New(mqtt.AsyncAPI, map[string]string{"prefix": c.MQTT.TopicPrefix, "discovery": "homeassistant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	for topic, payload := range latest {
+		m := contract.Message{Topic: c.MQTT.TopicPrefix + "/edge/" + topic, QoS: 1, Retain: true, Payload: []byte(payload)}
+		if err := api.Sent(m); err != nil && topic != "stats" {
+			t.Errorf("%s breaks the contract: %v", topic, err)
+		}
+	}
+	mu.Unlock()
 	b.Done, b.Took = true, time.Second
 	heard(b)
 	waitFor(t, "the early link's end", func() bool { return said("available", "stopped") })
@@ -77,5 +90,17 @@ func TestSilent(t *testing.T) {
 	a := infer.Config{Threads: 2, Engines: &infer.Engines{Tell: func(infer.Building) {}}}
 	if got := silent(a); got.Engines != nil || got.Threads != 2 || a.Engines == nil {
 		t.Errorf("silent = %+v", got)
+	}
+}
+
+func TestEngineCondition(t *testing.T) {
+	for want, p := range map[string]*infer.Placement{
+		"ok all on tensorrt":      nil,
+		"ok nodes: 1 on tensorrt": {Nodes: map[string]int{infer.TensorRT: 1}},
+		"degraded nodes: 1 on cpu, 2 on cuda; left to the CPU: /se5/NonZero (NonZero)": {Nodes: map[string]int{infer.CUDA: 2, infer.CPU: 1}, OnCPU: []string{"/se5/NonZero (NonZero)"}},
+	} {
+		if c := engineCondition(infer.Info{Provider: infer.TensorRT, Placement: p}); c.Status+" "+c.Reason != want {
+			t.Errorf("engineCondition(%+v) = %+v, want %q", p, c, want)
+		}
 	}
 }

@@ -140,6 +140,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 	c.models.runs(next)
 	tell(c.log, &next, network, time.Since(start))
 	c.link.Health("model", mqtt.Condition{Status: mqtt.OK})
+	c.link.Health("engine", engineCondition(network.Info()))
 	if err := before.Close(); err != nil {
 		c.log.Warn("the model before was not closed well", "error", err)
 	}

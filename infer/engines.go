@@ -43,6 +43,7 @@ type Engines struct {
 // Building is the state of a build.
 type Building struct {
 	Provider, Precision string
+	SHA256              string // of the model file
 	Done                bool
 	Last                time.Duration // how long the last build for this network took; 0: unknown
 	Took                time.Duration // where it is done
@@ -170,7 +171,7 @@ func (c *Engines) make(ctx context.Context, e entry, dir string, job Job, why st
 		return err
 	}
 	pins, _ := c.pins()
-	b := Building{Provider: job.Provider, Precision: job.Network.Precision, Why: why, Last: time.Duration(pins.last(e) * float64(time.Second))}
+	b := Building{Provider: job.Provider, Precision: job.Network.Precision, SHA256: e.model, Why: why, Last: time.Duration(pins.last(e) * float64(time.Second))}
 	begin := time.Now()
 	c.tell(b)
 	defer func() {

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -65,5 +66,20 @@ func TestAgree(t *testing.T) {
 		if err := agree(want, got, 5e-3, TensorRT); err == nil || !strings.HasPrefix(err.Error(), "self-test: ") {
 			t.Errorf("agree(%v) = %v", got, err)
 		}
+	}
+}
+
+// TestSelfTestStopsTheLadder: an engine that answers wrongly is a finding, no reason to run the model on another provider
+// in silence. Whoever asked keeps what ran before.
+func TestSelfTestStopsTheLadder(t *testing.T) {
+	said := errors.New("self-test: the engine that tensorrt built answers 3 off") // as it comes back from another process
+	_, _, err := climb(ladder, false, func(provider string) error {
+		if provider != TensorRT {
+			t.Errorf("%s was tried after a failed self-test", provider)
+		}
+		return explainBuild(said)
+	})
+	if err == nil || errors.Is(err, ErrNoProvider) || err.Error() != said.Error() {
+		t.Errorf("climb = %v, want the self-test's own words", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Condition is how one part of the device fares.
 type Condition struct {
 	Status string `json:"status"`           // OK, Degraded or Failed
-	Reason string `json:"reason,omitempty"` // for people, where it is not OK
+	Reason string `json:"reason,omitempty"` // for people; always there where it is not OK
 }
 
 // Values of Condition.Status, from good to bad.
