@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd reproduce clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd gpu-check reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ test-deb: deb ## try the packages in Debian 11 to 13 (arm64 under qemu): install
 test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
 	@scripts/deps systemd
 	@cross/boot.sh
+
+gpu-check: deps ## build/gpu-check.tar.gz: what to run, offline, on a machine with an NVIDIA GPU, to see what holds there
+	@scripts/deps cross
+	@cross/gpu-check.sh
 
 reproduce: release ## build the commit twice and compare the bytes (minutes)
 	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done

@@ -26,7 +26,8 @@ func TestPickFile(t *testing.T) {
 		{calibrated, "fp16", "cpu", model.FileFP16, "fp16"},
 		{calibrated, "fp16", "tensorrt", model.FileFP16, "fp16"},
 		{calibrated, "int8", "cpu", model.FileINT8CPU, "int8"},
-		{calibrated, "int8", "cuda", "", ""},
+		{calibrated, "int8", "cuda", model.FileINT8TRT, "int8"},
+		{plain, "int8", "cuda", "", ""},
 	}
 	for _, tt := range tests {
 		b := &model.Bundle{Dir: "b", Spec: model.Spec{Files: map[string]model.File{}}}
