@@ -42,7 +42,8 @@ type outcome struct {
 // said is the last line on stderr, which is where an error stands.
 func (o *outcome) said() string {
 	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
-	return strings.TrimPrefix(lines[len(lines)-1], "vggse-agent: ")
+	words, _, _ := strings.Cut(strings.TrimPrefix(lines[len(lines)-1], "vggse-agent: "), " (cure: an ONNX Runtime that has it")
+	return words
 }
 
 // crashed matches what Go's and C++'s runtimes say when a program dies of itself.

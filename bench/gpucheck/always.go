@@ -89,11 +89,11 @@ func cudaOpens(ctx context.Context, s *suite) (string, error) {
 		s.absent["cuda"] = nil
 		return fmt.Sprintf("first start %.1f s; the goldens are met to %.2g", o.took.Seconds(), v.MaxDiff), nil
 	}
-	s.absent["cuda"] = absence("no CUDA: " + err.Error())
+	s.absent["cuda"] = absence("CUDA does not open, see above")
 	var refused *refusal
 	provider := filepath.Join(filepath.Dir(s.report.Machine.Library), "libonnxruntime_providers_cuda.so")
 	if _, statErr := os.Stat(provider); errors.As(err, &refused) && (s.report.Machine.GPU == "" || statErr != nil) {
-		return "", s.absent["cuda"]
+		return "", absence(err.Error())
 	}
 	return "", err
 }
@@ -135,13 +135,21 @@ func strictTensorRT(ctx context.Context, s *suite) (string, error) {
 	if len(s.report.Machine.TensorRT) > 0 {
 		return "", absence("TensorRT is here: nothing to refuse")
 	}
-	return s.refuses(ctx, s.agent, "tensorrt", "libnvinfer", "not enabled in this build", "libonnxruntime_providers")
+	words := []string{"libnvinfer"}
+	if s.absent["cuda"] != nil { // then the build may lack it altogether, or CUDA's libraries be missed first
+		words = append(words, "not enabled in this build", "is not on this machine", "providers_shared")
+	}
+	return s.refuses(ctx, s.agent, "tensorrt", words...)
 }
 
 // strictCUDA hides the GPU from the agent.
 func strictCUDA(ctx context.Context, s *suite) (string, error) {
 	blind := &agent{s.agent.path, append(slices.Clone(s.agent.env), "CUDA_VISIBLE_DEVICES=-1")}
-	return s.refuses(ctx, blind, "cuda", "no CUDA-capable device", "not enabled in this build", "libonnxruntime_providers", "is not on this machine", "driver")
+	words := []string{"no CUDA-capable device"}
+	if s.absent["cuda"] != nil {
+		words = append(words, "not enabled in this build", "is not on this machine", "providers_shared", "driver")
+	}
+	return s.refuses(ctx, blind, "cuda", words...)
 }
 
 // refuses wants a refusal of the provider that has one of the words in it.

@@ -88,7 +88,7 @@ func (s *suite) bench(ctx context.Context, bundle, provider string) error {
 		for _, batch := range batches {
 			line := speed{Network: network}
 			_, err := s.agent.ask(ctx, &line, "bench", bundle, "--provider", provider, "--precision", precision,
-				"--batch", strconv.Itoa(batch), "--seconds", map[bool]string{true: "0.3", false: "1.5"}[s.short])
+				"--batch", strconv.Itoa(batch), "--seconds", map[bool]string{true: "0.3", false: "1"}[s.short])
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("%s %s on %s, batch %d: %w", network, precision, provider, batch, err))
 				continue

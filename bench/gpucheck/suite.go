@@ -24,6 +24,8 @@ type suite struct {
 
 	pictures string           // folder
 	absent   map[string]error // why a GPU provider cannot be used here; nil: it can
+
+	refusedTensorRT error // in the agent's words
 }
 
 // absence is why a check could not run.

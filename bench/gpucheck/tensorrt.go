@@ -26,20 +26,22 @@ var withRTX = []check{{"rtx", "TensorRT for RTX, the plugin provider", func(cont
 }}}
 
 func tensorRTOpens(_ context.Context, s *suite) (string, error) {
-	if err := s.absent["tensorrt"]; err != nil {
-		return "", err
+	if s.refusedTensorRT != nil {
+		return "", s.refusedTensorRT
 	}
 	return strings.Join(s.report.Machine.TensorRT, ", "), nil
 }
 
-// probeTensorRT decides before anything else whether TensorRT can be used.
+// probeTensorRT decides before anything else whether TensorRT can be used: where it lies, it must open.
 func (s *suite) probeTensorRT(ctx context.Context) {
-	if _, err := s.agent.run(ctx, "verify", s.demo, "--provider", "tensorrt", "--precision", "fp32"); err != nil {
-		s.absent["tensorrt"] = err
-		var refused *refusal
-		if errors.As(err, &refused) && len(s.report.Machine.TensorRT) == 0 {
-			s.absent["tensorrt"] = absence("no TensorRT: " + err.Error())
-		}
+	_, err := s.agent.run(ctx, "verify", s.demo, "--provider", "tensorrt", "--precision", "fp32")
+	if err == nil {
+		return
+	}
+	s.absent["tensorrt"], s.refusedTensorRT = absence("TensorRT does not open, see above"), err
+	var refused *refusal
+	if errors.As(err, &refused) && len(s.report.Machine.TensorRT) == 0 {
+		s.refusedTensorRT = absence(err.Error())
 	}
 }
 
