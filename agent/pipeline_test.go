@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,7 +21,13 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(beStuck) != "" {
+		fmt.Fprintln(os.Stderr, stuckProcess(context.Background()))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fakeSource delivers grey frames; the brightness of each is its label.
 type fakeSource struct {

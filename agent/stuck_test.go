@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -19,6 +18,9 @@ import (
 // stuckPipeline is one that gives no frame and no error: OpenCV 4.6 waits for it for ever, 4.8 for its own limit.
 const stuckPipeline = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48 ! identity sleep-time=1000000000 ! videoconvert ! video/x-raw,format=BGR ! appsink"
 
+// beStuck is the environment variable that makes the test binary the process of TestStuckReadEndsTheProcess.
+const beStuck = "VGGSE_TEST_STUCK"
+
 // A read that hangs in C ends the process with code 75, and until then another camera goes on. It must be a process
 // of its own: nothing else ends such a read.
 func TestStuckReadEndsTheProcess(t *testing.T) {
@@ -29,8 +31,8 @@ func TestStuckReadEndsTheProcess(t *testing.T) {
 	} else if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperStuck$")
-	cmd.Env = append(os.Environ(), "VGGSE_TEST_STUCK=1")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), beStuck+"=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 75 || !strings.Contains(string(out), "camera stuck: a read has not come back") {
@@ -41,11 +43,8 @@ func TestStuckReadEndsTheProcess(t *testing.T) {
 	}
 }
 
-// TestHelperStuck is that process.
-func TestHelperStuck(t *testing.T) {
-	if os.Getenv("VGGSE_TEST_STUCK") == "" {
-		t.Skip("is for TestStuckReadEndsTheProcess")
-	}
+// stuckProcess is that process; TestMain calls it.
+func stuckProcess(ctx context.Context) error {
 	open := func(source string) func(context.Context) (Source, error) {
 		return func(ctx context.Context) (Source, error) { return camera.Open(ctx, camera.Config{Source: source}) }
 	}
@@ -56,7 +55,7 @@ func TestHelperStuck(t *testing.T) {
 	p.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"stuck", "fine"}}, p.Log)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	o := &observer{host: Host{Log: p.Log, Watchdog: 300 * time.Millisecond, Stuck: func(err error) {
 		<-r.full
@@ -65,8 +64,6 @@ func TestHelperStuck(t *testing.T) {
 		fmt.Println("the other camera:", len(r.decisions))
 		os.Exit(75)
 	}}, log: p.Log, pipeline: p, link: link, cameras: map[string]string{}}
-	go o.tend(t.Context())
-	if err := p.Run(t.Context()); err != nil && !errors.Is(err, io.EOF) {
-		t.Fatal(err)
-	}
+	go o.tend(ctx)
+	return p.Run(ctx)
 }

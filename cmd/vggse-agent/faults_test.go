@@ -1,3 +1,7 @@
+//go:build !race
+
+// Painting thousands of pictures is ten times slower under the race detector and has nothing for it to find.
+
 package main
 
 import (
