@@ -51,6 +51,7 @@ func TestValidate(t *testing.T) {
 		"at most 4 levels":       func(c *Config) { c.TopicPrefix = "a/b/c/d/e" },
 		"mqtt.qos":               func(c *Config) { c.QoS = 2 },
 		"mqtt.stats_interval":    func(c *Config) { c.StatsInterval = 0 },
+		"mqtt.keep_alive":        func(c *Config) { c.KeepAlive = time.Second },
 		"mqtt.user":              func(c *Config) { c.Password = "x" },
 		"mqtt.tls: is only for":  func(c *Config) { c.TLS.CA = "ca.pem" },
 		"mqtt.tls.cert":          func(c *Config) { c.Broker, c.TLS.Cert = "ssl://host", "cert.pem" },

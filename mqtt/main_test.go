@@ -27,7 +27,12 @@ func TestMain(m *testing.M) {
 	} else if broker != "" {
 		os.Exit(helper(broker))
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { os.Exit(judge().verdict(code)) }))
+	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) { os.Exit(judge().verdict(code)) }),
+		// toxiproxy 2.5 forgets the goroutines of silent connections
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"))
 }
 
 // helper publishes a decision every 20 ms until it is interrupted.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,13 @@ func (r *recorder) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet,
 	}
 	_, err := fmt.Fprintf(r.out, "%d %t %d %d %s\n", a.seq, a.late, a.result, a.sum, a.event)
 	return p, err
+}
+
+// arrivals are all so far.
+func (r *recorder) arrivals() []arrival {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
 }
 
 // events lists the queue_dropped events that came, each once.

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,8 @@ import (
 
 // The link profile: what stands in the package's facts about paho.mqtt.golang 1.5.1, and why.
 const (
-	keepAlive   = 20 * time.Second // with paho's 5 s tick: a silent peer is found within 40 s
-	pingTimeout = 10 * time.Second
-	closeGrace  = 250 * time.Millisecond // for the DISCONNECT packet to leave
+	keepAlive  = 20 * time.Second       // by default; with paho's 5 s tick a silent peer is found within 40 s
+	closeGrace = 250 * time.Millisecond // for the DISCONNECT packet to leave
 )
 
 // Message is one publication that came in.
@@ -99,11 +99,12 @@ func open(ctx context.Context, o *opening) (*session, error) {
 
 // profile are paho's options. Reconnecting, resending and storing are all off: the Link does them.
 func (o *opening) profile() *paho.ClientOptions {
+	alive := cmp.Or(o.cfg.KeepAlive, keepAlive)
 	opts := paho.NewClientOptions().AddBroker(o.broker.String()).SetClientID(o.clientID).
 		SetProtocolVersion(4). // else every failed handshake is tried again as 3.1 (P15)
 		SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).
 		SetStore(paho.NewMemoryStore()). // the file store loses and panics (P9, P10)
-		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
+		SetKeepAlive(alive).SetPingTimeout(alive / 2).
 		SetConnectTimeout(dialTimeout).SetWriteTimeout(writeTimeout). // 0 would block on a dead peer (P12)
 		SetOrderMatters(true)                                         // safe, as our handler never blocks (P11): commands keep their order
 	if o.will != nil {
