@@ -54,13 +54,18 @@ var thisMachine = sync.OnceValues(func() (machine, error) {
 	}
 	m.timeouts = major > 4 || major == 4 && minor >= 8
 	streams := gocv.VideoRegistry.GetStreamBackends()
-	m.ffmpeg = slices.Contains(streams, gocv.VideoCaptureFFmpeg)
-	m.gstreamer = slices.Contains(streams, gocv.VideoCaptureGstreamer)
-	m.v4l2 = slices.Contains(gocv.VideoRegistry.GetCameraBackends(), gocv.VideoCaptureV4L2)
+	m.ffmpeg = usable(streams, gocv.VideoCaptureFFmpeg)
+	m.gstreamer = usable(streams, gocv.VideoCaptureGstreamer)
+	m.v4l2 = usable(gocv.VideoRegistry.GetCameraBackends(), gocv.VideoCaptureV4L2)
 	_, err := os.Stat("/etc/nv_tegra_release")
 	m.jetson = err == nil
 	return m, nil
 })
+
+// usable says whether OpenCV has the backend: it lists those, too, that a plugin could bring and none does.
+func usable(listed []gocv.VideoCaptureAPI, api gocv.VideoCaptureAPI) bool {
+	return slices.Contains(listed, api) && gocv.VideoRegistry.HasBackend(api)
+}
 
 // prepareOpenCV sets what OpenCV reads from the environment at its first capture, where nobody has: seconds
 // until a V4L2 read gives up, and FFmpeg's log level (8: fatal), which else fills stderr.

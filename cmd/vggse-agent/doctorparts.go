@@ -23,8 +23,8 @@ func checkOpenCV(_ context.Context, p *patient) []finding {
 	if version != "none" {
 		backends := camera.OpenCVBackends()
 		found := version + " with " + strings.Join(backends, ", ")
-		if len(backends) < 3 {
-			return one("opencv", warning, found, "some sources need FFmpeg (RTSP, films), GStreamer (CSI, pipelines) or V4L2 (USB): build with an OpenCV that has them all, as 'make deps' does")
+		if !slices.Contains(backends, "GStreamer") || !slices.Contains(backends, "V4L2") { // FFmpeg: GStreamer stands in
+			return one("opencv", warning, found, "some sources need GStreamer (CSI, pipelines) or V4L2 (USB): build with an OpenCV that has them all, as 'make deps' does")
 		}
 		return one("opencv", fine, found, "")
 	}
