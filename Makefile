@@ -11,7 +11,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd gpu-check reproduce clean
+.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,8 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
 	@for a in amd64 arm64; do cross/deb.sh $$a || exit 1; done
 
-test-deb: deb ## try the packages in Debian 11 to 13 (arm64 under qemu): install, upgrade, remove, purge. As root
-	@for on in 'amd64 bullseye' 'amd64 bookworm' 'amd64 trixie' 'arm64 bullseye'; do cross/install.sh $$on || exit 1; done
+test-deb: deb ## try the packages in Debian 11 to 13 and Ubuntu 20.04 to 24.04 (arm64 in Debian 11 under qemu). As root
+	@for on in 'amd64 bullseye' 'amd64 bookworm' 'amd64 trixie' 'amd64 focal' 'amd64 jammy' 'amd64 noble' 'arm64 bullseye'; do cross/install.sh $$on || exit 1; done
 
 test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
 	@scripts/deps systemd
@@ -84,6 +84,11 @@ test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in i
 gpu-check: deps ## build/gpu-check.tar.gz: what to run, offline, on a machine with an NVIDIA GPU, to see what holds there
 	@scripts/deps cross
 	@cross/gpu-check.sh
+
+measure: build/release/amd64/vggse-agent deps ## start to READY, memory beyond the model, CPU on a still scene, of the release build
+	@cross/measure.py build/release/amd64/vggse-agent
+
+build/release/amd64/vggse-agent: release
 
 reproduce: release ## build the commit twice and compare the bytes (minutes)
 	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done

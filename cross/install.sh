@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tries the package in a fresh Debian: install, doctor and classify as the service's user, upgrade with the state kept,
+# Tries the package in a fresh Debian or Ubuntu: install, doctor and classify as the service's user, upgrade with the state kept,
 # remove, purge. The arm64 one runs under qemu.
 #
-#   cross/install.sh amd64|arm64 bullseye|bookworm|trixie      (trixie names its libraries as Ubuntu 24.04 does)
+#   cross/install.sh amd64|arm64 bullseye|bookworm|trixie|focal|jammy|noble      (the last three are what JetPack 5, 6 and 7 are made of)
 . "$(dirname "$0")/lib.sh"
 
-release=${2:?a release of Debian}
+release=${2:?a release of Debian or Ubuntu}
 [ -f "$package" ] || die "$package is missing: make deb"
 root_dir=$(cross/root.sh $arch "$release")
 ARCH=$arch scripts/deps
