@@ -77,6 +77,8 @@ sed -i 's|source: demo://.*|source: /dev/video77|' $settings
 check "starts with no camera there" systemctl restart vggse-agent
 sleep 2
 check "stays up without a camera" systemctl is-active vggse-agent
+check "the journal has level and camera of what it is told" bash -c \
+	"journalctl -u vggse-agent -p warning VGGSE_CAMERA=camera --no-pager | grep -q 'camera lost'"
 cp /tmp/settings $settings
 systemctl restart vggse-agent
 

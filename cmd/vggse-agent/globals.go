@@ -1,12 +1,10 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/configs"
 )
 
@@ -41,17 +39,4 @@ func (s *settings) load() (*configs.Effective, error) {
 		e.Config.Infer.Engines.Prepare = prepareInChild
 	}
 	return e, withCode(exitConfig, err)
-}
-
-// logger writes to the command's stderr as cfg says.
-func logger(cmd *cobra.Command, cfg agent.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // Validate has seen the level
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options))
-	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), options))
 }
