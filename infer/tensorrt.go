@@ -112,6 +112,11 @@ func appendCUDA(so *ort.SessionOptions) error {
 	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
 		return err
 	}
+	// ONNX Runtime would quantize the float biases of an INT8 file to 32 bits, and CUDA has no operator that takes
+	// these back: the nodes would stay on the CPU.
+	if err := so.AddSessionConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization"); err != nil {
+		return err
+	}
 	return so.AppendExecutionProviderCUDA(o)
 }
 

@@ -50,6 +50,9 @@ func run(ctx context.Context) (int, error) {
 		}
 		defer os.RemoveAll(work)
 	}
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return 1, err
+	}
 	r, err := examine(ctx, agentPath, demo, ort, work, short)
 	if err != nil {
 		return 1, err
