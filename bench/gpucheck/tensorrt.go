@@ -22,7 +22,7 @@ var withTensorRT = []check{
 
 // withRTX is one line that says why there is no more.
 var withRTX = []check{{"rtx", "TensorRT for RTX, the plugin provider", func(context.Context, *suite) (string, error) {
-	return "", absence("the agent has no way to it: docs/decisions says why")
+	return "", absence("the agent has no way to it: docs/decisions/004 says why")
 }}}
 
 func tensorRTOpens(_ context.Context, s *suite) (string, error) {
