@@ -166,8 +166,9 @@ func TestKilledAgent(t *testing.T) {
 		k.life(n)
 	}
 	k.way.set(false)
+	before := k.last()
 	agent := startAgent(t, k.args...)
-	for end := time.Now().Add(patience); k.missing() > 0; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); k.missing() > 0 || k.last() == before; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d of %d accepted records never came", k.missing(), len(k.accepted))
 		}
