@@ -1,6 +1,8 @@
 package mqtt
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -34,5 +36,28 @@ func TestBackoff(t *testing.T) {
 	}
 	if b.held(30 * time.Second); b.attempt != 0 {
 		t.Error("a long connection did not")
+	}
+}
+
+// M6: from the moment that the broker is back, after an outage of up to nine minutes, the next attempt comes
+// within 5 s in half of the cases.
+func TestBackoffFindsTheBroker(t *testing.T) {
+	const outages = 100_000
+	took := make([]time.Duration, outages)
+	for i := range took {
+		lost := time.Now()
+		back := lost.Add(time.Second + rand.N(9*time.Minute))
+		var b backoff
+		at := lost
+		for at.Before(back) {
+			at = at.Add(b.next(at))
+		}
+		took[i] = at.Sub(back)
+	}
+	slices.Sort(took)
+	p50, p99 := took[outages/2], took[outages*99/100]
+	t.Logf("%d outages: p50 %s, p99 %s", outages, p50.Round(time.Millisecond), p99.Round(time.Millisecond))
+	if p50 > 5*time.Second || p99 > 15*time.Second {
+		t.Errorf("p50 %s, p99 %s", p50, p99)
 	}
 }

@@ -227,8 +227,8 @@ func readArrivals(t *testing.T, path string) (all []arrival) {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		var a arrival
-		n, _ := fmt.Sscan(lines.Text(), &a.seq, &a.late, &a.result, &a.sum)
-		if n != 4 {
+		n, _ := fmt.Sscan(lines.Text(), &a.seq, &a.late, &a.result, &a.sum, &a.after)
+		if n != 5 {
 			continue // the kill fell into the write: not acknowledged either
 		}
 		if i := slices.Index(lines.Bytes(), '{'); i >= 0 {

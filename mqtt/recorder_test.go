@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -22,24 +23,26 @@ import (
 type arrival struct {
 	seq    uint64
 	late   bool
-	result int64  // its frame; -1: an event
-	sum    uint32 // of the payload but for what tells of lateness
-	event  string // queue_dropped, whole; else empty
+	result int64         // its frame; -1: an event
+	sum    uint32        // of the payload but for what tells of lateness
+	event  string        // queue_dropped, whole; else empty
+	after  time.Duration // since the time that it tells
 }
 
 // arrivalOf reads a payload; ok is false for what is no record.
 func arrivalOf(payload []byte) (a arrival, ok bool) {
 	m := struct {
-		Seq   uint64 `json:"seq"`
-		Kind  string `json:"event_type"`
-		Late  bool   `json:"redelivered"`
-		Frame int64  `json:"frame_id"`
+		Seq   uint64    `json:"seq"`
+		Kind  string    `json:"event_type"`
+		Late  bool      `json:"redelivered"`
+		Frame int64     `json:"frame_id"`
+		Time  time.Time `json:"ts"`
 	}{Frame: -1}
 	if json.Unmarshal(payload, &m) != nil || m.Seq == 0 {
 		return a, false
 	}
 	same, _, _ := strings.Cut(string(payload), `,"redelivered":`)
-	a = arrival{seq: m.Seq, late: m.Late, result: m.Frame, sum: crc32.ChecksumIEEE([]byte(same))}
+	a = arrival{seq: m.Seq, late: m.Late, result: m.Frame, sum: crc32.ChecksumIEEE([]byte(same)), after: time.Since(m.Time)}
 	if m.Kind == "queue_dropped" {
 		a.event = string(payload)
 	}
@@ -75,7 +78,7 @@ func (r *recorder) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet,
 		r.all = append(r.all, a)
 		return p, nil
 	}
-	_, err := fmt.Fprintf(r.out, "%d %t %d %d %s\n", a.seq, a.late, a.result, a.sum, a.event)
+	_, err := fmt.Fprintf(r.out, "%d %t %d %d %d %s\n", a.seq, a.late, a.result, a.sum, a.after, a.event)
 	return p, err
 }
 
