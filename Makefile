@@ -5,13 +5,15 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 COMMIT  ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
 GO_BUILD = go build -tags $(TAGS) -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
+SOAK     = go test -tags $(TAGS) -count=1 -v -timeout 4h
+
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 20s
 
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race lint fuzz bench man release deb test-deb test-systemd gpu-check measure reproduce clean
+.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-deb test-systemd gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,16 +43,23 @@ test: deps-test ## all tests (TESTFLAGS=…)
 race: deps-test ## all tests under the race detector
 	go test -race -tags $(TAGS) $(TESTFLAGS) ./...
 
+soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
+	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestTroubleDropsNothing' -lives 50 -trouble 30s
+	$(SOAK) ./mqtt/spool -run 'TestPowerCuts|TestDamage|TestFailingDisk' -schedules 50000 -damages 20000
+	$(SOAK) ./mqtt -run 'TestOutage|TestReconnects|TestBrokerBack|TestHostile|TestDeadPeer' -whole
+	$(SOAK) ./mqtt -run TestKillCycles -cycles 10000
+	$(MAKE) fuzz FUZZTIME=10m FUZZ=mqtt
+
 lint: deps ## gofmt, go vet and staticcheck, with and without OpenCV
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not formatted (gofmt -w cures it):"; echo "$$files"; exit 1; }
 	go vet -tags $(TAGS) ./...
 	go vet ./...
 	go run $(STATICCHECK) -tags $(TAGS) ./...
 
-fuzz: deps ## every fuzz test for FUZZTIME (20s)
-	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -r -n1 dirname | sort -u); do \
 		for f in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -c6-); do \
-			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
 bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring or peer: half of it)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -21,10 +22,11 @@ type delivery struct {
 // ledger is a way to a broker that can be shut, and writes down every record whose acknowledgement came back.
 type ledger struct {
 	listener net.Listener
-	to       string
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
+	to    string // the broker's address
+	blind bool   // it is none, and nothing is written down
 	shut  bool
 	conns map[net.Conn]bool
 	all   []delivery
@@ -36,7 +38,7 @@ func startLedger(t *testing.T, to string) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &ledger{listener: l, to: to, conns: make(map[net.Conn]bool)}
+	g := &ledger{listener: l, conns: make(map[net.Conn]bool), to: to}
 	g.wait.Go(g.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -59,13 +61,25 @@ func (g *ledger) set(shut bool) {
 	}
 }
 
+// lead makes the way lead elsewhere; blind, to what only pretends to be a broker.
+func (g *ledger) lead(to string, blind bool) {
+	g.mu.Lock()
+	g.to, g.blind = to, blind
+	g.mu.Unlock()
+	g.set(true)
+	g.set(false)
+}
+
 func (g *ledger) accept() {
 	for {
 		client, err := g.listener.Accept()
 		if err != nil {
 			return
 		}
-		broker, err := net.Dial("tcp", g.to)
+		g.mu.Lock()
+		to := g.to
+		g.mu.Unlock()
+		broker, err := net.Dial("tcp", to)
 		if err != nil {
 			client.Close()
 			continue
@@ -76,37 +90,47 @@ func (g *ledger) accept() {
 			broker.Close()
 		} else {
 			g.conns[client], g.conns[broker] = true, true
-			var mu sync.Mutex
-			under := make(map[uint16]delivery)
-			g.wait.Go(func() {
-				g.pass(client, broker, func(p packets.ControlPacket) {
-					if p, ok := p.(*packets.PublishPacket); ok {
-						if d, ok := deliveryOf(p.Payload); ok {
-							mu.Lock()
-							under[p.MessageID] = d
-							mu.Unlock()
-						}
-					}
-				})
-			})
-			g.wait.Go(func() {
-				g.pass(broker, client, func(p packets.ControlPacket) {
-					if p, ok := p.(*packets.PubackPacket); ok {
-						mu.Lock()
-						d, ok := under[p.MessageID]
-						delete(under, p.MessageID)
-						mu.Unlock()
-						if ok {
-							g.mu.Lock()
-							g.all = append(g.all, d)
-							g.mu.Unlock()
-						}
-					}
-				})
-			})
+			if g.blind {
+				g.wait.Go(func() { g.copy(client, broker) })
+				g.wait.Go(func() { g.copy(broker, client) })
+			} else {
+				g.join(client, broker)
+			}
 		}
 		g.mu.Unlock()
 	}
+}
+
+// join passes on what the two say, and pairs each record with its acknowledgement.
+func (g *ledger) join(client, broker net.Conn) {
+	var mu sync.Mutex
+	under := make(map[uint16]delivery) // way, by packet identifier
+	g.wait.Go(func() {
+		g.pass(client, broker, func(p packets.ControlPacket) {
+			if p, ok := p.(*packets.PublishPacket); ok {
+				if d, ok := deliveryOf(p.Payload); ok {
+					mu.Lock()
+					under[p.MessageID] = d
+					mu.Unlock()
+				}
+			}
+		})
+	})
+	g.wait.Go(func() {
+		g.pass(broker, client, func(p packets.ControlPacket) {
+			if p, ok := p.(*packets.PubackPacket); ok {
+				mu.Lock()
+				d, ok := under[p.MessageID]
+				delete(under, p.MessageID)
+				mu.Unlock()
+				if ok {
+					g.mu.Lock()
+					g.all = append(g.all, d)
+					g.mu.Unlock()
+				}
+			}
+		})
+	})
 }
 
 // pass copies packets until either end closes; see gets each before it goes on.
@@ -121,6 +145,16 @@ func (g *ledger) pass(from, to net.Conn, see func(packets.ControlPacket)) {
 			break
 		}
 	}
+	g.end(from, to)
+}
+
+// copy is pass for who does not look.
+func (g *ledger) copy(from, to net.Conn) {
+	io.Copy(to, from) //nolint:errcheck // the end of a connection
+	g.end(from, to)
+}
+
+func (g *ledger) end(from, to net.Conn) {
 	from.Close()
 	to.Close()
 	g.mu.Lock()
