@@ -47,7 +47,9 @@ soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outa
 	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestTroubleDropsNothing' -lives 50 -trouble 30s
 	$(SOAK) ./mqtt/spool -run 'TestPowerCuts|TestDamage|TestFailingDisk' -schedules 50000 -damages 20000
 	$(SOAK) ./mqtt -run 'TestOutage|TestReconnects|TestBrokerBack|TestHostile|TestDeadPeer' -whole
+	$(SOAK) ./mqtt -run TestPeers -peers ../bench/results/mqtt-peers.md
 	$(SOAK) ./mqtt -run TestKillCycles -cycles 10000
+	$(SOAK) ./mqtt/spool -run '^$$' -bench Outage -benchtime 2000x
 	$(MAKE) fuzz FUZZTIME=10m FUZZ=mqtt
 
 lint: deps ## gofmt, go vet and staticcheck, with and without OpenCV
@@ -62,7 +64,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring or peer: half of it)
+bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer or trouble: a part of it)
 	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
 
 build/bench/venv: bench/peer/requirements.txt

@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
 	flag.Float64Var(&o.seconds, "seconds", 2, "length of one run with the demo network; the full-size one gets three times that")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | all | bare BUNDLE\n")
+		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | trouble | all | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -52,7 +52,7 @@ func main() {
 	defer stop()
 	var err error
 	switch what := flag.Arg(0); what {
-	case "ring", "peer", "all":
+	case "ring", "peer", "trouble", "all":
 		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
@@ -84,6 +84,11 @@ func (o *options) report(ctx context.Context, what string) error {
 	}
 	if what == "peer" || what == "all" {
 		if err := o.peerReport(ctx, r); err != nil {
+			return err
+		}
+	}
+	if what == "trouble" || what == "all" {
+		if err := o.troubleReport(ctx, r); err != nil {
 			return err
 		}
 	}

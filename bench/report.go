@@ -102,7 +102,7 @@ func (o *options) outsideReport(ctx context.Context, r *report, rig *rig, l *lis
 	if err := (film{1280, 720, 60}).write(ctx, file); err != nil {
 		return fmt.Errorf("ffmpeg: %w", err)
 	}
-	link, stop, err := connect(ctx, "tcp://"+l.address)
+	link, stop, err := connect(ctx, "tcp://"+l.address, "")
 	if err != nil {
 		return err
 	}

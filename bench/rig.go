@@ -14,6 +14,7 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
 // rig is the daemon's pipeline and the bare session on one bundle, in this process.
@@ -43,10 +44,14 @@ func openRig(ctx context.Context, bundle string, threads int) (*rig, error) {
 
 func (r *rig) close() error { return errors.Join(r.bare.close(), r.network.Close()) }
 
-// connect opens a link as the daemon does, to a broker on this machine; stop ends it.
-func connect(ctx context.Context, url string) (link *mqtt.Link, stop func(), err error) {
+// connect opens a link as the daemon does, to a broker on this machine; stop ends it. Records wait in dir, where that
+// is given.
+func connect(ctx context.Context, url, dir string) (link *mqtt.Link, stop func(), err error) {
 	quiet := slog.New(slog.DiscardHandler)
 	config := mqtt.Config{Broker: url, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute, Publish: mqtt.Policy{Every: true}}
+	if dir != "" {
+		config.Spool = mqtt.SpoolConfig{Dir: dir, Bytes: spool.MinBytes}
+	}
 	link, err = mqtt.NewLink(config, mqtt.Identity{Device: "bench", Cameras: []string{"ring"}}, quiet)
 	if err != nil {
 		return nil, nil, err
@@ -118,7 +123,7 @@ type pairs struct {
 // measure interleaves bare loops with the pipeline: at twice the network's rate for throughput, on a
 // real broker; at half of it for latency, on one that notes when a result arrives.
 func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker string) (*pairs, error) {
-	link, stop, err := connect(ctx, broker)
+	link, stop, err := connect(ctx, broker, "")
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +133,7 @@ func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker s
 		return nil, err
 	}
 	defer w.server.Close()
-	wired, stopWired, err := connect(ctx, w.url)
+	wired, stopWired, err := connect(ctx, w.url, "")
 	if err != nil {
 		return nil, err
 	}

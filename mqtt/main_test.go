@@ -22,6 +22,8 @@ const helperBroker = "MQTT_TEST_HELPER_BROKER"
 func TestMain(m *testing.M) {
 	if broker, dir, file := os.Getenv(helperBroker), os.Getenv(helperSpool), os.Getenv(helperArrivals); file != "" {
 		os.Exit(recordForever(broker, file))
+	} else if kind := os.Getenv(helperPeer); kind != "" {
+		os.Exit(peer(kind, broker, dir))
 	} else if dir != "" {
 		os.Exit(spooler(broker, dir))
 	} else if broker != "" {

@@ -107,8 +107,8 @@ func eventsOf(arrivals []arrival) (all []string) {
 	return all
 }
 
-// serveRecorder starts a broker with the hook.
-func serveRecorder(r *recorder, l net.Listener) (*mochi.Server, error) {
+// serveHook starts a broker with a hook.
+func serveHook(r mochi.Hook, l net.Listener) (*mochi.Server, error) {
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumPacketSize = brokerPacket
 	server := mochi.New(&mochi.Options{Capabilities: capabilities, Logger: slog.New(slog.DiscardHandler)})
@@ -129,7 +129,7 @@ func startRecorder(t testing.TB) (*recorder, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := serveRecorder(r, l)
+	server, err := serveHook(r, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func recordForever(addr, path string) int {
 	if err == nil {
 		var l net.Listener
 		if l, err = net.Listen("tcp", addr); err == nil {
-			if _, err = serveRecorder(&recorder{out: out}, l); err == nil {
+			if _, err = serveHook(&recorder{out: out}, l); err == nil {
 				fmt.Println("ready")
 				select {}
 			}
