@@ -34,6 +34,13 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 	defer h.stop()
 	var picked choice
 	engine, err := infer.OpenPicked(ctx, c, func(provider string) (net infer.Network, err error) {
+		if provider == infer.TensorRT {
+			runtime, err := infer.About(c)
+			if err != nil {
+				return net, err
+			}
+			provider = kindOf(provider, runtime.Path)
+		}
 		if picked, err = pickFile(bundle, m.Precision, provider); err != nil {
 			return net, err
 		}

@@ -10,11 +10,21 @@ import (
 // choice is the model file for one provider.
 type choice struct{ key, precision, why string }
 
+// tensorRT11 is TensorRT from 11 on: it types strictly, so what is not in 8 bits runs in half precision only where the
+// file says so.
+const tensorRT11 = "tensorrt11"
+
 // files are the model files that suit a provider, by precision, the best for "auto" first. Half precision on
 // the CPU is only slower; on CUDA the INT8 file is right and no faster: what it quantized runs in float again.
 var files = map[string][]choice{
 	infer.TensorRT: {
 		{model.FileINT8TRT, "int8", "the bundle is calibrated"},
+		{model.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
+		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+	},
+	tensorRT11: {
+		{model.FileINT8TRT11, "int8", "the bundle is calibrated, and this is TensorRT 11 or later"},
+		{model.FileINT8TRT, "int8", "the bundle is calibrated, without a file for TensorRT 11"},
 		{model.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
 		{model.FileFP32, "fp32", "the bundle is not calibrated"},
 	},
@@ -43,6 +53,14 @@ func pickFile(b *model.Bundle, wanted, provider string) (choice, error) {
 		return c, nil
 	}
 	return choice{}, fmt.Errorf("model.precision: bundle %s has no %s file for %s", b.Dir, wanted, provider)
+}
+
+// kindOf is the provider as files knows it; library is the ONNX Runtime that has it.
+func kindOf(provider, library string) string {
+	if provider == infer.TensorRT && infer.TensorRTMajor(library) >= 11 {
+		return tensorRT11
+	}
+	return provider
 }
 
 // hasPrecision returns an error where no provider could ever have the wanted precision of the bundle.

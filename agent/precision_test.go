@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -21,6 +25,9 @@ func TestPickFile(t *testing.T) {
 		{plain, "fp16", "cuda", "", ""},
 		{calibrated, "auto", "cpu", model.FileINT8CPU, "int8"},
 		{calibrated, "auto", "tensorrt", model.FileINT8TRT, "int8"},
+		{calibrated, "auto", tensorRT11, model.FileINT8TRT11, "int8"},
+		{calibrated, "fp16", tensorRT11, model.FileFP16, "fp16"},
+		{plain, "auto", tensorRT11, model.FileFP32, "fp32"},
 		{calibrated, "auto", "cuda", model.FileFP16, "fp16"},
 		{calibrated, "fp32", "cpu", model.FileFP32, "fp32"},
 		{calibrated, "fp16", "cpu", model.FileFP16, "fp16"},
@@ -48,5 +55,35 @@ func TestPickFile(t *testing.T) {
 	}
 	if err := hasPrecision(b, "auto"); err != nil {
 		t.Error(err)
+	}
+}
+
+// An ONNX Runtime whose provider is linked with TensorRT 11 gets the file for that; the provider here is a library
+// that wants one of its name.
+func TestKindOfTensorRT(t *testing.T) {
+	dir := t.TempDir()
+	library := filepath.Join(dir, "libonnxruntime.so")
+	if got := kindOf(infer.TensorRT, library); got != infer.TensorRT {
+		t.Errorf("without any provider: %s", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "empty.c"), []byte("int nothing;\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"-shared", "-o", "libonnxruntime.so", "empty.c"},
+		{"-shared", "-o", "libnvinfer.so.11", "-Wl,-soname,libnvinfer.so.11", "empty.c"},
+		{"-shared", "-o", "libonnxruntime_providers_tensorrt.so", "empty.c", "-Wl,--no-as-needed", "-L.", "-l:libnvinfer.so.11"},
+	} {
+		cmd := exec.Command("cc", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("cc: %v\n%s", err, out)
+		}
+	}
+	if got := kindOf(infer.TensorRT, library); got != tensorRT11 {
+		t.Errorf("with TensorRT 11: %s", got)
+	}
+	if got := kindOf(infer.CUDA, library); got != infer.CUDA {
+		t.Errorf("CUDA beside it: %s", got)
 	}
 }

@@ -138,15 +138,24 @@ func refused(provider string) error {
 
 // lookAtGPU finds out what the machine has for the ONNX Runtime at library. It makes no CUDA context.
 func lookAtGPU(library string) gpuFacts {
-	f := gpuFacts{}
-	for _, name := range wants(library, TensorRT) {
-		if n, ok := strings.CutPrefix(name, "libnvinfer.so."); ok {
-			f.Major, _ = strconv.Atoi(n)
-			f.TensorRT = tensorRTVersion(name)
-		}
+	f := gpuFacts{Major: TensorRTMajor(library)}
+	if f.Major > 0 {
+		f.TensorRT = tensorRTVersion(fmt.Sprint("libnvinfer.so.", f.Major))
 	}
 	f.Arch, f.Memory = cudaDevice()
 	return f
+}
+
+// TensorRTMajor is the major version of TensorRT that the provider of the ONNX Runtime at library (Runtime.Path) is
+// linked with; 0 where there is no such provider.
+func TensorRTMajor(library string) int {
+	for _, name := range wants(library, TensorRT) {
+		if n, ok := strings.CutPrefix(name, "libnvinfer.so."); ok {
+			major, _ := strconv.Atoi(n)
+			return major
+		}
+	}
+	return 0
 }
 
 // versionOf splits the number that TensorRT gives as its version: 8502 is 8.5.2, 100300 is 10.3.0.

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -16,11 +17,12 @@ const (
 
 // functions are what the page computes; the markup is all its own.
 var functions = template.FuncMap{
-	"percent": func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
-	"points":  func(v, before float64) string { return fmt.Sprintf("%+.2f", 100*(v-before)) },
-	"fixed":   func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
-	"mb":      func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) },
-	"outline": outline,
+	"percent":  func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+	"interval": func(s Share) string { return fmt.Sprintf("%.2f–%.2f", 100*s.Low, 100*s.High) },
+	"points":   func(v, before float64) string { return fmt.Sprintf("%+.2f", 100*(v-before)) },
+	"fixed":    func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
+	"mb":       func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) },
+	"outline":  outline,
 	"mark": func(c Curve, m Method) string {
 		return fmt.Sprintf("%.1f", min(1, c.Thresholds[m]/c.Max)*drawWidth)
 	},
@@ -28,13 +30,60 @@ var functions = template.FuncMap{
 	"meter":   func(db float64) string { return fmt.Sprintf("%.1f", max(0, min(100, db/60*100))) },
 	"grade":   grade,
 	"ranked":  ranked,
-	"best": func(tried []Trial) float64 {
-		best := math.Inf(-1)
-		for _, t := range tried {
-			best = max(best, t.SQNR)
+	"kindsOf": kindsOf,
+	"gains":   gains,
+	"gainBar": func(db, most float64) string { return fmt.Sprintf("%.1f", max(0, min(100, db/max(most, 0.1)*100))) },
+}
+
+// kind is what was tried for one of the two kinds of codes.
+type kind struct {
+	Title  string
+	Tried  []Trial
+	Passes []Pass
+}
+
+// kindsOf are the trials and passes of the report, by kind of code.
+func kindsOf(r *Report) []kind {
+	kinds := []kind{{Title: "CPU: codes 0 to 255"}, {Title: "TensorRT: codes −127 to 127"}}
+	for i, levels := range []int{LevelsU8, LevelsS8} {
+		for _, t := range r.Tried {
+			if t.Levels == levels {
+				kinds[i].Tried = append(kinds[i].Tried, t)
+			}
 		}
-		return best
-	},
+		for _, p := range r.Passes {
+			if p.Levels == levels {
+				kinds[i].Passes = append(kinds[i].Passes, p)
+			}
+		}
+	}
+	return kinds
+}
+
+// gain is what keeping one thing in floating point brings alone.
+type gain struct {
+	Name string
+	DB   float64
+	Most float64 // of all
+	Kept bool
+}
+
+// gains are those of a search, the largest first.
+func gains(s Searched) []gain {
+	var all []gain
+	most := 0.0
+	for _, step := range s.Steps {
+		if step.What == "alone" {
+			db := step.SQNR - s.Steps[0].SQNR
+			most = max(most, db)
+			all = append(all, gain{Name: step.Names[0], DB: db, Kept: slices.Contains(s.Changes, step.Names[0])})
+		}
+	}
+	for i := range all {
+		all[i].Most = most
+	}
+	slices.SortStableFunc(all, func(a, b gain) int { return cmp.Compare(b.DB, a.DB) })
+	return all
 }
 
 // outline is the area under a Curve as an SVG path, its heights logarithms: tails are what matters.

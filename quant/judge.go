@@ -49,7 +49,16 @@ type Verdict struct {
 	Cosine    float64 `json:"logit_cosine"` // mean
 	MaxDiff   float64 `json:"logit_max_abs_diff"`
 	Classes   []Flip  `json:"classes,omitempty"` // where labels are known, those that changed, most first
+	Moves     []Move  `json:"moves,omitempty"`   // answers that are others than FP32's, most first
 	NaN       int     `json:"nan"`               // answers that are no numbers
+}
+
+// Move is how often FP32 answers From and the file To.
+type Move struct {
+	From   int    `json:"from"`
+	To     int    `json:"to"`     // -1: no number
+	Labels string `json:"labels"` // for whoever knows them to fill in
+	Count  int    `json:"pictures"`
 }
 
 // Flip is how often a class is found by each file.
@@ -186,12 +195,15 @@ func verdict(rows []row) Verdict {
 	v := Verdict{Images: len(rows)}
 	var same, labelled, right, right5, rightFP, rightFP5 int
 	var signal, noise, cos float64
-	classes := map[int]*Flip{}
+	classes, moves := map[int]*Flip{}, map[[2]int]int{}
 	for i := range rows {
 		r := &rows[i]
 		signal, noise, cos = signal+r.signal, noise+r.noise, cos+r.cos
 		v.MaxDiff = max(v.MaxDiff, r.diff)
 		same += is(r.fp32 == r.own)
+		if r.fp32 != r.own {
+			moves[[2]int{r.fp32, r.own}]++
+		}
 		v.NaN += is(r.nan)
 		if r.label < 0 {
 			continue
@@ -215,8 +227,27 @@ func verdict(rows []row) Verdict {
 		v.Top1, v.Top5 = ref(NewShare(right, labelled)), ref(NewShare(right5, labelled))
 		v.Top1FP32, v.Top5FP32 = ref(NewShare(rightFP, labelled)), ref(NewShare(rightFP5, labelled))
 	}
-	v.Classes = changed(classes)
+	v.Classes, v.Moves = changed(classes), mostMoved(moves)
 	return v
+}
+
+// mostMoves are the most that a Verdict lists.
+const mostMoves = 20
+
+// mostMoved are the moves, the most frequent first.
+func mostMoved(counts map[[2]int]int) []Move {
+	var all []Move
+	for m, n := range counts {
+		all = append(all, Move{From: m[0], To: m[1], Count: n})
+	}
+	sort.Slice(all, func(a, b int) bool {
+		x, y := &all[a], &all[b]
+		if x.Count != y.Count {
+			return x.Count > y.Count
+		}
+		return x.From < y.From || x.From == y.From && x.To < y.To
+	})
+	return all[:min(len(all), mostMoves)]
 }
 
 // changed are the classes that one of the two files finds more often, most changed first.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
@@ -23,6 +24,22 @@ type Plan struct {
 	SqueezeFloat bool `json:"squeeze_float,omitempty"`
 	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its outputs.
 	Bias map[string][]float32 `json:"bias_correction,omitempty"`
+}
+
+// Summary is the plan in a line, for the file that is made by it: everything but the ranges, which stand in the
+// file itself, and the corrected biases, which do so, too.
+func (p *Plan) Summary(equalized bool) string {
+	float := slices.Sorted(slices.Values(p.Float))
+	return fmt.Sprintf("levels=%d float=[%s] gates=%s squeezes=%s equalized=%t biases-corrected=%t",
+		p.Levels, strings.Join(float, " "), kept(p.SE == SEGateFloat || p.Levels == LevelsS8), kept(p.SqueezeFloat || p.Levels == LevelsS8),
+		equalized, len(p.Bias) > 0)
+}
+
+func kept(float bool) string {
+	if float {
+		return "float"
+	}
+	return "int8"
 }
 
 // SEScheme says what a squeeze-excitation block multiplies. Without one the emitter knows best: 8-bit

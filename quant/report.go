@@ -20,6 +20,7 @@ type Report struct {
 	Plan     *Plan               `json:"plan"` // of the CPU file
 	Signed   *Plan               `json:"plan_tensorrt"`
 	Layers   []LayerReport       `json:"layers"`
+	Map      []Precision         `json:"precisions"`
 	Files    []FileReport        `json:"files"`
 	Gate     Gate                `json:"gate"`
 	Seconds  map[string]float64  `json:"seconds"`
@@ -68,6 +69,32 @@ type LayerReport struct {
 	SQNR      float64 `json:"sqnr_db"`       // accumulated: all before it quantized, too
 	Alone     float64 `json:"alone_sqnr_db"` // of rounding this one tensor
 	Precision string  `json:"precision"`
+}
+
+// Precision is what a layer computes in, file by file.
+type Precision struct {
+	Layer    string `json:"layer"`
+	Op       string `json:"op"`
+	CPU      string `json:"cpu"`        // int8.cpu.onnx: int8 or float32
+	TensorRT string `json:"tensorrt"`   // int8.trt.onnx: int8 or float
+	Strict   string `json:"tensorrt11"` // int8.trt11.onnx: int8 or float16
+}
+
+// Precisions is the map of a network's layers under the two plans.
+func Precisions(n *Network, cpu, signed *Plan) []Precision {
+	var all []Precision
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		p := Precision{Layer: l.Name, Op: l.Op, CPU: "float32", TensorRT: "float", Strict: "float16"}
+		if cpu.integer(l) {
+			p.CPU = "int8"
+		}
+		if signed.integer(l) {
+			p.TensorRT, p.Strict = "int8", "int8"
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 // FileReport is one emitted file.

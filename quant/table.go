@@ -39,6 +39,9 @@ func (p *Plan) entries(n *Network) ([]entry, error) {
 // ErrNoTextTable says that the names of a network cannot stand in a text table.
 var ErrNoTextTable = errors.New("TensorRT's text table cannot be written")
 
+// ErrNoTables says that a version of TensorRT reads no calibration table at all.
+var ErrNoTables = errors.New("it quantizes nothing by itself: use int8.trt11.onnx")
+
 // WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a heading,
 // then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names with a colon cannot
 // stand in it, as the colon ends them: the error is ErrNoTextTable.
@@ -70,7 +73,7 @@ func legacy(version string) error {
 	case err != nil:
 		return fmt.Errorf("quant: table: %q is no version of TensorRT", version)
 	case major >= 11:
-		return fmt.Errorf("quant: table: TensorRT %s reads no calibration table: use int8.trt11.onnx", version)
+		return fmt.Errorf("quant: table: TensorRT %s reads no calibration table: %w", version, ErrNoTables)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,12 +28,15 @@ type calibrateFlags struct {
 	method, bits              string
 	minAgreement              float64
 	budget, collection        string
+	tensorRT                  string
 	merge                     []string
 	workers                   int
 	seconds                   float64
 	json                      bool
 	only                      bool // the pictures and the manifest are looked at, nothing is made
 }
+
+var tensorRTVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 
 func newCalibrateCmd() *cobra.Command {
 	var f calibrateFlags
@@ -49,8 +53,8 @@ A plan that loses too much is searched for what to demote: --budget, or what --m
 evaluations. Equalized channels and corrected biases are kept where they help on pictures that no range is from.
 
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
-agreement with FP32 is below --min-agreement, or INT8 is not faster than FP32, the exit code is 3 and only the
-reports are left.`,
+agreement with FP32 is surely below --min-agreement (its 95 % interval is), or INT8 is not faster than FP32, the exit
+code is 3 and only the reports are left.`,
 		Example: "  vggse-agent demo-data --out build/pictures --n 640 --seed 11\n  vggse-agent calibrate --bundle demo/bundle --images build/pictures --out demo/bundle",
 		Args:    exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +74,7 @@ reports are left.`,
 	flags.StringVar(&f.method, "method", "auto", "auto, minmax, percentile, entropy or mse")
 	flags.StringVar(&f.bits, "weights", "auto", "8, 7 or 8-pairwise bits; auto: what this machine's multiplier does not saturate on")
 	flags.StringVar(&f.budget, "budget", "", "what INT8 may lose: `0.1pt` of top-1, or 30dB; layers are demoted to floating point until that holds (default: what --min-agreement wants; none: no search)")
+	flags.StringVar(&f.tensorRT, "tensorrt", "10.16", "`VERSION` that the calibration tables are for, the last that reads some; 11 and later read none")
 	flags.StringVar(&f.collection, "collection", "", "`FILE` to keep the collection in; one that is there is taken up where it was left")
 	flags.StringSliceVar(&f.merge, "merge", nil, "`FILE`s that --collection of other devices wrote, to add")
 	flags.Float64Var(&f.minAgreement, "min-agreement", 0.99, "share of pictures on which INT8 and FP32 must give the same answer")
@@ -91,6 +96,8 @@ func (f *calibrateFlags) check() error {
 		return usagef("calibrate: --method must be auto or one of %v, got %q", quant.Methods, f.method)
 	case !slices.Contains([]string{"auto", string(quant.Bits8), string(quant.Bits7), string(quant.BitsPair)}, f.bits):
 		return usagef("calibrate: --weights must be auto, 8, 7 or 8-pairwise, got %q", f.bits)
+	case !tensorRTVersion.MatchString(f.tensorRT):
+		return usagef("calibrate: --tensorrt must be a version such as 10.3, got %q", f.tensorRT)
 	case f.budgetErr() != nil:
 		return usagef("calibrate: --budget: %v", f.budgetErr())
 	case f.minAgreement < 0 || f.minAgreement > 1:

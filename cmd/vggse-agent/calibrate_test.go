@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 )
 
@@ -74,6 +75,24 @@ func TestCalibrateInPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, want := range map[string]bool{"calibration.flatbuffers": true, "calibration.txt": false} { // colons in the names
+		if _, err := os.Stat(filepath.Join(bundle, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	plan := inspected(t, filepath.Join(bundle, "int8.cpu.onnx"))["vggse.plan"]
+	if !strings.Contains(plan, "levels=255") || !strings.Contains(plan, "squeezes=int8") {
+		t.Errorf("the file says of its plan: %q", plan)
+	}
+	again := append(common, "--out", bundle, "--min-agreement", "0", "--tensorrt", "11.2", "--weights", "8", "--method", "minmax")
+	if code, stdout, _ = agentSays(again...); code == exitDone {
+		if _, err := os.Stat(filepath.Join(bundle, "calibration.flatbuffers")); err == nil || !strings.Contains(stdout, "TensorRT 11.2 reads no calibration table") {
+			t.Errorf("tables for TensorRT 11, or nothing said of it: %v", err)
+		}
+	}
+	if before, err = os.ReadFile(filepath.Join(bundle, model.SpecFile)); err != nil {
+		t.Fatal(err)
+	}
 	strict := append(common, "--out", bundle, "--min-agreement", "1", "--weights", "7", "--method", "minmax")
 	code, stdout, _ = agentSays(strict...)
 	after, _ := os.ReadFile(filepath.Join(bundle, model.SpecFile))
@@ -83,6 +102,21 @@ func TestCalibrateInPlace(t *testing.T) {
 	if code == exitGate && !bytes.Equal(before, after) {
 		t.Error("a missed gate changed the manifest")
 	}
+}
+
+// inspected are the properties of a model file.
+func inspected(t *testing.T, path string) map[string]string {
+	t.Helper()
+	m, err := onnx.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	all := map[string]string{}
+	for _, p := range m.Metadata {
+		all[p.Key] = p.Value
+	}
+	return all
 }
 
 func TestCalibrateRefuses(t *testing.T) {
@@ -102,6 +136,7 @@ func TestCalibrateRefuses(t *testing.T) {
 		{[]string{"--bundle", "b"}, exitUsage, "--out DIR"},
 		{[]string{"--bundle", "b", "--out", "o"}, exitUsage, "--images DIR or --camera URI"},
 		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--camera", "c"}, exitUsage, "one of them"},
+		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--tensorrt", "new"}, exitUsage, "--tensorrt"},
 		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--method", "kl"}, exitUsage, "--method"},
 		{[]string{"--bundle", "b", "--out", "o", "--images", "i", "--min-agreement", "99"}, exitUsage, "0 to 1"},
 		{[]string{"--bundle", other, "--out", "o", "--images", "i"}, exitFailed, "is not a bundle"},

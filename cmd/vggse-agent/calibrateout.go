@@ -82,7 +82,7 @@ func (c *calibration) deliver() error {
 func (c *calibration) complete() error {
 	spec := c.bundle.Spec
 	spec.Files = maps.Clone(spec.Files)
-	made := map[string]bool{model.SpecFile: true}
+	made := map[string]bool{model.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true} // old tables stay behind
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = model.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,8 +50,10 @@ func (c *calibration) emit(ctx context.Context) error {
 	type emitted struct {
 		key, name string
 		m         *onnx.Model
+		plan      *quant.Plan // nil: nothing is in 8 bits
 	}
-	files := []emitted{{model.FileINT8CPU, "int8.cpu.onnx", cpu}, {model.FileINT8TRT, "int8.trt.onnx", trt}}
+	unsigned, signed := c.plans[quant.LevelsU8], c.plans[quant.LevelsS8]
+	files := []emitted{{model.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {model.FileINT8TRT, "int8.trt.onnx", trt, signed}}
 	half, err := quant.EmitFP16(c.source)
 	if err != nil {
 		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
@@ -60,11 +63,11 @@ func (c *calibration) emit(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, emitted{model.FileFP16, "fp16.onnx", half}, emitted{model.FileINT8TRT11, "int8.trt11.onnx", trt11})
+		files = append(files, emitted{model.FileFP16, "fp16.onnx", half, nil}, emitted{model.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
 	}
 	total := int64(0)
 	for _, f := range files {
-		c.sign(f.m)
+		c.sign(f.m, f.plan)
 		total += onnx.Size(f.m)
 	}
 	bar := newProgress(c.cmd.ErrOrStderr(), "writing models", total, true)
@@ -80,36 +83,47 @@ func (c *calibration) emit(ctx context.Context) error {
 	return c.tables()
 }
 
-// legacyTensorRT is the version in the heading of the text table: the last that reads one.
-const legacyTensorRT = "10.16"
-
 // tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its ranges, not those
 // of an equalized network.
 func (c *calibration) tables() error {
-	err := model.WriteFile(c.path("calibration.flatbuffers"), func(w io.Writer) error {
-		return quant.WriteFlatTable(w, c.network, c.legacy)
-	})
-	if err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	if err := quant.WriteTextTable(&text, c.network, c.legacy, legacyTensorRT); errors.Is(err, quant.ErrNoTextTable) {
-		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "calibration.txt", Severity: "warn",
-			Evidence: err.Error(), Cure: "there is no such file; calibration.flatbuffers holds the same ranges"})
+	var text, flat bytes.Buffer
+	err := quant.WriteTextTable(&text, c.network, c.legacy, c.tensorRT)
+	switch {
+	case errors.Is(err, quant.ErrNoTables):
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "calibration tables", Severity: "warn", Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there are no tables in this bundle"})
 		return nil
-	} else if err != nil {
+	case errors.Is(err, quant.ErrNoTextTable):
+		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "calibration.txt", Severity: "warn",
+			Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there is no such file; calibration.flatbuffers holds the same ranges"})
+		text.Reset()
+	case err != nil:
 		return err
 	}
-	return model.WriteFile(c.path("calibration.txt"), func(w io.Writer) error { _, err := text.WriteTo(w); return err })
+	if err := quant.WriteFlatTable(&flat, c.network, c.legacy); err != nil {
+		return err
+	}
+	for name, table := range map[string]*bytes.Buffer{"calibration.flatbuffers": &flat, "calibration.txt": &text} {
+		if table.Len() == 0 {
+			continue
+		}
+		if err := model.WriteFile(c.path(name), func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// sign writes into a file what it was made of.
-func (c *calibration) sign(m *onnx.Model) {
+// sign writes into a file what it was made of and how.
+func (c *calibration) sign(m *onnx.Model, p *quant.Plan) {
 	m.SetProperty("vggse.source_sha256", c.report.Source)
+	if p == nil {
+		return
+	}
 	m.SetProperty("vggse.pictures_sha256", c.report.Pictures.SHA256)
 	m.SetProperty("vggse.pictures", fmt.Sprint(c.report.Pictures.Calibration))
-	m.SetProperty("vggse.method", string(c.report.Plan.Method))
-	m.SetProperty("vggse.weight_bits", string(c.report.Plan.Bits))
+	m.SetProperty("vggse.method", string(p.Method))
+	m.SetProperty("vggse.weight_bits", string(p.Bits))
+	m.SetProperty("vggse.plan", p.Summary(c.quantized != c.source))
 }
 
 // judge proves, judges and measures every file, and holds the result against the gate.
@@ -128,6 +142,9 @@ func (c *calibration) judge(ctx context.Context) error {
 		for i := range v.Classes {
 			v.Classes[i].Label = c.bundle.Spec.Labels[v.Classes[i].Class]
 		}
+		for i := range v.Moves {
+			v.Moves[i].Labels = c.named(v.Moves[i].From) + " → " + c.named(v.Moves[i].To)
+		}
 		f.Verdict = &v
 		if f.Key != model.FileINT8CPU {
 			f.Notes = append(f.Notes, "judged on the CPU provider; not measured: this file is for a GPU")
@@ -142,6 +159,14 @@ func (c *calibration) judge(ctx context.Context) error {
 			Evidence: layer + " puts out more than 512", Cure: "compare fp16.onnx with fp32.onnx on the GPU before using it"})
 	}
 	return c.measure(ctx, &c.report.Files[0])
+}
+
+// named is the label of a class.
+func (c *calibration) named(class int) string {
+	if class < 0 {
+		return "no number"
+	}
+	return c.bundle.Spec.Labels[class]
 }
 
 // judged is the file to run for judging f: f itself, but for the half-precision INT8 file a twin that is
@@ -191,9 +216,15 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 		miss("INT8 takes %.2f ms, FP32 %.2f ms: it is not optimized", latency.Here, latency.FP32)
 	}
 	for _, f := range c.report.Files {
-		if v := f.Verdict; v.Agreement.Value < c.minAgreement {
-			miss("%s agrees with FP32 on %.2f %% of %d pictures (%.2f to %.2f %%), %.2f %% are wanted", f.Path,
-				100*v.Agreement.Value, v.Images, 100*v.Agreement.Low, 100*v.Agreement.High, 100*c.minAgreement)
+		v := f.Verdict
+		evidence := fmt.Sprintf("%s agrees with FP32 on %.2f %% of %d pictures (%.2f to %.2f %%), %.2f %% are wanted", f.Path,
+			100*v.Agreement.Value, v.Images, 100*v.Agreement.Low, 100*v.Agreement.High, 100*c.minAgreement)
+		switch {
+		case v.Agreement.High < c.minAgreement:
+			miss("%s", evidence)
+		case v.Agreement.Value < c.minAgreement: // so few pictures cannot tell: neither way
+			c.report.Findings = append(c.report.Findings, quant.Finding{Check: "agreement", Severity: "warn", Evidence: evidence + ": so few cannot tell",
+				Cure: "judge on more pictures: --eval"})
 		}
 	}
 	return nil
@@ -209,7 +240,7 @@ func (c *calibration) explain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.report.Layers = layers
+	c.report.Layers, c.report.Map = layers, quant.Precisions(c.network, c.report.Plan, c.report.Signed)
 	c.report.Curves = quant.Curves(c.collected, c.report.Plan.Choices)
 	worst := slices.Clone(layers)
 	slices.SortFunc(worst, func(a, b quant.LayerReport) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) })
