@@ -71,14 +71,11 @@ func TestCalibrateInPlace(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	before, err := os.ReadFile(filepath.Join(bundle, model.SpecFile))
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(filepath.Join(bundle, "calibration.flatbuffers")); err != nil {
+		t.Error(err)
 	}
-	for name, want := range map[string]bool{"calibration.flatbuffers": true, "calibration.txt": false} { // colons in the names
-		if _, err := os.Stat(filepath.Join(bundle, name)); (err == nil) != want {
-			t.Errorf("%s: %v", name, err)
-		}
+	if table, err := os.ReadFile(filepath.Join(bundle, "calibration.txt")); err != nil || !strings.HasPrefix(string(table), "TRT-") {
+		t.Errorf("%v: %.40s", err, table)
 	}
 	plan := inspected(t, filepath.Join(bundle, "int8.cpu.onnx"))["vggse.plan"]
 	if !strings.Contains(plan, "levels=255") || !strings.Contains(plan, "squeezes=int8") {
@@ -90,7 +87,8 @@ func TestCalibrateInPlace(t *testing.T) {
 			t.Errorf("tables for TensorRT 11, or nothing said of it: %v", err)
 		}
 	}
-	if before, err = os.ReadFile(filepath.Join(bundle, model.SpecFile)); err != nil {
+	before, err := os.ReadFile(filepath.Join(bundle, model.SpecFile))
+	if err != nil {
 		t.Fatal(err)
 	}
 	strict := append(common, "--out", bundle, "--min-agreement", "1", "--weights", "7", "--method", "minmax")
