@@ -90,7 +90,11 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
-	network, trial, err := openActive(ctx, &c, log)
+	refused := make(map[string]error)
+	network, trial, err := openActive(ctx, &c, func(bundle string, reason error) {
+		log.Error("the new model was refused, the one before goes on", "sha256", bundle, "reason", reason)
+		refused[bundle] = reason
+	})
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,9 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, network.identity(), host.Build), log)
 	if err != nil {
 		return err
+	}
+	for bundle, reason := range refused {
+		link.ModelRefused(bundle, reason.Error())
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker)

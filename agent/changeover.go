@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"time"
@@ -104,6 +105,7 @@ func (c *changeover) run(ctx context.Context) {
 		case next := <-c.models.asked:
 			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
 				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason", err)
+				c.link.ModelRefused(filepath.Base(next.Model.Bundle), err.Error())
 				c.link.Health("model", mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " + err.Error()})
 			}
 		}

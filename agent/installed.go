@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/vggse/vggse-agent/store"
@@ -42,8 +41,8 @@ func (t *trial) refused(running string, why error) error {
 
 // openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
 // cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
-// where there was none. c is told which it became.
-func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *trial, error) {
+// where there was none: refuse is told of it, and c which it became.
+func openActive(ctx context.Context, c *Config, refuse func(bundle string, reason error)) (*Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := OpenNetwork(ctx, c.Model, c.Infer)
 		return n, nil, err
@@ -54,7 +53,7 @@ func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *tr
 		return nil, nil, err
 	}
 	if refused != nil {
-		log.Error("the new model was refused, the one before goes on", "sha256", refused.SHA256, "reason", refused.Reason)
+		refuse(refused.SHA256, errors.New(refused.Reason))
 	}
 	c.Model.use(active, ok)
 	n, err := OpenNetwork(ctx, c.Model, c.Infer)
@@ -67,7 +66,7 @@ func openActive(ctx context.Context, c *Config, log *slog.Logger) (*Network, *tr
 	if ctx.Err() != nil {
 		return nil, nil, err
 	}
-	log.Error("the new model was refused, the one before goes on", "sha256", active.SHA256, "reason", err)
+	refuse(active.SHA256, err)
 	if err := s.Refuse(active.SHA256, "", err); err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,14 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
+	other := testIdentity().Model
+	other.Version = "2"
+	l.Model(other, []string{"bolt", "nut"})
+	l.ModelRefused(strings.Repeat("0f", 32), "it answers with no numbers")
+	l.mu.Lock()
+	l.clock.offset += time.Hour // as if the clock had been set back
+	l.mu.Unlock()
+	l.checkClock()
 	time.Sleep(100 * time.Millisecond) // the SUBACK
 	pub(t, m, "command", order("1", "snapshot", `{"camera":"cam01"}`, 0))
 	pub(t, m, "command", "nonsense")
@@ -114,7 +123,12 @@ func recordAll(t *testing.T) map[string]contract.Message {
 func TestContractIsClosed(t *testing.T) {
 	c := judge()
 	kinds := recordAll(t)
-	if len(kinds) < 15 {
+	for _, kind := range slices.Concat(deviceEvents[:2], deviceEvents[3:]) { // queue_dropped has tests of its own
+		if kinds["event "+kind].Payload == nil {
+			t.Errorf("no event %s", kind)
+		}
+	}
+	if len(kinds) < 18 {
 		t.Errorf("only %d kinds of messages", len(kinds))
 	}
 	for name, m := range kinds {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/spool"
@@ -52,6 +53,8 @@ type desk struct {
 	link    *Link
 	handler Handler
 	jobs    chan job
+	ending  sync.RWMutex // held while jobs are taken or, for good, while the last are sent away
+	ended   bool
 	seen    map[string]time.Time // ids, until when none of them is taken again
 	answers bucket               // commands that are looked at
 	work    bucket               // and carried out
@@ -114,12 +117,10 @@ func (d *desk) command(m Message, now time.Time) {
 	case !d.work.take(now):
 		status, why = "busy", "too many commands: at most one a second"
 	default:
-		select {
-		case d.jobs <- job{command: c}:
+		if why = d.enqueue(job{command: c}); why == "" {
 			return
-		default:
-			status, why = "busy", "earlier commands are not done yet"
 		}
+		status = "busy"
 	}
 	d.answer(c, status, why)
 }
@@ -189,22 +190,50 @@ func (d *desk) set(m Message, now time.Time) {
 	} else if good {
 		j.score, _ = strconv.ParseFloat(text, 64) // the form says that it is a number
 	}
-	if good && d.handler != nil && d.allowed(commandSet) {
-		select {
-		case d.jobs <- j:
-			return
-		default:
-		}
+	if good && d.handler != nil && d.allowed(commandSet) && d.enqueue(j) == "" {
+		return
 	}
 	d.link.out.again(state)
 }
 
-// run hands jobs to the handler until ctx ends.
-func (d *desk) run(ctx context.Context) {
+// enqueue hands a job to run, or says why that cannot be.
+func (d *desk) enqueue(j job) (why string) {
+	d.ending.RLock()
+	defer d.ending.RUnlock()
+	if d.ended {
+		return "the agent is ending, or taking other settings: ask again"
+	}
+	select {
+	case d.jobs <- j:
+		return ""
+	default:
+		return "earlier commands are not done yet"
+	}
+}
+
+// dismiss answers what waits when nobody is there any more to do it.
+func (d *desk) dismiss() {
+	d.ending.Lock()
+	defer d.ending.Unlock()
+	d.ended = true
 	for {
 		select {
-		case <-ctx.Done():
+		case j := <-d.jobs:
+			if j.camera == "" {
+				d.answer(j.command, "busy", "the agent is ending, or taking other settings: ask again")
+			}
+		default:
 			return
+		}
+	}
+}
+
+// run hands jobs to the handler until ctx ends, and then answers those that still wait.
+func (d *desk) run(ctx context.Context) {
+	defer d.dismiss()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
 		case j := <-d.jobs:
 			if j.camera != "" {
 				d.adjust(j)

@@ -193,8 +193,36 @@ func TestCommandFlood(t *testing.T) {
 	eventually(t, 10*time.Second, "every command looked at is answered", func() bool { return l.Waiting() == 20 })
 	cancel()
 	<-done
+	l.desk.seen = map[string]time.Time{}
+	l.desk.answers = bucket{rate: 100, burst: 100}
+	l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order("late", "reload", "{}", 0))}, now)
+	if l.Waiting() != 21 {
+		t.Errorf("%d answers, want one more: the agent is ending", l.Waiting())
+	}
 	if got := strings.Count(c.done(), "then"); got < deskSlots || got > deskSlots+1 {
 		t.Errorf("%d were carried out, want the %d that could wait", got, deskSlots)
+	}
+}
+
+// What waits for the handler when the link ends is answered too.
+func TestCommandsAtTheEnd(t *testing.T) {
+	l := lonely(t, CommandReload)
+	l.Handle(&clerk{})
+	now := time.Now()
+	for i := range 4 {
+		l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.desk.run(ctx)
+	if got := l.Waiting(); got != 4 {
+		t.Errorf("%d of 4 commands were answered", got)
+	}
+	l.out.spool.Connect()
+	for p, ok := l.out.take(); ok; p, ok = l.out.take() {
+		if p.state == nil && field[string](t, string(p.payload), "status") != "busy" {
+			t.Errorf("got %s", p.payload)
+		}
 	}
 }
 

@@ -42,6 +42,12 @@ type (
 	haComponent map[string]any
 )
 
+// Values of event_type, on the device's topic and on a camera's.
+var (
+	deviceEvents = []string{"model_changed", "model_rolled_back", "queue_dropped", "clock_stepped"}
+	cameraEvents = []string{"class_changed", "camera_lost", "camera_restored"}
+)
+
 const projectURL = "https://github.com/vggse/vggse-agent"
 
 // available maps a topic's text to the only two words that Home Assistant knows.
@@ -51,30 +57,25 @@ func (*discovery) available(topic string) haAvailability {
 
 // discovery is what is announced to Home Assistant.
 type discovery struct {
-	link  *Link
-	id    string // of the device, there
-	state *state
+	link *Link
+	id   string // of the device, there
 }
 
-// announce gives the discovery topic its message. before are the entities that an earlier run announced (key
-// to platform): those that are gone are taken away, one by one, as Home Assistant wants it. With discovery
-// off, all of it is taken away, if there was any.
-func (l *Link) announce(before map[string]string) map[string]string {
-	c := l.cfg.Discovery
-	if c.Prefix == "" {
-		return nil
+// discoveryTopic is where Home Assistant looks for the device.
+func (l *Link) discoveryTopic() string {
+	return l.cfg.Discovery.Prefix + "/device/vggse_" + l.id.Device + "/config"
+}
+
+// announce gives the discovery topic its message. Entities that were announced earlier and are gone are taken away,
+// one by one, as Home Assistant wants it. With discovery off nothing is announced; what was, tidy takes away.
+func (l *Link) announce() {
+	if !l.cfg.Discovery.Enabled {
+		return
 	}
 	d := &discovery{link: l, id: "vggse_" + l.id.Device}
-	if !c.Enabled {
-		if len(before) > 0 {
-			l.out.add(c.Prefix+"/device/"+d.id+"/config", 1, true).set([]byte{})
-		}
-		return nil
-	}
 	if l.discovery == nil {
-		l.discovery = l.out.add(c.Prefix+"/device/"+d.id+"/config", 1, true)
+		l.discovery = l.out.add(l.discoveryTopic(), 1, true)
 	}
-	d.state = l.discovery
 	a := announcement{
 		Device: haDevice{[]string{d.id}, l.id.Name, "vggse", l.id.Model.Name, l.id.Version, l.id.Site},
 		Origin: haOrigin{"vggse-agent", l.id.Version, projectURL}, QoS: 1,
@@ -89,13 +90,10 @@ func (l *Link) announce(before map[string]string) map[string]string {
 		entity["unique_id"] = d.id + "_" + key
 		now[key] = entity["platform"].(string)
 	}
-	for key, platform := range before {
-		if _, still := now[key]; !still {
-			a.Components[key] = haComponent{"platform": platform}
-		}
+	for key, platform := range l.memory.entities(now) {
+		a.Components[key] = haComponent{"platform": platform}
 	}
-	l.out.set(d.state, encode(a))
-	return now
+	l.out.set(l.discovery, encode(a))
 }
 
 // deviceEntities are those of the device as a whole.
@@ -114,7 +112,7 @@ func (d *discovery) deviceEntities(all map[string]haComponent) {
 		"entity_category": "diagnostic", "state_topic": t.stats, "expire_after": d.silence(), "suggested_display_precision": 1,
 		"value_template": "{{ (value_json.machine.temperature_c | default({}, true)).values() | list | max(default=None) if value_json.machine is defined else None }}",
 	}
-	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic", "state_topic": t.event, "event_types": []string{"queue_dropped"}}
+	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic", "state_topic": t.event, "event_types": deviceEvents}
 	for _, name := range []string{CommandReload, CommandRestart} {
 		if d.link.desk.allowed(name) {
 			all[name] = d.button(map[string]string{CommandReload: "Reload configuration", CommandRestart: "Restart"}[name], name, "{}")
@@ -157,7 +155,7 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 	}
 	all[name+"_event"] = haComponent{
 		"platform": "event", "name": title("event"), "state_topic": base + "event",
-		"event_types": []string{"class_changed", "camera_lost", "camera_restored"},
+		"event_types": cameraEvents,
 	}
 	if d.link.desk.allowed(commandSet) {
 		// Without the camera's own status, or nobody could switch it on again.

@@ -241,6 +241,17 @@ func TestDiscoveryLives(t *testing.T) {
 	if len(late.on(topic)) > 0 {
 		t.Errorf("still retained: %s", late.last(topic))
 	}
+	stop = run(cfg, "cam01")
+	eventually(t, 10*time.Second, "announced once more", func() bool { return e.last(topic) != "" })
+	stop()
+	moved := cfg
+	moved.Discovery.Prefix = "other"
+	moved.tap = nil // another prefix than the judge's
+	stop = run(moved, "cam01")
+	eventually(t, 10*time.Second, "under another prefix", func() bool {
+		return e.last(topic) == "" && strings.Contains(e.last("other/device/vggse_edge01/config"), `"cam01_label"`)
+	})
+	stop()
 	never := off
 	never.StateDir = t.TempDir()
 	n = len(e.on(topic))
@@ -248,7 +259,7 @@ func TestDiscoveryLives(t *testing.T) {
 	if len(e.on(topic)) != n {
 		t.Error("who never announced anything takes something away")
 	}
-	if err := os.WriteFile(filepath.Join(cfg.StateDir, "announced.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(cfg.StateDir, "retained.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(cfg, "cam01")() // damaged memory is no reason not to start

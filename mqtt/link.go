@@ -37,6 +37,7 @@ type Link struct {
 	health    health
 	discovery *state // nil: nothing is announced
 	desk      *desk
+	memory    memory
 
 	mu        sync.Mutex // guards what follows; taken before the outbox's and the spool's
 	lanes     map[string]*lane
@@ -121,23 +122,64 @@ func (l *Link) furnish() {
 	}
 	l.health.state = l.out.add(l.topics.health, 1, true)
 	l.stats = l.out.add(l.topics.stats, 0, false)
-	l.announceOnce()
+	l.memory.recall(l.cfg.StateDir, l.id.Device, l.log)
+	l.announce()
 	l.checkHealth()
+	l.tidy()
+	l.memory.save(l.log) // before anything goes out
 }
 
 // Model tells that another network answers from now on, with labels of its own: every later message names it.
 func (l *Link) Model(m Model, labels []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before := l.id.Model
 	l.id.Model, l.id.Labels = m, labels
 	l.opening, l.answering = l.id.opening("vggse.event/1", ""), l.id.opening("vggse.response/1", "")
 	for name, c := range l.lanes {
 		c.resultOpening, c.eventOpening = l.id.opening("vggse.result/1", name), l.id.opening("vggse.event/1", name)
 	}
 	l.out.set(l.info, l.id.info(l.started))
-	if l.discovery != nil {
-		l.announce(nil)
+	l.announce()
+	if before != m {
+		l.memory.know(m)
+		l.tellModel(before)
 	}
+	l.out.ring()
+}
+
+// tellModel accepts the event that another model answers than before. l.mu is held.
+func (l *Link) tellModel(before Model) {
+	l.tell(spool.Sync, l.topics.event, l.opening, "model_changed", spool.Loss{}, func(b []byte) []byte {
+		return append(append(b, `,"previous":`...), encode(before)...)
+	})
+}
+
+// ModelRefused tells that a model was to answer and could not, and that the one before goes on: bundle is the digest of
+// an installed one, else the name of its folder; reason is for people.
+func (l *Link) ModelRefused(bundle, reason string) {
+	l.mu.Lock()
+	l.tell(spool.Sync, l.topics.event, l.opening, "model_rolled_back", spool.Loss{}, func(b []byte) []byte {
+		return appendField(appendField(b, "bundle", bundle), "reason", reason)
+	})
+	l.mu.Unlock()
+	l.out.ring()
+}
+
+// checkClock tells where the machine's clock was set.
+func (l *Link) checkClock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	step := l.clock.step(sinceBoot, time.Now)
+	if step == 0 {
+		return
+	}
+	l.log.Warn("the clock was set", "step", step)
+	l.clock.checked = time.Time{} // its quality too may be another
+	l.tell(spool.Sync, l.topics.event, l.opening, "clock_stepped", spool.Loss{}, func(b []byte) []byte {
+		return strconv.AppendFloat(append(b, `,"step_s":`...), step.Seconds(), 'f', 3, 64)
+	})
+	l.out.ring()
 }
 
 // openSpool opens the spool of the configuration. A disk that fails is no reason not to start, a folder that

@@ -14,7 +14,8 @@ type state struct {
 	payload []byte
 	version uint64 // counts values; 0: there is none yet
 	sent    uint64 // version that went to the present connection
-	refused uint64 // version that the broker does not take
+	refused uint64 // version that is not sent again: the broker does not take it, or it was the last word
+	gone    bool   // the topic is being taken from the broker
 }
 
 // outbox holds all that waits for the broker, in bounded memory: states, and the spool of records.

@@ -36,18 +36,20 @@ func (g *gate) worth(now time.Time, d *model.Decision) bool {
 	if !urgent && !(due || moved) || !urgent && g.MaxRate > 0 && g.tokens < 1 {
 		return false
 	}
-	g.tokens--
+	g.tokens = max(g.tokens-1, -g.full()) // a label that flutters silences the rest for a second or two, not for long
 	g.started, g.last, g.index, g.score = true, now, best.Index, float64(best.Score)
 	return true
 }
 
-// refill adds what the time since the last call allows; the bucket holds one second's worth, at least one.
+// full is what the bucket holds: one second's worth, at least one.
+func (g *gate) full() float64 { return max(g.MaxRate, 1) }
+
+// refill adds what the time since the last call allows.
 func (g *gate) refill(now time.Time) {
-	full := max(g.MaxRate, 1)
 	if g.filled.IsZero() {
-		g.tokens = full
+		g.tokens = g.full()
 	} else {
-		g.tokens = min(full, g.tokens+now.Sub(g.filled).Seconds()*g.MaxRate)
+		g.tokens = min(g.full(), g.tokens+now.Sub(g.filled).Seconds()*g.MaxRate)
 	}
 	g.filled = now
 }

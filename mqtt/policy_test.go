@@ -41,6 +41,11 @@ func TestPolicy(t *testing.T) {
 			{1100 * time.Millisecond, 2, 0.7, false, false}, // on credit
 			{1600 * time.Millisecond, 2, 0.8, false, true},
 		}},
+		"flutter": {Policy{MaxRate: 1}, []step{
+			{0, 1, 0.9, false, true}, {1, 2, 0.9, true, true}, {2, 1, 0.9, true, true}, {3, 2, 0.9, true, true}, {4, 1, 0.9, true, true}, {5, 2, 0.9, true, true},
+			{1900 * time.Millisecond, 2, 0.5, false, false},
+			{2100 * time.Millisecond, 2, 0.5, false, true}, // not six seconds later
+		}},
 		"slow rate": {Policy{MaxRate: 0.1}, []step{{0, 1, 0.1, false, true}, {9 * time.Second, 1, 0.9, false, false}, {11 * time.Second, 1, 0.9, false, true}}},
 		"no limit":  {Policy{}, []step{{0, 1, 0.1, false, true}, {1, 1, 0.1, false, true}, {2, 1, 0.1, false, true}}},
 		"every":     {Policy{Every: true, Deadband: 1, MaxRate: 0.001}, []step{{0, 1, 0.1, false, true}, {1, 1, 0.1, false, true}}},

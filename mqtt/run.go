@@ -38,7 +38,8 @@ func (l *Link) Run(ctx context.Context) error {
 		l.desk.run(ctx)
 		return nil
 	})
-	group.Wait() //nolint:errcheck // neither fails
+	group.Wait() //nolint:errcheck // none fails
+	l.memory.save(l.log)
 	if err := l.out.spool.Close(); err != nil {
 		return fmt.Errorf("mqtt: close spool: %w", err)
 	}
@@ -57,6 +58,8 @@ func (l *Link) flush(ctx context.Context) {
 		case <-tick.C:
 		}
 		l.out.spool.Flush()
+		l.memory.save(l.log)
+		l.checkClock()
 		now := ""
 		if err := l.out.spool.State().Err; err != nil {
 			now = err.Error()
@@ -220,8 +223,11 @@ func (c *conversation) land() error {
 	}
 	c.flights = append(c.flights[:0], c.flights[1:]...)
 	c.doubt.landed(&f.publication)
-	if f.state == nil {
+	switch {
+	case f.state == nil:
 		c.out.spool.Ack(f.seq)
+	case f.state.gone:
+		c.forget(f.state)
 	}
 	return nil
 }

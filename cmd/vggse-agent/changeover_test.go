@@ -60,7 +60,7 @@ func TestChangeover(t *testing.T) {
 	model("activate", a)
 	agent := startAgent(t, "run", "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://"+broker.addr(),
 		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+state, "--set", "http.listen=off")
-	lines := broker.subscribe(t, "vggse/edge/#")
+	lines, events := broker.subscribe(t, "vggse/edge/#"), broker.subscribe(t, "vggse/edge/event")
 	await(t, lines, "vggse/edge/camera/status online")
 	before := resultOf(t, lines)
 	reload := func() {
@@ -85,6 +85,12 @@ func TestChangeover(t *testing.T) {
 	model("activate", broken, "--no-verify")
 	reload()
 	await(t, broker.subscribe(t, "vggse/edge/health"), "the new model was refused")
+	if got := await(t, events, "model_changed"); !strings.Contains(got, fmt.Sprintf(`"sha256":%q`, now.Model.SHA256)) {
+		t.Errorf("the change is told as %s", got)
+	}
+	if got := await(t, events, "model_rolled_back"); !strings.Contains(got, fmt.Sprintf(`"bundle":%q`, broken)) {
+		t.Errorf("the refusal of %s is told as %s", broken, got)
+	}
 	for range 5 {
 		if got := resultOf(t, lines); got.Model != now.Model {
 			t.Fatalf("%s answers, want %s", got.Model.SHA256, now.Model.SHA256)
