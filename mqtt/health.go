@@ -34,13 +34,16 @@ func (l *Link) Health(part string, c Condition) {
 	l.checkHealth()
 }
 
-func (h *health) set(part string, c Condition) {
+// set reports whether that is news.
+func (h *health) set(part string, c Condition) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	before, known := h.parts[part]
 	if h.parts == nil {
 		h.parts = make(map[string]Condition)
 	}
 	h.parts[part] = c
+	return !known || before != c
 }
 
 // checkHealth looks at cameras and queue, and publishes what is true now.

@@ -27,17 +27,18 @@ type Link struct {
 	topics  topics
 	started time.Time
 
-	connected atomic.Bool
-	missed    atomic.Uint64 // messages that came in faster than they were looked at
-	retry     time.Duration // longest wait before an attempt to connect; 0: the usual
-	out       *outbox
-	available *state
-	info      *state
-	stats     *state
-	health    health
-	discovery *state // nil: nothing is announced
-	desk      *desk
-	memory    memory
+	connected   atomic.Bool
+	missed      atomic.Uint64 // messages that came in faster than they were looked at
+	retry       time.Duration // longest wait before an attempt to connect; 0: the usual
+	out         *outbox
+	available   *state
+	info        *state
+	stats       *state
+	health      health
+	discovery   *state // nil: nothing is announced
+	desk        *desk
+	memory      memory
+	certificate time.Time // of the next look at it
 
 	mu        sync.Mutex // guards what follows; taken before the outbox's and the spool's
 	lanes     map[string]*lane

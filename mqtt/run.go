@@ -60,6 +60,7 @@ func (l *Link) flush(ctx context.Context) {
 		l.out.spool.Flush()
 		l.memory.save(l.log)
 		l.checkClock()
+		l.checkCertificate(time.Now())
 		now := ""
 		if err := l.out.spool.State().Err; err != nil {
 			now = err.Error()

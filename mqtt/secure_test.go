@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,5 +149,106 @@ func TestSecure(t *testing.T) {
 		if strings.Contains(told.String(), "geheim") || strings.Contains(told.String(), "falsch") {
 			t.Errorf("%s: the password is told: %s", what, told)
 		}
+	}
+}
+
+// Certificates that are renewed under way hold from the next connection on, on both sides and down to the authority,
+// without a restart; one that is half-written, or made for another name, is told of, and the next try finds it good.
+func TestCertificatesRenewed(t *testing.T) {
+	a := newAuthority(t)
+	here := []net.IP{net.IPv4(127, 0, 0, 1)}
+	a.issue("broker", here)
+	a.issue("device", nil)
+	m := startMosquitto(t, fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\nuse_identity_as_username true\nallow_anonymous false",
+		a.path("ca"), a.path("broker"), a.path("broker-key")))
+	cfg := testConfig("ssl://" + m.addr())
+	cfg.TLS = TLS{CA: a.path("ca"), Cert: a.path("device"), Key: a.path("device-key")}
+	told := new(logs)
+	l, _ := runLink(t, cfg, slog.New(slog.NewTextHandler(told, nil)))
+	eventually(t, 10*time.Second, "connected", l.Connected)
+
+	m.kill()
+	next := &authority{t: t, dir: a.dir}
+	next.cert, next.key = next.issue("ca", nil)
+	next.issue("broker", []net.IP{net.IPv4(127, 0, 0, 2)})
+	m.start()
+	eventually(t, 10*time.Second, "a certificate for another address is told", func() bool { return strings.Contains(told.String(), "valid for 127.0.0.2") })
+	m.kill()
+	next.issue("broker", here)
+	if err := os.WriteFile(a.path("device"), []byte("-----BEGIN CERTIFI"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	eventually(t, 10*time.Second, "half a certificate is told", func() bool { return strings.Contains(told.String(), "mqtt.tls.cert") })
+	if l.Connected() {
+		t.Error("connected with half a certificate")
+	}
+	next.issue("device", nil)
+	eventually(t, 10*time.Second, "connected with what is new", l.Connected)
+	publish(t, l, "cam01", "gear", 1)
+	eventually(t, 10*time.Second, "acknowledged", func() bool { return l.Waiting() == 0 })
+}
+
+// Less than TLS 1.2 is refused, whatever the other side offers.
+func TestOldTLS(t *testing.T) {
+	a := newAuthority(t)
+	a.issue("broker", []net.IP{net.IPv4(127, 0, 0, 1)})
+	pair, err := tls.LoadX509KeyPair(a.path("broker"), a.path("broker-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		server, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if c, err := server.Accept(); err == nil {
+				c.(*tls.Conn).Handshake() //nolint:errcheck // the client tells
+				c.Close()
+			}
+		}()
+		c, err := dial(t.Context(), &url.URL{Scheme: "ssl", Host: server.Addr().String()}, TLS{CA: a.path("ca")})
+		if (err == nil) != want {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
+		if err == nil {
+			c.Close()
+		}
+		server.Close()
+		<-done
+	}
+}
+
+// A client certificate that ends soon, has ended, or cannot be read is told of; one that lasts is not.
+func TestCertificateEnds(t *testing.T) {
+	a := newAuthority(t) // an hour
+	a.issue("device", nil)
+	files := &TLS{Cert: a.path("device"), Key: a.path("device-key")}
+	now := time.Now()
+	for _, c := range []struct {
+		files  *TLS
+		at     time.Time
+		status string
+	}{
+		{files, now.Add(-30 * 24 * time.Hour), OK}, {files, now, Degraded}, {files, now.Add(2 * time.Hour), Failed},
+		{&TLS{Cert: a.path("nobody"), Key: a.path("nobody")}, now, Degraded},
+	} {
+		if got, ok := certificateCondition(c.files, c.at); !ok || got.Status != c.status || (got.Status == OK) != (got.Reason == "") {
+			t.Errorf("at %s: %+v, want %s", c.at, got, c.status)
+		}
+	}
+	if _, ok := certificateCondition(new(TLS), now); ok {
+		t.Error("no certificate has a condition")
+	}
+	l := lonely(t)
+	l.cfg.TLS = *files
+	l.checkCertificate(now)
+	l.health.mu.Lock()
+	defer l.health.mu.Unlock()
+	if got := string(l.health.state.payload); !strings.Contains(got, `"certificate":{"status":"degraded","reason":"mqtt.tls.cert: `) {
+		t.Errorf("health: %s", got)
 	}
 }
