@@ -131,13 +131,20 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 		MaxBatch: c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
 	}
+	keeper, err := openKeeper(c.Samples, network.SHA256, log)
+	if err != nil {
+		return err
+	}
+	if keeper != nil {
+		pipeline.Keeper = keeper
+	}
 	clerk := &commands{config: &c, kept: kept, pipeline: pipeline, link: link, host: &host, log: log}
 	clerk.tellStates()
 	link.Handle(clerk)
 	changes.pipeline, changes.link = pipeline, link
 	observer.begin(pipeline, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
-	if err := runAll(ctx, pipeline, link, changes); err != nil {
+	if err := runAll(ctx, pipeline, link, changes, keeper); err != nil {
 		return err
 	}
 	return observer.passed()
@@ -159,18 +166,21 @@ func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
 		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
 }
 
-// runAll runs pipeline and link, and what changes the pipeline's network; the link outlives the pipeline, to say the
-// last word.
-func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeover) error {
+// runAll runs pipeline and link, what changes the pipeline's network and, where there is one, keeper; the link outlives the
+// others, to say the last word.
+func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeover, k *keeper) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
-	changeCtx, stopChanges := context.WithCancel(ctx)
+	besideCtx, stopBeside := context.WithCancel(ctx)
+	if k != nil {
+		group.Go(func() error { k.run(besideCtx); return nil })
+	}
 	group.Go(func() error {
 		defer stopLink()
-		defer stopChanges()
+		defer stopBeside()
 		return p.Run(ctx)
 	})
-	group.Go(func() error { changes.run(changeCtx); return nil })
+	group.Go(func() error { changes.run(besideCtx); return nil })
 	group.Go(func() error { return link.Run(linkCtx) })
 	return group.Wait()
 }

@@ -56,7 +56,7 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 			}
 		}
 		p.await(ctx, b)
-		began = time.Now()
+		began = time.Now().Add(time.Duration(len(b.slots)-1) * time.Duration(p.brake.every.Load())) // it counts pictures
 		err := p.classify(ctx, v, b)
 		b.giveBack()
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/samples"
 )
 
 // Config is everything that can be set, one field for each top-level key of the YAML file.
@@ -18,6 +19,7 @@ type Config struct {
 	Decide    model.DecideConfig `mapstructure:"decide"`
 	MQTT      mqtt.Config        `mapstructure:"mqtt"`
 	HTTP      api.Config         `mapstructure:"http"`
+	Samples   samples.Config     `mapstructure:"samples"`
 	Telemetry Telemetry          `mapstructure:"telemetry"`
 	Log       Log                `mapstructure:"log"`
 	StateDir  string             `mapstructure:"state_dir"` // what must outlive a restart
@@ -72,6 +74,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	if err := c.Samples.Validate(); err != nil {
 		return err
 	}
 	if err := c.validateCameras(); err != nil {

@@ -53,13 +53,7 @@ const (
 
 // encodeShot makes a JPEG of at most limit bytes: the picture is halved until it fits.
 func encodeShot(f *model.Frame, limit int) ([]byte, error) {
-	img := image.NewRGBA(image.Rect(0, 0, f.Width, f.Height))
-	for y := range f.Height {
-		in, out := f.Pix[y*f.Stride:], img.Pix[y*img.Stride:]
-		for x := range f.Width {
-			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = in[3*x+2], in[3*x+1], in[3*x], 255
-		}
-	}
+	img := f.Image()
 	for ; img.Rect.Dx() >= shotLeast || img.Rect.Dx() == f.Width; img = half(img) {
 		if img.Rect.Dx() > shotWidth {
 			continue

@@ -206,6 +206,15 @@ func (s *Stream) read(ctx context.Context, f *model.Frame) error {
 	}
 }
 
+// Age is how old the newest frame was when Read handed it out: of V4L2 since its last byte came from the camera, of RTSP
+// beyond the freshest frame so far. Of others it is not known.
+func (s *Stream) Age() (age time.Duration, known bool) {
+	if l, ok := s.source.(*live); ok {
+		return l.age()
+	}
+	return 0, false
+}
+
 // Info says what was opened. Its Warnings are valid until the next Read.
 func (s *Stream) Info() Info { return s.info }
 

@@ -25,6 +25,9 @@ type live struct {
 	// pictures to wrong colours, and its threads give frames out as many late as there are.
 	blind     int
 	freshness freshness
+	stamp     time.Duration // of the newest frame, as the backend gives it; 0: it does not
+	still     time.Time     // since when stamp has been the same
+	old       time.Duration // what age gives
 }
 
 func openLive(ctx context.Context, u *URI) (source, Info, error) {
@@ -141,6 +144,9 @@ func (l *live) next(ctx context.Context, f *model.Frame) error {
 			return err
 		case ok && (l.plan.limit == 0 || took < l.plan.limit):
 			l.seen = true
+			if err := l.ticks(); err != nil {
+				return err
+			}
 			if l.wanted() {
 				return l.capture.copyTo(f, l.plan.flip)
 			}
@@ -157,8 +163,25 @@ func (l *live) next(ctx context.Context, f *model.Frame) error {
 	}
 }
 
+// ticks looks at the clock of the stream: frames that come while it stands still are the same one again and again.
+func (l *live) ticks() error {
+	stamp := time.Duration(l.capture.property(propPosition) * float64(time.Millisecond))
+	now := time.Now()
+	if stamp <= 0 || stamp != l.stamp {
+		l.stamp, l.still = stamp, now
+		return nil
+	}
+	if stood := now.Sub(l.still); l.plan.backend != backendGStreamer && stood >= max(l.plan.limit, silenceLimit) {
+		return fmt.Errorf("%w: frames come, but the clock of the stream has stood still for %.1f s", ErrStalled, stood.Seconds())
+	}
+	return nil
+}
+
 // wanted reports whether the frame that was read is whole and new, where the backend leaves that to us.
 func (l *live) wanted() bool {
+	if l.plan.backend == backendV4L2 {
+		l.old = sinceBoot() - l.stamp
+	}
 	if l.plan.backend != backendFFmpeg {
 		return true
 	}
@@ -169,8 +192,15 @@ func (l *live) wanted() bool {
 		}
 		return false
 	}
-	pts := time.Duration(l.capture.property(propPosition) * float64(time.Millisecond))
-	return l.freshness.fresh(time.Since(l.opened), pts)
+	now := time.Since(l.opened)
+	fresh := l.freshness.fresh(now, l.stamp)
+	l.old = now - l.stamp - l.freshness.lead
+	return fresh
+}
+
+func (l *live) age() (time.Duration, bool) {
+	known := l.stamp > 0 && (l.plan.backend == backendFFmpeg || l.plan.backend == backendV4L2)
+	return max(l.old, 0), known
 }
 
 func (l *live) close() error { return l.capture.close() }

@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"image"
+	"time"
+)
 
 // Frame is one captured picture: 8-bit BGR, rows top to bottom.
 type Frame struct {
@@ -20,6 +23,18 @@ func (f *Frame) Resize(width, height int) {
 	} else {
 		f.Pix = f.Pix[:n]
 	}
+}
+
+// Image is a copy of f that Go's encoders take, opaque.
+func (f *Frame) Image() *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, f.Width, f.Height))
+	for y := range f.Height {
+		from, to := f.Pix[y*f.Stride:], img.Pix[y*img.Stride:]
+		for x := range f.Width {
+			to[4*x], to[4*x+1], to[4*x+2], to[4*x+3] = from[3*x+2], from[3*x+1], from[3*x], 255
+		}
+	}
+	return img
 }
 
 // Tensor is a dense batch of pictures for a network: N×C×H×W, float32, row-major.

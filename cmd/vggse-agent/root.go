@@ -36,6 +36,7 @@ func newRoot() *cobra.Command {
 		newBuildCmd(s),
 		newBundleCmd(),
 		newCalibrateCmd(),
+		newCamerasCmd(),
 		newPruneCmd(),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/samples"
+)
+
+// keeper takes copies of pictures worth keeping from the inference, and writes them in its own time: one at once, and
+// what comes meanwhile is passed over.
+type keeper struct {
+	folder *samples.Folder
+	sum    string // the model's
+	log    *slog.Logger
+	full   chan struct{} // pending holds something; capacity 1
+
+	mu       sync.Mutex // guards what follows
+	busy     bool
+	reason   string
+	decision model.Decision
+	frame    model.Frame
+}
+
+// openKeeper opens the folder of the configuration; nil where there is none.
+func openKeeper(c samples.Config, sum string, log *slog.Logger) (*keeper, error) {
+	if c.Dir == "" {
+		return nil, nil
+	}
+	folder, err := samples.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return &keeper{folder: folder, sum: sum, log: log, full: make(chan struct{}, 1)}, nil
+}
+
+// Keep implements Keeper.
+func (k *keeper) Keep(d *model.Decision, f *model.Frame) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy {
+		return
+	}
+	if k.reason = k.folder.Worth(d); k.reason == "" {
+		return
+	}
+	d.CopyTo(&k.decision)
+	k.frame.Resize(f.Width, f.Height)
+	for y := range f.Height {
+		copy(k.frame.Pix[y*k.frame.Stride:(y+1)*k.frame.Stride], f.Pix[y*f.Stride:])
+	}
+	k.busy = true
+	k.full <- struct{}{}
+}
+
+// run writes until ctx ends. A disk that cannot be written is told once, and tried again.
+func (k *keeper) run(ctx context.Context) {
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.full:
+		}
+		err := k.folder.Save(&k.decision, &k.frame, k.reason, k.sum)
+		if err != nil && !failed {
+			k.log.Warn("a sample could not be kept", "error", err)
+		}
+		failed = err != nil
+		k.mu.Lock()
+		k.busy = false
+		k.mu.Unlock()
+	}
+}

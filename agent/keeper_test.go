@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/samples"
+)
+
+// The pictures of a pipeline that are worth it come to the disk, and the inference never waits for that.
+func TestKeeper(t *testing.T) {
+	dir := t.TempDir()
+	k, err := openKeeper(samples.Config{Dir: dir, Changed: true, Bytes: 1 << 20, Count: 5}, "abc", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { k.run(ctx); close(done) }()
+	var f model.Frame
+	f.Resize(64, 36)
+	d := model.Decision{Camera: "a", Top: []model.Class{{Label: "x", Score: 0.5}}, Changed: true}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		d.Time = time.Now()
+		k.Keep(&d, &f)
+		kept, err := filepath.Glob(dir + "/*.png")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(kept) == 5 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d samples after 20 s", len(kept))
+		}
+	}
+	cancel()
+	<-done
+	if k, err := openKeeper(samples.Config{}, "", nil); k != nil || err != nil {
+		t.Errorf("without a folder: %v, %v", k, err)
+	}
+}

@@ -1,0 +1,209 @@
+// Package samples keeps pictures worth looking at again, each beside what the network said of it, in a bounded folder:
+//
+//	Decision, Frame ▶ <time>-<camera>-<label>-<score>.png and .json
+//
+// The pictures are what the network saw before preprocessing, without loss: 'vggse-agent calibrate' takes the folder as
+// it is, and so does whoever wants to label them for training.
+package samples
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vggse/vggse-agent/model"
+)
+
+// Config says which pictures are kept, and how many.
+type Config struct {
+	Dir     string        `mapstructure:"dir"`     // where they go; empty: nowhere
+	Below   float64       `mapstructure:"below"`   // keep where the best score is below, 0..1; 0: not for that
+	Changed bool          `mapstructure:"changed"` // keep where another label begins to hold
+	Every   time.Duration `mapstructure:"every"`   // keep one of each camera so often, whatever it shows; 0: not for that
+	Gap     time.Duration `mapstructure:"gap"`     // between two of one camera, at least
+	Bytes   int64         `mapstructure:"bytes"`   // of the folder, at most: then the oldest go
+	Count   int           `mapstructure:"count"`   // of pictures, at most: then the oldest go
+}
+
+// Validate returns the first key that cannot be.
+func (c *Config) Validate() error {
+	switch {
+	case c.Dir == "":
+		return nil
+	case !(c.Below >= 0 && c.Below <= 1):
+		return fmt.Errorf("samples.below: must be between 0 (off) and 1, got %g", c.Below)
+	case c.Every < 0:
+		return fmt.Errorf("samples.every: must be 0s (off) or more, got %s", c.Every)
+	case c.Gap < 0:
+		return fmt.Errorf("samples.gap: must be 0s or more, got %s", c.Gap)
+	case c.Bytes < 1<<20:
+		return fmt.Errorf("samples.bytes: must be %d or more, got %d", 1<<20, c.Bytes)
+	case c.Count < 1:
+		return fmt.Errorf("samples.count: must be 1 or more, got %d", c.Count)
+	}
+	return nil
+}
+
+// Folder is the open folder of samples. It is for one goroutine, but for Worth, which is for one of its own.
+type Folder struct {
+	cfg   Config
+	kept  []entry // oldest first
+	bytes int64   // of them all
+	last  map[string]time.Time
+}
+
+// entry is one picture with its story.
+type entry struct {
+	name  string // without .png and .json
+	bytes int64
+}
+
+// Open makes the folder, or takes stock of what is there from before.
+func Open(c Config) (*Folder, error) {
+	f := &Folder{cfg: c, last: make(map[string]time.Time)}
+	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("samples.dir: %w", err)
+	}
+	all, err := os.ReadDir(c.Dir) // in the order of names, which begin with the time
+	if err != nil {
+		return nil, fmt.Errorf("samples.dir: %w", err)
+	}
+	for _, file := range all {
+		name, ok := strings.CutSuffix(file.Name(), ".png")
+		if !ok || !ours(name) {
+			continue
+		}
+		e := entry{name: name, bytes: size(c.Dir, file.Name()) + size(c.Dir, name+".json")}
+		f.kept, f.bytes = append(f.kept, e), f.bytes+e.bytes
+	}
+	return f, f.makeRoom()
+}
+
+func size(dir, name string) int64 {
+	info, err := os.Stat(filepath.Join(dir, name))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+const stamp = "20060102T150405.000Z"
+
+// ours reports whether a name is one that Save gave: nothing else in the folder is ever counted, or removed.
+func ours(name string) bool {
+	if len(name) < len(stamp) {
+		return false
+	}
+	_, err := time.Parse(stamp, name[:len(stamp)])
+	return err == nil
+}
+
+// Worth is why the picture of a decision is to be kept: "uncertain", "changed" or "sampled"; "" if it is not. It
+// remembers what it said.
+func (f *Folder) Worth(d *model.Decision) (reason string) {
+	last, known := f.last[d.Camera]
+	since := d.Time.Sub(last)
+	switch {
+	case known && since < f.cfg.Gap:
+		return ""
+	case f.cfg.Changed && d.Changed:
+		reason = "changed"
+	case len(d.Top) > 0 && float64(d.Top[0].Score) < f.cfg.Below:
+		reason = "uncertain"
+	case f.cfg.Every > 0 && (!known || since >= f.cfg.Every):
+		reason = "sampled"
+	default:
+		return ""
+	}
+	f.last[d.Camera] = d.Time
+	return reason
+}
+
+// story is the file beside a picture.
+type story struct {
+	Schema string    `json:"schema"`
+	Camera string    `json:"camera"`
+	Time   time.Time `json:"ts"`
+	Frame  uint64    `json:"frame"`
+	Reason string    `json:"reason"`
+	Label  string    `json:"label"` // that held
+	Top    []class   `json:"top"`
+	Model  string    `json:"model_sha256"`
+}
+
+type class struct {
+	Label string  `json:"label"`
+	Index int     `json:"index"`
+	Score float32 `json:"score"`
+}
+
+// Save writes the picture and its story; sum is the model's SHA-256. The oldest samples make room. The picture
+// appears last and whole: one with a story is complete.
+func (f *Folder) Save(d *model.Decision, picture *model.Frame, reason, sum string) error {
+	best := model.Class{Label: model.Unknown}
+	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]class, 0, len(d.Top)), sum}
+	for i, c := range d.Top {
+		if i == 0 {
+			best = c
+		}
+		s.Top = append(s.Top, class{c.Label, c.Index, c.Score})
+	}
+	name := fmt.Sprintf("%s-%s-%s-%.3f", d.Time.UTC().Format(stamp), plain(d.Camera), plain(best.Label), best.Score)
+	path := filepath.Join(f.cfg.Dir, name)
+	err := model.WriteFile(path+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+	if err == nil {
+		err = model.WriteFile(path+".png", func(w io.Writer) error {
+			return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, picture.Image())
+		})
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("samples: %w", err), remove(path))
+	}
+	e := entry{name: name, bytes: size(f.cfg.Dir, name+".png") + size(f.cfg.Dir, name+".json")}
+	f.kept, f.bytes = append(f.kept, e), f.bytes+e.bytes
+	return f.makeRoom()
+}
+
+// makeRoom removes the oldest until the rest is within its bounds.
+func (f *Folder) makeRoom() error {
+	gone := 0
+	var errs error
+	for ; gone < len(f.kept) && (f.bytes > f.cfg.Bytes || len(f.kept)-gone > f.cfg.Count); gone++ {
+		e := f.kept[gone]
+		errs = errors.Join(errs, remove(filepath.Join(f.cfg.Dir, e.name)))
+		f.bytes -= e.bytes
+	}
+	f.kept = slices.Delete(f.kept, 0, gone)
+	if errs != nil {
+		return fmt.Errorf("samples: %w", errs)
+	}
+	return nil
+}
+
+// remove takes a picture and its story away; what is not there is no mistake.
+func remove(path string) (errs error) {
+	for _, ending := range []string{".png", ".json"} {
+		if err := os.Remove(path + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errs
+}
+
+// plain is text fit for the name of a file.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '_'
+	}, text)
+}
