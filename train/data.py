@@ -4,6 +4,7 @@ Evaluation is torchvision's preset: shorter side to round(S·256/224) with Pillo
 centre crop S×S, /255, ImageNet mean and deviation. Training sees crops from the same resized picture.
 """
 
+import copy
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -55,6 +56,15 @@ class Pictures:
 
     def __len__(self):
         return len(self.labels)
+
+    def part(self, classes, each=None):
+        """The pictures of some classes, numbered anew; the first few of each where each says how many."""
+        part, classes = copy.copy(self), list(classes)
+        rows = [np.flatnonzero(self.labels == c)[:each] for c in classes]
+        part.pixels, part.paths = self.pixels[np.concatenate(rows)], [self.paths[i] for r in rows for i in r]
+        part.labels = np.concatenate([np.full(len(r), new) for new, r in enumerate(rows)])
+        part.classes = [self.classes[c] for c in classes]
+        return part
 
     def centre(self, rows):
         """A batch as the deployed network sees it."""

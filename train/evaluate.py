@@ -18,11 +18,12 @@ from vgg16se import from_weights
 
 
 @torch.inference_mode()
-def logits_of(network, pictures, batch=256):
-    """Logits of every picture, N×classes, preprocessed as deployed."""
+def logits_of(network, pictures, rows=None, batch=256):
+    """Logits of every picture, or of some rows, N×classes, preprocessed as deployed."""
     network.eval()
-    rows = [np.arange(i, min(i + batch, len(pictures))) for i in range(0, len(pictures), batch)]
-    return torch.cat([network(pictures.centre(r)) for r in rows]).numpy()
+    device = next(network.parameters()).device
+    rows = np.arange(len(pictures)) if rows is None else rows
+    return torch.cat([network(pictures.centre(rows[i : i + batch]).to(device)).cpu() for i in range(0, len(rows), batch)]).numpy()
 
 
 def metrics_of(logits, labels, classes):

@@ -12,7 +12,10 @@ from safetensors.torch import load_file
 from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).parent))
+import compare  # noqa: E402
+import distil  # noqa: E402
 import train  # noqa: E402
+import transfer  # noqa: E402
 from data import Pictures, shorter_side  # noqa: E402
 from evaluate import metrics_of  # noqa: E402
 from attention import ATTENTION  # noqa: E402
@@ -138,3 +141,59 @@ def test_frozen_stages_do_not_move(folder, tmp_path):
     plain, after = torch.load(tmp_path / "plain.pth"), torch.load(tmp_path / "network.pth")
     assert torch.equal(plain["features.0.weight"], after["features.0.weight"])
     assert not torch.equal(plain["classifier.6.weight"], after["classifier.6.weight"])
+
+
+def test_every_kind_is_compared(folder, tmp_path):
+    arguments = ["--train", str(folder), "--test", str(folder), "--out", str(tmp_path), "--input", "32", "--width", "0.125", "--hidden", "16",
+                 "--pool", "1", "--batch", "16", "--batch-norm", "--epochs", "3", "--seeds", "2", "--threads", "1", "--kinds", "none,scse"]
+    compare.main(arguments)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results) == ["none", "scse"] and all(r["seeds"] == 2 and r["top1"]["half"] is not None for r in results.values())
+    assert results["scse"]["parameters"] > results["none"]["parameters"]
+    assert len((tmp_path / "table.md").read_text().splitlines()) == 4
+    assert (tmp_path / "compare.png").stat().st_size > 10_000 and "scse" in (tmp_path / "compare.html").read_text()
+    before = (tmp_path / "none-1/network.pth").stat().st_mtime_ns
+    compare.main(arguments)  # goes on where it was: nothing is left to learn
+    assert (tmp_path / "none-1/network.pth").stat().st_mtime_ns == before
+
+
+def test_epochs_to_an_accuracy_by_hand():
+    curve = {"1": 0.2, "2": 0.6, "3": 0.8}
+    assert compare.epochs_to(curve, 0.4) == 1.5 and compare.epochs_to(curve, 0.1) == 0.5 and compare.epochs_to(curve, 0.9) is None
+    assert compare.spread([1.0, 2.0, 3.0]) == {"mean": 2.0, "half": pytest.approx(4.303 / 3**0.5)}
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """Four classes of one colour each: what a network that knows two of them soon learns of the others."""
+    root, rng = tmp_path_factory.mktemp("four") / "pictures", np.random.default_rng(2)
+    for label, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40)), ("c", (40, 40, 200)), ("d", (200, 200, 40))):
+        (root / label).mkdir(parents=True)
+        for i in range(16):
+            pixels = rng.integers(0, 40, (60, 90, 3)) + colour
+            Image.fromarray(pixels.astype(np.uint8)).save(root / label / f"{i}.png")
+    return root
+
+
+def test_new_classes_are_learned_from_a_few_pictures(four, tmp_path):
+    transfer.main(["--train", str(four), "--test", str(four), "--out", str(tmp_path), "--input", "32", "--width", "0.125", "--hidden", "16",
+                   "--pool", "1", "--dropout", "0", "--batch", "8", "--batch-norm", "--threads", "1", "--epochs", "4", "--seeds", "2",
+                   "--few", "4,8", "--steps", "60"])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results) == ["none", "se"] and all(len(r["8"]) == 2 for r in results.values())
+    assert sum(results["se"]["8"] + results["none"]["8"]) / 4 > 0.7
+    assert len((tmp_path / "table.md").read_text().splitlines()) == 4
+
+
+def test_a_narrow_student_learns_from_its_teacher_and_then_in_8_bits(folder, tmp_path):
+    train.main(arguments(folder, tmp_path / "teacher"))
+    common = ["--teacher", str(tmp_path / "teacher/network.pth"), "--train", str(folder), "--test", str(folder), "--input", "32",
+              "--hidden", "16", "--pool", "1", "--dropout", "0", "--batch", "16", "--threads", "1"]
+    distil.main([*common, "--out", str(tmp_path / "small"), "--width", "0.0625", "--batch-norm", "--epochs", "20"])
+    m = json.loads((tmp_path / "small/metrics.json").read_text())
+    assert m["top1"] > 0.9 and m["teacher_top1"] > 0.9 and m["parameters"] < count(from_weights(torch.load(tmp_path / "teacher/network.pth")))
+    distil.main([*common, "--out", str(tmp_path / "int8"), "--student", str(tmp_path / "small/network.pth"), "--int8", "--epochs", "1", "--rate", "0.1"])
+    m, scales = (json.loads((tmp_path / "int8" / f).read_text()) for f in ("metrics.json", "scales.json"))
+    assert "lost_in_8_bits" in m and m["top1"] > 0.9
+    assert {"features/1", "features/4", "features/4/gate", "classifier/4"} <= scales.keys() and min(scales.values()) > 0
+    assert torch.load(tmp_path / "int8/network.pth").keys() == torch.load(tmp_path / "small/network.pth").keys()

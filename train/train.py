@@ -53,7 +53,9 @@ def stages_of(a):
 
 
 def groups_of(network, stage, factor):
-    """Parameter groups with their rates; what is frozen gets no gradient at all."""
+    """Parameter groups with their rates; what is frozen gets no gradient at all. A network of another kind learns at the late rate."""
+    if not isinstance(network, VGG16SE):
+        return [{"params": list(network.parameters()), "lr": stage.late, "peak": stage.late * factor, "weight_decay": 0.02}]
     rates = {}
     for i in range(5):
         for m in network.stage(i):
@@ -88,18 +90,30 @@ def rows_at(step, count, batch, seed):
 def train_mode(network, stage):
     """Training mode, but for the batch norms of frozen stages, which keep what they learned."""
     network.train()
-    for i in range(5):
+    for i in range(5 if isinstance(network, VGG16SE) else 0):
         if (stage.early if i < 3 else stage.late) == 0:
             for m in network.stage(i):
                 m.eval()
 
 
-def run_stage(network, stage, index, pictures, a, checkpoint):
-    """One stage from where checkpoint stands to its end."""
+def classification(smoothing):
+    """Cross entropy with label smoothing, for run_stage."""
+    cross_entropy = nn.CrossEntropyLoss(label_smoothing=smoothing)
+
+    def loss(network, x, y):
+        out = network(x)
+        return cross_entropy(out, y), out
+
+    return loss
+
+
+def run_stage(network, stage, index, pictures, a, checkpoint, watch=None, loss_of=None):
+    """One stage from where checkpoint stands to its end; watch(epoch, network) sees every whole epoch, loss_of(network, x, y)
+    gives the loss and the logits of a batch."""
     batch = min(a.batch, len(pictures))
     steps = round(stage.epochs * len(pictures) / batch)
     optimizer = torch.optim.AdamW(groups_of(network, stage, a.rate), betas=(0.9, 0.99))
-    loss_of = nn.CrossEntropyLoss(label_smoothing=a.smoothing)
+    loss_of = loss_of or classification(a.smoothing)
     first = 0
     if checkpoint.get("step") and checkpoint["stage"] == index:
         first = checkpoint["step"]
@@ -112,15 +126,17 @@ def run_stage(network, stage, index, pictures, a, checkpoint):
             g["lr"] = g["peak"] * rate_at(step, steps)
         rows = rows_at(step, len(pictures), batch, a.seed * 10 + index)
         torch.manual_seed(a.seed * 1_000_003 + index * 100_003 + step)  # dropout
-        x = pictures.augmented(rows, np.random.default_rng([a.seed, index, step, 1]), a.turns)
-        y = torch.from_numpy(pictures.labels[rows])
-        out = network(x)
-        loss = loss_of(out, y)
+        x = pictures.augmented(rows, np.random.default_rng([a.seed, index, step, 1]), a.turns).to(a.device)
+        y = torch.from_numpy(pictures.labels[rows]).to(a.device)
+        loss, out = loss_of(network, x, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         seen, loss_sum, right = seen + len(y), loss_sum + loss.item() * len(y), right + (out.argmax(1) == y).sum().item()
+        if watch and (step + 1) % (len(pictures) // batch) == 0:
+            watch((step + 1) // (len(pictures) // batch), network)
+            train_mode(network, stage)
         now = time.monotonic()
         if now - shown > a.every or step + 1 == steps:
             speed = seen / (now - shown)
@@ -143,20 +159,21 @@ def save(a, network, stage, step, optimizer):
 
 def write(network, pictures, a, started):
     """The network, its labels and its metrics."""
-    weights = {k: v.contiguous() for k, v in network.state_dict().items()}
+    weights = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
     torch.save(weights, a.out / "network.pth")
     save_file(weights, a.out / "network.safetensors")
     (a.out / "labels.txt").write_text("\n".join(pictures.classes) + "\n")
     m = metrics_of(logits_of(network, pictures), pictures.labels, pictures.classes)
-    options = {k: v for k, v in vars(a).items() if k not in ("out", "train", "test", "start", "every", "threads")}
+    options = {k: v for k, v in vars(a).items() if k not in ("out", "train", "test", "start", "every", "threads", "device", "teacher", "student")}
     m = {"architecture": "vgg16" if a.attention == "none" else "vgg16" + a.attention, "parameters": sum(p.numel() for p in network.parameters()),
          "options": options, "seconds": round(time.monotonic() - started), **m}
     (a.out / "metrics.json").write_text(json.dumps(m, indent=1).replace(",\n   ", ",") + "\n")
     print(f"top-1 {m['top1']:.4f}  top-5 {m['top5']:.4f}  margin below 0.1: {m['margin_below_0.1']:.4f}  → {a.out}")
 
 
-def options(argv=None):
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(argv=None, parser=None):
+    """The options of a run; a parser with more of them may be given."""
+    p = parser or argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--train", type=Path, required=True, help="image folder to learn from")
     p.add_argument("--test", type=Path, required=True, help="image folder held out")
     p.add_argument("--out", type=Path, required=True)
@@ -181,23 +198,24 @@ def options(argv=None):
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=0, help="0 leaves it to PyTorch")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--every", type=float, default=5, help="seconds between lines of progress")
     a = p.parse_args(argv)
     a.early_input = a.early_input or a.input
     return a
 
 
-def restore(a, sizes):
-    """The network as the last run, --start or the seed left it, and where to go on."""
-    checkpoint = {"stage": 0, "attention": "none"}
+def restore(a, sizes, attention="none"):
+    """The network as the last run, --start or the seed left it, and where to go on; a new one has that attention."""
+    checkpoint = {"stage": 0, "attention": attention}
     if (a.out / "checkpoint.pt").exists():
-        checkpoint = torch.load(a.out / "checkpoint.pt")
+        checkpoint = torch.load(a.out / "checkpoint.pt", map_location=a.device)
     elif a.start:
-        weights = torch.load(a.start)
+        weights = torch.load(a.start, map_location=a.device)
         weights = weights.get("weights", weights)
         checkpoint = {"stage": 1, "attention": kind_of(weights), "weights": weights}
     torch.manual_seed(a.seed)
-    network = VGG16SE(**sizes, attention=checkpoint["attention"]).to(memory_format=torch.channels_last)
+    network = VGG16SE(**sizes, attention=checkpoint["attention"]).to(a.device, memory_format=torch.channels_last)
     if "weights" in checkpoint:
         network.load_state_dict(checkpoint["weights"])
     return network, checkpoint
@@ -205,9 +223,20 @@ def restore(a, sizes):
 
 def gated(plain, sizes, attention):
     """The same network with gates that change nothing yet."""
-    network = VGG16SE(**sizes, attention=attention).to(memory_format=torch.channels_last)
+    network = VGG16SE(**sizes, attention=attention).to(next(plain.parameters()).device, memory_format=torch.channels_last)
     insert_se(plain, network)
     return network
+
+
+def sizes_of(a, classes):
+    return dict(classes=classes, width=a.width, reduction=a.reduction, hidden=a.hidden, pool=a.pool, dropout=a.dropout,
+                norm=a.batch_norm)
+
+
+def without_norms(network, sizes, attention):
+    bare = VGG16SE(**{**sizes, "norm": False}, attention=attention).to(next(network.parameters()).device)
+    fold_norms(network, bare)
+    return bare
 
 
 def main(argv=None):
@@ -219,8 +248,7 @@ def main(argv=None):
     classes = ImageFolder(a.train).classes
     if ImageFolder(a.test).classes != classes:
         sys.exit(f"train: {a.train} and {a.test} hold different classes: draw or sort them alike")
-    sizes = dict(classes=len(classes), width=a.width, reduction=a.reduction, hidden=a.hidden, pool=a.pool, dropout=a.dropout,
-                 norm=a.batch_norm)
+    sizes = sizes_of(a, len(classes))
     network, checkpoint = restore(a, sizes)
     for index, stage in enumerate(stages_of(a)):
         if index < checkpoint["stage"]:
@@ -231,8 +259,7 @@ def main(argv=None):
         if index == 0:
             torch.save(network.state_dict(), a.out / "plain.pth")
     if a.batch_norm:
-        normed, network = network, VGG16SE(**{**sizes, "norm": False}, attention=a.attention)
-        fold_norms(normed, network)
+        network = without_norms(network, sizes, a.attention)
     write(network, Pictures(a.test, a.input), a, started)
 
 
