@@ -37,7 +37,7 @@ func impostor() (url string, stop func(), err error) {
 }
 
 // troubleReport compares the saturated pipeline with a broker that takes everything, and with one that is hostile, so
-// that every record goes to a disk on which the spool soon is full.
+// that every record goes to the disk.
 func (o *options) troubleReport(ctx context.Context, r *report) error {
 	l, err := listen(ctx)
 	if err != nil {

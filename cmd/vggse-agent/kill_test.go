@@ -160,7 +160,7 @@ func TestKilledAgent(t *testing.T) {
 		random: rand.New(rand.NewPCG(7, 50)), accepted: make(map[uint64]string),
 	}
 	k.args = []string{"run", "--bundle", "../../demo/bundle", "--source", "demo://parts?fps=45&seed=3&width=320&height=180",
-		"--broker", "tcp://" + k.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir=" + state,
+		"--broker", "tcp://" + k.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "mqtt.spool.min_free=0", "--set", "state_dir=" + state,
 		"--set", "http.listen=off", "--log-level", "error"}
 	for n := range *lives {
 		k.life(n)

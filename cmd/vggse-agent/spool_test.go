@@ -36,7 +36,7 @@ func TestSpool(t *testing.T) {
 	state := t.TempDir()
 	dir := filepath.Join(state, "spool")
 	agent := startAgent(t, "run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://127.0.0.1:1",
-		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+state, "--set", "http.listen=off", "--log-level", "error")
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "mqtt.spool.min_free=0", "--set", "state_dir="+state, "--set", "http.listen=off", "--log-level", "error")
 	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		if _, err := os.Stat(dir); err == nil {
 			if w := spoolJSON(t, exitDone, "stat", dir); w.Records >= 20 && w.InUse {
