@@ -182,7 +182,7 @@ func TestKilledAgent(t *testing.T) {
 	if repeated > window*k.losses {
 		t.Errorf("%d repetitions in %d losses of the connection", repeated, k.losses)
 	}
-	if len(k.accepted) < 10**lives {
+	if len(k.accepted) < 2**lives {
 		t.Errorf("only %d records were found on disk: the test does not test", len(k.accepted))
 	}
 	t.Logf("%d lives: %d records delivered, %d had waited on disk at a kill, 0 of them missing; %d repetitions in %d losses of the connection, %d gaps, each told",
