@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,15 +18,18 @@ import (
 const equalizedFile = "equalized.onnx"
 
 // How many pictures a choice is made on, by the size of the network: one picture of a large one costs half a
-// second in two files. It does not depend on the machine, as the files must not.
+// second in two files. It does not depend on the machine, as the files must not. Where fewer than the least are fresh,
+// some that ranges were collected from help out; not otherwise, for to those minmax always looks best: it clips none of their values.
 const (
 	largeBytes    = 64 << 20
-	choiceSmall   = 256
+	choiceSmall   = 512
 	choiceLarge   = 24
+	choiceLeast   = 64
 	searchedSmall = 512
 	searchedLarge = 48
 )
 
+// choicePictures is small for a small network, large for a large one.
 func (c *calibration) choicePictures(small, large int) int {
 	if onnx.Size(c.source) > largeBytes {
 		return large
@@ -33,20 +37,36 @@ func (c *calibration) choicePictures(small, large int) int {
 	return small
 }
 
+// choosing is the number of pictures that methods and passes are compared on.
+func (c *calibration) choosing() int {
+	return min(max(c.report.Pictures.Choice, choiceLeast), c.choicePictures(choiceSmall, choiceLarge))
+}
+
 // choose makes the plans of both kinds of codes: method, equalized channels, corrected biases, and what
 // is demoted, each as it does best on pictures that no range was collected from.
 func (c *calibration) choose(ctx context.Context) error {
 	c.plans = map[int]*quant.Plan{}
-	highest := map[int]float64{}
+	highest, leaders := map[int]float64{}, map[int][]quant.Method{}
 	for _, levels := range []int{quant.LevelsU8, quant.LevelsS8} {
-		var err error
-		if c.plans[levels], highest[levels], err = c.bestMethod(ctx, levels); err != nil {
+		tried, err := c.tryMethods(ctx, levels, c.methods())
+		if err != nil {
 			return err
+		}
+		c.plans[levels], highest[levels] = tried[0].plan, tried[0].SQNR
+		for _, t := range tried {
+			c.report.Tried = append(c.report.Tried, t.Trial)
+		}
+		for _, t := range tried[:min(len(tried), finalists)] {
+			leaders[levels] = append(leaders[levels], t.Method)
 		}
 	}
 	c.legacy = c.plans[quant.LevelsS8]
-	if err := c.equalize(ctx, highest); err != nil {
+	if err := c.equalize(ctx, highest, leaders); err != nil {
 		return err
+	}
+	for i := range c.report.Tried {
+		t := &c.report.Tried[i]
+		t.Kept = t.Method == c.plans[t.Levels].Method
 	}
 	c.report.Searches = map[string]quant.Searched{}
 	for levels, key := range map[int]string{quant.LevelsU8: model.FileINT8CPU, quant.LevelsS8: model.FileINT8TRT} {
@@ -62,32 +82,42 @@ func (c *calibration) choose(ctx context.Context) error {
 	return nil
 }
 
-// bestMethod tries the methods. For auto that is the lowest error of each tensor, and each single method, as a
-// tensor's lowest error is not always the network's.
-func (c *calibration) bestMethod(ctx context.Context, levels int) (best *quant.Plan, highest float64, err error) {
-	methods := []quant.Method{quant.Method(c.method)}
+// finalists are how many methods are tried again with equalized channels.
+const finalists = 2
+
+// methods are those to try: for auto the lowest error of each tensor, and each single method, as a tensor's lowest
+// error is not always the network's.
+func (c *calibration) methods() []quant.Method {
 	if c.method == string(quant.Auto) {
-		methods = append(methods, quant.Methods...)
+		return append([]quant.Method{quant.Auto}, quant.Methods...)
 	}
-	highest, at := math.Inf(-1), 0
+	return []quant.Method{quant.Method(c.method)}
+}
+
+// triedPlan is a plan and how it did.
+type triedPlan struct {
+	quant.Trial
+	plan *quant.Plan
+}
+
+// tryMethods tries the methods' plans for the network that is quantized, and returns them best first.
+func (c *calibration) tryMethods(ctx context.Context, levels int, methods []quant.Method) ([]triedPlan, error) {
+	var all []triedPlan
 	bar := newProgress(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
 	for _, m := range methods {
 		p, err := c.plan(m, levels)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		trial, err := c.try(ctx, p, c.choicePictures(choiceSmall, choiceLarge))
+		t, err := c.try(ctx, p, c.choosing())
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		c.report.Tried = append(c.report.Tried, trial)
-		if trial.SQNR > highest {
-			highest, best, at = trial.SQNR, p, len(c.report.Tried)-1
-		}
+		all = append(all, triedPlan{t, p})
 		_ = bar.Add(1)
 	}
-	c.report.Tried[at].Kept = true
-	return best, highest, bar.Finish()
+	slices.SortStableFunc(all, func(a, b triedPlan) int { return cmp.Compare(b.SQNR, a.SQNR) })
+	return all, bar.Finish()
 }
 
 // plan is that of a method for the network that is quantized.
@@ -135,9 +165,9 @@ func (c *calibration) try(ctx context.Context, p *quant.Plan, pictures int) (qua
 	return t, err
 }
 
-// equalize tries the network with its channels equalized, collected anew, and goes on with it where both kinds of codes
-// together are nearer to FP32.
-func (c *calibration) equalize(ctx context.Context, before map[int]float64) error {
+// equalize tries the network with its channels equalized, collected anew, by the best methods, and goes on with it
+// where both kinds of codes together are nearer to FP32.
+func (c *calibration) equalize(ctx context.Context, before map[int]float64, leaders map[int][]quant.Method) error {
 	m, groups := quant.Equalize(c.source, c.network, c.collected)
 	if groups == 0 {
 		return nil
@@ -158,16 +188,13 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64) erro
 		return err
 	}
 	after, plans, gain := map[int]float64{}, map[int]*quant.Plan{}, 0.0
-	for levels, p := range c.plans {
-		if plans[levels], err = c.plan(p.Method, levels); err != nil {
-			return err
-		}
-		t, err := c.try(ctx, plans[levels], c.choicePictures(choiceSmall, choiceLarge))
+	for _, levels := range []int{quant.LevelsU8, quant.LevelsS8} {
+		tried, err := c.tryMethods(ctx, levels, leaders[levels])
 		if err != nil {
 			return err
 		}
-		after[levels] = t.SQNR
-		gain += t.SQNR - before[levels]
+		plans[levels], after[levels] = tried[0].plan, tried[0].SQNR
+		gain += after[levels] - before[levels]
 	}
 	for _, levels := range []int{quant.LevelsU8, quant.LevelsS8} {
 		c.report.Passes = append(c.report.Passes, quant.Pass{Name: fmt.Sprintf("equalized channels (%d groups)", groups), Levels: levels,
@@ -200,7 +227,7 @@ func (c *calibration) correct(ctx context.Context, levels int, before float64) e
 	if p.Bias, err = quant.Correction(c.network, c.collected, &p); err != nil {
 		return err
 	}
-	t, err := c.try(ctx, &p, c.choicePictures(choiceSmall, choiceLarge))
+	t, err := c.try(ctx, &p, c.choosing())
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ const heldOutPart = 5
 
 // freshPart is the part of the rest that choices are made on and no range is collected from, freshMost the most of it.
 const (
-	freshPart = 8
-	freshMost = 128
+	freshPart = 5
+	freshMost = 512
 )
 
 // sample is one file of a set.
@@ -185,7 +185,7 @@ type memory struct {
 	bytes   int
 }
 
-const memoryLimit = 32 << 20
+const memoryLimit = 8 << 20
 
 func (m *memory) recall(i int, t *model.Tensor) bool {
 	if m == nil {
