@@ -45,6 +45,7 @@ race: deps-test ## all tests under the race detector
 
 soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
 	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestTroubleDropsNothing' -lives 50 -trouble 30s
+	$(SOAK) ./agent -run TestFaults -faults 500
 	$(SOAK) ./mqtt/spool -run 'TestPowerCuts|TestDamage|TestFailingDisk' -schedules 50000 -damages 20000
 	$(SOAK) ./mqtt -run 'TestOutage|TestReconnects|TestBrokerBack|TestHostile|TestDeadPeer' -whole
 	$(SOAK) ./mqtt -run TestPeers -peers ../bench/results/mqtt-peers.md

@@ -22,6 +22,7 @@ var rooms = map[string][]string{
 	"vgg16se":            {"model", "onnx", "vgg16se/checkpoint"},
 	"vgg16se/checkpoint": {"onnx"},
 	"camera":             {"model", "demo"},
+	"camera/cameratest":  {"model"},
 	"infer":              {"model"},
 	"quant":              {"model", "onnx"},
 	"prune":              {"model", "onnx", "vgg16se"},

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
@@ -26,7 +27,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, stuckProcess(context.Background()))
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		cameratest.Cleanup()
+		os.Exit(code)
+	}))
 }
 
 // fakeSource delivers grey frames; the brightness of each is its label.

@@ -9,15 +9,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/demo"
 	"github.com/vggse/vggse-agent/model"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if rtspParts.folder != "" {
-			os.RemoveAll(rtspParts.folder)
-		}
+		cameratest.Cleanup()
 		os.Exit(code)
 	}))
 }

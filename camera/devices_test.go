@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// What is no camera is passed over, what cannot be opened is told, and the order is that of the numbers. Real devices
-// are seen by TestVivid, in a machine that has them.
+// What is no camera is passed over, what cannot be opened is told, and the order is that of the numbers.
 func TestDevices(t *testing.T) {
 	if all, err := Devices(t.TempDir()); len(all) != 0 || err != nil {
 		t.Errorf("a machine without cameras: %v, %v", all, err)

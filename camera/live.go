@@ -100,6 +100,8 @@ func (u *URI) explain(p *plan, err error) error {
 	switch {
 	case !errors.Is(err, errNotOpened):
 		return err
+	case p.backend == backendGStreamer && lacking(p.text) != "":
+		return fmt.Errorf("%w: %s", ErrLost, lacking(p.text))
 	case u.Scheme == "rtsp":
 		return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
 	case p.backend == backendGStreamer:

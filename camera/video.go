@@ -27,7 +27,11 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	}
 	c, err := openCapture(p)
 	if errors.Is(err, errNotOpened) {
-		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, or needs another decoder (%s)", u.Target, p.backend)
+		why := "or needs another decoder"
+		if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
+			why = "or needs a decoder that is not installed: gstreamer1.0-libav brings those of H.264 and H.265"
+		}
+		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target, why, p.backend)
 	} else if err != nil {
 		return nil, Info{}, err
 	}
