@@ -89,7 +89,7 @@ func (h *hall) Keep(d *model.Decision, picture *model.Frame) {
 	n := cameratest.Number(picture)
 	step := (n - f.number + cameratest.StreamFrames) % cameratest.StreamFrames
 	behind := (f.sent - 1 - n + 2*cameratest.StreamFrames) % cameratest.StreamFrames
-	const most = 60 // two seconds at 30: what a busy machine may take for decoding and one run
+	const most = 60                                                                                                 // two seconds at 30: what a busy machine may take for decoding and one run
 	again := f.number >= 0 && (step == 0 || step > cameratest.StreamFrames/2 && time.Since(f.last) < 4*time.Second) // the film lasts 10 s
 	if !f.murky && (again || behind > most && behind < cameratest.StreamFrames/2) {
 		h.t.Errorf("%s: picture %d was classified after %d, when %d had been sent", d.Camera, n, f.number, f.sent)
