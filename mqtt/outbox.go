@@ -1,7 +1,10 @@
 package mqtt
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
@@ -25,9 +28,14 @@ type outbox struct {
 	spool  *spool.Spool
 	record spool.Record  // taken last; its memory is used again
 	wake   chan struct{} // something waits; capacity 1
+
+	dozing atomic.Bool   // who flushes does, and is to be called
+	called chan struct{} // capacity 1
 }
 
-func newOutbox(s *spool.Spool) *outbox { return &outbox{spool: s, wake: make(chan struct{}, 1)} }
+func newOutbox(s *spool.Spool) *outbox {
+	return &outbox{spool: s, wake: make(chan struct{}, 1), called: make(chan struct{}, 1)}
+}
 
 // add makes the state of a topic. States are sent in the order in which they were added.
 func (o *outbox) add(topic string, qos byte, retain bool) *state {
@@ -68,11 +76,32 @@ func (o *outbox) again(s *state) {
 	o.ring()
 }
 
-// ring wakes the goroutine of the link.
+// ring wakes the goroutine of the link, and who flushes.
 func (o *outbox) ring() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+	if o.dozing.CompareAndSwap(true, false) {
+		o.called <- struct{}{} // there is room: who dozes has taken the last call, or never got one
+	}
+}
+
+// doze waits for a ring, at most as long as given. Where a record came after last it does not.
+func (o *outbox) doze(ctx context.Context, most time.Duration, last uint64) {
+	o.dozing.Store(true)
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	if o.spool.Last() == last {
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-o.called:
+			return
+		}
+	}
+	if !o.dozing.CompareAndSwap(true, false) {
+		<-o.called
 	}
 }
 
