@@ -46,6 +46,7 @@ race: deps-test ## all tests under the race detector
 soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
 	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestTroubleDropsNothing' -lives 50 -trouble 30s
 	$(SOAK) ./agent -run TestFaults -faults 500
+	go test -tags $(TAGS),matprofile -count=1 -v -timeout 1h ./camera -run TestNothingLeaks -cycles 1000
 	$(SOAK) ./mqtt/spool -run 'TestPowerCuts|TestDamage|TestFailingDisk' -schedules 50000 -damages 20000
 	$(SOAK) ./mqtt -run 'TestOutage|TestReconnects|TestBrokerBack|TestHostile|TestDeadPeer' -whole
 	$(SOAK) ./mqtt -run TestPeers -peers ../bench/results/mqtt-peers.md
@@ -65,7 +66,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer or trouble: a part of it; BENCH=int8: what calibrate makes)
+bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes)
 	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
 
 build/bench/venv: bench/peer/requirements.txt

@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
 	flag.Float64Var(&o.seconds, "seconds", 2, "length of one run with the demo network; the full-size one gets three times that")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | trouble | all | int8 | int8-accuracy | int8-speed | int8-peer | bare BUNDLE\n")
+		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | int8-peer | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -52,7 +52,7 @@ func main() {
 	defer stop()
 	var err error
 	switch what := flag.Arg(0); what {
-	case "ring", "peer", "trouble", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer":
+	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer":
 		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
@@ -84,6 +84,7 @@ func (o *options) report(ctx context.Context, what string) error {
 		{"ring", "all", o.ringReport},
 		{"peer", "all", o.peerReport},
 		{"trouble", "all", o.troubleReport},
+		{"cameras", "all", o.camerasReport},
 		{"int8-accuracy", "int8", o.accuracyReport},
 		{"int8-speed", "int8", o.int8SpeedReport},
 		{"int8-peer", "int8", o.quantizeReport},

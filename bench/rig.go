@@ -64,12 +64,17 @@ func connect(ctx context.Context, url, dir string) (link *mqtt.Link, stop func()
 
 // play runs the pipeline for the given time on a source of the given rate.
 func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n agent.Classifier, p agent.Publisher) error {
-	ctx, cancel := context.WithTimeout(ctx, length)
-	defer cancel()
 	r.source = ringSource{ring: r.ring, every: time.Duration(float64(time.Second) / rate)}
 	open := func(context.Context) (agent.Source, error) { return &r.source, nil }
+	return r.playAll(ctx, []agent.Camera{{Name: "ring", Open: open}}, length, n, p)
+}
+
+// playAll runs the pipeline for the given time on cameras.
+func (r *rig) playAll(ctx context.Context, cameras []agent.Camera, length time.Duration, n agent.Classifier, p agent.Publisher) error {
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
 	pipeline := agent.Pipeline{
-		Cameras: []agent.Camera{{Name: "ring", Open: open}}, Spec: &r.network.Bundle.Spec, Network: n, Publisher: p,
+		Cameras: cameras, Spec: &r.network.Bundle.Spec, Network: n, Publisher: p,
 		Decide: model.DecideConfig{TopK: 5, Threshold: 0.6, Confirm: 3, Unknown: model.Unknown},
 		Log:    slog.New(slog.DiscardHandler),
 	}
