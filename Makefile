@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-deb test-systemd gpu-check measure reproduce clean
+.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-deb test-systemd test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,9 @@ soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outa
 
 lint: deps ## gofmt, go vet and staticcheck, with and without OpenCV
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not formatted (gofmt -w cures it):"; echo "$$files"; exit 1; }
-	go vet -tags $(TAGS) ./...
+	go vet -tags $(TAGS),vivid ./...
 	go vet ./...
-	go run $(STATICCHECK) -tags $(TAGS) ./...
+	go run $(STATICCHECK) -tags $(TAGS),vivid ./...
 
 fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -r -n1 dirname | sort -u); do \
@@ -93,6 +93,9 @@ test-deb: deb ## try the packages in Debian 11 to 13 and Ubuntu 20.04 to 24.04 (
 test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
 	@scripts/deps systemd
 	@cross/boot.sh
+
+test-vivid: ## capture, unplug, busy, stall of a V4L2 camera, the kernel's virtual one, in an emulated machine (Debian, amd64)
+	@scripts/vivid
 
 gpu-check: deps ## build/gpu-check.tar.gz: what to run, offline, on a machine with an NVIDIA GPU, to see what holds there
 	@scripts/deps cross

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// What is no camera is passed over, what cannot be opened is told, and the order is that of the numbers.
+// What is no camera is passed over, what cannot be opened is told, and the order is that of the numbers. A real
+// device is seen by TestVivid ('make test-vivid'), in a machine that has one.
 func TestDevices(t *testing.T) {
 	if all, err := Devices(t.TempDir()); len(all) != 0 || err != nil {
 		t.Errorf("a machine without cameras: %v, %v", all, err)

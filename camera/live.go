@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"runtime"
 	"time"
 
@@ -80,7 +79,7 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 		u.Codec = codec
 		return warning, err
 	case "v4l2":
-		f, err := os.OpenFile(u.Target, os.O_RDWR, 0)
+		v, err := openV4L2(u.Target)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("%w: there is no %s: is the camera plugged in?", ErrLost, u.Target)
@@ -89,7 +88,7 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", ErrLost, err)
 		}
-		return "", f.Close()
+		return "", v.close()
 	}
 	return "", nil
 }
@@ -107,7 +106,21 @@ func (u *URI) explain(p *plan, err error) error {
 	case p.backend == backendGStreamer:
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", ErrLost, Redact(p.text))
 	}
-	return fmt.Errorf("%w: %s is busy or is no camera", ErrLost, u.Target)
+	return fmt.Errorf("%w: %s %s", ErrLost, u.Target, refusal(u.Target))
+}
+
+// refusal is why the device at path, which is there, cannot be a source just now.
+func refusal(path string) string {
+	d := Device{}
+	switch camera := d.ask(path); {
+	case !camera:
+		return "is no camera: 'vggse-agent cameras' lists those of this machine"
+	case d.State == "busy":
+		return "is busy: another program reads it"
+	case d.State != "free":
+		return d.State
+	}
+	return "gives no pictures that OpenCV knows"
 }
 
 // compare says where a V4L2 driver chose another mode than the one asked for.

@@ -115,7 +115,8 @@ func (c *capture) read() (ok bool, err error) {
 		return false, err
 	}
 	c.mat = gocv.NewMat()
-	return c.vc.Read(&c.mat) && !c.mat.Empty(), nil
+	undisturbed(func() { ok = c.vc.Read(&c.mat) && !c.mat.Empty() })
+	return ok, nil
 }
 
 // copyTo copies the newest frame.

@@ -2,10 +2,13 @@ package camera
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
+	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -27,23 +30,25 @@ const (
 	bufCapture, bufCaptureMultiplanar              = 1, 9
 	memoryMmap                                     = 1
 	discrete                                       = 1 // the kind of an enumeration of single values
+	bigEndian                                      = 1 << 31
 )
 
-// v4l2 is an open device. Structures are bytes here, for the layout of C is not Go's.
-type v4l2 struct{ file *os.File }
+// v4l2 is an open device. Structures are bytes here, for the layout of C is not Go's. It is no os.File: Go polls that,
+// and to poll a driver that can be read like a file makes it stream, and so be busy.
+type v4l2 struct{ fd int }
 
 func openV4L2(path string) (*v4l2, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &v4l2{f}, nil
+	return &v4l2{fd}, nil
 }
 
-func (v *v4l2) close() error { return v.file.Close() }
+func (v *v4l2) close() error { return unix.Close(v.fd) }
 
 func (v *v4l2) ask(request uintptr, b []byte) error {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, v.file.Fd(), request, uintptr(unsafe.Pointer(&b[0])))
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(v.fd), request, uintptr(unsafe.Pointer(&b[0])))
 	if errno != 0 {
 		return errno
 	}
@@ -90,7 +95,7 @@ func (v *v4l2) modes(c *capability) (all []Mode) {
 		if v.ask(vidiocEnumFmt, b) != nil {
 			return all
 		}
-		all = append(all, v.sizes(word(b, 44), text(b[44:48]))...)
+		all = append(all, v.sizes(word(b, 44), formatName(b[44:48]))...)
 	}
 	return all
 }
@@ -131,14 +136,42 @@ func (v *v4l2) rates(format uint32, width, height int) (fps []float64) {
 		if v.ask(vidiocEnumFrameintervals, b) != nil {
 			break
 		}
-		if seconds := word(b, 20); seconds > 0 { // of a range the shortest comes first
+		if seconds := word(b, 20); seconds > 0 { // of a range the shortest time comes first
 			fps = append(fps, float64(word(b, 24))/float64(seconds))
 		}
 		if word(b, 16) != discrete {
 			break
 		}
 	}
+	slices.SortFunc(fps, func(a, b float64) int { return cmp.Compare(b, a) }) // drivers have an order of their own
 	return fps
+}
+
+// formatName writes a format as v4l2-ctl does: bit 31 stands for the order of bytes, not for a letter.
+func formatName(b []byte) string {
+	if f := word(b, 0); f&bigEndian != 0 {
+		put(b, 0, f&^bigEndian)
+		return text(b) + "-BE"
+	}
+	return text(b)
+}
+
+// undisturbed runs f on a thread that takes no signal meanwhile but those of a crash. OpenCV takes a V4L2 read that a
+// signal interrupts for the end of the stream, and Go's scheduler sends its threads signals all the time.
+func undisturbed(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	for _, s := range []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS} {
+		all.Val[0] &^= 1 << (s - 1)
+	}
+	if unix.PthreadSigmask(unix.SIG_BLOCK, &all, &before) == nil {
+		defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	}
+	f()
 }
 
 // sinceBoot is the clock that drivers stamp their frames with, CLOCK_MONOTONIC.
