@@ -85,7 +85,7 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 	@cross/emulate.sh
 
 deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
-	@for a in amd64 arm64; do cross/deb.sh $$a || exit 1; done
+	@cross/deb.sh amd64 & cross/deb.sh arm64 && wait $$!
 
 test-deb: deb ## try the packages in Debian 11 to 13 and Ubuntu 20.04 to 24.04 (arm64 in Debian 11 under qemu). As root
 	@for on in 'amd64 bullseye' 'amd64 bookworm' 'amd64 trixie' 'amd64 focal' 'amd64 jammy' 'amd64 noble' 'arm64 bullseye'; do cross/install.sh $$on || exit 1; done
@@ -101,10 +101,9 @@ gpu-check: deps ## build/gpu-check.tar.gz: what to run, offline, on a machine wi
 	@scripts/deps cross
 	@cross/gpu-check.sh
 
-measure: build/release/amd64/vggse-agent deps ## start to READY, memory beyond the model, CPU on a still scene, of the release build
-	@cross/measure.py build/release/amd64/vggse-agent
-
-build/release/amd64/vggse-agent: release
+measure: deps ## start to READY, memory beyond the model, CPU on a still scene, of the release build
+	@scripts/deps cross
+	@cross/link.sh amd64 && cross/measure.py build/release/amd64/vggse-agent
 
 reproduce: release ## build the commit twice and compare the bytes (minutes)
 	@for a in amd64 arm64; do cross/reproduce.sh $$a || exit 1; done
