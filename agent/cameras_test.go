@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"log/slog"
 	"math/rand/v2"
+	"runtime/pprof"
 	"sync"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func openHall(t *testing.T, codec string, fps map[string]string) *hall {
 	}
 	h := &hall{t: t, cameras: map[string]*filmed{}}
 	p := testPipeline(network, h)
-	p.Spec, p.Keeper = &network.Bundle.Spec, h
+	p.Spec, p.Keeper, p.Log = &network.Bundle.Spec, h, slog.New(slog.NewTextHandler(t.Output(), nil))
 	for name, rate := range fps {
 		f := &filmed{RTSP: cameratest.StartRTSP(t, codec, "-fps", rate), number: -1, statuses: map[string]time.Time{}}
 		h.cameras[name] = f
@@ -138,7 +140,8 @@ func (h *hall) comes(name string, since time.Time, most time.Duration) time.Dura
 	h.t.Helper()
 	f := h.cameras[name]
 	if !h.look(most, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.last.After(since) }) {
-		h.t.Fatalf("%s: no answer within %s", name, most)
+		pprof.Lookup("goroutine").WriteTo(h.t.Output(), 1) //nolint:errcheck // it is for who looks for the reason
+		h.t.Fatalf("%s: no answer within %s; statuses %v", name, most, f.statuses)
 	}
 	return time.Since(since)
 }

@@ -47,7 +47,7 @@ func (p *Pipeline) supervise(ctx context.Context, f *feed, there *turnout) error
 			return nil
 		case closed:
 			continue
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF) && !errors.Is(err, camera.ErrLost): // a film's end, not a server's that hung up
 			status.ended()
 			there.ends()
 			return nil

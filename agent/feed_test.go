@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,7 +43,8 @@ func TestStatusOfACameraThatComesAndGoes(t *testing.T) {
 		greys []byte
 		err   error
 	}{
-		{[]byte{1}, stalled}, {nil, stalled}, {nil, camera.ErrLost}, {nil, camera.ErrLost}, {[]byte{3}, camera.ErrLost}, {nil, errors.New("enough")},
+		{[]byte{1}, stalled}, {nil, stalled}, {nil, camera.ErrLost}, {nil, fmt.Errorf("hung up: %w: %w", camera.ErrLost, io.EOF)},
+		{[]byte{3}, camera.ErrLost}, {nil, errors.New("enough")},
 	}
 	r := &recorder{}
 	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "cam", Open: func(context.Context) (Source, error) {

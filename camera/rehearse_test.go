@@ -161,6 +161,32 @@ func TestRehearseMute(t *testing.T) {
 	}
 }
 
+// A server that hangs up, before or within the conversation, is lost, and not a film that has come to its end.
+func TestRehearseHungUp(t *testing.T) {
+	for _, answer := range []string{"", described(sdpVideo)} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			if conn, err := l.Accept(); err == nil {
+				for in := bufio.NewReader(conn); ; {
+					if line, err := in.ReadString('\n'); err != nil || strings.TrimSpace(line) == "" {
+						break
+					}
+				}
+				io.WriteString(conn, strings.ReplaceAll(answer, "\n", "\r\n"))
+				conn.Close()
+			}
+		}()
+		u := URI{Scheme: "rtsp", Target: l.Addr().String() + "/x"}
+		if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrLost) || errors.Is(err, io.EOF) {
+			t.Errorf("after %q: %v, want ErrLost without io.EOF", answer, err)
+		}
+	}
+}
+
 // The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
 func TestAuthorization(t *testing.T) {
 	challenges := []string{`Digest realm="r", nonce="n", algorithm="SHA-256"`, `Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}

@@ -49,6 +49,8 @@ func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
 		return "", fmt.Errorf("%w: the server describes its video but sends none", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
+	case errors.Is(err, io.EOF): // which from a source means the end of a film
+		return "", fmt.Errorf("%w: the server ended the connection", ErrLost)
 	case err != nil:
 		return "", fmt.Errorf("%w: %w", ErrLost, err)
 	}
