@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -14,7 +16,7 @@ import (
 type ProbeOptions struct {
 	Outputs   []string // graph outputs to hand out, all float32
 	Optimized string   // where ONNX Runtime writes the graph that it really runs; "": nowhere
-	Plain     bool     // no rewriting of the graph: every operator runs as the file has it
+	Plain     bool     // no rewriting of the graph: every operator runs as the file has it, in no more memory than that takes
 	Exact     bool     // on x86 without VNNI: 8-bit products that cannot saturate, at some speed (session.x64quantprecision)
 }
 
@@ -23,6 +25,15 @@ type ProbeOptions struct {
 type Probe struct {
 	session *ort.DynamicAdvancedSession
 	outputs int
+
+	mu    sync.Mutex
+	spare []probed // as many as there were runs at a time
+}
+
+// probed is where ONNX Runtime writes the outputs for pictures of a shape: tensors of its own would be copied for Go, run by run.
+type probed struct {
+	shape [4]int64
+	out   []ort.Value
 }
 
 // OpenProbe loads the model file at path, which reads its pictures from the tensor input, for the CPU
@@ -53,7 +64,8 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 		}
 	}
 	if o.Plain {
-		if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
+		// Weights are dequantized in every run; ONNX Runtime's arena would take powers of two for them.
+		if err := errors.Join(so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll), so.SetCpuMemArena(false), so.SetMemPattern(false)); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +78,7 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 }
 
 // Run feeds the pictures of t and hands each output, by its place in ProbeOptions.Outputs, to visit. The
-// values lie in ONNX Runtime's memory and are valid only during that call.
+// values are valid only during that call.
 func (p *Probe) Run(ctx context.Context, t *model.Tensor, visit func(output int, v []float32)) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -76,18 +88,41 @@ func (p *Probe) Run(ctx context.Context, t *model.Tensor, visit func(output int,
 		return fmt.Errorf("infer: probe: %w", err)
 	}
 	defer func() { err = errors.Join(err, in.Destroy()) }()
-	out := make([]ort.Value, p.outputs)
-	if err := p.session.Run([]ort.Value{in}, out); err != nil {
-		return fmt.Errorf("infer: probe: %w", oneLine(err))
+	to := p.take(t.Shape)
+	if err := p.session.Run([]ort.Value{in}, to.out); err != nil {
+		return errors.Join(fmt.Errorf("infer: probe: %w", oneLine(err)), to.destroy())
 	}
-	for i, v := range out {
+	for i, v := range to.out {
 		values, ok := v.(*ort.Tensor[float32])
-		if ok {
-			visit(i, values.GetData())
-		} else {
-			err = errors.Join(err, fmt.Errorf("infer: probe: output %d is not float32", i))
+		if !ok {
+			return errors.Join(fmt.Errorf("infer: probe: output %d is not float32", i), to.destroy())
 		}
-		err = errors.Join(err, v.Destroy())
+		visit(i, values.GetData())
+	}
+	p.mu.Lock()
+	p.spare = append(p.spare, to)
+	p.mu.Unlock()
+	return nil
+}
+
+// take is room for the outputs of pictures of a shape. The first run of a shape has none: ONNX Runtime then says how large they are.
+func (p *Probe) take(shape [4]int64) probed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, s := range p.spare {
+		if s.shape == shape {
+			p.spare = slices.Delete(p.spare, i, i+1)
+			return s
+		}
+	}
+	return probed{shape, make([]ort.Value, p.outputs)}
+}
+
+func (p *probed) destroy() (err error) {
+	for _, v := range p.out {
+		if v != nil {
+			err = errors.Join(err, v.Destroy())
+		}
 	}
 	return err
 }
@@ -97,8 +132,13 @@ func (p *Probe) Close() error {
 	if p.session == nil {
 		return nil
 	}
-	err := errors.Join(p.session.Destroy(), release())
-	p.session = nil
+	var err error
+	for _, s := range p.spare {
+		err = errors.Join(err, s.destroy())
+	}
+	err = errors.Join(err, p.session.Destroy(), release())
+	p.session, p.spare = nil, nil
+	trim()
 	if err != nil {
 		return fmt.Errorf("infer: probe: close: %w", err)
 	}

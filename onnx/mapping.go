@@ -42,6 +42,14 @@ func mapOpen(f *os.File) (*Mapping, error) {
 	return &Mapping{Bytes: b}, nil
 }
 
+// Forget lets go of the pages in memory: the file is read again where Bytes are looked at again.
+func (m *Mapping) Forget() error {
+	if m.Bytes == nil {
+		return nil
+	}
+	return unix.Madvise(m.Bytes, unix.MADV_DONTNEED)
+}
+
 // Close unmaps the file. It may be called twice.
 func (m *Mapping) Close() error {
 	b := m.Bytes

@@ -125,6 +125,15 @@ func (m *Model) Opset(domain string) int64 {
 	return 0
 }
 
+// Forget lets go of what is in memory of the file and its external data, which stays open and is read again when it is needed.
+func (m *Model) Forget() error {
+	var errs []error
+	for _, f := range m.mappings {
+		errs = append(errs, f.Forget())
+	}
+	return errors.Join(errs...)
+}
+
 // Close unmaps the file and its external data. It may be called twice; a Model that was never opened
 // has nothing to close.
 func (m *Model) Close() error {

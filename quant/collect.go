@@ -22,7 +22,7 @@ type Stats struct {
 	// Sums is, for each channel, the sum over the pictures of the channel's mean, in units of 2^-24: as
 	// integers, so that it does not depend on the order of the pictures.
 	Sums []int64 `json:"sums,omitempty"`
-	// Peaks are the largest values of the channels.
+	// Peaks are the largest values of the channels, of tensors that are never negative.
 	Peaks []float32 `json:"peaks,omitempty"`
 }
 
@@ -130,11 +130,22 @@ func Collect(ctx context.Context, c *Collection, n *Network, session Session, wo
 // run is one worker.
 func (c *Collection) run(ctx context.Context, n *Network, session Session, size int, next Next) error {
 	t := model.NewTensor(1, 3, size, size)
-	names := n.Tensors()
-	channels := make([]int, len(names))
-	for i, t := range names {
-		channels[i] = n.channels(t)
+	names := append(n.Tensors(), n.Sites[Input].Name)
+	watchers, most := make([]watcher, len(names)), int(t.Shape[1])
+	for i, name := range names {
+		watchers[i] = watcher{Stats: c.Stats[name], channels: n.channels(name)}
+		if i < len(n.Sites)-1 {
+			watchers[i].cells = new(tally)
+		}
+		most = max(most, watchers[i].channels)
 	}
+	room, picture := make([]moments, most), &watchers[len(names)-1]
+	picture.channels = int(t.Shape[1])
+	defer func() {
+		for i, name := range names {
+			c.Stats[name] = watchers[i].stats()
+		}
+	}()
 	for {
 		switch err := next(ctx, t); {
 		case errors.Is(err, io.EOF):
@@ -142,16 +153,10 @@ func (c *Collection) run(ctx context.Context, n *Network, session Session, size 
 		case err != nil:
 			return err
 		}
-		err := session.Run(ctx, t, func(i int, v []float32) {
-			if i < len(n.Sites)-1 {
-				c.Stats[names[i]].Histogram.Add(v)
-			}
-			c.channels(names[i], v, channels[i])
-		})
-		if err != nil {
+		if err := session.Run(ctx, t, func(i int, v []float32) { watchers[i].add(v, room) }); err != nil {
 			return err
 		}
-		c.channels(n.Sites[Input].Name, t.Data, int(t.Shape[1]))
+		picture.add(t.Data, room)
 		c.Images++
 	}
 }
@@ -169,51 +174,52 @@ func (n *Network) channels(tensor string) int {
 	return 0
 }
 
-// channels adds the mean of each channel of v, channels×area, to the sums of a tensor, and keeps its peak.
-func (c *Collection) channels(tensor string, v []float32, channels int) {
-	if channels == 0 || len(v)%channels != 0 {
+// watcher adds what one tensor holds, picture by picture, to its Stats.
+type watcher struct {
+	Stats
+	channels int    // 0: the graph does not tell them apart
+	cells    *tally // of the histogram; nil: only the channels' means and peaks are wanted
+	counted  int    // values in cells
+}
+
+// add takes in the values of one picture; m has room for the channels.
+func (w *watcher) add(v []float32, m []moments) {
+	known := w.channels != 0 && len(v)%w.channels == 0
+	if m = m[:1]; known {
+		m = m[:w.channels]
+	}
+	measure(v, m)
+	if w.cells != nil {
+		if w.counted += len(v); w.counted > math.MaxInt32 {
+			w.Histogram.take(w.cells)
+			w.counted = len(v)
+		}
+		w.Histogram.add(w.cells, v, m)
+	}
+	if !known {
 		return
 	}
-	s := c.Stats[tensor]
-	if s.Sums == nil {
-		s.Sums, s.Peaks = make([]int64, channels), make([]float32, channels)
-		c.Stats[tensor] = s
+	if w.Sums == nil {
+		w.Sums, w.Peaks = make([]int64, w.channels), make([]float32, w.channels)
 	}
-	area := len(v) / channels
-	for k := range s.Sums {
-		sum, peak := sumPeak(v[k*area:][:area])
-		if mean := sum / float64(area) / sumUnit; math.Abs(mean) < 1<<52 {
-			s.Sums[k] += int64(math.RoundToEven(mean))
+	area := float64(len(v) / w.channels)
+	for k := range m {
+		if mean := m[k].sum / area / sumUnit; math.Abs(mean) < 1<<52 {
+			w.Sums[k] += int64(math.RoundToEven(mean))
 		}
-		s.Peaks[k] = max(s.Peaks[k], peak)
+		if most := m[k].most(); most > w.Peaks[k] { // not the one that is no number
+			w.Peaks[k] = most
+		}
 	}
 }
 
-// sumPeak is the sum of v and its largest value above 0; four sums side by side, as one addition waits for the last.
-func sumPeak(v []float32) (sum float64, peak float32) {
-	var s [4]float64
-	for len(v) >= 4 {
-		a, b, c, d := v[0], v[1], v[2], v[3]
-		s[0], s[1], s[2], s[3] = s[0]+float64(a), s[1]+float64(b), s[2]+float64(c), s[3]+float64(d)
-		if a > peak {
-			peak = a
-		}
-		if b > peak {
-			peak = b
-		}
-		if c > peak {
-			peak = c
-		}
-		if d > peak {
-			peak = d
-		}
-		v = v[4:]
+// stats are those of all pictures so far.
+func (w *watcher) stats() Stats {
+	if w.cells != nil {
+		w.Histogram.take(w.cells)
+		w.counted = 0
 	}
-	for _, x := range v {
-		s[0] += float64(x)
-		peak = max(peak, x)
-	}
-	return s[0] + s[1] + s[2] + s[3], peak
+	return w.Stats
 }
 
 // Digest is the SHA-256 of the digests of the pictures: the same set, the same digest.

@@ -74,13 +74,17 @@ func TestTensorRTFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	logits := quant.Options{Outputs: []string{vgg16se.Output}}
+	db := map[string]float64{}
 	for name, want := range map[string]struct {
 		m  *onnx.Model
 		db float64
-	}{"trt": {trt, 20}, "trt11": {quant.HalfTwin(trt11), 20}, "fp16": {half, 50}} {
+	}{"trt": {trt, 20}, "folded": {quant.Folded(trt), 20}, "trt11": {quant.HalfTwin(trt11), 20}, "fp16": {half, 50}} {
 		file := filepath.Join(t.TempDir(), name)
 		write(t, file, want.m)
-		j := quant.NewJudge(open(t, runtime{}, path, logits), small.Classes)
+		j := quant.NewJudge(small.Classes)
+		if err := j.Ask(context.Background(), open(t, runtime{}, path, logits), 2, small.InputSize, labelled(sequence(50, 58), 0)); err != nil {
+			t.Fatal(err)
+		}
 		own := open(t, runtime{}, file, quant.Options{Outputs: logits.Outputs, Plain: true})
 		v, err := j.Run(context.Background(), own, 2, small.InputSize, labelled(sequence(50, 58), 0))
 		if err != nil {
@@ -89,6 +93,13 @@ func TestTensorRTFiles(t *testing.T) {
 		if v.SQNR < want.db || v.Top1 == nil || v.Images != 8 {
 			t.Errorf("%s: %.1f dB, want %.0f; %+v", name, v.SQNR, want.db, v)
 		}
+		db[name] = v.SQNR
+	}
+	if db["folded"] != db["trt"] {
+		t.Errorf("folded %v dB, as the file is %v", db["folded"], db["trt"])
+	}
+	if db["folded"] != db["trt"] {
+		t.Errorf("folded %v dB, as the file is %v", db["folded"], db["trt"])
 	}
 	if err := quant.Lint(trt); err != nil {
 		t.Error(err)

@@ -31,45 +31,66 @@ func NewHistogram() *Histogram {
 	return &Histogram{Exp: lowest, Min: float32(math.Inf(1)), Max: float32(math.Inf(-1))}
 }
 
-// Add counts values. Half of them are zeros in no order that a processor could foresee, so they get a
-// cell of their own behind the others instead of a branch.
+// Add counts values.
 func (h *Histogram) Add(values []float32) {
-	var tally [Bins + 1]uint32
-	scale, lo, hi := h.scale(), h.Min, h.Max
-	for _, v := range values {
-		bits := math.Float32bits(v) &^ (1 << 31)
-		m := math.Float32frombits(bits) // |v|
-		if !(m*scale < Bins) {
-			h.take(&tally)
-			if !h.reach(m) {
-				continue
+	var m [1]moments
+	var cells tally
+	measure(values, m[:])
+	h.add(&cells, values, m[:])
+	h.take(&cells)
+}
+
+// add counts the values of a map, channel by channel, of which m has the moments. Many of them are only in cells until take.
+func (h *Histogram) add(cells *tally, values []float32, m []moments) {
+	area, k := len(values)/len(m), 0
+	for k < len(m) {
+		first := k
+		for limit := h.limit(); k < len(m) && m[k].high < limit; k++ {
+			h.Min, h.Max = min(h.Min, m[k].least()), max(h.Max, m[k].most())
+		}
+		scatter(cells, values[first*area:k*area], h.scale())
+		if k < len(m) { // some of the next channel need to be looked at one by one
+			for _, v := range values[k*area:][:area] {
+				h.count(cells, v)
 			}
-			scale = h.scale()
-		}
-		zero := (bits - 1) >> 31 // 1 for a zero: no finite magnitude has the highest bit but 0−1
-		tally[uint32(m*scale)+zero*Bins]++
-		if v < lo {
-			lo = v
-		}
-		if v > hi {
-			hi = v
-		}
-		if v < 0 {
-			h.Negative++
+			k++
 		}
 	}
-	h.take(&tally)
-	h.Min, h.Max = lo, hi
+}
+
+// count takes in a value of any kind.
+func (h *Histogram) count(cells *tally, v float32) {
+	m := math.Float32frombits(math.Float32bits(v) &^ (1 << 31))
+	if !(m*h.scale() < Bins) {
+		h.take(cells)
+		if !h.reach(m) {
+			return
+		}
+	}
+	if m == 0 {
+		cells[Bins]++
+	} else {
+		cells[uint32(m*h.scale())]++
+	}
+	h.Min, h.Max = min(h.Min, v), max(h.Max, v)
+	if v < 0 {
+		h.Negative++
+	}
 }
 
 // take adds a tally of the range in force to h and empties it.
-func (h *Histogram) take(tally *[Bins + 1]uint32) {
-	for i, n := range tally[:Bins] {
+func (h *Histogram) take(cells *tally) {
+	for i, n := range cells[:Bins] {
 		h.Counts[i] += uint64(n)
 	}
-	h.Zeros += uint64(tally[Bins])
-	clear(tally[:])
+	for _, n := range cells[Bins:] {
+		h.Zeros += uint64(n)
+	}
+	clear(cells[:])
 }
+
+// limit is the end of the range as the bits of a float32. Those of a negative number or of none are larger as an integer.
+func (h *Histogram) limit() uint32 { return math.Float32bits(float32(math.Ldexp(1, h.Exp))) }
 
 // scale turns a magnitude into a cell. It is a power of two, so the product is exact.
 func (h *Histogram) scale() float32 { return float32(math.Ldexp(Bins, -h.Exp)) }

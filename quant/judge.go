@@ -70,10 +70,9 @@ type Flip struct {
 	Here   int    `json:"right"`
 }
 
-// Judge compares files with one reference. What the reference says of a picture it asks once.
+// Judge compares files with one reference, which it asks beforehand, once about each picture: the two need not be in memory together.
 type Judge struct {
-	reference Session
-	classes   int
+	classes int
 
 	mu    sync.Mutex
 	known map[int][]float32 // answers of the reference, by picture
@@ -88,16 +87,54 @@ type row struct {
 	nan                bool
 }
 
-// NewJudge compares files with reference, a session whose one output is the logits of classes classes.
-func NewJudge(reference Session, classes int) *Judge {
-	return &Judge{reference: reference, classes: classes, known: map[int][]float32{}}
-}
+// NewJudge compares files whose one output is the logits of classes classes.
+func NewJudge(classes int) *Judge { return &Judge{classes: classes, known: map[int][]float32{}} }
 
 // Labelled gives one picture after the other, always the same under one number, with the index of its class, -1
 // where that is not known, and io.EOF after the last.
 type Labelled func(ctx context.Context, t *model.Tensor) (picture, label int, err error)
 
-// Run judges own on all pictures of next with the given number of workers. The order of the pictures leaves no trace.
+// Knows tells whether the reference has been asked about a picture.
+func (j *Judge) Knows(picture int) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.known[picture] != nil
+}
+
+// Ask notes what reference says of all pictures of next that it has not been asked about.
+func (j *Judge) Ask(ctx context.Context, reference Session, workers, size int, next Labelled) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range max(1, workers) {
+		group.Go(func() error {
+			t := model.NewTensor(1, 3, size, size)
+			for {
+				picture, _, err := next(ctx, t)
+				switch {
+				case errors.Is(err, io.EOF):
+					return nil
+				case err != nil:
+					return err
+				case j.Knows(picture):
+					continue
+				}
+				var answer []float32
+				if err := reference.Run(ctx, t, func(_ int, v []float32) { answer = slices.Clone(v[:j.classes]) }); err != nil {
+					return err
+				}
+				j.mu.Lock()
+				j.known[picture] = answer
+				j.mu.Unlock()
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("quant: judge: %w", err)
+	}
+	return nil
+}
+
+// Run judges own on all pictures of next, which Ask must have seen, with the given number of workers. The order of the pictures
+// leaves no trace.
 func (j *Judge) Run(ctx context.Context, own Session, workers, size int, next Labelled) (Verdict, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
@@ -110,11 +147,14 @@ func (j *Judge) Run(ctx context.Context, own Session, workers, size int, next La
 				if errors.Is(err, io.EOF) {
 					return nil
 				}
-				var want []float32
-				if err == nil {
-					want, err = j.ask(ctx, picture, t)
-				}
-				if err == nil {
+				j.mu.Lock()
+				want := j.known[picture]
+				j.mu.Unlock()
+				switch {
+				case err != nil:
+				case want == nil:
+					err = fmt.Errorf("the reference has not been asked about picture %d", picture)
+				default:
 					err = own.Run(ctx, t, func(_ int, v []float32) { copy(answer, v) })
 				}
 				if err != nil {
@@ -134,23 +174,6 @@ func (j *Judge) Run(ctx context.Context, own Session, workers, size int, next La
 		return Verdict{}, errors.New("quant: judge: no pictures")
 	}
 	return verdict(rows), nil
-}
-
-// ask is what the reference says of a picture.
-func (j *Judge) ask(ctx context.Context, picture int, t *model.Tensor) ([]float32, error) {
-	j.mu.Lock()
-	answer, known := j.known[picture]
-	j.mu.Unlock()
-	if known {
-		return answer, nil
-	}
-	err := j.reference.Run(ctx, t, func(_ int, v []float32) { answer = slices.Clone(v[:j.classes]) })
-	if err == nil {
-		j.mu.Lock()
-		j.known[picture] = answer
-		j.mu.Unlock()
-	}
-	return answer, err
 }
 
 func compare(label int, a, b []float32) row {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
@@ -26,40 +28,85 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 		}
 	}
 	power, noise := make([]float64, len(sites)), make([]float64, len(sites))
+	float, integer := filepath.Join(dir, "layers.fp32.onnx"), filepath.Join(dir, "layers.int8.onnx")
+	defer os.Remove(float)
+	defer os.Remove(integer)
+	err = errors.Join(model.WriteFile(float, func(w io.Writer) error { return WriteProbe(w, m, names) }),
+		model.WriteFile(integer, func(w io.Writer) error { return WriteProbe(w, own, rounded) }))
+	if own = nil; err != nil {
+		return nil, err
+	}
 	again()
-	a, closeA, err := probeOf(ctx, rt, m, filepath.Join(dir, "layers.fp32.onnx"), names)
-	if err != nil {
-		return nil, err
-	}
-	defer closeA()
-	b, closeB, err := probeOf(ctx, rt, own, filepath.Join(dir, "layers.int8.onnx"), rounded)
-	if err != nil {
-		return nil, err
-	}
-	defer closeB()
-	t := model.NewTensor(1, 3, size, size)
-	kept := make([][]float32, len(sites))
-	for {
-		if err := next(ctx, t); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, err
-		}
-		if err := a.Run(ctx, t, func(i int, v []float32) { kept[i] = append(kept[i][:0], v...) }); err != nil {
-			return nil, err
-		}
-		err := b.Run(ctx, t, func(i int, v []float32) {
-			for k, x := range kept[i] {
-				d := float64(x - v[k])
-				power[i] += float64(x) * float64(x)
-				noise[i] += d * d
+	for more := true; more; {
+		var kept [][]float32 // what the sites of the FP32 network hold, picture by picture, as many as there is room for
+		var pictures []*model.Tensor
+		err := with(ctx, rt, m, float, names, func(s Session) error {
+			for bytes := 0; more && bytes < keptBytes; {
+				t := model.NewTensor(1, 3, size, size)
+				switch err := next(ctx, t); {
+				case errors.Is(err, io.EOF):
+					more = false
+					return nil
+				case err != nil:
+					return err
+				}
+				pictures = append(pictures, t)
+				err := s.Run(ctx, t, func(_ int, v []float32) {
+					kept = append(kept, slices.Clone(v))
+					bytes += 4 * len(v)
+				})
+				if err != nil {
+					return err
+				}
 			}
+			return nil
 		})
+		if err == nil && len(pictures) > 0 {
+			err = with(ctx, rt, m, integer, rounded, func(s Session) error {
+				for _, t := range pictures {
+					err := s.Run(ctx, t, func(i int, v []float32) {
+						p, d := differences(kept[i], v)
+						power[i], noise[i] = power[i]+p, noise[i]+d
+					})
+					if err != nil {
+						return err
+					}
+					kept = kept[len(sites):]
+				}
+				return nil
+			})
+		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return plan.layerReports(n, sites, power, noise), nil
+}
+
+// keptBytes is about how much of a network's inside CompareLayers holds at a time.
+const keptBytes = 192 << 20
+
+// differences are the sums of the squares of want, and of what got is off.
+func differences(want, got []float32) (power, noise float64) {
+	for k, x := range want {
+		d := float64(x - got[k])
+		power += float64(x) * float64(x)
+		noise += d * d
+	}
+	return power, noise
+}
+
+// with loads the file at path, written from m, for the time of use.
+func with(ctx context.Context, rt Runtime, m *onnx.Model, path string, outputs []string, use func(Session) error) error {
+	debug.FreeOSMemory()
+	if err := m.Forget(); err != nil {
+		return err
+	}
+	s, err := rt.Open(ctx, path, Options{Outputs: outputs})
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(s), s.Close())
 }
 
 // rounds tells whether the emitted graph has the site in 8 bits.
@@ -93,18 +140,4 @@ func (p *Plan) layerReports(n *Network, sites []Site, power, noise []float64) []
 		reports = append(reports, r)
 	}
 	return reports
-}
-
-// probeOf writes m with the given outputs to path and loads it; the returned function undoes both.
-func probeOf(ctx context.Context, rt Runtime, m *onnx.Model, path string, outputs []string) (Session, func(), error) {
-	err := model.WriteFile(path, func(w io.Writer) error { return WriteProbe(w, m, outputs) })
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := rt.Open(ctx, path, Options{Outputs: outputs})
-	if err != nil {
-		os.Remove(path)
-		return nil, nil, err
-	}
-	return s, func() { s.Close(); os.Remove(path) }, nil
 }

@@ -177,7 +177,10 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 		db := map[bool]float64{}
 		for _, exact := range []bool{false, true} {
 			logits := quant.Options{Outputs: []string{vgg16se.Output}}
-			j := quant.NewJudge(open(t, runtime{}, path, logits), small.Classes)
+			j := quant.NewJudge(small.Classes)
+			if err := j.Ask(context.Background(), open(t, runtime{}, path, logits), 1, small.InputSize, labelled(sequence(100, 108), -1)); err != nil {
+				t.Fatal(err)
+			}
 			v, err := j.Run(context.Background(), open(t, runtime{exact}, file, logits), 1, small.InputSize, labelled(sequence(100, 108), -1))
 			if err != nil {
 				t.Fatal(err)

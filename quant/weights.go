@@ -110,6 +110,24 @@ func int8Weights(t *onnx.Tensor, scales []float32, bits WeightBits) onnx.Source 
 	}
 }
 
+// roundedWeights is what QuantizeLinear makes of a weight: divided in float32, as ONNX Runtime does it.
+func roundedWeights(t *onnx.Tensor, scales []float32) onnx.Source {
+	return func(w io.Writer) error {
+		var codes []byte
+		for o, f := range filters(t) {
+			codes = codes[:0]
+			for i := range f.len() {
+				q := math.RoundToEven(float64(float32(f.values.at(i)) / scales[o]))
+				codes = append(codes, byte(int8(max(-128, min(127, q)))))
+			}
+			if _, err := w.Write(codes); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // int32Bias is a bias in units of in·scale, the products' own: what the integer sum starts from.
 func int32Bias(b *onnx.Tensor, in float64, scales []float32) []byte {
 	data := make([]byte, 0, 4*len(scales))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -139,10 +140,9 @@ type calibration struct {
 	quantized *onnx.Model // what is quantized: source, or source with its channels equalized
 	network   *quant.Network
 	collected *quant.Collection
-	tune      *pictureSet // calibrated on
-	choice    *pictureSet // choices are made on: these and then those that were calibrated on
-	held      *pictureSet // judged on
-	reference quant.Session
+	tune      *pictureSet         // calibrated on
+	choice    *pictureSet         // choices are made on: these and then those that were calibrated on
+	held      *pictureSet         // judged on
 	plans     map[int]*quant.Plan // by levels
 	legacy    *quant.Plan         // signed, of source
 	report    quant.Report
@@ -230,18 +230,32 @@ func (c *calibration) open(ctx context.Context) error {
 	if c.network, err = quant.Analyse(c.source, c.bundle.Spec.Input.Name); err != nil {
 		return err
 	}
-	if c.report.Machine, err = thisMachine(); err != nil {
-		return err
+	c.report.Machine, err = thisMachine()
+	return err
+}
+
+// reference loads the FP32 file. Only what looks at it side by side with another network keeps both open: two of full size are more
+// than a device has to spare.
+func (c *calibration) reference(ctx context.Context) (quant.Session, error) {
+	path, err := c.bundle.Path(model.FileFP32)
+	if err != nil {
+		return nil, err
 	}
-	c.reference, err = c.rt.Open(ctx, path, quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}})
+	return c.rt.Open(ctx, path, quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}})
+}
+
+// lessMemory gives back what the step before needed, ahead of a network being loaded.
+func (c *calibration) lessMemory() error {
+	debug.FreeOSMemory()
+	err := c.source.Forget()
+	if c.quantized != c.source {
+		err = errors.Join(err, c.quantized.Forget())
+	}
 	return err
 }
 
 func (c *calibration) close() error {
 	var errs []error
-	if c.reference != nil {
-		errs = append(errs, c.reference.Close())
-	}
 	if c.quantized != nil && c.quantized != c.source {
 		errs = append(errs, c.quantized.Close(), os.Remove(c.path(equalizedFile)))
 	}

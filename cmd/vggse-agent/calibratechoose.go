@@ -152,6 +152,9 @@ func (c *calibration) try(ctx context.Context, p *quant.Plan, pictures int) (qua
 	}
 	m, err := emit(c.quantized, c.network, p)
 	if err == nil {
+		if p.Levels == quant.LevelsS8 {
+			m = quant.Folded(m)
+		}
 		err = model.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
 	}
 	if err != nil {

@@ -57,6 +57,9 @@ func (c *calibration) collectFrom(ctx context.Context, m *onnx.Model, n *quant.N
 	if err := model.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) }); err != nil {
 		return err
 	}
+	if err := c.lessMemory(); err != nil {
+		return err
+	}
 	s, err := c.rt.Open(ctx, probe, quant.Options{Outputs: n.Tensors()})
 	if err != nil {
 		return err

@@ -98,7 +98,7 @@ func (c *calibration) pictures(ctx context.Context) error {
 
 // judgedSet is a set with a judge of its own.
 func (c *calibration) judgedSet(files []sample) *pictureSet {
-	return &pictureSet{files: files, spec: &c.bundle.Spec, judge: quant.NewJudge(c.reference, len(c.bundle.Spec.Labels))}
+	return &pictureSet{files: files, spec: &c.bundle.Spec, judge: quant.NewJudge(len(c.bundle.Spec.Labels))}
 }
 
 // list is every different picture under dir, by digest.

@@ -16,8 +16,13 @@ import (
 func (c *calibration) inspect(ctx context.Context) error {
 	looks := make([]quant.Look, len(c.tune.files))
 	half := halvesOf(c.tune.files)
+	reference, err := c.reference(ctx)
+	if err != nil {
+		return err
+	}
+	defer reference.Close()
 	bar := newProgress(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
-	err := fanOut(ctx, c.workers, func(ctx context.Context) error {
+	err = fanOut(ctx, c.workers, func(ctx context.Context) error {
 		t := model.NewTensor(1, 3, c.size(), c.size())
 		for {
 			var look quant.Look
@@ -28,7 +33,7 @@ func (c *calibration) inspect(ctx context.Context) error {
 				return err
 			}
 			look.Class, look.Half = label, half[at]
-			err = c.reference.Run(ctx, t, func(_ int, v []float32) {
+			err = reference.Run(ctx, t, func(_ int, v []float32) {
 				if top := model.TopK(nil, v, 1); len(top) == 1 {
 					look.Guess = top[0]
 				}
@@ -45,7 +50,7 @@ func (c *calibration) inspect(ctx context.Context) error {
 	}
 	_ = bar.Finish()
 	c.report.Findings = append(c.report.Findings, quant.Distrust(looks, len(c.bundle.Spec.Labels))...)
-	suspect, err := c.suspect(ctx)
+	suspect, err := c.suspect(ctx, reference)
 	if err != nil {
 		return err
 	}
@@ -87,13 +92,13 @@ const (
 )
 
 // suspect asks whether the network would do better with its pictures prepared otherwise than the manifest says.
-func (c *calibration) suspect(ctx context.Context) ([]quant.Finding, error) {
+func (c *calibration) suspect(ctx context.Context, reference quant.Session) ([]quant.Finding, error) {
 	variants := quant.Variants(c.bundle.Spec.Preprocess)
 	files := c.tune.files
 	few := files[:min(len(files), c.choicePictures(suspectSmall, suspectLarge))]
 	many := files[:min(len(files), c.choicePictures(surerSmall, surerLarge))]
 	bar := newProgress(c.cmd.ErrOrStderr(), "doubting", int64(2*len(many)+len(few)*(len(variants)-1)), false)
-	declared, err := c.answers(ctx, many, c.bundle.Spec.Preprocess, func() { _ = bar.Add(1) })
+	declared, err := c.answers(ctx, reference, many, c.bundle.Spec.Preprocess, func() { _ = bar.Add(1) })
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +108,7 @@ func (c *calibration) suspect(ctx context.Context) ([]quant.Finding, error) {
 		if v.SameRange {
 			files = many
 		}
-		if answers[i], err = c.answers(ctx, files, v.Preprocess, func() { _ = bar.Add(1) }); err != nil {
+		if answers[i], err = c.answers(ctx, reference, files, v.Preprocess, func() { _ = bar.Add(1) }); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +116,7 @@ func (c *calibration) suspect(ctx context.Context) ([]quant.Finding, error) {
 }
 
 // answers are what FP32 says of pictures that are prepared by p.
-func (c *calibration) answers(ctx context.Context, files []sample, p model.Preprocess, count func()) ([]quant.Answer, error) {
+func (c *calibration) answers(ctx context.Context, reference quant.Session, files []sample, p model.Preprocess, count func()) ([]quant.Answer, error) {
 	spec := c.bundle.Spec
 	spec.Preprocess = p
 	set, all := &pictureSet{files: files, spec: &spec}, make([]quant.Answer, len(files))
@@ -123,7 +128,7 @@ func (c *calibration) answers(ctx context.Context, files []sample, p model.Prepr
 				return nil
 			}
 			if err == nil {
-				err = c.reference.Run(ctx, t, func(_ int, v []float32) { all[i] = quant.Answer{Label: label, Logits: slices.Clone(v)} })
+				err = reference.Run(ctx, t, func(_ int, v []float32) { all[i] = quant.Answer{Label: label, Logits: slices.Clone(v)} })
 			}
 			if err != nil {
 				return err

@@ -25,6 +25,9 @@ const explainPictures = 16
 // judgeFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
 // plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
 func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, set *pictureSet, count func()) (v quant.Verdict, err error) {
+	if err := c.ask(ctx, set); err != nil {
+		return v, err
+	}
 	s, err := c.rt.Open(ctx, file, quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}, Plain: plain})
 	if err != nil {
 		return v, err
@@ -32,6 +35,30 @@ func (c *calibration) judgeFile(ctx context.Context, file string, plain bool, se
 	defer s.Close()
 	set.rewind()
 	return set.judge.Run(ctx, s, c.workers, c.size(), set.labelled(count))
+}
+
+// ask lets FP32 answer for the pictures of a set that it has not answered for.
+func (c *calibration) ask(ctx context.Context, set *pictureSet) error {
+	unknown := 0
+	for i := range set.files {
+		if !set.judge.Knows(i) {
+			unknown++
+		}
+	}
+	if err := c.lessMemory(); err != nil || unknown == 0 {
+		return err
+	}
+	reference, err := c.reference(ctx)
+	if err != nil {
+		return err
+	}
+	defer reference.Close()
+	bar := newProgress(c.cmd.ErrOrStderr(), "asking FP32", int64(len(set.files)), false)
+	set.rewind()
+	if err := set.judge.Ask(ctx, reference, c.workers, c.size(), set.labelled(func() { _ = bar.Add(1) })); err != nil {
+		return err
+	}
+	return bar.Finish()
 }
 
 // emit writes the files.
@@ -74,6 +101,9 @@ func (c *calibration) emit(ctx context.Context) error {
 	for _, f := range files {
 		out, err := bundleFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
 		if err != nil {
+			return err
+		}
+		if err := c.lessMemory(); err != nil {
 			return err
 		}
 		c.report.Files = append(c.report.Files, quant.FileReport{Key: f.key, Path: out.Path, SHA256: out.SHA256,
@@ -169,10 +199,11 @@ func (c *calibration) named(class int) string {
 	return c.bundle.Spec.Labels[class]
 }
 
-// judged is the file to run for judging f: f itself, but for the half-precision INT8 file a twin that is
-// removed with the folder aside.
+// judged is the file to run for judging f: f itself, or for the INT8 files for TensorRT a twin, that is removed with the folder
+// aside.
 func (c *calibration) judged(f *quant.FileReport) (string, error) {
-	if f.Key != model.FileINT8TRT11 {
+	twinOf := map[string]func(*onnx.Model) *onnx.Model{model.FileINT8TRT: quant.Folded, model.FileINT8TRT11: quant.HalfTwin}[f.Key]
+	if twinOf == nil {
 		return c.path(f.Path), nil
 	}
 	m, err := onnx.Open(c.path(f.Path))
@@ -180,9 +211,11 @@ func (c *calibration) judged(f *quant.FileReport) (string, error) {
 		return "", err
 	}
 	defer m.Close()
-	f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
+	if f.Key == model.FileINT8TRT11 {
+		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
+	}
 	twin := c.path("twin.onnx")
-	return twin, model.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, quant.HalfTwin(m)) })
+	return twin, model.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
 }
 
 // measure proves that the CPU file runs on integers and measures whether that pays.
@@ -191,6 +224,14 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 	if err != nil {
 		return err
 	}
+	if err := c.lessMemory(); err != nil {
+		return err
+	}
+	reference, err := c.reference(ctx) // the larger one first: loading takes more than running
+	if err != nil {
+		return err
+	}
+	defer reference.Close()
 	s, err := c.rt.Open(ctx, c.path(f.Path), quant.Options{Outputs: []string{c.bundle.Spec.Output.Name}})
 	if err != nil {
 		return err
@@ -201,7 +242,7 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 	if _, _, err := c.held.take(t, nil); err != nil {
 		return err
 	}
-	latency, err := quant.Race(ctx, c.reference, s, t, time.Duration(c.seconds*float64(time.Second)))
+	latency, err := quant.Race(ctx, reference, s, t, time.Duration(c.seconds*float64(time.Second)))
 	if err != nil {
 		return err
 	}

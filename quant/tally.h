@@ -1,0 +1,11 @@
+// What a calibration does with every value that a layer puts out: tally.c. Go's compiler knows no vectors.
+#include <stddef.h>
+#include <stdint.h>
+
+struct moments {
+	double sum;
+	uint32_t low, high;
+};
+
+void vggse_measure(const float *values, size_t area, size_t channels, struct moments *m);
+void vggse_scatter(uint32_t *cells, const float *values, size_t n, float scale);

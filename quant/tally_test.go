@@ -1,0 +1,47 @@
+package quant
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// The vector kernel and plain Go see the same, to the bit, in maps of any size.
+func TestTally(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for _, size := range [][2]int{{1, 1}, {3, 7}, {5, 49}, {4, 512}, {2, 3001}, {64, 1}} {
+		channels, area := size[0], size[1]
+		v := make([]float32, channels*area)
+		for i := range v {
+			v[i] = max(0, float32(r.NormFloat64()))
+		}
+		scale := float32(Bins / 8)
+		var got, want tally
+		scatter(&got, v, scale)
+		scattered(&want, v, scale)
+		if fold(got) != fold(want) {
+			t.Errorf("%v: other cells", size)
+		}
+		if channels*area > 20 {
+			v[3], v[11], v[17] = -1, float32(math.Inf(1)), float32(math.NaN())
+		}
+		m := make([]moments, channels)
+		measure(v, m)
+		for k := range m {
+			w := measured(v[k*area:][:area])
+			if math.Float64bits(m[k].sum) != math.Float64bits(w.sum) && w.sum == w.sum || m[k].low != w.low || m[k].high != w.high {
+				t.Errorf("%v, channel %d: %+v, in Go %+v", size, k, m[k], w)
+			}
+		}
+	}
+	measure(nil, make([]moments, 2))
+	scatter(new(tally), nil, 1)
+}
+
+// fold adds up the cells of zeros: which of them one goes to does not matter.
+func fold(t tally) tally {
+	for i := Bins + 1; i < len(t); i++ {
+		t[Bins], t[i] = t[Bins]+t[i], 0
+	}
+	return t
+}
