@@ -170,7 +170,7 @@ func (o *options) int8SpeedReport(ctx context.Context, r *report) error {
 	for _, n := range []struct {
 		title, bundle  string
 		images, rounds int
-	}{{"demo network", o.demo, 256, o.pairs}, {"full-size network", o.full, 8, 3}} {
+	}{{"demo network", o.demo, 256, o.pairs}, {"full-size network", o.full, 24, 5}} {
 		ratio, err := collectRates(ctx, n.bundle, filepath.Join(o.scratch, "probe.onnx"), n.images, n.rounds)
 		if err != nil {
 			return err

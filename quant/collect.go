@@ -188,8 +188,9 @@ func (w *watcher) add(v []float32, m []moments) {
 	if m = m[:1]; known {
 		m = m[:w.channels]
 	}
-	measure(v, m)
-	if w.cells != nil {
+	if w.cells == nil {
+		count(nil, v, 0, 0, m)
+	} else {
 		if w.counted += len(v); w.counted > math.MaxInt32 {
 			w.Histogram.take(w.cells)
 			w.counted = len(v)

@@ -35,28 +35,34 @@ func NewHistogram() *Histogram {
 func (h *Histogram) Add(values []float32) {
 	var m [1]moments
 	var cells tally
-	measure(values, m[:])
 	h.add(&cells, values, m[:])
 	h.take(&cells)
 }
 
-// add counts the values of a map, channel by channel, of which m has the moments. Many of them are only in cells until take.
+// add counts the values of a map, channel by channel, as many as m has, and writes their moments to m. Many values are only in
+// cells until take.
 func (h *Histogram) add(cells *tally, values []float32, m []moments) {
-	area, k := len(values)/len(m), 0
-	for k < len(m) {
-		first := k
-		for limit := h.limit(); k < len(m) && m[k].high < limit; k++ {
+	limit, area := h.limit(), len(values)/len(m)
+	count(cells, values, h.scale(), limit, m)
+	for k := range m {
+		if m[k].high < limit {
 			h.Min, h.Max = min(h.Min, m[k].least()), max(h.Max, m[k].most())
+			continue
 		}
-		scatter(cells, values[first*area:k*area], h.scale())
-		if k < len(m) { // some of the next channel need to be looked at one by one
-			for _, v := range values[k*area:][:area] {
-				h.count(cells, v)
-			}
-			k++
+		channel := values[k*area:][:area]
+		if m[k].high < infinity {
+			h.take(cells)
+			h.reach(m[k].most())
+			h.add(cells, channel, m[k:k+1])
+			continue
+		}
+		for _, v := range channel { // some are negative or no numbers
+			h.count(cells, v)
 		}
 	}
 }
+
+const infinity = 0x7f800000 // as bits
 
 // count takes in a value of any kind.
 func (h *Histogram) count(cells *tally, v float32) {

@@ -7,5 +7,4 @@ struct moments {
 	uint32_t low, high;
 };
 
-void vggse_measure(const float *values, size_t area, size_t channels, struct moments *m);
-void vggse_scatter(uint32_t *cells, const float *values, size_t n, float scale);
+void vggse_count(uint32_t *cells, const float *values, size_t area, size_t channels, float scale, uint32_t limit, struct moments *m);

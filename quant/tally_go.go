@@ -2,13 +2,8 @@
 
 package quant
 
-// measure looks at the channels of a map, as many as m has.
-func measure(values []float32, m []moments) {
-	area := len(values) / len(m)
-	for k := range m {
-		m[k] = measured(values[k*area:][:area])
-	}
+// count looks at the channels of a map, as many as m has, and where all values of one are below limit counts them in cells, which may
+// be nil.
+func count(cells *tally, values []float32, scale float32, limit uint32, m []moments) {
+	counted(cells, values, scale, limit, m)
 }
-
-// scatter counts values that lie in the range that scale belongs to.
-func scatter(cells *tally, values []float32, scale float32) { scattered(cells, values, scale) }

@@ -16,26 +16,26 @@ func TestTally(t *testing.T) {
 			v[i] = max(0, float32(r.NormFloat64()))
 		}
 		scale := float32(Bins / 8)
-		var got, want tally
-		scatter(&got, v, scale)
-		scattered(&want, v, scale)
-		if fold(got) != fold(want) {
-			t.Errorf("%v: other cells", size)
-		}
 		if channels*area > 20 {
 			v[3], v[11], v[17] = -1, float32(math.Inf(1)), float32(math.NaN())
 		}
-		m := make([]moments, channels)
-		measure(v, m)
+		var got, want tally
+		m, n := make([]moments, channels), make([]moments, channels)
+		limit := math.Float32bits(3) // some channels are below, some not
+		count(&got, v, scale, limit, m)
+		counted(&want, v, scale, limit, n)
+		if fold(got) != fold(want) {
+			t.Errorf("%v: other cells", size)
+		}
+		count(nil, v, 0, 0, m)
 		for k := range m {
-			w := measured(v[k*area:][:area])
+			w := n[k]
 			if math.Float64bits(m[k].sum) != math.Float64bits(w.sum) && w.sum == w.sum || m[k].low != w.low || m[k].high != w.high {
 				t.Errorf("%v, channel %d: %+v, in Go %+v", size, k, m[k], w)
 			}
 		}
 	}
-	measure(nil, make([]moments, 2))
-	scatter(new(tally), nil, 1)
+	count(new(tally), nil, 1, 1, make([]moments, 2))
 }
 
 // fold adds up the cells of zeros: which of them one goes to does not matter.
