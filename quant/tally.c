@@ -4,18 +4,15 @@
 
 // The compiler makes vectors of these loops, as wide as the processor has them; the results do not depend on that, as every sum has
 // its place.
-#if defined(__x86_64__) && defined(__linux__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
+
+#define COUNT_ARGS uint32_t *cells, const float *values, size_t area, size_t channels, float scale, uint32_t limit, struct moments *m
 
 enum { BINS = 4096, LANES = 16, BLOCK = 512 };
 
-// vggse_count looks at every channel as measured of tally.go does, and where none of its values is beyond limit counts them in cells,
+// count looks at every channel as measured of tally.go does, and where none of its values is beyond limit counts them in cells,
 // unless that is NULL, as scattered does: cells first, of a block at a time, then the counting, which no vector can do. Channel by
 // channel, so that the values come from memory once.
-WIDE void vggse_count(uint32_t *cells, const float *values, size_t area, size_t channels, float scale, uint32_t limit, struct moments *m) {
+static inline __attribute__((always_inline)) void count(COUNT_ARGS) {
 	for (size_t k = 0; k < channels; k++, values += area) {
 		double sum = 0;
 		uint32_t low[LANES], high[LANES] = {0};
@@ -63,4 +60,23 @@ WIDE void vggse_count(uint32_t *cells, const float *values, size_t area, size_t 
 				cells[at[j]]++;
 		}
 	}
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void count_avx512(COUNT_ARGS) { count(cells, values, area, channels, scale, limit, m); }
+__attribute__((target("avx2"))) static void count_avx2(COUNT_ARGS) { count(cells, values, area, channels, scale, limit, m); }
+#endif
+
+void vggse_count(COUNT_ARGS) {
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx512f")) {
+		count_avx512(cells, values, area, channels, scale, limit, m);
+		return;
+	}
+	if (__builtin_cpu_supports("avx2")) {
+		count_avx2(cells, values, area, channels, scale, limit, m);
+		return;
+	}
+#endif
+	count(cells, values, area, channels, scale, limit, m);
 }
