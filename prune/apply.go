@@ -54,7 +54,7 @@ func (s *Study) refitGate(ctx context.Context, n *Network, g *group, keep []int)
 	if err != nil {
 		return err
 	}
-	mix, _, _ := fit(train, judge, mat.DenseCopyOf(selection(keep, g.width).T())) // kept × width
+	mix := fit(train, judge, mat.DenseCopyOf(selection(keep, g.width).T())) // kept × width
 	for _, p := range g.gate.Params {
 		if endsWith(p.Name, gateColumns) {
 			n.own[p.Name] = fold(s.network.values(p.Name), p.Shape[0], 1, mat.DenseCopyOf(mix.T()))
@@ -68,7 +68,7 @@ func (s *Study) refit(ctx context.Context, n *Network, g *group, keep []int) err
 	weight, bias := g.reader.Params[0], g.reader.Params[1]
 	out := weight.Shape[0]
 	unknown := len(keep)*g.taps + 1
-	full := sampling{in: unknown - 1, out: out, constant: true, patch: !g.dense(), whole: g.dense()}
+	full := sampling{in: unknown - 1, out: out, constant: true, patch: !g.dense(), whole: g.dense(), rectified: g.index+1 < len(s.groups)}
 	if unknown <= largestNormal && s.samples(g, full) >= 2*unknown {
 		start := mat.NewDense(unknown, out, nil)
 		w, b := n.values(weight.Name), n.values(bias.Name)
@@ -82,7 +82,7 @@ func (s *Study) refit(ctx context.Context, n *Network, g *group, keep []int) err
 		if err != nil {
 			return err
 		}
-		best, _, _ := fit(train, judge, start)
+		best := fit(train, judge, start)
 		fitted, moved := make([]float32, out*(unknown-1)), make([]float32, out)
 		for o := range out {
 			for i := range unknown - 1 {
@@ -105,7 +105,7 @@ func (s *Study) refit(ctx context.Context, n *Network, g *group, keep []int) err
 	start := mat.NewDense(len(keep)+1, g.width, nil)
 	start.Slice(0, len(keep), 0, g.width).(*mat.Dense).Copy(mix.T())
 	start.SetRow(len(keep), shift)
-	best, _, _ := fit(train, judge, start)
+	best := fit(train, judge, start)
 	n.reread(g, s.network.values(weight.Name), s.network.values(bias.Name),
 		mat.DenseCopyOf(best.Slice(0, len(keep), 0, g.width).T()), mat.Row(nil, len(keep), best))
 	return nil
@@ -116,6 +116,7 @@ type sampling struct {
 	in, out      int // numbers
 	constant     bool
 	patch, whole bool
+	rectified    bool // a ReLU comes next
 }
 
 // samples is how many there are of a group's input.
@@ -145,6 +146,7 @@ func (s *Study) gather(ctx context.Context, n *Network, from, to string, a sampl
 	sums := make([]*moments, shards)
 	for k := range sums {
 		sums[k] = newMoments(p, a.out)
+		sums[k].keep = a.rectified
 	}
 	looks := []look{{m, []string{from}}, {s.model, []string{to}}}
 	err = s.bench.each(ctx, pictures, looks, func(shard, picture int, out [][]float32) error {

@@ -91,16 +91,17 @@ func (n *Network) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 			case endsWith(p.Name, gateRows):
 				n.own[p.Name] = rows(v, keep, g.width)
 			case endsWith(p.Name, gateColumns):
-				n.own[p.Name] = fold(v, p.Shape[0], 1, selection(keep, g.width))
+				n.own[p.Name] = columnsOf(v, p.Shape[0], 1, g.width, keep)
 			case g.gate.Op == vgg16se.OpCBAM: // its mean over the channels is over fewer now
 				n.own[p.Name] = lessened(v, float32(len(keep))/float32(g.width))
 			}
 		}
 	}
-	if mix == nil {
-		mix = selection(keep, g.width)
+	if weight := g.reader.Params[0]; mix == nil {
+		n.own[weight.Name] = columnsOf(n.values(weight.Name), weight.Shape[0], g.taps, g.width, keep)
+	} else {
+		n.reread(g, n.values(weight.Name), n.values(g.reader.Params[1].Name), mix, shift)
 	}
-	n.reread(g, n.values(g.reader.Params[0].Name), n.values(g.reader.Params[1].Name), mix, shift)
 	switch {
 	case g.index < len(n.Arch.Channels):
 		n.Arch.Channels[g.index] = len(keep)
@@ -140,6 +141,17 @@ func rows(v []float32, keep []int, count int) []float32 {
 	return kept
 }
 
+// columnsOf keeps some of the channels of weights out × channels × taps.
+func columnsOf(v []float32, out, taps, channels int, keep []int) []float32 {
+	kept := make([]float32, 0, out*len(keep)*taps)
+	for o := range out {
+		for _, k := range keep {
+			kept = append(kept, v[(o*channels+k)*taps:][:taps]...)
+		}
+	}
+	return kept
+}
+
 // selection is the matrix that leaves the kept of width channels as they are and drops the others.
 func selection(keep []int, width int) *mat.Dense {
 	m := mat.NewDense(width, len(keep), nil)
@@ -152,15 +164,17 @@ func selection(keep []int, width int) *mat.Dense {
 // fold multiplies weights out × channels × taps with mix along the channels.
 func fold(v []float32, out, taps int, mix *mat.Dense) []float32 {
 	from, to := mix.Dims()
-	m := blas32.General{Rows: from, Cols: to, Stride: to, Data: make([]float32, from*to)}
-	for i, x := range mix.RawMatrix().Data {
-		m.Data[i] = float32(x)
+	m := blas32.General{Rows: to, Cols: from, Stride: from, Data: make([]float32, from*to)} // transposed: the product is much faster so
+	for i := range from {
+		for j := range to {
+			m.Data[j*from+i] = float32(mix.At(i, j))
+		}
 	}
 	y := make([]float32, out*to*taps)
 	for o := range out {
 		w := blas32.General{Rows: from, Cols: taps, Stride: taps, Data: v[o*from*taps:][:from*taps]}
 		r := blas32.General{Rows: to, Cols: taps, Stride: taps, Data: y[o*to*taps:][:to*taps]}
-		blas32.Gemm(blas.Trans, blas.NoTrans, 1, m, w, 0, r)
+		blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, m, w, 0, r)
 	}
 	return y
 }

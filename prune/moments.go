@@ -15,7 +15,12 @@ type moments struct {
 	xx      *mat.SymDense // p × p
 	xy      *mat.Dense    // p × q
 	yy      float64       // of all of y
+	samples               // all of them, where keep is set
+	keep    bool
 }
+
+// samples are rows of x and of y.
+type samples struct{ x, y []float32 }
 
 func newMoments(p, q int) *moments {
 	m := &moments{p: p, q: q, xx: mat.NewSymDense(p, nil)}
@@ -28,6 +33,9 @@ func newMoments(p, q int) *moments {
 // add takes in n samples, x n×p and y n×q, row by row.
 func (m *moments) add(n int, x, y []float64) {
 	m.n += n
+	if m.keep {
+		m.x, m.y = appended(m.x, x), appended(m.y, y)
+	}
 	a := blas64.General{Rows: n, Cols: m.p, Stride: m.p, Data: x}
 	blas64.Syrk(blas.Trans, 1, a, 1, m.xx.RawSymmetric())
 	if m.q == 0 {
@@ -40,9 +48,17 @@ func (m *moments) add(n int, x, y []float64) {
 	}
 }
 
+func appended(to []float32, v []float64) []float32 {
+	for _, x := range v {
+		to = append(to, float32(x))
+	}
+	return to
+}
+
 // merge adds o.
 func (m *moments) merge(o *moments) {
 	m.n, m.yy = m.n+o.n, m.yy+o.yy
+	m.x, m.y = append(m.x, o.x...), append(m.y, o.y...)
 	m.xx.AddSym(m.xx, o.xx)
 	if m.q > 0 {
 		m.xy.Add(m.xy, o.xy)
@@ -67,9 +83,9 @@ var ridges = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
 
 // fit returns the w, p × q, that is best in train and not far from start, as far as judge says: the ridge is
 // the one whose w has the least loss there. It is start itself where nothing is better.
-func fit(train, judge *moments, start *mat.Dense) (best *mat.Dense, before, after float64) {
-	before = judge.loss(start)
-	best, after = start, before
+func fit(train, judge *moments, start *mat.Dense) *mat.Dense {
+	best, least := start, judge.loss(start)
+	var solver *mat.Cholesky
 	mean := 0.0
 	for i := range train.p {
 		mean += train.xx.At(i, i) / float64(train.p)
@@ -91,9 +107,12 @@ func fit(train, judge *moments, start *mat.Dense) (best *mat.Dense, before, afte
 		if chol.SolveTo(w, &rhs) != nil {
 			continue
 		}
-		if loss := judge.loss(w); loss < after {
-			best, after = w, loss
+		if loss := judge.loss(w); loss < least {
+			best, least, solver = w, loss, &chol
 		}
 	}
-	return best, before, after
+	if train.keep && solver != nil {
+		best = rectified(train, judge, best, solver)
+	}
+	return best
 }

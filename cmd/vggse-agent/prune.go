@@ -136,7 +136,7 @@ func runPrune(cmd *cobra.Command, dir string, f *pruneFlags) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	p := &pruning{pruneFlags: f, dir: work, arch: arch, network: network, calibration: calibration{cmd: cmd, bundle: bundle,
+	p := &pruning{pruneFlags: f, dir: work, arch: arch, network: network, calibration: calibration{cmd: cmd, bundle: bundle, source: source, quantized: source,
 		calibrateFlags: &calibrateFlags{images: f.images, eval: f.eval, workers: f.workers}, rt: probes{vgg16se.Input}}}
 	missed := false
 	err = newFolder(f.out, func(out string) error {
@@ -225,7 +225,7 @@ func (p *pruning) fit(ctx context.Context) (err error) {
 			high = factor
 			continue
 		}
-		ways, err := p.judged(ctx, p.choose, []candidate{{"", n}})
+		ways, err := p.judged(ctx, p.choose, []candidate{{"", func() *prune.Network { return n }}})
 		if err != nil {
 			return err
 		}

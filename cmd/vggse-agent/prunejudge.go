@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"text/tabwriter"
@@ -21,17 +22,17 @@ import (
 
 // candidate is a network to judge.
 type candidate struct {
-	name    string
-	network *prune.Network
+	name string
+	make func() *prune.Network // only when it is its turn: its weights are in memory
 }
 
 // judge holds the small network against the one that was, and others of its widths.
 func (p *pruning) judge(ctx context.Context) (err error) {
 	p.report.Ways, err = p.judged(ctx, p.held, []candidate{
-		{"pruned", p.small},
-		{"the same channels, nothing fitted", p.study.Cut(p.plan)},
-		{"largest weights (L1)", p.study.Cut(p.study.Largest(p.plan))},
-		{"by lot", p.study.Cut(p.study.Random(p.plan, 1))},
+		{"pruned", func() *prune.Network { return p.small }},
+		{"the same channels, nothing fitted", func() *prune.Network { return p.study.Cut(p.plan) }},
+		{"largest weights (L1)", func() *prune.Network { return p.study.Cut(p.study.Largest(p.plan)) }},
+		{"by lot", func() *prune.Network { return p.study.Cut(p.study.Random(p.plan, 1)) }},
 	})
 	if err != nil {
 		return err
@@ -57,6 +58,11 @@ func (p *pruning) openNetwork(ctx context.Context, name string, n *prune.Network
 	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		return nil, err
 	}
+	m = nil
+	debug.FreeOSMemory()
+	if err := p.source.Forget(); err != nil {
+		return nil, err
+	}
 	return p.rt.Open(ctx, path, quant.Options{Outputs: []string{vgg16se.Output}})
 }
 
@@ -66,8 +72,8 @@ func (p *pruning) judged(ctx context.Context, set *pictureSet, candidates []cand
 	classes := len(p.bundle.Spec.Labels)
 	reference := make([][]float32, len(set.files))
 	ways := []prune.Way{}
-	for _, c := range append([]candidate{{"as it was", p.network}}, candidates...) {
-		s, err := p.openNetwork(ctx, "judged", c.network)
+	for _, c := range append([]candidate{{"as it was", func() *prune.Network { return p.network }}}, candidates...) {
+		s, err := p.openNetwork(ctx, "judged", c.make())
 		if err != nil {
 			return nil, err
 		}
