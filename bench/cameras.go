@@ -29,7 +29,7 @@ func (o *options) camerasReport(ctx context.Context, r *report) error {
 		}
 		err = rig.manyReport(ctx, r, o.pairs, time.Duration(n.length*float64(time.Second)))
 		if err == nil && n.bundle == o.demo {
-			err = rig.ageReport(ctx, r, time.Duration(30*o.seconds*float64(time.Second)))
+			err = rig.ageReport(ctx, r, time.Duration(o.age*float64(time.Second)))
 		}
 		if err := errors.Join(err, rig.close()); err != nil {
 			return err

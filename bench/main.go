@@ -28,6 +28,7 @@ type options struct {
 	pairs         int
 	threads       int
 	seconds       float64
+	age           float64
 }
 
 func main() {
@@ -43,6 +44,7 @@ func main() {
 	flag.IntVar(&o.pairs, "pairs", 10, "interleaved pairs of each comparison")
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
 	flag.Float64Var(&o.seconds, "seconds", 2, "length of one run with the demo network; the full-size one gets three times that")
+	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | int8-peer | bare BUNDLE\n")
 		flag.PrintDefaults()
