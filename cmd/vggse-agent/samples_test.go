@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/vggse/vggse-agent/quant"
+)
+
+// What a daemon keeps of its camera calibrates its network: the folder is given to calibrate as it is.
+func TestSamplesCalibrate(t *testing.T) {
+	needRuntime(t)
+	broker, pictures, kept := startMosquitto(t), filepath.Join(t.TempDir(), "pictures"), filepath.Join(t.TempDir(), "kept")
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "60", "--size", "160x120"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	all := filepath.Join(t.TempDir(), "all") // one folder: a film of every class
+	if err := os.Mkdir(all, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(pictures, "*", "*.png"))
+	if err != nil || len(files) != 60 {
+		t.Fatalf("%d pictures, %v", len(files), err)
+	}
+	for _, f := range files {
+		if err := os.Link(f, filepath.Join(all, filepath.Base(filepath.Dir(f))+filepath.Base(f))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bundle, out := seededBundle(t), filepath.Join(t.TempDir(), "out")
+	code, _, stderr := agentCmd(t, "run", "--bundle", bundle, "--source", "file://"+all+"?fps=10", "--broker", "tcp://"+broker.addr(),
+		"--set", "samples.dir="+kept, "--set", "samples.below=1", "--set", "samples.gap=0s", "--set", "samples.count=40")
+	if code != exitDone {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	code, stdout, stderr := agentCmd(t, "calibrate", "--bundle", bundle, "--images", kept, "--out", out, "--budget", "none", "--min-agreement", "0", "--seconds", "0.2", "--json")
+	if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	var r quant.Report
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.Pictures; p.Calibration+p.Choice+p.HeldOut != 40 || len(r.Files) == 0 {
+		t.Errorf("40 pictures were to be kept: %+v, %d files", p, len(r.Files))
+	}
+}
