@@ -14,5 +14,5 @@ var functions = template.FuncMap{
 	"million": func(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e6) },
 	"times":   func(a, b int64) string { return fmt.Sprintf("%.2f×", float64(a)/float64(b)) },
 	"share":   func(a, b int) string { return fmt.Sprintf("%.1f", 100*float64(a)/float64(b)) },
-	"signed":  func(v float64) string { return fmt.Sprintf("%+.2f", -100*v) },
+	"signed":  func(v float64) string { return fmt.Sprintf("%+.2f", 0-100*v) },
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,6 +100,54 @@ func TestCalibrateInPlace(t *testing.T) {
 	}
 	if code == exitGate && !bytes.Equal(before, after) {
 		t.Error("a missed gate changed the manifest")
+	}
+}
+
+// A collection is taken up where it was left, another device's is added, and neither counts a picture twice.
+func TestCollections(t *testing.T) {
+	needRuntime(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for i, name := range []string{"a", "b", "eval"} {
+		if code, _, stderr := agentSays("demo-data", "--out", at(name), "--n", "26", "--size", "96x64", "--seed", strconv.Itoa(i+1)); code != exitDone {
+			t.Fatal(stderr)
+		}
+	}
+	bundle := seededBundle(t)
+	calibrate := func(images string, more ...string) (pictures int, digest, stderr string) {
+		t.Helper()
+		code, stdout, stderr := agentSays(append([]string{"calibrate", "--json", "--bundle", bundle, "--images", at(images), "--eval", at("eval"), "--out", at("out." + images),
+			"--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0"}, more...)...)
+		if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
+			return 0, "", stderr
+		}
+		var r quant.Report
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			t.Fatal(err)
+		}
+		os.RemoveAll(at("out." + images))
+		return r.Pictures.Calibration, r.Pictures.SHA256, stderr
+	}
+	a, digest, _ := calibrate("a", "--collection", at("a.json"))
+	b, _, _ := calibrate("b", "--collection", at("b.json"))
+	again, same, said := calibrate("a", "--collection", at("a.json"))
+	if a < 20 || again != a || same != digest || !strings.Contains(said, "taking up") {
+		t.Errorf("taken up: %d pictures, then %d; %s", a, again, said)
+	}
+	if both, other, said := calibrate("a", "--collection", at("a.json"), "--merge", at("b.json")); both != a+b || other == digest {
+		t.Errorf("merged: %d of %d pictures: %s", both, a+b, said)
+	}
+	if err := os.WriteFile(at("damaged.json"), []byte(`{"source":`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, more := range map[string][]string{
+		"it would count twice": {"--collection", at("a.json"), "--merge", at("a.json")},
+		"is no collection":     {"--collection", at("damaged.json")},
+		"no such file":         {"--merge", at("nowhere.json")},
+	} {
+		if _, _, said := calibrate("a", more...); !strings.Contains(said, want) {
+			t.Errorf("%v: %s, want …%s…", more, said, want)
+		}
 	}
 }
 

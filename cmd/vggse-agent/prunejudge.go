@@ -193,7 +193,7 @@ func printPruning(w io.Writer, r *prune.Report, out string) error {
 		if way.Top1 != nil {
 			top1 = fmt.Sprintf("%.2f %%", 100**way.Top1)
 		}
-		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%+.2f ± %.2f points\n", way.Name, 100*way.Agreement, top1, -100*way.Lost, 100*way.LostHalf)
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%+.2f ± %.2f points\n", way.Name, 100*way.Agreement, top1, 0-100*way.Lost, 100*way.LostHalf)
 	}
 	if err := t.Flush(); err != nil {
 		return err
