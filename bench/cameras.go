@@ -18,17 +18,20 @@ func (o *options) camerasReport(ctx context.Context, r *report) error {
 		title, bundle string
 		threads       int
 		length        float64
+		width, height int
 	}{
-		{"Four cameras against one, demo network, one inference thread", o.demo, 1, o.seconds},
-		{"Four cameras against one, full-size network, all cores", o.full, 0, 5 * o.seconds},
+		{"demo network, one inference thread", o.demo, 1, o.seconds, 640, 360},
+		{"demo network, one inference thread", o.demo, 1, o.seconds, 1280, 720},
+		{"full-size network, all cores", o.full, 0, 5 * o.seconds, 1280, 720},
 	} {
-		r.section(n.title)
+		r.section(fmt.Sprintf("Four cameras of %d×%d against one, %s", n.width, n.height, n.title))
 		rig, err := openRig(ctx, n.bundle, n.threads)
 		if err != nil {
 			return err
 		}
+		rig.ring = pictures(16, n.width, n.height)
 		err = rig.manyReport(ctx, r, o.pairs, time.Duration(n.length*float64(time.Second)))
-		if err == nil && n.bundle == o.demo {
+		if err == nil && n.bundle == o.demo && n.width == 1280 {
 			err = rig.ageReport(ctx, r, time.Duration(o.age*float64(time.Second)))
 		}
 		if err := errors.Join(err, rig.close()); err != nil {

@@ -35,7 +35,7 @@ func openRig(ctx context.Context, bundle string, threads int) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{network: network, ring: pictures(16)}
+	r := &rig{network: network, ring: pictures(16, 1280, 720)}
 	if r.bare, err = openBare(path, &network.Bundle.Spec, network.Info().Threads); err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 
 // pictures are decoded 1280×720 frames of the demo's conveyor, kept in memory so that no decoder is
 // measured.
-func pictures(n int) []model.Frame {
-	scene := demo.NewScene(1, 1280, 720)
+func pictures(n, width, height int) []model.Frame {
+	scene := demo.NewScene(1, width, height)
 	ring := make([]model.Frame, n)
 	for i := range ring {
 		scene.Render(uint64(10*i), &ring[i])
