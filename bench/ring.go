@@ -10,7 +10,7 @@ import (
 	"github.com/vggse/vggse-agent/model"
 )
 
-// pictures are decoded 1280×720 frames of the demo's conveyor, kept in memory so that no decoder is
+// pictures are decoded frames of the demo's conveyor, kept in memory so that no decoder is
 // measured.
 func pictures(n, width, height int) []model.Frame {
 	scene := demo.NewScene(1, width, height)

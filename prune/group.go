@@ -133,12 +133,7 @@ func (n *Network) reread(g *group, weight, bias []float32, mix *mat.Dense, shift
 
 // rows keeps some of count rows.
 func rows(v []float32, keep []int, count int) []float32 {
-	each := len(v) / count
-	kept := make([]float32, 0, len(keep)*each)
-	for _, k := range keep {
-		kept = append(kept, v[k*each:][:each]...)
-	}
-	return kept
+	return columnsOf(v, 1, len(v)/count, count, keep)
 }
 
 // columnsOf keeps some of the channels of weights out × channels × taps.

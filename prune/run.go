@@ -62,7 +62,7 @@ func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard,
 	size, outputs := 0, 0
 	for i, l := range looks {
 		path := filepath.Join(b.Dir, "prune."+string(rune('a'+i))+".onnx")
-		err := b.write(path, until(l.model, l.tensors...))
+		err := writeNow(path, until(l.model, l.tensors...))
 		if err != nil {
 			return err
 		}
@@ -100,8 +100,8 @@ func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard,
 	return group.Wait()
 }
 
-// write leaves a file that nobody needs after the next one: it is not forced to the disk.
-func (b *Bench) write(path string, m *onnx.Model) error {
+// writeNow leaves a file that nobody needs after the next one: it is not forced to the disk.
+func writeNow(path string, m *onnx.Model) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err

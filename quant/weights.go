@@ -93,32 +93,24 @@ func int8Weights(t *onnx.Tensor, scales []float32, bits WeightBits) onnx.Source 
 	if bits == Bits7 {
 		limit = 64
 	}
-	return func(w io.Writer) error {
-		var codes []byte
-		for o, f := range filters(t) {
-			codes = codes[:0]
-			s := float64(scales[o])
-			for i := range f.len() {
-				q := math.RoundToEven(f.values.at(i) / s)
-				codes = append(codes, byte(int8(max(-limit, min(limit, q)))))
-			}
-			if _, err := w.Write(codes); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	return codesOf(t, func(o int, v float64) float64 { return max(-limit, min(limit, math.RoundToEven(v/float64(scales[o])))) })
 }
 
 // roundedWeights is what QuantizeLinear makes of a weight: divided in float32, as ONNX Runtime does it.
 func roundedWeights(t *onnx.Tensor, scales []float32) onnx.Source {
+	return codesOf(t, func(o int, v float64) float64 {
+		return max(-128, min(127, math.RoundToEven(float64(float32(v)/scales[o]))))
+	})
+}
+
+// codesOf is the content of a weight in the codes that code gives its values, by output channel.
+func codesOf(t *onnx.Tensor, code func(o int, v float64) float64) onnx.Source {
 	return func(w io.Writer) error {
 		var codes []byte
 		for o, f := range filters(t) {
 			codes = codes[:0]
 			for i := range f.len() {
-				q := math.RoundToEven(float64(float32(f.values.at(i)) / scales[o]))
-				codes = append(codes, byte(int8(max(-128, min(127, q)))))
+				codes = append(codes, byte(int8(code(o, f.values.at(i)))))
 			}
 			if _, err := w.Write(codes); err != nil {
 				return err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"text/tabwriter"
@@ -58,9 +57,7 @@ func (p *pruning) openNetwork(ctx context.Context, name string, n *prune.Network
 	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		return nil, err
 	}
-	m = nil
-	debug.FreeOSMemory()
-	if err := p.source.Forget(); err != nil {
+	if err := p.lessMemory(); err != nil {
 		return nil, err
 	}
 	return p.rt.Open(ctx, path, quant.Options{Outputs: []string{vgg16se.Output}})
