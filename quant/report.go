@@ -43,7 +43,7 @@ type Machine struct {
 	Runtime string `json:"onnxruntime"`
 }
 
-// Trial is one way to choose all thresholds, judged on calibration pictures.
+// Trial is one way to choose all thresholds, judged on pictures that gave no ranges.
 type Trial struct {
 	Method Method     `json:"method"`
 	Bits   WeightBits `json:"weight_bits"`

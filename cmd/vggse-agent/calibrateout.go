@@ -213,7 +213,7 @@ func printReport(w io.Writer, r *quant.Report, out string) error {
 	for _, x := range r.Tried {
 		tried = append(tried, fmt.Sprintf("%s %.1f dB", x.Method, x.SQNR))
 	}
-	fmt.Fprintf(w, "\nthresholds: %s (tried on calibration pictures: %s); weights: %s bits\nfarthest from FP32: %s\n",
+	fmt.Fprintf(w, "\nthresholds: %s (tried on pictures that gave no ranges: %s); weights: %s bits\nfarthest from FP32: %s\n",
 		r.Chosen, strings.Join(tried, ", "), r.Plan.Bits, strings.Join(r.Gate.Worst, ", "))
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)
