@@ -90,11 +90,10 @@ func (e *emitter) now(t string) string {
 }
 
 // round puts a Q and a DQ behind a tensor; whoever reads it reads the DQ from now on.
-func (e *emitter) round(tensor string) { e.roundFrom(tensor, tensor) }
+func (e *emitter) round(tensor string) { e.roundFrom(tensor, tensor, e.n.site[tensor]) }
 
-// roundFrom is round, where what is rounded is another tensor.
-func (e *emitter) roundFrom(from, tensor string) {
-	site := e.n.site[tensor]
+// roundFrom is round, where what is rounded is another tensor, with the scale of a site.
+func (e *emitter) roundFrom(from, tensor string, site int) {
 	name, c := e.n.Sites[site].Name, e.codes[site]
 	scale := e.constant(onnx.NewFloat32(name+"/scale", []float32{c.scale}))
 	zero := e.constant(onnx.Tensor{Name: name + "/zero", Type: c.kind, Data: []byte{byte(c.zero)}})
@@ -209,8 +208,13 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		v := &n.graph.Nodes[i]
 		out := first(v.Outputs)
 		l := e.layers[v.Name]
+		gated := e.n.pooledLater(v.Inputs)
 		switch {
 		case skip[out]:
+		case e.n.pooledLater(v.Outputs) != nil:
+			continue // its pool emits it
+		case gated != nil:
+			e.poolFirst(v, gated)
 		case l == nil:
 			e.copyNode(v)
 		case !e.plan.integer(l):
@@ -229,6 +233,23 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 	return e.finish(m), nil
 }
 
+// poolFirst emits the pool of a product in front of the product: a gate is the same at every place and never below zero, so the
+// largest of the products is the product of the largest, to the bit, and a quarter of them is worked out.
+func (e *emitter) poolFirst(pool, product *onnx.Node) {
+	values, gate := product.Inputs[0], product.Inputs[1]
+	if e.n.fromSigmoid(values) {
+		values, gate = gate, values
+	}
+	first := *pool
+	first.Inputs, first.Outputs = []string{e.now(values)}, []string{pool.Outputs[0] + "/values"}
+	e.out.Nodes = append(e.out.Nodes, first)
+	largest := first.Outputs[0]
+	if e.rounded(values) {
+		e.roundFrom(largest, largest, e.n.site[values])
+	}
+	e.node("Mul", product.Name, []string{e.now(largest), e.now(gate)}, pool.Outputs)
+}
+
 // roundPicture rounds the picture, with the channels that its layers want it to have.
 func (e *emitter) roundPicture() {
 	picture := e.n.Sites[Input].Name
@@ -243,7 +264,7 @@ func (e *emitter) roundPicture() {
 	wider := picture + "/padded"
 	by := e.constant(onnx.NewInt64(picture+"/pads", []int64{0, 0, 0, 0, 0, pad, 0, 0}, 8))
 	e.node("Pad", wider, []string{picture, by}, []string{wider})
-	e.roundFrom(wider, picture)
+	e.roundFrom(wider, picture, Input)
 }
 
 // floatLayer emits a layer that stays in float. Between a DQ and a Q ONNX Runtime quantizes its weights by itself

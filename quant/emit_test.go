@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -132,6 +134,66 @@ func TestDemotedLayer(t *testing.T) {
 	if _, err := quant.EmitCPU(m, n, p); err == nil {
 		t.Error("a plan for another network was taken")
 	}
+}
+
+// A pool in front of its product gives the same logits to the bit as one behind it, where the file has it because somebody else
+// reads the product too; and only gates of whole channels can be passed.
+func TestPoolsComeFirst(t *testing.T) {
+	_, m, n := fixture(t, small)
+	p := plan(t, n, collect(t, m, n, sequence(0, 4), 1, small.InputSize), quant.MSE, quant.LevelsU8, quant.Bits8)
+	shown := *m
+	for _, v := range m.Graph.Nodes {
+		if v.OpType == "Mul" {
+			shown.Graph.Outputs = append(shown.Graph.Outputs[:len(shown.Graph.Outputs):len(shown.Graph.Outputs)], onnx.ValueInfo{Name: v.Outputs[0], Type: onnx.Float32})
+		}
+	}
+	shownNetwork, err := quant.Analyse(&shown, vgg16se.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := map[bool][]float32{}
+	for first, of := range map[bool]struct {
+		m *onnx.Model
+		n *quant.Network
+	}{true: {m, n}, false: {&shown, shownNetwork}} {
+		out, err := quant.EmitCPU(of.m, of.n, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := poolsFirst(out); got != first {
+			t.Errorf("pools in front of their products: %v, want %v", got, first)
+		}
+		file := filepath.Join(t.TempDir(), "int8.onnx")
+		write(t, file, out)
+		x := model.NewTensor(1, 3, small.InputSize, small.InputSize)
+		draw(x, 77)
+		s := open(t, runtime{}, file, quant.Options{Outputs: []string{vgg16se.Output}})
+		if err := s.Run(context.Background(), x, func(_ int, v []float32) { logits[first] = slices.Clone(v) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(logits[true]) != small.Classes || !slices.Equal(logits[true], logits[false]) {
+		t.Errorf("logits %v with pools first, %v with pools last", logits[true], logits[false])
+	}
+	for _, attention := range []vgg16se.Attention{vgg16se.SSE, vgg16se.SCSE, vgg16se.BAM, vgg16se.CBAM} {
+		a := small
+		a.Attention = attention
+		_, m, n := fixture(t, a)
+		out, err := quant.EmitCPU(m, n, plan(t, n, collect(t, m, n, sequence(0, 2), 1, a.InputSize), quant.MinMax, quant.LevelsU8, quant.Bits8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if poolsFirst(out) {
+			t.Errorf("%s: a pool was put in front of a gate that differs from place to place", attention)
+		}
+	}
+}
+
+// poolsFirst tells whether a pool reads what is only multiplied behind it.
+func poolsFirst(m *onnx.Model) bool {
+	return slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool {
+		return v.OpType == "MaxPool" && strings.HasSuffix(v.Outputs[0], "/values")
+	})
 }
 
 func TestAnalyseRefusesWhatItCannotQuantize(t *testing.T) {

@@ -22,9 +22,9 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 	}
 	var sites []Site
 	var names, rounded []string
-	for _, s := range n.Sites[1:] {
-		if plan.rounds(own, s.Name) {
-			sites, names, rounded = append(sites, s), append(names, s.Name), append(rounded, s.Name+"/dq")
+	for i, s := range n.Sites[1:] {
+		if t := n.roundedAs(own, i+1); t != "" {
+			sites, names, rounded = append(sites, s), append(names, t), append(rounded, t+"/dq")
 		}
 	}
 	power, noise := make([]float64, len(sites)), make([]float64, len(sites))
@@ -109,14 +109,24 @@ func with(ctx context.Context, rt Runtime, m *onnx.Model, path string, outputs [
 	return errors.Join(use(s), s.Close())
 }
 
-// rounds tells whether the emitted graph has the site in 8 bits.
-func (p *Plan) rounds(own *onnx.Model, site string) bool {
+// roundedAs is the first tensor of a site that the emitted graph has in 8 bits: the site's own, or what a pool made of it.
+func (n *Network) roundedAs(own *onnx.Model, site int) string {
+	has := map[string]bool{}
 	for _, v := range own.Graph.Nodes {
-		if v.OpType == "DequantizeLinear" && v.Outputs[0] == site+"/dq" {
-			return true
+		has[first(v.Outputs)] = v.OpType == "DequantizeLinear"
+	}
+	for t := n.Sites[site].Name; t != ""; {
+		if has[t+"/dq"] {
+			return t
+		}
+		users := n.users[t]
+		if t = ""; len(users) == 1 {
+			if out := first(n.graph.Nodes[users[0]].Outputs); n.site[out] == site {
+				t = out
+			}
 		}
 	}
-	return false
+	return ""
 }
 
 func (p *Plan) layerReports(n *Network, sites []Site, power, noise []float64) []LayerReport {

@@ -240,6 +240,53 @@ func (n *Network) fromSigmoid(t string) bool {
 	}
 }
 
+// pooledLater is the product of values with a gate among the makers of tensors, if a MaxPool is all that reads it and the gate
+// is one number a channel.
+func (n *Network) pooledLater(tensors []string) *onnx.Node {
+	i, made := n.by[first(tensors)]
+	if !made || n.output(tensors[0]) {
+		return nil
+	}
+	v, users := &n.graph.Nodes[i], n.users[tensors[0]]
+	if site, known := n.site[tensors[0]]; !known || n.Sites[site].Name != tensors[0] || n.Sites[site].Kind != Product {
+		return nil
+	}
+	if len(users) != 1 || n.graph.Nodes[users[0]].OpType != "MaxPool" || len(n.graph.Nodes[users[0]].Outputs) != 1 {
+		return nil
+	}
+	for k, t := range v.Inputs {
+		if n.ofWholeChannels(t, v.Inputs[1-k]) {
+			return v
+		}
+	}
+	return nil
+}
+
+// ofWholeChannels tells whether t is a sigmoid of what a global average of from says, channel by channel.
+func (n *Network) ofWholeChannels(t, from string) bool {
+	for sigmoids := 0; ; {
+		i, made := n.by[t]
+		if !made {
+			return false
+		}
+		v := &n.graph.Nodes[i]
+		switch v.OpType {
+		case "GlobalAveragePool":
+			return sigmoids == 1 && v.Inputs[0] == from
+		case "Sigmoid":
+			sigmoids++
+		case "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity", "Relu":
+		case "Gemm", "MatMul", "Conv":
+			if n.graph.Initializer(v.Inputs[1]) == nil {
+				return false
+			}
+		default:
+			return false
+		}
+		t = v.Inputs[0]
+	}
+}
+
 // quantizable tells whether a Conv or Gemm is of the plain kind with float32 constants.
 func (n *Network) quantizable(v *onnx.Node) bool {
 	w := n.graph.Initializer(v.Inputs[1])
