@@ -199,26 +199,30 @@ func (o *options) growthReport(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	var peaks []float64
-	for _, n := range []struct{ drawn, used int }{{80, 64}, {4608, 4096}} {
-		tune, err := o.drawn(ctx, fmt.Sprint("growth-", n.used), n.drawn, 13)
-		if err != nil {
-			return err
+	const rounds = 3 // a garbage collection more or less is 10 MB
+	var peaks [2][]float64
+	for range rounds {
+		for i, n := range []struct{ drawn, used int }{{80, 64}, {4608, 4096}} {
+			tune, err := o.drawn(ctx, fmt.Sprint("growth-", n.used), n.drawn, 13)
+			if err != nil {
+				return err
+			}
+			out := filepath.Join(o.scratch, "growth")
+			if err := os.RemoveAll(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", eval, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
+			if err != nil {
+				return err
+			}
+			if c.Pictures.Calibration != n.used {
+				return fmt.Errorf("calibrated on %d pictures, want %d", c.Pictures.Calibration, n.used)
+			}
+			peaks[i] = append(peaks[i], c.peak)
 		}
-		out := filepath.Join(o.scratch, "growth")
-		if err := os.RemoveAll(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", eval, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
-		if err != nil {
-			return err
-		}
-		if c.Pictures.Calibration != n.used {
-			return fmt.Errorf("calibrated on %d pictures, want %d", c.Pictures.Calibration, n.used)
-		}
-		peaks = append(peaks, c.peak)
 	}
-	r.atMost("peak memory, from 64 to 4,096 pictures (demo network), MB more", peaks[1]-peaks[0], 16, fmt.Sprintf("%.1f (%.0f → %.0f)", peaks[1]-peaks[0], peaks[0], peaks[1]))
+	few, many := median(peaks[0]), median(peaks[1])
+	r.atMost("peak memory, from 64 to 4,096 pictures (demo network, medians of 3), MB more", many-few, 16, fmt.Sprintf("%.1f (%.0f → %.0f)", many-few, few, many))
 	return nil
 }
 
