@@ -26,7 +26,7 @@ type pruneFlags struct {
 	target, budget    string
 	workers, step     int
 	seconds           float64
-	json              bool
+	fitL1, json       bool
 
 	factor float64 // multiply-adds before over after; 0 where a budget is given
 	points float64 // most points to lose
@@ -65,6 +65,7 @@ channels chosen by the size of their weights (L1) and by lot. --out gets no cali
 	flags.StringVar(&f.out, "out", "", "`DIR` of the bundle to make")
 	flags.IntVar(&f.workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.IntVar(&f.step, "step", 8, "what widths are multiples of")
+	flags.BoolVar(&f.fitL1, "fit-l1", false, "fit the network whose channels L1 chose, too: what the choice of channels is worth")
 	flags.Float64Var(&f.seconds, "seconds", 3, "time to measure latency for")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd

@@ -27,13 +27,20 @@ type candidate struct {
 
 // judge holds the small network against the one that was, and others of its widths.
 func (p *pruning) judge(ctx context.Context) (err error) {
-	p.report.Ways, err = p.judged(ctx, p.held, []candidate{
+	others := []candidate{
 		{"pruned", func() *prune.Network { return p.small }},
 		{"the same channels, nothing fitted", func() *prune.Network { return p.study.Cut(p.plan) }},
 		{"largest weights (L1)", func() *prune.Network { return p.study.Cut(p.study.Largest(p.plan)) }},
 		{"by lot", func() *prune.Network { return p.study.Cut(p.study.Random(p.plan, 1)) }},
-	})
-	if err != nil {
+	}
+	if p.fitL1 {
+		fitted, err := p.study.Apply(ctx, p.study.Largest(p.plan))
+		if err != nil {
+			return err
+		}
+		others = slices.Insert(others, 1, candidate{"largest weights (L1), fitted", func() *prune.Network { return fitted }})
+	}
+	if p.report.Ways, err = p.judged(ctx, p.held, others); err != nil {
 		return err
 	}
 	p.report.Layers = p.study.Layers(p.plan)
