@@ -185,7 +185,7 @@ type memory struct {
 	bytes   int
 }
 
-const memoryLimit = 8 << 20
+const memoryLimit = 4 << 20 // twice that of heap, before it is collected
 
 func (m *memory) recall(i int, t *model.Tensor) bool {
 	if m == nil {
