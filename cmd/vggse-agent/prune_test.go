@@ -23,7 +23,7 @@ func TestPrune(t *testing.T) {
 			t.Fatalf("%v: exit %d: %s", args, code, stderr)
 		}
 	}
-	code, stdout, stderr := agentCmd(t, "prune", bundle, "--images", images, "--target", "1.5x", "--step", "8", "--seconds", "0", "--out", small, "--json")
+	code, stdout, stderr := agentCmd(t, "prune", bundle, "--images", images, "--target", "1.5x", "--step", "8", "--seconds", "0", "--fit-l1", "--out", small, "--json")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -31,7 +31,7 @@ func TestPrune(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 5 || r.After.MACs*3 > r.Before.MACs*2 || r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 {
+	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 6 || r.After.MACs*3 > r.Before.MACs*2 || r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 {
 		t.Errorf("report: %s", stdout)
 	}
 	code, stdout, stderr = agentCmd(t, "summary", "--json", small)
