@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -199,30 +197,31 @@ func (o *options) growthReport(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	const rounds = 3 // a garbage collection more or less is 10 MB
-	var peaks [2][]float64
-	for range rounds {
-		for i, n := range []struct{ drawn, used int }{{80, 64}, {4608, 4096}} {
-			tune, err := o.drawn(ctx, fmt.Sprint("growth-", n.used), n.drawn, 13)
-			if err != nil {
-				return err
-			}
-			out := filepath.Join(o.scratch, "growth")
-			if err := os.RemoveAll(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", eval, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
-			if err != nil {
-				return err
-			}
-			if c.Pictures.Calibration != n.used {
-				return fmt.Errorf("calibrated on %d pictures, want %d", c.Pictures.Calibration, n.used)
-			}
-			peaks[i] = append(peaks[i], c.peak)
+	used, tune := []int{64, 4096}, make([]string, 2)
+	for i, drawn := range []int{80, 4608} {
+		if tune[i], err = o.drawn(ctx, fmt.Sprint("growth-", used[i]), drawn, 13); err != nil {
+			return err
 		}
 	}
+	const rounds = 3 // a garbage collection more or less is 10 MB
+	out := filepath.Join(o.scratch, "growth")
+	var peaks [2][]float64
+	for k := range 2 * rounds {
+		i := k % 2
+		if err := os.RemoveAll(out); err != nil {
+			return err
+		}
+		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune[i], "--eval", eval, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
+		if err != nil {
+			return err
+		}
+		if c.Pictures.Calibration != used[i] {
+			return fmt.Errorf("calibrated on %d pictures, want %d", c.Pictures.Calibration, used[i])
+		}
+		peaks[i] = append(peaks[i], c.peak)
+	}
 	few, many := median(peaks[0]), median(peaks[1])
-	r.atMost("peak memory, from 64 to 4,096 pictures (demo network, medians of 3), MB more", many-few, 16, fmt.Sprintf("%.1f (%.0f → %.0f)", many-few, few, many))
+	r.atMost(fmt.Sprintf("peak memory, from 64 to 4,096 pictures (demo network, medians of %d), MB more", rounds), many-few, 16, fmt.Sprintf("%.1f (%.0f → %.0f)", many-few, few, many))
 	return nil
 }
 

@@ -197,8 +197,9 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 	if e.wanted(n.Sites[Input].Name) {
 		e.roundPicture()
 	}
-	skip := map[string]bool{} // outputs of ReLUs that are left out
-	ends := map[string]bool{} // of integer layers: rounded even for a reader in float, or the layer itself would stay in float
+	skip := map[string]bool{}           // outputs of ReLUs that are left out
+	products := map[string]*onnx.Node{} // that their pools emit, by output
+	ends := map[string]bool{}           // of integer layers: rounded even for a reader in float, or the layer itself would stay in float
 	for i := range n.Layers {
 		if l := &n.Layers[i]; p.integer(l) && l.Relu != "" {
 			ends[l.Relu] = true
@@ -208,13 +209,13 @@ func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
 		v := &n.graph.Nodes[i]
 		out := first(v.Outputs)
 		l := e.layers[v.Name]
-		gated := e.n.pooledLater(v.Inputs)
 		switch {
 		case skip[out]:
-		case e.n.pooledLater(v.Outputs) != nil:
-			continue // its pool emits it
-		case gated != nil:
-			e.poolFirst(v, gated)
+		case e.n.onlyPooled(v):
+			products[out] = v
+			continue
+		case products[first(v.Inputs)] != nil:
+			e.poolFirst(v, products[v.Inputs[0]])
 		case l == nil:
 			e.copyNode(v)
 		case !e.plan.integer(l):
@@ -240,10 +241,9 @@ func (e *emitter) poolFirst(pool, product *onnx.Node) {
 	if e.n.fromSigmoid(values) {
 		values, gate = gate, values
 	}
-	first := *pool
-	first.Inputs, first.Outputs = []string{e.now(values)}, []string{pool.Outputs[0] + "/values"}
-	e.out.Nodes = append(e.out.Nodes, first)
-	largest := first.Outputs[0]
+	largest := pool.Outputs[0] + "/values"
+	early := e.copyNode(pool)
+	early.Inputs, early.Outputs = []string{e.now(values)}, []string{largest}
 	if e.rounded(values) {
 		e.roundFrom(largest, largest, e.n.site[values])
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
@@ -22,8 +23,9 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 	}
 	var sites []Site
 	var names, rounded []string
+	as := n.roundedAs(own)
 	for i, s := range n.Sites[1:] {
-		if t := n.roundedAs(own, i+1); t != "" {
+		if t := as[i+1]; t != "" {
 			sites, names, rounded = append(sites, s), append(names, t), append(rounded, t+"/dq")
 		}
 	}
@@ -109,24 +111,16 @@ func with(ctx context.Context, rt Runtime, m *onnx.Model, path string, outputs [
 	return errors.Join(use(s), s.Close())
 }
 
-// roundedAs is the first tensor of a site that the emitted graph has in 8 bits: the site's own, or what a pool made of it.
-func (n *Network) roundedAs(own *onnx.Model, site int) string {
-	has := map[string]bool{}
+// roundedAs is the first tensor of each site that the emitted graph has in 8 bits, by site: its own, or what a pool made of it.
+func (n *Network) roundedAs(own *onnx.Model) map[int]string {
+	as := map[int]string{}
 	for _, v := range own.Graph.Nodes {
-		has[first(v.Outputs)] = v.OpType == "DequantizeLinear"
-	}
-	for t := n.Sites[site].Name; t != ""; {
-		if has[t+"/dq"] {
-			return t
-		}
-		users := n.users[t]
-		if t = ""; len(users) == 1 {
-			if out := first(n.graph.Nodes[users[0]].Outputs); n.site[out] == site {
-				t = out
-			}
+		t, rounded := strings.CutSuffix(first(v.Outputs), "/dq")
+		if site, known := n.site[t]; rounded && known && as[site] == "" {
+			as[site] = t
 		}
 	}
-	return ""
+	return as
 }
 
 func (p *Plan) layerReports(n *Network, sites []Site, power, noise []float64) []LayerReport {

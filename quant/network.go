@@ -240,26 +240,17 @@ func (n *Network) fromSigmoid(t string) bool {
 	}
 }
 
-// pooledLater is the product of values with a gate among the makers of tensors, if a MaxPool is all that reads it and the gate
-// is one number a channel.
-func (n *Network) pooledLater(tensors []string) *onnx.Node {
-	i, made := n.by[first(tensors)]
-	if !made || n.output(tensors[0]) {
-		return nil
+// onlyPooled tells whether v is the product of values with a gate that is one number a channel, and a MaxPool all that reads it.
+func (n *Network) onlyPooled(v *onnx.Node) bool {
+	out := first(v.Outputs)
+	if site, known := n.site[out]; !known || n.Sites[site].Name != out || n.Sites[site].Kind != Product || n.output(out) {
+		return false
 	}
-	v, users := &n.graph.Nodes[i], n.users[tensors[0]]
-	if site, known := n.site[tensors[0]]; !known || n.Sites[site].Name != tensors[0] || n.Sites[site].Kind != Product {
-		return nil
-	}
+	users := n.users[out]
 	if len(users) != 1 || n.graph.Nodes[users[0]].OpType != "MaxPool" || len(n.graph.Nodes[users[0]].Outputs) != 1 {
-		return nil
+		return false
 	}
-	for k, t := range v.Inputs {
-		if n.ofWholeChannels(t, v.Inputs[1-k]) {
-			return v
-		}
-	}
-	return nil
+	return n.ofWholeChannels(v.Inputs[0], v.Inputs[1]) || n.ofWholeChannels(v.Inputs[1], v.Inputs[0])
 }
 
 // ofWholeChannels tells whether t is a sigmoid of what a global average of from says, channel by channel.
