@@ -33,7 +33,8 @@ func (k *killing) nap(least, most int) {
 }
 
 // life is one of the whole agent: in a third of them the broker is killed, in another third the way is cut,
-// and in every ninth there is none; at its end the agent is killed, and what it leaves on disk is written down.
+// in every sixth it stays cut until more than a window waits on disk, and in every ninth there is none; at its
+// end the agent is killed, and what it leaves on disk is written down.
 func (k *killing) life(n int) {
 	k.way.set(n%9 == 8)
 	before := k.last()
@@ -64,6 +65,10 @@ func (k *killing) life(n int) {
 		k.nap(1, 1500)
 		k.losses++
 	}
+	if n%6 == 5 {
+		k.way.set(true)
+		k.outlast(n)
+	}
 	agent.Process.Kill()
 	agent.Wait()
 	if n%3 == 1 {
@@ -72,6 +77,22 @@ func (k *killing) life(n int) {
 	}
 	if _, err := spool.Inspect(k.spool, func(r *spool.Record) bool { k.accepted[r.Seq] = string(r.Payload); return true }); err != nil {
 		k.Fatal(err)
+	}
+}
+
+// outlast waits until more than a window of records waits on disk, however slow the machine is.
+func (k *killing) outlast(n int) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		sum, err := spool.Inspect(k.spool, nil)
+		if err != nil {
+			k.Fatal(err)
+		}
+		if sum.Records > window {
+			return
+		}
+		if time.Now().After(end) {
+			k.Fatalf("life %d: %d records wait on disk after %s without a broker", n, sum.Records, patience)
+		}
 	}
 }
 
@@ -103,6 +124,8 @@ func (k *killing) missing() (n int) {
 
 // judge looks at what the broker has acknowledged over all lives.
 func (k *killing) judge() (records, repeated, gone int) {
+	k.way.mu.Lock()
+	defer k.way.mu.Unlock()
 	first := make(map[uint64]delivery)
 	before := map[bool]uint64{} // a long backlog and what is new go side by side, each in its order
 	last := uint64(0)

@@ -200,13 +200,6 @@ func (s *Spool) readCursor(b []byte) {
 	s.join()
 }
 
-// writeCursor puts a value into the cursor file; a failure costs repetitions only.
-func (s *Spool) writeCursor(value []byte) {
-	s.cursorMu.Lock()
-	defer s.cursorMu.Unlock()
-	s.cursor.write(value) //nolint:errcheck // the next one may get through, and Flush finds out about the disk
-}
-
 // list takes stock of the files of a folder, without reading them.
 func (d *disk) list() error {
 	names, err := d.fs.List(d.dir)

@@ -6,13 +6,16 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
+	"sync"
 )
 
 // slots is a small value kept in a file of two pages that are written in turn, so that a torn write
-// leaves the one before. A page is generation, length, CRC-32C and value.
+// leaves the one before. A page is generation, length, CRC-32C and value. After open, one goroutine may write
+// while another syncs: a sync makes safe what was written before it, and no write waits for it.
 type slots struct {
 	fs   FS
 	path string
+	mu   sync.Mutex // of what follows
 	file File
 	gen  uint64
 	page [slotSize]byte
@@ -64,6 +67,8 @@ func slotSum(header, value []byte) uint32 {
 
 // write puts value into the page that does not hold the newest one. It is safe after sync.
 func (s *slots) write(value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.create(); err != nil {
 		return err
 	}
@@ -104,13 +109,18 @@ func (s *slots) create() error {
 }
 
 func (s *slots) sync() error {
-	if s.file == nil {
+	s.mu.Lock()
+	f := s.file
+	s.mu.Unlock()
+	if f == nil {
 		return nil
 	}
-	return s.file.Sync()
+	return f.Sync()
 }
 
 func (s *slots) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.file == nil {
 		return nil
 	}

@@ -73,10 +73,9 @@ type Spool struct {
 	batch  []Record
 	arena  []byte
 
-	cursorMu sync.Mutex
-	cursor   *slots
-	stream   *slots
-	lock     func() // gives the folder free; nil: it is not ours yet
+	cursor *slots
+	stream *slots
+	lock   func() // gives the folder free; nil: it is not ours yet
 }
 
 // State says how the spool fares.
@@ -194,7 +193,7 @@ func (s *Spool) Ack(seq uint64) {
 	}
 	s.mu.Unlock()
 	if write {
-		s.writeCursor(value)
+		s.cursor.write(value) //nolint:errcheck // costs repetitions only; the next may get through, and Flush finds out about the disk
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -344,6 +345,54 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := Open(dir+"2", Options{}); err == nil {
 		t.Error("a file was taken for a folder")
+	}
+}
+
+// Append, Flush, and Take with Ack go side by side, as in the agent: each record comes once, in order, and the
+// race detector sees the first segments and the cursor file being made.
+func TestSideBySide(t *testing.T) {
+	s, err := Open(t.TempDir()+"/spool", Options{segment: 8 << 10, Bytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Connect()
+	const n = 2000
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := range n {
+			give(t, s, Class(i%2), 1)
+		}
+	})
+	stop := make(chan struct{})
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				force(s)
+			}
+		}
+	}()
+	end := time.Now().Add(time.Minute)
+	for next := uint64(1); next <= n && time.Now().Before(end); {
+		for _, seq := range takeAll(t, s) {
+			if seq != next {
+				t.Errorf("record %d came where %d was due", seq, next)
+			}
+			next = seq + 1
+		}
+	}
+	wait.Wait()
+	close(stop)
+	<-flushed
+	if last, waiting := s.Last(), s.Waiting(); last != n || waiting != 0 {
+		t.Errorf("%d were accepted and %d wait, want %d and none", last, waiting, n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
