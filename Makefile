@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-deb test-systemd test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 	@scripts/deps cross
 	@for a in amd64 arm64; do cross/link.sh $$a && cross/check.sh $$a || exit 1; done
 	@cross/emulate.sh
+
+test-arm64: release ## calibrate on arm64 under qemu: the same files as on amd64, or ranges within 1e-4
+	@cross/calibrate.sh
 
 deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
 	@cross/deb.sh amd64 & cross/deb.sh arm64 && wait $$!

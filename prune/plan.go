@@ -12,39 +12,116 @@ import (
 // Plan says which channels of every group stay.
 type Plan [][]int
 
-// Plan takes channels out, step at a time and always where that costs the answers least for the multiply-adds it saves, until the
-// network has at most macs of them. It is an error where the widths run out before.
+// planAhead is how many steps of one layer are looked at: where channels take time in blocks, the first may save none.
+const planAhead = 8
+
+// Plan takes channels out, where that costs the answers least for the time that it saves, until the network has at most macs
+// multiply-adds; then it moves channels from layer to layer as long as the error of the answers, times the time, becomes less. Time is
+// what Measure found; without it, multiply-adds are all that counts. It is an error where the widths run out before.
 func (s *Study) Plan(macs int64, step int) (Plan, error) {
 	widths := make([]int, len(s.groups))
 	for i, g := range s.groups {
 		widths[i] = g.width
 	}
-	for {
-		a := s.with(widths)
-		if all, _ := a.MACs(); all <= macs {
-			return s.keeping(widths), nil
-		}
-		best, least := -1, math.Inf(1)
-		for i, w := range widths {
-			to := (w - 1) / step * step
-			if to < step || s.Groups[i].Sensitivity == 0 {
-				continue
-			}
-			fewer := slices.Clone(widths)
-			fewer[i] = to
-			before, _ := a.MACs()
-			after, _ := s.with(fewer).MACs()
-			cost := s.removal[i].cost[s.groups[i].width-to] - s.removal[i].cost[s.groups[i].width-w]
-			if ratio := s.Groups[i].Sensitivity * cost / float64(before-after); ratio < least {
-				best, least = i, ratio
-			}
+	for s.macs(widths) > float64(macs) {
+		best, to := -1, 0
+		if s.times != nil {
+			best, to = s.cheapest(widths, step, s.seconds)
 		}
 		if best < 0 {
-			all, _ := a.MACs()
-			return nil, fmt.Errorf("prune: with %d channels everywhere there are still %d multiply-adds, %d are wanted: ask for less", step, all, macs)
+			best, to = s.cheapest(widths, step, s.macs)
 		}
-		widths[best] = (widths[best] - 1) / step * step
+		if best < 0 {
+			return nil, fmt.Errorf("prune: with %d channels everywhere there are still %.0f multiply-adds, %d are wanted: ask for less", step, s.macs(widths), macs)
+		}
+		widths[best] = to
 	}
+	for s.exchange(widths, step, float64(macs)) {
+	}
+	return s.keeping(widths), nil
+}
+
+// cheapest is the group, and its new width, that costs the answers least for what it saves; -1 where nothing saves anything.
+func (s *Study) cheapest(widths []int, step int, spent func(widths []int) float64) (best, to int) {
+	best = -1
+	now, least := spent(widths), math.Inf(1)
+	for i, w := range widths {
+		if s.Groups[i].Sensitivity == 0 {
+			continue
+		}
+		fewer := slices.Clone(widths)
+		for n, width := 0, (w-1)/step*step; n < planAhead && width >= step; n, width = n+1, width-step {
+			fewer[i] = width
+			saved := now - spent(fewer)
+			if ratio := (s.loss(i, width) - s.loss(i, w)) / saved; saved > 0 && ratio < least {
+				best, to, least = i, width, ratio
+			}
+		}
+	}
+	return best, to
+}
+
+// exchange makes one layer wider, for which another may become narrower: the best of all such moves, within so many multiply-adds. It
+// says whether any was worth it.
+func (s *Study) exchange(widths []int, step int, macs float64) bool {
+	worth := func(w []int) float64 {
+		sum := 0.0
+		for i, width := range w {
+			sum += s.loss(i, width)
+		}
+		if s.times != nil {
+			sum *= s.seconds(w)
+		}
+		return sum
+	}
+	least, found := worth(widths)*(1-1e-6), false
+	now, best := slices.Clone(widths), slices.Clone(widths)
+	for i := range now {
+		for n := range planAhead {
+			if now[i] = widths[i] - n*step; now[i] < step && n > 0 || s.Groups[i].Sensitivity == 0 && n > 0 {
+				break
+			}
+			for j := range now {
+				for m := 1; m <= planAhead && i != j && widths[j] < s.groups[j].width; m++ {
+					now[j] = min(s.groups[j].width, widths[j]+m*step)
+					if v := worth(now); v < least && s.macs(now) <= macs {
+						least, found = v, true
+						copy(best, now)
+					}
+				}
+				if i != j {
+					now[j] = widths[j]
+				}
+			}
+		}
+		now[i] = widths[i]
+	}
+	copy(widths, best)
+	return found
+}
+
+// loss is what the answers lose, as a share of their variance, when group i has that width.
+func (s *Study) loss(i, width int) float64 {
+	return s.Groups[i].Sensitivity * s.removal[i].cost[s.groups[i].width-width]
+}
+
+// macs are the multiply-adds with other widths.
+func (s *Study) macs(widths []int) float64 {
+	all, _ := s.with(widths).MACs()
+	return float64(all)
+}
+
+// seconds is the time of all layers with other widths.
+func (s *Study) seconds(widths []int) (sum float64) {
+	in, out := 0, 0 // the first takes in what it does, and the last puts it out
+	for k := range s.times {
+		if k < len(widths) {
+			out = widths[k]
+		}
+		sum += s.times[k].of(in, out)
+		in = out
+	}
+	return sum
 }
 
 // with is the architecture with other widths.

@@ -21,6 +21,7 @@ type Study struct {
 	cov     []*mat.SymDense
 	mean    [][]float64
 	removal []removal
+	times   []layerTime // of the layers, the last included; nil: not measured
 	bench   *Bench
 	logits  []float32 // of the first pictures, row by row
 }

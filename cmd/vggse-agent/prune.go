@@ -198,8 +198,10 @@ func (p *pruning) analyse(ctx context.Context) (err error) {
 	}
 	shown := newSteps(p.cmd.ErrOrStderr())
 	p.bench = &prune.Bench{Runtime: pruneRuntime{p.rt}, Dir: p.dir, Pictures: newKept(p.tune, p.size()), Workers: p.pruneFlags.workers, Progress: shown}
-	p.study, err = prune.Analyse(ctx, p.network, p.bench)
-	return err
+	if p.study, err = prune.Analyse(ctx, p.network, p.bench); err != nil {
+		return err
+	}
+	return p.study.Measure(ctx, p.step)
 }
 
 // pruneRuntime runs files for prune as for quant.

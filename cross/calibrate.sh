@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Calibrates the demo network on arm64, under qemu with Debian 11's libraries and the arm64 ONNX Runtime, beside amd64: one collection
+# must give the same bytes in every file on both, and a collection of its own ranges within 1e-4.
+#
+#   cross/calibrate.sh        (after make release)
+set -- arm64
+. "$(dirname "$0")/lib.sh"
+
+ARCH=arm64 scripts/deps
+library=$root/build/onnxruntime/linux-arm64/libonnxruntime.so
+native=$root/build/release/amd64/vggse-agent
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+
+# calibrated ARCH NAME: with the collection NAME, into a bundle of that name. Weights of 8 bits everywhere: auto asks the multiplier.
+calibrated() {
+	local agent=("$native")
+	[ "$1" = amd64 ] || agent=(qemu-aarch64-static -L "$sysroot" "$binary" --set infer.library="$library")
+	"${agent[@]}" calibrate --bundle demo/bundle --images "$work/pictures" --method minmax --budget none --min-agreement 0 --weights 8 \
+		--seconds 0.01 --collection "$work/$2.collection" --out "$work/$2" >"$work/$2.said" 2>&1 || die "$2: $(tail -n 1 "$work/$2.said")"
+}
+
+"$native" demo-data --out "$work/pictures" --n 26 --seed 5 >/dev/null 2>&1
+calibrated amd64 amd64
+cp "$work/amd64.collection" "$work/same.collection"
+calibrated arm64 same &
+same=$!
+calibrated arm64 own
+wait $same || exit 1
+
+for file in "$work"/amd64/*.onnx; do
+	cmp "$file" "$work/same/${file##*/}" >&2 || die "the same collection gives another ${file##*/}"
+done
+say "the same collection gives the same $(ls "$work"/amd64/*.onnx | wc -l) files"
+python3 - "$work/amd64/plan.json" "$work/own/plan.json" <<-'EOF' || die "ranges differ from amd64's"
+	import json, sys
+	amd64, arm64 = (json.load(open(path))["tensors"] for path in sys.argv[1:])
+	assert [a["tensor"] for a in amd64] == [a["tensor"] for a in arm64] and len(amd64) > 20, "other tensors"
+	worst = max(abs(a["thresholds"][method] / b["thresholds"][method] - 1) for a, b in zip(amd64, arm64) for method in a["thresholds"])
+	assert worst <= 1e-4, f"{worst:g} apart"
+	print(f"calibrate arm64: a collection of its own, {len(amd64)} tensors: ranges of every method within {worst:.1e} of amd64's", file=sys.stderr)
+EOF
