@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+	"math"
 
 	"github.com/vggse/vggse-agent/vgg16se"
 )
@@ -40,12 +41,14 @@ type Size struct {
 	Bytes        int64  `json:"bytes"`
 }
 
-// LayerReport is what became of a layer's channels.
+// LayerReport is what became of a layer's channels, and of its time alone, one picture and one thread, as Measure found it.
 type LayerReport struct {
 	Layer       string  `json:"layer"`
 	Before      int     `json:"before"`
 	After       int     `json:"after"`
 	Sensitivity float64 `json:"sensitivity"`
+	BeforeMS    float64 `json:"before_ms"`
+	AfterMS     float64 `json:"after_ms"`
 }
 
 // Way is a network judged on pictures that no choice has seen. Lost and the half of its 95 % interval are of the
@@ -79,11 +82,20 @@ func SizeOf(n *Network) (Size, error) {
 // Layers reports the groups of a study under a plan.
 func (s *Study) Layers(p Plan) []LayerReport {
 	var all []LayerReport
+	was, is := 0, 0 // channels that the layer takes in
 	for i, g := range s.Groups {
-		all = append(all, LayerReport{g.Layer, g.Width, len(p[i]), g.Sensitivity})
+		l := LayerReport{Layer: g.Layer, Before: g.Width, After: len(p[i]), Sensitivity: g.Sensitivity}
+		if s.times != nil {
+			l.BeforeMS, l.AfterMS = milliseconds(s.times[i].of(was, l.Before)), milliseconds(s.times[i].of(is, l.After))
+		}
+		was, is = l.Before, l.After
+		all = append(all, l)
 	}
 	return all
 }
+
+// milliseconds, to a tenth of a microsecond.
+func milliseconds(seconds float64) float64 { return math.Round(1e7*seconds) / 1e4 }
 
 // MACs are those of the network as it is.
 func (s *Study) MACs() int64 {

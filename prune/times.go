@@ -37,10 +37,11 @@ const (
 	timedRounds  = 3                    // through all widths of a layer: a machine is seldom busy in each
 	timedFor     = 4 * time.Millisecond // each width in each round, at least
 	timedRuns    = 2                    // at least
+	timedWidths  = 16                   // of a layer: between them it is as slow as with the next that was timed
 	largestTimed = 1024                 // inputs and outputs of a fully connected layer: beyond, its time grows with its weights
 )
 
-// Measure times every layer on the bench's runtime at all widths that are multiples of step, one thread, for Plan to save time
+// Measure times every layer on the bench's runtime at widths that are multiples of step, one thread, for Plan to save time
 // in the place of multiply-adds.
 func (s *Study) Measure(ctx context.Context, step int) error {
 	layers := make([]vgg16se.Layer, 0, len(s.groups)+1)
@@ -88,15 +89,16 @@ func (s *Study) Measure(ctx context.Context, step int) error {
 	return nil
 }
 
-// curve measures at each multiple of step up to width, and at width. A layer can be no slower than a wider one, into which it fits; and
+// curve is the time at each multiple of step up to width, and at width. A layer can be no slower than a wider one, into which it fits; and
 // what saves less than half of what its multiply-adds promise is taken for noise.
 func curve(width, step int, measure func(width int) (float64, error)) ([]float64, error) {
 	c := make([]float64, (width+step-1)/step)
+	stride := (len(c) + timedWidths - 1) / timedWidths
 	for i := range c {
 		c[i] = math.Inf(1)
 	}
 	for range timedRounds {
-		for i := range c {
+		for i := (len(c) - 1) % stride; i < len(c); i += stride {
 			v, err := measure(min(width, (i+1)*step))
 			if err != nil {
 				return nil, err
@@ -104,7 +106,7 @@ func curve(width, step int, measure func(width int) (float64, error)) ([]float64
 			c[i] = min(c[i], v)
 		}
 	}
-	some := c[len(c)-1] * float64(step) / float64(width) / 2
+	some := c[len(c)-1] * float64(stride*step) / float64(width) / 2
 	for i := len(c) - 2; i >= 0; i-- {
 		if c[i] > c[i+1]-some {
 			c[i] = c[i+1]

@@ -43,7 +43,8 @@ faster still. No training, no labels and no Python: pictures show which channels
 for, and how much the answers feel each layer; the weights that read what is gone are fitted anew by least
 squares.
 
---target 2x takes channels out until the network has half the multiply-adds. --budget 0.5pt finds the smallest
+--target 2x takes channels out until the network has half the multiply-adds, and those first that cost the answers
+least for the time that this machine saves: every layer is timed at every width, on the CPU provider. --budget 0.5pt finds the smallest
 network that loses at most half a point of top-1 (of agreement, where folders are not named like labels).
 The report judges it on pictures that no choice has seen, those of --eval or a fifth of --images, beside
 channels chosen by the size of their weights (L1) and by lot. --out gets no calibrated files: run

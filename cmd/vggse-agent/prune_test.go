@@ -34,6 +34,11 @@ func TestPrune(t *testing.T) {
 	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 6 || r.After.MACs*3 > r.Before.MACs*2 || r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 {
 		t.Errorf("report: %s", stdout)
 	}
+	for _, l := range r.Layers {
+		if l.BeforeMS <= 0 || l.AfterMS <= 0 || l.AfterMS > l.BeforeMS {
+			t.Errorf("%s: %d of %d channels in %g of %g ms", l.Layer, l.After, l.Before, l.AfterMS, l.BeforeMS)
+		}
+	}
 	code, stdout, stderr = agentCmd(t, "summary", "--json", small)
 	var s summary
 	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil || s.MACs != r.After.MACs || s.Parameters != r.After.Parameters {
