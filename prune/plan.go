@@ -76,25 +76,30 @@ func (s *Study) exchange(widths []int, step int, macs float64) bool {
 	}
 	least, found := worth(widths)*(1-1e-6), false
 	now, best := slices.Clone(widths), slices.Clone(widths)
-	for i := range now {
-		for n := range planAhead {
-			if now[i] = widths[i] - n*step; now[i] < step && n > 0 || s.Groups[i].Sensitivity == 0 && n > 0 {
-				break
-			}
-			for j := range now {
-				for m := 1; m <= planAhead && i != j && widths[j] < s.groups[j].width; m++ {
-					now[j] = min(s.groups[j].width, widths[j]+m*step)
-					if v := worth(now); v < least && s.macs(now) <= macs {
-						least, found = v, true
-						copy(best, now)
-					}
-				}
-				if i != j {
-					now[j] = widths[j]
-				}
+	wider := func(i, j int) { // i is narrower already, or as it was
+		for n, width := 0, widths[j]; n < planAhead && i != j && width < s.groups[j].width; n++ {
+			width = min(s.groups[j].width, width+step)
+			now[j] = width
+			if v := worth(now); v < least && s.macs(now) <= macs {
+				least, found = v, true
+				copy(best, now)
 			}
 		}
-		now[i] = widths[i]
+		if i != j {
+			now[j] = widths[j]
+		}
+	}
+	for i, w := range widths {
+		for n, width := 0, w; n < planAhead && width >= min(w, step); n, width = n+1, (width-1)/step*step {
+			if n > 0 && s.Groups[i].Sensitivity == 0 {
+				break
+			}
+			now[i] = width
+			for j := range now {
+				wider(i, j)
+			}
+		}
+		now[i] = w
 	}
 	copy(widths, best)
 	return found

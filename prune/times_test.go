@@ -60,6 +60,33 @@ func synthetic() *Study {
 	return s
 }
 
+// TestExchange: widths stay multiples of the step, or as they were, and none is zero or beyond what it was.
+func TestExchange(t *testing.T) {
+	s := synthetic()
+	s.groups[3].width, s.groups[13].width = 28, 60 // no multiples
+	s.Groups[5].Sensitivity = 0
+	widths := Plan(full(s)).Widths()
+	for i := range widths {
+		if widths[i] > 24 && i != 3 && i != 5 && i != 13 {
+			widths[i] -= 16
+		}
+	}
+	macs := s.macs(widths)
+	for n := 0; s.exchange(widths, 8, macs); n++ {
+		if n > 1000 {
+			t.Fatalf("no end: %v", widths)
+		}
+		for i, w := range widths {
+			if full := s.groups[i].width; w < 8 || w > full || w%8 != 0 && w != full || i == 5 && w != full {
+				t.Fatalf("group %d of %d channels has %d", i, full, w)
+			}
+		}
+		if s.macs(widths) > macs {
+			t.Fatalf("%.0f multiply-adds, at most %.0f", s.macs(widths), macs)
+		}
+	}
+}
+
 // TestPlanSavesTime: on a machine that takes channels in blocks the plan keeps to the multiply-adds and is quicker than the one that
 // counts only those; without times the answers lose less.
 func TestPlanSavesTime(t *testing.T) {
