@@ -32,7 +32,7 @@ func (s *Study) Plan(macs int64, step int) (Plan, error) {
 			best, to = s.cheapest(widths, step, s.macs)
 		}
 		if best < 0 {
-			return nil, fmt.Errorf("prune: with %d channels everywhere there are still %.0f multiply-adds, %d are wanted: ask for less", step, s.macs(widths), macs)
+			return nil, fmt.Errorf("with %d channels everywhere there are still %.0f multiply-adds, %d are wanted: ask for less", step, s.macs(widths), macs)
 		}
 		widths[best] = to
 	}

@@ -39,6 +39,9 @@ func newFolder(out string, fill func(dir string) error) error {
 	if err := fill(aside); err != nil {
 		return err
 	}
+	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
+		return err
+	}
 	if err := os.Rename(aside, out); err != nil {
 		return err
 	}
