@@ -3,21 +3,13 @@
 # must give the same bytes in every file on both, and a collection of its own thresholds within 1e-4, whatever the method.
 #
 #   cross/calibrate.sh        (after make release)
-set -- arm64
-. "$(dirname "$0")/lib.sh"
-
-ARCH=arm64 scripts/deps
-library=$root/build/onnxruntime/linux-arm64/libonnxruntime.so
-native=$root/build/release/amd64/vggse-agent
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
+. "$(dirname "$0")/qemu.sh"
 
 # calibrated ARCH NAME: with the collection NAME, into a bundle of that name. Weights of 8 bits everywhere: auto asks the multiplier.
 calibrated() {
-	local agent=("$native")
-	[ "$1" = amd64 ] || agent=(qemu-aarch64-static -L "$sysroot" "$binary" --set infer.library="$library")
-	"${agent[@]}" calibrate --bundle demo/bundle --images "$work/pictures" --method minmax --budget none --min-agreement 0 --weights 8 \
+	local agent=$native
+	[ "$1" = amd64 ] || agent=emulated
+	"$agent" calibrate --bundle demo/bundle --images "$work/pictures" --method minmax --budget none --min-agreement 0 --weights 8 \
 		--seconds 0.01 --collection "$work/$2.collection" --out "$work/$2" >"$work/$2.said" 2>&1 || die "$2: $(tail -n 1 "$work/$2.said")"
 }
 

@@ -4,20 +4,13 @@
 # the network takes seconds there, so two emulations go on side by side.
 #
 #   cross/emulate.sh
-set -- arm64
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/qemu.sh"
 
-ARCH=arm64 scripts/deps
-library=$root/build/onnxruntime/linux-arm64/libonnxruntime.so
-native=$root/build/release/amd64/vggse-agent
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-emulated() { qemu-aarch64-static -L "$sysroot" "$binary" "$@" --set infer.library="$library" --set infer.threads=1 2>>"$work/said"; }
+agent() { emulated "$@" --set infer.threads=1 2>>"$work/said"; }
 
 # classified WHAT FOLDER…: gives them the labels of the amd64 binary, and about its logits.
 classified() {
-	emulated classify --bundle demo/bundle --json --logits "${@:2}" >"$work/$1" || die "$1: $(tail -n 1 "$work/said")"
+	agent classify --bundle demo/bundle --json --logits "${@:2}" >"$work/$1" || die "$1: $(tail -n 1 "$work/said")"
 	python3 - "$work/amd64" "$work/$1" "$1" <<-'EOF' || die "$1 answers otherwise than amd64"
 		import json, sys
 		amd64, arm64 = ({answer["file"]: answer for answer in map(json.loads, open(path))} for path in sys.argv[1:3])
@@ -34,7 +27,7 @@ classified() {
 
 # An ONNX Runtime older than the binding comes through the shim that lies beside the binary.
 beside() {
-	emulated verify demo/bundle >&2 || die "the demo bundle does not answer as its goldens"
+	agent verify demo/bundle >&2 || die "the demo bundle does not answer as its goldens"
 	for library in "$root"/build/onnxruntime/older/*-arm64/libonnxruntime.so; do
 		classified "$(basename "$(dirname "$library")")" "$work/pictures/gear"
 	done
@@ -45,8 +38,8 @@ beside() {
 beside &
 beside=$!
 
-emulated version >"$work/version" || die "does not start"
+agent version >"$work/version" || die "does not start"
 grep -q '^OpenCV 4.10.0$' "$work/version" && grep -q '^ONNX Runtime [0-9]' "$work/version" || die "does not know its libraries: $(cat "$work/version")"
-emulated check-config configs/default.yaml >/dev/null || die "refuses the sample configuration"
+agent check-config configs/default.yaml >/dev/null || die "refuses the sample configuration"
 classified "the present ONNX Runtime" "$work"/pictures/{bolt-m6,empty,nut,washer-split}
 wait $beside || exit 1

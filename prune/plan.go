@@ -50,7 +50,7 @@ func (s *Study) cheapest(widths []int, step int, spent func(widths []int) float6
 			continue
 		}
 		fewer := slices.Clone(widths)
-		for n, width := 0, (w-1)/step*step; n < planAhead && width >= step; n, width = n+1, width-step {
+		for _, width := range narrower(w, step) {
 			fewer[i] = width
 			saved := now - spent(fewer)
 			if ratio := (s.loss(i, width) - s.loss(i, w)) / saved; saved > 0 && ratio < least {
@@ -59,6 +59,14 @@ func (s *Study) cheapest(widths []int, step int, spent func(widths []int) float6
 		}
 	}
 	return best, to
+}
+
+// narrower are the next multiples of step below a width.
+func narrower(w, step int) (next []int) {
+	for width := (w - 1) / step * step; width >= step && len(next) < planAhead; width -= step {
+		next = append(next, width)
+	}
+	return next
 }
 
 // exchange makes one layer wider, for which another may become narrower: the best of all such moves, within so many multiply-adds. It
@@ -76,27 +84,26 @@ func (s *Study) exchange(widths []int, step int, macs float64) bool {
 	}
 	least, found := worth(widths)*(1-1e-6), false
 	now, best := slices.Clone(widths), slices.Clone(widths)
-	wider := func(i, j int) { // i is narrower already, or as it was
-		for n, width := 0, widths[j]; n < planAhead && i != j && width < s.groups[j].width; n++ {
-			width = min(s.groups[j].width, width+step)
-			now[j] = width
+	wider := func(j int) { // another is narrower already, or as it was
+		for n := 1; n <= planAhead && now[j] < s.groups[j].width; n++ {
+			now[j] = min(s.groups[j].width, widths[j]+n*step)
 			if v := worth(now); v < least && s.macs(now) <= macs {
 				least, found = v, true
 				copy(best, now)
 			}
 		}
-		if i != j {
-			now[j] = widths[j]
-		}
+		now[j] = widths[j]
 	}
 	for i, w := range widths {
-		for n, width := 0, w; n < planAhead && width >= min(w, step); n, width = n+1, (width-1)/step*step {
-			if n > 0 && s.Groups[i].Sensitivity == 0 {
-				break
-			}
-			now[i] = width
+		tries := []int{w}
+		if s.Groups[i].Sensitivity != 0 {
+			tries = append(tries, narrower(w, step)...)
+		}
+		for _, now[i] = range tries {
 			for j := range now {
-				wider(i, j)
+				if j != i {
+					wider(j)
+				}
 			}
 		}
 		now[i] = w

@@ -51,42 +51,56 @@ func (s *Study) Measure(ctx context.Context, step int) error {
 	layers = append(layers, s.groups[len(s.groups)-1].reader)
 	s.times = make([]layerTime, len(layers))
 	for k, l := range layers {
-		in, side, taps := l.Params[0].Shape[1], 1, 1
-		if l.Op == vgg16se.OpConv {
-			side = l.Shape[1]
-		} else if k > 0 {
-			taps = s.groups[k-1].taps
+		var before *group // makes what l takes in
+		if k > 0 {
+			before = &s.groups[k-1]
 		}
-		out := l.Params[0].Shape[0]
-		t := &s.times[k]
-		t.step = step
 		var err error
-		if l.Op == vgg16se.OpLinear { // reading its weights takes the time
-			i, o := min(in, largestTimed), min(out, largestTimed)
-			if t.full, err = s.bench.timed(ctx, s.model, i, o, 0); err != nil {
-				return err
-			}
-			t.full *= float64(in) / float64(i) * float64(out) / float64(o)
-			t.in = proportional(in/taps, step)
-			if k < len(s.groups) {
-				t.out = proportional(out, step)
-			}
+		if l.Op == vgg16se.OpConv {
+			s.times[k], err = s.convTime(ctx, l, before, step)
 		} else {
-			if k > 0 {
-				if t.in, err = curve(in, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, w, out, side) }); err != nil {
-					return err
-				}
-			}
-			if t.out, err = curve(out, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, in, w, side) }); err != nil {
-				return err
-			}
-			t.full = t.out[len(t.out)-1]
-			shares(t.in)
-			shares(t.out)
+			s.times[k], err = s.denseTime(ctx, l, before, step, k == len(layers)-1)
+		}
+		if err != nil {
+			return err
 		}
 		s.bench.progress("timing layers", k+1, len(layers))
 	}
 	return nil
+}
+
+// convTime times a convolution with fewer inputs and with fewer outputs; the first one, before which there is nothing, always has the picture's.
+func (s *Study) convTime(ctx context.Context, l vgg16se.Layer, before *group, step int) (t layerTime, err error) {
+	out, in, side := l.Params[0].Shape[0], l.Params[0].Shape[1], l.Shape[1]
+	t.step = step
+	if before != nil {
+		if t.in, err = curve(in, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, w, out, side) }); err != nil {
+			return t, err
+		}
+		shares(t.in)
+	}
+	if t.out, err = curve(out, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, in, w, side) }); err != nil {
+		return t, err
+	}
+	t.full = t.out[len(t.out)-1]
+	shares(t.out)
+	return t, nil
+}
+
+// denseTime times a fully connected layer. Reading its weights takes the time, which goes with their number; the last one keeps its outputs.
+func (s *Study) denseTime(ctx context.Context, l vgg16se.Layer, before *group, step int, last bool) (t layerTime, err error) {
+	out, in := l.Params[0].Shape[0], l.Params[0].Shape[1]
+	t.step = step
+	i, o := min(in, largestTimed), min(out, largestTimed)
+	if t.full, err = s.bench.timed(ctx, s.model, i, o, 0); err != nil {
+		return t, err
+	}
+	t.full *= float64(in) / float64(i) * float64(out) / float64(o)
+	t.in = proportional(in/before.taps, step)
+	if !last {
+		t.out = proportional(out, step)
+	}
+	return t, nil
 }
 
 // curve is the time at each multiple of step up to width, and at width. A layer can be no slower than a wider one, into which it fits; and
