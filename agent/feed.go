@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/backoff"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -62,7 +63,7 @@ func (p *Pipeline) supervise(ctx context.Context, f *feed, there *turnout) error
 		case <-ctx.Done():
 			return nil
 		case <-turned:
-		case <-time.After(camera.Backoff(attempt)):
+		case <-time.After(backoff.Delay(attempt)):
 		}
 	}
 }

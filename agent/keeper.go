@@ -47,10 +47,7 @@ func (k *keeper) Keep(d *model.Decision, f *model.Frame) {
 		return
 	}
 	d.CopyTo(&k.decision)
-	k.frame.Resize(f.Width, f.Height)
-	for y := range f.Height {
-		copy(k.frame.Pix[y*k.frame.Stride:(y+1)*k.frame.Stride], f.Pix[y*f.Stride:])
-	}
+	k.frame.CopyFrom(f)
 	k.busy = true
 	k.full <- struct{}{}
 }

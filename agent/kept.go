@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // kept are the settings that were changed over MQTT, in a file of the state folder. Each holds until what is
@@ -76,7 +76,7 @@ func (k *kept) save() error {
 	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
 		return fmt.Errorf("the setting cannot be kept: %w", err)
 	}
-	err := model.WriteFile(k.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(k) })
+	err := atomicfile.WriteFile(k.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(k) })
 	if err != nil {
 		return fmt.Errorf("the setting cannot be kept: %w", err)
 	}

@@ -22,10 +22,7 @@ func (l *lane) expose(f *model.Frame) {
 	if s == nil {
 		return
 	}
-	s.frame.Resize(f.Width, f.Height)
-	for y := range f.Height {
-		copy(s.frame.Pix[y*s.frame.Stride:(y+1)*s.frame.Stride], f.Pix[y*f.Stride:])
-	}
+	s.frame.CopyFrom(f)
 	close(s.taken)
 }
 

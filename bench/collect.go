@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -40,7 +41,7 @@ func collectRates(ctx context.Context, bundle, probe string, images, rounds int)
 	if err != nil {
 		return nil, err
 	}
-	err = model.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) })
+	err = atomicfile.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) })
 	if err != nil {
 		return nil, err
 	}

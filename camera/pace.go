@@ -2,7 +2,6 @@ package camera
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -57,24 +56,4 @@ func (p *pace) due(now time.Time) bool {
 	}
 	p.next = p.next.Add(p.period)
 	return true
-}
-
-const (
-	shortBackoff = 2 * time.Second
-	longBackoff  = 30 * time.Second
-	// awayAttempts failed in a row mean that the camera has been away for ten minutes or more: the
-	// waits alone, at most 2 s each and 1.5 s in the mean, sum up to that.
-	awayAttempts = 400
-)
-
-// Backoff is how long to wait before the given attempt, counted from 0, to open a lost source again:
-// from a quarter of a second doubling to 2 s, after ten minutes to 30 s, the upper half of it random, so
-// that many agents do not come back in step.
-func Backoff(attempt int) time.Duration {
-	longest := shortBackoff
-	if attempt >= awayAttempts {
-		longest = longBackoff
-	}
-	d := min(time.Second/4<<min(max(attempt, 0), 10), longest)
-	return d/2 + rand.N(d/2+1)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/backoff"
 )
 
 // A file keeps its rate, and does not hurry after a pause.
@@ -76,7 +78,7 @@ func TestBackoff(t *testing.T) {
 	} {
 		least, most := want, time.Duration(0)
 		for range 1000 {
-			d := Backoff(attempt)
+			d := backoff.Delay(attempt)
 			least, most = min(least, d), max(most, d)
 		}
 		if most > want || least < want/2 || most-least < want/4 {

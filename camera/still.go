@@ -18,11 +18,12 @@ import (
 // stillFPS is how many pictures of a folder are shown a second where nobody says.
 const stillFPS = 1
 
-var stillTypes = []string{".png", ".jpg", ".jpeg", ".bmp"}
+// PictureTypes are the endings of the files that ReadImage reads.
+var PictureTypes = []string{".png", ".jpg", ".jpeg", ".bmp"}
 
 // IsPicture reports whether the name of a file says that ReadImage reads it: .png, .jpg, .jpeg or .bmp.
 func IsPicture(name string) bool {
-	return slices.Contains(stillTypes, strings.ToLower(filepath.Ext(name)))
+	return slices.Contains(PictureTypes, strings.ToLower(filepath.Ext(name)))
 }
 
 // ReadImage reads a picture file into f, growing f.Pix only where it is too small; alpha is dropped, grey
@@ -114,7 +115,7 @@ func openFile(u *URI) (source, Info, error) {
 		return nil, Info{}, err
 	}
 	if len(paths) == 0 {
-		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target, strings.Join(stillTypes, ", "))
+		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target, strings.Join(PictureTypes, ", "))
 	}
 	s := &stills{paths: paths, rounds: u.Loop, flip: u.Flip}
 	if len(paths) > 1 {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -136,7 +137,7 @@ func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 	sum := e.net.SHA256
 	if sum == "" {
 		var err error
-		if sum, err = model.HashFile(ctx, e.net.Path); err != nil {
+		if sum, err = atomicfile.HashFile(ctx, e.net.Path); err != nil {
 			return err
 		}
 	}

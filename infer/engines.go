@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/filelock"
 )
 
 // Engines is the cache of what a GPU provider makes of a network before it runs: TensorRT's engine, and which
@@ -104,7 +106,7 @@ func (c *Engines) ready(ctx context.Context, e entry, job Job) (dir string, err 
 	why := c.check(ctx, e, dir)
 	if why != "" {
 		// One build at a time on the machine: two would not fit into the memory of a small one.
-		unlock, err := lockFile(ctx, c.lockPath())
+		unlock, err := filelock.Lock(ctx, c.lockPath(), 0o600)
 		if err != nil {
 			return "", fmt.Errorf("cache_dir: %w", err)
 		}
@@ -120,7 +122,7 @@ func (c *Engines) ready(ctx context.Context, e entry, job Job) (dir string, err 
 		return "", fmt.Errorf("cache_dir: %w", err)
 	}
 	// A build may take an hour: the file must be the one that it will count for.
-	sum, err := model.HashFile(ctx, job.Network.Path)
+	sum, err := atomicfile.HashFile(ctx, job.Network.Path)
 	if err != nil {
 		return "", err
 	}
@@ -153,7 +155,7 @@ func (c *Engines) check(ctx context.Context, e entry, dir string) string {
 		}
 	}
 	for name, want := range p.Files {
-		if got, err := model.HashFile(ctx, filepath.Join(dir, name)); err != nil || got != want {
+		if got, err := atomicfile.HashFile(ctx, filepath.Join(dir, name)); err != nil || got != want {
 			return name + " is not the file that was made: it was changed or damaged"
 		}
 	}
@@ -190,7 +192,7 @@ func (c *Engines) make(ctx context.Context, e entry, dir string, job Job, why st
 	if err := p.seal(ctx, aside); err != nil {
 		return fmt.Errorf("cache_dir: %w", err)
 	}
-	if err := errors.Join(os.Rename(aside, dir), syncFolder(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(os.Rename(aside, dir), atomicfile.SyncDir(filepath.Dir(dir))); err != nil {
 		return fmt.Errorf("cache_dir: %w", err)
 	}
 	return c.edit(func(pins pinned) { pins[e.String()] = p })
@@ -239,23 +241,23 @@ func (p *pin) seal(ctx context.Context, dir string) error {
 		if !f.Type().IsRegular() {
 			return fmt.Errorf("%s is no file", path)
 		}
-		if err := errors.Join(os.Chmod(path, 0o600), syncFolder(path)); err != nil {
+		if err := errors.Join(os.Chmod(path, 0o600), atomicfile.SyncDir(path)); err != nil {
 			return err
 		}
-		if p.Files[f.Name()], err = model.HashFile(ctx, path); err != nil {
+		if p.Files[f.Name()], err = atomicfile.HashFile(ctx, path); err != nil {
 			return err
 		}
 	}
 	if _, ok := p.Files[placementFile]; !ok {
 		return fmt.Errorf("the build left no %s in %s", placementFile, dir)
 	}
-	return syncFolder(dir)
+	return atomicfile.SyncDir(dir)
 }
 
 // forget removes an entry that turned out not to load.
 func (c *Engines) forget(ctx context.Context, e entry) error {
 	dir := filepath.Join(c.Cache, e.model, e.variant)
-	unlock, err := lockFile(ctx, c.lockPath())
+	unlock, err := filelock.Lock(ctx, c.lockPath(), 0o600)
 	if err != nil {
 		return err
 	}
@@ -360,55 +362,16 @@ func (c *Engines) edit(change func(pinned)) error {
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
-	unlock, err := lockFile(context.Background(), c.pinFile()+".lock")
+	unlock, err := filelock.Lock(context.Background(), c.pinFile()+".lock", 0o600)
 	if err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
 	defer unlock()
 	pins, _ := c.pins() // a damaged file is replaced
 	change(pins)
-	text, err := json.Marshal(pins)
+	err = atomicfile.WriteFileMode(c.pinFile(), 0o600, func(w io.Writer) error { return json.NewEncoder(w).Encode(pins) })
 	if err != nil {
-		return err
-	}
-	if err := writeWhole(c.pinFile(), text); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
 	return nil
-}
-
-// writeWhole replaces a file by rename, down to the disk.
-func writeWhole(path string, content []byte) error {
-	aside := path + ".new"
-	f, err := os.OpenFile(aside, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(aside))
-	}
-	return errors.Join(os.Rename(aside, path), syncFolder(filepath.Dir(path)))
-}
-
-// lockFile keeps other processes, and other calls in this one, out until unlock is called. Waiting ends with ctx.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil // which unlocks it
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return nil, errors.Join(err, f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // builder stands for a GPU's provider: it writes files, and counts.
@@ -62,7 +62,7 @@ func (b *bench) network(name, weights string) {
 	if err := os.WriteFile(path, []byte(weights), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-	sum, err := model.HashFile(b.t.Context(), path)
+	sum, err := atomicfile.HashFile(b.t.Context(), path)
 	if err != nil {
 		b.t.Fatal(err)
 	}

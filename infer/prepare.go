@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -55,7 +57,10 @@ func Prepare(ctx context.Context, job Job, inputs *model.Tensor) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(job.Dir, placementFile), text)
+	return atomicfile.WriteFileMode(filepath.Join(job.Dir, placementFile), 0o600, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 }
 
 // answers runs each picture of inputs in a session of its own.

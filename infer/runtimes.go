@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Runtimes is the folder of the ONNX Runtimes that were installed for the agent, each in a folder of its own.
@@ -47,7 +47,7 @@ func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, 
 	}
 	final := filepath.Join(r.dir, name)
 	if _, err := os.Stat(final); err != nil {
-		err := errors.Join(os.Chmod(aside, 0o755), syncFolder(aside), os.Rename(aside, final), syncFolder(r.dir))
+		err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside), os.Rename(aside, final), atomicfile.SyncDir(r.dir))
 		if err != nil {
 			return nil, fmt.Errorf("infer: install runtime: %w", err)
 		}
@@ -77,7 +77,7 @@ func (r Runtimes) collect(ctx context.Context, path, aside string) (name string,
 	}
 	version := l.version
 	l.close()
-	sum, err := model.HashFile(ctx, filepath.Join(aside, libraryName))
+	sum, err := atomicfile.HashFile(ctx, filepath.Join(aside, libraryName))
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +107,7 @@ func (r Runtimes) Use(name string) error {
 	}
 	link := filepath.Join(r.dir, fmt.Sprintf(".current.%d", os.Getpid()))
 	os.Remove(link) // of a process with this number that died
-	if err := errors.Join(os.Symlink(name, link), os.Rename(link, filepath.Join(r.dir, current)), syncFolder(r.dir)); err != nil {
+	if err := errors.Join(os.Symlink(name, link), os.Rename(link, filepath.Join(r.dir, current)), atomicfile.SyncDir(r.dir)); err != nil {
 		return fmt.Errorf("infer: use runtime: %w", err)
 	}
 	return nil
@@ -215,12 +215,3 @@ func wants(library, provider string) []string {
 
 // MissingLibrary says in a sentence whose a library is that is missing, what of it is here, and the cure.
 func MissingLibrary(name string) string { return missingLibrary(name) }
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -3,8 +3,6 @@ package model
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,8 @@ import (
 	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Bundle is a folder with a network and its manifest.
@@ -114,7 +114,7 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	got, err := HashFile(ctx, path)
+	got, err := atomicfile.HashFile(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -123,28 +123,4 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 			path, got, want)
 	}
 	return nil
-}
-
-// HashFile returns the SHA-256 of a file in hexadecimal digits. It ends early with ctx.
-func HashFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("model: hash: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", fmt.Errorf("model: hash %s: %w", path, err)
-		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("model: hash: %w", err)
-		}
-	}
 }

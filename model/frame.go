@@ -25,6 +25,14 @@ func (f *Frame) Resize(width, height int) {
 	}
 }
 
+// CopyFrom makes f a tightly packed copy of src, growing Pix only where its capacity does not suffice.
+func (f *Frame) CopyFrom(src *Frame) {
+	f.Resize(src.Width, src.Height)
+	for y := range f.Height {
+		copy(f.Pix[y*f.Stride:(y+1)*f.Stride], src.Pix[y*src.Stride:])
+	}
+}
+
 // Image is a copy of f that Go's encoders take, opaque.
 func (f *Frame) Image() *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, f.Width, f.Height))

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // memory is what this device has left with the broker and with its readers, in retained.json of the state folder:
@@ -129,7 +129,7 @@ func (m *memory) save(log *slog.Logger) {
 	}
 	err := os.MkdirAll(filepath.Dir(m.path), 0o755)
 	if err == nil {
-		err = model.WriteFile(m.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
+		err = atomicfile.WriteFile(m.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
 	}
 	if err != nil {
 		log.Warn("what is left on the broker cannot be remembered", "error", err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
@@ -57,7 +58,7 @@ func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *pru
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "fp32.onnx")
-	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, graph) }); err != nil {
+	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, graph) }); err != nil {
 		t.Fatal(err)
 	}
 	m, err := onnx.Open(path)
@@ -110,7 +111,7 @@ func logits(t *testing.T, n *prune.Network, first, count int) []float32 {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "n.onnx")
-	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		t.Fatal(err)
 	}
 	s, err := runtime{}.Open(t.Context(), path, []string{vgg16se.Output})

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -33,8 +34,8 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 	float, integer := filepath.Join(dir, "layers.fp32.onnx"), filepath.Join(dir, "layers.int8.onnx")
 	defer os.Remove(float)
 	defer os.Remove(integer)
-	err = errors.Join(model.WriteFile(float, func(w io.Writer) error { return WriteProbe(w, m, names) }),
-		model.WriteFile(integer, func(w io.Writer) error { return WriteProbe(w, own, rounded) }))
+	err = errors.Join(atomicfile.WriteFile(float, func(w io.Writer) error { return WriteProbe(w, m, names) }),
+		atomicfile.WriteFile(integer, func(w io.Writer) error { return WriteProbe(w, own, rounded) }))
 	if own = nil; err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -53,7 +54,7 @@ func fixture(t testing.TB, a vgg16se.Architecture) (path string, m *onnx.Model, 
 
 func write(t testing.TB, path string, m *onnx.Model) {
 	t.Helper()
-	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -132,7 +133,7 @@ func sequence(from, to int) []int {
 func collect(t testing.TB, m *onnx.Model, n *quant.Network, order []int, workers, size int) *quant.Collection {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "probe.onnx")
-	err := model.WriteFile(path, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) })
+	err := atomicfile.WriteFile(path, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -158,9 +159,9 @@ func (f *Folder) Save(d *model.Decision, picture *model.Frame, reason, sum strin
 	}
 	name := fmt.Sprintf("%s-%s-%s-%.3f", d.Time.UTC().Format(stamp), plain(d.Camera), plain(best.Label), best.Score)
 	path := filepath.Join(f.cfg.Dir, name)
-	err := model.WriteFile(path+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+	err := atomicfile.WriteFile(path+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
 	if err == nil {
-		err = model.WriteFile(path+".png", func(w io.Writer) error {
+		err = atomicfile.WriteFile(path+".png", func(w io.Writer) error {
 			return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, picture.Image())
 		})
 	}

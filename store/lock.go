@@ -1,11 +1,13 @@
 package store
 
 import (
-	"errors"
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/vggse/vggse-agent/internal/filelock"
 )
 
 // lock keeps other processes out until unlock is called; the folder is made where it is missing.
@@ -13,14 +15,7 @@ func (s *Store) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { f.Close() }, nil // which unlocks it
+	return filelock.Lock(context.Background(), filepath.Join(s.dir, ".lock"), 0o644)
 }
 
 // adopt gives what root wrote to the owner of the state folder, so that the service may change it, too.
@@ -42,13 +37,4 @@ func (s *Store) adopt() error {
 		}
 		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 	})
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -166,7 +167,7 @@ func save(ctx context.Context, dir string, f model.File, from io.Reader) error {
 		return err
 	}
 	check := newChecked(ctx, f, from)
-	return model.WriteFile(path, func(w io.Writer) error {
+	return atomicfile.WriteFile(path, func(w io.Writer) error {
 		if _, err := io.Copy(w, check); err != nil {
 			return err
 		}
@@ -176,7 +177,7 @@ func save(ctx context.Context, dir string, f model.File, from io.Reader) error {
 
 // saveText writes the manifest, as the last file.
 func saveText(dir string, text []byte) error {
-	return model.WriteFile(filepath.Join(dir, model.SpecFile), func(w io.Writer) error {
+	return atomicfile.WriteFile(filepath.Join(dir, model.SpecFile), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // patience is how many starts a model may fail that has never run to the end of its trial.
@@ -216,6 +216,6 @@ func (s *Store) edit(change func(*state) error) error {
 	if err := change(st); err != nil {
 		return err
 	}
-	err = model.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
+	err = atomicfile.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
 	return errors.Join(err, s.adopt())
 }

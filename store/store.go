@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -96,13 +97,13 @@ func (s *Store) place(ctx context.Context, aside string) (string, error) {
 	}
 	dir := filepath.Join(s.dir, sum)
 	if checkAll(ctx, dir) != nil { // not there, or damaged since
-		if err := errors.Join(os.Chmod(aside, 0o755), syncDir(aside)); err != nil {
+		if err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside)); err != nil {
 			return "", err
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}
-		if err := errors.Join(os.Rename(aside, dir), syncDir(s.dir)); err != nil {
+		if err := errors.Join(os.Rename(aside, dir), atomicfile.SyncDir(s.dir)); err != nil {
 			return "", err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -126,7 +127,7 @@ func linkOrCopy(from, to string) error {
 		return err
 	}
 	defer source.Close()
-	return model.WriteFile(to, func(w io.Writer) error {
+	return atomicfile.WriteFile(to, func(w io.Writer) error {
 		_, err := io.Copy(w, source)
 		return err
 	})

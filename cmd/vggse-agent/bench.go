@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
@@ -109,7 +110,7 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	var macs int64
 	if a, err := vgg16se.FromManifest(spec.Architecture); err == nil {
 		macs, _ = a.MACs()
-		line.GMACs = round3(line.Images * float64(macs) / 1e9)
+		line.GMACs = round.Three(line.Images * float64(macs) / 1e9)
 	}
 	if err := network.Close(); err != nil { // its memory, for the ceilings
 		return err
@@ -146,12 +147,12 @@ func benchResult(took []time.Duration, info infer.Info, batch int) benchLine {
 		sum += d
 	}
 	slices.Sort(took)
-	percentile := func(p int) float64 { return milliseconds(took[(len(took)-1)*p/100]) }
+	percentile := func(p int) float64 { return round.Milliseconds(took[(len(took)-1)*p/100]) }
 	return benchLine{
 		Provider: info.Provider, Precision: info.Precision, Threads: info.Threads, Batch: batch,
 		P50: percentile(50), P90: percentile(90), P99: percentile(99),
-		Images: round3(float64(len(took)*batch) / sum.Seconds()), RSS: residentMB(),
-		Runs: len(took), Load: milliseconds(info.Load + info.WarmUp),
+		Images: round.Three(float64(len(took)*batch) / sum.Seconds()), RSS: residentMB(),
+		Runs: len(took), Load: round.Milliseconds(info.Load + info.WarmUp),
 	}
 }
 
@@ -183,8 +184,3 @@ func residentMB() int {
 	}
 	return 0
 }
-
-func milliseconds(d time.Duration) float64 { return round3(float64(d) / float64(time.Millisecond)) }
-
-// round3 leaves three digits behind the point.
-func round3(x float64) float64 { return float64(int64(x*1000+0.5)) / 1000 }

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/selfexec"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -60,33 +57,17 @@ func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 
 // benchInChild runs the same command line again, for one precision on one provider.
 func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*benchLine, error) {
-	self, err := os.Executable()
+	args := append([]string{"bench"}, flagsOf(cmd)...)
+	args = append(args, "--json", "--precision", precision, "--provider", provider, dir)
+	stdout, err := selfexec.Run(cmd.Context(), args, nil)
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"bench"}, flagsOf(cmd)...)
-	args = append(args, "--json", "--precision", precision, "--provider", provider, dir)
-	runtime.LockOSThread() // as in prepareInChild
-	defer runtime.UnlockOSThread()
-	child := exec.CommandContext(cmd.Context(), self, args...)
-	child.WaitDelay = 5 * time.Second
-	var stdout, stderr bytes.Buffer
-	child.Stdout, child.Stderr = &stdout, &stderr
-	tie(child)
-	err = child.Run()
 	line := new(benchLine)
-	if err == nil {
-		if err := json.Unmarshal(stdout.Bytes(), line); err != nil {
-			return nil, fmt.Errorf("its process answers %q: %w", stdout.String(), err)
-		}
-		return line, nil
+	if err := json.Unmarshal(stdout, line); err != nil {
+		return nil, fmt.Errorf("its process answers %q: %w", stdout, err)
 	}
-	var exit *exec.ExitError
-	last := strings.TrimSpace(stderr.String())
-	if last = last[strings.LastIndex(last, "\n")+1:]; errors.As(err, &exit) && exit.Exited() && last != "" {
-		return nil, errors.New(strings.TrimPrefix(last, "vggse-agent: "))
-	}
-	return nil, died(err, stderr.Bytes())
+	return line, nil
 }
 
 // flagsOf are the flags that were given, as arguments.

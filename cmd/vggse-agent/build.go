@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // buildLine is what the verb prints with --json.
@@ -74,7 +75,7 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	}
 	defer network.Close()
 	info := network.Info()
-	line := &buildLine{Engine: info.Engine, Seconds: round3(clock.took.Seconds()), Provider: info.Provider, Precision: info.Precision}
+	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.took.Seconds()), Provider: info.Provider, Precision: info.Precision}
 	if p := info.Placement; p != nil {
 		line.Nodes, line.OnCPU = p.Nodes, p.OnCPU
 	}

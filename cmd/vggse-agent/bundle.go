@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/store"
 )
@@ -42,7 +43,7 @@ name, are left out. The digest that is printed is the bundle's name on every dev
 				out = filepath.Clean(args[0]) + ".vggse"
 			}
 			var sum string
-			err = model.WriteFile(out, func(w io.Writer) (err error) {
+			err = atomicfile.WriteFile(out, func(w io.Writer) (err error) {
 				sum, err = store.Pack(cmd.Context(), args[0], w)
 				return err
 			})

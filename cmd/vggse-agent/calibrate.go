@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -156,10 +158,10 @@ func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
 	out := f.out
 	if f.only {
 		out = filepath.Join(os.TempDir(), "vggse-check")
-	} else if err := checkOut(out, f.bundle); err != nil {
+	} else if err := atomicfile.CheckReplaceable(out, f.bundle); err != nil {
 		return err
 	}
-	aside, err := makeAside(out)
+	aside, err := atomicfile.MakeAside(out)
 	if err != nil {
 		return fmt.Errorf("calibrate: %w", err)
 	}
@@ -209,7 +211,7 @@ func (c *calibration) work(ctx context.Context) error {
 		if err := s.do(ctx); err != nil {
 			return err
 		}
-		c.report.Seconds[s.name] = round3(time.Since(begin).Seconds())
+		c.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -172,7 +173,7 @@ func TestCalibrateRefuses(t *testing.T) {
 	if err := os.MkdirAll(other, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := model.WriteFile(filepath.Join(other, "x"), func(w io.Writer) error { return nil }); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(other, "x"), func(w io.Writer) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -103,7 +105,7 @@ type triedPlan struct {
 // tryMethods tries the methods' plans for the network that is quantized, and returns them best first.
 func (c *calibration) tryMethods(ctx context.Context, levels int, methods []quant.Method) ([]triedPlan, error) {
 	var all []triedPlan
-	bar := newProgress(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "choosing", int64(len(methods)), false)
 	for _, m := range methods {
 		p, err := c.plan(m, levels)
 		if err != nil {
@@ -155,7 +157,7 @@ func (c *calibration) try(ctx context.Context, p *quant.Plan, pictures int) (qua
 		if p.Levels == quant.LevelsS8 {
 			m = quant.Folded(m)
 		}
-		err = model.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
+		err = atomicfile.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
 	}
 	if err != nil {
 		return quant.Trial{}, err
@@ -176,7 +178,7 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, lead
 		return nil
 	}
 	path := c.path(equalizedFile)
-	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		return err
 	}
 	plain := *c
@@ -255,7 +257,7 @@ func (c *calibration) search(ctx context.Context, levels int, key string) error 
 	default:
 		budget, _ = quant.ParseBudget(c.budget) // checked with the flags
 	}
-	bar := newProgress(c.cmd.ErrOrStderr(), "searching "+key, quant.MaxEvaluations, false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "searching "+key, quant.MaxEvaluations, false)
 	pictures := c.choicePictures(searchedSmall, searchedLarge)
 	p, found, err := quant.Search(ctx, c.network, c.plans[levels], budget, func(ctx context.Context, p *quant.Plan) (quant.Trial, error) {
 		defer func() { _ = bar.Add(1) }()

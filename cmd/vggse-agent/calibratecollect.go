@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -54,7 +56,7 @@ func (c *calibration) collectFrom(ctx context.Context, m *onnx.Model, n *quant.N
 	}
 	probe := c.path("probe.onnx")
 	defer os.Remove(probe)
-	if err := model.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) }); err != nil {
+	if err := atomicfile.WriteFile(probe, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) }); err != nil {
 		return err
 	}
 	if err := c.lessMemory(); err != nil {
@@ -65,7 +67,7 @@ func (c *calibration) collectFrom(ctx context.Context, m *onnx.Model, n *quant.N
 		return err
 	}
 	defer s.Close()
-	bar := newProgress(c.cmd.ErrOrStderr(), "collecting", int64(len(files)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "collecting", int64(len(files)), false)
 	every := len(files)
 	if c.collection != "" {
 		every = collectionEvery
@@ -131,5 +133,5 @@ func (c *calibration) keep() error {
 	if c.collection == "" {
 		return nil
 	}
-	return model.WriteFile(c.collection, func(w io.Writer) error { return json.NewEncoder(w).Encode(c.collected) })
+	return atomicfile.WriteFile(c.collection, func(w io.Writer) error { return json.NewEncoder(w).Encode(c.collected) })
 }

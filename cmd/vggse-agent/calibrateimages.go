@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"image"
 	"image/png"
 	"io"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"sync"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -109,7 +110,7 @@ func (c *calibration) list(ctx context.Context, dir string) ([]sample, error) {
 	}
 	var all []sample
 	for _, p := range paths {
-		digest, err := model.HashFile(ctx, p)
+		digest, err := atomicfile.HashFile(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +139,9 @@ func apart(all, held []sample) ([]sample, error) {
 	return all, nil
 }
 
+// lossless writes frames of a camera.
+var lossless = png.Encoder{CompressionLevel: png.BestSpeed}
+
 // takeFrames saves frames of the camera as pictures.
 func (c *calibration) takeFrames(ctx context.Context, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -148,7 +152,7 @@ func (c *calibration) takeFrames(ctx context.Context, dir string) error {
 		return err
 	}
 	defer s.Close()
-	bar := newProgress(c.cmd.ErrOrStderr(), "taking frames", int64(c.frames), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "taking frames", int64(c.frames), false)
 	var f model.Frame
 	for i := range c.frames {
 		if err := s.Read(ctx, &f); errors.Is(err, io.EOF) {
@@ -156,26 +160,15 @@ func (c *calibration) takeFrames(ctx context.Context, dir string) error {
 		} else if err != nil {
 			return err
 		}
-		err := model.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.png", i)), func(w io.Writer) error { return encodePNG(w, &f) })
+		err := atomicfile.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.png", i)), func(w io.Writer) error {
+			return lossless.Encode(w, f.Image())
+		})
 		if err != nil {
 			return err
 		}
 		_ = bar.Add(1)
 	}
 	return bar.Finish()
-}
-
-// encodePNG writes a BGR frame losslessly.
-func encodePNG(w io.Writer, f *model.Frame) error {
-	img := image.NewNRGBA(image.Rect(0, 0, f.Width, f.Height))
-	for y := range f.Height {
-		for x := range f.Width {
-			p, q := f.Pix[y*f.Stride+3*x:], img.Pix[y*img.Stride+4*x:]
-			q[0], q[1], q[2], q[3] = p[2], p[1], p[0], 255
-		}
-	}
-	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	return enc.Encode(w, img)
 }
 
 // memory keeps the tensors of a set that is gone through again and again, up to memoryLimit.

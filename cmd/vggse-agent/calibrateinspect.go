@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -21,7 +22,7 @@ func (c *calibration) inspect(ctx context.Context) error {
 		return err
 	}
 	defer reference.Close()
-	bar := newProgress(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
 	err = fanOut(ctx, c.workers, func(ctx context.Context) error {
 		t := model.NewTensor(1, 3, c.size(), c.size())
 		for {
@@ -97,7 +98,7 @@ func (c *calibration) suspect(ctx context.Context, reference quant.Session) ([]q
 	files := c.tune.files
 	few := files[:min(len(files), c.choicePictures(suspectSmall, suspectLarge))]
 	many := files[:min(len(files), c.choicePictures(surerSmall, surerLarge))]
-	bar := newProgress(c.cmd.ErrOrStderr(), "doubting", int64(2*len(many)+len(few)*(len(variants)-1)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "doubting", int64(2*len(many)+len(few)*(len(variants)-1)), false)
 	declared, err := c.answers(ctx, reference, many, c.bundle.Spec.Preprocess, func() { _ = bar.Add(1) })
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,50 +12,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
 )
-
-// checkOut refuses an --out that holds something else than the bundle that is calibrated.
-func checkOut(out, bundle string) error {
-	entries, err := os.ReadDir(out)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case len(entries) == 0 || sameFolder(out, bundle):
-		return nil
-	}
-	return fmt.Errorf("calibrate: %s is not empty and not the bundle itself: choose another folder, or remove it first", out)
-}
-
-func sameFolder(a, b string) bool {
-	x, err := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err == nil && err2 == nil && os.SameFile(x, y)
-}
-
-// makeAside makes the folder that is to take the place of out, beside it.
-func makeAside(out string) (string, error) {
-	out, err := filepath.Abs(out)
-	if err != nil {
-		return "", err
-	}
-	if real, err := filepath.EvalSymlinks(out); err == nil {
-		out = real
-	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return "", err
-	}
-	aside, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*")
-	if err != nil {
-		return "", err
-	}
-	return aside, os.Chmod(aside, 0o755)
-}
 
 // deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the reports.
 func (c *calibration) deliver() error {
@@ -75,7 +34,7 @@ func (c *calibration) deliver() error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	return swap(c.dir, c.out)
+	return atomicfile.ReplaceDir(c.dir, c.out)
 }
 
 // complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest of all.
@@ -104,7 +63,7 @@ func (c *calibration) complete() error {
 		if _, err := os.Lstat(c.path(rel)); err == nil {
 			return nil // the new report
 		}
-		return linkOrCopy(path, c.path(rel))
+		return atomicfile.LinkOrCopy(path, c.path(rel))
 	})
 	if err != nil {
 		return err
@@ -112,48 +71,10 @@ func (c *calibration) complete() error {
 	return model.WriteSpec(c.dir, &spec)
 }
 
-// linkOrCopy gives a file a second name, or where the file system cannot, a second copy.
-func linkOrCopy(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	if real, err := filepath.EvalSymlinks(from); err == nil && os.Link(real, to) == nil {
-		return nil
-	}
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	return model.WriteFile(to, func(w io.Writer) error { _, err := io.Copy(w, in); return err })
-}
-
-// swap makes out the folder aside: by one rename, or where out has something in it by exchanging the two in
-// one step, so that a reader finds the old bundle or the new one. What was there before then lies aside.
-func swap(aside, out string) error {
-	if real, err := filepath.EvalSymlinks(out); err == nil {
-		out = real
-	}
-	if entries, err := os.ReadDir(out); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return os.Rename(aside, out)
-	}
-	if err := unix.Renameat2(unix.AT_FDCWD, aside, unix.AT_FDCWD, out, unix.RENAME_EXCHANGE); err == nil {
-		return nil
-	}
-	old := aside + ".old" // a file system without exchange: two renames
-	if err := os.Rename(out, old); err != nil {
-		return err
-	}
-	if err := os.Rename(aside, out); err != nil {
-		return errors.Join(err, os.Rename(old, out))
-	}
-	return os.RemoveAll(old)
-}
-
 // writeReports writes report.json, report.html and plan.json.
 func writeReports(dir string, r *quant.Report) error {
 	for name, v := range map[string]any{"report.json": r, "plan.json": r.Plan} {
-		err := model.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
+		err := atomicfile.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", " ")
 			return enc.Encode(v)
@@ -162,7 +83,7 @@ func writeReports(dir string, r *quant.Report) error {
 			return err
 		}
 	}
-	return model.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return quant.WriteHTML(w, r) })
+	return atomicfile.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return quant.WriteHTML(w, r) })
 }
 
 // printFindings is what --check says.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -53,7 +55,7 @@ func (c *calibration) ask(ctx context.Context, set *pictureSet) error {
 		return err
 	}
 	defer reference.Close()
-	bar := newProgress(c.cmd.ErrOrStderr(), "asking FP32", int64(len(set.files)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "asking FP32", int64(len(set.files)), false)
 	set.rewind()
 	if err := set.judge.Ask(ctx, reference, c.workers, c.size(), set.labelled(func() { _ = bar.Add(1) })); err != nil {
 		return err
@@ -97,7 +99,7 @@ func (c *calibration) emit(ctx context.Context) error {
 		c.sign(f.m, f.plan)
 		total += onnx.Size(f.m)
 	}
-	bar := newProgress(c.cmd.ErrOrStderr(), "writing models", total, true)
+	bar := progress.New(c.cmd.ErrOrStderr(), "writing models", total, true)
 	for _, f := range files {
 		out, err := bundleFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
 		if err != nil {
@@ -136,7 +138,7 @@ func (c *calibration) tables() error {
 		if table.Len() == 0 {
 			continue
 		}
-		if err := model.WriteFile(c.path(name), func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
+		if err := atomicfile.WriteFile(c.path(name), func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
 			return err
 		}
 	}
@@ -158,7 +160,7 @@ func (c *calibration) sign(m *onnx.Model, p *quant.Plan) {
 
 // judge proves, judges and measures every file, and holds the result against the gate.
 func (c *calibration) judge(ctx context.Context) error {
-	bar := newProgress(c.cmd.ErrOrStderr(), "judging", int64(len(c.held.files)*len(c.report.Files)), false)
+	bar := progress.New(c.cmd.ErrOrStderr(), "judging", int64(len(c.held.files)*len(c.report.Files)), false)
 	for i := range c.report.Files {
 		f := &c.report.Files[i]
 		file, err := c.judged(f)
@@ -215,7 +217,7 @@ func (c *calibration) judged(f *quant.FileReport) (string, error) {
 		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
 	}
 	twin := c.path("twin.onnx")
-	return twin, model.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
+	return twin, atomicfile.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
 }
 
 // measure proves that the CPU file runs on integers and measures whether that pays.

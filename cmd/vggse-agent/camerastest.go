@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 )
 
@@ -94,7 +96,7 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 		}
 		if save != "" {
 			path := filepath.Join(save, fmt.Sprintf("frame-%04d.png", f.Seq))
-			if err := model.WriteFile(path, func(w io.Writer) error { return png.Encode(w, f.Image()) }); err != nil {
+			if err := atomicfile.WriteFile(path, func(w io.Writer) error { return png.Encode(w, f.Image()) }); err != nil {
 				return t, err
 			}
 		}
@@ -102,7 +104,7 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 	info := s.Info()
 	t.URI, t.Asked, t.Warnings = info.URI, asked(&u), slices.Clone(info.Warnings)
 	t.Got = fmt.Sprintf("%dx%d through %s", info.Width, info.Height, info.Backend)
-	t.FirstMS = milliseconds(first.Sub(start))
+	t.FirstMS = round.Milliseconds(first.Sub(start))
 	if save != "" {
 		t.Warnings = append(t.Warnings, "frames a second are those that could be saved: leave --save out to see the camera's rate")
 	}
@@ -111,7 +113,7 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 	}
 	if len(ages) > 0 {
 		slices.Sort(ages)
-		age := milliseconds(ages[len(ages)/2])
+		age := round.Milliseconds(ages[len(ages)/2])
 		t.AgeMS = &age
 	}
 	return t, nil

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -203,7 +202,7 @@ func pictures(args []string) ([]string, error) {
 		}
 		before := len(files)
 		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && isPicture(path) {
+			if err == nil && !d.IsDir() && camera.IsPicture(path) {
 				files = append(files, path)
 			}
 			return err
@@ -212,14 +211,8 @@ func pictures(args []string) ([]string, error) {
 			return nil, err
 		}
 		if len(files) == before {
-			return nil, fmt.Errorf("%s: no picture in it (%s)", arg, strings.Join(pictureNames, ", "))
+			return nil, fmt.Errorf("%s: no picture in it (%s)", arg, strings.Join(camera.PictureTypes, ", "))
 		}
 	}
 	return files, nil
-}
-
-var pictureNames = []string{".png", ".jpg", ".jpeg", ".bmp"}
-
-func isPicture(path string) bool {
-	return slices.Contains(pictureNames, strings.ToLower(filepath.Ext(path)))
 }

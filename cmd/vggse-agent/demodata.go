@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/demo"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 )
 
 // newDemoDataCmd builds the verb demo-data.
@@ -65,36 +66,22 @@ gives the same pictures. DIR appears when all of them are written, and must not 
 
 // writeDemoData draws into a folder aside, which takes its name when it is complete.
 func writeDemoData(cmd *cobra.Command, out string, data demo.Dataset, jobs int) error {
-	out = filepath.Clean(out)
 	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("demo-data: %s exists already: choose another --out or remove it", out)
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return fmt.Errorf("demo-data: %w", err)
-	}
-	aside, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*")
-	if err != nil {
-		return fmt.Errorf("demo-data: %w", err)
-	}
-	defer os.RemoveAll(aside) // nothing is left there after the rename
-	bar := newProgress(cmd.ErrOrStderr(), "drawing", int64(data.Images), false)
-	group, ctx := errgroup.WithContext(cmd.Context())
-	for part := range jobs {
-		share := data
-		share.Part, share.Parts = part, jobs
-		group.Go(func() error {
-			return demo.WriteDataset(ctx, aside, share, func() { _ = bar.Add(1) })
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	_ = bar.Finish()
-	if err := os.Chmod(aside, 0o755); err != nil {
-		return fmt.Errorf("demo-data: %w", err)
-	}
-	if err := os.Rename(aside, out); err != nil {
-		return fmt.Errorf("demo-data: %w", err)
-	}
-	return nil
+	return atomicfile.NewDir(out, func(dir string) error {
+		bar := progress.New(cmd.ErrOrStderr(), "drawing", int64(data.Images), false)
+		group, ctx := errgroup.WithContext(cmd.Context())
+		for part := range jobs {
+			share := data
+			share.Part, share.Parts = part, jobs
+			group.Go(func() error {
+				return demo.WriteDataset(ctx, dir, share, func() { _ = bar.Add(1) })
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		return bar.Finish()
+	})
 }

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
@@ -269,13 +270,13 @@ func secondBundle(t *testing.T) string {
 	}
 	*weight, *bias = onnx.NewFloat32(weight.Name, folded, weight.Dims...), onnx.NewFloat32(bias.Name, shift, bias.Dims...)
 	dir := t.TempDir()
-	if err := model.WriteFile(filepath.Join(dir, "fp32.onnx"), func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(dir, "fp32.onnx"), func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		t.Fatal(err)
 	}
 	spec := b.Spec
 	spec.Name = "parts-bgr"
 	spec.Preprocess.Channels, spec.Preprocess.Mean, spec.Preprocess.Std = "bgr", [3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}
-	sum, err := model.HashFile(t.Context(), filepath.Join(dir, "fp32.onnx"))
+	sum, err := atomicfile.HashFile(t.Context(), filepath.Join(dir, "fp32.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}

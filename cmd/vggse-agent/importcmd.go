@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -140,8 +142,8 @@ func writeImported(cmd *cobra.Command, s *settings, n *imported, path string, o 
 		n.spec.Name = filepath.Base(filepath.Clean(o.out))
 	}
 	n.spec.Provenance = model.Provenance{Tool: "vggse-agent import", Source: filepath.Base(path), Created: time.Now().UTC().Truncate(time.Second)}
-	err := newFolder(o.out, func(dir string) error {
-		bar := newProgress(cmd.ErrOrStderr(), "writing weights", onnx.Size(n.graph), true)
+	err := atomicfile.NewDir(o.out, func(dir string) error {
+		bar := progress.New(cmd.ErrOrStderr(), "writing weights", onnx.Size(n.graph), true)
 		f, err := bundleFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
 		if err != nil {
 			return err

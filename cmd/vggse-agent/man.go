@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // newManCmd is for the package: 'make man'.
@@ -22,7 +24,7 @@ func newManCmd() *cobra.Command {
 			if out == "" {
 				return usagef("man needs --out DIR (see 'vggse-agent man --help')")
 			}
-			return newFolder(out, func(dir string) error { return writeManual(cmd.Root(), dir) })
+			return atomicfile.NewDir(out, func(dir string) error { return writeManual(cmd.Root(), dir) })
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder to make, with man1/ and completions/")

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -64,8 +66,8 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	spec.Name, spec.Version = filepath.Base(filepath.Clean(o.out)), "0"
 	spec.Provenance = model.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
 		Notes: "random weights: it classifies nothing"}
-	err = newFolder(o.out, func(dir string) error {
-		bar := newProgress(cmd.ErrOrStderr(), "writing weights", onnx.Size(graph), true)
+	err = atomicfile.NewDir(o.out, func(dir string) error {
+		bar := progress.New(cmd.ErrOrStderr(), "writing weights", onnx.Size(graph), true)
 		f, err := bundleFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, graph) })
 		if err != nil {
 			return err

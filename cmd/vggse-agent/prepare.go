@@ -1,21 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"regexp"
-	"runtime"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/selfexec"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
@@ -72,50 +66,20 @@ func goldenInputs(n *infer.Network) (*model.Tensor, error) {
 
 // prepareInChild runs the job in a process of its own. It ends with ctx, and never outlives this one.
 func prepareInChild(ctx context.Context, job infer.Job) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	text, err := json.Marshal(job)
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // the kernel takes the thread that started the child for its parent
-	defer runtime.UnlockOSThread()
-	child := exec.CommandContext(ctx, self, "prepare-engine")
-	child.Stdin = bytes.NewReader(text)
-	var stdout, stderr bytes.Buffer
-	child.Stdout, child.Stderr = &stdout, &stderr
-	child.WaitDelay = 5 * time.Second
-	tie(child)
-	err = child.Run()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	stdout, err := selfexec.Run(ctx, []string{"prepare-engine"}, text)
+	if err != nil {
+		return fmt.Errorf("building the engine: %w", err)
 	}
 	var v verdictOfChild
-	if json.Unmarshal(stdout.Bytes(), &v) == nil && err == nil {
-		if v.Error != "" {
-			return errors.New(v.Error)
-		}
-		return nil
+	if err := json.Unmarshal(stdout, &v); err != nil {
+		return fmt.Errorf("building the engine: its process answers %q: %w", stdout, err)
 	}
-	return died(err, stderr.Bytes())
-}
-
-// crash is the line with which Go's runtime, or C++'s, tells a crash before it prints all registers and stacks.
-var crash = regexp.MustCompile(`(?m)^(SIG[A-Z]+: .*|terminate called .*|fatal error: .*|panic: .*)$`)
-
-// died explains the end of a child that had no last word.
-func died(err error, stderr []byte) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() && s.Signal() == syscall.SIGKILL {
-			return errors.New("the build was killed: out of memory, as 'dmesg' should tell")
-		}
+	if v.Error != "" {
+		return errors.New(v.Error)
 	}
-	word := crash.Find(stderr)
-	if word == nil {
-		word = bytes.ReplaceAll(bytes.TrimSpace(stderr[max(0, len(stderr)-300):]), []byte("\n"), []byte("; "))
-	}
-	return fmt.Errorf("the process that builds the engine ended without a word (%v): %s", err, word)
+	return nil
 }

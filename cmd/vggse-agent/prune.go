@@ -13,6 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
@@ -141,7 +144,7 @@ func runPrune(cmd *cobra.Command, dir string, f *pruneFlags) error {
 	p := &pruning{pruneFlags: f, dir: work, arch: arch, network: network, calibration: calibration{cmd: cmd, bundle: bundle, source: source, quantized: source,
 		calibrateFlags: &calibrateFlags{images: f.images, eval: f.eval, workers: f.workers}, rt: probes{vgg16se.Input}}}
 	missed := false
-	err = newFolder(f.out, func(out string) error {
+	err = atomicfile.NewDir(f.out, func(out string) error {
 		if err := p.work(cmd.Context()); err != nil {
 			return err
 		}
@@ -182,7 +185,7 @@ func (p *pruning) work(ctx context.Context) error {
 		if err := s.do(ctx); err != nil {
 			return err
 		}
-		p.report.Seconds[s.name] = round3(time.Since(begin).Seconds())
+		p.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
 	}
 	return nil
 }
@@ -197,7 +200,7 @@ func (p *pruning) analyse(ctx context.Context) (err error) {
 		p.choose = &pictureSet{files: p.tune.files[:max(1, n/4)], spec: p.tune.spec}
 		p.tune = &pictureSet{files: p.tune.files[len(p.choose.files):], spec: p.tune.spec}
 	}
-	shown := newSteps(p.cmd.ErrOrStderr())
+	shown := progress.Steps(p.cmd.ErrOrStderr())
 	p.bench = &prune.Bench{Runtime: pruneRuntime{p.rt}, Dir: p.dir, Pictures: newKept(p.tune, p.size()), Workers: p.pruneFlags.workers, Progress: shown}
 	if p.study, err = prune.Analyse(ctx, p.network, p.bench); err != nil {
 		return err
@@ -280,8 +283,8 @@ func (p *pruning) write(ctx context.Context, out string) error {
 }
 
 func (p *pruning) writeReports(out string) error {
-	if err := writeJSON(filepath.Join(out, "report.json"), &p.report); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(out, "report.json"), &p.report); err != nil {
 		return err
 	}
-	return model.WriteFile(filepath.Join(out, "report.html"), func(w io.Writer) error { return prune.WriteHTML(w, &p.report) })
+	return atomicfile.WriteFile(filepath.Join(out, "report.html"), func(w io.Writer) error { return prune.WriteHTML(w, &p.report) })
 }

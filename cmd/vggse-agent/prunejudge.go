@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
@@ -61,7 +62,7 @@ func (p *pruning) openNetwork(ctx context.Context, name string, n *prune.Network
 	if err != nil {
 		return nil, err
 	}
-	if err := model.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		return nil, err
 	}
 	if err := p.lessMemory(); err != nil {
@@ -183,7 +184,7 @@ func (p *pruning) measure(ctx context.Context) error {
 		return err
 	}
 	l, err := quant.Race(ctx, a, b, t, time.Duration(p.pruneFlags.seconds*float64(time.Second)))
-	p.report.Latency = prune.Latency{Before: round3(l.FP32), After: round3(l.Here), Speedup: round3(l.Speedup), BestSpeedup: round3(l.BestSpeedup), Runs: l.Runs}
+	p.report.Latency = prune.Latency{Before: round.Three(l.FP32), After: round.Three(l.Here), Speedup: round.Three(l.Speedup), BestSpeedup: round.Three(l.BestSpeedup), Runs: l.Runs}
 	return err
 }
 
@@ -210,30 +211,6 @@ func printPruning(w io.Writer, r *prune.Report, out string) error {
 		fmt.Fprintf(w, "\n%s now holds the bundle and report.html\n", out)
 	}
 	return nil
-}
-
-func writeJSON(path string, v any) error {
-	return model.WriteFile(path, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", " ")
-		return enc.Encode(v)
-	})
-}
-
-// newSteps shows the progress of steps that follow one another.
-func newSteps(w io.Writer) func(step string, done, of int) {
-	var mu sync.Mutex
-	var step string
-	var set func(int) error
-	return func(s string, done, of int) {
-		mu.Lock()
-		defer mu.Unlock()
-		if s != step {
-			bar := newProgress(w, s, int64(of), false)
-			step, set = s, bar.Set
-		}
-		_ = set(done)
-	}
 }
 
 // kept are pictures that stay in memory once they are read, as far as there is room.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -52,10 +53,10 @@ func reference(ctx context.Context, b *model.Bundle, cache string, progress io.W
 }
 
 // compute fans the pictures out over the cores; the progress counts them.
-func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *model.Tensor, progress io.Writer) (model.Logits, error) {
+func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *model.Tensor, stderr io.Writer) (model.Logits, error) {
 	n, classes := int(x.Shape[0]), a.Full().Classes
 	logits := make(model.Logits, n*classes)
-	bar := newProgress(progress, "computing the reference", int64(n), false)
+	bar := progress.New(stderr, "computing the reference", int64(n), false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range n {

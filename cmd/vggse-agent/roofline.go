@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -30,17 +31,17 @@ type roofline struct {
 // pictures a second in batches.
 func under(macs, bytes int64, batch int, images float64, topMACs, topBytes float64) roofline {
 	r := roofline{
-		MACs: round3(float64(macs) / 1e9), Bytes: round3(float64(bytes) / 1e6),
-		Bandwidth: round3(float64(bytes) * images / float64(batch) / 1e9), TopMACs: round3(topMACs), TopBytes: round3(topBytes),
+		MACs: round.Three(float64(macs) / 1e9), Bytes: round.Three(float64(bytes) / 1e6),
+		Bandwidth: round.Three(float64(bytes) * images / float64(batch) / 1e9), TopMACs: round.Three(topMACs), TopBytes: round.Three(topBytes),
 	}
 	if macs == 0 || bytes == 0 || topMACs <= 0 || topBytes <= 0 {
 		return r
 	}
 	reached := images * float64(macs) / 1e9
 	slope := topBytes * float64(macs) * float64(batch) / float64(bytes)
-	r.Bound, r.Share = "compute", round3(reached/topMACs)
+	r.Bound, r.Share = "compute", round.Three(reached/topMACs)
 	if slope < topMACs {
-		r.Bound, r.Share = "memory", round3(reached/slope)
+		r.Bound, r.Share = "memory", round.Three(reached/slope)
 	}
 	return r
 }

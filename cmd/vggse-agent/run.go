@@ -7,14 +7,14 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/internal/logging"
+	"github.com/vggse/vggse-agent/internal/selfexec"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/systemd"
 )
@@ -39,7 +39,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			c := e.Config
 			hint := func(broker string) { printHint(cmd.ErrOrStderr(), &c, broker) }
 			host := agent.Host{
-				Build: agent.Build{Version: version, Commit: commit}, Log: logger(cmd, c.Log), Announce: hint,
+				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level, c.Log.Format), Announce: hint,
 				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside,
 				Stuck: func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
@@ -72,10 +72,6 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 // verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings the runtime down
 // must not end the agent.
 func (s *settings) verifyBeside(ctx context.Context, bundle string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	args := []string{"verify", bundle}
 	if s.options.File != "" {
 		args = append(args, "--config", s.options.File)
@@ -83,13 +79,12 @@ func (s *settings) verifyBeside(ctx context.Context, bundle string) error {
 	for _, pair := range s.options.Set {
 		args = append(args, "--set", pair)
 	}
-	said, err := exec.CommandContext(ctx, self, args...).CombinedOutput()
+	_, err := selfexec.Run(ctx, args, nil)
 	if ctx.Err() != nil {
 		return fmt.Errorf("verify took too long: run 'vggse-agent model activate' on the device: %w", ctx.Err())
 	}
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(said)), "\n")
-		return fmt.Errorf("verify: %s", lines[len(lines)-1])
+		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-package main
+// Package progress shows how far work is.
+package progress
 
 import (
 	"fmt"
@@ -10,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// newProgress counts work on w: a bar where w is a terminal, else a line every few seconds.
+// New counts work on w: a bar where w is a terminal, else a line every few seconds.
 // total < 0 means that the end is not known. Call Finish when the work is done.
-func newProgress(w io.Writer, what string, total int64, bytes bool) *progressbar.ProgressBar {
+func New(w io.Writer, what string, total int64, bytes bool) *progressbar.ProgressBar {
 	options := []progressbar.Option{
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),

@@ -1,4 +1,5 @@
-package main
+// Package logging hands log records to a terminal, a file or systemd's journal, and limits what repeats.
+package logging
 
 import (
 	"bytes"
@@ -11,20 +12,17 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/spf13/cobra"
 	slogjournal "github.com/systemd/slog-journal"
-
-	"github.com/vggse/vggse-agent/agent"
 )
 
-// logger writes to the command's stderr as cfg says. Where that is systemd's journal, text goes there with its level
-// and its attributes as fields.
-func logger(cmd *cobra.Command, cfg agent.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // Validate has seen the level
+// New returns a logger that writes to w: format is text or json, level one of slog's names (others mean info). Where w is systemd's
+// journal, text goes there with its level and its attributes as fields. What repeats is limited.
+func New(w io.Writer, level, format string) *slog.Logger {
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		least = slog.LevelInfo
 	}
-	return slog.New(newLimiter(sink(cmd.ErrOrStderr(), cfg.Format, level)))
+	return slog.New(newLimiter(sink(w, format, least)))
 }
 
 func sink(w io.Writer, format string, level slog.Level) slog.Handler {

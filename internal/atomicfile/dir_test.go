@@ -1,4 +1,4 @@
-package main
+package atomicfile
 
 import (
 	"errors"
@@ -21,24 +21,24 @@ func TestNewFolder(t *testing.T) {
 		}
 	}
 	for _, out := range []string{empty, absent} {
-		if err := newFolder(out, put("new")); err != nil {
+		if err := NewDir(out, put("new")); err != nil {
 			t.Errorf("%s: %v", out, err)
 		}
 		if b, err := os.ReadFile(filepath.Join(out, "new")); err != nil || string(b) != "new" {
 			t.Errorf("%s: %q, %v", out, b, err)
 		}
 	}
-	if err := newFolder(used, func(aside string) error { return errors.Join(put("new")(aside), put("old")(used)) }); err == nil {
+	if err := NewDir(used, func(aside string) error { return errors.Join(put("new")(aside), put("old")(used)) }); err == nil {
 		t.Error("a folder that was filled meanwhile was replaced")
 	}
-	if err := newFolder(used, put("new")); err == nil {
+	if err := NewDir(used, put("new")); err == nil {
 		t.Error("a folder with something in it was replaced")
 	}
 	if _, err := os.Stat(filepath.Join(used, "old")); err != nil {
 		t.Error(err)
 	}
 	broken := errors.New("broken")
-	if err := newFolder(filepath.Join(dir, "broken"), func(string) error { return broken }); !errors.Is(err, broken) {
+	if err := NewDir(filepath.Join(dir, "broken"), func(string) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 3 {

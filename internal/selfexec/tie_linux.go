@@ -1,4 +1,4 @@
-package main
+package selfexec
 
 import (
 	"os/exec"
