@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -27,7 +27,7 @@ type Host struct {
 	Manager  Manager             // nil: no service manager
 	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its own; nil: not here.
-	Verify func(ctx context.Context, bundle string) error
+	Verify func(ctx context.Context, bundleDir string) error
 	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
 
 	ready   func()                           // called when the agent is up; nil: nobody
@@ -91,9 +91,9 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
 	refused := make(map[string]error)
-	network, trial, err := openActive(ctx, &c, func(bundle string, reason error) {
-		log.Error("the new model was refused, the one before goes on", "sha256", bundle, "reason", reason)
-		refused[bundle] = reason
+	network, trial, err := openActive(ctx, &c, func(bundleDir string, reason error) {
+		log.Error("the new model was refused, the one before goes on", "sha256", bundleDir, "reason", reason)
+		refused[bundleDir] = reason
 	})
 	if err != nil {
 		return err
@@ -119,8 +119,8 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	if err != nil {
 		return err
 	}
-	for bundle, reason := range refused {
-		link.ModelRefused(bundle, reason.Error())
+	for bundleDir, reason := range refused {
+		link.ModelRefused(bundleDir, reason.Error())
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker)
@@ -186,7 +186,7 @@ func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeov
 }
 
 // identity says who publishes, and with what.
-func identity(c *Config, spec *model.Spec, network mqtt.Model, build Build) mqtt.Identity {
+func identity(c *Config, spec *bundle.Spec, network mqtt.Model, build Build) mqtt.Identity {
 	id := mqtt.Identity{
 		Unknown: c.Decide.Unknown, Labels: spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,

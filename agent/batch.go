@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // batch is what one run of the network takes: the newest slots of some lanes, at most one of each.
@@ -14,8 +14,8 @@ type batch struct {
 	most  int
 	lanes []*lane
 	slots []*slot
-	turn  int          // the lane that is asked first
-	view  model.Tensor // the part of sight.input that is in use
+	turn  int           // the lane that is asked first
+	view  vision.Tensor // the part of sight.input that is in use
 	timer *time.Timer
 }
 
@@ -109,7 +109,7 @@ func (b *batch) giveBack() {
 }
 
 // input is the tensor of all pictures, as the network of v sees them. A single one is where it was preprocessed.
-func (b *batch) input(v *sight) (*model.Tensor, error) {
+func (b *batch) input(v *sight) (*vision.Tensor, error) {
 	for i, s := range b.slots {
 		if s.sight == v {
 			continue
@@ -148,7 +148,7 @@ func (p *Pipeline) classify(ctx context.Context, v *sight, b *batch) error {
 		d := &l.decision
 		v.lanes[l.index].decide(l, b.slots[i], v.out[i*v.labels:][:v.labels], d)
 		now, s := time.Now(), b.slots[i]
-		d.Latency = model.Latency{
+		d.Latency = vision.Latency{
 			Capture: s.capture, Preprocess: s.prep, Wait: start.Sub(s.ready),
 			Infer: ran.Sub(start), Post: now.Sub(ran), Total: now.Sub(s.frame.Time),
 		}
@@ -159,7 +159,7 @@ func (p *Pipeline) classify(ctx context.Context, v *sight, b *batch) error {
 	return nil
 }
 
-func (s *laneSight) decide(l *lane, from *slot, out model.Logits, d *model.Decision) {
+func (s *laneSight) decide(l *lane, from *slot, out vision.Logits, d *vision.Decision) {
 	d.Camera, d.Frame, d.Time = l.name, from.frame.Seq, from.frame.Time
 	s.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
 	s.decider.Decide(out, d)

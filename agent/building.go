@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -137,11 +137,11 @@ func (l *earlyLink) begin(c *construction) {
 }
 
 func (l *earlyLink) open(b *infer.Building) (*mqtt.Link, error) {
-	bundle, err := model.OpenBundle(l.config.Model.Bundle)
+	opened, err := bundle.Open(l.config.Model.Bundle)
 	if err != nil {
 		return nil, err
 	}
-	spec := &bundle.Spec
+	spec := &opened.Spec
 	id := identity(l.config, spec, mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256, Precision: b.Precision, Provider: b.Provider}, l.build)
 	settings := l.config.MQTT
 	settings.StateDir, settings.Spool.Dir = "", "" // what waits and what is remembered is the pipeline's

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // CameraConfig is one camera, and which of the settings for all cameras it has of its own.
@@ -27,7 +27,7 @@ type OwnDecide struct {
 }
 
 // over is what holds for the camera, all being what holds for every one.
-func (o *OwnDecide) over(all model.DecideConfig) model.DecideConfig {
+func (o *OwnDecide) over(all vision.DecideConfig) vision.DecideConfig {
 	take(&all.Threshold, o.Threshold)
 	take(&all.Hysteresis, o.Hysteresis)
 	take(&all.Confirm, o.Confirm)

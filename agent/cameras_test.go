@@ -14,8 +14,8 @@ import (
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // faults is the length of TestFaults; `make soak` asks for 500.
@@ -84,7 +84,7 @@ func openHall(t *testing.T, codec string, fps map[string]string) *hall {
 }
 
 // Keep is called with every picture that was classified.
-func (h *hall) Keep(d *model.Decision, picture *model.Frame) {
+func (h *hall) Keep(d *vision.Decision, picture *vision.Frame) {
 	f := h.cameras[d.Camera]
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,8 +107,8 @@ func (h *hall) Keep(d *model.Decision, picture *model.Frame) {
 	}
 }
 
-func (h *hall) Publish(context.Context, *model.Decision) error { return nil }
-func (h *hall) Stats(mqtt.Stats)                               {}
+func (h *hall) Publish(context.Context, *vision.Decision) error { return nil }
+func (h *hall) Stats(mqtt.Stats)                                {}
 
 func (h *hall) CameraStatus(name, status string) {
 	f := h.cameras[name]

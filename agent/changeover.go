@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
-	"github.com/vggse/vggse-agent/store"
 )
 
 // models is where new settings ask the running agent for another network.
@@ -40,7 +40,7 @@ func (m *models) take(next Config) bool {
 		next.Infer.MaxBatch != m.start.Infer.MaxBatch || next.Infer.MaxWait != m.start.Infer.MaxWait {
 		return false
 	}
-	digest, err := store.Digest(next.Model.Bundle)
+	digest, err := bundle.Digest(next.Model.Bundle)
 	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(silent(next.Infer), silent(m.running.Infer)) {
 		return false // nothing differs: then it is meant to begin anew
 	}
@@ -54,7 +54,7 @@ func (m *models) take(next Config) bool {
 
 // runs tells what is in force now.
 func (m *models) runs(c Config) {
-	digest, _ := store.Digest(c.Model.Bundle) // a bundle that was removed since equals no other
+	digest, _ := bundle.Digest(c.Model.Bundle) // a bundle that was removed since equals no other
 	m.mu.Lock()
 	m.running, m.digest = &c, digest
 	m.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 // runtime makes (measured with the full-size network on the CPU: 1.1 times its file).
 func roomFor(dir string) uint64 {
 	const runtimeItself = 128 << 20
-	b, err := model.OpenBundle(dir)
+	b, err := bundle.Open(dir)
 	if err != nil {
 		return 0 // opening it says why
 	}

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/mqtt"
-	"github.com/vggse/vggse-agent/store"
 )
 
 // ErrRestart is the end of a Run that was asked to end, for the service manager to start it again.

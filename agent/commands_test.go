@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // A camera is closed and opened again while another goes on; a film that ends does not wait for a closed camera.
@@ -86,7 +86,7 @@ func TestShutter(t *testing.T) {
 func TestThresholdAtRunTime(t *testing.T) {
 	var closed atomic.Int32
 	r := &recorder{want: 20, full: make(chan struct{})}
-	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "a", Decide: model.DecideConfig{TopK: 1, Confirm: 1, Threshold: 1},
+	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "a", Decide: vision.DecideConfig{TopK: 1, Confirm: 1, Threshold: 1},
 		Open: func(context.Context) (Source, error) {
 			return &fakeSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
 		}})
@@ -101,18 +101,18 @@ func TestThresholdAtRunTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range r.decisions[:20] {
-		if d.Stable.Label != model.Unknown {
+		if d.Stable.Label != vision.Unknown {
 			t.Fatalf("%q above a threshold of 1", d.Stable.Label)
 		}
 	}
-	if last := r.decisions[len(r.decisions)-1]; last.Stable.Label == model.Unknown {
+	if last := r.decisions[len(r.decisions)-1]; last.Stable.Label == vision.Unknown {
 		t.Errorf("still unknown at 0.5: %+v", last.Top)
 	}
 }
 
 // A picture is halved until it fits, and its colours are the right way round.
 func TestEncodeShot(t *testing.T) {
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(1921, 1080)
 	noise := rand.New(rand.NewPCG(1, 2))
 	for i := range f.Pix {

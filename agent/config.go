@@ -5,25 +5,25 @@ import (
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/samples"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Config is everything that can be set, one field for each top-level key of the YAML file.
 type Config struct {
-	Device    Device             `mapstructure:"device"`
-	Cameras   []CameraConfig     `mapstructure:"cameras"`
-	Model     Model              `mapstructure:"model"`
-	Infer     infer.Config       `mapstructure:"infer"`
-	Decide    model.DecideConfig `mapstructure:"decide"`
-	MQTT      mqtt.Config        `mapstructure:"mqtt"`
-	HTTP      api.Config         `mapstructure:"http"`
-	Samples   samples.Config     `mapstructure:"samples"`
-	Telemetry Telemetry          `mapstructure:"telemetry"`
-	Log       Log                `mapstructure:"log"`
-	StateDir  string             `mapstructure:"state_dir"` // what must outlive a restart
-	CacheDir  string             `mapstructure:"cache_dir"` // what can be made again
+	Device    Device              `mapstructure:"device"`
+	Cameras   []CameraConfig      `mapstructure:"cameras"`
+	Model     Model               `mapstructure:"model"`
+	Infer     infer.Config        `mapstructure:"infer"`
+	Decide    vision.DecideConfig `mapstructure:"decide"`
+	MQTT      mqtt.Config         `mapstructure:"mqtt"`
+	HTTP      api.Config          `mapstructure:"http"`
+	Samples   samples.Config      `mapstructure:"samples"`
+	Telemetry Telemetry           `mapstructure:"telemetry"`
+	Log       Log                 `mapstructure:"log"`
+	StateDir  string              `mapstructure:"state_dir"` // what must outlive a restart
+	CacheDir  string              `mapstructure:"cache_dir"` // what can be made again
 }
 
 // Device says who publishes.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/backoff"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // feed is one camera: what keeps it open, and the lanes that its pictures go to.
@@ -17,8 +17,8 @@ type feed struct {
 	Camera
 	lanes   []*lane
 	shutter *shutter
-	pulse   pulse       // of the capture
-	frame   model.Frame // the whole picture, where the lanes take parts of it
+	pulse   pulse        // of the capture
+	frame   vision.Frame // the whole picture, where the lanes take parts of it
 }
 
 // supervise keeps one camera open while its shutter is: a lost one is opened again with back-off, and each
@@ -112,7 +112,7 @@ func (p *Pipeline) capture(ctx context.Context, f *feed, status *cameraStatus) (
 }
 
 // picture is where the next one is read to: straight into the slot where it is classified as a whole.
-func (f *feed) picture() *model.Frame {
+func (f *feed) picture() *vision.Frame {
 	if len(f.lanes) == 1 && f.lanes[0].region.Whole() {
 		return &f.lanes[0].next.frame
 	}
@@ -120,7 +120,7 @@ func (f *feed) picture() *model.Frame {
 }
 
 // fill makes the lane's part of a picture ready for the network; where that gains nothing, next stays unfilled.
-func (p *Pipeline) fill(l *lane, picture *model.Frame, start, read time.Time) error {
+func (p *Pipeline) fill(l *lane, picture *vision.Frame, start, read time.Time) error {
 	s := l.next
 	s.filled = false
 	l.meter.captured.Add(1)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // scripted shows one grey value after the other, each once, then the end that it is given.
@@ -21,7 +21,7 @@ type scripted struct {
 	err   error
 }
 
-func (s *scripted) Read(_ context.Context, f *model.Frame) error {
+func (s *scripted) Read(_ context.Context, f *vision.Frame) error {
 	if s.n == len(s.greys) {
 		return s.err
 	}
@@ -137,7 +137,7 @@ func TestRegions(t *testing.T) {
 // halves shows pictures that are dark on the left and bright on the right.
 type halves struct{ frames int }
 
-func (h *halves) Read(_ context.Context, f *model.Frame) error {
+func (h *halves) Read(_ context.Context, f *vision.Frame) error {
 	if h.frames == 0 {
 		return errors.New("enough")
 	}
@@ -163,7 +163,7 @@ func TestBatches(t *testing.T) {
 			return &steadySource{grey: grey, closed: &closed}, nil
 		}})
 	}
-	p := testPipeline(networkFunc(func(t *model.Tensor, out model.Logits) {
+	p := testPipeline(networkFunc(func(t *vision.Tensor, out vision.Logits) {
 		most.Store(max(most.Load(), int32(t.Shape[0])))
 		judge(t, out)
 		time.Sleep(time.Millisecond)
@@ -192,16 +192,16 @@ func TestBatches(t *testing.T) {
 }
 
 // judge says of each picture of a batch what fakeNetwork says of one.
-func judge(t *model.Tensor, out model.Logits) {
+func judge(t *vision.Tensor, out vision.Logits) {
 	n, each := int(t.Shape[0]), len(t.Data)/int(t.Shape[0])
 	for i := range n {
 		out[2*i], out[2*i+1] = 0, 10*(t.Data[i*each]-0.5)
 	}
 }
 
-type networkFunc func(t *model.Tensor, out model.Logits)
+type networkFunc func(t *vision.Tensor, out vision.Logits)
 
-func (f networkFunc) Run(_ context.Context, t *model.Tensor, out model.Logits) error {
+func (f networkFunc) Run(_ context.Context, t *vision.Tensor, out vision.Logits) error {
 	f(t, out)
 	return nil
 }
@@ -213,7 +213,7 @@ type steadySource struct {
 	closed *atomic.Int32
 }
 
-func (s *steadySource) Read(ctx context.Context, f *model.Frame) error {
+func (s *steadySource) Read(ctx context.Context, f *vision.Frame) error {
 	time.Sleep(time.Millisecond)
 	s.n++
 	f.Resize(8, 8)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/vggse/vggse-agent/store"
+	"github.com/vggse/vggse-agent/bundle/store"
 )
 
 // probation is how long a model that was activated must run before it counts as good.
@@ -42,7 +42,7 @@ func (t *trial) refused(running string, why error) error {
 // openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
 // cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
 // where there was none: refuse is told of it, and c which it became.
-func openActive(ctx context.Context, c *Config, refuse func(bundle string, reason error)) (*Network, *trial, error) {
+func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, reason error)) (*Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := OpenNetwork(ctx, c.Model, c.Infer)
 		return n, nil, err

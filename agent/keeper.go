@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/samples"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // keeper takes copies of pictures worth keeping from the inference, and writes them in its own time: one at once, and
@@ -20,8 +20,8 @@ type keeper struct {
 	mu       sync.Mutex // guards what follows
 	busy     bool
 	reason   string
-	decision model.Decision
-	frame    model.Frame
+	decision vision.Decision
+	frame    vision.Frame
 }
 
 // openKeeper opens the folder of the configuration; nil where there is none.
@@ -37,7 +37,7 @@ func openKeeper(c samples.Config, sum string, log *slog.Logger) (*keeper, error)
 }
 
 // Keep implements Keeper.
-func (k *keeper) Keep(d *model.Decision, f *model.Frame) {
+func (k *keeper) Keep(d *vision.Decision, f *vision.Frame) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.busy {

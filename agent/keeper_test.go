@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/samples"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // The pictures of a pipeline that are worth it come to the disk, and the inference never waits for that.
@@ -21,9 +21,9 @@ func TestKeeper(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { k.run(ctx); close(done) }()
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(64, 36)
-	d := model.Decision{Camera: "a", Top: []model.Class{{Label: "x", Score: 0.5}}, Changed: true}
+	d := vision.Decision{Camera: "a", Top: []vision.Class{{Label: "x", Score: 0.5}}, Changed: true}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		d.Time = time.Now()
 		k.Keep(&d, &f)

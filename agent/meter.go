@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // window is how many of the latest frames the percentiles of Stats look at.
@@ -23,7 +23,7 @@ type meter struct {
 	total      [window]time.Duration // and of the latest times from capture to decision
 }
 
-func (m *meter) add(l *model.Latency) {
+func (m *meter) add(l *vision.Latency) {
 	m.mu.Lock()
 	i := m.classified % window
 	m.infer[i], m.total[i] = l.Infer, l.Total

@@ -3,7 +3,7 @@ package agent
 import (
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
@@ -42,7 +42,7 @@ func newMotion(threshold float64, confirm int, heartbeat time.Duration) *motion 
 
 // moved reports whether the frame is worth a run of the network; another network has not seen even the stillest
 // scene. Drift counts too: the scene is replaced only when something moved.
-func (m *motion) moved(f *model.Frame, another bool) bool {
+func (m *motion) moved(f *vision.Frame, another bool) bool {
 	var now [motionColumns * motionRows]float64
 	brightness(f, &now)
 	changed := !m.known || another
@@ -65,7 +65,7 @@ func (m *motion) moved(f *model.Frame, another bool) bool {
 }
 
 // brightness is the mean of green, which is most of what the eye calls brightness, in each part of the picture, 0..1.
-func brightness(f *model.Frame, parts *[motionColumns * motionRows]float64) {
+func brightness(f *vision.Frame, parts *[motionColumns * motionRows]float64) {
 	for row := range motionRows {
 		for column := range motionColumns {
 			sum := 0

@@ -4,11 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // scene is a grey picture with some noise and, where it is wanted, a bright square of a twentieth of the width.
-func scene(f *model.Frame, seed int, square bool) {
+func scene(f *vision.Frame, seed int, square bool) {
 	f.Resize(640, 360)
 	state := uint32(seed*2654435761 + 1)
 	for i := range f.Pix {
@@ -26,7 +26,7 @@ func scene(f *model.Frame, seed int, square bool) {
 
 func TestMotion(t *testing.T) {
 	m := newMotion(0.03, 3, 20*time.Second)
-	var f model.Frame
+	var f vision.Frame
 	start := time.Now()
 	frame := 0
 	show := func(frames int, square bool) (classified int) {
@@ -60,7 +60,7 @@ func TestMotion(t *testing.T) {
 // A slow camera still gives the decider the frames that it wants.
 func TestMotionConfirms(t *testing.T) {
 	m := newMotion(0.03, 3, 0)
-	var f model.Frame
+	var f vision.Frame
 	classified := 0
 	for i := range 10 {
 		scene(&f, i, false)
@@ -76,7 +76,7 @@ func TestMotionConfirms(t *testing.T) {
 
 func BenchmarkMotion(b *testing.B) {
 	m := newMotion(0.03, 3, 0)
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(1280, 720)
 	for b.Loop() {
 		m.moved(&f, false)
@@ -86,7 +86,7 @@ func BenchmarkMotion(b *testing.B) {
 // Another network has seen nothing yet, however still the scene is.
 func TestAnotherNetworkWakes(t *testing.T) {
 	m := newMotion(0.05, 1, time.Hour)
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(64, 36)
 	start := time.Now()
 	for i, want := range []bool{true, true, false, false, true, true, false} {

@@ -5,15 +5,15 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // Network is a bundle with the engine that runs it. Whoever opened it closes it.
 type Network struct {
 	*infer.Engine
-	Bundle *model.Bundle
+	Bundle *bundle.Bundle
 	SHA256 string // of the model file that the engine runs, as the manifest gives it
 	File   string // its path in the bundle
 	Why    string // it was chosen: one phrase
@@ -23,11 +23,11 @@ type Network struct {
 // the provider that can be had. The file is hashed beside the loading; a digest that differs from the
 // manifest closes the engine again, so that nothing is ever answered by a damaged network.
 func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error) {
-	bundle, err := model.OpenBundle(m.Bundle)
+	opened, err := bundle.Open(m.Bundle)
 	if err != nil {
 		return nil, err
 	}
-	if err := hasPrecision(bundle, m.Precision); err != nil {
+	if err := hasPrecision(opened, m.Precision); err != nil {
 		return nil, err
 	}
 	var h hashing
@@ -41,19 +41,19 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 			}
 			provider = kindOf(provider, runtime.Path)
 		}
-		if picked, err = pickFile(bundle, m.Precision, provider); err != nil {
+		if picked, err = pickFile(opened, m.Precision, provider); err != nil {
 			return net, err
 		}
-		path, err := bundle.Path(picked.key)
+		path, err := opened.Path(picked.key)
 		if err != nil {
 			return net, err
 		}
-		h.start(ctx, bundle, picked.key)
-		golden, _ := bundle.Path(model.FileGolden) // "" where there is none
+		h.start(ctx, opened, picked.key)
+		golden, _ := opened.Path(bundle.FileGolden) // "" where there is none
 		return infer.Network{
-			Path: path, Input: bundle.Spec.Input.Name, Output: bundle.Spec.Output.Name,
-			Size: bundle.Spec.Architecture.InputSize, Classes: len(bundle.Spec.Labels), Precision: picked.precision,
-			SHA256: bundle.Spec.Files[picked.key].SHA256, Golden: golden,
+			Path: path, Input: opened.Spec.Input.Name, Output: opened.Spec.Output.Name,
+			Size: opened.Spec.Architecture.InputSize, Classes: len(opened.Spec.Labels), Precision: picked.precision,
+			SHA256: opened.Spec.Files[picked.key].SHA256, Golden: golden,
 		}, nil
 	})
 	if err != nil {
@@ -66,8 +66,8 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 	if h.wait() != nil {
 		return nil, errors.Join(h.err, engine.Close())
 	}
-	file := bundle.Spec.Files[picked.key]
-	return &Network{Engine: engine, Bundle: bundle, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
+	file := opened.Spec.Files[picked.key]
+	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
 }
 
 // identity is what messages say of it.
@@ -84,7 +84,7 @@ type hashing struct {
 	err    error // valid after stop or wait
 }
 
-func (h *hashing) start(ctx context.Context, b *model.Bundle, key string) {
+func (h *hashing) start(ctx context.Context, b *bundle.Bundle, key string) {
 	if h.key == key {
 		return
 	}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/device"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Manager is the service manager, which is told how the service fares in the words of sd_notify(3).
@@ -114,10 +114,10 @@ func (o *observer) use(n *Network, t *trial) {
 }
 
 // besides says which bundle is being opened beside the one that runs; empty: none.
-func (o *observer) besides(bundle string) {
+func (o *observer) besides(bundleDir string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.beside, o.besideSince = bundle, time.Now()
+	o.beside, o.besideSince = bundleDir, time.Now()
 }
 
 // frames are all that were classified.
@@ -332,7 +332,7 @@ type observed struct {
 	observer *observer
 }
 
-func (l observed) Publish(ctx context.Context, d *model.Decision) error {
+func (l observed) Publish(ctx context.Context, d *vision.Decision) error {
 	if s := l.observer.server; s != nil {
 		s.Observe(d)
 	}

@@ -11,33 +11,34 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Source is one camera. Read fills the frame that it is given and blocks until there is one.
 type Source interface {
-	Read(ctx context.Context, f *model.Frame) error
+	Read(ctx context.Context, f *vision.Frame) error
 	Close() error
 }
 
 // Classifier is the network: the pictures of t to one row of logits each.
 type Classifier interface {
-	Run(ctx context.Context, t *model.Tensor, out model.Logits) error
+	Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error
 }
 
 // Publisher takes decisions to whoever subscribes. It must not wait for the network, and keeps
 // nothing of d after it returns.
 type Publisher interface {
-	Publish(ctx context.Context, d *model.Decision) error
+	Publish(ctx context.Context, d *vision.Decision) error
 	CameraStatus(camera, status string)
 	Stats(s mqtt.Stats)
 }
 
 // Keeper may take a copy of a frame that a decision was made of. It must not wait for the disk.
 type Keeper interface {
-	Keep(d *model.Decision, f *model.Frame)
+	Keep(d *vision.Decision, f *vision.Frame)
 }
 
 // Camera is one stream of frames through the pipeline.
@@ -49,7 +50,7 @@ type Camera struct {
 	// Closed is not opened before somebody enables it.
 	Closed bool
 	// Decide is its own; the zero value stands for the pipeline's.
-	Decide model.DecideConfig
+	Decide vision.DecideConfig
 	// Slow is how long a read may take beyond what is usual, for a camera of a frame a minute.
 	Slow time.Duration
 	// Regions are the parts of each picture that are classified, each under its own name; empty: the whole picture.
@@ -70,8 +71,8 @@ type Camera struct {
 // so that capture and preprocessing of the next frame overlap the inference of this one.
 type Pipeline struct {
 	Cameras    []Camera
-	Spec       *model.Spec
-	Decide     model.DecideConfig
+	Spec       *bundle.Spec
+	Decide     vision.DecideConfig
 	Network    Classifier
 	Publisher  Publisher
 	StatsEvery time.Duration // between two Stats; 0: never
@@ -100,7 +101,7 @@ type lane struct {
 	next     *slot   // to be filled; the feed's
 	sight    *sight  // of the last slot that was filled; the feed's
 	motion   *motion // nil: every frame is classified
-	decision model.Decision
+	decision vision.Decision
 	meter    meter
 	taken    bool // has a slot in the batch; the inference's
 
@@ -129,7 +130,7 @@ func (p *Pipeline) prepare() error {
 	p.ready, p.changes = make(chan struct{}, 1), make(chan change)
 	p.network.began = time.Now()
 	for _, c := range p.Cameras {
-		if c.Decide == (model.DecideConfig{}) {
+		if c.Decide == (vision.DecideConfig{}) {
 			c.Decide = p.Decide
 		}
 		f := &feed{Camera: c, shutter: newShutter(!c.Closed)}

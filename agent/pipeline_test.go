@@ -16,10 +16,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestMain(m *testing.M) {
@@ -42,7 +43,7 @@ type fakeSource struct {
 	n      int
 }
 
-func (s *fakeSource) Read(ctx context.Context, f *model.Frame) error {
+func (s *fakeSource) Read(ctx context.Context, f *vision.Frame) error {
 	if s.n == s.frames {
 		if s.err == nil {
 			<-ctx.Done()
@@ -70,7 +71,7 @@ type fakeNetwork struct {
 	err  error
 }
 
-func (n *fakeNetwork) Run(_ context.Context, t *model.Tensor, out model.Logits) error {
+func (n *fakeNetwork) Run(_ context.Context, t *vision.Tensor, out vision.Logits) error {
 	time.Sleep(n.took)
 	out[0], out[1] = 0, 10*(t.Data[0]-0.5)
 	return n.err
@@ -79,16 +80,16 @@ func (n *fakeNetwork) Run(_ context.Context, t *model.Tensor, out model.Logits) 
 // recorder keeps what was published.
 type recorder struct {
 	mu        sync.Mutex
-	decisions []model.Decision
+	decisions []vision.Decision
 	statuses  []string
 	full      chan struct{} // closed at want decisions
 	want      int
 }
 
-func (r *recorder) Publish(_ context.Context, d *model.Decision) error {
+func (r *recorder) Publish(_ context.Context, d *vision.Decision) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var copied model.Decision
+	var copied vision.Decision
 	d.CopyTo(&copied)
 	r.decisions = append(r.decisions, copied)
 	if len(r.decisions) == r.want {
@@ -104,16 +105,16 @@ func (r *recorder) CameraStatus(camera, status string) {
 }
 
 func testPipeline(n Classifier, p Publisher, cameras ...Camera) *Pipeline {
-	spec := &model.Spec{
-		Architecture: model.Architecture{InputSize: 4, Classes: 2}, Labels: []string{"dark", "bright"},
-		Preprocess: model.Preprocess{
-			Resize: model.ResizeSquash, Filter: model.FilterPILBilinear, Channels: model.ChannelsRGB,
+	spec := &bundle.Spec{
+		Architecture: bundle.Architecture{InputSize: 4, Classes: 2}, Labels: []string{"dark", "bright"},
+		Preprocess: vision.Preprocess{
+			Resize: vision.ResizeSquash, Filter: vision.FilterPILBilinear, Channels: vision.ChannelsRGB,
 			Scale: 1.0 / 255, Std: [3]float64{1, 1, 1},
 		},
 	}
 	return &Pipeline{
 		Cameras: cameras, Spec: spec, Network: n, Publisher: p, Log: slog.New(slog.DiscardHandler),
-		Decide: model.DecideConfig{TopK: 2, Threshold: 0.6, Confirm: 1, Unknown: model.Unknown},
+		Decide: vision.DecideConfig{TopK: 2, Threshold: 0.6, Confirm: 1, Unknown: vision.Unknown},
 	}
 }
 
@@ -214,9 +215,9 @@ func (r *recorder) Stats(mqtt.Stats) {}
 // discard publishes nothing.
 type discard struct{ n int }
 
-func (d *discard) Publish(context.Context, *model.Decision) error { d.n++; return nil }
-func (d *discard) CameraStatus(string, string)                    {}
-func (d *discard) Stats(mqtt.Stats)                               {}
+func (d *discard) Publish(context.Context, *vision.Decision) error { d.n++; return nil }
+func (d *discard) CameraStatus(string, string)                     {}
+func (d *discard) Stats(mqtt.Stats)                                {}
 
 // TestPipelineDoesNotAllocatePerFrame runs two lengths of film and compares.
 func TestPipelineDoesNotAllocatePerFrame(t *testing.T) {

@@ -3,8 +3,8 @@ package agent
 import (
 	"fmt"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 )
 
 // choice is the model file for one provider.
@@ -18,31 +18,31 @@ const tensorRT11 = "tensorrt11"
 // the CPU is only slower; on CUDA the INT8 file is right and no faster: what it quantized runs in float again.
 var files = map[string][]choice{
 	infer.TensorRT: {
-		{model.FileINT8TRT, "int8", "the bundle is calibrated"},
-		{model.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
-		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileINT8TRT, "int8", "the bundle is calibrated"},
+		{bundle.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 	},
 	tensorRT11: {
-		{model.FileINT8TRT11, "int8", "the bundle is calibrated, and this is TensorRT 11 or later"},
-		{model.FileINT8TRT, "int8", "the bundle is calibrated, without a file for TensorRT 11"},
-		{model.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
-		{model.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileINT8TRT11, "int8", "the bundle is calibrated, and this is TensorRT 11 or later"},
+		{bundle.FileINT8TRT, "int8", "the bundle is calibrated, without a file for TensorRT 11"},
+		{bundle.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 	},
 	infer.CUDA: {
-		{model.FileFP16, "fp16", "half precision is the best for cuda"},
-		{model.FileFP32, "fp32", "the bundle is not calibrated"},
-		{model.FileINT8TRT, "int8", ""},
+		{bundle.FileFP16, "fp16", "half precision is the best for cuda"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileINT8TRT, "int8", ""},
 	},
 	infer.CPU: {
-		{model.FileINT8CPU, "int8", "the bundle is calibrated"},
-		{model.FileFP32, "fp32", "the bundle is not calibrated"},
-		{model.FileFP16, "fp16", ""},
+		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileFP16, "fp16", ""},
 	},
 }
 
 // pickFile chooses the model file of a bundle for the wanted precision on a provider, never another
 // precision silently.
-func pickFile(b *model.Bundle, wanted, provider string) (choice, error) {
+func pickFile(b *bundle.Bundle, wanted, provider string) (choice, error) {
 	for _, c := range files[provider] {
 		if _, there := b.Spec.Files[c.key]; !there || wanted != "auto" && wanted != c.precision {
 			continue
@@ -64,7 +64,7 @@ func kindOf(provider, library string) string {
 }
 
 // hasPrecision returns an error where no provider could ever have the wanted precision of the bundle.
-func hasPrecision(b *model.Bundle, wanted string) error {
+func hasPrecision(b *bundle.Bundle, wanted string) error {
 	for provider := range files {
 		if _, err := pickFile(b, wanted, provider); err == nil {
 			return nil

@@ -7,17 +7,17 @@ import (
 	"image"
 	"image/jpeg"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // shot is a wish for the next frame that a camera's decision is made of.
 type shot struct {
-	frame model.Frame
+	frame vision.Frame
 	taken chan struct{} // closed when frame is a copy of it
 }
 
 // expose fulfils the wish, if there is one.
-func (l *lane) expose(f *model.Frame) {
+func (l *lane) expose(f *vision.Frame) {
 	s := l.shot.Swap(nil)
 	if s == nil {
 		return
@@ -27,7 +27,7 @@ func (l *lane) expose(f *model.Frame) {
 }
 
 // shoot waits for the next frame of the camera and returns a copy of it.
-func (l *lane) shoot(ctx context.Context) (*model.Frame, error) {
+func (l *lane) shoot(ctx context.Context) (*vision.Frame, error) {
 	if open, _ := l.feed.shutter.look(); !open {
 		return nil, fmt.Errorf("the camera is disabled")
 	}
@@ -49,7 +49,7 @@ const (
 )
 
 // encodeShot makes a JPEG of at most limit bytes: the picture is halved until it fits.
-func encodeShot(f *model.Frame, limit int) ([]byte, error) {
+func encodeShot(f *vision.Frame, limit int) ([]byte, error) {
 	img := f.Image()
 	for ; img.Rect.Dx() >= shotLeast || img.Rect.Dx() == f.Width; img = half(img) {
 		if img.Rect.Dx() > shotWidth {

@@ -4,43 +4,44 @@ import (
 	"context"
 	"errors"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // sight is how the cameras are seen through one network: all that changes with a model.
 type sight struct {
 	network Classifier
-	size    int           // of the network's input, pixels
-	labels  int           // how many
-	input   *model.Tensor // room for a whole batch; nil where that is one picture
-	out     model.Logits  // of a whole batch; both belong to the inference's goroutine
-	lanes   []laneSight   // by lane.index
+	size    int            // of the network's input, pixels
+	labels  int            // how many
+	input   *vision.Tensor // room for a whole batch; nil where that is one picture
+	out     vision.Logits  // of a whole batch; both belong to the inference's goroutine
+	lanes   []laneSight    // by lane.index
 }
 
 // laneSight is what one lane needs for it.
 type laneSight struct {
-	prep    *model.Preprocessor // for the capture
-	late    *model.Preprocessor // for the inference, where a frame was prepared for the network before
-	decider *model.Decider
+	prep    *vision.Preprocessor // for the capture
+	late    *vision.Preprocessor // for the inference, where a frame was prepared for the network before
+	decider *vision.Decider
 }
 
-func (p *Pipeline) newSight(network Classifier, spec *model.Spec) (*sight, error) {
+func (p *Pipeline) newSight(network Classifier, spec *bundle.Spec) (*sight, error) {
 	v := &sight{network: network, size: spec.Architecture.InputSize, labels: len(spec.Labels)}
 	most := p.mostPictures()
-	v.out = make(model.Logits, most*v.labels)
+	v.out = make(vision.Logits, most*v.labels)
 	if most > 1 {
-		v.input = model.NewTensor(most, 3, v.size, v.size)
+		v.input = vision.NewTensor(most, 3, v.size, v.size)
 	}
 	for _, l := range p.lanes {
 		var s laneSight
 		var err error
-		if s.prep, err = model.NewPreprocessor(spec.Preprocess, v.size); err != nil {
+		if s.prep, err = vision.NewPreprocessor(spec.Preprocess, v.size); err != nil {
 			return nil, err
 		}
-		if s.late, err = model.NewPreprocessor(spec.Preprocess, v.size); err != nil {
+		if s.late, err = vision.NewPreprocessor(spec.Preprocess, v.size); err != nil {
 			return nil, err
 		}
-		if s.decider, err = model.NewDecider(l.feed.Decide, spec.Labels); err != nil {
+		if s.decider, err = vision.NewDecider(l.feed.Decide, spec.Labels); err != nil {
 			return nil, err
 		}
 		v.lanes = append(v.lanes, s)
@@ -49,9 +50,9 @@ func (p *Pipeline) newSight(network Classifier, spec *model.Spec) (*sight, error
 }
 
 // prepare makes the tensor of the slot's frame.
-func (v *sight) prepare(prep *model.Preprocessor, s *slot) error {
+func (v *sight) prepare(prep *vision.Preprocessor, s *slot) error {
 	if s.tensor.Shape[2] != int64(v.size) {
-		s.tensor = model.NewTensor(1, 3, v.size, v.size)
+		s.tensor = vision.NewTensor(1, 3, v.size, v.size)
 	}
 	s.sight = v
 	return prep.Apply(&s.frame, s.tensor, 0)
@@ -68,7 +69,7 @@ type change struct {
 // prepared anew. The labels that hold are forgotten. When it has returned nil, the network before is used no more.
 // between is called at the moment of the change and must not wait. Call it while Run runs, with a ctx that ends
 // when Run does.
-func (p *Pipeline) Change(ctx context.Context, network Classifier, spec *model.Spec, between func()) error {
+func (p *Pipeline) Change(ctx context.Context, network Classifier, spec *bundle.Spec, between func()) error {
 	if !p.prepared.Load() {
 		return errors.New("the cameras are not there yet, try again")
 	}

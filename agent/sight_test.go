@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // opposite says the reverse of fakeNetwork, and how large its input was.
 type opposite struct{ size atomic.Int64 }
 
-func (n *opposite) Run(_ context.Context, t *model.Tensor, out model.Logits) error {
+func (n *opposite) Run(_ context.Context, t *vision.Tensor, out vision.Logits) error {
 	n.size.Store(t.Shape[2])
 	out[0], out[1], out[2] = 10*(t.Data[0]-0.5), 0, -10
 	return nil
@@ -38,7 +38,7 @@ func TestChange(t *testing.T) {
 	go func() { ended <- p.Run(t.Context()) }()
 	<-r.full
 	wrong := other
-	wrong.Labels = []string{model.Unknown}
+	wrong.Labels = []string{vision.Unknown}
 	if err := p.Change(t.Context(), &opposite{}, &wrong, nil); err == nil {
 		t.Error("labels that hold the word for none are taken")
 	}
@@ -101,7 +101,7 @@ func TestChangeOfBatches(t *testing.T) {
 		}})
 	}
 	sized := func(size int64) Classifier {
-		return networkFunc(func(t *model.Tensor, out model.Logits) {
+		return networkFunc(func(t *vision.Tensor, out vision.Logits) {
 			if n := t.Shape[0]; t.Shape != [4]int64{n, 3, size, size} || int64(len(t.Data)) != n*3*size*size {
 				wrong.Add(1)
 			}

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // young is the difference in age between two frames that is not worth a preprocessing.
@@ -13,8 +13,8 @@ const young = 5 * time.Millisecond
 
 // slot is one frame on its way to the network, with the tensor made of it.
 type slot struct {
-	frame   model.Frame
-	tensor  *model.Tensor
+	frame   vision.Frame
+	tensor  *vision.Tensor
 	sight   *sight        // that the tensor was made for
 	capture time.Duration // inside Read
 	prep    time.Duration // inside Apply
@@ -36,9 +36,9 @@ type mailbox struct {
 func newMailbox(n, channels, height, width int) (*mailbox, *slot) {
 	b := &mailbox{spare: make([]*slot, 0, 3), taken: make(chan struct{}, 1)}
 	for range 2 {
-		b.spare = append(b.spare, &slot{tensor: model.NewTensor(n, channels, height, width)})
+		b.spare = append(b.spare, &slot{tensor: vision.NewTensor(n, channels, height, width)})
 	}
-	return b, &slot{tensor: model.NewTensor(n, channels, height, width)}
+	return b, &slot{tensor: vision.NewTensor(n, channels, height, width)}
 }
 
 // put hands over a full slot and returns the one to fill next.

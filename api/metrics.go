@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Figures are the agent's at one moment. Counts are since the start.
@@ -78,7 +78,7 @@ func newMetrics(build Build, agent Agent) *Metrics {
 }
 
 // Observe counts one decision. It keeps nothing of d, and allocates at the first of a camera only.
-func (m *Metrics) Observe(d *model.Decision) {
+func (m *Metrics) Observe(d *vision.Decision) {
 	m.inference.WithLabelValues(d.Camera).Observe(d.Latency.Infer.Seconds())
 	m.frame.WithLabelValues(d.Camera).Observe(d.Latency.Total.Seconds())
 	if d.Changed {

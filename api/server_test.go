@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -212,7 +212,7 @@ func TestMetrics(t *testing.T) {
 	}}
 	s := serve(t, Config{Listen: "127.0.0.1:0"}, agent)
 	for i := range 5 {
-		s.Observe(&model.Decision{Camera: "line1", Changed: i == 0, Latency: model.Latency{Infer: 3 * time.Millisecond, Total: time.Second}})
+		s.Observe(&vision.Decision{Camera: "line1", Changed: i == 0, Latency: vision.Latency{Infer: 3 * time.Millisecond, Total: time.Second}})
 	}
 	status, body := get(t, s, "/metrics", nil)
 	if status != 200 {
@@ -241,7 +241,7 @@ func TestMetrics(t *testing.T) {
 
 func TestObserveAllocatesNothing(t *testing.T) {
 	m := newMetrics(Build{}, &fakeAgent{})
-	d := &model.Decision{Camera: "line1", Changed: true, Latency: model.Latency{Infer: time.Millisecond}}
+	d := &vision.Decision{Camera: "line1", Changed: true, Latency: vision.Latency{Infer: time.Millisecond}}
 	m.Observe(d)
 	if n := testing.AllocsPerRun(100, func() { m.Observe(d) }); n > 0 {
 		t.Errorf("%g allocations a decision, want 0", n)

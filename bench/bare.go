@@ -6,7 +6,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 )
 
 // bare is a session as the binding gives it, with ONNX Runtime's own settings but for the number of
@@ -16,7 +16,7 @@ type bare struct {
 	in, out *ort.Tensor[float32]
 }
 
-func openBare(path string, spec *model.Spec, threads int) (*bare, error) {
+func openBare(path string, spec *bundle.Spec, threads int) (*bare, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // camerasReport measures what several cameras at one network cost, and how old a picture is when the network gets it.
@@ -80,7 +80,7 @@ type shared struct {
 	by map[string]float64
 }
 
-func (s *shared) Publish(ctx context.Context, d *model.Decision) error {
+func (s *shared) Publish(ctx context.Context, d *vision.Decision) error {
 	s.by[d.Camera]++
 	return s.counted.Publish(ctx, d)
 }
@@ -113,7 +113,7 @@ type halfRate struct {
 	next time.Time
 }
 
-func (h *halfRate) Run(ctx context.Context, in *model.Tensor, out model.Logits) error {
+func (h *halfRate) Run(ctx context.Context, in *vision.Tensor, out vision.Logits) error {
 	err := h.Classifier.Run(ctx, in, out)
 	pause(time.Until(h.next))
 	h.next = time.Now().Add(2 * time.Second / sourceRate)
@@ -126,7 +126,7 @@ type ages struct {
 	all []float64
 }
 
-func (a *ages) Publish(_ context.Context, d *model.Decision) error {
+func (a *ages) Publish(_ context.Context, d *vision.Decision) error {
 	a.all = append(a.all, float64(d.Latency.Total-d.Latency.Infer-d.Latency.Post)/1e6)
 	return nil
 }

@@ -11,11 +11,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // collectWorkers are how many pictures are in work at the same time, each on one thread.
@@ -23,12 +24,12 @@ const collectWorkers = 2
 
 // collectRates are the ratios of pictures per second while collecting to those of the bare network, turn by turn, both on
 // the same random pictures in memory and with as many runs at a time.
-func collectRates(ctx context.Context, bundle, probe string, images, rounds int) ([]float64, error) {
-	b, err := model.OpenBundle(bundle)
+func collectRates(ctx context.Context, bundleDir, probe string, images, rounds int) ([]float64, error) {
+	b, err := bundle.Open(bundleDir)
 	if err != nil {
 		return nil, err
 	}
-	path, err := b.Path(model.FileFP32)
+	path, err := b.Path(bundle.FileFP32)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func collectRates(ctx context.Context, bundle, probe string, images, rounds int)
 // feed gives the same random picture so many times.
 func feed(images int) quant.Next {
 	var given atomic.Int64
-	return func(_ context.Context, t *model.Tensor) error {
+	return func(_ context.Context, t *vision.Tensor) error {
 		if given.Add(1) > int64(images) {
 			return io.EOF
 		}
@@ -96,7 +97,7 @@ func runPlain(ctx context.Context, s *infer.Probe, size int, next quant.Next) er
 	group, ctx := errgroup.WithContext(ctx)
 	for range collectWorkers {
 		group.Go(func() error {
-			t := model.NewTensor(1, 3, size, size)
+			t := vision.NewTensor(1, 3, size, size)
 			for {
 				if err := next(ctx, t); errors.Is(err, io.EOF) {
 					return nil

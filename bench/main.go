@@ -16,8 +16,8 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 )
 
 type options struct {
@@ -123,12 +123,12 @@ func (o *options) made(ctx context.Context, dir string, args ...string) error {
 
 // runBare loads a bundle's network with nothing around it, prints a byte after the first run, and then
 // how many runs a second it makes.
-func runBare(bundle string, threads int) error {
-	b, err := model.OpenBundle(bundle)
+func runBare(bundleDir string, threads int) error {
+	b, err := bundle.Open(bundleDir)
 	if err != nil {
 		return err
 	}
-	path, err := b.Path(model.FileFP32)
+	path, err := b.Path(bundle.FileFP32)
 	if err != nil {
 		return err
 	}

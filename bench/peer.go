@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // film is an H.264 file of the demo's conveyor, 30 frames a second.
@@ -31,7 +31,7 @@ func (f film) write(ctx context.Context, path string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	scene, frame := demo.NewScene(1, f.width, f.height), model.Frame{}
+	scene, frame := demo.NewScene(1, f.width, f.height), vision.Frame{}
 	for i := range f.frames {
 		scene.Render(uint64(i), &frame)
 		if _, err := in.Write(frame.Pix); err != nil {
@@ -50,7 +50,7 @@ type peers struct {
 }
 
 // compare runs agent and script in turn on the same video, with a bare loop between them.
-func (o *options) compare(ctx context.Context, bundle string, threads int, f film, n int) (*peers, error) {
+func (o *options) compare(ctx context.Context, bundleDir string, threads int, f film, n int) (*peers, error) {
 	file := filepath.Join(o.scratch, fmt.Sprintf("conveyor-%dx%d-%d.mp4", f.width, f.height, f.frames))
 	if err := f.write(ctx, file); err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w", err)
@@ -62,16 +62,16 @@ func (o *options) compare(ctx context.Context, bundle string, threads int, f fil
 	defer l.close()
 	p := &peers{}
 	for range n {
-		if err := p.bare(ctx, bundle, threads); err != nil {
+		if err := p.bare(ctx, bundleDir, threads); err != nil {
 			return nil, err
 		}
-		a, err := l.run(ctx, f.frames, o.agent, "run", "--bundle", bundle, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
+		a, err := l.run(ctx, f.frames, o.agent, "run", "--bundle", bundleDir, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
 			"--set", "infer.providers=cpu", "--set", "infer.threads="+strconv.Itoa(threads),
 			"--set", "mqtt.publish.every=true", "--set", "mqtt.qos=0")
 		if err != nil {
 			return nil, err
 		}
-		s, err := l.run(ctx, f.frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundle, file, "--broker", l.address,
+		s, err := l.run(ctx, f.frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file, "--broker", l.address,
 			"--threads", strconv.Itoa(threads))
 		if err != nil {
 			return nil, err
@@ -82,12 +82,12 @@ func (o *options) compare(ctx context.Context, bundle string, threads int, f fil
 }
 
 // bare runs this program again as "bare": what a session alone needs to start, and how fast it loops.
-func (p *peers) bare(ctx context.Context, bundle string, threads int) error {
+func (p *peers) bare(ctx context.Context, bundleDir string, threads int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "-threads", strconv.Itoa(threads), "bare", bundle)
+	cmd := exec.CommandContext(ctx, self, "-threads", strconv.Itoa(threads), "bare", bundleDir)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	out, err := cmd.StdoutPipe()
@@ -110,8 +110,8 @@ func (p *peers) bare(ctx context.Context, bundle string, threads int) error {
 }
 
 // scriptOutside is the CPU that the script spends outside its own run on a frame of a ring in memory.
-func (o *options) scriptOutside(ctx context.Context, l *listener, bundle, file string, frames int) (float64, error) {
-	out, err := exec.CommandContext(ctx, o.python, filepath.Join("bench", "peer", "peer.py"), bundle, file, "--broker", l.address,
+func (o *options) scriptOutside(ctx context.Context, l *listener, bundleDir, file string, frames int) (float64, error) {
+	out, err := exec.CommandContext(ctx, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file, "--broker", l.address,
 		"--threads", "1", "--ring", "16", "--frames", strconv.Itoa(frames)).Output()
 	if err != nil {
 		return 0, fmt.Errorf("peer.py: %w", err)

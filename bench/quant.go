@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/quant"
 )
 
@@ -93,8 +93,8 @@ func (o *options) accuracyReport(ctx context.Context, r *report) error {
 		key                   string
 		loss, agreement, sqnr float64
 	}{
-		{model.FileINT8CPU, 0.30, 98.5, 29.5}, {model.FileINT8TRT, 0.30, 98.5, 29.5},
-		{model.FileINT8TRT11, 0.30, 98.5, 29.5}, {model.FileFP16, 0.05, 99.9, 60},
+		{bundle.FileINT8CPU, 0.30, 98.5, 29.5}, {bundle.FileINT8TRT, 0.30, 98.5, 29.5},
+		{bundle.FileINT8TRT11, 0.30, 98.5, 29.5}, {bundle.FileFP16, 0.05, 99.9, 60},
 	} {
 		v := c.file(f.key).Verdict
 		if v.Top1 == nil {
@@ -126,11 +126,11 @@ func (o *options) methodsReport(ctx context.Context, r *report, tune, held strin
 			return err
 		}
 		got[m] = c
-		cpu, trt := c.file(model.FileINT8CPU).Verdict.SQNR, c.file(model.FileINT8TRT).Verdict.SQNR
+		cpu, trt := c.file(bundle.FileINT8CPU).Verdict.SQNR, c.file(bundle.FileINT8TRT).Verdict.SQNR
 		what, bar, ok := fmt.Sprintf("%.2f / %.2f", cpu, trt), "", ""
 		if m != "auto" {
 			a := got["auto"]
-			bar, ok = "≤ auto", verdict(cpu <= a.file(model.FileINT8CPU).Verdict.SQNR && trt <= a.file(model.FileINT8TRT).Verdict.SQNR)
+			bar, ok = "≤ auto", verdict(cpu <= a.file(bundle.FileINT8CPU).Verdict.SQNR && trt <= a.file(bundle.FileINT8TRT).Verdict.SQNR)
 		}
 		r.row(m, what, bar, ok)
 	}
@@ -152,7 +152,7 @@ func (o *options) int8SpeedReport(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	f := c.file(model.FileINT8CPU)
+	f := c.file(bundle.FileINT8CPU)
 	r.atLeast("INT8 over FP32, median of interleaved runs", f.Latency.Speedup, 4.0, fmt.Sprintf("%.2f× (%.1f → %.1f ms, %d runs)", f.Latency.Speedup, f.Latency.FP32, f.Latency.Here, f.Latency.Runs))
 	r.atLeast("convolutions on integers, of 13", float64(f.Proof.Convolutions), 13, fmt.Sprint(f.Proof.Convolutions))
 	r.atLeast("fully connected layers on integers, of 3", float64(f.Proof.Dense), 3, fmt.Sprint(f.Proof.Dense))
@@ -179,12 +179,12 @@ func (o *options) int8SpeedReport(ctx context.Context, r *report) error {
 }
 
 // bareJob is the peak memory in MB of a bare session that runs the bundle's FP32 file.
-func (o *options) bareJob(ctx context.Context, bundle string, threads int) (float64, error) {
+func (o *options) bareJob(ctx context.Context, bundleDir string, threads int) (float64, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-threads", strconv.Itoa(threads), "bare", bundle)
+	cmd := exec.CommandContext(ctx, self, "-threads", strconv.Itoa(threads), "bare", bundleDir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("bare session: %w\n%s", err, out)
 	}

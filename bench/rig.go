@@ -11,27 +11,28 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/mqtt/spool"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // rig is the daemon's pipeline and the bare session on one bundle, in this process.
 type rig struct {
 	network *agent.Network
 	bare    *bare
-	ring    []model.Frame
+	ring    []vision.Frame
 	source  ringSource // of the last play
 }
 
-func openRig(ctx context.Context, bundle string, threads int) (*rig, error) {
-	network, err := agent.OpenNetwork(ctx, agent.Model{Bundle: bundle, Precision: "fp32"},
+func openRig(ctx context.Context, bundleDir string, threads int) (*rig, error) {
+	network, err := agent.OpenNetwork(ctx, agent.Model{Bundle: bundleDir, Precision: "fp32"},
 		infer.Config{Providers: []string{infer.CPU}, Threads: threads})
 	if err != nil {
 		return nil, err
 	}
-	path, err := network.Bundle.Path(model.FileFP32)
+	path, err := network.Bundle.Path(bundle.FileFP32)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (r *rig) playAll(ctx context.Context, cameras []agent.Camera, length time.D
 	defer cancel()
 	pipeline := agent.Pipeline{
 		Cameras: cameras, Spec: &r.network.Bundle.Spec, Network: n, Publisher: p,
-		Decide: model.DecideConfig{TopK: 5, Threshold: 0.6, Confirm: 3, Unknown: model.Unknown},
+		Decide: vision.DecideConfig{TopK: 5, Threshold: 0.6, Confirm: 3, Unknown: vision.Unknown},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	if err := pipeline.Run(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -91,7 +92,7 @@ type counted struct {
 	first, last time.Time
 }
 
-func (c *counted) Publish(ctx context.Context, d *model.Decision) error {
+func (c *counted) Publish(ctx context.Context, d *vision.Decision) error {
 	c.last = time.Now()
 	if c.n++; c.n == 1 {
 		c.first = c.last
@@ -108,7 +109,7 @@ type timed struct {
 	cpu atomic.Int64
 }
 
-func (t *timed) Run(ctx context.Context, in *model.Tensor, out model.Logits) error {
+func (t *timed) Run(ctx context.Context, in *vision.Tensor, out vision.Logits) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	begin := threadCPU()
@@ -185,7 +186,7 @@ type steady struct {
 	allocations uint64
 }
 
-func (s *steady) Publish(ctx context.Context, d *model.Decision) error {
+func (s *steady) Publish(ctx context.Context, d *vision.Decision) error {
 	if s.n == s.from || s.n == s.until {
 		var memory runtime.MemStats
 		runtime.ReadMemStats(&memory)
@@ -214,9 +215,9 @@ func (r *rig) outside(ctx context.Context, rate float64, length time.Duration, p
 // discard is a publisher that does nothing.
 type discard struct{}
 
-func (discard) Publish(context.Context, *model.Decision) error { return nil }
-func (discard) CameraStatus(string, string)                    {}
-func (discard) Stats(mqtt.Stats)                               {}
+func (discard) Publish(context.Context, *vision.Decision) error { return nil }
+func (discard) CameraStatus(string, string)                     {}
+func (discard) Stats(mqtt.Stats)                                {}
 
 func mean(v []float64) float64 {
 	sum := 0.0

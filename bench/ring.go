@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // pictures are decoded frames of the demo's conveyor, kept in memory so that no decoder is
 // measured.
-func pictures(n, width, height int) []model.Frame {
+func pictures(n, width, height int) []vision.Frame {
 	scene := demo.NewScene(1, width, height)
-	ring := make([]model.Frame, n)
+	ring := make([]vision.Frame, n)
 	for i := range ring {
 		scene.Render(uint64(10*i), &ring[i])
 	}
@@ -24,14 +24,14 @@ func pictures(n, width, height int) []model.Frame {
 // ringSource plays pictures at a fixed rate. Like a camera's driver it copies each into the caller's
 // frame, and what is not fetched in time is lost.
 type ringSource struct {
-	ring  []model.Frame
+	ring  []vision.Frame
 	every time.Duration
 	next  time.Time
 	seq   uint64
 	reads int
 }
 
-func (s *ringSource) Read(ctx context.Context, f *model.Frame) error {
+func (s *ringSource) Read(ctx context.Context, f *vision.Frame) error {
 	now := time.Now()
 	if s.next.IsZero() {
 		s.next = now

@@ -1,6 +1,6 @@
 // Package camera turns a URI into a stream of frames, and says when it has come to an end or was lost:
 //
-//	camera ──Frame──▶ model.Preprocessor ──Tensor──▶ …
+//	camera ──Frame──▶ vision.Preprocessor ──Tensor──▶ …
 //
 // Video and cameras are read through OpenCV, which is in the build with the tag gocv; pictures in PNG and
 // the drawn scenes of demo:// need nothing. There is no goroutine here: Read runs on its caller's, and
@@ -16,7 +16,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Config is one camera.
@@ -113,7 +113,7 @@ type Stream struct {
 type source interface {
 	// next fills f with the next picture: io.EOF after the last, ErrLost when the source went away. A camera
 	// returns ctx's error when it ended meanwhile; it may take its ReadLimit to notice.
-	next(ctx context.Context, f *model.Frame) error
+	next(ctx context.Context, f *vision.Frame) error
 	close() error
 }
 
@@ -165,7 +165,7 @@ func (u *URI) playback(info Info) float64 {
 // frame in turn, at the speed of its own time or of the fps asked for. Read returns io.EOF after the last frame
 // of a file, ctx's error when it has ended, and an ErrLost when the source went away: then close, and open
 // again later. While a camera is silent Read blocks for up to Info().ReadLimit, ended ctx or not.
-func (s *Stream) Read(ctx context.Context, f *model.Frame) error {
+func (s *Stream) Read(ctx context.Context, f *vision.Frame) error {
 	if s.source == nil {
 		return fmt.Errorf("camera: read %s: %w", s.info.URI, os.ErrClosed)
 	}
@@ -183,7 +183,7 @@ func (s *Stream) Read(ctx context.Context, f *model.Frame) error {
 	return nil
 }
 
-func (s *Stream) read(ctx context.Context, f *model.Frame) error {
+func (s *Stream) read(ctx context.Context, f *vision.Frame) error {
 	if !s.info.Live {
 		if err := s.pace.wait(ctx); err != nil {
 			return err

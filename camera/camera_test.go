@@ -11,7 +11,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func TestDemo(t *testing.T) {
 	s := mustOpen(t, Config{Name: "line1", Source: "demo://parts?seed=7&width=320&height=180&speed=max"})
 	scene := demo.NewScene(7, 320, 180)
-	var got, want model.Frame
+	var got, want vision.Frame
 	for i := range 5 {
 		if err := s.Read(t.Context(), &got); err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestRate(t *testing.T) {
 // An ended context ends a Read that waits for its turn, at once.
 func TestReadIsCancelled(t *testing.T) {
 	s := mustOpen(t, Config{Source: "demo://?fps=0.01&width=64&height=36"})
-	var f model.Frame
+	var f vision.Frame
 	if err := s.Read(t.Context(), &f); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	var f model.Frame
+	var f vision.Frame
 	if err := s.Read(t.Context(), &f); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Read after Close = %v", err)
 	}
@@ -94,7 +94,7 @@ func TestClose(t *testing.T) {
 func TestReadAllocates(t *testing.T) {
 	for _, source := range []string{"demo://?speed=max&width=160&height=90", "file://" + stillsFolder + "/rgb.png?loop=-1&speed=max"} {
 		s := mustOpen(t, Config{Source: source})
-		ctx, f := t.Context(), model.Frame{}
+		ctx, f := t.Context(), vision.Frame{}
 		read := func() {
 			if err := s.Read(ctx, &f); err != nil {
 				t.Fatal(err)

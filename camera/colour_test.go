@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // bars are the colours of the test picture from left to right, BGR, neither grey nor at the end of the range.
@@ -33,7 +33,7 @@ func barsFile(t *testing.T, name, args string) string {
 }
 
 // farthest is by how many levels the middles of the bars are off at most.
-func farthest(f *model.Frame) (most int) {
+func farthest(f *vision.Frame) (most int) {
 	for i, want := range bars {
 		at := f.Height/2*f.Stride + 3*(i*barWidth+barWidth/2)
 		for c := range 3 {
@@ -84,7 +84,7 @@ func TestColoursOfVideos(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var f model.Frame
+			var f vision.Frame
 			if err := errors.Join(source.next(t.Context(), &f), source.close()); err != nil {
 				t.Fatalf("%s through %s: %v", tt.name, info.Backend, err)
 			}
@@ -115,7 +115,7 @@ func TestColoursOfFormats(t *testing.T) {
 	} {
 		path := barsFile(t, "bars.yuv", tt.args+" -f rawvideo -pix_fmt "+tt.pixels)
 		s := mustOpen(t, Config{Source: "gst:filesrc location=" + path + " ! rawvideoparse width=320 height=120 framerate=30/1 " + tt.format})
-		var f model.Frame
+		var f vision.Frame
 		if err := s.Read(t.Context(), &f); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestColoursOfFormats(t *testing.T) {
 		}
 	}
 	for name, args := range map[string]string{"a.png": "-frames:v 1", "b.jpg": "-frames:v 1 -q:v 1 -pix_fmt yuvj444p"} {
-		var f model.Frame
+		var f vision.Frame
 		if err := ReadImage(barsFile(t, name, args), &f); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // What demo:// shows where its URI does not say.
@@ -28,7 +28,7 @@ func openDemo(u *URI) (source, Info, error) {
 	return &drawn{scene: demo.NewScene(u.Seed, width, height)}, Info{Kind: "demo", Backend: "demo", FPS: demoFPS}, nil
 }
 
-func (d *drawn) next(_ context.Context, f *model.Frame) error {
+func (d *drawn) next(_ context.Context, f *vision.Frame) error {
 	d.scene.Render(d.n, f)
 	d.n++
 	return nil

@@ -8,7 +8,7 @@ import (
 	"image/color"
 	"image/png"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
@@ -54,7 +54,7 @@ func jpegEnds(data []byte) bool {
 
 // decodePNG decodes with Go's own decoder to the pixels that OpenCV gives: alpha dropped, not blended,
 // grey spread, the upper 8 of 16 bits.
-func decodePNG(data []byte, f *model.Frame, flip Flip) error {
+func decodePNG(data []byte, f *vision.Frame, flip Flip) error {
 	size, err := png.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("the PNG cannot be read: %w", err)

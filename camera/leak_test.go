@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/camera/cameratest"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // cycles is the length of TestNothingLeaks; 'make soak' asks for 1,000.
@@ -51,7 +51,7 @@ func TestNothingLeaks(t *testing.T) {
 	picture := filepath.Join(t.TempDir(), "a.png")
 	cameratest.Encode(t, picture, 1, "-frames:v", "1")
 	cam := cameratest.StartRTSP(t, "h264")
-	var f model.Frame
+	var f vision.Frame
 	for _, tt := range []struct {
 		source         string
 		cycles, frames int

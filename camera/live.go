@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // blindLimit is the longest distance of key frames that is waited for, in frames: ten seconds at 30.
@@ -147,7 +147,7 @@ func sane(fps float64) float64 {
 }
 
 // next reads one frame. OpenCV does not say why there is none; the time that it took does.
-func (l *live) next(ctx context.Context, f *model.Frame) error {
+func (l *live) next(ctx context.Context, f *vision.Frame) error {
 	for {
 		start := time.Now()
 		ok, err := l.capture.read()

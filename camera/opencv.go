@@ -11,14 +11,14 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // decoder is what ReadImage decodes with.
 const decoder = "opencv"
 
 // decode decodes a picture file in memory.
-func decode(data []byte, f *model.Frame, flip Flip) error {
+func decode(data []byte, f *vision.Frame, flip Flip) error {
 	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
 	if err != nil {
 		return fmt.Errorf("OpenCV cannot decode the picture: %w", err)
@@ -31,7 +31,7 @@ func decode(data []byte, f *model.Frame, flip Flip) error {
 }
 
 // copyMat copies the 8-bit picture in a Mat.
-func copyMat(mat *gocv.Mat, f *model.Frame, flip Flip) error {
+func copyMat(mat *gocv.Mat, f *vision.Frame, flip Flip) error {
 	pix, err := mat.DataPtrUint8()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *capture) read() (ok bool, err error) {
 }
 
 // copyTo copies the newest frame.
-func (c *capture) copyTo(f *model.Frame, flip Flip) error { return copyMat(&c.mat, f, flip) }
+func (c *capture) copyTo(f *vision.Frame, flip Flip) error { return copyMat(&c.mat, f, flip) }
 
 func (c *capture) property(p property) float64 { return c.vc.Get(gocv.VideoCaptureProperties(p)) }
 

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func thisMachine() (machine, error) { return machine{}, ErrNoOpenCV }
@@ -14,16 +14,16 @@ func thisMachine() (machine, error) { return machine{}, ErrNoOpenCV }
 // capture stands where OpenCV's would; there never is one.
 type capture struct{}
 
-func openCapture(*plan) (*capture, error)        { return nil, ErrNoOpenCV }
-func (*capture) read() (bool, error)             { return false, ErrNoOpenCV }
-func (*capture) copyTo(*model.Frame, Flip) error { return ErrNoOpenCV }
-func (*capture) property(property) float64       { return 0 }
-func (*capture) close() error                    { return nil }
+func openCapture(*plan) (*capture, error)         { return nil, ErrNoOpenCV }
+func (*capture) read() (bool, error)              { return false, ErrNoOpenCV }
+func (*capture) copyTo(*vision.Frame, Flip) error { return ErrNoOpenCV }
+func (*capture) property(property) float64        { return 0 }
+func (*capture) close() error                     { return nil }
 
 // decoder is what ReadImage decodes with.
 const decoder = "png"
 
-func decode(data []byte, f *model.Frame, flip Flip) error {
+func decode(data []byte, f *vision.Frame, flip Flip) error {
 	if bytes.HasPrefix(data, []byte(pngStart)) {
 		return decodePNG(data, f, flip)
 	}

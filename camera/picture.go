@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // picture is what a decoder hands out: rows from top to bottom without gaps, one byte per channel;
@@ -16,7 +16,7 @@ type picture struct {
 }
 
 // copyTo writes p into f, turned by flip: the one copy between a decoder's memory and ours.
-func (p *picture) copyTo(f *model.Frame, flip Flip) error {
+func (p *picture) copyTo(f *vision.Frame, flip Flip) error {
 	if p.width <= 0 || p.height <= 0 || len(p.pix) < p.width*p.height*p.channels {
 		return fmt.Errorf("the decoder gave a picture of %d×%d pixels in %d bytes", p.width, p.height, len(p.pix))
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Every way to turn a 3×2 picture, from every number of channels. Pixels are named by letters.
@@ -21,7 +21,7 @@ func TestCopyTo(t *testing.T) {
 				for _, c := range []byte(source) {
 					p.pix = append(p.pix, []byte{c, c + 100, c + 50, 7}[:channels]...)
 				}
-				var f model.Frame
+				var f vision.Frame
 				if err := p.copyTo(&f, flip); err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +61,7 @@ func TestDropFourth(t *testing.T) {
 }
 
 func TestCopyToRefuses(t *testing.T) {
-	var f model.Frame
+	var f vision.Frame
 	for _, p := range []picture{
 		{}, {pix: make([]byte, 11), width: 2, height: 2, channels: 3}, {pix: make([]byte, 8), width: 2, height: 2, channels: 2},
 	} {
@@ -78,7 +78,7 @@ func BenchmarkCopyTo(b *testing.B) {
 	}{{3, FlipNone}, {4, FlipNone}, {3, FlipRotate180}, {3, FlipClockwise}} {
 		b.Run(fmt.Sprintf("%d%s", bm.channels, bm.flip), func(b *testing.B) {
 			p := picture{pix: make([]byte, 1280*720*bm.channels), width: 1280, height: 720, channels: bm.channels}
-			var f model.Frame
+			var f vision.Frame
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := p.copyTo(&f, bm.flip); err != nil {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Region is a part of each picture of a camera. The zero value is the whole of it.
@@ -73,7 +73,7 @@ func (r *Region) bounds(width, height int) (left, top, right, bottom int, ok boo
 }
 
 // Cut copies the region of f to part, growing part.Pix only where it is too small; Camera, Seq and Time come along.
-func (r *Region) Cut(f, part *model.Frame) error {
+func (r *Region) Cut(f, part *vision.Frame) error {
 	left, top, right, bottom, ok := r.bounds(f.Width, f.Height)
 	if !ok {
 		return fmt.Errorf("camera: roi %s does not fit into a picture of %d×%d pixels", r, f.Width, f.Height)

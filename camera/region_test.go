@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // A region is cut where it says, from a picture with a stride of its own, as shares and in pixels.
 func TestRegion(t *testing.T) {
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(8, 6)
 	f.Width, f.Seq = 7, 9 // a byte or three at the end of each row that are nobody's
 	for y := range f.Height {
@@ -31,7 +31,7 @@ func TestRegion(t *testing.T) {
 		if again, err := ParseRegion(r.String()); err != nil || again != r {
 			t.Errorf("%s: written as %s, read back as %+v, %v", tt.text, r, again, err)
 		}
-		var part model.Frame
+		var part vision.Frame
 		err = r.Cut(&f, &part)
 		if tt.right == 0 {
 			if err == nil || !strings.Contains(err.Error(), "does not fit into a picture of 7×6 pixels") {

@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera/cameratest"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // readFresh reads frames, and fails the test where one came before, or where all are far behind the camera; on a
 // busy machine the first may be, which TestFreshness looks at without a clock.
 func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 	t.Helper()
-	var f model.Frame
+	var f vision.Frame
 	last, least := -1, cameratest.StreamFrames
 	for i := range frames {
 		if err := s.Read(t.Context(), &f); err != nil {
@@ -38,7 +38,7 @@ func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 
 // drain reads until an error.
 func drain(ctx context.Context, s *Stream) (frames int, err error) {
-	var f model.Frame
+	var f vision.Frame
 	for {
 		if err := s.Read(ctx, &f); err != nil {
 			return frames, err
@@ -134,7 +134,7 @@ func TestRTSPGarbage(t *testing.T) {
 	readFresh(t, s, cam, 5)
 	cam.Do("garbage")
 	start := time.Now()
-	var f model.Frame
+	var f vision.Frame
 	for time.Since(start) < 4*time.Second {
 		before := time.Now()
 		err := s.Read(t.Context(), &f)

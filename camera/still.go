@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // stillFPS is how many pictures of a folder are shown a second where nobody says.
@@ -30,7 +30,7 @@ func IsPicture(name string) bool {
 // is spread, 16 bits become 8, and a JPEG is turned as its EXIF says. It leaves Camera, Seq and Time alone.
 // There is one decoder everywhere, OpenCV's, whose pixels are Pillow's; a build without it reads PNG only,
 // to the same pixels, and returns ErrNoOpenCV for the rest.
-func ReadImage(path string, f *model.Frame) error {
+func ReadImage(path string, f *vision.Frame) error {
 	if err := readStill(path, f, FlipNone); err != nil {
 		return fmt.Errorf("camera: %w", err)
 	}
@@ -38,7 +38,7 @@ func ReadImage(path string, f *model.Frame) error {
 }
 
 // readStill reads, checks and decodes one file; the errors name it.
-func readStill(path string, f *model.Frame, flip Flip) error {
+func readStill(path string, f *vision.Frame, flip Flip) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: there is no such file", path)
@@ -51,7 +51,7 @@ func readStill(path string, f *model.Frame, flip Flip) error {
 	return nil
 }
 
-func decodeStill(data []byte, f *model.Frame, flip Flip) error {
+func decodeStill(data []byte, f *vision.Frame, flip Flip) error {
 	switch {
 	case len(data) == 0:
 		return errors.New("the file is empty")
@@ -71,7 +71,7 @@ type stills struct {
 	at     int
 	rounds int // further rounds; −1 for ever
 	flip   Flip
-	kept   model.Frame // the picture, where there is only one
+	kept   vision.Frame // the picture, where there is only one
 }
 
 // listStills finds the pictures that a path means: itself, those in a folder, those that match a pattern.
@@ -128,7 +128,7 @@ func openFile(u *URI) (source, Info, error) {
 }
 
 // next reads the next picture of the list; a single one was decoded at the start.
-func (s *stills) next(_ context.Context, f *model.Frame) error {
+func (s *stills) next(_ context.Context, f *vision.Frame) error {
 	if s.at == len(s.paths) {
 		if s.rounds == 0 {
 			return io.EOF

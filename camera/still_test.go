@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const stillsFolder = "testdata/stills"
@@ -29,7 +29,7 @@ func TestReadImage(t *testing.T) {
 			if filepath.Ext(path) != ".png" {
 				needOpenCV(t)
 			}
-			f := model.Frame{Camera: "kept", Pix: make([]byte, 0, 1<<16)}
+			f := vision.Frame{Camera: "kept", Pix: make([]byte, 0, 1<<16)}
 			memory := &f.Pix[:1][0]
 			if err := ReadImage(path, &f); err != nil {
 				t.Fatal(err)
@@ -57,7 +57,7 @@ func TestDecodePNG(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var f model.Frame
+		var f vision.Frame
 		if err := decodePNG(data, &f, FlipNone); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
@@ -65,7 +65,7 @@ func TestDecodePNG(t *testing.T) {
 	}
 }
 
-func comparePixels(t *testing.T, f *model.Frame, want []byte) {
+func comparePixels(t *testing.T, f *vision.Frame, want []byte) {
 	t.Helper()
 	if len(f.Pix) != len(want) || f.Stride != 3*f.Width || f.Stride*f.Height != len(want) {
 		t.Fatalf("got %d×%d pixels in %d bytes, want %d bytes", f.Width, f.Height, len(f.Pix), len(want))
@@ -113,7 +113,7 @@ func TestReadImageRefuses(t *testing.T) {
 		if _, err := thisMachine(); tt.opencv && errors.Is(err, ErrNoOpenCV) {
 			tt.want = plain[filepath.Ext(tt.name)]
 		}
-		var f model.Frame
+		var f vision.Frame
 		err := ReadImage(path, &f)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want one sentence with %q", tt.name, err, tt.want)
@@ -179,7 +179,7 @@ func TestFolder(t *testing.T) {
 		if s.Info().Live {
 			t.Errorf("%s calls itself live", source)
 		}
-		var f model.Frame
+		var f vision.Frame
 		for i := 1; ; i++ {
 			err := s.Read(t.Context(), &f)
 			if err == io.EOF && i == want+1 {

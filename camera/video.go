@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // video is a file of frames. A further round opens it again: seeking to the start is not exact everywhere.
@@ -43,7 +43,7 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	return &video{capture: c, plan: p, rounds: u.Loop}, info, nil
 }
 
-func (v *video) next(_ context.Context, f *model.Frame) error {
+func (v *video) next(_ context.Context, f *vision.Frame) error {
 	for {
 		ok, err := v.capture.read()
 		switch {

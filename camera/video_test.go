@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera/cameratest"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // formats are videos as people have them: containers and codecs, with and without pictures out of order.
@@ -42,7 +42,7 @@ func TestVideo(t *testing.T) {
 				if info.Width != cameratest.Width || info.Height != cameratest.Height || info.FPS < 29.9 || info.FPS > 30.1 || info.Live {
 					t.Errorf("info = %+v", info)
 				}
-				var f model.Frame
+				var f vision.Frame
 				for i := range frames {
 					if err := source.next(t.Context(), &f); err != nil {
 						t.Fatalf("frame %d: %v", i, err)
@@ -72,7 +72,7 @@ func TestVideoPlays(t *testing.T) {
 		{"", 0, 12, 11 * time.Second / 30}, {"?loop=2&speed=max", 0, 36, 0}, {"?fps=60", 0, 12, 11 * time.Second / 60}, {"", 20, 12, 11 * time.Second / 20},
 	} {
 		s := mustOpen(t, Config{Source: "file://" + path + tt.keys, FPS: tt.fps})
-		var f model.Frame
+		var f vision.Frame
 		start := time.Now()
 		for i := range tt.frames {
 			if err := s.Read(t.Context(), &f); err != nil {
@@ -90,7 +90,7 @@ func TestVideoPlays(t *testing.T) {
 		}
 	}
 	s := mustOpen(t, Config{Source: "file://" + path + "?flip=clockwise"})
-	var f model.Frame
+	var f vision.Frame
 	if err := s.Read(t.Context(), &f); err != nil || f.Width != cameratest.Height || f.Height != cameratest.Width {
 		t.Errorf("clockwise: %d×%d, %v", f.Width, f.Height, err)
 	}
@@ -127,7 +127,7 @@ func TestGStreamer(t *testing.T) {
 		"test://?width=64&height=48&fps=100": {255, 255, 255},
 	} {
 		s := mustOpen(t, Config{Source: source})
-		var f model.Frame
+		var f vision.Frame
 		for range 3 {
 			if err := s.Read(t.Context(), &f); err != nil {
 				t.Fatalf("%s: %v", source, err)
@@ -158,7 +158,7 @@ func TestGStreamer(t *testing.T) {
 func TestThinned(t *testing.T) {
 	needOpenCV(t)
 	s := mustOpen(t, Config{Source: "test://?width=64&height=48&fps=60", FPS: 10})
-	var f model.Frame
+	var f vision.Frame
 	start := time.Now()
 	for range 6 {
 		if err := s.Read(t.Context(), &f); err != nil {
@@ -187,7 +187,7 @@ func BenchmarkVideo(b *testing.B) {
 	needOpenCV(b)
 	path := cameratest.Video(b, "a.mp4", 90, "-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 	s := mustOpen(b, Config{Source: "file://" + path + "?loop=-1&speed=max"})
-	ctx, f := b.Context(), model.Frame{}
+	ctx, f := b.Context(), vision.Frame{}
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.Read(ctx, &f); err != nil {

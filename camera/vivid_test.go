@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
@@ -74,9 +74,9 @@ func testVividDevices(t *testing.T) {
 
 // mustRead reads n frames, which all differ because the camera writes their time into them, and returns the last and
 // how many came each second.
-func mustRead(t *testing.T, s *Stream, n int) (model.Frame, float64) {
+func mustRead(t *testing.T, s *Stream, n int) (vision.Frame, float64) {
 	t.Helper()
-	var f model.Frame
+	var f vision.Frame
 	var begin time.Time
 	seen, seed := make(map[uint64]bool), maphash.MakeSeed()
 	for i := range n + 1 { // the first took the opening's time
@@ -122,7 +122,7 @@ func testVividCapture(t *testing.T) {
 }
 
 // checkCapture reads frames of 640×height pixels and returns the last.
-func checkCapture(t *testing.T, s *Stream, backend string, height int, fps float64) model.Frame {
+func checkCapture(t *testing.T, s *Stream, backend string, height int, fps float64) vision.Frame {
 	t.Helper()
 	f, got := mustRead(t, s, 40)
 	t.Logf("%dx%d, %.1f frames a second", f.Width, f.Height, got)
@@ -137,7 +137,7 @@ func checkCapture(t *testing.T, s *Stream, backend string, height int, fps float
 }
 
 // checkBars finds the bars of the camera's first test pattern, colours at 75 %, where they belong.
-func checkBars(t *testing.T, f *model.Frame) {
+func checkBars(t *testing.T, f *vision.Frame) {
 	t.Helper()
 	const on, off, tolerance = 191, 0, 12
 	bars := []struct {
@@ -270,7 +270,7 @@ func checkUnplugged(t *testing.T, s *Stream) {
 // readToEnd reads until there is an error and returns it.
 func readToEnd(t *testing.T, s *Stream) error {
 	t.Helper()
-	var f model.Frame
+	var f vision.Frame
 	for range 300 {
 		if err := s.Read(t.Context(), &f); err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // ErrDark means that a camera delivers, but nothing can be seen. To open it again would not help.
@@ -45,7 +45,7 @@ func (c *Config) Watch() *Watch {
 // Look takes the next picture. An ErrStalled says that it has been the same, byte for byte, for too long, an ErrDark
 // that it has been dark for too long. A picture that differs at one of the probes costs a few microseconds; of one
 // that does not all bytes are summed up. Nothing is allocated after the first.
-func (w *Watch) Look(f *model.Frame) error {
+func (w *Watch) Look(f *vision.Frame) error {
 	if err := w.still(f); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (w *Watch) Look(f *model.Frame) error {
 	return nil
 }
 
-func (w *Watch) still(f *model.Frame) error {
+func (w *Watch) still(f *vision.Frame) error {
 	if w.frozen == 0 {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (w *Watch) still(f *model.Frame) error {
 }
 
 // same reports whether f is the picture before, and keeps what is needed to ask this of the next one.
-func (w *Watch) same(f *model.Frame) bool {
+func (w *Watch) same(f *vision.Frame) bool {
 	pix, n, differs := f.Pix[:f.Stride*f.Height], 0, false
 	for i := range probed(pix) {
 		if n == len(w.seen) {
@@ -108,7 +108,7 @@ func probed(pix []byte) iter.Seq[int] {
 }
 
 // dark reports whether the mean of the probes is below darkness.
-func dark(f *model.Frame) bool {
+func dark(f *vision.Frame) bool {
 	pix := f.Pix[:f.Stride*f.Height]
 	sum, n := 0, 0
 	for i := range probed(pix) {

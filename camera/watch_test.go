@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // film makes the pictures that a Watch sees: one letter each, 500 ms apart. Small letters are noisy, the same
 // letter twice is the same picture, "." is black.
 func film(w *Watch, letters string) (verdicts string) {
 	start := time.Now()
-	var f model.Frame
+	var f vision.Frame
 	f.Resize(320, 180)
 	for i, letter := range letters {
 		for j := range f.Pix {
@@ -77,7 +77,7 @@ func TestWatch(t *testing.T) {
 func TestWatchDoesNotAllocate(t *testing.T) {
 	c := Config{Source: "/dev/video0", Frozen: time.Minute, Dark: time.Minute}
 	w, scene := c.Watch(), demo.NewScene(1, 640, 360)
-	var frames [2]model.Frame
+	var frames [2]vision.Frame
 	scene.Render(1, &frames[0])
 	scene.Render(9, &frames[1])
 	w.Look(&frames[0])

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/vggse/vggse-agent/store"
+	"github.com/vggse/vggse-agent/bundle/store"
 )
 
 // serviceDemo is where the package puts the demo bundle.

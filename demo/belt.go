@@ -3,7 +3,7 @@ package demo
 import (
 	"math"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
@@ -87,7 +87,7 @@ func (b *belt) noiseRow(seed random, y int) []int32 {
 	return b.noise[at : at+b.width]
 }
 
-func (b *belt) paint(f *model.Frame, moved int, seed random) {
+func (b *belt) paint(f *vision.Frame, moved int, seed random) {
 	for y := range b.height {
 		noise := b.noiseRow(seed, y)
 		row := f.Pix[y*f.Stride : y*f.Stride+3*b.width]
@@ -130,7 +130,7 @@ func (b *belt) paintRun(row []uint8, noise, columns []int32, line []uint8, light
 
 // place lays a sprite and its shadow over the painted belt; originX, originY is the pixel of belt
 // position 0.
-func (b *belt) place(f *model.Frame, sp *sprite, originX, originY int, seed random) {
+func (b *belt) place(f *vision.Frame, sp *sprite, originX, originY int, seed random) {
 	left, top := originX+sp.left, originY+sp.top
 	x0, x1 := max(0, -left), min(sp.side, b.width-left)
 	if x0 >= x1 {

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Dataset describes labelled pictures for training and testing.
@@ -49,7 +49,7 @@ func WriteDataset(ctx context.Context, dir string, d Dataset, progress func()) e
 }
 
 // example draws picture i of the dataset with the given seed and returns its class.
-func (s *Scene) example(seed uint64, i int, f *model.Frame) int {
+func (s *Scene) example(seed uint64, i int, f *vision.Frame) int {
 	r := mix(seed, uint64(i), 0xda7a)
 	s.forced = i % len(parts)
 	s.reseed(r.next())
@@ -63,7 +63,7 @@ func (s *Scene) example(seed uint64, i int, f *model.Frame) int {
 
 // painter turns frames into PNG files, reusing its memory.
 type painter struct {
-	frame   model.Frame
+	frame   vision.Frame
 	picture *image.RGBA
 	encoder png.Encoder
 	buffer  *png.EncoderBuffer

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestWriteDatasetIsBalancedAndReadable(t *testing.T) {
@@ -90,7 +90,7 @@ func TestWriteDatasetStops(t *testing.T) {
 // TestExamplesShowTheirPart measures that a part changes the middle of the picture and empty belt does not.
 func TestExamplesShowTheirPart(t *testing.T) {
 	s, bare := NewScene(0, 320, 180), NewScene(0, 320, 180)
-	var f, g model.Frame
+	var f, g vision.Frame
 	for i := range 4 * len(parts) {
 		class := s.example(11, i, &f)
 		r := mix(11, uint64(i), 0xda7a)

@@ -3,7 +3,7 @@ package demo
 import (
 	"math"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Lengths are in frame heights: the camera hangs at a fixed height and parts keep their size.
@@ -127,12 +127,12 @@ func (s *Scene) labelAt(at float64) int {
 // Render draws frame n into f: BGR, f.Pix grown only if too small, no other allocation. Camera, Seq and
 // Time are left alone. At 1280×720 a frame takes 4 ms of one core on average; the one in about seventy in
 // which a part comes into view takes 17 ms more, for a part is drawn once and then moved (AMD EPYC, 2026-11).
-func (s *Scene) Render(n uint64, f *model.Frame) {
+func (s *Scene) Render(n uint64, f *vision.Frame) {
 	s.paint(travel(n), mix(s.look.seed, n, 0x901e), f)
 }
 
 // paint draws the belt moved by at, with noise from its own seed.
-func (s *Scene) paint(at float64, noise random, f *model.Frame) {
+func (s *Scene) paint(at float64, noise random, f *vision.Frame) {
 	f.Resize(s.width, s.height)
 	level, sigma := s.conditions(at)
 	moved := int(math.Round(at * float64(s.height)))

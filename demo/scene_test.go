@@ -10,13 +10,13 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
 func TestRenderIsDeterministicInAnyOrder(t *testing.T) {
-	var a, b model.Frame
+	var a, b vision.Frame
 	forward, backward := NewScene(7, 320, 180), NewScene(7, 320, 180)
 	frames := map[uint64][]byte{}
 	for n := uint64(0); n < 300; n += 20 {
@@ -40,7 +40,7 @@ func TestRenderIsDeterministicInAnyOrder(t *testing.T) {
 
 func TestRenderSizesAndMetadata(t *testing.T) {
 	for _, size := range [][2]int{{64, 64}, {320, 180}, {641, 359}, {1920, 1080}} {
-		f := model.Frame{Camera: "line", Seq: 5}
+		f := vision.Frame{Camera: "line", Seq: 5}
 		NewScene(3, size[0], size[1]).Render(12, &f)
 		if f.Width != size[0] || f.Height != size[1] || len(f.Pix) != 3*size[0]*size[1] {
 			t.Errorf("%v: got %d×%d with %d bytes", size, f.Width, f.Height, len(f.Pix))
@@ -53,7 +53,7 @@ func TestRenderSizesAndMetadata(t *testing.T) {
 
 func TestRenderDoesNotAllocate(t *testing.T) {
 	s, n := NewScene(1, 320, 180), uint64(0)
-	var f model.Frame
+	var f vision.Frame
 	s.Render(n, &f)
 	if got := testing.AllocsPerRun(200, func() { n++; s.Render(n, &f) }); got != 0 {
 		t.Errorf("%g allocations per frame, want 0", got)
@@ -160,7 +160,7 @@ func contactSheet() *image.RGBA {
 	const cell, across = 150, 7
 	sheet := image.NewRGBA(image.Rect(0, 0, cell*across, 2*cell))
 	s := NewScene(0, 320, 180)
-	var f model.Frame
+	var f vision.Frame
 	for class := range parts {
 		s.example(4, len(parts)+class, &f)
 		left, top := class%across*cell, class/across*cell
@@ -175,7 +175,7 @@ func contactSheet() *image.RGBA {
 
 func BenchmarkRender(b *testing.B) {
 	s, n := NewScene(1, 1280, 720), uint64(0)
-	var f model.Frame
+	var f vision.Frame
 	for b.Loop() {
 		s.Render(n, &f)
 		n++

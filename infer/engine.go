@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // ErrNoProvider is what Open wraps when no provider that the configuration allows can run the network.
@@ -199,7 +199,7 @@ func (e *Engine) Info() Info { return e.info }
 // Run classifies the t.Shape[0] pictures of t: out gets that many rows of logits and must have just
 // that length. Nothing is allocated and nothing of t or out is kept. With a largest batch of 1 a
 // cancelled ctx ends the run between two nodes of the graph; else the run is completed first.
-func (e *Engine) Run(ctx context.Context, t *model.Tensor, out model.Logits) error {
+func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
 	n, side := t.Shape[0], int64(e.net.Size)
 	switch {
 	case n < 1 || n > int64(e.info.MaxBatch):

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // tiny is the network of testdata/make.py.
@@ -48,7 +48,7 @@ func open(t testing.TB, c infer.Config, net infer.Network) *infer.Engine {
 }
 
 // golden returns two pictures and the answers that numpy gives for them.
-func golden(t *testing.T) (*model.Tensor, model.Logits) {
+func golden(t *testing.T) (*vision.Tensor, vision.Logits) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/tiny.json")
 	if err != nil {
@@ -56,17 +56,17 @@ func golden(t *testing.T) (*model.Tensor, model.Logits) {
 	}
 	var g struct {
 		Input  []float32
-		Logits model.Logits
+		Logits vision.Logits
 	}
 	if err := json.Unmarshal(text, &g); err != nil {
 		t.Fatal(err)
 	}
-	return &model.Tensor{Shape: [4]int64{2, 3, 8, 8}, Data: g.Input}, g.Logits
+	return &vision.Tensor{Shape: [4]int64{2, 3, 8, 8}, Data: g.Input}, g.Logits
 }
 
 // front is the first n pictures of t.
-func front(t *model.Tensor, n int) *model.Tensor {
-	return &model.Tensor{Shape: [4]int64{int64(n), 3, 8, 8}, Data: t.Data[:n*3*8*8]}
+func front(t *vision.Tensor, n int) *vision.Tensor {
+	return &vision.Tensor{Shape: [4]int64{int64(n), 3, 8, 8}, Data: t.Data[:n*3*8*8]}
 }
 
 func TestRunAnswersAsNumpy(t *testing.T) {
@@ -76,7 +76,7 @@ func TestRunAnswersAsNumpy(t *testing.T) {
 		c.MaxBatch = batch
 		e := open(t, c, tiny)
 		for n := 1; n <= min(batch, 2); n++ {
-			got := make(model.Logits, 3*n)
+			got := make(vision.Logits, 3*n)
 			if err := e.Run(context.Background(), front(pictures, n), got); err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		c := cpu
 		c.MaxBatch = batch
 		e := open(t, c, tiny)
-		in, out := front(pictures, batch), make(model.Logits, 3*batch)
+		in, out := front(pictures, batch), make(vision.Logits, 3*batch)
 		n := testing.AllocsPerRun(100, func() {
 			if err := e.Run(ctx, in, out); err != nil {
 				t.Fatal(err)
@@ -126,19 +126,19 @@ func TestRunRefuses(t *testing.T) {
 	e := open(t, cpu, tiny)
 	tests := []struct {
 		name   string
-		tensor *model.Tensor
+		tensor *vision.Tensor
 		logits int
 		want   string
 	}{
-		{"too many pictures", model.NewTensor(2, 3, 8, 8), 6, "2 pictures, infer.max_batch is 1"},
-		{"no picture", model.NewTensor(0, 3, 8, 8), 0, "0 pictures"},
-		{"another size", model.NewTensor(1, 3, 9, 9), 3, "the network takes [N 3 8 8]"},
-		{"too little data", &model.Tensor{Shape: [4]int64{1, 3, 8, 8}, Data: make([]float32, 7)}, 3, "of 7 values"},
-		{"too few logits", model.NewTensor(1, 3, 8, 8), 2, "2 logits for 1 pictures of 3 classes"},
+		{"too many pictures", vision.NewTensor(2, 3, 8, 8), 6, "2 pictures, infer.max_batch is 1"},
+		{"no picture", vision.NewTensor(0, 3, 8, 8), 0, "0 pictures"},
+		{"another size", vision.NewTensor(1, 3, 9, 9), 3, "the network takes [N 3 8 8]"},
+		{"too little data", &vision.Tensor{Shape: [4]int64{1, 3, 8, 8}, Data: make([]float32, 7)}, 3, "of 7 values"},
+		{"too few logits", vision.NewTensor(1, 3, 8, 8), 2, "2 logits for 1 pictures of 3 classes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := e.Run(context.Background(), tt.tensor, make(model.Logits, tt.logits))
+			err := e.Run(context.Background(), tt.tensor, make(vision.Logits, tt.logits))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -150,7 +150,7 @@ func TestCancelEndsTheRun(t *testing.T) {
 	slow := tiny
 	slow.Path = "testdata/slow.onnx"
 	e := open(t, cpu, slow)
-	in, out := model.NewTensor(1, 3, 8, 8), make(model.Logits, 3)
+	in, out := vision.NewTensor(1, 3, 8, 8), make(vision.Logits, 3)
 	for range 2 { // the second round proves that a terminated engine can be used again
 		ctx, cancel := context.WithCancel(context.Background())
 		timer := time.AfterFunc(e.Info().WarmUp/20, cancel)
@@ -175,7 +175,7 @@ func TestRunsQueueAndCloseWaits(t *testing.T) {
 	var running sync.WaitGroup
 	for range 4 {
 		running.Go(func() {
-			in, out := model.NewTensor(1, 3, 8, 8), make(model.Logits, 3)
+			in, out := vision.NewTensor(1, 3, 8, 8), make(vision.Logits, 3)
 			for {
 				err := e.Run(ctx, in, out)
 				if err == nil {
@@ -252,7 +252,7 @@ func TestOpenExplains(t *testing.T) {
 
 func BenchmarkRunOverhead(b *testing.B) {
 	e := open(b, cpu, tiny)
-	in, out := model.NewTensor(1, 3, 8, 8), make(model.Logits, 3)
+	in, out := vision.NewTensor(1, 3, 8, 8), make(vision.Logits, 3)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := e.Run(context.Background(), in, out); err != nil {

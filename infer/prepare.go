@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // errSelfTest is what a build ends with whose engine answers otherwise than the CPU.
@@ -23,7 +23,7 @@ var errSelfTest = errors.New("self-test")
 // provider build its engine into job.Dir, compares the answers, and writes down which provider runs each node.
 // The CPU's copy of the weights is gone before the GPU's is made. It holds one OS thread in C for minutes, and ctx
 // ends it between two steps only: run it in a process that can be killed.
-func Prepare(ctx context.Context, job Job, inputs *model.Tensor) error {
+func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 	c := Config{Library: job.Library, Threads: job.Threads, MaxBatch: job.Batch}
 	l, err := acquire(&c)
 	if err != nil {
@@ -64,7 +64,7 @@ func Prepare(ctx context.Context, job Job, inputs *model.Tensor) error {
 }
 
 // answers runs each picture of inputs in a session of its own.
-func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *Network, inputs *model.Tensor) (logits model.Logits, err error) {
+func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *Network, inputs *vision.Tensor) (logits vision.Logits, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func tolerance(precision string) float64 {
 }
 
 // agree compares the answers of an engine with those of the CPU.
-func agree(want, got model.Logits, tolerance float64, provider string) error {
+func agree(want, got vision.Logits, tolerance float64, provider string) error {
 	largest, worst := 0.0, 0.0
 	for i, w := range want {
 		d := math.Abs(float64(w) - float64(got[i]))
@@ -118,8 +118,8 @@ func agree(want, got model.Logits, tolerance float64, provider string) error {
 }
 
 // noise are pictures as mean and standard deviation make them.
-func noise(n, size int) *model.Tensor {
-	x := model.NewTensor(n, 3, size, size)
+func noise(n, size int) *vision.Tensor {
+	x := vision.NewTensor(n, 3, size, size)
 	r := rand.New(rand.NewPCG(1, uint64(size)))
 	for i := range x.Data {
 		x.Data[i] = float32(r.NormFloat64())

@@ -9,7 +9,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // ProbeOptions say what a Probe hands out and leaves behind.
@@ -79,7 +79,7 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 
 // Run feeds the pictures of t and hands each output, by its place in ProbeOptions.Outputs, to visit. The
 // values are valid only during that call.
-func (p *Probe) Run(ctx context.Context, t *model.Tensor, visit func(output int, v []float32)) (err error) {
+func (p *Probe) Run(ctx context.Context, t *vision.Tensor, visit func(output int, v []float32)) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Identity says who publishes: it stands in every message, and whole in the info topic.
@@ -24,7 +24,7 @@ type Identity struct {
 	Model    Model    // what classifies
 	Cameras  []string // every camera that will ever be named, also disabled ones
 	Labels   []string // the model's, by index
-	Unknown  string   // label where no class holds; empty: model.Unknown
+	Unknown  string   // label where no class holds; empty: vision.Unknown
 }
 
 // Model says which network answers.
@@ -78,7 +78,7 @@ func (id *Identity) fill(stream string) {
 		id.BootID = bootID()
 	}
 	if id.Unknown == "" {
-		id.Unknown = model.Unknown
+		id.Unknown = vision.Unknown
 	}
 	if id.StreamID == "" {
 		id.StreamID = stream

@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt/spool"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Link is the way of decisions to one broker. Its methods may be called from any goroutine, before and
@@ -158,10 +158,10 @@ func (l *Link) tellModel(before Model) {
 
 // ModelRefused tells that a model was to answer and could not, and that the one before goes on: bundle is the digest of
 // an installed one, else the name of its folder; reason is for people.
-func (l *Link) ModelRefused(bundle, reason string) {
+func (l *Link) ModelRefused(bundleDir, reason string) {
 	l.mu.Lock()
 	l.tell(spool.Sync, l.topics.event, l.opening, "model_rolled_back", spool.Loss{}, func(b []byte) []byte {
-		return appendField(appendField(b, "bundle", bundle), "reason", reason)
+		return appendField(appendField(b, "bundle", bundleDir), "reason", reason)
 	})
 	l.mu.Unlock()
 	l.out.ring()
@@ -199,7 +199,7 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 // Publish takes a copy of what d says that is worth saying, under the policy of the configuration: the
 // label on change, an event on change, a result. It keeps nothing of d, never waits for the network or
 // the disk, and allocates nothing once its memory has grown.
-func (l *Link) Publish(_ context.Context, d *model.Decision) error {
+func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

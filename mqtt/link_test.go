@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt/spool"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // publish gives the link a decision whose label has just become another one.
 func publish(t *testing.T, l *Link, camera, label string, index int) {
 	t.Helper()
 	d := decision(camera)
-	d.Stable = model.Class{Label: label, Index: index, Score: 0.9}
+	d.Stable = vision.Class{Label: label, Index: index, Score: 0.9}
 	d.Top[0], d.Changed = d.Stable, true
 	if err := l.Publish(context.Background(), d); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // helperBroker, set in the environment, makes the test binary a small agent for tests that kill one.
@@ -87,13 +87,13 @@ func testIdentity() Identity {
 }
 
 // decision says, of a made-up frame, that it shows a gear.
-func decision(camera string) *model.Decision {
-	gear := model.Class{Label: "gear", Index: 2, Score: 0.91}
-	return &model.Decision{
+func decision(camera string) *vision.Decision {
+	gear := vision.Class{Label: "gear", Index: 2, Score: 0.91}
+	return &vision.Decision{
 		Camera: camera, Frame: 1, Time: time.Now(),
-		Top:    []model.Class{gear, {Label: "bolt", Index: 1, Score: 0.05}},
-		Stable: gear, Before: model.Class{Label: model.Unknown, Index: -1},
-		Latency: model.Latency{Capture: 2 * time.Millisecond, Infer: 7 * time.Millisecond, Total: 12 * time.Millisecond},
+		Top:    []vision.Class{gear, {Label: "bolt", Index: 1, Score: 0.05}},
+		Stable: gear, Before: vision.Class{Label: vision.Unknown, Index: -1},
+		Latency: vision.Latency{Capture: 2 * time.Millisecond, Infer: 7 * time.Millisecond, Total: 12 * time.Millisecond},
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Payloads of results and events are written by hand, field after field, because they are the only
@@ -54,7 +54,7 @@ func appendInstant(b []byte, seq uint64, t instant) []byte {
 }
 
 // appendResult is the payload vggse.result/1 but for its end.
-func appendResult(b, opening []byte, seq uint64, t instant, d *model.Decision) []byte {
+func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) []byte {
 	b = append(b, opening...)
 	b = appendInstant(b, seq, t)
 	b = append(b, `,"frame_id":`...)
@@ -83,7 +83,7 @@ func appendResult(b, opening []byte, seq uint64, t instant, d *model.Decision) [
 	return appendLatency(b, &d.Latency)
 }
 
-func appendLatency(b []byte, l *model.Latency) []byte {
+func appendLatency(b []byte, l *vision.Latency) []byte {
 	b = append(b, `,"latency_us":{"capture":`...)
 	b = strconv.AppendInt(b, l.Capture.Microseconds(), 10)
 	b = append(b, `,"preprocess":`...)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -48,8 +48,8 @@ func FuzzPayload(f *testing.F) {
 		id := testIdentity()
 		id.Name, id.Model.Name = label, label
 		id.fill("stream")
-		c := model.Class{Label: label, Index: 3, Score: p}
-		d := &model.Decision{Top: []model.Class{c, c}, Stable: c, Before: c, Latency: model.Latency{Total: time.Duration(ns)}}
+		c := vision.Class{Label: label, Index: 3, Score: p}
+		d := &vision.Decision{Top: []vision.Class{c, c}, Stable: c, Before: c, Latency: vision.Latency{Total: time.Duration(ns)}}
 		at := instant{time.Unix(0, ns), time.Duration(ns), false}
 		for _, text := range [][]byte{
 			finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 1, at, d), true),

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // gate applies a Policy to the decisions of one camera.
@@ -21,11 +21,11 @@ type gate struct {
 // worth reports whether d becomes a result at the time now: it is the first, the stable class changed,
 // another class is best or the best score moved by the deadband, or the heartbeat is due; and the rate
 // allows it. A change goes out whatever the rate, and is taken from what the rate allows later.
-func (g *gate) worth(now time.Time, d *model.Decision) bool {
+func (g *gate) worth(now time.Time, d *vision.Decision) bool {
 	if g.Every {
 		return true
 	}
-	best := model.Class{Index: -1}
+	best := vision.Class{Index: -1}
 	if len(d.Top) > 0 {
 		best = d.Top[0]
 	}

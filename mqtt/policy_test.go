@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Each step is a decision at a time of its own; the table says which become results.
@@ -53,9 +53,9 @@ func TestPolicy(t *testing.T) {
 		g := gate{Policy: c.policy}
 		start := time.Now()
 		for i, s := range c.steps {
-			d := &model.Decision{Changed: s.changed}
+			d := &vision.Decision{Changed: s.changed}
 			if s.index >= 0 {
-				d.Top = []model.Class{{Index: s.index, Score: s.score}}
+				d.Top = []vision.Class{{Index: s.index, Score: s.score}}
 			}
 			if got := g.worth(start.Add(s.at), d); got != s.want {
 				t.Errorf("%s: step %d at %s: got %v, want %v", name, i, s.at, got, s.want)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // A message that the broker refuses by closing does not stop the others for ever.
@@ -20,7 +20,7 @@ func TestRefusedMessage(t *testing.T) {
 	d := decision("cam01")
 	d.Top = nil
 	for i := range 3000 { // larger than the broker's limit
-		d.Top = append(d.Top, model.Class{Label: strings.Repeat("x", 300), Index: i})
+		d.Top = append(d.Top, vision.Class{Label: strings.Repeat("x", 300), Index: i})
 	}
 	if err := l.Publish(t.Context(), d); err == nil {
 		t.Error("a record of a megabyte was accepted")

@@ -13,10 +13,10 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // runtime runs models on the real ONNX Runtime.
@@ -31,7 +31,7 @@ type scenes int
 
 func (s scenes) Len() int { return int(s) }
 
-func (s scenes) Load(i int, t *model.Tensor) error {
+func (s scenes) Load(i int, t *vision.Tensor) error {
 	r := rand.New(rand.NewPCG(uint64(i), 9))
 	side := int(t.Shape[2])
 	for c := range 3 {
@@ -120,7 +120,7 @@ func logits(t *testing.T, n *prune.Network, first, count int) []float32 {
 	}
 	defer s.Close()
 	var all []float32
-	x := model.NewTensor(1, 3, n.Arch.InputSize, n.Arch.InputSize)
+	x := vision.NewTensor(1, 3, n.Arch.InputSize, n.Arch.InputSize)
 	for i := range count {
 		if err := scenes(0).Load(first+i, x); err != nil {
 			t.Fatal(err)

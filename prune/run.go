@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Session is a network that is loaded and can run, from several goroutines at once.
 type Session interface {
 	// Run feeds the picture of x and hands every output to visit, by its place. The values are valid only during that call.
-	Run(ctx context.Context, x *model.Tensor, visit func(output int, v []float32)) error
+	Run(ctx context.Context, x *vision.Tensor, visit func(output int, v []float32)) error
 	Close() error
 }
 
@@ -29,7 +29,7 @@ type Runtime interface {
 type Pictures interface {
 	Len() int
 	// Load writes picture i, preprocessed, into t, 1×3×S×S. Several workers call it, each with a tensor of its own.
-	Load(i int, t *model.Tensor) error
+	Load(i int, t *vision.Tensor) error
 }
 
 // Bench is where networks run: a runtime, a folder for their files, and the pictures.
@@ -77,7 +77,7 @@ func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard,
 	group.SetLimit(max(1, b.Workers))
 	for shard := range shards {
 		group.Go(func() error {
-			t, out := model.NewTensor(1, 3, size, size), make([][]float32, outputs)
+			t, out := vision.NewTensor(1, 3, size, size), make([][]float32, outputs)
 			for i := shard; i < n; i += shards {
 				if err := b.Pictures.Load(i, t); err != nil {
 					return err

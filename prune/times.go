@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // layerTime says how long a layer takes on this machine for one picture, in seconds, by the channels that it takes in and puts
@@ -158,7 +158,7 @@ func (b *Bench) timed(ctx context.Context, like *onnx.Model, in, out, side int) 
 		return 0, err
 	}
 	defer session.Close() // only read from
-	x := model.NewTensor(1, in, max(1, side), max(1, side))
+	x := vision.NewTensor(1, in, max(1, side), max(1, side))
 	for i := range x.Data {
 		x.Data[i] = 1
 	}

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Stats is what a collection knows of one site.
@@ -104,7 +104,7 @@ func WriteProbe(w io.Writer, m *onnx.Model, tensors []string) error {
 
 // Next gives one picture after the other: it writes it into t and returns io.EOF after the last. Several
 // workers call it, each with a tensor of its own.
-type Next func(ctx context.Context, t *model.Tensor) error
+type Next func(ctx context.Context, t *vision.Tensor) error
 
 // Collect runs session, whose outputs are n.Tensors(), over all pictures of next with the given number of
 // workers, each one run of the session at a time, and adds what it sees to c. The result is the same
@@ -129,7 +129,7 @@ func Collect(ctx context.Context, c *Collection, n *Network, session Session, wo
 
 // run is one worker.
 func (c *Collection) run(ctx context.Context, n *Network, session Session, size int, next Next) error {
-	t := model.NewTensor(1, 3, size, size)
+	t := vision.NewTensor(1, 3, size, size)
 	names := append(n.Tensors(), n.Sites[Input].Name)
 	watchers, most := make([]watcher, len(names)), int(t.Shape[1])
 	for i, name := range names {

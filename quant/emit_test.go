@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func encoded(t *testing.T, m *onnx.Model, err error) []byte {
@@ -165,7 +165,7 @@ func TestPoolsComeFirst(t *testing.T) {
 		}
 		file := filepath.Join(t.TempDir(), "int8.onnx")
 		write(t, file, out)
-		x := model.NewTensor(1, 3, small.InputSize, small.InputSize)
+		x := vision.NewTensor(1, 3, small.InputSize, small.InputSize)
 		draw(x, 77)
 		s := open(t, runtime{}, file, quant.Options{Outputs: []string{vgg16se.Output}})
 		if err := s.Run(context.Background(), x, func(_ int, v []float32) { logits[first] = slices.Clone(v) }); err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Share is a proportion with its 95 % confidence interval (Wilson, 1927), which holds near 0 and 1, too.
@@ -92,7 +92,7 @@ func NewJudge(classes int) *Judge { return &Judge{classes: classes, known: map[i
 
 // Labelled gives one picture after the other, always the same under one number, with the index of its class, -1
 // where that is not known, and io.EOF after the last.
-type Labelled func(ctx context.Context, t *model.Tensor) (picture, label int, err error)
+type Labelled func(ctx context.Context, t *vision.Tensor) (picture, label int, err error)
 
 // Knows tells whether the reference has been asked about a picture.
 func (j *Judge) Knows(picture int) bool {
@@ -106,7 +106,7 @@ func (j *Judge) Ask(ctx context.Context, reference Session, workers, size int, n
 	group, ctx := errgroup.WithContext(ctx)
 	for range max(1, workers) {
 		group.Go(func() error {
-			t := model.NewTensor(1, 3, size, size)
+			t := vision.NewTensor(1, 3, size, size)
 			for {
 				picture, _, err := next(ctx, t)
 				switch {
@@ -141,7 +141,7 @@ func (j *Judge) Run(ctx context.Context, own Session, workers, size int, next La
 	var rows []row
 	for range max(1, workers) {
 		group.Go(func() error {
-			t, answer := model.NewTensor(1, 3, size, size), make([]float32, j.classes)
+			t, answer := vision.NewTensor(1, 3, size, size), make([]float32, j.classes)
 			for {
 				picture, label, err := next(ctx, t)
 				if errors.Is(err, io.EOF) {
@@ -199,7 +199,7 @@ func compare(label int, a, b []float32) row {
 }
 
 func best(v []float32, label int) (int, bool) {
-	top := model.TopK(nil, v, 5)
+	top := vision.TopK(nil, v, 5)
 	if len(top) == 0 {
 		return -1, false
 	}
@@ -315,7 +315,7 @@ type Latency struct {
 func (l *Latency) Slower() bool { return l.Speedup <= 1 && l.BestSpeedup <= 1 }
 
 // Race runs a and b on x in turn, for the given time but at least ten times each, after two runs unmeasured.
-func Race(ctx context.Context, a, b Session, x *model.Tensor, span time.Duration) (Latency, error) {
+func Race(ctx context.Context, a, b Session, x *vision.Tensor, span time.Duration) (Latency, error) {
 	var took [2][]float64
 	ignore := func(int, []float32) {}
 	begin := time.Now()

@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and returns how
@@ -42,10 +42,10 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 	again()
 	for more := true; more; {
 		var kept [][]float32 // what the sites of the FP32 network hold, picture by picture, as many as there is room for
-		var pictures []*model.Tensor
+		var pictures []*vision.Tensor
 		err := with(ctx, rt, m, float, names, func(s Session) error {
 			for bytes := 0; more && bytes < keptBytes; {
-				t := model.NewTensor(1, 3, size, size)
+				t := vision.NewTensor(1, 3, size, size)
 				switch err := next(ctx, t); {
 				case errors.Is(err, io.EOF):
 					more = false

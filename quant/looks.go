@@ -6,7 +6,7 @@ import (
 	"math/bits"
 	"sort"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Look is what one picture looks like to somebody who distrusts it.
@@ -25,7 +25,7 @@ type Look struct {
 const hashSide = 8
 
 // NewLook looks at a frame.
-func NewLook(f *model.Frame) Look {
+func NewLook(f *vision.Frame) Look {
 	var l Look
 	var sum, squares, steps, n float64
 	stride := max(1, f.Width*f.Height/50_000) // a sample of each row is enough
@@ -59,7 +59,7 @@ func grey(p []byte) float64 {
 
 // differenceHash averages the frame to 9×8 cells; bit i says whether a cell is brighter than the one on
 // its right (dHash, Krawetz 2013).
-func differenceHash(f *model.Frame) uint64 {
+func differenceHash(f *vision.Frame) uint64 {
 	var cells [hashSide][hashSide + 1]float64
 	for j := range hashSide {
 		for i := range hashSide + 1 {

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // scene draws a frame of soft blobs, another for every seed.
-func scene(seed uint64) *model.Frame {
-	r, f := rand.New(rand.NewPCG(seed, 3)), &model.Frame{}
+func scene(seed uint64) *vision.Frame {
+	r, f := rand.New(rand.NewPCG(seed, 3)), &vision.Frame{}
 	f.Resize(96, 64)
 	var cells [8][12]float64
 	for y := range cells {
@@ -28,7 +28,7 @@ func scene(seed uint64) *model.Frame {
 	return f
 }
 
-func fill(f *model.Frame, value func(i int) byte) *model.Frame {
+func fill(f *vision.Frame, value func(i int) byte) *vision.Frame {
 	for i := range f.Pix {
 		f.Pix[i] = value(i)
 	}
@@ -37,7 +37,7 @@ func fill(f *model.Frame, value func(i int) byte) *model.Frame {
 
 func TestDistrust(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
-	many := func(n int, draw func(i int) *model.Frame, label func(i int) int) []Look {
+	many := func(n int, draw func(i int) *vision.Frame, label func(i int) int) []Look {
 		looks := make([]Look, n)
 		for i := range looks {
 			looks[i] = NewLook(draw(i))
@@ -45,7 +45,7 @@ func TestDistrust(t *testing.T) {
 		}
 		return looks
 	}
-	clean := func(i int) *model.Frame { return scene(uint64(i)) }
+	clean := func(i int) *vision.Frame { return scene(uint64(i)) }
 	mixed := func(i int) int { return i % 4 }
 	tests := []struct {
 		name  string
@@ -57,10 +57,10 @@ func TestDistrust(t *testing.T) {
 		{"few", many(40, clean, mixed), "few"},
 		{"one class", many(200, clean, func(int) int { return 2 }), "one class"},
 		{"half of the classes", many(200, clean, func(i int) int { return i % 2 }), "absent classes"},
-		{"a still scene", many(200, func(i int) *model.Frame { return scene(uint64(i / 4)) }, mixed), "near-duplicates"},
-		{"black", many(200, func(int) *model.Frame { return fill(scene(1), func(int) byte { return 3 }) }, mixed), "!flat"},
-		{"noise", many(200, func(int) *model.Frame { return fill(scene(1), func(int) byte { return byte(r.IntN(256)) }) }, mixed), "!noise"},
-		{"night", many(200, func(i int) *model.Frame {
+		{"a still scene", many(200, func(i int) *vision.Frame { return scene(uint64(i / 4)) }, mixed), "near-duplicates"},
+		{"black", many(200, func(int) *vision.Frame { return fill(scene(1), func(int) byte { return 3 }) }, mixed), "!flat"},
+		{"noise", many(200, func(int) *vision.Frame { return fill(scene(1), func(int) byte { return byte(r.IntN(256)) }) }, mixed), "!noise"},
+		{"night", many(200, func(i int) *vision.Frame {
 			f := scene(uint64(i))
 			return fill(f, func(k int) byte { return f.Pix[k] / 14 })
 		}, mixed), "!dark"},

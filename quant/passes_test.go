@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // The equalized network answers as the one it was made of, bit for bit, and its channels are less unlike.
@@ -22,7 +22,7 @@ func TestEqualizeIsExact(t *testing.T) {
 	write(t, file, out)
 	logits := quant.Options{Outputs: []string{vgg16se.Output}, Plain: true}
 	answers := func(path string) (all []float32) {
-		s, x := open(t, runtime{}, path, logits), model.NewTensor(1, 3, small.InputSize, small.InputSize)
+		s, x := open(t, runtime{}, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize)
 		for seed := range 4 {
 			draw(x, uint64(200+seed))
 			if err := s.Run(context.Background(), x, func(_ int, v []float32) { all = append(all, v...) }); err != nil {
@@ -59,7 +59,7 @@ func TestCorrection(t *testing.T) {
 	c := collect(t, m, n, sequence(0, 16), 2, small.InputSize)
 	logits := quant.Options{Outputs: []string{vgg16se.Output}, Plain: true}
 	mean := func(path string) []float64 {
-		s, x, sums := open(t, runtime{}, path, logits), model.NewTensor(1, 3, small.InputSize, small.InputSize), make([]float64, small.Classes)
+		s, x, sums := open(t, runtime{}, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize), make([]float64, small.Classes)
 		for seed := range uint64(16) {
 			draw(x, seed)
 			if err := s.Run(context.Background(), x, func(_ int, v []float32) {

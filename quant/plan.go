@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Plan is everything that decides the bytes of a quantized file.
@@ -51,7 +51,7 @@ const SEGateFloat SEScheme = "gate-float"
 
 // PictureRange is the smallest and largest value that p makes of a byte: the picture's own range, which
 // no collection has to find and nothing ever exceeds.
-func PictureRange(p *model.Preprocess) [2]float64 {
+func PictureRange(p *vision.Preprocess) [2]float64 {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for c := range 3 {
 		for _, v := range []float64{0, 255} {

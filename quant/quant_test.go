@@ -11,10 +11,10 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // runtime runs models on the real ONNX Runtime.
@@ -77,7 +77,7 @@ func open(t testing.TB, r quant.Runtime, path string, o quant.Options) quant.Ses
 func pictures(order []int) quant.Next {
 	var mu sync.Mutex
 	i := 0
-	return func(_ context.Context, t *model.Tensor) error {
+	return func(_ context.Context, t *vision.Tensor) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if i == len(order) {
@@ -93,7 +93,7 @@ func pictures(order []int) quant.Next {
 func labelled(order []int, label int) quant.Labelled {
 	var mu sync.Mutex
 	i := 0
-	return func(_ context.Context, t *model.Tensor) (picture, of int, err error) {
+	return func(_ context.Context, t *vision.Tensor) (picture, of int, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if i == len(order) {
@@ -106,7 +106,7 @@ func labelled(order []int, label int) quant.Labelled {
 }
 
 // draw fills t with blocks of random colour, between -2 and 2.
-func draw(t *model.Tensor, seed uint64) {
+func draw(t *vision.Tensor, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	side := int(t.Shape[3])
 	for c := range 3 {

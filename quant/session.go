@@ -3,14 +3,14 @@ package quant
 import (
 	"context"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Session is a network that is loaded and can run, from several goroutines at once.
 type Session interface {
 	// Run feeds the pictures of x and hands every output to visit, by its place in Options.Outputs. The
 	// values are valid only during that call.
-	Run(ctx context.Context, x *model.Tensor, visit func(output int, v []float32)) error
+	Run(ctx context.Context, x *vision.Tensor, visit func(output int, v []float32)) error
 	Close() error
 }
 

@@ -4,45 +4,45 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Variant is another way in which pictures may have been meant to be prepared.
 type Variant struct {
 	Name       string // "with …"
-	Preprocess model.Preprocess
+	Preprocess vision.Preprocess
 	SameRange  bool // as declared: then even small differences of the answers tell something
 }
 
 // Variants are the usual mistakes of a manifest, undone: the order of the channels, mean and standard deviation
 // forgotten, bytes taken for 0 to 1 or the reverse.
-func Variants(p model.Preprocess) []Variant {
+func Variants(p vision.Preprocess) []Variant {
 	swapped := p
-	swapped.Channels = model.ChannelsBGR
-	if p.Channels == model.ChannelsBGR {
-		swapped.Channels = model.ChannelsRGB
+	swapped.Channels = vision.ChannelsBGR
+	if p.Channels == vision.ChannelsBGR {
+		swapped.Channels = vision.ChannelsRGB
 	}
 	all := []Variant{{"with red and blue swapped", swapped, true}}
-	add := func(name string, change func(*model.Preprocess)) {
+	add := func(name string, change func(*vision.Preprocess)) {
 		q := p
 		change(&q)
 		all = append(all, Variant{Name: name, Preprocess: q})
 	}
-	usual := model.Torchvision(224)
+	usual := vision.Torchvision(224)
 	plain := p.Mean == [3]float64{} && p.Std == [3]float64{1, 1, 1}
 	switch {
 	case plain:
-		add("with ImageNet's mean and standard deviation", func(q *model.Preprocess) { q.Scale, q.Mean, q.Std = usual.Scale, usual.Mean, usual.Std })
-		add("brought to -1 … 1", func(q *model.Preprocess) {
+		add("with ImageNet's mean and standard deviation", func(q *vision.Preprocess) { q.Scale, q.Mean, q.Std = usual.Scale, usual.Mean, usual.Std })
+		add("brought to -1 … 1", func(q *vision.Preprocess) {
 			q.Scale, q.Mean, q.Std = usual.Scale, [3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}
 		})
 	default:
-		add("without mean and standard deviation", func(q *model.Preprocess) { q.Mean, q.Std = [3]float64{}, [3]float64{1, 1, 1} })
+		add("without mean and standard deviation", func(q *vision.Preprocess) { q.Mean, q.Std = [3]float64{}, [3]float64{1, 1, 1} })
 	}
 	if p.Scale >= 1 {
-		add("with bytes over 255", func(q *model.Preprocess) { q.Scale = p.Scale / 255 })
+		add("with bytes over 255", func(q *vision.Preprocess) { q.Scale = p.Scale / 255 })
 	} else {
-		add("with bytes as they are", func(q *model.Preprocess) { q.Scale = p.Scale * 255 })
+		add("with bytes as they are", func(q *vision.Preprocess) { q.Scale = p.Scale * 255 })
 	}
 	return all
 }
@@ -160,7 +160,7 @@ func information(answers []Answer) float64 {
 		for k, v := range a.Logits {
 			scaled[k] = float32(float64(v) * unit)
 		}
-		model.Softmax(p, scaled)
+		vision.Softmax(p, scaled)
 		for k, v := range p {
 			mean[k] += float64(v) / float64(len(answers))
 			inside += entropyOf(float64(v)) / float64(len(answers))

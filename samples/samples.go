@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Config says which pictures are kept, and how many.
@@ -109,7 +109,7 @@ func ours(name string) bool {
 
 // Worth is why the picture of a decision is to be kept: "uncertain", "changed" or "sampled"; "" if it is not. It
 // remembers what it said.
-func (f *Folder) Worth(d *model.Decision) (reason string) {
+func (f *Folder) Worth(d *vision.Decision) (reason string) {
 	last, known := f.last[d.Camera]
 	since := d.Time.Sub(last)
 	switch {
@@ -148,8 +148,8 @@ type class struct {
 
 // Save writes the picture and its story; sum is the model's SHA-256. The oldest samples make room. The picture
 // appears last and whole: one with a story is complete.
-func (f *Folder) Save(d *model.Decision, picture *model.Frame, reason, sum string) error {
-	best := model.Class{Label: model.Unknown}
+func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum string) error {
+	best := vision.Class{Label: vision.Unknown}
 	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]class, 0, len(d.Top)), sum}
 	for i, c := range d.Top {
 		if i == 0 {

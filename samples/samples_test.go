@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
-func decision(at time.Time, label string, score float32) *model.Decision {
-	c := model.Class{Label: label, Index: 2, Score: score}
-	return &model.Decision{Camera: "line1-left", Frame: 7, Time: at, Top: []model.Class{c}, Stable: c}
+func decision(at time.Time, label string, score float32) *vision.Decision {
+	c := vision.Class{Label: label, Index: 2, Score: score}
+	return &vision.Decision{Camera: "line1-left", Frame: 7, Time: at, Top: []vision.Class{c}, Stable: c}
 }
 
 func names(t *testing.T, dir string) []string {
@@ -36,7 +36,7 @@ func TestSave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var picture model.Frame
+	var picture vision.Frame
 	picture.Resize(5, 4)
 	picture.Width = 4 // rows with something at their end
 	for i := range picture.Pix {
@@ -80,7 +80,7 @@ func TestBounds(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.Dir, "mine.png"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var picture model.Frame
+	var picture vision.Frame
 	picture.Resize(4, 4)
 	start := time.Now()
 	save := func(f *Folder, i int) {

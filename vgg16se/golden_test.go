@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // golden is what PyTorch answers with a checkpoint (testdata/goldens.py).
@@ -38,8 +38,8 @@ func goldens(t *testing.T) []golden {
 }
 
 // pictures repeats the formula of goldens.py: element k is k·2654435761 mod 2³², scaled to −1..1.
-func pictures(n, size int) *model.Tensor {
-	x := model.NewTensor(n, 3, size, size)
+func pictures(n, size int) *vision.Tensor {
+	x := vision.NewTensor(n, 3, size, size)
 	for k := range x.Data {
 		x.Data[k] = float32(float64(uint32(k*2654435761))/(1<<31) - 1)
 	}

@@ -3,19 +3,19 @@ package vgg16se
 import (
 	"fmt"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 )
 
-// Families of model.Architecture that this package builds.
+// Families of bundle.Architecture that this package builds.
 const (
 	Family     = "vgg16se"
 	FamilyNone = "vgg16"
 )
 
 // Manifest is the architecture as model.yaml spells it.
-func (a Architecture) Manifest() model.Architecture {
+func (a Architecture) Manifest() bundle.Architecture {
 	a = a.Full()
-	m := model.Architecture{Family: Family, InputSize: a.InputSize, Width: a.Width, Reduction: a.Reduction,
+	m := bundle.Architecture{Family: Family, InputSize: a.InputSize, Width: a.Width, Reduction: a.Reduction,
 		Hidden: a.Hidden, PoolSize: a.PoolSize, Classes: a.Classes}
 	if a.Hidden2 != a.Hidden {
 		m.Hidden2 = a.Hidden2
@@ -37,7 +37,7 @@ func (a Architecture) Manifest() model.Architecture {
 }
 
 // FromManifest is the architecture that a manifest names; an error where it is another network.
-func FromManifest(m model.Architecture) (Architecture, error) {
+func FromManifest(m bundle.Architecture) (Architecture, error) {
 	if m.Family != Family && m.Family != FamilyNone {
 		return Architecture{}, fmt.Errorf("vgg16se: architecture.family is %q, not %q or %q", m.Family, Family, FamilyNone)
 	}
@@ -53,4 +53,15 @@ func FromManifest(m model.Architecture) (Architecture, error) {
 		return a, fmt.Errorf("vgg16se: architecture.squeezed has %d numbers, must have %d", len(m.Squeezed), len(a.Squeezed))
 	}
 	return a, a.Validate()
+}
+
+// NewSpec is the manifest of a VGG of ours, but for its name, preprocessing, files and origin.
+func NewSpec(a Architecture, labels []string) bundle.Spec {
+	return bundle.Spec{
+		Schema:       bundle.SpecSchema,
+		Architecture: a.Manifest(),
+		Input:        bundle.Port{Name: Input},
+		Output:       bundle.Port{Name: Output},
+		Labels:       labels,
+	}
 }

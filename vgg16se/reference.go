@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Reference computes the logits of every picture in x, N×3×S×S, with the parameters of g in float64
 // and plain loops: what a runtime's answer is measured against. It returns N × classes, row by row.
 // A full-size picture takes seconds; ctx ends it between layers.
-func (a Architecture) Reference(ctx context.Context, g *onnx.Graph, x *model.Tensor) ([]float64, error) {
+func (a Architecture) Reference(ctx context.Context, g *onnx.Graph, x *vision.Tensor) ([]float64, error) {
 	a = a.Full()
 	size := a.InputSize
 	if want := [4]int64{x.Shape[0], 3, int64(size), int64(size)}; x.Shape != want {

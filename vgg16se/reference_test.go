@@ -6,7 +6,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // The goldens cover whole networks; here the pool that expands, overlaps, keeps and divides, against
@@ -45,17 +45,17 @@ func TestAdaptiveAveragePool(t *testing.T) {
 
 func TestReferenceRefuses(t *testing.T) {
 	m := seeded(t, small, 1)
-	if _, err := small.Reference(t.Context(), &m.Graph, model.NewTensor(1, 3, 32, 32)); err == nil {
+	if _, err := small.Reference(t.Context(), &m.Graph, vision.NewTensor(1, 3, 32, 32)); err == nil {
 		t.Error("took pictures of another size")
 	}
 	other := small
 	other.Classes = 6
-	if _, err := other.Reference(t.Context(), &m.Graph, model.NewTensor(1, 3, 64, 64)); err == nil {
+	if _, err := other.Reference(t.Context(), &m.Graph, vision.NewTensor(1, 3, 64, 64)); err == nil {
 		t.Error("took the weights of another network")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := small.Reference(ctx, &m.Graph, model.NewTensor(1, 3, 64, 64)); !errors.Is(err, context.Canceled) {
+	if _, err := small.Reference(ctx, &m.Graph, vision.NewTensor(1, 3, 64, 64)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

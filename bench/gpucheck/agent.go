@@ -108,8 +108,8 @@ func (a *agent) ask(ctx context.Context, into any, args ...string) (*outcome, er
 type answers map[string][]float64
 
 // classify asks for the answers of a bundle.
-func (a *agent) classify(ctx context.Context, bundle, provider, precision, pictures string) (answers, error) {
-	o, err := a.run(ctx, "classify", "--json", "--logits", "--bundle", bundle, "--provider", provider, "--precision", precision, pictures)
+func (a *agent) classify(ctx context.Context, bundleDir, provider, precision, pictures string) (answers, error) {
+	o, err := a.run(ctx, "classify", "--json", "--logits", "--bundle", bundleDir, "--provider", provider, "--precision", precision, pictures)
 	if err != nil {
 		return nil, err
 	}

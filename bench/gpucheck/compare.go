@@ -7,7 +7,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 )
 
 // difference is how far two sets of answers are apart.
@@ -62,18 +62,18 @@ func first(logits []float64) int {
 var tolerances = map[string]float64{"fp32": 5e-3, "fp16": 2e-2, "int8": 0.2}
 
 // parity runs every precision of a bundle on a provider and on the CPU, the same file on both.
-func (s *suite) parity(ctx context.Context, bundle, provider string) (string, error) {
+func (s *suite) parity(ctx context.Context, bundleDir, provider string) (string, error) {
 	if err := s.absent[provider]; err != nil {
 		return "", err
 	}
-	all, err := precisions(bundle, provider)
+	all, err := precisions(bundleDir, provider)
 	if err != nil {
 		return "", err
 	}
 	var found []string
 	var wrong []error
 	for _, precision := range all {
-		d, err := s.against(ctx, bundle, provider, precision)
+		d, err := s.against(ctx, bundleDir, provider, precision)
 		switch {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("%s: %w", precision, err))
@@ -90,11 +90,11 @@ func (s *suite) parity(ctx context.Context, bundle, provider string) (string, er
 	return sentence, nil
 }
 
-func (s *suite) against(ctx context.Context, bundle, provider, precision string) (difference, error) {
-	reference, as := bundle, precision
+func (s *suite) against(ctx context.Context, bundleDir, provider, precision string) (difference, error) {
+	reference, as := bundleDir, precision
 	if precision == "int8" { // the CPU has a file of its own: here it gets the GPU's
 		var err error
-		if reference, err = s.asFP32(bundle, model.FileINT8TRT); err != nil {
+		if reference, err = s.asFP32(bundleDir, bundle.FileINT8TRT); err != nil {
 			return difference{}, err
 		}
 		as = "fp32"
@@ -103,7 +103,7 @@ func (s *suite) against(ctx context.Context, bundle, provider, precision string)
 	if err != nil {
 		return difference{}, err
 	}
-	got, err := s.agent.classify(ctx, bundle, provider, precision, s.pictures)
+	got, err := s.agent.classify(ctx, bundleDir, provider, precision, s.pictures)
 	if err != nil {
 		return difference{}, err
 	}

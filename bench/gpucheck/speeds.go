@@ -44,16 +44,16 @@ func fullParity(ctx context.Context, s *suite) (string, error) {
 func (s *suite) speeds(ctx context.Context, providers ...string) (string, error) {
 	var wrong, absent []error
 	before := len(s.report.Speeds)
-	for _, bundle := range []string{s.demo, s.full} {
+	for _, bundleDir := range []string{s.demo, s.full} {
 		for _, provider := range providers {
-			if bundle == "" {
+			if bundleDir == "" {
 				continue
 			}
 			if err := s.absent[provider]; err != nil {
 				absent = append(absent, err)
 				continue
 			}
-			wrong = append(wrong, s.bench(ctx, bundle, provider))
+			wrong = append(wrong, s.bench(ctx, bundleDir, provider))
 		}
 	}
 	n := len(s.report.Speeds) - before
@@ -70,8 +70,8 @@ func (s *suite) speeds(ctx context.Context, providers ...string) (string, error)
 	return found, nil
 }
 
-func (s *suite) bench(ctx context.Context, bundle, provider string) error {
-	all, err := precisions(bundle, provider)
+func (s *suite) bench(ctx context.Context, bundleDir, provider string) error {
+	all, err := precisions(bundleDir, provider)
 	if err != nil {
 		return err
 	}
@@ -80,14 +80,14 @@ func (s *suite) bench(ctx context.Context, bundle, provider string) error {
 		batches = batches[:1]
 	}
 	network := "demo"
-	if bundle != s.demo {
+	if bundleDir != s.demo {
 		network = "full"
 	}
 	var wrong []error
 	for _, precision := range all {
 		for _, batch := range batches {
 			line := speed{Network: network}
-			_, err := s.agent.ask(ctx, &line, "bench", bundle, "--provider", provider, "--precision", precision,
+			_, err := s.agent.ask(ctx, &line, "bench", bundleDir, "--provider", provider, "--precision", precision,
 				"--batch", strconv.Itoa(batch), "--seconds", map[bool]string{true: "0.3", false: "1"}[s.short])
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("%s %s on %s, batch %d: %w", network, precision, provider, batch, err))

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 )
 
 // suite is one run of all checks.
@@ -77,14 +77,14 @@ func (s *suite) on() string {
 }
 
 // precisions are those of a bundle that the given provider has files for.
-func precisions(bundle, provider string) ([]string, error) {
-	b, err := model.OpenBundle(bundle)
+func precisions(bundleDir, provider string) ([]string, error) {
+	b, err := bundle.Open(bundleDir)
 	if err != nil {
 		return nil, err
 	}
-	keys := map[string]string{"fp32": model.FileFP32, "fp16": model.FileFP16, "int8": model.FileINT8TRT}
+	keys := map[string]string{"fp32": bundle.FileFP32, "fp16": bundle.FileFP16, "int8": bundle.FileINT8TRT}
 	if provider == "cpu" {
-		keys = map[string]string{"fp32": model.FileFP32, "int8": model.FileINT8CPU}
+		keys = map[string]string{"fp32": bundle.FileFP32, "int8": bundle.FileINT8CPU}
 	}
 	var all []string
 	for _, p := range []string{"fp32", "fp16", "int8"} {
@@ -97,25 +97,25 @@ func precisions(bundle, provider string) ([]string, error) {
 
 // asFP32 makes a bundle whose only file is the one that the given provider runs in a precision, so that the CPU runs
 // that very file as it stands.
-func (s *suite) asFP32(bundle, key string) (string, error) {
-	b, err := model.OpenBundle(bundle)
+func (s *suite) asFP32(bundleDir, key string) (string, error) {
+	b, err := bundle.Open(bundleDir)
 	if err != nil {
 		return "", err
 	}
 	file := b.Spec.Files[key]
-	dir := filepath.Join(s.work, filepath.Base(bundle)+"-"+key)
+	dir := filepath.Join(s.work, filepath.Base(bundleDir)+"-"+key)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	if err := linkOrCopy(filepath.Join(bundle, file.Path), filepath.Join(dir, file.Path)); err != nil {
+	if err := linkOrCopy(filepath.Join(bundleDir, file.Path), filepath.Join(dir, file.Path)); err != nil {
 		return "", err
 	}
 	spec := b.Spec
-	spec.Files = map[string]model.File{model.FileFP32: file}
-	return dir, model.WriteSpec(dir, &spec)
+	spec.Files = map[string]bundle.File{bundle.FileFP32: file}
+	return dir, bundle.WriteSpec(dir, &spec)
 }
 
 func linkOrCopy(from, to string) error {

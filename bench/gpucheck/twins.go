@@ -17,12 +17,12 @@ func twins(ctx context.Context, s *suite) (string, error) {
 	folder := filepath.Join(s.work, "twin")
 	var own []answers
 	for _, seed := range []string{"1", "2"} {
-		bundle := filepath.Join(s.work, "twin-"+seed)
-		_, err := s.agent.run(ctx, "new", "--out", bundle, "--seed", seed, "--width", "0.25", "--input", "96", "--hidden", "256", "--pool", "3", "--classes", "13")
+		bundleDir := filepath.Join(s.work, "twin-"+seed)
+		_, err := s.agent.run(ctx, "new", "--out", bundleDir, "--seed", seed, "--width", "0.25", "--input", "96", "--hidden", "256", "--pool", "3", "--classes", "13")
 		if err != nil {
 			return "", err
 		}
-		if err := os.Rename(bundle, folder); err != nil {
+		if err := os.Rename(bundleDir, folder); err != nil {
 			return "", err
 		}
 		got, err := s.agent.classify(ctx, folder, provider, "fp32", s.pictures)
@@ -38,7 +38,7 @@ func twins(ctx context.Context, s *suite) (string, error) {
 			return "", fmt.Errorf("the one of seed %s is %v off from its own answers on the cpu (%w)", seed, d, err)
 		}
 		own = append(own, got)
-		if err := os.Rename(folder, bundle); err != nil {
+		if err := os.Rename(folder, bundleDir); err != nil {
 			return "", err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Width and Height are the size of the pictures, which carry their number: bits bars of black or white in the upper half.
@@ -40,7 +40,7 @@ func Draw(pix []byte, n int) {
 }
 
 // Number is the number that Draw drew, in a frame of any size.
-func Number(f *model.Frame) (n int) {
+func Number(f *vision.Frame) (n int) {
 	for bar := range bits {
 		x, y := (2*bar+1)*f.Width/(2*bits), f.Height/4
 		if f.Pix[y*f.Stride+3*x+1] > 127 {

@@ -15,10 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // benchLine is what the verb prints with --json.
@@ -92,12 +93,12 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	for _, a := range info.Tried {
 		fmt.Fprintf(cmd.ErrOrStderr(), "not on %s: %v\n", a.Provider, a.Err)
 	}
-	in := model.NewTensor(f.batch, 3, spec.Architecture.InputSize, spec.Architecture.InputSize)
+	in := vision.NewTensor(f.batch, 3, spec.Architecture.InputSize, spec.Architecture.InputSize)
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range in.Data {
 		in.Data[i] = 2*random.Float32() - 1
 	}
-	out := make(model.Logits, f.batch*len(spec.Labels))
+	out := make(vision.Logits, f.batch*len(spec.Labels))
 	length := time.Duration(f.seconds * float64(time.Second))
 	if _, err := measureRuns(ctx, network.Engine, in, out, length/5); err != nil {
 		return err
@@ -129,7 +130,7 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 }
 
 // measureRuns runs the network for the given time and returns how long each run took.
-func measureRuns(ctx context.Context, e *infer.Engine, in *model.Tensor, out model.Logits, length time.Duration) ([]time.Duration, error) {
+func measureRuns(ctx context.Context, e *infer.Engine, in *vision.Tensor, out vision.Logits, length time.Duration) ([]time.Duration, error) {
 	var took []time.Duration
 	for start := time.Now(); time.Since(start) < length || len(took) == 0; {
 		begin := time.Now()
@@ -156,7 +157,7 @@ func benchResult(took []time.Duration, info infer.Info, batch int) benchLine {
 	}
 }
 
-func (l *benchLine) print(w io.Writer, spec *model.Spec, version string) error {
+func (l *benchLine) print(w io.Writer, spec *bundle.Spec, version string) error {
 	_, err := fmt.Fprintf(w, "%s %s: %s on %s, ONNX Runtime %s, %d threads, batch %d\n",
 		spec.Name, spec.Version, l.Precision, l.Provider, version, l.Threads, l.Batch)
 	fmt.Fprintf(w, "  loaded and warm in %.0f ms, %d MB resident\n", l.Load, l.RSS)

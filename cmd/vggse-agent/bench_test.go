@@ -15,17 +15,17 @@ func TestBench(t *testing.T) {
 	if _, err := infer.Version(infer.Config{}); errors.Is(err, infer.ErrNoLibrary) {
 		t.Skip("ONNX Runtime not found (make deps)")
 	}
-	bundle := filepath.Join(t.TempDir(), "tiny")
+	bundleDir := filepath.Join(t.TempDir(), "tiny")
 	var stdout, stderr bytes.Buffer
 	run := func(args ...string) int {
 		stdout.Reset()
 		stderr.Reset()
 		return execute(t.Context(), args, &stdout, &stderr)
 	}
-	if code := run("new", "--out", bundle, "--width", "0.125", "--input", "32", "--hidden", "8", "--classes", "3"); code != exitDone {
+	if code := run("new", "--out", bundleDir, "--width", "0.125", "--input", "32", "--hidden", "8", "--classes", "3"); code != exitDone {
 		t.Fatalf("new: exit %d: %s", code, stderr.String())
 	}
-	if code := run("bench", "--json", "--provider", "cpu", "--threads", "1", "--batch", "2", "--seconds", "0.1", bundle); code != exitDone {
+	if code := run("bench", "--json", "--provider", "cpu", "--threads", "1", "--batch", "2", "--seconds", "0.1", bundleDir); code != exitDone {
 		t.Fatalf("bench: exit %d: %s", code, stderr.String())
 	}
 	var line map[string]any
@@ -51,10 +51,10 @@ func TestBench(t *testing.T) {
 		want string
 		args []string
 	}{
-		{exitUsage, "--seconds", []string{"--seconds", "0", bundle}},
-		{exitUsage, "--batch", []string{"--batch", "0", bundle}},
+		{exitUsage, "--seconds", []string{"--seconds", "0", bundleDir}},
+		{exitUsage, "--batch", []string{"--batch", "0", bundleDir}},
 		{exitUsage, "one BUNDLE", nil},
-		{exitConfig, "infer.providers", []string{"--provider", "gpu", bundle}},
+		{exitConfig, "infer.providers", []string{"--provider", "gpu", bundleDir}},
 		{exitFailed, "model.yaml", []string{t.TempDir()}},
 	} {
 		if code := run(append([]string{"bench"}, tt.args...)...); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
@@ -73,20 +73,20 @@ func TestBenchTable(t *testing.T) {
 		t.Skipf("this ONNX Runtime has %s", about.Providers[0])
 	}
 	t.Setenv("TEST_AS_VGGSE_AGENT", "1")
-	bundle := seededBundle(t)
-	code, stdout, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--threads", "1", "--set", "state_dir="+t.TempDir(), bundle)
+	bundleDir := seededBundle(t)
+	code, stdout, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--threads", "1", "--set", "state_dir="+t.TempDir(), bundleDir)
 	if code != exitDone || strings.Count(stdout, "  fp32  ") != 1 || !strings.Contains(stdout, "batch 1, 1 threads") || !strings.Contains(stdout, "% (") {
 		t.Errorf("bench: exit %d: %s%s", code, stdout, stderr)
 	}
 	if strings.Count(stderr, "\n") != 8 || !strings.Contains(stderr, "not fp32 on cuda: infer: open") || !strings.Contains(stderr, "not int8 on cpu: model.precision: bundle ") {
 		t.Errorf("bench says of the others: %s", stderr)
 	}
-	code, stdout, _ = agentCmd(t, "bench", "--seconds", "0.1", "--json", bundle)
+	code, stdout, _ = agentCmd(t, "bench", "--seconds", "0.1", "--json", bundleDir)
 	var line benchLine
 	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || line.Provider != "cpu" || line.P50 <= 0 {
 		t.Errorf("bench --json: exit %d, %v: %s", code, err, stdout)
 	}
-	if code, _, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--set", "infer.library=/none.so", bundle); code != exitFailed || !strings.Contains(stderr, "/none.so is not a file") {
+	if code, _, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--set", "infer.library=/none.so", bundleDir); code != exitFailed || !strings.Contains(stderr, "/none.so is not a file") {
 		t.Errorf("bench without a runtime: exit %d: %s", code, stderr)
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/selfexec"
-	"github.com/vggse/vggse-agent/model"
 )
 
 // benchAll measures every precision of the bundle on every provider, each in a process of its own: memory is that of one
 // network, and a driver that crashes takes one line with it. What cannot be had is said on stderr, why.
 func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
-	b, err := model.OpenBundle(dir)
+	b, err := bundle.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func flagsOf(cmd *cobra.Command) (args []string) {
 	return args
 }
 
-func printTable(w io.Writer, spec *model.Spec, lines []*benchLine) error {
+func printTable(w io.Writer, spec *bundle.Spec, lines []*benchLine) error {
 	fmt.Fprintf(w, "%s %s: batch %d, %d threads of the CPU, %d multiply-adds/picture (10⁶)\n", spec.Name, spec.Version, lines[0].Batch, lines[0].Threads, int64(lines[0].MACs*1000+0.5))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "provider\tprecision\tp50 ms\tp90\tp99\timages/s\tMB\tfile MB\tG mul-add/s\tGB/s\tof the ceiling\t")

@@ -70,7 +70,7 @@ func TestBuildWithStub(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	dir, bundle := stubRuntime(t), seededBundle(t)
+	dir, bundleDir := stubRuntime(t), seededBundle(t)
 	for _, tt := range []struct {
 		stub string
 		stop os.Signal
@@ -83,7 +83,7 @@ func TestBuildWithStub(t *testing.T) {
 		{"nothing", nil, "Failed to get symbol GetProvider"},
 	} {
 		state, cache, marker := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "loaded")
-		cmd := exec.CommandContext(t.Context(), program, "build", "--set", "state_dir="+state, "--set", "cache_dir="+cache, bundle)
+		cmd := exec.CommandContext(t.Context(), program, "build", "--set", "state_dir="+state, "--set", "cache_dir="+cache, bundleDir)
 		cmd.Env = append(os.Environ(), "ORT_LIB="+filepath.Join(dir, "libonnxruntime.so"), "ORT_SHIM="+filepath.Join(dir, "libvggse-ort-shim.so"), "STUB="+tt.stub, "STUB_MARKER="+marker)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

@@ -7,9 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
-	"github.com/vggse/vggse-agent/store"
 )
 
 func newBundleCmd() *cobra.Command {
@@ -35,7 +34,7 @@ name, are left out. The digest that is printed is the bundle's name on every dev
 		Example: "  vggse-agent bundle pack my-bundle\n  vggse-agent bundle pack my-bundle --out /media/usb/parts-3.vggse",
 		Args:    exactArgs(1, "one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := model.OpenBundle(args[0])
+			b, err := bundle.Open(args[0])
 			if err != nil {
 				return err
 			}
@@ -44,7 +43,7 @@ name, are left out. The digest that is printed is the bundle's name on every dev
 			}
 			var sum string
 			err = atomicfile.WriteFile(out, func(w io.Writer) (err error) {
-				sum, err = store.Pack(cmd.Context(), args[0], w)
+				sum, err = bundle.Pack(cmd.Context(), args[0], w)
 				return err
 			})
 			if err != nil {

@@ -15,10 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -135,7 +135,7 @@ func (p probes) Open(ctx context.Context, path string, o quant.Options) (quant.S
 type calibration struct {
 	*calibrateFlags
 	cmd       *cobra.Command
-	bundle    *model.Bundle
+	bundle    *bundle.Bundle
 	dir       string
 	rt        probes
 	source    *onnx.Model
@@ -151,7 +151,7 @@ type calibration struct {
 }
 
 func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
-	bundle, err := model.OpenBundle(f.bundle)
+	opened, err := bundle.Open(f.bundle)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
 		return fmt.Errorf("calibrate: %w", err)
 	}
 	defer os.RemoveAll(aside)
-	c := &calibration{calibrateFlags: f, cmd: cmd, bundle: bundle, dir: aside, rt: probes{bundle.Spec.Input.Name}}
+	c := &calibration{calibrateFlags: f, cmd: cmd, bundle: opened, dir: aside, rt: probes{opened.Spec.Input.Name}}
 	err = c.work(cmd.Context())
 	if err := errors.Join(err, c.close()); err != nil {
 		return fmt.Errorf("calibrate: %w", err)
@@ -194,7 +194,7 @@ func calibrate(cmd *cobra.Command, f *calibrateFlags) error {
 func (c *calibration) work(ctx context.Context) error {
 	c.report = quant.Report{Schema: quant.ReportSchema, Tool: "vggse-agent " + version, Method: quant.Method(c.method),
 		Bundle: strings.TrimSpace(c.bundle.Spec.Name + " " + c.bundle.Spec.Version),
-		Source: c.bundle.Spec.Files[model.FileFP32].SHA256, Seconds: map[string]float64{},
+		Source: c.bundle.Spec.Files[bundle.FileFP32].SHA256, Seconds: map[string]float64{},
 		Gate: quant.Gate{MinAgreement: c.minAgreement}, Findings: []quant.Finding{}}
 	steps := []struct {
 		name string
@@ -218,10 +218,10 @@ func (c *calibration) work(ctx context.Context) error {
 
 // open checks and maps the FP32 file and finds what there is to quantize.
 func (c *calibration) open(ctx context.Context) error {
-	if err := c.bundle.CheckFile(ctx, model.FileFP32); err != nil {
+	if err := c.bundle.CheckFile(ctx, bundle.FileFP32); err != nil {
 		return err
 	}
-	path, err := c.bundle.Path(model.FileFP32)
+	path, err := c.bundle.Path(bundle.FileFP32)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (c *calibration) open(ctx context.Context) error {
 // reference loads the FP32 file. Only what looks at it side by side with another network keeps both open: two of full size are more
 // than a device has to spare.
 func (c *calibration) reference(ctx context.Context) (quant.Session, error) {
-	path, err := c.bundle.Path(model.FileFP32)
+	path, err := c.bundle.Path(bundle.FileFP32)
 	if err != nil {
 		return nil, err
 	}

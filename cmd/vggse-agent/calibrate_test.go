@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -32,17 +32,17 @@ func TestCalibrateInPlace(t *testing.T) {
 		t.Skip("ONNX Runtime not found (make deps)")
 	}
 	dir := t.TempDir()
-	bundle, pictures := filepath.Join(dir, "bundle"), filepath.Join(dir, "pictures")
+	bundleDir, pictures := filepath.Join(dir, "bundle"), filepath.Join(dir, "pictures")
 	for _, args := range [][]string{
-		{"new", "--out", bundle, "--width", "0.25", "--input", "96", "--hidden", "64", "--pool", "3", "--classes", "13"},
+		{"new", "--out", bundleDir, "--width", "0.25", "--input", "96", "--hidden", "64", "--pool", "3", "--classes", "13"},
 		{"demo-data", "--out", pictures, "--n", "26", "--size", "96x64"},
 	} {
 		if code, _, stderr := agentSays(args...); code != 0 {
 			t.Fatalf("%v: %s", args, stderr)
 		}
 	}
-	common := []string{"calibrate", "--bundle", bundle, "--images", pictures, "--seconds", "0.2", "--json"}
-	code, stdout, stderr := agentSays(append(common, "--out", bundle, "--min-agreement", "0")...)
+	common := []string{"calibrate", "--bundle", bundleDir, "--images", pictures, "--seconds", "0.2", "--json"}
+	code, stdout, stderr := agentSays(append(common, "--out", bundleDir, "--min-agreement", "0")...)
 	var r quant.Report
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatalf("exit %d, %v, %s", code, err, stderr)
@@ -53,12 +53,12 @@ func TestCalibrateInPlace(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	b, err := model.OpenBundle(bundle)
+	b, err := bundle.Open(bundleDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, report := range []string{"report.json", "report.html", "plan.json"} {
-		if info, err := os.Stat(filepath.Join(bundle, report)); err != nil || info.Size() == 0 {
+		if info, err := os.Stat(filepath.Join(bundleDir, report)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", report, err)
 		}
 	}
@@ -68,34 +68,34 @@ func TestCalibrateInPlace(t *testing.T) {
 		}
 		return
 	}
-	for _, key := range []string{model.FileFP32, model.FileINT8CPU, model.FileINT8TRT, model.FileINT8TRT11, model.FileFP16} {
+	for _, key := range []string{bundle.FileFP32, bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11, bundle.FileFP16} {
 		if err := b.CheckFile(context.Background(), key); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(bundle, "calibration.flatbuffers")); err != nil {
+	if _, err := os.Stat(filepath.Join(bundleDir, "calibration.flatbuffers")); err != nil {
 		t.Error(err)
 	}
-	if table, err := os.ReadFile(filepath.Join(bundle, "calibration.txt")); err != nil || !strings.HasPrefix(string(table), "TRT-") {
+	if table, err := os.ReadFile(filepath.Join(bundleDir, "calibration.txt")); err != nil || !strings.HasPrefix(string(table), "TRT-") {
 		t.Errorf("%v: %.40s", err, table)
 	}
-	plan := inspected(t, filepath.Join(bundle, "int8.cpu.onnx"))["vggse.plan"]
+	plan := inspected(t, filepath.Join(bundleDir, "int8.cpu.onnx"))["vggse.plan"]
 	if !strings.Contains(plan, "levels=255") || !strings.Contains(plan, "squeezes=int8") {
 		t.Errorf("the file says of its plan: %q", plan)
 	}
-	again := append(common, "--out", bundle, "--min-agreement", "0", "--tensorrt", "11.2", "--weights", "8", "--method", "minmax")
+	again := append(common, "--out", bundleDir, "--min-agreement", "0", "--tensorrt", "11.2", "--weights", "8", "--method", "minmax")
 	if code, stdout, _ = agentSays(again...); code == exitDone {
-		if _, err := os.Stat(filepath.Join(bundle, "calibration.flatbuffers")); err == nil || !strings.Contains(stdout, "TensorRT 11.2 reads no calibration table") {
+		if _, err := os.Stat(filepath.Join(bundleDir, "calibration.flatbuffers")); err == nil || !strings.Contains(stdout, "TensorRT 11.2 reads no calibration table") {
 			t.Errorf("tables for TensorRT 11, or nothing said of it: %v", err)
 		}
 	}
-	before, err := os.ReadFile(filepath.Join(bundle, model.SpecFile))
+	before, err := os.ReadFile(filepath.Join(bundleDir, bundle.SpecFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	strict := append(common, "--out", bundle, "--min-agreement", "1", "--weights", "7", "--method", "minmax")
+	strict := append(common, "--out", bundleDir, "--min-agreement", "1", "--weights", "7", "--method", "minmax")
 	code, stdout, _ = agentSays(strict...)
-	after, _ := os.ReadFile(filepath.Join(bundle, model.SpecFile))
+	after, _ := os.ReadFile(filepath.Join(bundleDir, bundle.SpecFile))
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code == exitGate != (len(r.Gate.Missed) > 0) {
 		t.Errorf("exit %d, %v, missed %v", code, err, r.Gate.Missed)
 	}
@@ -114,10 +114,10 @@ func TestCollections(t *testing.T) {
 			t.Fatal(stderr)
 		}
 	}
-	bundle := seededBundle(t)
+	bundleDir := seededBundle(t)
 	calibrate := func(images string, more ...string) (pictures int, digest, stderr string) {
 		t.Helper()
-		code, stdout, stderr := agentSays(append([]string{"calibrate", "--json", "--bundle", bundle, "--images", at(images), "--eval", at("eval"), "--out", at("out." + images),
+		code, stdout, stderr := agentSays(append([]string{"calibrate", "--json", "--bundle", bundleDir, "--images", at(images), "--eval", at("eval"), "--out", at("out." + images),
 			"--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0"}, more...)...)
 		if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
 			return 0, "", stderr

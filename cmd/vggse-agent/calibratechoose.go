@@ -9,9 +9,9 @@ import (
 	"os"
 	"slices"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -71,7 +71,7 @@ func (c *calibration) choose(ctx context.Context) error {
 		t.Kept = t.Method == c.plans[t.Levels].Method
 	}
 	c.report.Searches = map[string]quant.Searched{}
-	for levels, key := range map[int]string{quant.LevelsU8: model.FileINT8CPU, quant.LevelsS8: model.FileINT8TRT} {
+	for levels, key := range map[int]string{quant.LevelsU8: bundle.FileINT8CPU, quant.LevelsS8: bundle.FileINT8TRT} {
 		if err := c.correct(ctx, levels, highest[levels]); err != nil {
 			return err
 		}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // collectionEvery is after how many pictures a collection is written down.
@@ -74,7 +74,7 @@ func (c *calibration) collectFrom(ctx context.Context, m *onnx.Model, n *quant.N
 	}
 	for part := range slices.Chunk(files, every) {
 		set := &pictureSet{files: part, spec: &c.bundle.Spec}
-		if err := quant.Collect(ctx, into, n, s, c.workers, c.size(), func(ctx context.Context, t *model.Tensor) error {
+		if err := quant.Collect(ctx, into, n, s, c.workers, c.size(), func(ctx context.Context, t *vision.Tensor) error {
 			_, _, err := set.labelled(func() { _ = bar.Add(1) })(ctx, t)
 			return err
 		}); err != nil {

@@ -14,11 +14,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // heldOutPart is the part of --images that is judged on where there is no --eval.
@@ -40,7 +41,7 @@ type sample struct {
 // each has buffers and tables of its own.
 type pictureSet struct {
 	files  []sample
-	spec   *model.Spec
+	spec   *bundle.Spec
 	judge  *quant.Judge // who knows what FP32 says of them; nil where nobody asks
 	memory *memory      // nil: none
 
@@ -50,8 +51,8 @@ type pictureSet struct {
 }
 
 type pictureReader struct {
-	prep  *model.Preprocessor
-	frame model.Frame
+	prep  *vision.Preprocessor
+	frame vision.Frame
 }
 
 // pictures finds, hashes and divides the pictures.
@@ -153,7 +154,7 @@ func (c *calibration) takeFrames(ctx context.Context, dir string) error {
 	}
 	defer s.Close()
 	bar := progress.New(c.cmd.ErrOrStderr(), "taking frames", int64(c.frames), false)
-	var f model.Frame
+	var f vision.Frame
 	for i := range c.frames {
 		if err := s.Read(ctx, &f); errors.Is(err, io.EOF) {
 			break
@@ -180,7 +181,7 @@ type memory struct {
 
 const memoryLimit = 4 << 20 // twice that of heap, before it is collected
 
-func (m *memory) recall(i int, t *model.Tensor) bool {
+func (m *memory) recall(i int, t *vision.Tensor) bool {
 	if m == nil {
 		return false
 	}
@@ -189,7 +190,7 @@ func (m *memory) recall(i int, t *model.Tensor) bool {
 	return copy(t.Data, m.tensors[i]) > 0
 }
 
-func (m *memory) keep(i int, t *model.Tensor) {
+func (m *memory) keep(i int, t *vision.Tensor) {
 	if m == nil {
 		return
 	}
@@ -209,7 +210,7 @@ func (s *pictureSet) part(n int) *pictureSet {
 }
 
 // take reads the next picture into t and lets look see the frame; it returns io.EOF after the last.
-func (s *pictureSet) take(t *model.Tensor, look func(f *model.Frame)) (i, label int, err error) {
+func (s *pictureSet) take(t *vision.Tensor, look func(f *vision.Frame)) (i, label int, err error) {
 	s.mu.Lock()
 	if s.next == len(s.files) {
 		s.mu.Unlock()
@@ -229,7 +230,7 @@ func (s *pictureSet) take(t *model.Tensor, look func(f *model.Frame)) (i, label 
 }
 
 // read prepares a picture with a reader that nobody else has in hand.
-func (s *pictureSet) read(p *sample, t *model.Tensor, look func(f *model.Frame)) error {
+func (s *pictureSet) read(p *sample, t *vision.Tensor, look func(f *vision.Frame)) error {
 	s.mu.Lock()
 	var r *pictureReader
 	if n := len(s.readers); n > 0 {
@@ -237,7 +238,7 @@ func (s *pictureSet) read(p *sample, t *model.Tensor, look func(f *model.Frame))
 	}
 	s.mu.Unlock()
 	if r == nil {
-		prep, err := model.NewPreprocessor(s.spec.Preprocess, s.spec.Architecture.InputSize)
+		prep, err := vision.NewPreprocessor(s.spec.Preprocess, s.spec.Architecture.InputSize)
 		if err != nil {
 			return err
 		}
@@ -260,7 +261,7 @@ func (s *pictureSet) read(p *sample, t *model.Tensor, look func(f *model.Frame))
 
 // labelled gives the pictures to a judge, counting on progress.
 func (s *pictureSet) labelled(count func()) quant.Labelled {
-	return func(ctx context.Context, t *model.Tensor) (int, int, error) {
+	return func(ctx context.Context, t *vision.Tensor) (int, int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // inspect looks at every picture and at what the network says of it, before anything is made of them.
@@ -24,10 +24,10 @@ func (c *calibration) inspect(ctx context.Context) error {
 	defer reference.Close()
 	bar := progress.New(c.cmd.ErrOrStderr(), "looking", int64(len(looks)), false)
 	err = fanOut(ctx, c.workers, func(ctx context.Context) error {
-		t := model.NewTensor(1, 3, c.size(), c.size())
+		t := vision.NewTensor(1, 3, c.size(), c.size())
 		for {
 			var look quant.Look
-			at, label, err := c.tune.take(t, func(f *model.Frame) { look = quant.NewLook(f) })
+			at, label, err := c.tune.take(t, func(f *vision.Frame) { look = quant.NewLook(f) })
 			if err == io.EOF {
 				return nil
 			} else if err != nil {
@@ -35,7 +35,7 @@ func (c *calibration) inspect(ctx context.Context) error {
 			}
 			look.Class, look.Half = label, half[at]
 			err = reference.Run(ctx, t, func(_ int, v []float32) {
-				if top := model.TopK(nil, v, 1); len(top) == 1 {
+				if top := vision.TopK(nil, v, 1); len(top) == 1 {
 					look.Guess = top[0]
 				}
 			})
@@ -117,12 +117,12 @@ func (c *calibration) suspect(ctx context.Context, reference quant.Session) ([]q
 }
 
 // answers are what FP32 says of pictures that are prepared by p.
-func (c *calibration) answers(ctx context.Context, reference quant.Session, files []sample, p model.Preprocess, count func()) ([]quant.Answer, error) {
+func (c *calibration) answers(ctx context.Context, reference quant.Session, files []sample, p vision.Preprocess, count func()) ([]quant.Answer, error) {
 	spec := c.bundle.Spec
 	spec.Preprocess = p
 	set, all := &pictureSet{files: files, spec: &spec}, make([]quant.Answer, len(files))
 	return all, fanOut(ctx, c.workers, func(ctx context.Context) error {
-		t := model.NewTensor(1, 3, c.size(), c.size())
+		t := vision.NewTensor(1, 3, c.size(), c.size())
 		for {
 			i, label, err := set.take(t, nil)
 			if err == io.EOF {

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/quant"
 )
 
@@ -41,13 +41,13 @@ func (c *calibration) deliver() error {
 func (c *calibration) complete() error {
 	spec := c.bundle.Spec
 	spec.Files = maps.Clone(spec.Files)
-	made := map[string]bool{model.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true} // old tables stay behind
+	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true} // old tables stay behind
 	for _, f := range c.report.Files {
-		spec.Files[f.Key] = model.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
+		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true
 	}
 	for key, f := range spec.Files { // of an earlier calibration, no longer made
-		if stale := strings.HasPrefix(key, "int8.") || key == model.FileFP16; stale && !made[f.Path] {
+		if stale := strings.HasPrefix(key, "int8.") || key == bundle.FileFP16; stale && !made[f.Path] {
 			delete(spec.Files, key)
 			made[f.Path] = true
 		}
@@ -68,7 +68,7 @@ func (c *calibration) complete() error {
 	if err != nil {
 		return err
 	}
-	return model.WriteSpec(c.dir, &spec)
+	return bundle.WriteSpec(c.dir, &spec)
 }
 
 // writeReports writes report.json, report.html and plan.json.

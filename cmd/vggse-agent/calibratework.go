@@ -14,11 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // explainPictures are how many pictures the layers are compared on.
@@ -82,7 +83,7 @@ func (c *calibration) emit(ctx context.Context) error {
 		plan      *quant.Plan // nil: nothing is in 8 bits
 	}
 	unsigned, signed := c.plans[quant.LevelsU8], c.plans[quant.LevelsS8]
-	files := []emitted{{model.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {model.FileINT8TRT, "int8.trt.onnx", trt, signed}}
+	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {bundle.FileINT8TRT, "int8.trt.onnx", trt, signed}}
 	half, err := quant.EmitFP16(c.source)
 	if err != nil {
 		c.report.Findings = append(c.report.Findings, quant.Finding{Check: "half precision", Severity: "warn",
@@ -92,7 +93,7 @@ func (c *calibration) emit(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, emitted{model.FileFP16, "fp16.onnx", half, nil}, emitted{model.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
+		files = append(files, emitted{bundle.FileFP16, "fp16.onnx", half, nil}, emitted{bundle.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
 	}
 	total := int64(0)
 	for _, f := range files {
@@ -101,7 +102,7 @@ func (c *calibration) emit(ctx context.Context) error {
 	}
 	bar := progress.New(c.cmd.ErrOrStderr(), "writing models", total, true)
 	for _, f := range files {
-		out, err := bundleFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
+		out, err := bundle.WriteFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
 		if err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func (c *calibration) judge(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v, err := c.judgeFile(ctx, file, f.Key != model.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
+		v, err := c.judgeFile(ctx, file, f.Key != bundle.FileINT8CPU, c.held, func() { _ = bar.Add(1) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
@@ -178,7 +179,7 @@ func (c *calibration) judge(ctx context.Context) error {
 			v.Moves[i].Labels = c.named(v.Moves[i].From) + " → " + c.named(v.Moves[i].To)
 		}
 		f.Verdict = &v
-		if f.Key != model.FileINT8CPU {
+		if f.Key != bundle.FileINT8CPU {
 			f.Notes = append(f.Notes, "judged on the CPU provider; not measured: this file is for a GPU")
 		}
 	}
@@ -204,7 +205,7 @@ func (c *calibration) named(class int) string {
 // judged is the file to run for judging f: f itself, or for the INT8 files for TensorRT a twin, that is removed with the folder
 // aside.
 func (c *calibration) judged(f *quant.FileReport) (string, error) {
-	twinOf := map[string]func(*onnx.Model) *onnx.Model{model.FileINT8TRT: quant.Folded, model.FileINT8TRT11: quant.HalfTwin}[f.Key]
+	twinOf := map[string]func(*onnx.Model) *onnx.Model{bundle.FileINT8TRT: quant.Folded, bundle.FileINT8TRT11: quant.HalfTwin}[f.Key]
 	if twinOf == nil {
 		return c.path(f.Path), nil
 	}
@@ -213,7 +214,7 @@ func (c *calibration) judged(f *quant.FileReport) (string, error) {
 		return "", err
 	}
 	defer m.Close()
-	if f.Key == model.FileINT8TRT11 {
+	if f.Key == bundle.FileINT8TRT11 {
 		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
 	}
 	twin := c.path("twin.onnx")
@@ -239,7 +240,7 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 		return err
 	}
 	defer s.Close()
-	t := model.NewTensor(1, 3, c.size(), c.size())
+	t := vision.NewTensor(1, 3, c.size(), c.size())
 	c.held.rewind()
 	if _, _, err := c.held.take(t, nil); err != nil {
 		return err
@@ -276,7 +277,7 @@ func (c *calibration) measure(ctx context.Context, f *quant.FileReport) error {
 // explain compares every layer of the CPU file with FP32, and draws.
 func (c *calibration) explain(ctx context.Context) error {
 	layers, err := quant.CompareLayers(ctx, c.rt, c.quantized, c.network, c.plans[quant.LevelsU8], c.dir, c.size(),
-		func(ctx context.Context, t *model.Tensor) error {
+		func(ctx context.Context, t *vision.Tensor) error {
 			_, _, err := c.held.take(t, nil)
 			return err
 		}, func() { c.held = c.held.part(explainPictures); c.held.rewind() })

@@ -9,7 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestCamerasTest(t *testing.T) {
@@ -22,7 +22,7 @@ func TestCamerasTest(t *testing.T) {
 	if got.Frames != 5 || got.Asked != "320x180 at 100 frames/s" || got.Got != "320x180 through demo" || got.AgeMS != nil || got.FPS <= 0 || got.FPS > 110 {
 		t.Errorf("%+v", got)
 	}
-	var saved, want model.Frame
+	var saved, want vision.Frame
 	if err := camera.ReadImage(filepath.Join(dir, "frame-0005.png"), &saved); err != nil {
 		t.Fatal(err)
 	}

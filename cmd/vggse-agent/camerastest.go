@@ -16,7 +16,7 @@ import (
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // trial is one try of a camera, and what came of it: the JSON of cameras test.
@@ -78,7 +78,7 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 		return t, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	var f model.Frame
+	var f vision.Frame
 	var ages []time.Duration
 	var first, last time.Time
 	for ; t.Frames < frames; t.Frames++ {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // classifyFlags are the choices of one classify.
@@ -53,12 +53,12 @@ others are classified all the same, and the exit code is 1.`,
 
 // answer is one line of classify --json.
 type answer struct {
-	File      string       `json:"file"`
-	Top       []scored     `json:"top"`
-	Logits    model.Logits `json:"logits,omitempty"`
-	Precision string       `json:"precision"`
-	Provider  string       `json:"provider"`
-	LatencyMS float64      `json:"latency_ms"` // of the network alone
+	File      string        `json:"file"`
+	Top       []scored      `json:"top"`
+	Logits    vision.Logits `json:"logits,omitempty"`
+	Precision string        `json:"precision"`
+	Provider  string        `json:"provider"`
+	LatencyMS float64       `json:"latency_ms"` // of the network alone
 }
 
 type scored struct {
@@ -106,8 +106,8 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 }
 
 // openNetwork opens the configured network, with the flags of a verb laid over the configuration.
-func openNetwork(ctx context.Context, s *settings, bundle, precision, provider string) (*agent.Network, error) {
-	s.options.Bundle = bundle
+func openNetwork(ctx context.Context, s *settings, bundleDir, precision, provider string) (*agent.Network, error) {
+	s.options.Bundle = bundleDir
 	if precision != "" {
 		s.options.Set = append(s.options.Set, "model.precision="+precision)
 	}
@@ -124,10 +124,10 @@ func openNetwork(ctx context.Context, s *settings, bundle, precision, provider s
 // classifier holds the buffers of a run over many pictures.
 type classifier struct {
 	network *agent.Network
-	prep    *model.Preprocessor
-	frame   model.Frame
-	tensor  *model.Tensor
-	logits  model.Logits
+	prep    *vision.Preprocessor
+	frame   vision.Frame
+	tensor  *vision.Tensor
+	logits  vision.Logits
 	scores  []float32
 	top     int
 }
@@ -135,13 +135,13 @@ type classifier struct {
 func newClassifier(n *agent.Network, top int) (*classifier, error) {
 	spec := &n.Bundle.Spec
 	size := spec.Architecture.InputSize
-	prep, err := model.NewPreprocessor(spec.Preprocess, size)
+	prep, err := vision.NewPreprocessor(spec.Preprocess, size)
 	if err != nil {
 		return nil, err
 	}
 	return &classifier{
 		network: n, prep: prep, top: max(1, top),
-		tensor: model.NewTensor(1, 3, size, size), logits: make(model.Logits, len(spec.Labels)),
+		tensor: vision.NewTensor(1, 3, size, size), logits: make(vision.Logits, len(spec.Labels)),
 		scores: make([]float32, len(spec.Labels)),
 	}, nil
 }
@@ -159,7 +159,7 @@ func (c *classifier) classify(ctx context.Context, file string) (*answer, error)
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	took := time.Since(start)
-	if !model.Softmax(c.scores, c.logits) {
+	if !vision.Softmax(c.scores, c.logits) {
 		return nil, fmt.Errorf("%s: the network answers with NaN or infinity: its weights are damaged", file)
 	}
 	info := c.network.Info()
@@ -167,7 +167,7 @@ func (c *classifier) classify(ctx context.Context, file string) (*answer, error)
 		File: file, Logits: c.logits, Precision: info.Precision, Provider: info.Provider,
 		LatencyMS: float64(took.Microseconds()) / 1000,
 	}
-	for _, i := range model.TopK(nil, c.scores, c.top) {
+	for _, i := range vision.TopK(nil, c.scores, c.top) {
 		a.Top = append(a.Top, scored{Label: c.network.Bundle.Spec.Labels[i], Index: i, Score: c.scores[i]})
 	}
 	return a, nil

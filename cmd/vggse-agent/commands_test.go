@@ -57,8 +57,8 @@ http: {listen: "off"}
 func TestCommands(t *testing.T) {
 	broker := startMosquitto(t)
 	file, state := filepath.Join(t.TempDir(), "agent.yaml"), t.TempDir()
-	bundle := seededBundle(t)
-	settingsFile(t, file, broker, "model: {bundle: "+bundle+"}")
+	bundleDir := seededBundle(t)
+	settingsFile(t, file, broker, "model: {bundle: "+bundleDir+"}")
 	args := []string{"run", "--config", file, "--set", "state_dir=" + state, "--log-level", "error"}
 	agent := startAgent(t, args...)
 	lines := broker.subscribe(t, "vggse/edge/+/+/state", "vggse/edge/+/status", "vggse/edge/command/response", "vggse/edge/available", "vggse/edge/right/result")
@@ -84,7 +84,7 @@ func TestCommands(t *testing.T) {
 	await(t, lines, "left/status online")
 	snapshot(t, broker, lines)
 
-	settingsFile(t, file, broker, "decide: {threshold: 0.5}\nmodel: {bundle: "+bundle+"}")
+	settingsFile(t, file, broker, "decide: {threshold: 0.5}\nmodel: {bundle: "+bundleDir+"}")
 	if got := broker.order(t, lines, "anew", "reload", `{}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Error(got)
 	}

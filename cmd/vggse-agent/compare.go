@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 )
 
 func newCompareCmd(s *settings) *cobra.Command {
@@ -47,7 +47,7 @@ What cannot be had is said on stderr; --json prints a line each, as classify doe
 
 // compare asks every combination that can be had; the first is the one the others are compared with.
 func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*answer, []string, error) {
-	b, err := model.OpenBundle(dir)
+	b, err := bundle.Open(dir)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -105,13 +105,13 @@ func TestDoctorOfEachJetPack(t *testing.T) {
 	if err != nil {
 		t.Skip("ONNX Runtime not found (make deps)")
 	}
-	bundle := seededBundle(t)
+	bundleDir := seededBundle(t)
 	for name, want := range map[string]map[string]string{
 		"orin-jp5":  {"jetpack": "JetPack 5.1.6 (L4T 35.6.4), sm_87", "cuda": "11.4.298", "cudnn": "8.6.0", "tensorrt": "8.5.2"},
 		"orin-jp6":  {"jetpack": "JetPack 6.2 (L4T 36.4.3), sm_87", "cuda": "12.6.68", "cudnn": "9.3.0", "tensorrt": "10.3.0"},
 		"orin-jp72": {"jetpack": "JetPack 7.2 (L4T 39.2.0), sm_87", "cuda": "13.2.51", "cudnn": "9.20.0", "tensorrt": "10.16.2"},
 	} {
-		found := doctor(t, exitDone, "--set", "model.bundle="+bundle, "--root", fixture(t, name))
+		found := doctor(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", fixture(t, name))
 		for check, text := range want {
 			if f := found[check]; f.Status != fine || f.Found != text {
 				t.Errorf("%s: %s: %+v, want ok and %q", name, check, f, text)
@@ -123,7 +123,7 @@ func TestDoctorOfEachJetPack(t *testing.T) {
 		}
 	}
 	for _, check := range []string{"cuda", "cudnn", "tensorrt"} {
-		if f := doctor(t, exitDone, "--set", "model.bundle="+bundle, "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1"))[check]; f.Status != warning {
+		if f := doctor(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1"))[check]; f.Status != warning {
 			t.Errorf("a Jetson without %s: %+v", check, f)
 		}
 	}
@@ -171,7 +171,7 @@ func TestDoctorSeesWhoUsesADevice(t *testing.T) {
 
 // TestDoctorNamesWhatIsBroken breaks one part at a time.
 func TestDoctorNamesWhatIsBroken(t *testing.T) {
-	bundle := seededBundle(t)
+	bundleDir := seededBundle(t)
 	damaged := seededBundle(t)
 	model := filepath.Join(damaged, "fp32.onnx")
 	weights, err := os.ReadFile(model)
@@ -188,9 +188,9 @@ func TestDoctorNamesWhatIsBroken(t *testing.T) {
 		{"broker", "mqtt.broker=tcp://127.0.0.1:1", "refused"},
 		{"camera", "cameras.0.source=/dev/video99", "/dev/video99"},
 		{"camera", "cameras.0.source=file:///nowhere.mp4", "nowhere.mp4"},
-		{"onnxruntime", "infer.library=" + filepath.Join(bundle, "model.yaml"), "model.yaml"}, // a file, and no library
+		{"onnxruntime", "infer.library=" + filepath.Join(bundleDir, "model.yaml"), "model.yaml"}, // a file, and no library
 	} {
-		f := doctor(t, exitFailed, "--set", "model.bundle="+bundle, "--set", test.set)[test.check]
+		f := doctor(t, exitFailed, "--set", "model.bundle="+bundleDir, "--set", test.set)[test.check]
 		if f.Status != failure || !strings.Contains(f.Found, test.want) {
 			t.Errorf("%s: %+v, want a failure with %q", test.set, f, test.want)
 		}

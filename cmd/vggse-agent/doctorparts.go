@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -39,11 +39,11 @@ func checkOpenCV(_ context.Context, p *patient) []finding {
 // checkBundle hashes the network's file.
 func checkBundle(ctx context.Context, p *patient) []finding {
 	const cure = "install the bundle again, or set model.bundle"
-	b, err := model.OpenBundle(p.config.Model.Bundle)
+	b, err := bundle.Open(p.config.Model.Bundle)
 	if err != nil {
 		return one("bundle", failure, err.Error(), cure)
 	}
-	if err := b.CheckFile(ctx, model.FileFP32); err != nil {
+	if err := b.CheckFile(ctx, bundle.FileFP32); err != nil {
 		return one("bundle", failure, err.Error(), cure)
 	}
 	return one("bundle", fine, fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version, len(b.Spec.Labels)), "")

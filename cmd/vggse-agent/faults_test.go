@@ -21,8 +21,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 )
@@ -31,7 +31,7 @@ import (
 type fault struct {
 	name, check string
 	refused     bool
-	spec        func(*model.Spec)
+	spec        func(*bundle.Spec)
 	pictures    func(dir string, i, n int, img *image.NRGBA) *image.NRGBA // nil leaves the picture out
 }
 
@@ -42,16 +42,16 @@ func faults() []fault {
 	r := rand.New(rand.NewPCG(1, 9))
 	return []fault{
 		{name: "clean"},
-		{name: "channels swapped in the manifest", check: "preprocessing", spec: func(s *model.Spec) {
+		{name: "channels swapped in the manifest", check: "preprocessing", spec: func(s *bundle.Spec) {
 			s.Preprocess.Channels = map[string]string{"rgb": "bgr", "bgr": "rgb"}[s.Preprocess.Channels]
 		}},
 		{name: "channels swapped in the pictures", check: "preprocessing", pictures: every(func(p color.NRGBA, _, _ int) color.NRGBA {
 			return color.NRGBA{p.B, p.G, p.R, 255}
 		})},
-		{name: "no mean and standard deviation", check: "preprocessing", spec: func(s *model.Spec) {
+		{name: "no mean and standard deviation", check: "preprocessing", spec: func(s *bundle.Spec) {
 			s.Preprocess.Mean, s.Preprocess.Std = [3]float64{}, [3]float64{1, 1, 1}
 		}},
-		{name: "bytes not over 255", check: "preprocessing", spec: func(s *model.Spec) { s.Preprocess.Scale = 1 }},
+		{name: "bytes not over 255", check: "preprocessing", spec: func(s *bundle.Spec) { s.Preprocess.Scale = 1 }},
 		{name: "too few", check: "few", pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
 			if i%(n/100) != 0 {
 				return nil
@@ -142,30 +142,30 @@ func TestFaultsOfCalibration(t *testing.T) {
 
 // caught runs calibrate --check and holds what it says against the fault.
 func caught(t *testing.T, f fault, dir, set string) {
-	b, err := model.OpenBundle(dir)
+	b, err := bundle.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle := t.TempDir()
-	path, err := b.Path(model.FileFP32)
+	bundleDir := t.TempDir()
+	path, err := b.Path(bundle.FileFP32)
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if err == nil {
-		err = os.Symlink(path, filepath.Join(bundle, "fp32.onnx"))
+		err = os.Symlink(path, filepath.Join(bundleDir, "fp32.onnx"))
 	}
 	spec := b.Spec
-	spec.Files = map[string]model.File{model.FileFP32: b.Spec.Files[model.FileFP32]}
+	spec.Files = map[string]bundle.File{bundle.FileFP32: b.Spec.Files[bundle.FileFP32]}
 	if f.spec != nil {
 		f.spec(&spec)
 	}
 	if err == nil {
-		err = model.WriteSpec(bundle, &spec)
+		err = bundle.WriteSpec(bundleDir, &spec)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := agentSays("calibrate", "--check", "--json", "--bundle", bundle, "--images", set)
+	code, stdout, stderr := agentSays("calibrate", "--check", "--json", "--bundle", bundleDir, "--images", set)
 	var said struct{ Findings []quant.Finding }
 	if f.refused {
 		if code != exitFailed || !strings.Contains(stderr, "cannot calibrate anything") {
@@ -239,11 +239,11 @@ func readPNG(t *testing.T, path string) *image.NRGBA {
 // convolution. Only what it pads with differs, grey instead of the mean.
 func secondBundle(t *testing.T) string {
 	t.Helper()
-	b, err := model.OpenBundle("../../demo/bundle")
+	b, err := bundle.Open("../../demo/bundle")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := b.Path(model.FileFP32)
+	path, err := b.Path(bundle.FileFP32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,8 +280,8 @@ func secondBundle(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec.Files = map[string]model.File{model.FileFP32: {Path: "fp32.onnx", SHA256: sum}}
-	if err := model.WriteSpec(dir, &spec); err != nil {
+	spec.Files = map[string]bundle.File{bundle.FileFP32: {Path: "fp32.onnx", SHA256: sum}}
+	if err := bundle.WriteSpec(dir, &spec); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -12,16 +12,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // goldens are pictures and the logits that a network must answer with.
 type goldens struct {
-	input  *model.Tensor
-	logits model.Logits
+	input  *vision.Tensor
+	logits vision.Logits
 	origin string // where the logits come from
 }
 
@@ -38,8 +39,8 @@ const goldenName = "golden.safetensors"
 const goldenPairs = 3
 
 // seededPictures are preprocessed pictures of noise: normal, as mean and std make them.
-func seededPictures(n, size int) *model.Tensor {
-	x := model.NewTensor(n, 3, size, size)
+func seededPictures(n, size int) *vision.Tensor {
+	x := vision.NewTensor(n, 3, size, size)
 	r := rand.New(rand.NewPCG(1, uint64(size)))
 	for i := range x.Data {
 		x.Data[i] = float32(r.NormFloat64())
@@ -48,7 +49,7 @@ func seededPictures(n, size int) *model.Tensor {
 }
 
 // readGoldens reads a safetensors file with the tensors input and logits and sees that they fit the bundle.
-func readGoldens(path string, spec *model.Spec) (*goldens, error) {
+func readGoldens(path string, spec *bundle.Spec) (*goldens, error) {
 	file, err := checkpoint.Open(path, "")
 	if err != nil {
 		return nil, err
@@ -64,8 +65,8 @@ func readGoldens(path string, spec *model.Spec) (*goldens, error) {
 	case len(logits.Shape) != 2 || logits.Shape[0] != input.Shape[0] || logits.Shape[1] != classes || logits.Shape[0] == 0:
 		return nil, fmt.Errorf("%s: logits are %v, must be %d×%d", path, logits.Shape, input.Shape[0], classes)
 	}
-	g := &goldens{input: model.NewTensor(int(input.Shape[0]), 3, int(size), int(size)), origin: file.Metadata["origin"]}
-	g.logits = make(model.Logits, logits.Elements())
+	g := &goldens{input: vision.NewTensor(int(input.Shape[0]), 3, int(size), int(size)), origin: file.Metadata["origin"]}
+	g.logits = make(vision.Logits, logits.Elements())
 	if g.origin == "" {
 		g.origin = filepath.Base(path)
 	}
@@ -84,7 +85,7 @@ func decode(t *checkpoint.Tensor, into []float32) error {
 }
 
 // write puts the goldens into dir and returns their manifest entry.
-func (g *goldens) write(ctx context.Context, dir string) (model.File, error) {
+func (g *goldens) write(ctx context.Context, dir string) (bundle.File, error) {
 	floats := func(v []float32) onnx.Source {
 		return func(w io.Writer) error {
 			var b bytes.Buffer
@@ -100,7 +101,7 @@ func (g *goldens) write(ctx context.Context, dir string) (model.File, error) {
 		{Name: "input", Shape: g.input.Shape[:], Source: floats(g.input.Data)},
 		{Name: "logits", Shape: []int64{n, int64(len(g.logits)) / n}, Source: floats(g.logits)},
 	}
-	return bundleFile(ctx, dir, goldenName, io.Discard, func(w io.Writer) error {
+	return bundle.WriteFile(ctx, dir, goldenName, io.Discard, func(w io.Writer) error {
 		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"origin": g.origin})
 	})
 }
@@ -125,19 +126,19 @@ func storeGolden(cmd *cobra.Command, s *settings, n *imported, dir, given string
 	if err != nil {
 		return fmt.Errorf("goldens: %w", err)
 	}
-	n.spec.Files[model.FileGolden], err = g.write(cmd.Context(), dir)
+	n.spec.Files[bundle.FileGolden], err = g.write(cmd.Context(), dir)
 	return err
 }
 
 // selfMade runs seeded pictures through the network in dir on the CPU.
-func selfMade(ctx context.Context, s *settings, spec *model.Spec, dir string) (*goldens, error) {
+func selfMade(ctx context.Context, s *settings, spec *bundle.Spec, dir string) (*goldens, error) {
 	e, err := s.load()
 	if err != nil {
 		return nil, err
 	}
 	c := e.Config.Infer
 	c.Providers, c.MaxBatch = []string{infer.CPU}, 1
-	engine, err := infer.Open(ctx, c, infer.Network{Path: filepath.Join(dir, spec.Files[model.FileFP32].Path), Input: spec.Input.Name, Output: spec.Output.Name,
+	engine, err := infer.Open(ctx, c, infer.Network{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path), Input: spec.Input.Name, Output: spec.Output.Name,
 		Size: spec.Architecture.InputSize, Classes: len(spec.Labels), Precision: "fp32"})
 	if err != nil {
 		return nil, err
@@ -150,13 +151,13 @@ func selfMade(ctx context.Context, s *settings, spec *model.Spec, dir string) (*
 
 // runner is a loaded network.
 type runner interface {
-	Run(ctx context.Context, t *model.Tensor, out model.Logits) error
+	Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error
 }
 
 // runPairs answers for every picture of the batch, one at a time.
-func runPairs(ctx context.Context, r runner, x *model.Tensor, classes int) (model.Logits, error) {
+func runPairs(ctx context.Context, r runner, x *vision.Tensor, classes int) (vision.Logits, error) {
 	n := int(x.Shape[0])
-	logits := make(model.Logits, n*classes)
+	logits := make(vision.Logits, n*classes)
 	for i := range n {
 		if err := r.Run(ctx, picture(x, i), logits[i*classes:][:classes]); err != nil {
 			return nil, err
@@ -166,7 +167,7 @@ func runPairs(ctx context.Context, r runner, x *model.Tensor, classes int) (mode
 }
 
 // picture is picture i of a batch, in place.
-func picture(x *model.Tensor, i int) *model.Tensor {
+func picture(x *vision.Tensor, i int) *vision.Tensor {
 	size := len(x.Data) / int(x.Shape[0])
-	return &model.Tensor{Shape: [4]int64{1, x.Shape[1], x.Shape[2], x.Shape[3]}, Data: x.Data[i*size:][:size]}
+	return &vision.Tensor{Shape: [4]int64{1, x.Shape[1], x.Shape[2], x.Shape[3]}, Data: x.Data[i*size:][:size]}
 }

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
@@ -71,7 +71,7 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 // imported is a network on its way into a bundle.
 type imported struct {
 	graph      *onnx.Model
-	spec       model.Spec
+	spec       bundle.Spec
 	parameters int64
 	what       string // the architecture in words
 	foreign    bool   // not a VGG of ours: nothing here can compute its answers but a runtime
@@ -133,7 +133,7 @@ func importVGG(file *checkpoint.File, input int, labels []string) (*imported, er
 		return nil, err
 	}
 	parameters, _ := a.Parameters()
-	return &imported{graph: graph, spec: vggSpec(a, labels), parameters: parameters, what: a.String()}, nil
+	return &imported{graph: graph, spec: vgg16se.NewSpec(a, labels), parameters: parameters, what: a.String()}, nil
 }
 
 func writeImported(cmd *cobra.Command, s *settings, n *imported, path string, o importOptions) error {
@@ -141,21 +141,21 @@ func writeImported(cmd *cobra.Command, s *settings, n *imported, path string, o 
 	if o.name == "" {
 		n.spec.Name = filepath.Base(filepath.Clean(o.out))
 	}
-	n.spec.Provenance = model.Provenance{Tool: "vggse-agent import", Source: filepath.Base(path), Created: time.Now().UTC().Truncate(time.Second)}
+	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(path), Created: time.Now().UTC().Truncate(time.Second)}
 	err := atomicfile.NewDir(o.out, func(dir string) error {
 		bar := progress.New(cmd.ErrOrStderr(), "writing weights", onnx.Size(n.graph), true)
-		f, err := bundleFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
+		f, err := bundle.WriteFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
 		if err != nil {
 			return err
 		}
 		if err := bar.Finish(); err != nil {
 			return err
 		}
-		n.spec.Files = map[string]model.File{model.FileFP32: f}
+		n.spec.Files = map[string]bundle.File{bundle.FileFP32: f}
 		if err := storeGolden(cmd, s, n, dir, o.golden); err != nil {
 			return err
 		}
-		return model.WriteSpec(dir, &n.spec)
+		return bundle.WriteSpec(dir, &n.spec)
 	})
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
@@ -166,7 +166,7 @@ func writeImported(cmd *cobra.Command, s *settings, n *imported, path string, o 
 			Architecture string `json:"architecture"`
 			Parameters   int64  `json:"parameters"`
 			SHA256       string `json:"sha256"`
-		}{o.out, n.what, n.parameters, n.spec.Files[model.FileFP32].SHA256})
+		}{o.out, n.what, n.parameters, n.spec.Files[bundle.FileFP32].SHA256})
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s parameters\n", o.out, n.what, grouped(n.parameters))
 	return nil

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // readLabels takes a file with one label a line, or the labels themselves with commas between.
@@ -26,30 +26,30 @@ func readLabels(s string) ([]string, error) {
 }
 
 // parsePreprocess reads "torchvision" or KEY=V,…; every part that matters must be there.
-func parsePreprocess(s string, size int) (model.Preprocess, error) {
+func parsePreprocess(s string, size int) (vision.Preprocess, error) {
 	if s == "torchvision" {
-		return model.Torchvision(size), nil
+		return vision.Torchvision(size), nil
 	}
 	values, err := splitKeys(s)
 	if err != nil {
-		return model.Preprocess{}, err
+		return vision.Preprocess{}, err
 	}
 	wanted := []string{"resize", "filter", "channels", "scale", "mean", "std"}
 	switch values["resize"] {
-	case model.ResizeShortestCrop:
+	case vision.ResizeShortestCrop:
 		wanted = append(wanted, "shorter")
-	case model.ResizeLetterbox:
+	case vision.ResizeLetterbox:
 		wanted = append(wanted, "fill")
 	}
 	for _, key := range wanted {
 		if values[key] == "" {
-			return model.Preprocess{}, fmt.Errorf("%s is missing: it is never guessed", key)
+			return vision.Preprocess{}, fmt.Errorf("%s is missing: it is never guessed", key)
 		}
 	}
-	p := model.Preprocess{Resize: values["resize"], Filter: values["filter"], Channels: values["channels"]}
+	p := vision.Preprocess{Resize: values["resize"], Filter: values["filter"], Channels: values["channels"]}
 	for key, v := range values {
 		if err := setNumber(&p, key, v); err != nil {
-			return model.Preprocess{}, fmt.Errorf("%s: %w", key, err)
+			return vision.Preprocess{}, fmt.Errorf("%s: %w", key, err)
 		}
 	}
 	return p, p.Validate(size)
@@ -77,7 +77,7 @@ func splitKeys(s string) (map[string]string, error) {
 	return values, nil
 }
 
-func setNumber(p *model.Preprocess, key, v string) (err error) {
+func setNumber(p *vision.Preprocess, key, v string) (err error) {
 	switch key {
 	case "resize", "filter", "channels":
 	case "shorter":

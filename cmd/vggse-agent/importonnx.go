@@ -8,12 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/onnx"
 )
-
-// foreignFamily is architecture.family of a network that came as .onnx.
-const foreignFamily = "onnx"
 
 // importONNX takes an image classifier as it is; the file stays open until the bundle is written.
 func importONNX(cmd *cobra.Command, path string, labels []string, o *importOptions) (*imported, io.Closer, error) {
@@ -54,11 +51,11 @@ func adopt(cmd *cobra.Command, m *onnx.Model, labels []string, o *importOptions)
 	return &imported{
 		graph: m, parameters: parameters, foreign: true,
 		what: fmt.Sprintf("ONNX opset %d from %s, %d nodes, %d×%d, %d classes", m.Opset(""), producer, len(m.Graph.Nodes), c.Size, c.Size, len(labels)),
-		spec: model.Spec{
-			Schema:       model.SpecSchema,
-			Architecture: model.Architecture{Family: foreignFamily, InputSize: c.Size, Classes: len(labels)},
-			Input:        model.Port{Name: c.Input},
-			Output:       model.Port{Name: c.Output},
+		spec: bundle.Spec{
+			Schema:       bundle.SpecSchema,
+			Architecture: bundle.Architecture{Family: bundle.FamilyONNX, InputSize: c.Size, Classes: len(labels)},
+			Input:        bundle.Port{Name: c.Input},
+			Output:       bundle.Port{Name: c.Output},
 			Labels:       labels,
 		},
 	}, nil

@@ -83,12 +83,12 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestClassify(t *testing.T) {
-	bundle := seededBundle(t)
+	bundleDir := seededBundle(t)
 	pictures := filepath.Join(t.TempDir(), "pictures")
 	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "13", "--seed", "5"); code != exitDone {
 		t.Fatalf("demo-data: %s", stderr)
 	}
-	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundle, "--json", "--logits", pictures)
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundleDir, "--json", "--logits", pictures)
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -109,7 +109,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
-	bundle := seededBundle(t)
+	bundleDir := seededBundle(t)
 	dir := t.TempDir()
 	if code, _, stderr := agentCmd(t, "demo-data", "--out", filepath.Join(dir, "good"), "--n", "13", "--seed", "5"); code != exitDone {
 		t.Fatal(stderr)
@@ -118,7 +118,7 @@ func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("\x89PNG\r\n\x1a\nnot really"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundle, dir)
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundleDir, dir)
 	if code != exitFailed || !strings.Contains(stderr, bad) || !strings.Contains(stderr, "1 of 14 pictures") {
 		t.Errorf("exit %d, stderr %q", code, stderr)
 	}
@@ -129,8 +129,8 @@ func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 
 // TestDamagedBundleAnswersNothing flips one byte of the weights.
 func TestDamagedBundleAnswersNothing(t *testing.T) {
-	bundle := seededBundle(t)
-	path := filepath.Join(bundle, "fp32.onnx")
+	bundleDir := seededBundle(t)
+	path := filepath.Join(bundleDir, "fp32.onnx")
 	weights, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestDamagedBundleAnswersNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := execute(ctx, []string{"run", "--bundle", bundle, "--source", "demo://parts", "--set", "http.listen=off"}, &out, &errs)
+	code := execute(ctx, []string{"run", "--bundle", bundleDir, "--source", "demo://parts", "--set", "http.listen=off"}, &out, &errs)
 	if code != exitFailed || !strings.Contains(errs.String(), "has SHA-256") {
 		t.Errorf("exit %d, stderr %q", code, errs.String())
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/store"
+	"github.com/vggse/vggse-agent/bundle/store"
 )
 
 func newModelCmd(s *settings) *cobra.Command {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 )
 
 // digest is that of the last line of 'model … --json' or 'bundle pack --json'.
@@ -37,8 +37,8 @@ func TestModelLife(t *testing.T) {
 		}
 		return stdout, stderr
 	}
-	bundle := seededBundle(t)
-	stdout, _ := agent(exitDone, "bundle", "pack", bundle, "--out", file, "--json")
+	bundleDir := seededBundle(t)
+	stdout, _ := agent(exitDone, "bundle", "pack", bundleDir, "--out", file, "--json")
 	good := digest(t, stdout)
 	if stdout, _ = agent(exitDone, "model", "install", file, "--json"); digest(t, stdout) != good {
 		t.Errorf("installed as %s, packed as %s", digest(t, stdout), good)
@@ -55,7 +55,7 @@ func TestModelLife(t *testing.T) {
 	run := []string{"run", "--source", "file://" + pictures + "/empty", "--broker", "embedded", "--set", "http.listen=off"}
 	agent(exitDone, run...)
 
-	bad := brokenBundle(t, bundle)
+	bad := brokenBundle(t, bundleDir)
 	stdout, _ = agent(exitDone, "model", "install", bad, "--json")
 	broken := digest(t, stdout)
 	agent(exitFailed, "model", "activate", broken)
@@ -68,7 +68,7 @@ func TestModelLife(t *testing.T) {
 	}
 	agent(exitFailed, "model", "remove", good)
 	agent(exitDone, "model", "remove", broken)
-	agent(exitConfig, "model", "activate", good, "--set", "model.bundle="+bundle)
+	agent(exitConfig, "model", "activate", good, "--set", "model.bundle="+bundleDir)
 }
 
 // brokenBundle is a whole bundle, by its digests, whose network is none.
@@ -78,15 +78,15 @@ func brokenBundle(t *testing.T, from string) string {
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
-	b, err := model.OpenBundle(dir)
+	b, err := bundle.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const text = "this is no network"
-	f := b.Spec.Files[model.FileFP32]
+	f := b.Spec.Files[bundle.FileFP32]
 	f.SHA256, f.Bytes = fmt.Sprintf("%x", sha256.Sum256([]byte(text))), int64(len(text))
-	b.Spec.Files[model.FileFP32] = f
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, f.Path), []byte(text), 0o644), model.WriteSpec(dir, &b.Spec)); err != nil {
+	b.Spec.Files[bundle.FileFP32] = f
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, f.Path), []byte(text), 0o644), bundle.WriteSpec(dir, &b.Spec)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

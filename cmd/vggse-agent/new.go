@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 type newOptions struct {
@@ -61,22 +62,22 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	for i := range labels {
 		labels[i] = fmt.Sprintf("class%d", i)
 	}
-	spec := vggSpec(o.arch, labels)
-	spec.Preprocess = model.Torchvision(o.arch.InputSize)
+	spec := vgg16se.NewSpec(o.arch, labels)
+	spec.Preprocess = vision.Torchvision(o.arch.InputSize)
 	spec.Name, spec.Version = filepath.Base(filepath.Clean(o.out)), "0"
-	spec.Provenance = model.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
+	spec.Provenance = bundle.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
 		Notes: "random weights: it classifies nothing"}
 	err = atomicfile.NewDir(o.out, func(dir string) error {
 		bar := progress.New(cmd.ErrOrStderr(), "writing weights", onnx.Size(graph), true)
-		f, err := bundleFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, graph) })
+		f, err := bundle.WriteFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, graph) })
 		if err != nil {
 			return err
 		}
 		if err := bar.Finish(); err != nil {
 			return err
 		}
-		spec.Files = map[string]model.File{model.FileFP32: f}
-		return model.WriteSpec(dir, &spec)
+		spec.Files = map[string]bundle.File{bundle.FileFP32: f}
+		return bundle.WriteSpec(dir, &spec)
 	})
 	if err != nil {
 		return fmt.Errorf("new: %w", err)
@@ -90,15 +91,4 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %v, %s parameters\n", o.out, o.arch, grouped(parameters))
 	return nil
-}
-
-// vggSpec is the manifest of a VGG of ours, but for its name, preprocessing, files and origin.
-func vggSpec(a vgg16se.Architecture, labels []string) model.Spec {
-	return model.Spec{
-		Schema:       model.SpecSchema,
-		Architecture: a.Manifest(),
-		Input:        model.Port{Name: vgg16se.Input},
-		Output:       model.Port{Name: vgg16se.Output},
-		Labels:       labels,
-	}
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/selfexec"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // verdictOfChild is what the process that prepares an engine prints.
@@ -39,7 +39,7 @@ func prepare(ctx context.Context, cmd *cobra.Command) error {
 	if err := json.NewDecoder(cmd.InOrStdin()).Decode(&job); err != nil {
 		return fmt.Errorf("the job on stdin cannot be read: %w", err)
 	}
-	var inputs *model.Tensor
+	var inputs *vision.Tensor
 	if job.Network.Golden != "" {
 		var err error
 		if inputs, err = goldenInputs(&job.Network); err != nil {
@@ -50,7 +50,7 @@ func prepare(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // goldenInputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
-func goldenInputs(n *infer.Network) (*model.Tensor, error) {
+func goldenInputs(n *infer.Network) (*vision.Tensor, error) {
 	file, err := checkpoint.Open(n.Golden, "")
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func goldenInputs(n *infer.Network) (*model.Tensor, error) {
 	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size {
 		return nil, fmt.Errorf("%s: it must hold pictures n×3×%d×%[2]d as the tensor input", n.Golden, size)
 	}
-	x := model.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)
+	x := vision.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)
 	return x, decode(input, x.Data)
 }
 

@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
 	"github.com/vggse/vggse-agent/quant"
@@ -112,17 +112,17 @@ type pruning struct {
 }
 
 func runPrune(cmd *cobra.Command, dir string, f *pruneFlags) error {
-	bundle, err := model.OpenBundle(dir)
+	opened, err := bundle.Open(dir)
 	if err != nil {
 		return err
 	}
-	arch, err := vgg16se.FromManifest(bundle.Spec.Architecture)
+	arch, err := vgg16se.FromManifest(opened.Spec.Architecture)
 	if err != nil {
 		return fmt.Errorf("prune: %w: only these can lose channels here", err)
 	}
-	path, err := bundle.Path(model.FileFP32)
+	path, err := opened.Path(bundle.FileFP32)
 	if err == nil {
-		err = bundle.CheckFile(cmd.Context(), model.FileFP32)
+		err = opened.CheckFile(cmd.Context(), bundle.FileFP32)
 	}
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func runPrune(cmd *cobra.Command, dir string, f *pruneFlags) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	p := &pruning{pruneFlags: f, dir: work, arch: arch, network: network, calibration: calibration{cmd: cmd, bundle: bundle, source: source, quantized: source,
+	p := &pruning{pruneFlags: f, dir: work, arch: arch, network: network, calibration: calibration{cmd: cmd, bundle: opened, source: source, quantized: source,
 		calibrateFlags: &calibrateFlags{images: f.images, eval: f.eval, workers: f.workers}, rt: probes{vgg16se.Input}}}
 	missed := false
 	err = atomicfile.NewDir(f.out, func(out string) error {
@@ -170,7 +170,7 @@ func runPrune(cmd *cobra.Command, dir string, f *pruneFlags) error {
 // work does everything up to the report.
 func (p *pruning) work(ctx context.Context) error {
 	spec := &p.bundle.Spec
-	p.report = prune.Report{Schema: prune.ReportSchema, Tool: "vggse-agent " + version, Source: spec.Files[model.FileFP32].SHA256,
+	p.report = prune.Report{Schema: prune.ReportSchema, Tool: "vggse-agent " + version, Source: spec.Files[bundle.FileFP32].SHA256,
 		Bundle: strings.TrimSpace(spec.Name + " " + spec.Version), Asked: p.target + p.budget, Seconds: map[string]float64{}}
 	machine, err := thisMachine()
 	if err != nil {
@@ -268,18 +268,18 @@ func (p *pruning) write(ctx context.Context, out string) error {
 		return err
 	}
 	m.SetProperty("vggse.source_sha256", p.report.Source)
-	f, err := bundleFile(ctx, out, "fp32.onnx", io.Discard, func(w io.Writer) error { return onnx.Write(w, m) })
+	f, err := bundle.WriteFile(ctx, out, "fp32.onnx", io.Discard, func(w io.Writer) error { return onnx.Write(w, m) })
 	if err != nil {
 		return err
 	}
 	spec := p.bundle.Spec
-	spec.Architecture, spec.Files = p.small.Arch.Manifest(), map[string]model.File{model.FileFP32: f}
+	spec.Architecture, spec.Files = p.small.Arch.Manifest(), map[string]bundle.File{bundle.FileFP32: f}
 	spec.Version = strings.TrimSpace(spec.Version + " pruned " + p.report.Asked)
-	spec.Provenance = model.Provenance{Tool: "vggse-agent prune", Source: p.report.Bundle, Created: time.Now().UTC().Truncate(time.Second)}
+	spec.Provenance = bundle.Provenance{Tool: "vggse-agent prune", Source: p.report.Bundle, Created: time.Now().UTC().Truncate(time.Second)}
 	if err := p.writeReports(out); err != nil {
 		return err
 	}
-	return model.WriteSpec(out, &spec)
+	return bundle.WriteSpec(out, &spec)
 }
 
 func (p *pruning) writeReports(out string) error {

@@ -14,16 +14,16 @@ import (
 func TestPrune(t *testing.T) {
 	needRuntime(t)
 	dir := t.TempDir()
-	bundle, images, small := filepath.Join(dir, "b"), filepath.Join(dir, "images"), filepath.Join(dir, "small")
+	bundleDir, images, small := filepath.Join(dir, "b"), filepath.Join(dir, "images"), filepath.Join(dir, "small")
 	for _, args := range [][]string{
-		{"new", "--out", bundle, "--input", "32", "--width", "0.25", "--hidden", "24", "--pool", "2", "--classes", "13", "--attention", "scse"},
+		{"new", "--out", bundleDir, "--input", "32", "--width", "0.25", "--hidden", "24", "--pool", "2", "--classes", "13", "--attention", "scse"},
 		{"demo-data", "--out", images, "--n", "52", "--size", "80x64"},
 	} {
 		if code, _, stderr := agentCmd(t, args...); code != exitDone {
 			t.Fatalf("%v: exit %d: %s", args, code, stderr)
 		}
 	}
-	code, stdout, stderr := agentCmd(t, "prune", bundle, "--images", images, "--target", "1.5x", "--step", "8", "--seconds", "0", "--fit-l1", "--out", small, "--json")
+	code, stdout, stderr := agentCmd(t, "prune", bundleDir, "--images", images, "--target", "1.5x", "--step", "8", "--seconds", "0", "--fit-l1", "--out", small, "--json")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}

@@ -13,11 +13,11 @@ import (
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/prune"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // candidate is a network to judge.
@@ -86,7 +86,7 @@ func (p *pruning) judged(ctx context.Context, set *pictureSet, candidates []cand
 		var next int
 		var mu sync.Mutex
 		err = fanOut(ctx, p.pruneFlags.workers, func(ctx context.Context) error {
-			x := model.NewTensor(1, 3, p.size(), p.size())
+			x := vision.NewTensor(1, 3, p.size(), p.size())
 			for {
 				mu.Lock()
 				i := next
@@ -129,7 +129,7 @@ func joinClose(err error, s quant.Session) error {
 type tally struct{ n, same, labelled, right, right5, lost, won int }
 
 func (t *tally) add(label int, reference, own []float32) {
-	a, b := model.TopK(nil, reference, 1)[0], model.TopK(nil, own, 5)
+	a, b := vision.TopK(nil, reference, 1)[0], vision.TopK(nil, own, 5)
 	t.n++
 	same := a == b[0]
 	if same {
@@ -179,7 +179,7 @@ func (p *pruning) measure(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	t := model.NewTensor(1, 3, p.size(), p.size())
+	t := vision.NewTensor(1, 3, p.size(), p.size())
 	if err := p.held.read(&p.held.files[0], t, nil); err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func newKept(set *pictureSet, size int) *kept {
 func (k *kept) Len() int { return len(k.set.files) }
 
 // Load is only called by one worker for the same picture at a time.
-func (k *kept) Load(i int, t *model.Tensor) error {
+func (k *kept) Load(i int, t *vision.Tensor) error {
 	if k.data[i] != nil {
 		copy(t.Data, k.data[i])
 		return nil

@@ -10,27 +10,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // reference computes the answers of a VGG of ours to seeded pictures in float64. At full size that
 // takes some ten seconds of a core for each picture: what was computed once is kept under cache.
-func reference(ctx context.Context, b *model.Bundle, cache string, progress io.Writer) (*goldens, error) {
-	kept := filepath.Join(cache, "reference", b.Spec.Files[model.FileFP32].SHA256)
+func reference(ctx context.Context, b *bundle.Bundle, cache string, progress io.Writer) (*goldens, error) {
+	kept := filepath.Join(cache, "reference", b.Spec.Files[bundle.FileFP32].SHA256)
 	if g, err := readGoldens(filepath.Join(kept, goldenName), &b.Spec); err == nil {
 		return g, nil
 	}
-	if err := b.CheckFile(ctx, model.FileFP32); err != nil {
+	if err := b.CheckFile(ctx, bundle.FileFP32); err != nil {
 		return nil, err
 	}
 	a, err := vgg16se.FromManifest(b.Spec.Architecture)
 	if err != nil {
 		return nil, err
 	}
-	path, err := b.Path(model.FileFP32)
+	path, err := b.Path(bundle.FileFP32)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +54,9 @@ func reference(ctx context.Context, b *model.Bundle, cache string, progress io.W
 }
 
 // compute fans the pictures out over the cores; the progress counts them.
-func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *model.Tensor, stderr io.Writer) (model.Logits, error) {
+func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *vision.Tensor, stderr io.Writer) (vision.Logits, error) {
 	n, classes := int(x.Shape[0]), a.Full().Classes
-	logits := make(model.Logits, n*classes)
+	logits := make(vision.Logits, n*classes)
 	bar := progress.New(stderr, "computing the reference", int64(n), false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))

@@ -10,8 +10,8 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // roofline sets what a network reached against what the provider reaches where nothing but arithmetic, or nothing but
@@ -88,8 +88,8 @@ func runsPerSecond(ctx context.Context, c infer.Config, path string, side, rows,
 		return 0, err
 	}
 	defer e.Close()
-	in := model.NewTensor(1, 3, side, side)
-	took, err := measureRuns(ctx, e, in, make(model.Logits, 1), length)
+	in := vision.NewTensor(1, 3, side, side)
+	took, err := measureRuns(ctx, e, in, make(vision.Logits, 1), length)
 	if err != nil {
 		return 0, err
 	}

@@ -71,8 +71,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 
 // verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings the runtime down
 // must not end the agent.
-func (s *settings) verifyBeside(ctx context.Context, bundle string) error {
-	args := []string{"verify", bundle}
+func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
+	args := []string{"verify", bundleDir}
 	if s.options.File != "" {
 		args = append(args, "--config", s.options.File)
 	}

@@ -259,8 +259,8 @@ func TestReload(t *testing.T) {
 		}
 	}
 	const camera = "cameras: [{name: %s, source: \"demo://parts?fps=15&width=320&height=180\"}]"
-	bundle := seededBundle(t)
-	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "one", bundle))
+	bundleDir := seededBundle(t)
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "one", bundleDir))
 	agent := startAgent(t, "run", "--config", file, "--log-level", "error")
 	lines := broker.subscribe(t, "vggse/edge/#")
 	await(t, lines, "vggse/edge/one/result ")
@@ -270,7 +270,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "two", bundle))
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "two", bundleDir))
 	reload()
 	await(t, lines, "vggse/edge/two/result ")
 

@@ -29,13 +29,13 @@ func TestSamplesCalibrate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bundle, out := seededBundle(t), filepath.Join(t.TempDir(), "out")
-	code, _, stderr := agentCmd(t, "run", "--bundle", bundle, "--source", "file://"+all+"?fps=10", "--broker", "tcp://"+broker.addr(),
+	bundleDir, out := seededBundle(t), filepath.Join(t.TempDir(), "out")
+	code, _, stderr := agentCmd(t, "run", "--bundle", bundleDir, "--source", "file://"+all+"?fps=10", "--broker", "tcp://"+broker.addr(),
 		"--set", "samples.dir="+kept, "--set", "samples.below=1", "--set", "samples.gap=0s", "--set", "samples.count=40")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	code, stdout, stderr := agentCmd(t, "calibrate", "--bundle", bundle, "--images", kept, "--out", out, "--budget", "none", "--min-agreement", "0", "--seconds", "0.2", "--json")
+	code, stdout, stderr := agentCmd(t, "calibrate", "--bundle", bundleDir, "--images", kept, "--out", out, "--budget", "none", "--min-agreement", "0", "--seconds", "0.2", "--json")
 	if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
 		t.Fatalf("exit %d: %s", code, stderr)
 	}

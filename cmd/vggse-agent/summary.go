@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
@@ -45,7 +45,7 @@ came as .onnx the shapes are worked out from the graph, and SE blocks are known 
 		Example: "  vggse-agent summary demo/bundle",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := model.OpenBundle(args[0])
+			b, err := bundle.Open(args[0])
 			if err != nil {
 				return err
 			}
@@ -65,15 +65,15 @@ came as .onnx the shapes are worked out from the graph, and SE blocks are known 
 }
 
 // summarizeBundle knows a VGG of ours by its manifest, any other network by its graph.
-func summarizeBundle(b *model.Bundle) (*summary, string, error) {
-	if b.Spec.Architecture.Family != foreignFamily {
+func summarizeBundle(b *bundle.Bundle) (*summary, string, error) {
+	if b.Spec.Architecture.Family != bundle.FamilyONNX {
 		a, err := vgg16se.FromManifest(b.Spec.Architecture)
 		if err != nil {
 			return nil, "", err
 		}
 		return summarize(a), a.String(), nil
 	}
-	path, err := b.Path(model.FileFP32)
+	path, err := b.Path(bundle.FileFP32)
 	if err != nil {
 		return nil, "", err
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -27,16 +27,16 @@ func TestEveryVariantRuns(t *testing.T) {
 	lines := broker.subscribe(t, "vggse/edge/#")
 	for _, kind := range vgg16se.Attentions {
 		name := string(kind)
-		seeded, bundle, file := filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name+".safetensors")
+		seeded, bundleDir, file := filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name+".safetensors")
 		if code, _, stderr := agentCmd(t, "new", "--attention", name, "--input", "96", "--width", "0.25", "--hidden", "64", "--pool", "3", "--classes", "5", "--out", seeded); code != exitDone {
 			t.Fatalf("%s: exit %d: %s", kind, code, stderr)
 		}
 		stateDict(t, filepath.Join(seeded, "fp32.onnx"), file)
-		code, stdout, stderr := agentCmd(t, "import", file, "--labels", "a,b,c,d,e", "--preprocess", "torchvision", "--input", "96", "--out", bundle)
+		code, stdout, stderr := agentCmd(t, "import", file, "--labels", "a,b,c,d,e", "--preprocess", "torchvision", "--input", "96", "--out", bundleDir)
 		if code != exitDone || !strings.Contains(stdout, name) {
 			t.Fatalf("%s: exit %d: %s%s", kind, code, stdout, stderr)
 		}
-		code, stdout, stderr = agentCmd(t, "calibrate", "--bundle", bundle, "--images", pictures, "--out", bundle, "--method", "minmax",
+		code, stdout, stderr = agentCmd(t, "calibrate", "--bundle", bundleDir, "--images", pictures, "--out", bundleDir, "--method", "minmax",
 			"--budget", "none", "--min-agreement", "0", "--seconds", "0.3", "--json")
 		var r quant.Report
 		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
@@ -45,17 +45,17 @@ func TestEveryVariantRuns(t *testing.T) {
 		if p := r.Files[0].Proof; code != exitDone || p == nil || !p.Fused() || p.Convolutions != 13 {
 			t.Fatalf("%s: exit %d, missed %v, %+v", kind, code, r.Gate.Missed, p)
 		}
-		b, err := model.OpenBundle(bundle)
+		b, err := bundle.Open(bundleDir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		code, _, stderr = agentCmd(t, "run", "--bundle", bundle, "--source", "file://"+pictures+"/empty", "--broker", "tcp://"+broker.addr(),
+		code, _, stderr = agentCmd(t, "run", "--bundle", bundleDir, "--source", "file://"+pictures+"/empty", "--broker", "tcp://"+broker.addr(),
 			"--set", "device.id=edge", "--set", "model.precision=int8", "--set", "mqtt.publish.every=true")
 		if code != exitDone {
 			t.Fatalf("%s: exit %d: %s", kind, code, stderr)
 		}
 		result := await(t, lines, "/result ")
-		if want := b.Spec.Files[model.FileINT8CPU].SHA256; !strings.Contains(result, `"precision":"int8"`) || !strings.Contains(result, want) {
+		if want := b.Spec.Files[bundle.FileINT8CPU].SHA256; !strings.Contains(result, `"precision":"int8"`) || !strings.Contains(result, want) {
 			t.Errorf("%s: %s; want int8 of %s", kind, result, want)
 		}
 		await(t, lines, "vggse/edge/available stopped")

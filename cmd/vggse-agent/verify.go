@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 type verifyOptions struct {
@@ -108,14 +109,14 @@ func verifyBundle(cmd *cobra.Command, s *settings, dir string, o verifyOptions) 
 }
 
 // findGoldens takes the pairs of the file, else of the bundle, else computes them.
-func findGoldens(cmd *cobra.Command, s *settings, b *model.Bundle, file string) (*goldens, error) {
+func findGoldens(cmd *cobra.Command, s *settings, b *bundle.Bundle, file string) (*goldens, error) {
 	if file != "" {
 		return readGoldens(file, &b.Spec)
 	}
-	if _, ok := b.Spec.Files[model.FileGolden]; ok {
+	if _, ok := b.Spec.Files[bundle.FileGolden]; ok {
 		return bundleGoldens(cmd.Context(), b)
 	}
-	if b.Spec.Architecture.Family == foreignFamily {
+	if b.Spec.Architecture.Family == bundle.FamilyONNX {
 		return nil, fmt.Errorf("bundle %s has no goldens and is no VGG that could be computed here: give --golden FILE", b.Dir)
 	}
 	e, err := s.load()
@@ -125,11 +126,11 @@ func findGoldens(cmd *cobra.Command, s *settings, b *model.Bundle, file string) 
 	return reference(cmd.Context(), b, e.Config.CacheDir, cmd.ErrOrStderr())
 }
 
-func bundleGoldens(ctx context.Context, b *model.Bundle) (*goldens, error) {
-	if err := b.CheckFile(ctx, model.FileGolden); err != nil {
+func bundleGoldens(ctx context.Context, b *bundle.Bundle) (*goldens, error) {
+	if err := b.CheckFile(ctx, bundle.FileGolden); err != nil {
 		return nil, err
 	}
-	path, err := b.Path(model.FileGolden)
+	path, err := b.Path(bundle.FileGolden)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func tolerance(i infer.Info) float64 {
 }
 
 // judge compares answers with the goldens. An answer that is no number is infinitely far off.
-func judge(g *goldens, got model.Logits) verdict {
+func judge(g *goldens, got vision.Logits) verdict {
 	n := int(g.input.Shape[0])
 	classes := len(got) / n
 	v := verdict{Pairs: n}
@@ -171,7 +172,7 @@ func judge(g *goldens, got model.Logits) verdict {
 	return v
 }
 
-func best(row model.Logits) int {
+func best(row vision.Logits) int {
 	top := 0
 	for i, v := range row {
 		if v > row[top] {

@@ -16,8 +16,8 @@ import (
 
 	"github.com/rivo/uniseg"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -144,8 +144,8 @@ func TestWatchJSON(t *testing.T) {
 	defer cancel()
 	var wait sync.WaitGroup
 	wait.Go(func() { link.Run(ctx) })
-	gear := model.Class{Label: "gear", Index: 0, Score: 0.9}
-	if err := link.Publish(ctx, &model.Decision{Camera: "left", Time: time.Now(), Top: []model.Class{gear}, Stable: gear, Changed: true}); err != nil {
+	gear := vision.Class{Label: "gear", Index: 0, Score: 0.9}
+	if err := link.Publish(ctx, &vision.Decision{Camera: "left", Time: time.Now(), Top: []vision.Class{gear}, Stable: gear, Changed: true}); err != nil {
 		t.Fatal(err)
 	}
 	var out, errs syncBuffer

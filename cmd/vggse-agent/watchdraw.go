@@ -10,8 +10,8 @@ import (
 
 	"github.com/rivo/uniseg"
 
-	"github.com/vggse/vggse-agent/model"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
@@ -47,7 +47,7 @@ func (s style) paint(sgr, text string) string {
 
 // colour of a label: the next free one of the palette when it is first seen, then always that.
 func (b *board) colour(label string) string {
-	if label == "" || label == model.Unknown {
+	if label == "" || label == vision.Unknown {
 		return dim
 	}
 	c, ok := b.colours[label]

@@ -2,23 +2,25 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "api camera device infer internal/atomicfile internal/backoff model mqtt " +
-		"samples store",
-	"api": "model",
-	"bench": "agent camera demo infer internal/atomicfile model mqtt mqtt/spool onnx " +
-		"quant",
-	"bench/gpucheck":    "internal/atomicfile model",
-	"camera":            "demo model",
-	"camera/cameratest": "model",
+	"agent": "api bundle bundle/store camera device infer internal/atomicfile " +
+		"internal/backoff mqtt samples vision",
+	"api": "vision",
+	"bench": "agent bundle camera demo infer internal/atomicfile mqtt mqtt/spool onnx " +
+		"quant vision",
+	"bench/gpucheck":    "bundle internal/atomicfile",
+	"bundle":            "internal/atomicfile vision",
+	"bundle/store":      "bundle internal/atomicfile internal/filelock",
+	"camera":            "demo vision",
+	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
-	"cmd/vggse-agent": "agent camera configs demo device infer internal/atomicfile " +
-		"internal/logging internal/progress internal/round internal/selfexec " +
-		"model mqtt mqtt/spool onnx prune quant store systemd vgg16se " +
-		"vgg16se/checkpoint",
-	"configs":             "agent store",
-	"demo":                "model",
+	"cmd/vggse-agent": "agent bundle bundle/store camera configs demo device infer " +
+		"internal/atomicfile internal/logging internal/progress internal/round " +
+		"internal/selfexec mqtt mqtt/spool onnx prune quant systemd vgg16se " +
+		"vgg16se/checkpoint vision",
+	"configs":             "agent bundle/store",
+	"demo":                "vision",
 	"device":              "",
-	"infer":               "internal/atomicfile internal/filelock model",
+	"infer":               "internal/atomicfile internal/filelock vision",
 	"internal/atomicfile": "",
 	"internal/backoff":    "",
 	"internal/filelock":   "",
@@ -26,17 +28,16 @@ var rooms = map[string]string{
 	"internal/progress":   "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
-	"model":               "internal/atomicfile model/resample",
-	"model/resample":      "",
-	"mqtt":                "internal/atomicfile model mqtt/spool",
+	"mqtt":                "internal/atomicfile mqtt/spool vision",
 	"mqtt/contract":       "",
 	"mqtt/spool":          "",
 	"onnx":                "",
-	"prune":               "model onnx vgg16se",
-	"quant":               "internal/atomicfile model onnx",
-	"samples":             "internal/atomicfile model",
-	"store":               "internal/atomicfile internal/filelock model",
+	"prune":               "onnx vgg16se vision",
+	"quant":               "internal/atomicfile onnx vision",
+	"samples":             "internal/atomicfile vision",
 	"systemd":             "",
-	"vgg16se":             "model onnx vgg16se/checkpoint",
+	"vgg16se":             "bundle onnx vgg16se/checkpoint vision",
 	"vgg16se/checkpoint":  "onnx",
+	"vision":              "vision/resample",
+	"vision/resample":     "",
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 func write(content string, err error) func(io.Writer) error {
@@ -101,4 +100,3 @@ func TestWriteFileErrors(t *testing.T) {
 		t.Errorf("a path without a folder: got error %v", err)
 	}
 }
-

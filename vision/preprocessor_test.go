@@ -1,4 +1,4 @@
-package model
+package vision
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model/resample"
+	"github.com/vggse/vggse-agent/vision/resample"
 )
 
 // filled is a frame of one colour, its rows padded with 0xEE.
@@ -79,20 +79,20 @@ func TestApplyRefuses(t *testing.T) {
 		spoil func(*Frame, *Tensor) (n int)
 		want  string
 	}{
-		{"empty frame", func(f *Frame, _ *Tensor) int { *f = Frame{}; return 0 }, "model: preprocess: frame of 0×0 pixels is empty"},
-		{"negative height", func(f *Frame, _ *Tensor) int { f.Height = -1; return 0 }, "model: preprocess: frame of 40×-1 pixels is empty"},
+		{"empty frame", func(f *Frame, _ *Tensor) int { *f = Frame{}; return 0 }, "vision: preprocess: frame of 0×0 pixels is empty"},
+		{"negative height", func(f *Frame, _ *Tensor) int { f.Height = -1; return 0 }, "vision: preprocess: frame of 40×-1 pixels is empty"},
 		{"stride too small", func(f *Frame, _ *Tensor) int { f.Stride--; return 0 },
-			"model: preprocess: frame's stride of 119 bytes is too small for 40 pixels of 3 bytes"},
+			"vision: preprocess: frame's stride of 119 bytes is too small for 40 pixels of 3 bytes"},
 		{"too few bytes", func(f *Frame, _ *Tensor) int { f.Pix = f.Pix[:len(f.Pix)-1]; return 0 },
-			"model: preprocess: frame of 40×30 pixels at stride 120 has only 3599 bytes"},
+			"vision: preprocess: frame of 40×30 pixels at stride 120 has only 3599 bytes"},
 		{"another size", func(_ *Frame, in *Tensor) int { *in = *NewTensor(1, 3, 33, 32); return 0 },
-			"model: preprocess: tensor is [1 3 33 32], want N×3×32×32"},
+			"vision: preprocess: tensor is [1 3 33 32], want N×3×32×32"},
 		{"grey tensor", func(_ *Frame, in *Tensor) int { *in = *NewTensor(1, 1, 32, 32); return 0 },
-			"model: preprocess: tensor is [1 1 32 32], want N×3×32×32"},
+			"vision: preprocess: tensor is [1 1 32 32], want N×3×32×32"},
 		{"shape without data", func(_ *Frame, in *Tensor) int { in.Data = in.Data[1:]; return 0 },
-			"model: preprocess: tensor of shape [2 3 32 32] has only 6143 floats"},
-		{"behind the batch", func(*Frame, *Tensor) int { return 2 }, "model: preprocess: picture 2 is outside a batch of 2"},
-		{"before the batch", func(*Frame, *Tensor) int { return -1 }, "model: preprocess: picture -1 is outside a batch of 2"},
+			"vision: preprocess: tensor of shape [2 3 32 32] has only 6143 floats"},
+		{"behind the batch", func(*Frame, *Tensor) int { return 2 }, "vision: preprocess: picture 2 is outside a batch of 2"},
+		{"before the batch", func(*Frame, *Tensor) int { return -1 }, "vision: preprocess: picture -1 is outside a batch of 2"},
 	} {
 		f, in := filled(40, 30, 0, 1, 2, 3), NewTensor(2, 3, 32, 32)
 		n := c.spoil(f, in)
@@ -115,11 +115,11 @@ func TestNewPreprocessorRefuses(t *testing.T) {
 		alter func(*Preprocess) (size int)
 		want  string
 	}{
-		{"no size", func(*Preprocess) int { return 0 }, "model: preprocess: input size must be > 0, got 0"},
+		{"no size", func(*Preprocess) int { return 0 }, "vision: preprocess: input size must be > 0, got 0"},
 		{"no filter", func(p *Preprocess) int { p.Filter = ""; return 32 },
-			`model: preprocess.filter: must be pil-bilinear, area or linear, got ""`},
+			`vision: preprocess.filter: must be pil-bilinear, area or linear, got ""`},
 		{"crop larger than picture", func(p *Preprocess) int { p.Shorter = 31; return 32 },
-			"model: preprocess.shorter: must be ≥ the input size 32, got 31"},
+			"vision: preprocess.shorter: must be ≥ the input size 32, got 31"},
 	} {
 		p := Torchvision(32)
 		size := c.alter(&p)

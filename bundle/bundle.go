@@ -1,4 +1,4 @@
-package model
+package bundle
 
 import (
 	"bytes"
@@ -21,36 +21,36 @@ type Bundle struct {
 	Spec Spec
 }
 
-// OpenBundle reads and checks the manifest of the folder dir and sees that every file it names is there
+// Open reads and checks the manifest of the folder dir and sees that every file it names is there
 // with the size it gives. It does not hash them: that is CheckFile's work, beside loading. Nor does it
 // look into them: infer.Open refuses a network that does not answer with one number for each label.
-func OpenBundle(dir string) (*Bundle, error) {
+func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("model: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or 'import')", dir, SpecFile)
+		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or 'import')", dir, SpecFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("model: open bundle: %w", err)
+		return nil, fmt.Errorf("bundle: open bundle: %w", err)
 	}
 	b := &Bundle{Dir: dir}
 	if err := parseSpec(text, &b.Spec); err != nil {
-		return nil, fmt.Errorf("model: %s: %w", path, err)
+		return nil, fmt.Errorf("bundle: %s: %w", path, err)
 	}
 	for _, key := range b.Spec.fileKeys() {
 		if err := b.find(key); err != nil {
-			return nil, fmt.Errorf("model: %s: files.%s: %w", path, key, err)
+			return nil, fmt.Errorf("bundle: %s: files.%s: %w", path, key, err)
 		}
 	}
 	return b, nil
 }
 
-// ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as OpenBundle. Whether its
+// ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as Open. Whether its
 // files are there is not seen here.
 func ParseSpec(text []byte) (*Spec, error) {
 	s := new(Spec)
 	if err := parseSpec(text, s); err != nil {
-		return nil, fmt.Errorf("model: %w", err)
+		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	return s, nil
 }
@@ -102,7 +102,7 @@ func (b *Bundle) find(key string) error {
 func (b *Bundle) Path(key string) (string, error) {
 	f, ok := b.Spec.Files[key]
 	if !ok {
-		return "", fmt.Errorf("model: bundle %s has no %s file", b.Dir, key)
+		return "", fmt.Errorf("bundle: bundle %s has no %s file", b.Dir, key)
 	}
 	return filepath.Join(b.Dir, f.Path), nil
 }
@@ -119,7 +119,7 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 		return err
 	}
 	if want := b.Spec.Files[key].SHA256; got != want {
-		return fmt.Errorf("model: %s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy the bundle again",
+		return fmt.Errorf("bundle: %s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy the bundle again",
 			path, got, want)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package model
+package vision
 
 import (
 	"fmt"
@@ -243,12 +243,12 @@ func TestNewDeciderRefuses(t *testing.T) {
 		labels []string
 		want   string
 	}{
-		{DecideConfig{}, abc, "model: decide.top_k: must be ≥ 1, got 0"},
-		{DecideConfig{TopK: 1, Confirm: 1}, nil, "model: decide: there are no labels"},
+		{DecideConfig{}, abc, "vision: decide.top_k: must be ≥ 1, got 0"},
+		{DecideConfig{TopK: 1, Confirm: 1}, nil, "vision: decide: there are no labels"},
 		{DecideConfig{TopK: 1, Confirm: 1, Unknown: "b"}, abc,
-			`model: decide.unknown: "b" is already labels[1] of the bundle: choose another word`},
+			`vision: decide.unknown: "b" is already labels[1] of the bundle: choose another word`},
 		{DecideConfig{TopK: 1, Confirm: 1}, []string{"cat", Unknown},
-			`model: decide.unknown: "unknown" is already labels[1] of the bundle: choose another word`},
+			`vision: decide.unknown: "unknown" is already labels[1] of the bundle: choose another word`},
 	} {
 		if _, err := NewDecider(c.cfg, c.labels); err == nil || err.Error() != c.want {
 			t.Errorf("%+v: got error %v, want %q", c.cfg, err, c.want)

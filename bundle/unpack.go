@@ -1,4 +1,4 @@
-package store
+package bundle
 
 import (
 	"archive/tar"
@@ -9,13 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/vggse/vggse-agent/model"
 )
 
-// unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does not name,
+// Unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does not name,
 // and nothing that differs from what it says.
-func unpack(ctx context.Context, path, dir string) error {
+func Unpack(ctx context.Context, path, dir string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -26,14 +24,14 @@ func unpack(ctx context.Context, path, dir string) error {
 	if err != nil {
 		return err
 	}
-	text, err := head(in, model.SpecFile)
+	text, err := head(in, SpecFile)
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(string(sums), fmt.Sprintf("%s  %s\n", hexSum(text), model.SpecFile)) {
-		return fmt.Errorf("%s is not the one that %s names: the file was changed or damaged, copy it again", model.SpecFile, sumsFile)
+	if !strings.HasPrefix(string(sums), fmt.Sprintf("%s  %s\n", hexSum(text), SpecFile)) {
+		return fmt.Errorf("%s is not the one that %s names: the file was changed or damaged, copy it again", SpecFile, sumsFile)
 	}
-	spec, err := model.ParseSpec(text)
+	spec, err := ParseSpec(text)
 	if err != nil {
 		return err
 	}
@@ -52,14 +50,14 @@ func unpack(ctx context.Context, path, dir string) error {
 func head(in *tar.Reader, name string) ([]byte, error) {
 	h, err := in.Next()
 	if err != nil || h.Name != name || h.Size > maxHead {
-		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a folder with %s", model.SpecFile)
+		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a folder with %s", SpecFile)
 	}
 	text, err := io.ReadAll(in)
 	return text, cut(err)
 }
 
 // member takes the next file of the archive, which must be f.
-func member(ctx context.Context, in *tar.Reader, dir string, f model.File) error {
+func member(ctx context.Context, in *tar.Reader, dir string, f File) error {
 	h, err := in.Next()
 	switch {
 	case err != nil:

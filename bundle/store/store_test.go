@@ -6,28 +6,30 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vggse/vggse-agent/model"
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/vision"
 )
 
-// bundle writes a bundle whose weights are the given text and returns its folder. Nothing here runs it.
-func bundle(t testing.TB, weights string) string {
+// testBundle writes a bundle whose weights are the given text and returns its folder. Nothing here runs it.
+func testBundle(t testing.TB, weights string) string {
 	t.Helper()
 	dir := t.TempDir()
 	sum := sha256.Sum256([]byte(weights))
 	put(t, filepath.Join(dir, "net", "fp32.onnx"), weights)
 	put(t, filepath.Join(dir, "report.json"), "{}") // which the manifest does not name
-	err := model.WriteSpec(dir, &model.Spec{
-		Schema: model.SpecSchema, Name: "parts", Version: weights,
-		Architecture: model.Architecture{Family: "vgg16se", InputSize: 96, Width: 1, Reduction: 16, Hidden: 8, PoolSize: 3, Classes: 2},
-		Input:        model.Port{Name: "input"}, Output: model.Port{Name: "logits"}, Preprocess: model.Torchvision(96),
-		Labels: []string{"bolt", "nut"}, Provenance: model.Provenance{Tool: "a test", Created: time.Unix(0, 0).UTC()},
-		Files: map[string]model.File{model.FileFP32: {Path: "net/fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights))}},
+	err := bundle.WriteSpec(dir, &bundle.Spec{
+		Schema: bundle.SpecSchema, Name: "parts", Version: weights,
+		Architecture: bundle.Architecture{Family: "vgg16se", InputSize: 96, Width: 1, Reduction: 16, Hidden: 8, PoolSize: 3, Classes: 2},
+		Input:        bundle.Port{Name: "input"}, Output: bundle.Port{Name: "logits"}, Preprocess: vision.Torchvision(96),
+		Labels: []string{"bolt", "nut"}, Provenance: bundle.Provenance{Tool: "a test", Created: time.Unix(0, 0).UTC()},
+		Files: map[string]bundle.File{bundle.FileFP32: {Path: "net/fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights))}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +48,7 @@ func put(t testing.TB, path, text string) {
 func packed(t testing.TB, dir string) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := Pack(context.Background(), dir, &b); err != nil {
+	if _, err := bundle.Pack(context.Background(), dir, &b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -63,7 +65,7 @@ func install(t *testing.T, s *Store, path string) Installed {
 
 // The same bundle makes the same bytes, and the same digest in the store as a folder and as a file.
 func TestPackAndInstall(t *testing.T) {
-	dir := bundle(t, "one")
+	dir := testBundle(t, "one")
 	one := packed(t, dir)
 	if err := os.Chtimes(filepath.Join(dir, "net/fp32.onnx"), time.Now(), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
@@ -74,7 +76,7 @@ func TestPackAndInstall(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "one.vggse")
 	put(t, file, string(one))
 	a, b := install(t, At(t.TempDir()), dir), install(t, At(t.TempDir()), file)
-	if want, _ := Digest(dir); a.SHA256 != want || b.SHA256 != want || a.Version != "one" || a.Active {
+	if want, _ := bundle.Digest(dir); a.SHA256 != want || b.SHA256 != want || a.Version != "one" || a.Active {
 		t.Errorf("got %+v and %+v, want digest %s", a, b, want)
 	}
 	if _, err := os.Stat(filepath.Join(b.Dir, "report.json")); err == nil {
@@ -87,7 +89,7 @@ func TestPackAndInstall(t *testing.T) {
 
 // No damage to one byte, and no cut, ever installs, nor leaves anything behind.
 func TestInstallRefusesDamage(t *testing.T) {
-	s, whole := At(t.TempDir()), packed(t, bundle(t, "weights"))
+	s, whole := At(t.TempDir()), packed(t, testBundle(t, "weights"))
 	file := filepath.Join(t.TempDir(), "x.vggse")
 	refused := func(text []byte, what string, at int) {
 		put(t, file, string(text))
@@ -120,23 +122,23 @@ func TestInstallRefusesDamage(t *testing.T) {
 // digestOf is the SHA-256 of a file, or of a text where there is no folder.
 func digestOf(t *testing.T, dir, name string) string {
 	if dir == "" {
-		return hexSum([]byte(name))
+		return fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return hexSum(text)
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 func FuzzInstall(f *testing.F) {
-	f.Add(packed(f, bundle(f, "weights")))
+	f.Add(packed(f, testBundle(f, "weights")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file := filepath.Join(t.TempDir(), "x.vggse")
 		put(t, file, string(b))
 		s := At(t.TempDir())
 		if i, err := s.Install(t.Context(), file); err == nil {
-			if err := checkAll(t.Context(), i.Dir); err != nil {
+			if err := bundle.CheckAll(t.Context(), i.Dir); err != nil {
 				t.Errorf("installed, but %v", err)
 			}
 		}
@@ -146,12 +148,12 @@ func FuzzInstall(f *testing.F) {
 // The active one and the last used are kept, and nothing active is removed.
 func TestKeepsThree(t *testing.T) {
 	s := At(t.TempDir())
-	first := install(t, s, bundle(t, "0"))
+	first := install(t, s, testBundle(t, "0"))
 	if _, err := s.Activate(t.Context(), first.SHA256[:8]); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range []string{"1", "2", "3"} {
-		install(t, s, bundle(t, v))
+		install(t, s, testBundle(t, v))
 	}
 	all, err := s.List()
 	var versions string
@@ -175,7 +177,7 @@ func TestKeepsThree(t *testing.T) {
 // A model that cannot run, or ends the process twice, gives way to the one before.
 func TestTrial(t *testing.T) {
 	s := At(t.TempDir())
-	a, b := install(t, s, bundle(t, "a")), install(t, s, bundle(t, "b"))
+	a, b := install(t, s, testBundle(t, "a")), install(t, s, testBundle(t, "b"))
 	active := func(want Installed, when string) {
 		t.Helper()
 		if got, ok, err := s.Active(); err != nil || !ok || got.SHA256 != want.SHA256 {
@@ -209,7 +211,7 @@ func TestTrial(t *testing.T) {
 	if i, ok, refused, err := s.Begin(); err != nil || !ok || refused == nil || i.SHA256 != a.SHA256 {
 		t.Errorf("third start: got %.8s %v %v %v, want the model before", i.SHA256, ok, refused, err)
 	}
-	c := install(t, s, bundle(t, "c"))
+	c := install(t, s, testBundle(t, "c"))
 	activate(b)
 	activate(c) // while b runs, on its trial
 	if err := s.Refuse(c.SHA256, b.SHA256, errors.New("no memory")); err != nil {

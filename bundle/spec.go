@@ -1,4 +1,4 @@
-package model
+package bundle
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // SpecSchema names the layout of model.yaml that this version reads and writes.
@@ -29,16 +31,16 @@ const (
 // Spec is the manifest of a bundle: what the network is, how it wants its pictures, what its rows
 // mean, and the digest of every file beside it.
 type Spec struct {
-	Schema       string          `yaml:"schema"`
-	Name         string          `yaml:"name"`
-	Version      string          `yaml:"version"`
-	Architecture Architecture    `yaml:"architecture"`
-	Input        Port            `yaml:"input"`
-	Output       Port            `yaml:"output"`
-	Preprocess   Preprocess      `yaml:"preprocess"`
-	Labels       []string        `yaml:"labels"`
-	Files        map[string]File `yaml:"files"`
-	Provenance   Provenance      `yaml:"provenance"`
+	Schema       string            `yaml:"schema"`
+	Name         string            `yaml:"name"`
+	Version      string            `yaml:"version"`
+	Architecture Architecture      `yaml:"architecture"`
+	Input        Port              `yaml:"input"`
+	Output       Port              `yaml:"output"`
+	Preprocess   vision.Preprocess `yaml:"preprocess"`
+	Labels       []string          `yaml:"labels"`
+	Files        map[string]File   `yaml:"files"`
+	Provenance   Provenance        `yaml:"provenance"`
 }
 
 // Architecture says which network the bundle holds. For family "vgg16se" the numbers are those of
@@ -78,7 +80,10 @@ type Provenance struct {
 	Notes   string    `yaml:"notes,omitempty"`
 }
 
-var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// IsDigest reports whether s has the form of a SHA-256: 64 lower-case hexadecimal digits.
+func IsDigest(s string) bool { return digestForm.MatchString(s) }
 
 // Validate returns the first thing in the manifest that cannot be, naming its key.
 func (s *Spec) Validate() error {
@@ -132,7 +137,7 @@ func (s *Spec) validateFiles() error {
 		switch {
 		case !filepath.IsLocal(f.Path):
 			return fmt.Errorf("files.%s.path: %q must be a path inside the bundle", key, f.Path)
-		case !digest.MatchString(f.SHA256):
+		case !IsDigest(f.SHA256):
 			return fmt.Errorf("files.%s.sha256: %q is not 64 lower-case hexadecimal digits", key, f.SHA256)
 		case f.Bytes < 0:
 			return fmt.Errorf("files.%s.bytes: must be ≥ 0, got %d", key, f.Bytes)
@@ -143,3 +148,6 @@ func (s *Spec) validateFiles() error {
 
 // fileKeys are the keys of Files in order, so that of several mistakes the same is named every time.
 func (s *Spec) fileKeys() []string { return slices.Sorted(maps.Keys(s.Files)) }
+
+// FamilyONNX is architecture.family of a network that came as .onnx.
+const FamilyONNX = "onnx"

@@ -1,9 +1,9 @@
-package model
+package vision
 
 import (
 	"fmt"
 
-	"github.com/vggse/vggse-agent/model/resample"
+	"github.com/vggse/vggse-agent/vision/resample"
 )
 
 // Preprocessor makes tensors of frames the way a Preprocess declares: resize, crop, channel order, then
@@ -26,10 +26,10 @@ type Preprocessor struct {
 // NewPreprocessor prepares for tensors of size×size pixels.
 func NewPreprocessor(p Preprocess, size int) (*Preprocessor, error) {
 	if size <= 0 {
-		return nil, fmt.Errorf("model: preprocess: input size must be > 0, got %d", size)
+		return nil, fmt.Errorf("vision: preprocess: input size must be > 0, got %d", size)
 	}
 	if err := p.Validate(size); err != nil {
-		return nil, fmt.Errorf("model: preprocess.%w", err)
+		return nil, fmt.Errorf("vision: preprocess.%w", err)
 	}
 	pre := &Preprocessor{spec: p, size: size, planes: [3]int{0, 1, 2}}
 	if p.Channels == ChannelsRGB {
@@ -57,11 +57,11 @@ func NewPreprocessor(p Preprocess, size int) (*Preprocessor, error) {
 // On an error t is as it was.
 func (p *Preprocessor) Apply(f *Frame, t *Tensor, n int) error {
 	if err := p.check(f, t, n); err != nil {
-		return fmt.Errorf("model: preprocess: %w", err)
+		return fmt.Errorf("vision: preprocess: %w", err)
 	}
 	if f.Width != p.width || f.Height != p.height || p.plan == nil {
 		if err := p.replan(f.Width, f.Height); err != nil {
-			return fmt.Errorf("model: preprocess: %w", err)
+			return fmt.Errorf("vision: preprocess: %w", err)
 		}
 	}
 	area := p.size * p.size
@@ -73,7 +73,7 @@ func (p *Preprocessor) Apply(f *Frame, t *Tensor, n int) error {
 	}
 	p.target.Stride = p.size
 	if err := p.plan.Apply(&p.target, f.Pix, f.Stride); err != nil {
-		return fmt.Errorf("model: preprocess: %w", err)
+		return fmt.Errorf("vision: preprocess: %w", err)
 	}
 	return nil
 }

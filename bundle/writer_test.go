@@ -1,8 +1,6 @@
-package model
+package bundle
 
-import (
-	"testing"
-)
+import "testing"
 
 // A manifest with a mistake is not written, and the old one stays.
 func TestWriteSpecRefuses(t *testing.T) {
@@ -10,10 +8,10 @@ func TestWriteSpecRefuses(t *testing.T) {
 	s := testSpec()
 	s.Labels = s.Labels[:2]
 	err := WriteSpec(dir, s)
-	if want := "model: manifest: labels: 2 labels, but architecture.classes is 3"; err == nil || err.Error() != want {
+	if want := "bundle: manifest: labels: 2 labels, but architecture.classes is 3"; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %q", err, want)
 	}
-	if _, err := OpenBundle(dir); err != nil {
+	if _, err := Open(dir); err != nil {
 		t.Errorf("the old bundle is damaged: %v", err)
 	}
 }

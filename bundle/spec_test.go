@@ -1,9 +1,11 @@
-package model
+package bundle
 
 import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestSpecValidate(t *testing.T) {
@@ -31,7 +33,7 @@ func TestSpecValidate(t *testing.T) {
 		{func(s *Spec) { s.Files["b"], s.Files["a"] = File{Path: "/y"}, File{Path: "/x"} },
 			`files.a.path: "/x" must be a path inside the bundle`},
 		{func(s *Spec) { s.Preprocess.Resize = "fit" }, `preprocess.resize: must be squash, shortest-crop or letterbox, got "fit"`},
-		{func(s *Spec) { s.Preprocess.Resize = ResizeLetterbox }, ""},
+		{func(s *Spec) { s.Preprocess.Resize = vision.ResizeLetterbox }, ""},
 		{func(s *Spec) { s.Preprocess.Shorter = 95 }, "preprocess.shorter: must be ≥ the input size 96, got 95"},
 		{func(s *Spec) { s.Preprocess.Filter = "cubic" }, `preprocess.filter: must be pil-bilinear, area or linear, got "cubic"`},
 		{func(s *Spec) { s.Preprocess.Channels = "RGB" }, `preprocess.channels: must be rgb or bgr, got "RGB"`},
@@ -55,7 +57,7 @@ func TestSpecValidate(t *testing.T) {
 
 func TestTorchvisionShorter(t *testing.T) {
 	for size, want := range map[int]int{224: 256, 96: 110, 64: 73, 299: 342} {
-		if got := Torchvision(size).Shorter; got != want {
+		if got := vision.Torchvision(size).Shorter; got != want {
 			t.Errorf("size %d: got %d, want %d", size, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package model
+package bundle
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 const weights = "not a network, but a file with a digest"
@@ -22,7 +24,7 @@ func testSpec() *Spec {
 		Schema: SpecSchema, Name: "parts", Version: "3",
 		Architecture: Architecture{Family: "vgg16se", InputSize: 96, Width: 0.25, Reduction: 16, Hidden: 256, PoolSize: 3, Classes: 3},
 		Input:        Port{Name: "input"}, Output: Port{Name: "logits"},
-		Preprocess: Torchvision(96),
+		Preprocess: vision.Torchvision(96),
 		Labels:     []string{"bolt", "nut: M5", "empty"},
 		Files: map[string]File{FileFP32: {
 			Path: "fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights)),
@@ -60,10 +62,10 @@ func rewrite(t *testing.T, dir, old, new string) {
 	}
 }
 
-// What WriteSpec writes, OpenBundle reads.
+// What WriteSpec writes, Open reads.
 func TestBundleRoundTrip(t *testing.T) {
 	dir := testBundle(t)
-	b, err := OpenBundle(dir)
+	b, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +82,7 @@ func TestBundleRoundTrip(t *testing.T) {
 }
 
 // One sentence for everything that may have happened to a bundle, with the key and the cure.
-func TestOpenBundleRefuses(t *testing.T) {
+func TestOpenRefuses(t *testing.T) {
 	edit := func(old, new string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { rewrite(t, dir, old, new) }
 	}
@@ -95,7 +97,7 @@ func TestOpenBundleRefuses(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, SpecFile), 0o755); err != nil {
 				t.Fatal(err)
 			}
-		}, "model: open bundle: read"},
+		}, "bundle: open bundle: read"},
 		{"empty manifest", func(t *testing.T, dir string) { put(t, dir, SpecFile, "") }, "model.yaml: is empty: copy the bundle again"},
 		{"two documents", edit("schema:", "name: x\n---\nschema:"), "more than one document"},
 		{"not YAML", func(t *testing.T, dir string) { put(t, dir, SpecFile, "schema: [") }, "yaml:"},
@@ -117,8 +119,8 @@ func TestOpenBundleRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := testBundle(t)
 			c.spoil(t, dir)
-			_, err := OpenBundle(dir)
-			if err == nil || !strings.HasPrefix(err.Error(), "model: ") || !strings.Contains(err.Error(), c.want) {
+			_, err := Open(dir)
+			if err == nil || !strings.HasPrefix(err.Error(), "bundle: ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got error %v, want one that says %q", err, c.want)
 			}
 		})
@@ -141,7 +143,7 @@ func put(t *testing.T, dir, name, content string) {
 
 func TestCheckFileRefuses(t *testing.T) {
 	dir := testBundle(t)
-	b, err := OpenBundle(dir)
+	b, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +166,8 @@ func TestCheckFileRefuses(t *testing.T) {
 	}
 }
 
-// No manifest makes OpenBundle panic, or pass with a path that leaves the folder or a label twice.
-func FuzzOpenBundle(f *testing.F) {
+// No manifest makes Open panic, or pass with a path that leaves the folder or a label twice.
+func FuzzOpen(f *testing.F) {
 	dir := f.TempDir()
 	if err := WriteSpec(dir, testSpec()); err != nil {
 		f.Fatal(err)

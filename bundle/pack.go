@@ -1,4 +1,4 @@
-package store
+package bundle
 
 import (
 	"archive/tar"
@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 )
 
 // A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files that the
@@ -33,7 +32,7 @@ const (
 func Pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 	sum, err := pack(ctx, dir, w)
 	if err != nil {
-		return "", fmt.Errorf("store: pack %s: %w", dir, err)
+		return "", fmt.Errorf("bundle: pack %s: %w", dir, err)
 	}
 	return sum, nil
 }
@@ -44,12 +43,12 @@ func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 		return "", err
 	}
 	files := members(&b.Spec)
-	sums := fmt.Sprintf("%s  %s\n", hexSum(text), model.SpecFile)
+	sums := fmt.Sprintf("%s  %s\n", hexSum(text), SpecFile)
 	for _, f := range files {
 		sums += fmt.Sprintf("%s  %s\n", f.SHA256, f.Path)
 	}
 	out := tar.NewWriter(w)
-	for _, head := range []struct{ name, text string }{{sumsFile, sums}, {model.SpecFile, string(text)}} {
+	for _, head := range []struct{ name, text string }{{sumsFile, sums}, {SpecFile, string(text)}} {
 		if err := add(out, head.name, int64(len(head.text)), strings.NewReader(head.text)); err != nil {
 			return "", err
 		}
@@ -63,23 +62,23 @@ func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 }
 
 // open reads a bundle, and its manifest as it stands.
-func open(dir string) (*model.Bundle, []byte, error) {
-	b, err := model.OpenBundle(dir)
+func open(dir string) (*Bundle, []byte, error) {
+	b, err := Open(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, model.SpecFile))
+	text, err := os.ReadFile(filepath.Join(dir, SpecFile))
 	return b, text, err
 }
 
 // members are the files of a bundle by path, each once.
-func members(s *model.Spec) []model.File {
-	byPath := make(map[string]model.File)
+func members(s *Spec) []File {
+	byPath := make(map[string]File)
 	for _, f := range s.Files {
 		f.Path = filepath.Clean(f.Path)
 		byPath[f.Path] = f
 	}
-	var files []model.File
+	var files []File
 	for _, path := range slices.Sorted(maps.Keys(byPath)) {
 		files = append(files, byPath[path])
 	}
@@ -95,7 +94,7 @@ func add(out *tar.Writer, name string, size int64, from io.Reader) error {
 	return err
 }
 
-func addFile(ctx context.Context, out *tar.Writer, dir string, f model.File) error {
+func addFile(ctx context.Context, out *tar.Writer, dir string, f File) error {
 	file, err := os.Open(filepath.Join(dir, f.Path))
 	if err != nil {
 		return err
@@ -116,11 +115,11 @@ func addFile(ctx context.Context, out *tar.Writer, dir string, f model.File) err
 type checked struct {
 	ctx  context.Context
 	from io.Reader
-	file model.File
+	file File
 	hash hash.Hash
 }
 
-func newChecked(ctx context.Context, f model.File, from io.Reader) *checked {
+func newChecked(ctx context.Context, f File, from io.Reader) *checked {
 	return &checked{ctx, from, f, sha256.New()}
 }
 
@@ -141,8 +140,8 @@ func (c *checked) err() error {
 	return nil
 }
 
-// copyBundle copies the bundle in the folder from into the empty folder to.
-func copyBundle(ctx context.Context, from, to string) error {
+// Copy copies the bundle in the folder from into the empty folder to.
+func Copy(ctx context.Context, from, to string) error {
 	b, text, err := open(from)
 	if err != nil {
 		return err
@@ -161,7 +160,7 @@ func copyBundle(ctx context.Context, from, to string) error {
 }
 
 // save writes one file of a bundle into dir and sees that it is the one that the manifest names.
-func save(ctx context.Context, dir string, f model.File, from io.Reader) error {
+func save(ctx context.Context, dir string, f File, from io.Reader) error {
 	path := filepath.Join(dir, f.Path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -177,7 +176,7 @@ func save(ctx context.Context, dir string, f model.File, from io.Reader) error {
 
 // saveText writes the manifest, as the last file.
 func saveText(dir string, text []byte) error {
-	return atomicfile.WriteFile(filepath.Join(dir, model.SpecFile), func(w io.Writer) error {
+	return atomicfile.WriteFile(filepath.Join(dir, SpecFile), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

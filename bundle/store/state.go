@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
@@ -56,7 +57,7 @@ func (s *Store) Activate(ctx context.Context, sum string) (Installed, error) {
 	if err != nil {
 		return i, err
 	}
-	if err := checkAll(ctx, i.Dir); err != nil {
+	if err := bundle.CheckAll(ctx, i.Dir); err != nil {
 		return i, fmt.Errorf("store: activate: %w", err)
 	}
 	unlock, err := s.lock()

@@ -1,4 +1,4 @@
-package model
+package vision
 
 import (
 	"fmt"
@@ -62,16 +62,16 @@ type Decider struct {
 // NewDecider makes the Decider of a network whose rows are labels.
 func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("model: %w", err)
+		return nil, fmt.Errorf("vision: %w", err)
 	}
 	if len(labels) == 0 {
-		return nil, fmt.Errorf("model: decide: there are no labels")
+		return nil, fmt.Errorf("vision: decide: there are no labels")
 	}
 	if cfg.Unknown == "" {
 		cfg.Unknown = Unknown
 	}
 	if i := slices.Index(labels, cfg.Unknown); i >= 0 {
-		return nil, fmt.Errorf("model: decide.unknown: %q is already labels[%d] of the bundle: choose another word", cfg.Unknown, i)
+		return nil, fmt.Errorf("vision: decide.unknown: %q is already labels[%d] of the bundle: choose another word", cfg.Unknown, i)
 	}
 	d := &Decider{
 		cfg:     cfg,

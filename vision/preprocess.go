@@ -1,10 +1,10 @@
-package model
+package vision
 
 import (
 	"fmt"
 	"math"
 
-	"github.com/vggse/vggse-agent/model/resample"
+	"github.com/vggse/vggse-agent/vision/resample"
 )
 
 // Resize modes of Preprocess.

@@ -1,4 +1,4 @@
-package model
+package vision
 
 import (
 	"encoding/json"

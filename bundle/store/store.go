@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,8 +10,8 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/model"
 )
 
 // Kept is how many bundles stay installed: the active one, and those that were installed or active last.
@@ -22,7 +20,6 @@ const Kept = 3
 var (
 	// ErrNotInstalled is what a digest leads to that belongs to none of the bundles, or to several.
 	ErrNotInstalled = errors.New("not installed")
-	digest          = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	beginning       = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 )
 
@@ -40,20 +37,6 @@ type Installed struct {
 	Active  bool
 	OnTrial bool // active, and not yet confirmed
 	Dir     string
-}
-
-// Digest is that of the bundle in the folder dir.
-func Digest(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, model.SpecFile))
-	if err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	return hexSum(text), nil
-}
-
-func hexSum(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }
 
 // Install copies the bundle at path, a folder or a file that Pack made, into the store. Every file is compared
@@ -75,9 +58,9 @@ func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
 	}
 	defer os.RemoveAll(aside)
 	if info.IsDir() {
-		err = copyBundle(ctx, path, aside)
+		err = bundle.Copy(ctx, path, aside)
 	} else {
-		err = unpack(ctx, path, aside)
+		err = bundle.Unpack(ctx, path, aside)
 	}
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
@@ -91,12 +74,12 @@ func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
 
 // place gives a complete bundle its name in the store and makes room. The lock is held.
 func (s *Store) place(ctx context.Context, aside string) (string, error) {
-	sum, err := Digest(aside)
+	sum, err := bundle.Digest(aside)
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(s.dir, sum)
-	if checkAll(ctx, dir) != nil { // not there, or damaged since
+	if bundle.CheckAll(ctx, dir) != nil { // not there, or damaged since
 		if err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside)); err != nil {
 			return "", err
 		}
@@ -129,20 +112,6 @@ func (s *Store) makeRoom(st *state) error {
 	return nil
 }
 
-// checkAll compares every file of the bundle in dir with the manifest.
-func checkAll(ctx context.Context, dir string) error {
-	b, err := model.OpenBundle(dir)
-	if err != nil {
-		return err
-	}
-	for key := range b.Spec.Files {
-		if err := b.CheckFile(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // digests are the names of the folders in the store.
 func (s *Store) digests() ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
@@ -151,7 +120,7 @@ func (s *Store) digests() ([]string, error) {
 	}
 	var sums []string
 	for _, e := range entries {
-		if e.IsDir() && digest.MatchString(e.Name()) {
+		if e.IsDir() && bundle.IsDigest(e.Name()) {
 			sums = append(sums, e.Name())
 		}
 	}
@@ -172,7 +141,7 @@ func (s *Store) List() ([]Installed, error) {
 	all := make([]Installed, 0, len(sums))
 	for _, sum := range sums {
 		i := Installed{SHA256: sum, Active: sum == st.Active, OnTrial: sum == st.Active && st.Trial > 0, Dir: filepath.Join(s.dir, sum)}
-		if b, err := model.OpenBundle(i.Dir); err == nil {
+		if b, err := bundle.Open(i.Dir); err == nil {
 			i.Name, i.Version = b.Spec.Name, b.Spec.Version
 		}
 		all = append(all, i)
