@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -115,7 +116,7 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	}
 	kept := openKept(c.StateDir, log)
 	cameras := openers(&c, kept)
-	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, network.identity(), host.Build), log)
+	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, modelOf(network), host.Build), log)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 }
 
 // tell says what classifies, and why nothing better does.
-func tell(log *slog.Logger, c *Config, n *Network, took time.Duration) {
+func tell(log *slog.Logger, c *Config, n *infer.Network, took time.Duration) {
 	info, spec := n.Info(), &n.Bundle.Spec
 	for _, failed := range info.Tried {
 		log.Info("provider not used", "provider", failed.Provider, "error", failed.Err)
@@ -234,4 +235,10 @@ func joinClose(err, closing error) error {
 		return fmt.Errorf("agent: close: %w", closing)
 	}
 	return err
+}
+
+// modelOf is what messages say of a network.
+func modelOf(n *infer.Network) mqtt.Model {
+	info, spec := n.Info(), &n.Bundle.Spec
+	return mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
 }

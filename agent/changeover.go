@@ -88,7 +88,7 @@ func besidesModel(c Config) Config {
 
 // changeover puts other networks into a running pipeline. It owns the one that runs.
 type changeover struct {
-	network  *Network
+	network  *infer.Network
 	models   *models
 	pipeline *Pipeline
 	link     *mqtt.Link
@@ -131,7 +131,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 		return err
 	}
 	err = c.pipeline.Change(ctx, network, &network.Bundle.Spec, func() {
-		c.link.Model(network.identity(), network.Bundle.Spec.Labels)
+		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
 		c.observer.use(network, trial)
 	})
 	if err != nil {
@@ -166,9 +166,9 @@ func roomFor(dir string) uint64 {
 
 // openBeside opens what c names, or the active one of the installed bundles. One on trial that cannot be opened is
 // refused: from then on the one that runs is the active one.
-func openBeside(ctx context.Context, c *Config, running string) (*Network, *trial, error) {
+func openBeside(ctx context.Context, c *Config, running string) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
-		n, err := OpenNetwork(ctx, c.Model, c.Infer)
+		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
 	}
 	s := store.At(c.StateDir)
@@ -184,7 +184,7 @@ func openBeside(ctx context.Context, c *Config, running string) (*Network, *tria
 	if ok && active.OnTrial {
 		t = &trial{store: s, sum: active.SHA256, since: time.Now()}
 	}
-	n, err := OpenNetwork(ctx, c.Model, c.Infer)
+	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = t.refused(running, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/infer"
 )
 
 // probation is how long a model that was activated must run before it counts as good.
@@ -42,9 +43,9 @@ func (t *trial) refused(running string, why error) error {
 // openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
 // cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
 // where there was none: refuse is told of it, and c which it became.
-func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, reason error)) (*Network, *trial, error) {
+func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, reason error)) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
-		n, err := OpenNetwork(ctx, c.Model, c.Infer)
+		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
 	}
 	s := store.At(c.StateDir)
@@ -56,7 +57,7 @@ func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, re
 		refuse(refused.SHA256, errors.New(refused.Reason))
 	}
 	c.Model.use(active, ok)
-	n, err := OpenNetwork(ctx, c.Model, c.Infer)
+	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	if !ok || !active.OnTrial {
 		return n, nil, err
 	}
@@ -74,7 +75,7 @@ func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, re
 		return nil, nil, err
 	}
 	c.Model.use(active, ok)
-	n, err = OpenNetwork(ctx, c.Model, c.Infer)
+	n, err = infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	return n, nil, err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -85,7 +86,7 @@ func (o *observer) run(ctx context.Context) error {
 }
 
 // begin says what is about to run; from now on the agent can report, and for the manager it is up.
-func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *Network, t *trial) {
+func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *infer.Network, t *trial) {
 	o.use(n, t)
 	o.mu.Lock()
 	o.pipeline, o.link = p, link
@@ -104,13 +105,13 @@ func (o *observer) speaksEarly(l *earlyLink) {
 }
 
 // use says which network answers from now on.
-func (o *observer) use(n *Network, t *trial) {
+func (o *observer) use(n *infer.Network, t *trial) {
 	if t != nil {
 		t.from = o.frames()
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.model, o.trial = api.Model(n.identity()), t
+	o.model, o.trial = api.Model(modelOf(n)), t
 }
 
 // besides says which bundle is being opened beside the one that runs; empty: none.

@@ -20,14 +20,14 @@ import (
 
 // rig is the daemon's pipeline and the bare session on one bundle, in this process.
 type rig struct {
-	network *agent.Network
+	network *infer.Network
 	bare    *bare
 	ring    []vision.Frame
 	source  ringSource // of the last play
 }
 
 func openRig(ctx context.Context, bundleDir string, threads int) (*rig, error) {
-	network, err := agent.OpenNetwork(ctx, agent.Model{Bundle: bundleDir, Precision: "fp32"},
+	network, err := infer.OpenBundle(ctx, bundleDir, "fp32",
 		infer.Config{Providers: []string{infer.CPU}, Threads: threads})
 	if err != nil {
 		return nil, err

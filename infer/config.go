@@ -87,7 +87,7 @@ func (c *Config) order() (providers []string, strict bool) {
 }
 
 // Network says which model file to run and what the manifest of its bundle promises about it.
-type Network struct {
+type ModelFile struct {
 	Path          string // the .onnx file
 	Input, Output string // names in the graph: input float32 N×3×Size×Size, output float32 N×Classes
 	Size          int    // pixels of a side

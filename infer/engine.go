@@ -42,7 +42,7 @@ type Attempt struct {
 
 // Engine is one network, loaded and warm. Its methods may be called from any goroutine; runs queue.
 type Engine struct {
-	net  Network
+	net  ModelFile
 	info Info
 
 	mu      sync.Mutex // held while C runs
@@ -56,16 +56,16 @@ type Engine struct {
 // Open loads ONNX Runtime and the network on the best provider the configuration allows, and runs it
 // once, so that the first picture is as fast as the next. It returns errors that wrap ErrNoLibrary or
 // ErrNoProvider, or say in one sentence how the model file differs from the manifest.
-func Open(ctx context.Context, c Config, net Network) (*Engine, error) {
+func Open(ctx context.Context, c Config, net ModelFile) (*Engine, error) {
 	if _, err := os.Stat(net.Path); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	return OpenPicked(ctx, c, func(string) (Network, error) { return net, nil })
+	return OpenPicked(ctx, c, func(string) (ModelFile, error) { return net, nil })
 }
 
 // OpenPicked is Open where each provider has a file of its own: pick is asked for it before a provider is
 // tried. Where pick has none, its error is why that provider was not used.
-func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Network, error)) (*Engine, error) {
+func OpenPicked(ctx context.Context, c Config, pick func(provider string) (ModelFile, error)) (*Engine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}

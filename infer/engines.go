@@ -56,7 +56,7 @@ type Building struct {
 // Job is what Prepare is asked to do. It travels to another process as JSON.
 type Job struct {
 	Provider string
-	Network  Network
+	Network  ModelFile
 	Library  string // path of the ONNX Runtime
 	Threads  int
 	Batch    int    // most pictures in one run

@@ -67,7 +67,7 @@ func (b *bench) network(name, weights string) {
 		b.t.Fatal(err)
 	}
 	b.entry = entryFor(TensorRT, sum, "1.27.0", gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_87"}, "int8", map[string]string{"a": "1"})
-	b.job = Job{Provider: TensorRT, Network: Network{Path: path, Precision: "int8"}}
+	b.job = Job{Provider: TensorRT, Network: ModelFile{Path: path, Precision: "int8"}}
 }
 
 func (b *bench) ready(want int32) string {
@@ -113,7 +113,7 @@ func TestEngineIsOfItsModel(t *testing.T) {
 
 func TestEntryFor(t *testing.T) {
 	orin := gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_87"}
-	net := &Network{Input: "input", Size: 224, Precision: "int8"}
+	net := &ModelFile{Input: "input", Size: 224, Precision: "int8"}
 	options := tensorRTOptions(orin, net, 1, "/somewhere")
 	base := entryFor(TensorRT, "aa", "1.23.2", orin, "int8", options)
 	if want := "aa/1.23.2-trt10.3.0-sm_87-int8-"; !strings.HasPrefix(base.String(), want) {

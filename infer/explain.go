@@ -16,7 +16,7 @@ func wrong(format string, args ...any) error { return &modelError{fmt.Sprintf(fo
 
 // explain turns what ONNX Runtime says of a network that does not load or run into what is wrong with
 // the bundle, where that is the cause; else it returns err.
-func explain(err error, net *Network, batch int) error {
+func explain(err error, net *ModelFile, batch int) error {
 	text := err.Error()
 	if strings.Contains(text, "Protobuf parsing failed") || strings.Contains(text, "ModelProto does not have a graph") {
 		return wrong("the file is damaged, or no ONNX model: copy the bundle again")

@@ -17,7 +17,7 @@ import (
 )
 
 // tiny is the network of testdata/make.py.
-var tiny = infer.Network{Path: "testdata/tiny.onnx", Input: "input", Output: "logits", Size: 8, Classes: 3, Precision: "fp32"}
+var tiny = infer.ModelFile{Path: "testdata/tiny.onnx", Input: "input", Output: "logits", Size: 8, Classes: 3, Precision: "fp32"}
 
 // cpu makes the tests independent of the GPU that a machine may have.
 var cpu = infer.Config{Providers: []string{infer.CPU}, Threads: 1}
@@ -32,7 +32,7 @@ func needLibrary(t testing.TB) {
 	}
 }
 
-func open(t testing.TB, c infer.Config, net infer.Network) *infer.Engine {
+func open(t testing.TB, c infer.Config, net infer.ModelFile) *infer.Engine {
 	t.Helper()
 	needLibrary(t)
 	e, err := infer.Open(context.Background(), c, net)
@@ -214,20 +214,20 @@ func TestOpenExplains(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		change func(*infer.Config, *infer.Network)
+		change func(*infer.Config, *infer.ModelFile)
 		want   string
 	}{
-		{"missing", func(_ *infer.Config, n *infer.Network) { n.Path = "testdata/none.onnx" }, "no such file"},
-		{"cut", func(_ *infer.Config, n *infer.Network) { n.Path = write("cut.onnx", whole[:200]) }, "damaged"},
-		{"text", func(_ *infer.Config, n *infer.Network) {
+		{"missing", func(_ *infer.Config, n *infer.ModelFile) { n.Path = "testdata/none.onnx" }, "no such file"},
+		{"cut", func(_ *infer.Config, n *infer.ModelFile) { n.Path = write("cut.onnx", whole[:200]) }, "damaged"},
+		{"text", func(_ *infer.Config, n *infer.ModelFile) {
 			n.Path = write("text.onnx", []byte("hello, this is no model\n"))
 		}, "damaged"},
-		{"empty", func(_ *infer.Config, n *infer.Network) { n.Path = write("empty.onnx", nil) }, "damaged"},
-		{"input name", func(_ *infer.Config, n *infer.Network) { n.Input = "image" }, `no input "image", it calls it "input": correct input.name`},
-		{"output name", func(_ *infer.Config, n *infer.Network) { n.Output = "prob" }, `no output "prob", it calls it "logits"`},
-		{"input size", func(_ *infer.Config, n *infer.Network) { n.Size = 9 }, "input \"input\" is N×3×8×8, the manifest makes it N×3×9×9"},
-		{"labels", func(_ *infer.Config, n *infer.Network) { n.Classes = 10 }, "answers with 3 classes, the manifest has 10 labels"},
-		{"fixed batch", func(c *infer.Config, n *infer.Network) { c.MaxBatch, n.Path = 4, "testdata/batch1.onnx" }, "batches of 1 only"},
+		{"empty", func(_ *infer.Config, n *infer.ModelFile) { n.Path = write("empty.onnx", nil) }, "damaged"},
+		{"input name", func(_ *infer.Config, n *infer.ModelFile) { n.Input = "image" }, `no input "image", it calls it "input": correct input.name`},
+		{"output name", func(_ *infer.Config, n *infer.ModelFile) { n.Output = "prob" }, `no output "prob", it calls it "logits"`},
+		{"input size", func(_ *infer.Config, n *infer.ModelFile) { n.Size = 9 }, "input \"input\" is N×3×8×8, the manifest makes it N×3×9×9"},
+		{"labels", func(_ *infer.Config, n *infer.ModelFile) { n.Classes = 10 }, "answers with 3 classes, the manifest has 10 labels"},
+		{"fixed batch", func(c *infer.Config, n *infer.ModelFile) { c.MaxBatch, n.Path = 4, "testdata/batch1.onnx" }, "batches of 1 only"},
 	}
 	for _, tt := range tests {
 		for _, batch := range []int{1, 2} {

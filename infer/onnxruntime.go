@@ -71,7 +71,7 @@ type session struct {
 }
 
 // newSession loads the network for batches of up to most pictures.
-func newSession(options *ort.SessionOptions, net *Network, most int) (*session, error) {
+func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session, error) {
 	s := &session{
 		input:  make([]float32, most*3*net.Size*net.Size),
 		output: make([]float32, most*net.Classes),
@@ -89,7 +89,7 @@ func newSession(options *ort.SessionOptions, net *Network, most int) (*session, 
 }
 
 // fix opens the session for one picture.
-func (s *session) fix(so *ort.SessionOptions, net *Network, _ int) error {
+func (s *session) fix(so *ort.SessionOptions, net *ModelFile, _ int) error {
 	in, out, err := s.tensorsFor(net, 1)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (s *session) fix(so *ort.SessionOptions, net *Network, _ int) error {
 }
 
 // bind opens the session for batches of 1 to most pictures.
-func (s *session) bind(so *ort.SessionOptions, net *Network, most int) (err error) {
+func (s *session) bind(so *ort.SessionOptions, net *ModelFile, most int) (err error) {
 	s.dynamic, err = ort.NewDynamicAdvancedSession(net.Path, []string{net.Input}, []string{net.Output}, so)
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *session) bind(so *ort.SessionOptions, net *Network, most int) (err erro
 }
 
 // tensorsFor makes the two tensors of n pictures, over the front of input and output.
-func (s *session) tensorsFor(net *Network, n int) (in, out *ort.Tensor[float32], err error) {
+func (s *session) tensorsFor(net *ModelFile, n int) (in, out *ort.Tensor[float32], err error) {
 	side := int64(net.Size)
 	if in, err = ort.NewTensor(ort.NewShape(int64(n), 3, side, side), s.input); err != nil {
 		return nil, nil, err
@@ -184,7 +184,7 @@ func (s *session) close() error {
 
 // settingsFor are the options of a provider that has some: for the ONNX Runtime at library, with its engine in
 // the folder of that name ("": none is kept).
-func settingsFor(provider, library string, net *Network, batch int, engine string) map[string]string {
+func settingsFor(provider, library string, net *ModelFile, batch int, engine string) map[string]string {
 	if provider != TensorRT {
 		return nil
 	}

@@ -81,7 +81,7 @@ func cutSuffixes(event string) (node string, cut bool) {
 
 // Place finds out which provider runs each node: one run with profiling, in a session of its own. engine is
 // the folder of the provider's engine; "": none.
-func Place(ctx context.Context, c Config, provider, engine string, net Network) (_ *Placement, err error) {
+func Place(ctx context.Context, c Config, provider, engine string, net ModelFile) (_ *Placement, err error) {
 	l, err := acquire(&c)
 	if err != nil {
 		return nil, fmt.Errorf("infer: place: %w", err)
@@ -110,7 +110,7 @@ func Place(ctx context.Context, c Config, provider, engine string, net Network) 
 }
 
 // profileOnce writes the profile of one run to a file that begins with prefix.
-func profileOnce(c *Config, provider, engine string, net *Network, l *library, prefix string) (err error) {
+func profileOnce(c *Config, provider, engine string, net *ModelFile, l *library, prefix string) (err error) {
 	so, err := sessionOptions(provider, c, settingsFor(provider, l.path, net, max(c.MaxBatch, 1), engine))
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 	if err != nil {
 		return err
 	}
-	if err := agree(want, got, tolerance(job.Network.Precision), job.Provider); err != nil {
+	if err := agree(want, got, Tolerance(job.Network.Precision, job.Provider), job.Provider); err != nil {
 		return err
 	}
 	// The session of the profile reads the engine back: it was written whole.
@@ -64,7 +64,7 @@ func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 }
 
 // answers runs each picture of inputs in a session of its own.
-func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *Network, inputs *vision.Tensor) (logits vision.Logits, err error) {
+func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *ModelFile, inputs *vision.Tensor) (logits vision.Logits, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -89,20 +89,23 @@ func answers(ctx context.Context, c *Config, provider string, own map[string]str
 	return logits, ctx.Err()
 }
 
-// tolerance of a precision: the largest difference in parts of the largest logit. TF32 has a mantissa of 10 bits.
-func tolerance(precision string) float64 {
-	switch precision {
-	case "int8":
+// Tolerance of a precision on a provider: how far answers may be from exact ones, in parts of the largest logit. On a
+// GPU FP32 is TF32 where it can be, which has a mantissa of 10 bits.
+func Tolerance(precision, provider string) float64 {
+	switch {
+	case precision == "int8":
 		return 0.2
-	case "fp16":
+	case precision == "fp16":
 		return 2e-2
+	case provider != CPU:
+		return 5e-3
 	}
-	return 5e-3
+	return 1e-4
 }
 
-// agree compares the answers of an engine with those of the CPU.
-func agree(want, got vision.Logits, tolerance float64, provider string) error {
-	largest, worst := 0.0, 0.0
+// Difference compares answers: the largest difference, and the largest magnitude of want. What is no number is
+// infinitely far off.
+func Difference(want, got vision.Logits) (worst, largest float64) {
 	for i, w := range want {
 		d := math.Abs(float64(w) - float64(got[i]))
 		if math.IsNaN(d) {
@@ -110,6 +113,12 @@ func agree(want, got vision.Logits, tolerance float64, provider string) error {
 		}
 		largest, worst = max(largest, math.Abs(float64(w))), max(worst, d)
 	}
+	return worst, largest
+}
+
+// agree compares the answers of an engine with those of the CPU.
+func agree(want, got vision.Logits, tolerance float64, provider string) error {
+	worst, largest := Difference(want, got)
 	if worst > tolerance*largest {
 		return fmt.Errorf("%w: the engine that %s built answers %.3g off from the cpu's %.3g, %.3g is allowed: it is not used; report the model and the versions that 'vggse-agent doctor' shows, or set model.precision to another",
 			errSelfTest, provider, worst, largest, tolerance*largest)

@@ -28,7 +28,7 @@ const small = 9 << 30
 //
 // The batch is symbolic in the file: without a profile the provider builds again for each size that comes, and
 // rewrites its files (microsoft/onnxruntime issue 18272).
-func tensorRTOptions(f gpuFacts, net *Network, batch int, cache string) map[string]string {
+func tensorRTOptions(f gpuFacts, net *ModelFile, batch int, cache string) map[string]string {
 	workspace := uint64(1 << 30)
 	if f.Memory != 0 && f.Memory < small {
 		workspace = 256 << 20
@@ -61,7 +61,7 @@ func tensorRTOptions(f gpuFacts, net *Network, batch int, cache string) map[stri
 	return o
 }
 
-func shapeOf(net *Network, batch int) string {
+func shapeOf(net *ModelFile, batch int) string {
 	return fmt.Sprintf("%s:%dx3x%dx%[3]d", net.Input, batch, net.Size)
 }
 

@@ -19,7 +19,7 @@ func TestTensorRTOptions(t *testing.T) {
 	for _, major := range []int{0, 8, 10, 11} {
 		for _, precision := range []string{"fp32", "fp16", "int8"} {
 			for _, memory := range []uint64{0, 8 << 30, 64 << 30} {
-				o := tensorRTOptions(gpuFacts{Major: major, Memory: memory}, &Network{Input: "input", Size: 224, Precision: precision}, 1, "/cache")
+				o := tensorRTOptions(gpuFacts{Major: major, Memory: memory}, &ModelFile{Input: "input", Size: 224, Precision: precision}, 1, "/cache")
 				fmt.Fprintf(&text, "TensorRT %d, %s, %d GiB\n", major, precision, memory>>30)
 				for _, key := range slices.Sorted(maps.Keys(o)) {
 					fmt.Fprintf(&text, "  %s=%s\n", key, o[key])
@@ -42,7 +42,7 @@ func TestTensorRTOptions(t *testing.T) {
 			t.Errorf("optional %s is no option", key)
 		}
 	}
-	if o := tensorRTOptions(gpuFacts{}, &Network{}, 1, ""); o["trt_engine_cache_enable"] != "" {
+	if o := tensorRTOptions(gpuFacts{}, &ModelFile{}, 1, ""); o["trt_engine_cache_enable"] != "" {
 		t.Errorf("without a folder there is a cache: %v", o)
 	}
 }

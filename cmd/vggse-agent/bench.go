@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/infer/roofline"
 	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vision"
@@ -36,7 +36,7 @@ type benchLine struct {
 	GMACs     float64 `json:"gmacs_per_s,omitempty"` // of a VGG16-SE; what a foreign network computes is not known
 	Runs      int     `json:"runs"`
 	Load      float64 `json:"load_ms"`
-	roofline
+	roofline.Roofline
 }
 
 type benchFlags struct {
@@ -100,10 +100,10 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	}
 	out := make(vision.Logits, f.batch*len(spec.Labels))
 	length := time.Duration(f.seconds * float64(time.Second))
-	if _, err := measureRuns(ctx, network.Engine, in, out, length/5); err != nil {
+	if _, err := roofline.Measure(ctx, network.Engine, in, out, length/5); err != nil {
 		return err
 	}
-	took, err := measureRuns(ctx, network.Engine, in, out, length)
+	took, err := roofline.Measure(ctx, network.Engine, in, out, length)
 	if err != nil {
 		return err
 	}
@@ -127,19 +127,6 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 		return printJSON(cmd.OutOrStdout(), line)
 	}
 	return line.print(cmd.OutOrStdout(), spec, info.Version)
-}
-
-// measureRuns runs the network for the given time and returns how long each run took.
-func measureRuns(ctx context.Context, e *infer.Engine, in *vision.Tensor, out vision.Logits, length time.Duration) ([]time.Duration, error) {
-	var took []time.Duration
-	for start := time.Now(); time.Since(start) < length || len(took) == 0; {
-		begin := time.Now()
-		if err := e.Run(ctx, in, out); err != nil {
-			return nil, err
-		}
-		took = append(took, time.Since(begin))
-	}
-	return took, nil
 }
 
 func benchResult(took []time.Duration, info infer.Info, batch int) benchLine {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/infer/roofline"
 )
 
 func TestBench(t *testing.T) {
@@ -93,16 +94,16 @@ func TestBenchTable(t *testing.T) {
 
 func TestUnder(t *testing.T) {
 	// 1 G multiply-adds and 100 MB a picture, 50 pictures a second, under 100 G and 10 GB/s: ten multiply-adds a byte.
-	if r := under(1e9, 100e6, 1, 50, 100, 10); r.Bound != "compute" || r.Share != 0.5 || r.Bandwidth != 5 {
+	if r := roofline.Under(1e9, 100e6, 1, 50, 100, 10); r.Bound != "compute" || r.Share != 0.5 || r.Bandwidth != 5 {
 		t.Errorf("at the ridge: %+v", r)
 	}
-	if r := under(1e9, 100e6, 1, 50, 100, 8); r.Bound != "memory" || r.Share != 0.625 {
+	if r := roofline.Under(1e9, 100e6, 1, 50, 100, 8); r.Bound != "memory" || r.Share != 0.625 {
 		t.Errorf("left of the ridge: %+v", r)
 	}
-	if r := under(1e9, 100e6, 4, 50, 100, 8); r.Bound != "compute" || r.Bandwidth != 1.25 {
+	if r := roofline.Under(1e9, 100e6, 4, 50, 100, 8); r.Bound != "compute" || r.Bandwidth != 1.25 {
 		t.Errorf("four pictures share the weights: %+v", r)
 	}
-	if r := under(0, 100e6, 1, 50, 100, 8); r.Bound != "" {
+	if r := roofline.Under(0, 100e6, 1, 50, 100, 8); r.Bound != "" {
 		t.Errorf("a foreign network: %+v", r)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/infer/roofline"
 	"github.com/vggse/vggse-agent/internal/selfexec"
 )
 
@@ -109,13 +110,13 @@ func (l *benchLine) roofs(ctx context.Context, c infer.Config, file string, macs
 		return err
 	}
 	c.Providers = []string{l.Provider}
-	top, bytes, err := ceilings(ctx, c, length)
+	top, bytes, err := roofline.Ceilings(ctx, c, length)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "no ceilings:", err)
 	}
-	l.roofline = under(macs, info.Size(), l.Batch, l.Images, top, bytes)
+	l.Roofline = roofline.Under(macs, info.Size(), l.Batch, l.Images, top, bytes)
 	return nil
 }

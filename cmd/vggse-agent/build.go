@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/round"
 )
@@ -69,7 +68,7 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	}
 	clock := buildClock{w: cmd.ErrOrStderr()}
 	e.Config.Infer.Engines.Tell = clock.tell
-	network, err := agent.OpenNetwork(cmd.Context(), e.Config.Model, e.Config.Infer)
+	network, err := infer.OpenBundle(cmd.Context(), e.Config.Model.Bundle, e.Config.Model.Precision, e.Config.Infer)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -106,7 +106,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 }
 
 // openNetwork opens the configured network, with the flags of a verb laid over the configuration.
-func openNetwork(ctx context.Context, s *settings, bundleDir, precision, provider string) (*agent.Network, error) {
+func openNetwork(ctx context.Context, s *settings, bundleDir, precision, provider string) (*infer.Network, error) {
 	s.options.Bundle = bundleDir
 	if precision != "" {
 		s.options.Set = append(s.options.Set, "model.precision="+precision)
@@ -118,12 +118,12 @@ func openNetwork(ctx context.Context, s *settings, bundleDir, precision, provide
 	if err != nil {
 		return nil, err
 	}
-	return agent.OpenNetwork(ctx, e.Config.Model, e.Config.Infer)
+	return infer.OpenBundle(ctx, e.Config.Model.Bundle, e.Config.Model.Precision, e.Config.Infer)
 }
 
 // classifier holds the buffers of a run over many pictures.
 type classifier struct {
-	network *agent.Network
+	network *infer.Network
 	prep    *vision.Preprocessor
 	frame   vision.Frame
 	tensor  *vision.Tensor
@@ -132,7 +132,7 @@ type classifier struct {
 	top     int
 }
 
-func newClassifier(n *agent.Network, top int) (*classifier, error) {
+func newClassifier(n *infer.Network, top int) (*classifier, error) {
 	spec := &n.Bundle.Spec
 	size := spec.Architecture.InputSize
 	prep, err := vision.NewPreprocessor(spec.Preprocess, size)

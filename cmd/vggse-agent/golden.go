@@ -138,7 +138,7 @@ func selfMade(ctx context.Context, s *settings, spec *bundle.Spec, dir string) (
 	}
 	c := e.Config.Infer
 	c.Providers, c.MaxBatch = []string{infer.CPU}, 1
-	engine, err := infer.Open(ctx, c, infer.Network{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path), Input: spec.Input.Name, Output: spec.Output.Name,
+	engine, err := infer.Open(ctx, c, infer.ModelFile{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path), Input: spec.Input.Name, Output: spec.Output.Name,
 		Size: spec.Architecture.InputSize, Classes: len(spec.Labels), Precision: "fp32"})
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func prepare(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // goldenInputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
-func goldenInputs(n *infer.Network) (*vision.Tensor, error) {
+func goldenInputs(n *infer.ModelFile) (*vision.Tensor, error) {
 	file, err := checkpoint.Open(n.Golden, "")
 	if err != nil {
 		return nil, err

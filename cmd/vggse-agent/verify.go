@@ -95,7 +95,7 @@ func verifyBundle(cmd *cobra.Command, s *settings, dir string, o verifyOptions) 
 	v := judge(g, got)
 	v.Provider, v.Precision, v.Golden, v.Tolerance = info.Provider, info.Precision, g.origin, o.tolerance
 	if o.tolerance == 0 {
-		v.Tolerance = tolerance(info)
+		v.Tolerance = infer.Tolerance(info.Precision, info.Provider)
 	}
 	if math.IsInf(v.MaxDiff, 0) {
 		return nil, withCode(exitGate, fmt.Errorf("verify: %s answers with NaN or infinity on %s: the weights are damaged, or too large for %s", dir, info.Provider, info.Precision))
@@ -137,32 +137,14 @@ func bundleGoldens(ctx context.Context, b *bundle.Bundle) (*goldens, error) {
 	return readGoldens(path, &b.Spec)
 }
 
-// tolerance is the default for what the network runs on, as the help says.
-func tolerance(i infer.Info) float64 {
-	switch {
-	case i.Precision == "int8":
-		return 0.2
-	case i.Precision == "fp16":
-		return 2e-2
-	case i.Provider != infer.CPU:
-		return 5e-3
-	}
-	return 1e-4
-}
-
 // judge compares answers with the goldens. An answer that is no number is infinitely far off.
 func judge(g *goldens, got vision.Logits) verdict {
 	n := int(g.input.Shape[0])
 	classes := len(got) / n
 	v := verdict{Pairs: n}
+	v.MaxDiff, v.MaxLogit = infer.Difference(g.logits, got)
 	for i, want := range g.logits {
-		d := math.Abs(float64(got[i]) - float64(want))
-		if math.IsNaN(d) {
-			d = math.Inf(1)
-		}
-		v.MaxDiff = max(v.MaxDiff, d)
-		v.MeanDiff += d / float64(len(got))
-		v.MaxLogit = max(v.MaxLogit, math.Abs(float64(want)))
+		v.MeanDiff += math.Abs(float64(got[i])-float64(want)) / float64(len(got))
 	}
 	for i := range n {
 		if best(got[i*classes:][:classes]) == best(g.logits[i*classes:][:classes]) {

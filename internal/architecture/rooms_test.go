@@ -14,13 +14,14 @@ var rooms = map[string]string{
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs demo device infer " +
-		"internal/atomicfile internal/logging internal/progress internal/round " +
-		"internal/selfexec mqtt mqtt/spool onnx prune quant systemd vgg16se " +
-		"vgg16se/checkpoint vision",
+		"infer/roofline internal/atomicfile internal/logging internal/progress " +
+		"internal/round internal/selfexec mqtt mqtt/spool onnx prune quant " +
+		"systemd vgg16se vgg16se/checkpoint vision",
 	"configs":             "agent bundle/store",
 	"demo":                "vision",
 	"device":              "",
-	"infer":               "internal/atomicfile internal/filelock vision",
+	"infer":               "bundle internal/atomicfile internal/filelock vision",
+	"infer/roofline":      "infer internal/round onnx vision",
 	"internal/atomicfile": "",
 	"internal/backoff":    "",
 	"internal/filelock":   "",

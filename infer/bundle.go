@@ -1,4 +1,4 @@
-package agent
+package infer
 
 import (
 	"context"
@@ -6,42 +6,40 @@ import (
 	"sync"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // Network is a bundle with the engine that runs it. Whoever opened it closes it.
 type Network struct {
-	*infer.Engine
+	*Engine
 	Bundle *bundle.Bundle
 	SHA256 string // of the model file that the engine runs, as the manifest gives it
 	File   string // its path in the bundle
 	Why    string // it was chosen: one phrase
 }
 
-// OpenNetwork opens the bundle and makes an engine of its best model file for the wanted precision and
-// the provider that can be had. The file is hashed beside the loading; a digest that differs from the
+// OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the wanted precision
+// (auto, fp32, fp16 or int8) and the provider that can be had. The file is hashed beside the loading; a digest that differs from the
 // manifest closes the engine again, so that nothing is ever answered by a damaged network.
-func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error) {
-	opened, err := bundle.Open(m.Bundle)
+func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network, error) {
+	opened, err := bundle.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := hasPrecision(opened, m.Precision); err != nil {
+	if err := hasPrecision(opened, precision); err != nil {
 		return nil, err
 	}
 	var h hashing
 	defer h.stop()
 	var picked choice
-	engine, err := infer.OpenPicked(ctx, c, func(provider string) (net infer.Network, err error) {
-		if provider == infer.TensorRT {
-			runtime, err := infer.About(c)
+	engine, err := OpenPicked(ctx, c, func(provider string) (net ModelFile, err error) {
+		if provider == TensorRT {
+			runtime, err := About(c)
 			if err != nil {
 				return net, err
 			}
 			provider = kindOf(provider, runtime.Path)
 		}
-		if picked, err = pickFile(opened, m.Precision, provider); err != nil {
+		if picked, err = pickFile(opened, precision, provider); err != nil {
 			return net, err
 		}
 		path, err := opened.Path(picked.key)
@@ -50,7 +48,7 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 		}
 		h.start(ctx, opened, picked.key)
 		golden, _ := opened.Path(bundle.FileGolden) // "" where there is none
-		return infer.Network{
+		return ModelFile{
 			Path: path, Input: opened.Spec.Input.Name, Output: opened.Spec.Output.Name,
 			Size: opened.Spec.Architecture.InputSize, Classes: len(opened.Spec.Labels), Precision: picked.precision,
 			SHA256: opened.Spec.Files[picked.key].SHA256, Golden: golden,
@@ -68,12 +66,6 @@ func OpenNetwork(ctx context.Context, m Model, c infer.Config) (*Network, error)
 	}
 	file := opened.Spec.Files[picked.key]
 	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
-}
-
-// identity is what messages say of it.
-func (n *Network) identity() mqtt.Model {
-	info, spec := n.Info(), &n.Bundle.Spec
-	return mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
 }
 
 // hashing checks one file of a bundle in the background, the last that was started.

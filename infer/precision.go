@@ -1,10 +1,9 @@
-package agent
+package infer
 
 import (
 	"fmt"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/infer"
 )
 
 // choice is the model file for one provider.
@@ -17,7 +16,7 @@ const tensorRT11 = "tensorrt11"
 // files are the model files that suit a provider, by precision, the best for "auto" first. Half precision on
 // the CPU is only slower; on CUDA the INT8 file is right and no faster: what it quantized runs in float again.
 var files = map[string][]choice{
-	infer.TensorRT: {
+	TensorRT: {
 		{bundle.FileINT8TRT, "int8", "the bundle is calibrated"},
 		{bundle.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
@@ -28,12 +27,12 @@ var files = map[string][]choice{
 		{bundle.FileFP16, "fp16", "half precision is the best this bundle has for tensorrt"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 	},
-	infer.CUDA: {
+	CUDA: {
 		{bundle.FileFP16, "fp16", "half precision is the best for cuda"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 		{bundle.FileINT8TRT, "int8", ""},
 	},
-	infer.CPU: {
+	CPU: {
 		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 		{bundle.FileFP16, "fp16", ""},
@@ -57,7 +56,7 @@ func pickFile(b *bundle.Bundle, wanted, provider string) (choice, error) {
 
 // kindOf is the provider as files knows it; library is the ONNX Runtime that has it.
 func kindOf(provider, library string) string {
-	if provider == infer.TensorRT && infer.TensorRTMajor(library) >= 11 {
+	if provider == TensorRT && TensorRTMajor(library) >= 11 {
 		return tensorRT11
 	}
 	return provider

@@ -1,4 +1,5 @@
-package main
+// Package roofline measures how near a network comes to what its provider can do at most.
+package roofline
 
 import (
 	"context"
@@ -14,10 +15,10 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// roofline sets what a network reached against what the provider reaches where nothing but arithmetic, or nothing but
+// Roofline sets what a network reached against what the provider reaches where nothing but arithmetic, or nothing but
 // reading weights, is to be done (Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009). Both roofs are measured
 // in FP32 with the same threads: an INT8 network may well break through the one of arithmetic.
-type roofline struct {
+type Roofline struct {
 	MACs      float64 `json:"gmacs,omitempty"`               // multiply-adds of one picture, billions
 	Bytes     float64 `json:"model_mb"`                      // of the model file, 10⁶ bytes: read once in each run
 	Bandwidth float64 `json:"gb_per_s"`                      // of the model file that was reached
@@ -27,10 +28,10 @@ type roofline struct {
 	Share     float64 `json:"of_ceiling,omitempty"`          // of the lower roof that was reached, 1 is all
 }
 
-// under returns the roofline of a network of macs multiply-adds a picture and a file of bytes, which ran images
+// Under returns the roofline of a network of macs multiply-adds a picture and a file of bytes, which ran images
 // pictures a second in batches.
-func under(macs, bytes int64, batch int, images float64, topMACs, topBytes float64) roofline {
-	r := roofline{
+func Under(macs, bytes int64, batch int, images float64, topMACs, topBytes float64) Roofline {
+	r := Roofline{
 		MACs: round.Three(float64(macs) / 1e9), Bytes: round.Three(float64(bytes) / 1e6),
 		Bandwidth: round.Three(float64(bytes) * images / float64(batch) / 1e9), TopMACs: round.Three(topMACs), TopBytes: round.Three(topBytes),
 	}
@@ -53,9 +54,9 @@ const (
 	rowSide, rowInner, rowOuter                      = 32, 3072, 6144
 )
 
-// ceilings measures both roofs of a provider: billions of multiply-adds and 10⁹ bytes of weights a second. TensorRT,
+// Ceilings measures both roofs of a provider: billions of multiply-adds and 10⁹ bytes of weights a second. TensorRT,
 // which would build an engine for each, gets those of CUDA.
-func ceilings(ctx context.Context, c infer.Config, length time.Duration) (gmacs, gbs float64, err error) {
+func Ceilings(ctx context.Context, c infer.Config, length time.Duration) (gmacs, gbs float64, err error) {
 	if c.Providers[0] == infer.TensorRT {
 		c.Providers = []string{infer.CUDA}
 	}
@@ -83,13 +84,13 @@ func runsPerSecond(ctx context.Context, c infer.Config, path string, side, rows,
 	if err := errors.Join(onnx.Write(f, productsOf(side, rows, inner, outer, n)), f.Close()); err != nil {
 		return 0, err
 	}
-	e, err := infer.Open(ctx, c, infer.Network{Path: path, Input: "x", Output: "y", Size: side, Classes: 1, Precision: "fp32"})
+	e, err := infer.Open(ctx, c, infer.ModelFile{Path: path, Input: "x", Output: "y", Size: side, Classes: 1, Precision: "fp32"})
 	if err != nil {
 		return 0, err
 	}
 	defer e.Close()
 	in := vision.NewTensor(1, 3, side, side)
-	took, err := measureRuns(ctx, e, in, make(vision.Logits, 1), length)
+	took, err := Measure(ctx, e, in, make(vision.Logits, 1), length)
 	if err != nil {
 		return 0, err
 	}
@@ -123,4 +124,17 @@ func productsOf(side, rows, inner, outer, n int) *onnx.Model {
 	g.Nodes = append(g.Nodes, onnx.Node{Name: "mean", OpType: "ReduceMean", Inputs: []string{last}, Outputs: []string{"y"},
 		Attributes: []onnx.Attribute{onnx.Ints("axes", 0, 1), onnx.Int("keepdims", 1)}})
 	return &onnx.Model{IRVersion: 8, Producer: "vggse-agent bench", Opsets: []onnx.Opset{{Version: 17}}, Graph: g}
+}
+
+// Measure runs the network for the given time and returns how long each run took.
+func Measure(ctx context.Context, e *infer.Engine, in *vision.Tensor, out vision.Logits, length time.Duration) ([]time.Duration, error) {
+	var took []time.Duration
+	for start := time.Now(); time.Since(start) < length || len(took) == 0; {
+		begin := time.Now()
+		if err := e.Run(ctx, in, out); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took, nil
 }

@@ -1,4 +1,4 @@
-package agent
+package infer
 
 import (
 	"os"
@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/infer"
 )
 
 func TestPickFile(t *testing.T) {
@@ -63,7 +62,7 @@ func TestPickFile(t *testing.T) {
 func TestKindOfTensorRT(t *testing.T) {
 	dir := t.TempDir()
 	library := filepath.Join(dir, "libonnxruntime.so")
-	if got := kindOf(infer.TensorRT, library); got != infer.TensorRT {
+	if got := kindOf(TensorRT, library); got != TensorRT {
 		t.Errorf("without any provider: %s", got)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "empty.c"), []byte("int nothing;\n"), 0o644); err != nil {
@@ -80,10 +79,10 @@ func TestKindOfTensorRT(t *testing.T) {
 			t.Fatalf("cc: %v\n%s", err, out)
 		}
 	}
-	if got := kindOf(infer.TensorRT, library); got != tensorRT11 {
+	if got := kindOf(TensorRT, library); got != tensorRT11 {
 		t.Errorf("with TensorRT 11: %s", got)
 	}
-	if got := kindOf(infer.CUDA, library); got != infer.CUDA {
+	if got := kindOf(CUDA, library); got != CUDA {
 		t.Errorf("CUDA beside it: %s", got)
 	}
 }
