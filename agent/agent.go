@@ -9,10 +9,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/mqtt/broker"
+	"github.com/vggse/vggse-agent/samples"
 )
 
 // Build says which program this is.
@@ -24,9 +28,9 @@ type Build struct {
 type Host struct {
 	Build    Build
 	Log      *slog.Logger
-	Announce func(broker string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
-	Manager  Manager             // nil: no service manager
-	Watchdog time.Duration       // for how long the manager may hear nothing; 0: it does not watch
+	Announce func(brokerURL string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
+	Manager  Manager                // nil: no service manager
+	Watchdog time.Duration          // for how long the manager may hear nothing; 0: it does not watch
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
 	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
@@ -52,7 +56,7 @@ func (h *Host) notify(state string) {
 // every source has come to its end, and closes in reverse. Nothing is published before the network's
 // file was found to be the one that the manifest names.
 // ErrRestart is its end where a subscriber asked for a restart.
-func Run(ctx context.Context, c Config, host Host) (err error) {
+func Run(ctx context.Context, c configs.Config, host Host) (err error) {
 	observer, err := newObserver(&c, host)
 	if err != nil {
 		return err
@@ -85,7 +89,7 @@ func Run(ctx context.Context, c Config, host Host) (err error) {
 }
 
 // work is Run but for who looks on.
-func work(ctx context.Context, c Config, host Host, observer *observer) (err error) {
+func work(ctx context.Context, c configs.Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
 	c.Infer = observer.hears(c.Infer)
 	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
@@ -105,12 +109,12 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 	tell(log, &c, network, time.Since(start))
 
 	if c.MQTT.Broker == mqtt.Embedded {
-		broker, err := mqtt.StartBroker("127.0.0.1:1883", log)
+		embedded, err := broker.Start("127.0.0.1:1883", log)
 		if err != nil {
 			return err
 		}
-		defer broker.Close()
-		c.MQTT.Broker = broker.URL()
+		defer embedded.Close()
+		c.MQTT.Broker = embedded.URL()
 	} else {
 		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}
@@ -127,32 +131,32 @@ func work(ctx context.Context, c Config, host Host, observer *observer) (err err
 		host.Announce(c.MQTT.Broker)
 	}
 	publisher := observed{link, observer}
-	pipeline := &Pipeline{
+	line := &pipeline.Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 		MaxBatch: c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
 	}
-	keeper, err := openKeeper(c.Samples, network.SHA256, log)
+	recorder, err := samples.OpenRecorder(c.Samples, network.SHA256, log)
 	if err != nil {
 		return err
 	}
-	if keeper != nil {
-		pipeline.Keeper = keeper
+	if recorder != nil {
+		line.Recorder = recorder
 	}
-	clerk := &commands{config: &c, kept: kept, pipeline: pipeline, link: link, host: &host, log: log}
+	clerk := &commands{config: &c, kept: kept, pipeline: line, link: link, host: &host, log: log}
 	clerk.tellStates()
 	link.Handle(clerk)
-	changes.pipeline, changes.link = pipeline, link
-	observer.begin(pipeline, link, network, trial)
+	changes.pipeline, changes.link = line, link
+	observer.begin(line, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
-	if err := runAll(ctx, pipeline, link, changes, keeper); err != nil {
+	if err := runAll(ctx, line, link, changes, recorder); err != nil {
 		return err
 	}
 	return observer.passed()
 }
 
 // tell says what classifies, and why nothing better does.
-func tell(log *slog.Logger, c *Config, n *infer.Network, took time.Duration) {
+func tell(log *slog.Logger, c *configs.Config, n *infer.Network, took time.Duration) {
 	info, spec := n.Info(), &n.Bundle.Spec
 	for _, failed := range info.Tried {
 		log.Info("provider not used", "provider", failed.Provider, "error", failed.Err)
@@ -167,14 +171,14 @@ func tell(log *slog.Logger, c *Config, n *infer.Network, took time.Duration) {
 		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
 }
 
-// runAll runs pipeline and link, what changes the pipeline's network and, where there is one, keeper; the link outlives the
+// runAll runs pipeline and link, what changes the pipeline's network and, where there is one, recorder; the link outlives the
 // others, to say the last word.
-func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeover, k *keeper) error {
+func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *changeover, recorder *samples.Recorder) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
 	besideCtx, stopBeside := context.WithCancel(ctx)
-	if k != nil {
-		group.Go(func() error { k.run(besideCtx); return nil })
+	if recorder != nil {
+		group.Go(func() error { recorder.Run(besideCtx); return nil })
 	}
 	group.Go(func() error {
 		defer stopLink()
@@ -187,40 +191,40 @@ func runAll(ctx context.Context, p *Pipeline, link *mqtt.Link, changes *changeov
 }
 
 // identity says who publishes, and with what.
-func identity(c *Config, spec *bundle.Spec, network mqtt.Model, build Build) mqtt.Identity {
+func identity(c *configs.Config, spec *bundle.Spec, network mqtt.Model, build Build) mqtt.Identity {
 	id := mqtt.Identity{
 		Unknown: c.Decide.Unknown, Labels: spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
 		Model: network,
 	}
-	id.Cameras = c.lanes()
+	id.Cameras = c.Streams()
 	return id
 }
 
 // openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and gives the link
 // what each of them has of its own.
-func openers(c *Config, kept *kept) []Camera {
+func openers(c *configs.Config, kept *kept) []pipeline.Camera {
 	c.MQTT.StateDir = c.StateDir
 	c.MQTT.PublishOf = make(map[string]mqtt.Policy)
-	var cameras []Camera
+	var cameras []pipeline.Camera
 	for i := range c.Cameras {
 		own := &c.Cameras[i]
 		set := kept.camera(own.Name)
-		decide := own.Decide.over(c.Decide)
+		decide := own.Decide.Over(c.Decide)
 		decide.Threshold = over(&set.Threshold, decide.Threshold)
-		publish := own.Publish.over(c.MQTT.Publish)
+		publish := own.Publish.Over(c.MQTT.Publish)
 		regions, _ := own.Regions() // both were validated
 		motion, _ := own.MotionThreshold()
-		for _, name := range named(own.Name, regions) {
+		for _, name := range camera.RegionNames(own.Name, regions) {
 			c.MQTT.PublishOf[name] = publish
 		}
-		cameras = append(cameras, Camera{
+		cameras = append(cameras, pipeline.Camera{
 			Name:       own.Name,
-			Open:       func(ctx context.Context) (Source, error) { return camera.Open(ctx, own.Config) },
+			Open:       func(ctx context.Context) (pipeline.Source, error) { return camera.Open(ctx, own.Config) },
 			EveryFrame: own.EveryFrame(),
 			Closed:     !over(&set.Enabled, own.Enabled),
 			Decide:     decide,
-			Slow:       slowness(&own.Config),
+			Slow:       camera.Slowness(&own.Config),
 			Regions:    regions,
 			Watch:      own.Watch(),
 			Motion:     motion,

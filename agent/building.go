@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
 )
@@ -103,7 +104,7 @@ func engineCondition(i infer.Info) mqtt.Condition {
 // earlyLink speaks to the broker while there is no network yet to speak for: subscribers see building_engine instead
 // of a device that is away. The link of the pipeline takes over.
 type earlyLink struct {
-	config *Config
+	config *configs.Config
 	build  Build
 	log    *slog.Logger
 	every  time.Duration // between two words on how long it has taken

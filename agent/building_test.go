@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/mqtt/broker"
 	"github.com/vggse/vggse-agent/mqtt/contract"
 )
 
@@ -19,14 +21,14 @@ import (
 // hear building_engine with the time it has taken and took last; then the early link goes away.
 func TestBuildingIsAState(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	broker, err := mqtt.StartBroker("127.0.0.1:0", log)
+	embedded, err := broker.Start("127.0.0.1:0", log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	c := Config{Device: Device{ID: "edge"}, Cameras: []CameraConfig{{Config: camera.Config{Name: "line1", Source: "demo://parts", Enabled: true}}},
-		Model: Model{Bundle: "../demo/bundle", Precision: "auto"}, MQTT: mqttConfig(), StateDir: t.TempDir()}
-	c.MQTT.Broker = broker.URL()
+	defer embedded.Close()
+	c := configs.Config{Device: configs.Device{ID: "edge"}, Cameras: []configs.Camera{{Config: camera.Config{Name: "line1", Source: "demo://parts", Enabled: true}}},
+		Model: configs.Model{Bundle: "../demo/bundle", Precision: "auto"}, MQTT: mqttConfig(), StateDir: t.TempDir()}
+	c.MQTT.Broker = embedded.URL()
 
 	var mu sync.Mutex
 	latest := make(map[string]string)
@@ -51,7 +53,7 @@ func TestBuildingIsAState(t *testing.T) {
 		}
 	}()
 
-	o := &observer{log: log, started: time.Now(), cameras: map[string]string{"line1": statusOffline}}
+	o := &observer{log: log, started: time.Now(), cameras: map[string]string{"line1": mqtt.CameraOffline}}
 	o.speaksEarly(&earlyLink{config: &c, log: log, every: 50 * time.Millisecond})
 	heard := o.hears(infer.Config{Engines: &infer.Engines{}}).Engines.Tell
 	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", SHA256: strings.Repeat("5a", 32), Last: 341 * time.Second, Why: "there is none yet"}

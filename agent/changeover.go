@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -18,21 +20,21 @@ import (
 
 // models is where new settings ask the running agent for another network.
 type models struct {
-	start Config       // what Run was started with
-	asked chan Config  // settings that differ in the network alone; capacity 1: the newest
-	anew  func(Config) // begins anew with settings, cameras and all
+	start configs.Config       // what Run was started with
+	asked chan configs.Config  // settings that differ in the network alone; capacity 1: the newest
+	anew  func(configs.Config) // begins anew with settings, cameras and all
 
 	mu      sync.Mutex
-	running *Config // in force, with the bundle that runs; nil: none does yet
-	digest  string  // of that bundle
+	running *configs.Config // in force, with the bundle that runs; nil: none does yet
+	digest  string          // of that bundle
 }
 
-func newModels(start Config, anew func(Config)) *models {
-	return &models{start: start, asked: make(chan Config, 1), anew: anew}
+func newModels(start configs.Config, anew func(configs.Config)) *models {
+	return &models{start: start, asked: make(chan configs.Config, 1), anew: anew}
 }
 
 // take carries settings to whoever changes networks, where nothing but the network differs; else false.
-func (m *models) take(next Config) bool {
+func (m *models) take(next configs.Config) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running == nil || !reflect.DeepEqual(besidesModel(m.start), besidesModel(next)) ||
@@ -53,7 +55,7 @@ func (m *models) take(next Config) bool {
 }
 
 // runs tells what is in force now.
-func (m *models) runs(c Config) {
+func (m *models) runs(c configs.Config) {
 	digest, _ := bundle.Digest(c.Model.Bundle) // a bundle that was removed since equals no other
 	m.mu.Lock()
 	m.running, m.digest = &c, digest
@@ -71,7 +73,7 @@ func (m *models) installed() string {
 }
 
 // inForce are the settings to begin again with: those of the start, with the network of now.
-func (m *models) inForce() Config {
+func (m *models) inForce() configs.Config {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.start
@@ -81,8 +83,8 @@ func (m *models) inForce() Config {
 	return c
 }
 
-func besidesModel(c Config) Config {
-	c.Model, c.Infer = Model{}, infer.Config{}
+func besidesModel(c configs.Config) configs.Config {
+	c.Model, c.Infer = configs.Model{}, infer.Config{}
 	return c
 }
 
@@ -90,7 +92,7 @@ func besidesModel(c Config) Config {
 type changeover struct {
 	network  *infer.Network
 	models   *models
-	pipeline *Pipeline
+	pipeline *pipeline.Pipeline
 	link     *mqtt.Link
 	observer *observer
 	log      *slog.Logger
@@ -114,7 +116,7 @@ func (c *changeover) run(ctx context.Context) {
 
 // change opens the network of next beside the one that runs, which answers meanwhile, and exchanges them between two
 // frames. A network that cannot be opened changes nothing.
-func (c *changeover) change(ctx context.Context, next Config) error {
+func (c *changeover) change(ctx context.Context, next configs.Config) error {
 	start := time.Now()
 	if need, there := roomFor(next.Model.Bundle), device.At("/").Memory(); there != nil && need > there.Available {
 		c.log.Warn("no memory for two networks at once: the cameras are opened again with the new one",
@@ -130,7 +132,7 @@ func (c *changeover) change(ctx context.Context, next Config) error {
 	if err != nil {
 		return err
 	}
-	err = c.pipeline.Change(ctx, network, &network.Bundle.Spec, func() {
+	err = c.pipeline.SwapNetwork(ctx, network, &network.Bundle.Spec, func() {
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
 		c.observer.use(network, trial)
 	})
@@ -166,7 +168,7 @@ func roomFor(dir string) uint64 {
 
 // openBeside opens what c names, or the active one of the installed bundles. One on trial that cannot be opened is
 // refused: from then on the one that runs is the active one.
-func openBeside(ctx context.Context, c *Config, running string) (*infer.Network, *trial, error) {
+func openBeside(ctx context.Context, c *configs.Config, running string) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
@@ -179,7 +181,7 @@ func openBeside(ctx context.Context, c *Config, running string) (*infer.Network,
 	if refused != nil {
 		return nil, nil, fmt.Errorf("%.12s: %s", refused.SHA256, refused.Reason)
 	}
-	c.Model.use(active, ok)
+	takeInstalled(&c.Model, active, ok)
 	var t *trial
 	if ok && active.OnTrial {
 		t = &trial{store: s, sum: active.SHA256, since: time.Now()}

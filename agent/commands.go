@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -19,9 +23,9 @@ const shotPatience = 5 * time.Second
 
 // commands does what subscribers ask for. It implements mqtt.Handler: one call at a time.
 type commands struct {
-	config   *Config // as it was configured, before what was set over MQTT
+	config   *configs.Config // as it was configured, before what was set over MQTT
 	kept     *kept
-	pipeline *Pipeline
+	pipeline *pipeline.Pipeline
 	link     *mqtt.Link
 	host     *Host
 	log      *slog.Logger
@@ -30,17 +34,17 @@ type commands struct {
 // tellStates publishes what holds at the start.
 func (c *commands) tellStates() {
 	for i := range c.pipeline.Cameras {
-		camera := &c.pipeline.Cameras[i]
-		for _, name := range camera.names() {
-			c.link.Enabled(name, !camera.Closed)
-			c.link.Threshold(name, camera.Decide.Threshold)
+		own := &c.pipeline.Cameras[i]
+		for _, name := range camera.RegionNames(own.Name, own.Regions) {
+			c.link.Enabled(name, !own.Closed)
+			c.link.Threshold(name, own.Decide.Threshold)
 		}
 	}
 }
 
 // Enable opens or closes a camera with all its regions, now and after every restart.
 func (c *commands) Enable(name string, on bool) error {
-	l, configured, err := c.find(name)
+	configured, err := c.find(name)
 	if err != nil {
 		return err
 	}
@@ -48,9 +52,9 @@ func (c *commands) Enable(name string, on bool) error {
 	if err := keep(c.kept, &k.Enabled, on, configured.Enabled); err != nil {
 		return err
 	}
-	l.feed.shutter.turn(on)
-	for _, region := range l.feed.lanes {
-		c.link.Enabled(region.name, on)
+	c.pipeline.Enable(configured.Name, on)
+	for _, part := range configured.Streams() {
+		c.link.Enabled(part, on)
 	}
 	c.log.Info("camera set over MQTT", "camera", configured.Name, "enabled", on)
 	return nil
@@ -59,17 +63,17 @@ func (c *commands) Enable(name string, on bool) error {
 // Threshold sets the score below which a class does not count, for a camera with all its regions, now and after
 // every restart.
 func (c *commands) Threshold(name string, score float64) error {
-	l, configured, err := c.find(name)
+	configured, err := c.find(name)
 	if err != nil {
 		return err
 	}
 	k := c.kept.camera(configured.Name)
-	if err := keep(c.kept, &k.Threshold, score, configured.Decide.over(c.config.Decide).Threshold); err != nil {
+	if err := keep(c.kept, &k.Threshold, score, configured.Decide.Over(c.config.Decide).Threshold); err != nil {
 		return err
 	}
-	for _, region := range l.feed.lanes {
-		region.setThreshold(score)
-		c.link.Threshold(region.name, score)
+	c.pipeline.SetThreshold(configured.Name, score)
+	for _, part := range configured.Streams() {
+		c.link.Threshold(part, score)
 	}
 	c.log.Info("camera set over MQTT", "camera", configured.Name, "threshold", score)
 	return nil
@@ -86,17 +90,17 @@ func keep[T comparable](all *kept, k **keptValue[T], value, configured T) error 
 	return err
 }
 
-func (c *commands) find(name string) (*lane, *CameraConfig, error) {
-	l := c.pipeline.lane(name)
-	if l == nil {
-		return nil, nil, fmt.Errorf("the cameras are not there yet, try again")
+// find is the camera that a name, its own or that of one of its regions, belongs to.
+func (c *commands) find(name string) (*configs.Camera, error) {
+	if !c.pipeline.Running() {
+		return nil, fmt.Errorf("the cameras are not there yet, try again")
 	}
 	for i := range c.config.Cameras {
-		if c.config.Cameras[i].Name == l.feed.Name {
-			return l, &c.config.Cameras[i], nil
+		if own := &c.config.Cameras[i]; slices.Contains(own.Streams(), name) {
+			return own, nil
 		}
 	}
-	return nil, nil, fmt.Errorf("there is no camera %q", name)
+	return nil, fmt.Errorf("there is no camera %q", name)
 }
 
 // Command carries out one command; what would end this Run comes in then, for after the answer.
@@ -115,17 +119,16 @@ func (c *commands) Command(ctx context.Context, m mqtt.Command) (then func(), er
 }
 
 func (c *commands) snapshot(ctx context.Context, camera string) error {
-	l, _, err := c.find(camera)
-	if err != nil {
+	if _, err := c.find(camera); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, shotPatience)
 	defer cancel()
-	frame, err := l.shoot(ctx)
+	frame, err := c.pipeline.Snapshot(ctx, camera)
 	if err != nil {
 		return err
 	}
-	jpeg, err := encodeShot(frame, mqtt.SnapshotLimit)
+	jpeg, err := pipeline.EncodeJPEG(frame, mqtt.SnapshotLimit)
 	if err != nil {
 		return err
 	}

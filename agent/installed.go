@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 )
 
@@ -43,7 +44,7 @@ func (t *trial) refused(running string, why error) error {
 // openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
 // cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
 // where there was none: refuse is told of it, and c which it became.
-func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, reason error)) (*infer.Network, *trial, error) {
+func openActive(ctx context.Context, c *configs.Config, refuse func(bundleDir string, reason error)) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
@@ -56,7 +57,7 @@ func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, re
 	if refused != nil {
 		refuse(refused.SHA256, errors.New(refused.Reason))
 	}
-	c.Model.use(active, ok)
+	takeInstalled(&c.Model, active, ok)
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	if !ok || !active.OnTrial {
 		return n, nil, err
@@ -74,13 +75,13 @@ func openActive(ctx context.Context, c *Config, refuse func(bundleDir string, re
 	if active, ok, err = s.Active(); err != nil {
 		return nil, nil, err
 	}
-	c.Model.use(active, ok)
+	takeInstalled(&c.Model, active, ok)
 	n, err = infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	return n, nil, err
 }
 
-// use takes the installed bundle, or the demo.
-func (m *Model) use(i store.Installed, ok bool) {
+// takeInstalled makes m name the installed bundle, or the demo where ok is false.
+func takeInstalled(m *configs.Model, i store.Installed, ok bool) {
 	m.Bundle = m.Demo
 	if ok {
 		m.Bundle = i.Dir

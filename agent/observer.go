@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/api"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -36,11 +38,11 @@ type observer struct {
 	mu          sync.Mutex // guards what follows
 	cameras     map[string]string
 	model       api.Model
-	pipeline    *Pipeline // nil until it runs
+	pipeline    *pipeline.Pipeline // nil until it runs
 	link        *mqtt.Link
 	trial       *trial           // of a model that was activated; nil: none is on trial
 	throttle    *device.Throttle // at the last stats
-	slowed      string           // what the brake does; empty: nothing
+	slowed      string           // what the governor does; empty: nothing
 	share       float64          // of the frame rate that it allows
 	braking     bool             // it is wanted
 	beside      string           // bundle that is being opened beside the one that runs; empty: none
@@ -49,18 +51,19 @@ type observer struct {
 	construction *construction // an engine that is being built; nil: none
 	early        *earlyLink    // says so on MQTT where there is no link yet
 
-	looked     time.Time // at the last look of the brake; for tend alone
+	governor   governor  // for tend alone, like what follows
+	looked     time.Time // at the last look of the governor
 	classified uint64
 }
 
 // newObserver opens the HTTP port, where one is wanted.
-func newObserver(c *Config, host Host) (*observer, error) {
+func newObserver(c *configs.Config, host Host) (*observer, error) {
 	o := &observer{
 		host: host, log: host.Log, started: time.Now(), cameras: make(map[string]string),
 		machine: machine{device.At("/"), c.StateDir}, share: 1, braking: c.Telemetry.Brake,
 	}
-	for _, name := range c.lanes() {
-		o.cameras[name] = statusOffline
+	for _, name := range c.Streams() {
+		o.cameras[name] = mqtt.CameraOffline
 	}
 	if c.HTTP.Off() {
 		return o, nil
@@ -86,7 +89,7 @@ func (o *observer) run(ctx context.Context) error {
 }
 
 // begin says what is about to run; from now on the agent can report, and for the manager it is up.
-func (o *observer) begin(p *Pipeline, link *mqtt.Link, n *infer.Network, t *trial) {
+func (o *observer) begin(p *pipeline.Pipeline, link *mqtt.Link, n *infer.Network, t *trial) {
 	o.use(n, t)
 	o.mu.Lock()
 	o.pipeline, o.link = p, link
@@ -163,7 +166,7 @@ func (o *observer) tend(ctx context.Context) {
 	}
 }
 
-// slowDown has the brake look at the machine, and tells where it moves.
+// slowDown has the governor look at the machine, and tells where it moves.
 func (o *observer) slowDown() {
 	o.mu.Lock()
 	p, link, wanted := o.pipeline, o.link, o.braking
@@ -175,12 +178,13 @@ func (o *observer) slowDown() {
 	rate := float64(classified-o.classified) / now.Sub(o.looked).Seconds()
 	first := o.looked.IsZero()
 	o.looked, o.classified = now, classified
-	if first || !p.brake.look(o.machine.Headroom(), o.machine.Throttle(), rate) {
+	if first || !o.governor.look(o.machine.Headroom(), o.machine.Throttle(), rate) {
 		return
 	}
-	slowed := p.brake.sentence()
+	p.Limit(o.governor.every)
+	slowed := o.governor.sentence()
 	o.mu.Lock()
-	o.slowed, o.share = slowed, p.brake.share()
+	o.slowed, o.share = slowed, o.governor.share()
 	o.mu.Unlock()
 	if slowed == "" {
 		o.log.Info("back to the full frame rate")
@@ -243,11 +247,11 @@ func (o *observer) sentence() string {
 			online++
 		}
 	}
-	broker := "connected"
+	brokerURL := "connected"
 	if !f.Connected {
-		broker = "away"
+		brokerURL = "away"
 	}
-	text := fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), broker, frames)
+	text := fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), brokerURL, frames)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.slowed != "" {
@@ -269,7 +273,7 @@ func (o *observer) Stuck() error {
 	if o.pipeline == nil {
 		return nil
 	}
-	return o.pipeline.stuck()
+	return o.pipeline.Stuck()
 }
 
 // Unready implements api.Agent: why no decision reaches a broker.
@@ -286,9 +290,9 @@ func (o *observer) Unready() []string {
 	var away []string
 	for name, status := range o.cameras {
 		switch status {
-		case statusOnline:
+		case mqtt.CameraOnline:
 			return reasons
-		case statusOffline, statusStalled:
+		case mqtt.CameraOffline, mqtt.CameraStalled:
 			away = append(away, name)
 		}
 	}
@@ -318,11 +322,12 @@ func (o *observer) counts() api.Figures {
 	}
 	q := o.link.Queue()
 	f := api.Figures{
-		Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model, Cameras: o.pipeline.figures(),
+		Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model,
 		Queue: api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
 	}
-	for i := range f.Cameras {
-		f.Cameras[i].Online = o.cameras[f.Cameras[i].Name] == statusOnline
+	for _, c := range o.pipeline.Counts() {
+		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified, Skipped: c.Skipped,
+			Online: o.cameras[c.Name] == mqtt.CameraOnline})
 	}
 	return f
 }

@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/mqtt"
 )
@@ -53,13 +55,13 @@ func TestWatchdogStarvesOnAHungRead(t *testing.T) {
 	var closed atomic.Int32
 	free := make(chan struct{})
 	hang := make(chan struct{})
-	lost := func(context.Context) (Source, error) { return nil, camera.ErrLost }
-	p := testPipeline(&fakeNetwork{}, &discard{},
-		Camera{Name: "away", Open: lost, Slow: 50*time.Millisecond - patience},
-		Camera{Name: "good", EveryFrame: true, Slow: 2*time.Second - patience, Open: func(context.Context) (Source, error) {
-			return &fakeSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
+	lost := func(context.Context) (pipeline.Source, error) { return nil, camera.ErrLost }
+	p := stubPipeline(&stubNetwork{}, &stubPublisher{},
+		pipeline.Camera{Name: "away", Open: lost, Slow: 50*time.Millisecond - time.Minute},
+		pipeline.Camera{Name: "good", EveryFrame: true, Slow: 2*time.Second - time.Minute, Open: func(context.Context) (pipeline.Source, error) {
+			return &stubSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
 		}},
-		Camera{Name: "bad", Slow: 200*time.Millisecond - patience, Open: func(context.Context) (Source, error) {
+		pipeline.Camera{Name: "bad", Slow: 200*time.Millisecond - time.Minute, Open: func(context.Context) (pipeline.Source, error) {
 			select {
 			case <-hang:
 				<-free // as a driver does, whatever the context says
@@ -76,7 +78,7 @@ func TestWatchdogStarvesOnAHungRead(t *testing.T) {
 	stuck := make(chan error, 1)
 	o := &observer{
 		host: Host{Manager: m, Watchdog: 60 * time.Millisecond, Stuck: func(err error) { stuck <- err }}, log: slog.New(slog.DiscardHandler),
-		cameras: map[string]string{"away": statusOffline, "good": statusOffline, "bad": statusOffline}, started: time.Now(),
+		cameras: map[string]string{"away": mqtt.CameraOffline, "good": mqtt.CameraOffline, "bad": mqtt.CameraOffline}, started: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -126,7 +128,7 @@ func TestUnready(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &observer{cameras: map[string]string{"b": statusOffline, "a": statusOffline, "off": statusDisabled}, started: time.Now()}
+	o := &observer{cameras: map[string]string{"b": mqtt.CameraOffline, "a": mqtt.CameraOffline, "off": mqtt.CameraDisabled}, started: time.Now()}
 	check := func(want string) {
 		t.Helper()
 		if got := strings.Join(o.Unready(), "; "); got != want {
@@ -134,9 +136,9 @@ func TestUnready(t *testing.T) {
 		}
 	}
 	check("opening the network, for 0s so far")
-	o.pipeline, o.link = &Pipeline{}, link
+	o.pipeline, o.link = &pipeline.Pipeline{}, link
 	check("the broker is not connected; no camera delivers: a, b")
-	observed{link, o}.CameraStatus("a", statusOnline)
+	observed{link, o}.CameraStatus("a", mqtt.CameraOnline)
 	check("the broker is not connected")
 }
 
@@ -170,7 +172,7 @@ func TestSlowness(t *testing.T) {
 		{camera.Config{Source: "demo://parts", FPS: 0.1}, 20 * time.Second},
 		{camera.Config{Source: "rtsp://host/x#timeout=90000"}, 90 * time.Second},
 	} {
-		if got := slowness(&test.c); got != test.want {
+		if got := camera.Slowness(&test.c); got != test.want {
 			t.Errorf("slowness(%+v) = %s, want %s", test.c, got, test.want)
 		}
 	}
@@ -178,7 +180,7 @@ func TestSlowness(t *testing.T) {
 
 // TestObserverAnswers: a chosen port that is taken stops the start; a free one answers from the first moment.
 func TestObserverAnswers(t *testing.T) {
-	c := &Config{HTTP: api.Config{Listen: "127.0.0.1:0"}, StateDir: t.TempDir()}
+	c := &configs.Config{HTTP: api.Config{Listen: "127.0.0.1:0"}, StateDir: t.TempDir()}
 	o, err := newObserver(c, Host{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

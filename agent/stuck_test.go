@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/mqtt"
 )
@@ -45,23 +46,26 @@ func TestStuckReadEndsTheProcess(t *testing.T) {
 
 // stuckProcess is that process; TestMain calls it.
 func stuckProcess(ctx context.Context) error {
-	open := func(source string) func(context.Context) (Source, error) {
-		return func(ctx context.Context) (Source, error) { return camera.Open(ctx, camera.Config{Source: source}) }
+	open := func(source string) func(context.Context) (pipeline.Source, error) {
+		return func(ctx context.Context) (pipeline.Source, error) {
+			return camera.Open(ctx, camera.Config{Source: source})
+		}
 	}
-	r := &recorder{want: 200, full: make(chan struct{})}
-	p := testPipeline(&fakeNetwork{}, r,
-		Camera{Name: "stuck", Open: open(stuckPipeline), Slow: 6*time.Second - patience},
-		Camera{Name: "fine", Open: open("demo://?fps=100&width=64&height=36")})
+	r := new(stubPublisher)
+	p := stubPipeline(&stubNetwork{}, r,
+		pipeline.Camera{Name: "stuck", Open: open(stuckPipeline), Slow: 6*time.Second - time.Minute},
+		pipeline.Camera{Name: "fine", Open: open("demo://?fps=100&width=64&height=36")})
 	p.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"stuck", "fine"}}, p.Log)
 	if err != nil {
 		return err
 	}
 	o := &observer{host: Host{Log: p.Log, Watchdog: 300 * time.Millisecond, Stuck: func(err error) {
-		<-r.full
-		r.mu.Lock()
+		for r.n.Load() < 200 {
+			time.Sleep(time.Millisecond)
+		}
 		fmt.Println(err)
-		fmt.Println("the other camera:", len(r.decisions))
+		fmt.Println("the other camera:", r.n.Load())
 		os.Exit(75)
 	}}, log: p.Log, pipeline: p, link: link, cameras: map[string]string{}}
 	go o.tend(ctx)

@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -88,12 +88,12 @@ func (s *shared) Publish(ctx context.Context, d *vision.Decision) error {
 // share plays from n cameras that offer so many frames a second together.
 func (r *rig) share(ctx context.Context, n int, offered float64, length time.Duration) (*shared, error) {
 	s := &shared{counted: counted{Publisher: discard{}}, by: map[string]float64{}}
-	var cameras []agent.Camera
+	var cameras []pipeline.Camera
 	for i := range n {
 		source := &ringSource{ring: r.ring, every: time.Duration(float64(n) * float64(time.Second) / offered)}
 		name := fmt.Sprint("ring", i)
 		s.by[name] = 0
-		cameras = append(cameras, agent.Camera{Name: name, Open: func(context.Context) (agent.Source, error) { return source, nil }})
+		cameras = append(cameras, pipeline.Camera{Name: name, Open: func(context.Context) (pipeline.Source, error) { return source, nil }})
 	}
 	if err := r.playAll(ctx, cameras, length, r.network, s); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ const sourceRate = 30
 
 // halfRate is a network that takes every second frame of it.
 type halfRate struct {
-	agent.Classifier
+	pipeline.Classifier
 	next time.Time
 }
 
@@ -134,11 +134,11 @@ func (a *ages) Publish(_ context.Context, d *vision.Decision) error {
 // ageReport plays a real 1280×720 source to a network of half its rate.
 func (r *rig) ageReport(ctx context.Context, out *report, length time.Duration) error {
 	out.section(fmt.Sprintf("Age of a frame at its inference: a source of %d frames a second, a network of half that, %.0f s", sourceRate, length.Seconds()))
-	open := func(ctx context.Context) (agent.Source, error) {
+	open := func(ctx context.Context) (pipeline.Source, error) {
 		return camera.Open(ctx, camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d", sourceRate)})
 	}
 	var a ages
-	if err := r.playAll(ctx, []agent.Camera{{Name: "test", Open: open}}, length, &halfRate{Classifier: r.network}, &a); err != nil {
+	if err := r.playAll(ctx, []pipeline.Camera{{Name: "test", Open: open}}, length, &halfRate{Classifier: r.network}, &a); err != nil {
 		return err
 	}
 	if float64(len(a.all)) < length.Seconds()*sourceRate/4 {

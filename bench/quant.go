@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/quant"
 )
 
@@ -36,7 +37,7 @@ func (c *calibrated) file(key string) quant.FileReport {
 			return f
 		}
 	}
-	return quant.FileReport{Verdict: &quant.Verdict{}}
+	return quant.FileReport{Verdict: &eval.Verdict{}}
 }
 
 // calibrate runs the verb; a missed gate is an answer, too.

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -64,22 +64,22 @@ func connect(ctx context.Context, url, dir string) (link *mqtt.Link, stop func()
 }
 
 // play runs the pipeline for the given time on a source of the given rate.
-func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n agent.Classifier, p agent.Publisher) error {
+func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n pipeline.Classifier, p pipeline.Publisher) error {
 	r.source = ringSource{ring: r.ring, every: time.Duration(float64(time.Second) / rate)}
-	open := func(context.Context) (agent.Source, error) { return &r.source, nil }
-	return r.playAll(ctx, []agent.Camera{{Name: "ring", Open: open}}, length, n, p)
+	open := func(context.Context) (pipeline.Source, error) { return &r.source, nil }
+	return r.playAll(ctx, []pipeline.Camera{{Name: "ring", Open: open}}, length, n, p)
 }
 
 // playAll runs the pipeline for the given time on cameras.
-func (r *rig) playAll(ctx context.Context, cameras []agent.Camera, length time.Duration, n agent.Classifier, p agent.Publisher) error {
+func (r *rig) playAll(ctx context.Context, cameras []pipeline.Camera, length time.Duration, n pipeline.Classifier, p pipeline.Publisher) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
-	pipeline := agent.Pipeline{
+	opened := pipeline.Pipeline{
 		Cameras: cameras, Spec: &r.network.Bundle.Spec, Network: n, Publisher: p,
 		Decide: vision.DecideConfig{TopK: 5, Threshold: 0.6, Confirm: 3, Unknown: vision.Unknown},
 		Log:    slog.New(slog.DiscardHandler),
 	}
-	if err := pipeline.Run(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := opened.Run(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil
@@ -87,7 +87,7 @@ func (r *rig) playAll(ctx context.Context, cameras []agent.Camera, length time.D
 
 // counted passes decisions on and counts them.
 type counted struct {
-	agent.Publisher
+	pipeline.Publisher
 	n           int
 	first, last time.Time
 }
@@ -105,7 +105,7 @@ func (c *counted) rate() float64 { return float64(c.n-1) / c.last.Sub(c.first).S
 
 // timed notes the CPU time that the network's runs take in their own thread.
 type timed struct {
-	agent.Classifier
+	pipeline.Classifier
 	cpu atomic.Int64
 }
 
@@ -128,8 +128,8 @@ type pairs struct {
 
 // measure interleaves bare loops with the pipeline: at twice the network's rate for throughput, on a
 // real broker; at half of it for latency, on one that notes when a result arrives.
-func (r *rig) measure(ctx context.Context, n int, length time.Duration, broker string) (*pairs, error) {
-	link, stop, err := connect(ctx, broker, "")
+func (r *rig) measure(ctx context.Context, n int, length time.Duration, brokerURL string) (*pairs, error) {
+	link, stop, err := connect(ctx, brokerURL, "")
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (s *steady) Publish(ctx context.Context, d *vision.Decision) error {
 
 // outside measures, with one inference thread, what a frame costs beside the network's run: CPU in
 // milliseconds, and allocations. The source has half the network's rate, so that no frame is dropped.
-func (r *rig) outside(ctx context.Context, rate float64, length time.Duration, p agent.Publisher) (cpu, allocations float64, err error) {
+func (r *rig) outside(ctx context.Context, rate float64, length time.Duration, p pipeline.Publisher) (cpu, allocations float64, err error) {
 	n := &timed{Classifier: r.network}
 	expected := int(rate / 2 * length.Seconds())
 	s := &steady{counted: counted{Publisher: p}, network: n, from: expected / 10, until: expected * 8 / 10}

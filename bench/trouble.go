@@ -82,8 +82,8 @@ func (o *options) troubleReport(ctx context.Context, r *report) error {
 }
 
 // endure interleaves runs of the saturated pipeline on the two brokers.
-func (r *rig) endure(ctx context.Context, n int, length time.Duration, broker, enemy, dir string) (calm, trouble []float64, state spool.State, err error) {
-	good, stopGood, err := connect(ctx, broker, dir+"-good")
+func (r *rig) endure(ctx context.Context, n int, length time.Duration, brokerURL, enemy, dir string) (calm, trouble []float64, state spool.State, err error) {
+	good, stopGood, err := connect(ctx, brokerURL, dir+"-good")
 	if err != nil {
 		return nil, nil, state, err
 	}

@@ -57,3 +57,19 @@ func (p *pace) due(now time.Time) bool {
 	p.next = p.next.Add(p.period)
 	return true
 }
+
+// Slowness is how long a read of the camera may take by its own settings: the time between two frames,
+// and the silence that its URI allows.
+func Slowness(c *Config) time.Duration {
+	u, err := ParseURI(c.Source)
+	if err != nil {
+		return 0 // Open will say so
+	}
+	slow := u.Timeout
+	for _, fps := range []float64{c.FPS, u.FPS} {
+		if fps > 0 {
+			slow += time.Duration(2 * float64(time.Second) / fps)
+		}
+	}
+	return slow
+}

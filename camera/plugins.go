@@ -24,8 +24,8 @@ var (
 
 // missing finds the first element of a pipeline that lacks says is not there, and the package that brings it, "" where
 // that is not known. What a property holds is no element, whatever it looks like.
-func missing(pipeline string, lacks func(name string) bool) (name, packet string) {
-	for part := range strings.SplitSeq(inQuotes.ReplaceAllString(pipeline, `""`), "!") {
+func missing(pipelineDir string, lacks func(name string) bool) (name, packet string) {
+	for part := range strings.SplitSeq(inQuotes.ReplaceAllString(pipelineDir, `""`), "!") {
 		name, _, _ = strings.Cut(strings.TrimSpace(part), " ")
 		if !element.MatchString(name) || !lacks(name) {
 			continue
@@ -41,8 +41,8 @@ func missing(pipeline string, lacks func(name string) bool) (name, packet string
 }
 
 // lacking is a sentence on what GStreamer does not have of a pipeline; "" where it has all, or nobody can tell.
-func lacking(pipeline string) string {
-	name, packet := missing(pipeline, lacksElement)
+func lacking(pipelineDir string) string {
+	name, packet := missing(pipelineDir, lacksElement)
 	switch {
 	case name == "":
 		return ""

@@ -113,3 +113,15 @@ func (c *Config) Regions() ([]Region, error) {
 	}
 	return all, nil
 }
+
+// RegionNames are the names under which the results of a camera come: its own, or where it has regions theirs.
+func RegionNames(camera string, regions []Region) []string {
+	if len(regions) == 0 {
+		return []string{camera}
+	}
+	names := make([]string, len(regions))
+	for i := range regions {
+		names[i] = regions[i].Of(camera)
+	}
+	return names
+}

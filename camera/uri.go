@@ -74,11 +74,11 @@ func parse(source string) (URI, error) {
 	if strings.ContainsFunc(source, unicode.IsControl) {
 		return URI{}, fmt.Errorf("holds a control character")
 	}
-	if pipeline, ok := strings.CutPrefix(source, "gst:"); ok {
-		if strings.TrimSpace(pipeline) == "" {
+	if pipelineDir, ok := strings.CutPrefix(source, "gst:"); ok {
+		if strings.TrimSpace(pipelineDir) == "" {
 			return URI{}, fmt.Errorf("has no pipeline: give for example gst:videotestsrc ! videoconvert")
 		}
-		return URI{Scheme: "gst", Target: strings.TrimSpace(pipeline)}, nil
+		return URI{Scheme: "gst", Target: strings.TrimSpace(pipelineDir)}, nil
 	}
 	scheme, rest, found := strings.Cut(source, "://")
 	if !found {

@@ -72,7 +72,7 @@ func topicLevel(host string) string {
 // of the service, as in 'sudo vggse-agent model install', it is that very folder; else it is where the XDG base directory
 // specification puts a user's.
 func (e *Effective) folder(variable, service, xdg, home string) string {
-	if dir := os.Getenv(variable); dir != "" {
+	if dir := e.environ[variable]; dir != "" {
 		first, _, _ := strings.Cut(dir, ":")
 		return first
 	}
@@ -81,10 +81,10 @@ func (e *Effective) folder(variable, service, xdg, home string) string {
 			return dir
 		}
 	}
-	if dir := os.Getenv(xdg); dir != "" {
+	if dir := e.environ[xdg]; dir != "" {
 		return filepath.Join(dir, "vggse-agent")
 	}
-	return filepath.Join(os.Getenv("HOME"), home, "vggse-agent")
+	return filepath.Join(e.environ["HOME"], home, "vggse-agent")
 }
 
 // instance is the part of the service that reads the file: /etc/vggse-agent/line2.yaml is vggse-agent@line2's, and

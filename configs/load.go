@@ -13,8 +13,6 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
-
-	"github.com/vggse/vggse-agent/agent"
 )
 
 // Default is the built-in configuration, and the manual of every key.
@@ -35,11 +33,22 @@ type Options struct {
 	Broker  string   // run --broker
 }
 
+// environ is Environ by name.
+func (o *Options) environ() map[string]string {
+	values := make(map[string]string, len(o.Environ))
+	for _, pair := range o.Environ {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	return values
+}
+
 // Effective is a configuration in force, and where each of its values came from.
 type Effective struct {
-	Config  agent.Config
+	Config  Config
 	File    string            // the file that was read; empty: none
 	origins map[string]string // leaf key → origin
+	environ map[string]string
 }
 
 // loader carries one Load from layer to layer.
@@ -55,7 +64,7 @@ type loader struct {
 // where it stands, and the nearest key where it is unknown.
 func Load(o Options) (*Effective, error) {
 	l := &loader{
-		known:   keysOf(reflect.TypeFor[agent.Config]()),
+		known:   keysOf(reflect.TypeFor[Config]()),
 		viper:   viper.New(),
 		origins: make(map[string]string),
 	}
@@ -71,7 +80,7 @@ func Load(o Options) (*Effective, error) {
 	if err := l.overrides(o); err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
-	e := &Effective{File: file, origins: l.origins}
+	e := &Effective{File: file, origins: l.origins, environ: o.environ()}
 	if err := l.decode(&e.Config); err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
@@ -158,7 +167,7 @@ func (l *loader) overrides(o Options) error {
 }
 
 // decode turns the joined layers into a Config; a value of the wrong type is an error with its key.
-func (l *loader) decode(cfg *agent.Config) error {
+func (l *loader) decode(cfg *Config) error {
 	err := l.viper.Unmarshal(cfg, func(d *mapstructure.DecoderConfig) {
 		d.WeaklyTypedInput = true
 		d.DecodeHook = mapstructure.ComposeDecodeHookFunc(

@@ -215,8 +215,7 @@ func TestServiceFolders(t *testing.T) {
 	etc, state := t.TempDir()+"/", t.TempDir()
 	defer func(before string) { serviceSettings = before }(serviceSettings)
 	serviceSettings = etc
-	t.Setenv("XDG_STATE_HOME", "/xdg")
-	t.Setenv("STATE_DIRECTORY", "")
+	environ := map[string]string{"XDG_STATE_HOME": "/xdg"}
 	if err := os.Mkdir(filepath.Join(state, "line2"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -228,13 +227,13 @@ func TestServiceFolders(t *testing.T) {
 		{etc + "line3.yaml", "/xdg/vggse-agent"}, // never started: no such folder
 		{etc + "sub/line2.yaml", "/xdg/vggse-agent"},
 	} {
-		e := Effective{File: test.file}
+		e := Effective{File: test.file, environ: environ}
 		if got := e.folder("STATE_DIRECTORY", state, "XDG_STATE_HOME", ".local/state"); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.file, got, test.want)
 		}
 	}
-	t.Setenv("STATE_DIRECTORY", "/by/systemd:/other")
-	e := Effective{File: etc + "vggse-agent.yaml"}
+	environ["STATE_DIRECTORY"] = "/by/systemd:/other"
+	e := Effective{File: etc + "vggse-agent.yaml", environ: environ}
 	if got := e.folder("STATE_DIRECTORY", state, "XDG_STATE_HOME", ".local/state"); got != "/by/systemd" {
 		t.Errorf("got %s, want systemd's", got)
 	}

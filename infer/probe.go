@@ -36,6 +36,19 @@ type probed struct {
 	out   []ort.Value
 }
 
+// Prober opens the networks of one procedure: on the CPU provider, with pictures read from the tensor Input.
+type Prober struct {
+	Config Config // Threads of each run
+	Input  string
+	Exact  bool // ProbeOptions.Exact in all
+}
+
+// Open is OpenProbe. The caller closes the network.
+func (p Prober) Open(ctx context.Context, path string, o ProbeOptions) (*Probe, error) {
+	o.Exact = o.Exact || p.Exact
+	return OpenProbe(ctx, p.Config, path, p.Input, o)
+}
+
 // OpenProbe loads the model file at path, which reads its pictures from the tensor input, for the CPU
 // provider with c.Threads threads. The caller closes it.
 func OpenProbe(ctx context.Context, c Config, path, input string, o ProbeOptions) (*Probe, error) {

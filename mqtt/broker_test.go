@@ -5,16 +5,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vggse/vggse-agent/mqtt/broker"
 )
 
 // The embedded broker serves a real mosquitto_sub; a second one takes the next port.
 func TestEmbedded(t *testing.T) {
-	b, err := StartBroker("127.0.0.1:21883", quiet())
+	b, err := broker.Start("127.0.0.1:21883", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	second, err := StartBroker("127.0.0.1:"+b.URL()[len("tcp://127.0.0.1:"):], quiet())
+	second, err := broker.Start("127.0.0.1:"+b.URL()[len("tcp://127.0.0.1:"):], quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,14 +33,14 @@ func TestEmbedded(t *testing.T) {
 	late := listen(t, b.Port())
 	eventually(t, 10*time.Second, "retained label", func() bool { return late.last("vggse/edge01/cam01/classification") == "gear" })
 	stop()
-	eventually(t, 10*time.Second, "stopped", func() bool { return e.last("vggse/edge01/available") == stopped })
+	eventually(t, 10*time.Second, "stopped", func() bool { return e.last("vggse/edge01/available") == Stopped })
 }
 
 func TestEmbeddedStaysInside(t *testing.T) {
 	for addr, want := range map[string]string{
 		"0.0.0.0:1883": "not a loopback address", "broker:1883": "not a loopback address", "127.0.0.1": "missing port", "127.0.0.1:x": "no number",
 	} {
-		if b, err := StartBroker(addr, quiet()); err == nil || !strings.Contains(err.Error(), want) {
+		if b, err := broker.Start(addr, quiet()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", addr, err, want)
 			if b != nil {
 				b.Close()

@@ -76,17 +76,17 @@ var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
 
 // ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled in
 // where it is missing, or Embedded, of which only the scheme is set. An error names the key and the cure.
-func ParseBroker(broker string) (*url.URL, error) {
-	if broker == Embedded {
+func ParseBroker(brokerURL string) (*url.URL, error) {
+	if brokerURL == Embedded {
 		return &url.URL{Scheme: Embedded}, nil
 	}
-	if broker == "" {
+	if brokerURL == "" {
 		return nil, fmt.Errorf("mqtt.broker: must be embedded or a URL such as tcp://HOST:1883")
 	}
-	if !strings.Contains(broker, "://") {
-		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", broker, broker)
+	if !strings.Contains(brokerURL, "://") {
+		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", brokerURL, brokerURL)
 	}
-	u, err := url.Parse(broker)
+	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
 		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883")
 	}
@@ -99,11 +99,11 @@ func ParseBroker(broker string) (*url.URL, error) {
 	case !ok:
 		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", broker, u.Scheme, port)
+		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", brokerURL, u.Scheme, port)
 	case strings.HasPrefix(u.Scheme, "ws"):
 		u.Path = cmp.Or(strings.TrimSuffix(u.Path, "/"), "/mqtt") // EMQX and HiveMQ insist on it, Mosquitto takes any
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
-		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics", broker)
+		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics", brokerURL)
 	default:
 		u.Path = ""
 	}

@@ -88,9 +88,9 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	}
 	l.Handle(&clerk{link: l})
 	stop := start(t, l)
-	l.CameraStatus("cam01", online)
+	l.CameraStatus("cam01", CameraOnline)
 	publish(t, l, "cam01", "gear", 2)
-	l.CameraStatus("cam01", offline)
+	l.CameraStatus("cam01", CameraOffline)
 	eventually(t, 10*time.Second, "connected", l.Connected)
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
 	l.Enabled("cam01", true)

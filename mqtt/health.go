@@ -73,10 +73,10 @@ func (l *Link) camerasCondition() Condition {
 	wanted := 0
 	for _, name := range l.id.Cameras {
 		switch l.lanes[name].now {
-		case offline, stalled:
+		case CameraOffline, CameraStalled:
 			missing = append(missing, name)
 			wanted++
-		case online:
+		case CameraOnline:
 			wanted++
 		}
 	}

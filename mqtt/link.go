@@ -103,7 +103,7 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 // furnish makes every topic and gives the retained ones what is true before the first decision.
 func (l *Link) furnish() {
 	l.available = l.out.add(l.topics.available, 1, true)
-	l.available.set([]byte(online))
+	l.available.set([]byte(Online))
 	l.info = l.out.add(l.topics.info, 1, true)
 	l.info.set(l.id.info(l.started))
 	for _, name := range l.id.Cameras {
@@ -117,7 +117,7 @@ func (l *Link) furnish() {
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
 			gate: gate{Policy: l.cfg.policy(name)}, label: l.id.Unknown,
 		}
-		c.status.set([]byte(offline))
+		c.status.set([]byte(CameraOffline))
 		c.classification.set([]byte(c.label))
 		l.lanes[name] = c
 	}
@@ -242,10 +242,10 @@ func (l *Link) CameraStatus(camera, status string) {
 		c.now = status
 		l.out.setText(c.status, status)
 		switch {
-		case before == online && (status == offline || status == stalled):
+		case before == CameraOnline && (status == CameraOffline || status == CameraStalled):
 			c.wasLost = true
 			l.tell(spool.Sync, c.event, c.eventOpening, "camera_lost", spool.Loss{}, nil)
-		case status == online && c.wasLost:
+		case status == CameraOnline && c.wasLost:
 			c.wasLost = false
 			l.tell(spool.Sync, c.event, c.eventOpening, "camera_restored", spool.Loss{}, nil)
 		}

@@ -29,13 +29,13 @@ func TestTopicTree(t *testing.T) {
 	m := startMosquitto(t)
 	early := listen(t, m.port)
 	l, stop := runLink(t, testConfig(m.url()), quiet())
-	l.CameraStatus("cam01", online)
-	l.CameraStatus("cam02", disabled)
+	l.CameraStatus("cam01", CameraOnline)
+	l.CameraStatus("cam02", CameraDisabled)
 	publish(t, l, "cam01", "gear", 2)
 	eventually(t, 10*time.Second, "result heard", func() bool { return early.last("vggse/edge01/cam01/result") != "" })
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
-	l.CameraStatus("cam01", offline)
-	l.CameraStatus("cam01", online)
+	l.CameraStatus("cam01", CameraOffline)
+	l.CameraStatus("cam01", CameraOnline)
 	eventually(t, 10*time.Second, "camera back", func() bool {
 		return len(early.on("vggse/edge01/cam01/event")) == 3 && early.last("vggse/edge01/stats") != "" && l.Waiting() == 0
 	})
@@ -79,9 +79,9 @@ func TestTopicTree(t *testing.T) {
 		}
 	}
 	stop()
-	eventually(t, 10*time.Second, "stopped", func() bool { return late.last("vggse/edge01/available") == stopped })
+	eventually(t, 10*time.Second, "stopped", func() bool { return late.last("vggse/edge01/available") == Stopped })
 	for _, h := range late.on("vggse/edge01/available") {
-		if h.Payload == offline {
+		if h.Payload == Offline {
 			t.Error("the last will was sent at a clean end")
 		}
 	}
@@ -169,17 +169,17 @@ func TestLastWill(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 10*time.Second, "results", func() bool { return len(e.on("vggse/edge01/cam01/result")) > 5 })
-	if got := e.last("vggse/edge01/available"); got != online {
+	if got := e.last("vggse/edge01/available"); got != Online {
 		t.Errorf("availability is %q", got)
 	}
 	agent.Process.Kill()
 	agent.Wait()
-	eventually(t, 10*time.Second, "offline", func() bool { return e.last("vggse/edge01/available") == offline })
+	eventually(t, 10*time.Second, "offline", func() bool { return e.last("vggse/edge01/available") == Offline })
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "offline is retained", func() bool { return late.last("vggse/edge01/available") == offline })
+	eventually(t, 10*time.Second, "offline is retained", func() bool { return late.last("vggse/edge01/available") == Offline })
 	// and it comes back under its name
 	_, stop := runLink(t, testConfig(m.url()), quiet())
-	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == online })
+	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == Online })
 	stop()
 }
 
@@ -189,15 +189,15 @@ func TestReassert(t *testing.T) {
 	e := listen(t, m.port)
 	_, stop := runLink(t, testConfig(m.url()), quiet())
 	defer stop()
-	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == online })
+	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == Online })
 	n := len(e.on("vggse/edge01/available"))
 	pub := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", strings.Split(m.addr(), ":")[1], "-r", "-q", "1",
-		"-t", "vggse/edge01/available", "-m", offline)
+		"-t", "vggse/edge01/available", "-m", Offline)
 	if out, err := pub.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	eventually(t, 10*time.Second, "online again", func() bool {
-		return len(e.on("vggse/edge01/available")) >= n+2 && e.last("vggse/edge01/available") == online
+		return len(e.on("vggse/edge01/available")) >= n+2 && e.last("vggse/edge01/available") == Online
 	})
 }
 
@@ -272,5 +272,5 @@ func TestUnknownCamera(t *testing.T) {
 	if err := l.Publish(context.Background(), decision("cam99")); err == nil || !strings.Contains(err.Error(), "cam99") {
 		t.Errorf("got %v", err)
 	}
-	l.CameraStatus("cam99", online)
+	l.CameraStatus("cam99", CameraOnline)
 }

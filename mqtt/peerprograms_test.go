@@ -47,8 +47,8 @@ type publisher interface {
 // store is paho.mqtt.golang as its documentation sets it up to lose nothing.
 type store struct{ paho.Client }
 
-func openStore(broker, dir string) (publisher, error) {
-	c := paho.NewClient(paho.NewClientOptions().AddBroker(broker).SetClientID("peer").SetCleanSession(false).SetConnectRetry(true).
+func openStore(brokerURL, dir string) (publisher, error) {
+	c := paho.NewClient(paho.NewClientOptions().AddBroker(brokerURL).SetClientID("peer").SetCleanSession(false).SetConnectRetry(true).
 		SetConnectRetryInterval(100 * time.Millisecond).SetMaxReconnectInterval(100 * time.Millisecond).SetResumeSubs(true).
 		SetWriteTimeout(5 * time.Second).SetStore(paho.NewFileStore(dir)))
 	c.Connect()
@@ -70,8 +70,8 @@ func (store) safe(int) bool { return true }
 // queue is autopaho with its queue and its session in files.
 type queue struct{ *autopaho.ConnectionManager }
 
-func openQueue(ctx context.Context, broker, dir string) (publisher, error) {
-	address, err := url.Parse(broker)
+func openQueue(ctx context.Context, brokerURL, dir string) (publisher, error) {
+	address, err := url.Parse(brokerURL)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +111,8 @@ type ours struct {
 	seq map[int]uint64
 }
 
-func openOurs(ctx context.Context, broker, dir string) (publisher, error) {
-	cfg := baseConfig(broker)
+func openOurs(ctx context.Context, brokerURL, dir string) (publisher, error) {
+	cfg := baseConfig(brokerURL)
 	cfg.Publish, cfg.Spool = Policy{Every: true}, SpoolConfig{Dir: dir, Bytes: 64 << 20}
 	l, err := NewLink(cfg, testIdentity(), quiet())
 	if err != nil {
@@ -135,18 +135,18 @@ func (o *ours) safe(n int) bool { return o.out.spool.Safe(o.seq[n]) }
 
 // peer publishes records and tells of each that is accepted, then how many bytes that took of the disk, and
 // stays. It is going to be killed.
-func peer(kind, broker, dir string) int {
+func peer(kind, brokerURL, dir string) int {
 	from, _ := strconv.Atoi(os.Getenv(helperFrom))
 	many, _ := strconv.Atoi(os.Getenv(helperMany))
 	var p publisher
 	var err error
 	switch kind {
 	case peerStore:
-		p, err = openStore(broker, dir)
+		p, err = openStore(brokerURL, dir)
 	case peerQueue:
-		p, err = openQueue(context.Background(), broker, dir)
+		p, err = openQueue(context.Background(), brokerURL, dir)
 	default:
-		p, err = openOurs(context.Background(), broker, dir)
+		p, err = openOurs(context.Background(), brokerURL, dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

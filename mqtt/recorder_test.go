@@ -17,6 +17,8 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/vggse/vggse-agent/mqtt/broker"
 )
 
 // arrival is one record as the broker got it.
@@ -110,7 +112,7 @@ func eventsOf(arrivals []arrival) (all []string) {
 // serveHook starts a broker with a hook.
 func serveHook(r mochi.Hook, l net.Listener) (*mochi.Server, error) {
 	capabilities := mochi.NewDefaultServerCapabilities()
-	capabilities.MaximumPacketSize = brokerPacket
+	capabilities.MaximumPacketSize = broker.MaxPacket
 	server := mochi.New(&mochi.Options{Capabilities: capabilities, Logger: slog.New(slog.DiscardHandler)})
 	if err := server.AddHook(r, nil); err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (l *Link) connect(ctx context.Context) {
 	trouble := ""
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots, missed: &l.missed,
-		will: &will{l.topics.available, offline},
+		will: &will{l.topics.available, Offline},
 	}
 	for {
 		what := "broker not reached, trying again"
@@ -275,13 +275,13 @@ func (l *Link) filters() []string {
 func (c *conversation) take(m Message) {
 	switch {
 	case m.Topic == c.topics.available:
-		if string(m.Payload) != online {
+		if string(m.Payload) != Online {
 			c.out.again(c.available)
 		}
 	case m.Topic == c.topics.command:
 		c.desk.command(m, time.Now())
 	case c.discovery != nil && m.Topic == c.cfg.Discovery.Prefix+"/status":
-		if string(m.Payload) == online {
+		if string(m.Payload) == Online {
 			c.out.again(c.discovery)
 		}
 	default:
@@ -291,7 +291,7 @@ func (c *conversation) take(m Message) {
 
 // farewell publishes "stopped" and waits for its acknowledgement, for what is left of stopLimit.
 func (c *conversation) farewell() error {
-	a := c.publish(c.topics.available, 1, true, []byte(stopped))
+	a := c.publish(c.topics.available, 1, true, []byte(Stopped))
 	limit := time.NewTimer(stopLimit / 2)
 	defer limit.Stop()
 	select {

@@ -114,13 +114,13 @@ func TestSecure(t *testing.T) {
 	good := testConfig("ssl://" + m.addr())
 	good.User, good.Password = "edge01", "geheim"
 	good.TLS = TLS{CA: a.path("ca"), Cert: a.path("device"), Key: a.path("device-key")}
-	for _, broker := range []string{good.Broker, fmt.Sprintf("wss://127.0.0.1:%d", ws)} {
+	for _, brokerURL := range []string{good.Broker, fmt.Sprintf("wss://127.0.0.1:%d", ws)} {
 		cfg := good
-		cfg.Broker = broker
+		cfg.Broker = brokerURL
 		l, stop := runLink(t, cfg, quiet())
-		eventually(t, 10*time.Second, broker+" connected", l.Connected)
+		eventually(t, 10*time.Second, brokerURL+" connected", l.Connected)
 		publish(t, l, "cam01", "gear", 2)
-		eventually(t, 10*time.Second, broker+" acknowledged", func() bool { return l.Waiting() == 0 })
+		eventually(t, 10*time.Second, brokerURL+" acknowledged", func() bool { return l.Waiting() == 0 })
 		stop()
 	}
 	for what, spoil := range map[string]func(*Config){

@@ -1,12 +1,18 @@
 package mqtt
 
-// Texts of the availability topic and of a camera's status topic.
+// Texts of the availability topic.
 const (
-	online   = "online"
-	offline  = "offline" // as availability: the last will
-	stopped  = "stopped" // ended by itself
-	disabled = "disabled"
-	stalled  = "stalled" // a camera that is there, and shows nothing new
+	Online  = "online"
+	Offline = "offline" // the last will
+	Stopped = "stopped" // ended by itself
+)
+
+// Texts of a camera's status topic.
+const (
+	CameraOnline   = "online"
+	CameraOffline  = "offline"
+	CameraStalled  = "stalled" // it is there, and shows nothing new
+	CameraDisabled = "disabled"
 )
 
 // topics are the device's own, under <prefix>/<device>/.

@@ -1,7 +1,6 @@
 package prune_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"math"
@@ -19,12 +18,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// runtime runs models on the real ONNX Runtime.
-type runtime struct{}
-
-func (runtime) Open(ctx context.Context, path string, outputs []string) (prune.Session, error) {
-	return infer.OpenProbe(ctx, infer.Config{Threads: 1}, path, vgg16se.Input, infer.ProbeOptions{Outputs: outputs})
-}
+// prober runs models on the real ONNX Runtime.
+var prober = infer.Prober{Config: infer.Config{Threads: 1}, Input: vgg16se.Input}
 
 // scenes are smooth seeded pictures.
 type scenes int
@@ -100,7 +95,7 @@ type buffer []byte
 func (b *buffer) Write(p []byte) (int, error) { *b = append(*b, p...); return len(p), nil }
 
 func bench(t *testing.T, n int) *prune.Bench {
-	return &prune.Bench{Runtime: runtime{}, Dir: t.TempDir(), Pictures: scenes(n), Workers: 2}
+	return &prune.Bench{Runtime: prober, Dir: t.TempDir(), Pictures: scenes(n), Workers: 2}
 }
 
 // logits are the answers of a network to the pictures from first on.
@@ -114,7 +109,7 @@ func logits(t *testing.T, n *prune.Network, first, count int) []float32 {
 	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		t.Fatal(err)
 	}
-	s, err := runtime{}.Open(t.Context(), path, []string{vgg16se.Output})
+	s, err := prober.Open(t.Context(), path, infer.ProbeOptions{Outputs: []string{vgg16se.Output}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,21 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
-
-// Session is a network that is loaded and can run, from several goroutines at once.
-type Session interface {
-	// Run feeds the picture of x and hands every output to visit, by its place. The values are valid only during that call.
-	Run(ctx context.Context, x *vision.Tensor, visit func(output int, v []float32)) error
-	Close() error
-}
-
-// Runtime loads model files on the CPU, to be run with one thread each.
-type Runtime interface {
-	Open(ctx context.Context, path string, outputs []string) (Session, error)
-}
 
 // Pictures are what the network sees in operation.
 type Pictures interface {
@@ -34,7 +23,7 @@ type Pictures interface {
 
 // Bench is where networks run: a runtime, a folder for their files, and the pictures.
 type Bench struct {
-	Runtime  Runtime
+	Runtime  infer.Prober
 	Dir      string
 	Pictures Pictures
 	Workers  int
@@ -53,7 +42,7 @@ type look struct {
 // each runs the networks over the first n pictures; visit gets what the tensors of all looks hold. A shard's pictures come one
 // after the other, in order.
 func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard, picture int, out [][]float32) error) error {
-	var sessions []Session
+	var sessions []*infer.Probe
 	defer func() {
 		for _, s := range sessions {
 			s.Close() // only read from
@@ -66,7 +55,7 @@ func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard,
 		if err != nil {
 			return err
 		}
-		s, err := b.Runtime.Open(ctx, path, l.tensors)
+		s, err := b.Runtime.Open(ctx, path, infer.ProbeOptions{Outputs: l.tensors})
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vision"
@@ -153,7 +154,7 @@ func (b *Bench) timed(ctx context.Context, like *onnx.Model, in, out, side int) 
 	if err := writeNow(path, &m); err != nil {
 		return 0, err
 	}
-	session, err := b.Runtime.Open(ctx, path, []string{m.Graph.Outputs[0].Name})
+	session, err := b.Runtime.Open(ctx, path, infer.ProbeOptions{Outputs: []string{m.Graph.Outputs[0].Name}})
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -109,7 +111,7 @@ type Next func(ctx context.Context, t *vision.Tensor) error
 // Collect runs session, whose outputs are n.Tensors(), over all pictures of next with the given number of
 // workers, each one run of the session at a time, and adds what it sees to c. The result is the same
 // for any order and any number of workers; memory does not grow with the pictures.
-func Collect(ctx context.Context, c *Collection, n *Network, session Session, workers, size int, next Next) error {
+func Collect(ctx context.Context, c *Collection, n *Network, session *infer.Probe, workers, size int, next Next) error {
 	parts := make([]*Collection, max(1, workers))
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range parts {
@@ -128,7 +130,7 @@ func Collect(ctx context.Context, c *Collection, n *Network, session Session, wo
 }
 
 // run is one worker.
-func (c *Collection) run(ctx context.Context, n *Network, session Session, size int, next Next) error {
+func (c *Collection) run(ctx context.Context, n *Network, session *infer.Probe, size int, next Next) error {
 	t := vision.NewTensor(1, 3, size, size)
 	names := append(n.Tensors(), n.Sites[Input].Name)
 	watchers, most := make([]watcher, len(names)), int(t.Shape[1])
@@ -236,8 +238,8 @@ func (c *Collection) Digest() string {
 const deadShare = 0.5
 
 // Dead finds layers most of whose channels are 0 for every picture: what a wrong preprocessing looks like from inside.
-func (c *Collection) Dead(n *Network) []Finding {
-	var found []Finding
+func (c *Collection) Dead(n *Network) []dataset.Finding {
+	var found []dataset.Finding
 	for _, s := range n.Sites[1:] {
 		peaks, dead := c.Stats[s.Name].Peaks, 0
 		for _, p := range peaks {
@@ -246,8 +248,9 @@ func (c *Collection) Dead(n *Network) []Finding {
 			}
 		}
 		if s.Kind == Activation && len(peaks) > 0 && float64(dead) > deadShare*float64(len(peaks)) {
-			found = append(found, Finding{"dead channels", "warn", fmt.Sprintf("%d of %d channels of %s are 0 for every picture", dead, len(peaks), s.Layer),
-				"check the preprocessing in model.yaml: mean, standard deviation, order of the channels"})
+			found = append(found, dataset.Finding{Check: "dead channels", Severity: "warn",
+				Evidence: fmt.Sprintf("%d of %d channels of %s are 0 for every picture", dead, len(peaks), s.Layer),
+				Cure:     "check the preprocessing in model.yaml: mean, standard deviation, order of the channels"})
 		}
 	}
 	return found

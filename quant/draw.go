@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // Size of the drawing of a Curve in its own units.
@@ -18,7 +20,7 @@ const (
 // functions are what the page computes; the markup is all its own.
 var functions = template.FuncMap{
 	"percent":  func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
-	"interval": func(s Share) string { return fmt.Sprintf("%.2f–%.2f", 100*s.Low, 100*s.High) },
+	"interval": func(s eval.Share) string { return fmt.Sprintf("%.2f–%.2f", 100*s.Low, 100*s.High) },
 	"points":   func(v, before float64) string { return fmt.Sprintf("%+.2f", 100*(v-before)) },
 	"fixed":    func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
 	"mb":       func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) },

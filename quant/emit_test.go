@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -75,7 +77,7 @@ func TestTensorRTFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logits := quant.Options{Outputs: []string{vgg16se.Output}}
+	logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}}
 	db := map[string]float64{}
 	for name, want := range map[string]struct {
 		m  *onnx.Model
@@ -83,11 +85,11 @@ func TestTensorRTFiles(t *testing.T) {
 	}{"trt": {trt, 20}, "folded": {quant.Folded(trt), 20}, "trt11": {quant.HalfTwin(trt11), 20}, "fp16": {half, 50}} {
 		file := filepath.Join(t.TempDir(), name)
 		write(t, file, want.m)
-		j := quant.NewJudge(small.Classes)
-		if err := j.Ask(context.Background(), open(t, runtime{}, path, logits), 2, small.InputSize, labelled(sequence(50, 58), 0)); err != nil {
+		j := eval.NewEvaluator(small.Classes)
+		if err := j.Ask(context.Background(), open(t, prober, path, logits), 2, small.InputSize, labelled(sequence(50, 58), 0)); err != nil {
 			t.Fatal(err)
 		}
-		own := open(t, runtime{}, file, quant.Options{Outputs: logits.Outputs, Plain: true})
+		own := open(t, prober, file, infer.ProbeOptions{Outputs: logits.Outputs, Plain: true})
 		v, err := j.Run(context.Background(), own, 2, small.InputSize, labelled(sequence(50, 58), 0))
 		if err != nil {
 			t.Fatal(err)
@@ -126,7 +128,7 @@ func TestDemotedLayer(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "int8.onnx")
 	write(t, file, out)
-	proof, err := quant.Prove(context.Background(), runtime{}, file, n, p)
+	proof, err := quant.Prove(context.Background(), prober, file, n, p)
 	if err != nil || !proof.Fused() || proof.Convolutions != 11 || proof.Dense != 2 {
 		t.Errorf("%+v, %v", proof, err)
 	}
@@ -167,7 +169,7 @@ func TestPoolsComeFirst(t *testing.T) {
 		write(t, file, out)
 		x := vision.NewTensor(1, 3, small.InputSize, small.InputSize)
 		draw(x, 77)
-		s := open(t, runtime{}, file, quant.Options{Outputs: []string{vgg16se.Output}})
+		s := open(t, prober, file, infer.ProbeOptions{Outputs: []string{vgg16se.Output}})
 		if err := s.Run(context.Background(), x, func(_ int, v []float32) { logits[first] = slices.Clone(v) }); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
@@ -17,7 +19,7 @@ import (
 
 // CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and returns how
 // far each is off. It writes two files into dir and removes them. again makes next start over.
-func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, plan *Plan, dir string, size int, next Next, again func()) ([]LayerReport, error) {
+func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Network, plan *Plan, dir string, size int, next Next, again func()) ([]LayerReport, error) {
 	own, err := EmitCPU(m, n, plan)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 	for more := true; more; {
 		var kept [][]float32 // what the sites of the FP32 network hold, picture by picture, as many as there is room for
 		var pictures []*vision.Tensor
-		err := with(ctx, rt, m, float, names, func(s Session) error {
+		err := with(ctx, rt, m, float, names, func(s *infer.Probe) error {
 			for bytes := 0; more && bytes < keptBytes; {
 				t := vision.NewTensor(1, 3, size, size)
 				switch err := next(ctx, t); {
@@ -65,7 +67,7 @@ func CompareLayers(ctx context.Context, rt Runtime, m *onnx.Model, n *Network, p
 			return nil
 		})
 		if err == nil && len(pictures) > 0 {
-			err = with(ctx, rt, m, integer, rounded, func(s Session) error {
+			err = with(ctx, rt, m, integer, rounded, func(s *infer.Probe) error {
 				for _, t := range pictures {
 					err := s.Run(ctx, t, func(i int, v []float32) {
 						p, d := differences(kept[i], v)
@@ -100,12 +102,12 @@ func differences(want, got []float32) (power, noise float64) {
 }
 
 // with loads the file at path, written from m, for the time of use.
-func with(ctx context.Context, rt Runtime, m *onnx.Model, path string, outputs []string, use func(Session) error) error {
+func with(ctx context.Context, rt infer.Prober, m *onnx.Model, path string, outputs []string, use func(*infer.Probe) error) error {
 	debug.FreeOSMemory()
 	if err := m.Forget(); err != nil {
 		return err
 	}
-	s, err := rt.Open(ctx, path, Options{Outputs: outputs})
+	s, err := rt.Open(ctx, path, infer.ProbeOptions{Outputs: outputs})
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (p *Plan) layerReports(n *Network, sites []Site, power, noise []float64) []
 	}
 	var reports []LayerReport
 	for i, s := range sites {
-		r := LayerReport{Layer: s.Layer, SQNR: SQNR(power[i], noise[i]), Alone: alone[s.Name], Precision: precision[s.Layer]}
+		r := LayerReport{Layer: s.Layer, SQNR: eval.SQNR(power[i], noise[i]), Alone: alone[s.Name], Precision: precision[s.Layer]}
 		if r.Precision == "" {
 			r.Precision = "int8"
 		}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/vgg16se"
@@ -20,9 +21,9 @@ func TestEqualizeIsExact(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "equalized.onnx")
 	write(t, file, out)
-	logits := quant.Options{Outputs: []string{vgg16se.Output}, Plain: true}
+	logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}, Plain: true}
 	answers := func(path string) (all []float32) {
-		s, x := open(t, runtime{}, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize)
+		s, x := open(t, prober, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize)
 		for seed := range 4 {
 			draw(x, uint64(200+seed))
 			if err := s.Run(context.Background(), x, func(_ int, v []float32) { all = append(all, v...) }); err != nil {
@@ -57,9 +58,9 @@ func TestEqualizeIsExact(t *testing.T) {
 func TestCorrection(t *testing.T) {
 	path, m, n := fixture(t, small)
 	c := collect(t, m, n, sequence(0, 16), 2, small.InputSize)
-	logits := quant.Options{Outputs: []string{vgg16se.Output}, Plain: true}
+	logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}, Plain: true}
 	mean := func(path string) []float64 {
-		s, x, sums := open(t, runtime{}, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize), make([]float64, small.Classes)
+		s, x, sums := open(t, prober, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize), make([]float64, small.Classes)
 		for seed := range uint64(16) {
 			draw(x, seed)
 			if err := s.Run(context.Background(), x, func(_ int, v []float32) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
@@ -17,13 +18,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// runtime runs models on the real ONNX Runtime.
-type runtime struct{ exact bool }
-
-func (r runtime) Open(ctx context.Context, path string, o quant.Options) (quant.Session, error) {
-	return infer.OpenProbe(ctx, infer.Config{Threads: 1}, path, vgg16se.Input,
-		infer.ProbeOptions{Outputs: o.Outputs, Optimized: o.Optimized, Plain: o.Plain, Exact: r.exact})
-}
+// prober runs models on the real ONNX Runtime.
+var prober = infer.Prober{Config: infer.Config{Threads: 1}, Input: vgg16se.Input}
 
 // small is the network of the tests: all parts of the full one, a hundredth of its weights.
 var small = vgg16se.Architecture{InputSize: 64, Width: 0.125, Hidden: 64, PoolSize: 2, Classes: 7}
@@ -59,7 +55,7 @@ func write(t testing.TB, path string, m *onnx.Model) {
 	}
 }
 
-func open(t testing.TB, r quant.Runtime, path string, o quant.Options) quant.Session {
+func open(t testing.TB, r infer.Prober, path string, o infer.ProbeOptions) *infer.Probe {
 	t.Helper()
 	s, err := r.Open(context.Background(), path, o)
 	if err != nil {
@@ -90,7 +86,7 @@ func pictures(order []int) quant.Next {
 }
 
 // labelled gives the pictures of order to a judge, all with one label.
-func labelled(order []int, label int) quant.Labelled {
+func labelled(order []int, label int) eval.Labelled {
 	var mu sync.Mutex
 	i := 0
 	return func(_ context.Context, t *vision.Tensor) (picture, of int, err error) {
@@ -137,7 +133,7 @@ func collect(t testing.TB, m *onnx.Model, n *quant.Network, order []int, workers
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, runtime{}, path, quant.Options{Outputs: n.Tensors()})
+	s := open(t, prober, path, infer.ProbeOptions{Outputs: n.Tensors()})
 	c := quant.NewCollection(n, "test")
 	if err := quant.Collect(context.Background(), c, n, s, workers, size, pictures(order)); err != nil {
 		t.Fatal(err)
@@ -168,7 +164,7 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 		}
 		file := filepath.Join(t.TempDir(), "int8.onnx")
 		write(t, file, out)
-		proof, err := quant.Prove(context.Background(), runtime{}, file, n, p)
+		proof, err := quant.Prove(context.Background(), prober, file, n, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,12 +173,12 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 		}
 		db := map[bool]float64{}
 		for _, exact := range []bool{false, true} {
-			logits := quant.Options{Outputs: []string{vgg16se.Output}}
-			j := quant.NewJudge(small.Classes)
-			if err := j.Ask(context.Background(), open(t, runtime{}, path, logits), 1, small.InputSize, labelled(sequence(100, 108), -1)); err != nil {
+			logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}}
+			j := eval.NewEvaluator(small.Classes)
+			if err := j.Ask(context.Background(), open(t, prober, path, logits), 1, small.InputSize, labelled(sequence(100, 108), -1)); err != nil {
 				t.Fatal(err)
 			}
-			v, err := j.Run(context.Background(), open(t, runtime{exact}, file, logits), 1, small.InputSize, labelled(sequence(100, 108), -1))
+			v, err := j.Run(context.Background(), open(t, infer.Prober{Config: prober.Config, Input: prober.Input, Exact: exact}, file, logits), 1, small.InputSize, labelled(sequence(100, 108), -1))
 			if err != nil {
 				t.Fatal(err)
 			}

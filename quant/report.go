@@ -1,5 +1,10 @@
 package quant
 
+import (
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/eval"
+)
+
 // ReportSchema names the layout of report.json.
 const ReportSchema = "vggse.calibration/1"
 
@@ -10,8 +15,8 @@ type Report struct {
 	Bundle   string              `json:"bundle"` // name and version
 	Source   string              `json:"source_sha256"`
 	Pictures Pictures            `json:"pictures"`
-	Machine  Machine             `json:"machine"`
-	Findings []Finding           `json:"findings"`
+	Machine  eval.Host           `json:"machine"`
+	Findings []dataset.Finding   `json:"findings"`
 	Method   Method              `json:"method"` // asked for
 	Chosen   string              `json:"chosen"` // what the CPU file was made with
 	Tried    []Trial             `json:"tried"`
@@ -36,19 +41,12 @@ type Pictures struct {
 	Labelled    bool   `json:"labelled"`
 }
 
-// Machine says where latencies were measured.
-type Machine struct {
-	CPU     string `json:"cpu"`
-	VNNI    bool   `json:"vnni"` // 8-bit dot products in hardware (dotprod on ARM)
-	Runtime string `json:"onnxruntime"`
-}
-
 // Trial is one way to choose all thresholds, judged on pictures that gave no ranges.
 type Trial struct {
 	Method Method     `json:"method"`
 	Bits   WeightBits `json:"weight_bits"`
 	SQNR   float64    `json:"logit_sqnr_db"`
-	Same   Share      `json:"agreement"`
+	Same   eval.Share `json:"agreement"`
 	Loss   float64    `json:"loss"` // of top-1 where labels are known, else of equal answers; a share
 	Levels int        `json:"levels"`
 	Kept   bool       `json:"kept"`
@@ -99,16 +97,16 @@ func Precisions(n *Network, cpu, signed *Plan) []Precision {
 
 // FileReport is one emitted file.
 type FileReport struct {
-	Key       string   `json:"key"`
-	Path      string   `json:"path"`
-	SHA256    string   `json:"sha256"`
-	Bytes     int64    `json:"bytes"`
-	Share     float64  `json:"share_of_fp32"` // of the bytes
-	Proof     *Proof   `json:"proof,omitempty"`
-	Verdict   *Verdict `json:"verdict,omitempty"`
-	Latency   *Latency `json:"latency,omitempty"` // CPU provider, one thread
-	Optimized bool     `json:"optimized"`         // proved and measured to be faster than FP32 here
-	Notes     []string `json:"notes,omitempty"`
+	Key       string        `json:"key"`
+	Path      string        `json:"path"`
+	SHA256    string        `json:"sha256"`
+	Bytes     int64         `json:"bytes"`
+	Share     float64       `json:"share_of_fp32"` // of the bytes
+	Proof     *Proof        `json:"proof,omitempty"`
+	Verdict   *eval.Verdict `json:"verdict,omitempty"`
+	Latency   *eval.Latency `json:"latency,omitempty"` // CPU provider, one thread
+	Optimized bool          `json:"optimized"`         // proved and measured to be faster than FP32 here
+	Notes     []string      `json:"notes,omitempty"`
 }
 
 // Gate is what had to be reached.
@@ -116,14 +114,6 @@ type Gate struct {
 	MinAgreement float64  `json:"min_agreement"`
 	Missed       []string `json:"missed,omitempty"`
 	Worst        []string `json:"worst_layers,omitempty"`
-}
-
-// Finding is something about the pictures or the manifest that does not look right.
-type Finding struct {
-	Check    string `json:"check"`
-	Severity string `json:"severity"` // warn or refuse
-	Evidence string `json:"evidence"`
-	Cure     string `json:"cure"`
 }
 
 // Curve is a histogram small enough to draw: counts of equal parts of [0, Max].

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // Method is a way to choose the largest magnitude that a site keeps; what is larger is clipped to it.
@@ -117,14 +119,6 @@ func (h *Histogram) Error(threshold float64, levels int) float64 {
 	return 0
 }
 
-// SQNR is the signal-to-quantization-noise ratio in decibels, 10·log10(power/error), at most 200.
-func SQNR(power, err float64) float64 {
-	if err <= 0 || power <= 0 {
-		return 200
-	}
-	return math.Min(200, 10*math.Log10(power/err))
-}
-
 // Clipped is the share of values above threshold; a cell that it divides counts in proportion.
 func (h *Histogram) Clipped(threshold float64) float64 {
 	w, above := h.Width(), 0.0
@@ -180,7 +174,7 @@ func Choose(n *Network, c *Collection, m Method, levels int) ([]Choice, error) {
 				return nil, err
 			}
 			e := h.Error(t, levels)
-			ch.Thresholds[method], ch.SQNR[method] = t, SQNR(h.Power(), e)
+			ch.Thresholds[method], ch.SQNR[method] = t, eval.SQNR(h.Power(), e)
 			if m == Auto && e < lowest {
 				ch.Method, lowest = method, e
 			}

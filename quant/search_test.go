@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // searchNetwork has layers whose noise is known: what a search has to find out.
@@ -25,7 +27,7 @@ func searchNetwork(noise []float64) (*Network, func(context.Context, *Plan) (Tri
 				sum += v
 			}
 		}
-		return Trial{SQNR: -10 * math.Log10(sum), Same: Share{Value: 1 - sum}}, nil
+		return Trial{SQNR: -10 * math.Log10(sum), Same: eval.Share{Value: 1 - sum}}, nil
 	}
 }
 

@@ -4,15 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -68,7 +66,7 @@ type scored struct {
 }
 
 func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) error {
-	files, err := pictures(args)
+	files, err := dataset.Files(args)
 	if err != nil {
 		return err
 	}
@@ -186,33 +184,4 @@ func printAnswer(w io.Writer, a *answer, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "\tlogits %v\n", a.Logits)
 	}
 	return err
-}
-
-// pictures lists the files that the arguments mean: files as they are, folders walked for pictures.
-func pictures(args []string) ([]string, error) {
-	var files []string
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		if err != nil {
-			return nil, fmt.Errorf("%s: no such picture or folder", arg)
-		}
-		if !info.IsDir() {
-			files = append(files, arg)
-			continue
-		}
-		before := len(files)
-		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && camera.IsPicture(path) {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == before {
-			return nil, fmt.Errorf("%s: no picture in it (%s)", arg, strings.Join(camera.PictureTypes, ", "))
-		}
-	}
-	return files, nil
 }

@@ -70,18 +70,19 @@ func writeDemoData(cmd *cobra.Command, out string, data demo.Dataset, jobs int) 
 		return fmt.Errorf("demo-data: %s exists already: choose another --out or remove it", out)
 	}
 	return atomicfile.NewDir(out, func(dir string) error {
-		bar := progress.New(cmd.ErrOrStderr(), "drawing", int64(data.Images), false)
+		bar := progress.To(cmd.ErrOrStderr()).Start("drawing", int64(data.Images))
 		group, ctx := errgroup.WithContext(cmd.Context())
 		for part := range jobs {
 			share := data
 			share.Part, share.Parts = part, jobs
 			group.Go(func() error {
-				return demo.WriteDataset(ctx, dir, share, func() { _ = bar.Add(1) })
+				return demo.WriteDataset(ctx, dir, share, bar.One)
 			})
 		}
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		return bar.Finish()
+		bar.Done()
+		return nil
 	})
 }

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/doctor"
 )
 
 func newDoctorCmd(s *settings) *cobra.Command {
@@ -27,7 +26,19 @@ code 1 when something fails. What it says of a Jetson was tested on copies of it
 			if err != nil {
 				return err
 			}
-			return examine(cmd.Context(), &e.Config, device.At(root), cmd.OutOrStdout(), asJSON)
+			failed, all := 0, 0
+			t := doctor.Target{Config: &e.Config, Machine: device.At(root)}
+			err = doctor.Examine(cmd.Context(), t, func(f doctor.Finding) error {
+				all++
+				if f.Status == doctor.Fail {
+					failed++
+				}
+				return tellFinding(cmd.OutOrStdout(), f, asJSON)
+			})
+			if err == nil && failed > 0 {
+				err = fmt.Errorf("doctor: %d of %d checks failed", failed, all)
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line for each check")
@@ -35,59 +46,7 @@ code 1 when something fails. What it says of a Jetson was tested on copies of it
 	return cmd
 }
 
-// Values of finding.Status.
-const (
-	fine    = "ok"
-	warning = "warn"
-	failure = "fail"
-)
-
-// finding is what one check has to say.
-type finding struct {
-	Check  string `json:"check"`
-	Status string `json:"status"`
-	Found  string `json:"found"`
-	Cure   string `json:"cure"` // empty where all is well
-}
-
-// patient is what the checks look at.
-type patient struct {
-	config  *agent.Config
-	machine device.Machine
-	facts   device.Facts
-}
-
-// checks are all of them, in the order in which they are told.
-var checks = []func(context.Context, *patient) []finding{
-	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
-	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkBroker,
-}
-
-// examine runs every check and tells what it finds as it goes; an error counts what failed.
-func examine(ctx context.Context, c *agent.Config, m device.Machine, w io.Writer, asJSON bool) error {
-	p := &patient{config: c, machine: m, facts: m.Facts()}
-	failed, all := 0, 0
-	for _, check := range checks {
-		for _, f := range check(ctx, p) {
-			if err := tellFinding(w, f, asJSON); err != nil {
-				return err
-			}
-			all++
-			if f.Status == failure {
-				failed++
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("doctor: %d of %d checks failed", failed, all)
-	}
-	return nil
-}
-
-func tellFinding(w io.Writer, f finding, asJSON bool) error {
+func tellFinding(w io.Writer, f doctor.Finding, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, f)
 	}
@@ -96,8 +55,4 @@ func tellFinding(w io.Writer, f finding, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "%25s→ %s\n", "", f.Cure)
 	}
 	return err
-}
-
-func one(check, status, found, cure string) []finding {
-	return []finding{{Check: check, Status: status, Found: found, Cure: cure}}
 }

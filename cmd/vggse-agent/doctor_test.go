@@ -3,31 +3,30 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/doctor"
 	"github.com/vggse/vggse-agent/infer"
 )
 
-// doctor runs the verb with --json and returns its findings by check.
-func doctor(t *testing.T, wantCode int, args ...string) map[string]finding {
+// doctorFindings runs the verb with --json and returns its findings by check.
+func doctorFindings(t *testing.T, wantCode int, args ...string) map[string]doctor.Finding {
 	t.Helper()
 	code, stdout, stderr := agentCmd(t, append([]string{"doctor", "--json", "--set", "state_dir=" + t.TempDir()}, args...)...)
 	if code != wantCode {
 		t.Errorf("doctor %v: exit %d, want %d: %s%s", args, code, wantCode, stdout, stderr)
 	}
-	found := make(map[string]finding)
+	found := make(map[string]doctor.Finding)
 	for line := range strings.Lines(stdout) {
-		var f finding
+		var f doctor.Finding
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		if f.Status != fine && f.Cure == "" {
+		if f.Status != doctor.OK && f.Cure == "" {
 			t.Errorf("%+v has no cure", f)
 		}
 		found[f.Check] = f
@@ -55,7 +54,7 @@ func jetson(t *testing.T, release string) string {
 }
 
 func TestDoctorOfAHealthyMachine(t *testing.T) {
-	found := doctor(t, exitDone, "--set", "model.bundle="+seededBundle(t))
+	found := doctorFindings(t, exitDone, "--set", "model.bundle="+seededBundle(t))
 	for _, check := range []string{"machine", "jetpack", "cuda", "cudnn", "tensorrt", "onnxruntime", "tensorrt provider", "cuda provider", "opencv", "bundle", "camera", "memory", "disk", "thermal", "clock", "groups", "broker"} {
 		if f, ok := found[check]; !ok || f.Found == "" {
 			t.Errorf("check %s = %+v", check, f)
@@ -67,15 +66,15 @@ func TestDoctorOfAHealthyMachine(t *testing.T) {
 }
 
 func TestDoctorOfAJetson(t *testing.T) {
-	found := doctor(t, exitDone, "--set", "model.bundle="+seededBundle(t), "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic"))
-	if f := found["jetpack"]; f.Status != fine || f.Found != "JetPack 6.2 (L4T 36.4.3), sm_87" {
+	found := doctorFindings(t, exitDone, "--set", "model.bundle="+seededBundle(t), "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic"))
+	if f := found["jetpack"]; f.Status != doctor.OK || f.Found != "JetPack 6.2 (L4T 36.4.3), sm_87" {
 		t.Errorf("jetpack: %+v", f)
 	}
-	if f := found["memory"]; f.Status != warning || !strings.HasPrefix(f.Found, "97 of 7812 MiB") {
+	if f := found["memory"]; f.Status != doctor.Warn || !strings.HasPrefix(f.Found, "97 of 7812 MiB") {
 		t.Errorf("memory: %+v", f)
 	}
-	found = doctor(t, exitFailed, "--set", "model.bundle="+seededBundle(t), "--root", jetson(t, "# R32 (release), REVISION: 7.4, GCID: 1"))
-	if f := found["jetpack"]; f.Status != failure || !strings.Contains(f.Cure, "JetPack 4 is not supported") {
+	found = doctorFindings(t, exitFailed, "--set", "model.bundle="+seededBundle(t), "--root", jetson(t, "# R32 (release), REVISION: 7.4, GCID: 1"))
+	if f := found["jetpack"]; f.Status != doctor.Fail || !strings.Contains(f.Cure, "JetPack 4 is not supported") {
 		t.Errorf("jetpack 4: %+v", f)
 	}
 }
@@ -111,19 +110,19 @@ func TestDoctorOfEachJetPack(t *testing.T) {
 		"orin-jp6":  {"jetpack": "JetPack 6.2 (L4T 36.4.3), sm_87", "cuda": "12.6.68", "cudnn": "9.3.0", "tensorrt": "10.3.0"},
 		"orin-jp72": {"jetpack": "JetPack 7.2 (L4T 39.2.0), sm_87", "cuda": "13.2.51", "cudnn": "9.20.0", "tensorrt": "10.16.2"},
 	} {
-		found := doctor(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", fixture(t, name))
+		found := doctorFindings(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", fixture(t, name))
 		for check, text := range want {
-			if f := found[check]; f.Status != fine || f.Found != text {
+			if f := found[check]; f.Status != doctor.OK || f.Found != text {
 				t.Errorf("%s: %s: %+v, want ok and %q", name, check, f, text)
 			}
 		}
 		f := found["tensorrt provider"]
-		if about.Providers[0] == infer.CPU && (f.Status != warning || !strings.Contains(f.Cure, "runtime install") || !strings.Contains(f.Cure, "JetPack ")) {
-			t.Errorf("%s: %+v, want a warning that names the build to install", name, f)
+		if about.Providers[0] == infer.CPU && (f.Status != doctor.Warn || !strings.Contains(f.Cure, "runtime install") || !strings.Contains(f.Cure, "JetPack ")) {
+			t.Errorf("%s: %+v, want a Warn that names the build to install", name, f)
 		}
 	}
 	for _, check := range []string{"cuda", "cudnn", "tensorrt"} {
-		if f := doctor(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1"))[check]; f.Status != warning {
+		if f := doctorFindings(t, exitDone, "--set", "model.bundle="+bundleDir, "--root", jetson(t, "# R36 (release), REVISION: 4.3, GCID: 1"))[check]; f.Status != doctor.Warn {
 			t.Errorf("a Jetson without %s: %+v", check, f)
 		}
 	}
@@ -141,31 +140,16 @@ func TestDoctorOfAMissingTensorRT(t *testing.T) {
 	}
 	t.Setenv("ORT_SHIM", filepath.Join(stubRuntime(t), "libvggse-ort-shim.so"))
 	args := []string{"--set", "model.bundle=" + seededBundle(t), "--set", "infer.library=" + core}
-	found := doctor(t, exitFailed, append(args, "--set", "infer.providers=tensorrt")...)
-	if f := found["tensorrt provider"]; f.Status != failure || !strings.Contains(f.Found, "libonnxruntime_providers_") || strings.Contains(f.Found, "\n") {
+	found := doctorFindings(t, exitFailed, append(args, "--set", "infer.providers=tensorrt")...)
+	if f := found["tensorrt provider"]; f.Status != doctor.Fail || !strings.Contains(f.Found, "libonnxruntime_providers_") || strings.Contains(f.Found, "\n") {
 		t.Errorf("strict: %+v", f)
 	}
 	if f := found["onnxruntime"]; !strings.HasPrefix(f.Found, "1.23.2, ") || !strings.Contains(f.Found, "C API 23 through ") {
 		t.Errorf("onnxruntime: %+v", f)
 	}
-	found = doctor(t, exitDone, append(args, "--set", "infer.providers=tensorrt,cpu", "--set", "infer.on_fallback=warn")...)
-	if f := found["tensorrt provider"]; f.Status != warning {
+	found = doctorFindings(t, exitDone, append(args, "--set", "infer.providers=tensorrt,cpu", "--set", "infer.on_fallback=warn")...)
+	if f := found["tensorrt provider"]; f.Status != doctor.Warn {
 		t.Errorf("with on_fallback warn: %+v", f)
-	}
-}
-
-// TestDoctorSeesWhoUsesADevice by what this process itself holds open.
-func TestDoctorSeesWhoUsesADevice(t *testing.T) {
-	file, err := os.Create(filepath.Join(t.TempDir(), "video0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if who := users(file.Name()); len(who) != 1 || !strings.Contains(who[0], fmt.Sprintf("(%d)", os.Getpid())) {
-		t.Errorf("users = %v, want this process", who)
-	}
-	if who := users("/nowhere"); who != nil {
-		t.Errorf("users of nothing = %v", who)
 	}
 }
 
@@ -190,16 +174,9 @@ func TestDoctorNamesWhatIsBroken(t *testing.T) {
 		{"camera", "cameras.0.source=file:///nowhere.mp4", "nowhere.mp4"},
 		{"onnxruntime", "infer.library=" + filepath.Join(bundleDir, "model.yaml"), "model.yaml"}, // a file, and no library
 	} {
-		f := doctor(t, exitFailed, "--set", "model.bundle="+bundleDir, "--set", test.set)[test.check]
-		if f.Status != failure || !strings.Contains(f.Found, test.want) {
-			t.Errorf("%s: %+v, want a failure with %q", test.set, f, test.want)
+		f := doctorFindings(t, exitFailed, "--set", "model.bundle="+bundleDir, "--set", test.set)[test.check]
+		if f.Status != doctor.Fail || !strings.Contains(f.Found, test.want) {
+			t.Errorf("%s: %+v, want a Fail with %q", test.set, f, test.want)
 		}
-	}
-}
-
-func TestElements(t *testing.T) {
-	got := elements("v4l2src device=/dev/video0 ! video/x-raw, width=640 ! queue max-size-buffers=1 ! videoconvert ! appsink name=a")
-	if want := []string{"v4l2src", "queue", "videoconvert", "appsink"}; !slices.Equal(got, want) {
-		t.Errorf("elements = %v, want %v", got, want)
 	}
 }

@@ -22,9 +22,9 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
-	"github.com/vggse/vggse-agent/quant"
 )
 
 // fault is a way to spoil a bundle's manifest or a set of pictures, and the check that has to name it.
@@ -166,7 +166,7 @@ func caught(t *testing.T, f fault, dir, set string) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := agentSays("calibrate", "--check", "--json", "--bundle", bundleDir, "--images", set)
-	var said struct{ Findings []quant.Finding }
+	var said struct{ Findings []dataset.Finding }
 	if f.refused {
 		if code != exitFailed || !strings.Contains(stderr, "cannot calibrate anything") {
 			t.Errorf("exit %d: %s", code, last(stderr))

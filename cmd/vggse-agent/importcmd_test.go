@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/verify"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
@@ -23,14 +24,14 @@ func needRuntime(t *testing.T) {
 }
 
 // verified runs verify --json and returns its line.
-func verified(t *testing.T, code int, args ...string) verdict {
+func verified(t *testing.T, code int, args ...string) verify.Verdict {
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	got, stdout, stderr := agentCmd(t, append([]string{"verify", "--json", "--provider", "cpu"}, args...)...)
 	if got != code {
 		t.Fatalf("verify %v: exit %d, want %d: %s", args, got, code, stderr)
 	}
-	var v verdict
+	var v verify.Verdict
 	if err := json.Unmarshal([]byte(stdout), &v); err != nil {
 		t.Fatalf("verify %v: %v: %s", args, err, stdout)
 	}
@@ -54,7 +55,7 @@ func TestImportAndVerify(t *testing.T) {
 				t.Errorf("%s: %v: %s", file, err, stdout)
 			}
 			v := verified(t, exitDone, dir)
-			if !v.OK || v.Pairs != goldenPairs || v.Golden != originReference || v.MaxDiff == 0 || v.MaxDiff > 1e-5*v.MaxLogit || v.Agreement < 0.999 {
+			if !v.OK || v.Pairs != verify.Pairs || v.Golden != verify.OriginReference || v.MaxDiff == 0 || v.MaxDiff > 1e-5*v.MaxLogit || v.Agreement < 0.999 {
 				t.Errorf("%s at %s: %+v", file, input, v)
 			}
 			if v := verified(t, exitGate, dir, "--tolerance", "1e-12"); v.OK {
@@ -84,7 +85,7 @@ func TestImportForeign(t *testing.T) {
 			if code, _, stderr := agentCmd(t, append(args, dir+"2")...); code != exitDone {
 				t.Fatalf("%s: exit %d: %s", file, code, stderr)
 			}
-			if v := verified(t, exitDone, dir+"2"); v.Golden != originSelfMade {
+			if v := verified(t, exitDone, dir+"2"); v.Golden != verify.OriginSelfMade {
 				t.Errorf("%s: %+v", file, v)
 			}
 			if v := verified(t, exitDone, dir+"2", "--golden", golden); !v.OK || v.Pairs != 2 {

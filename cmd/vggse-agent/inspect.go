@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/importer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
@@ -65,7 +65,7 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 }
 
 func inspect(path, key string) (*inspection, error) {
-	if isONNX(path) {
+	if importer.IsONNX(path) {
 		return inspectONNX(path)
 	}
 	f, err := checkpoint.Open(path, key)
@@ -79,9 +79,6 @@ func inspect(path, key string) (*inspection, error) {
 	}
 	return i, nil
 }
-
-// isONNX goes by the name: an ONNX file has no mark of its own.
-func isONNX(path string) bool { return strings.EqualFold(filepath.Ext(path), ".onnx") }
 
 func inspectONNX(path string) (*inspection, error) {
 	m, err := onnx.Open(path)

@@ -68,14 +68,12 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	spec.Provenance = bundle.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
 		Notes: "random weights: it classifies nothing"}
 	err = atomicfile.NewDir(o.out, func(dir string) error {
-		bar := progress.New(cmd.ErrOrStderr(), "writing weights", onnx.Size(graph), true)
+		bar := progress.To(cmd.ErrOrStderr()).StartBytes("writing weights", onnx.Size(graph))
 		f, err := bundle.WriteFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, graph) })
 		if err != nil {
 			return err
 		}
-		if err := bar.Finish(); err != nil {
-			return err
-		}
+		bar.Done()
 		spec.Files = map[string]bundle.File{bundle.FileFP32: f}
 		return bundle.WriteSpec(dir, &spec)
 	})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/selfexec"
-	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+	"github.com/vggse/vggse-agent/verify"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -42,26 +42,11 @@ func prepare(ctx context.Context, cmd *cobra.Command) error {
 	var inputs *vision.Tensor
 	if job.Network.Golden != "" {
 		var err error
-		if inputs, err = goldenInputs(&job.Network); err != nil {
+		if inputs, err = verify.Inputs(&job.Network); err != nil {
 			return err
 		}
 	}
 	return infer.Prepare(ctx, job, inputs)
-}
-
-// goldenInputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
-func goldenInputs(n *infer.ModelFile) (*vision.Tensor, error) {
-	file, err := checkpoint.Open(n.Golden, "")
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	input, size := file.Tensor("input"), int64(n.Size)
-	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size {
-		return nil, fmt.Errorf("%s: it must hold pictures n×3×%d×%[2]d as the tensor input", n.Golden, size)
-	}
-	x := vision.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)
-	return x, decode(input, x.Data)
 }
 
 // prepareInChild runs the job in a process of its own. It ends with ctx, and never outlives this one.

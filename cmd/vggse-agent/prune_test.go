@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/prune"
+	"github.com/vggse/vggse-agent/verify"
 )
 
 // A bundle gets smaller, and what comes out is a bundle like any other: summary counts it, verify finds it right.
@@ -44,7 +45,7 @@ func TestPrune(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil || s.MACs != r.After.MACs || s.Parameters != r.After.Parameters {
 		t.Errorf("summary: exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if v := verified(t, exitDone, small); !v.OK || v.Golden != originReference {
+	if v := verified(t, exitDone, small); !v.OK || v.Golden != verify.OriginReference {
 		t.Errorf("verify: %+v", v)
 	}
 	if page, err := os.ReadFile(filepath.Join(small, "report.html")); err != nil || !strings.Contains(string(page), r.After.Architecture) {

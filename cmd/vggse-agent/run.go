@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/internal/logging"
 	"github.com/vggse/vggse-agent/internal/selfexec"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -37,7 +38,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 				return err
 			}
 			c := e.Config
-			hint := func(broker string) { printHint(cmd.ErrOrStderr(), &c, broker) }
+			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level, c.Log.Format), Announce: hint,
 				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside,
@@ -49,10 +50,10 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			asked := make(chan os.Signal, 1)
 			signal.Notify(asked, syscall.SIGHUP)
 			defer signal.Stop(asked)
-			err = agent.RunReloading(cmd.Context(), c, host, asked, func() (agent.Config, error) {
+			err = agent.RunReloading(cmd.Context(), c, host, asked, func() (configs.Config, error) {
 				e, err := s.load()
 				if err != nil {
-					return agent.Config{}, err
+					return configs.Config{}, err
 				}
 				return e.Config, nil
 			})
@@ -90,11 +91,11 @@ func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
 }
 
 // printHint tells how to see the first message, with lines to copy.
-func printHint(w io.Writer, c *agent.Config, broker string) {
+func printHint(w io.Writer, c *configs.Config, brokerURL string) {
 	if c.MQTT.Broker != mqtt.Embedded {
 		return
 	}
-	u, err := url.Parse(broker)
+	u, err := url.Parse(brokerURL)
 	if err != nil {
 		return
 	}
@@ -103,5 +104,5 @@ func printHint(w io.Writer, c *agent.Config, broker string) {
   labels   mosquitto_sub -h %s -p %s -v -t '%s/+/+/classification'
   table    vggse-agent watch --broker %s
 
-`, broker, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, broker)
+`, brokerURL, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, brokerURL)
 }

@@ -28,13 +28,13 @@ func TestSchema(t *testing.T) {
 
 // judged puts a tap before a broker: what the program publishes there, in whatever process, must be in the
 // contract.
-func judged(t *testing.T, broker string) *contract.Tap {
+func judged(t *testing.T, brokerURL string) *contract.Tap {
 	t.Helper()
 	c, err := contract.New(mqtt.AsyncAPI, map[string]string{"prefix": "vggse", "discovery": "homeassistant"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tap, err := contract.NewTap(broker, func(packet []byte) {
+	tap, err := contract.NewTap(brokerURL, func(packet []byte) {
 		if err := c.Packet(packet); err != nil {
 			t.Errorf("against the contract: %v", err)
 		}

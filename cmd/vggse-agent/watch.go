@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/mqtt/watch"
 )
 
 // watchRefresh is how often the table is drawn again: often enough for ages to the tenth of a second.
@@ -49,7 +50,7 @@ without one, the broker is tcp://127.0.0.1:1883.`,
 			if prefix != "" {
 				cfg.TopicPrefix = strings.Trim(prefix, "/")
 			}
-			return watch(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)
+			return runWatch(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&s.options.Broker, "broker", "", "`URL` of the broker")
@@ -58,8 +59,8 @@ without one, the broker is tcp://127.0.0.1:1883.`,
 	return cmd
 }
 
-// watch shows what comes until ctx ends.
-func watch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON bool) error {
+// runWatch shows what comes until ctx ends.
+func runWatch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON bool) error {
 	filters := []string{cfg.TopicPrefix + "/#"}
 	if f, ok := out.(*os.File); ok && !asJSON && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		return watchTable(ctx, cfg, filters, f)
@@ -91,7 +92,7 @@ func watch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON boo
 func printMessage(out io.Writer, prefix string, m mqtt.Message, asJSON bool) error {
 	now := time.Now()
 	if !asJSON {
-		_, err := fmt.Fprintf(out, "%s  %s\n", now.Format("15:04:05.000"), plainMessage(prefix, m))
+		_, err := fmt.Fprintf(out, "%s  %s\n", now.Format("15:04:05.000"), watch.Line(prefix, m))
 		return err
 	}
 	payload := any(string(m.Payload))
@@ -107,27 +108,11 @@ func printMessage(out io.Writer, prefix string, m mqtt.Message, asJSON bool) err
 	}{now.UTC(), m.Topic, m.QoS, m.Retained, payload})
 }
 
-// plainMessage is a message for people, on one line.
-func plainMessage(prefix string, m mqtt.Message) string {
-	topic := printable(strings.TrimPrefix(m.Topic, prefix+"/"))
-	var r watchResult
-	text := ""
-	switch {
-	case strings.HasSuffix(topic, "/result") && json.Unmarshal(m.Payload, &r) == nil:
-		text = fmt.Sprintf("%s  %.1f %%  infer %s", printable(r.Label), 100*r.score(), millis(r.Latency.Infer))
-	case len(m.Payload) > 200:
-		text = fmt.Sprintf("%d bytes", len(m.Payload))
-	default:
-		text = printable(string(m.Payload))
-	}
-	return fmt.Sprintf("%-32s  %s", topic, text)
-}
-
 // watchTable draws the table in place until ctx ends, and leaves the last one standing.
 func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.File) error {
 	var mu sync.Mutex
-	b := newBoard(cfg.Broker, cfg.TopicPrefix)
-	style := style{colour: os.Getenv("NO_COLOR") == ""}
+	b := watch.New(cfg.Broker, cfg.TopicPrefix)
+	style := watch.Style{Colour: os.Getenv("NO_COLOR") == ""}
 	draw := func() []string {
 		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil || width == 0 {
@@ -135,14 +120,14 @@ func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.Fi
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		return b.draw(style, width, height, time.Now())
+		return b.Draw(style, width, height, time.Now())
 	}
 	fmt.Fprint(f, enterScreen)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return mqtt.Watch(ctx, cfg, filters,
-			func(err error) { mu.Lock(); b.connection(err); mu.Unlock() },
-			func(m mqtt.Message) { mu.Lock(); b.apply(m, time.Now()); mu.Unlock() })
+			func(err error) { mu.Lock(); b.Connection(err); mu.Unlock() },
+			func(m mqtt.Message) { mu.Lock(); b.Apply(m, time.Now()); mu.Unlock() })
 	})
 	group.Go(func() error {
 		tick := time.NewTicker(watchRefresh)

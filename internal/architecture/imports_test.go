@@ -21,7 +21,7 @@ var adapters = map[string]string{
 	"github.com/yalue/onnxruntime_go":     "infer",
 	"github.com/eclipse/paho.mqtt.golang": "mqtt",
 	"github.com/spf13/viper":              "configs",
-	"github.com/mochi-mqtt/server/v2":     "mqtt",
+	"github.com/mochi-mqtt/server/v2":     "mqtt/broker",
 }
 
 // TestImports compares what each folder imports of the others with the table: both ways, so that no row is wider

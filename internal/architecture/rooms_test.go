@@ -3,23 +3,29 @@ package architecture
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
 	"agent": "api bundle bundle/store camera device infer internal/atomicfile " +
-		"internal/backoff mqtt samples vision",
+		"internal/backoff mqtt mqtt/broker samples vision",
 	"api": "vision",
-	"bench": "agent bundle camera demo infer internal/atomicfile mqtt mqtt/spool onnx " +
-		"quant vision",
+	"bench": "agent bundle camera demo eval infer internal/atomicfile mqtt mqtt/spool " +
+		"onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/atomicfile internal/filelock",
 	"camera":            "demo vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
-	"cmd/vggse-agent": "agent bundle bundle/store camera configs demo device infer " +
-		"infer/roofline internal/atomicfile internal/logging internal/progress " +
-		"internal/round internal/selfexec mqtt mqtt/spool onnx prune quant " +
-		"systemd vgg16se vgg16se/checkpoint vision",
-	"configs":             "agent bundle/store",
-	"demo":                "vision",
-	"device":              "",
+	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
+		"importer infer infer/roofline internal/atomicfile internal/logging " +
+		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
+		"mqtt/watch onnx prune quant systemd verify vgg16se vgg16se/checkpoint " +
+		"vision",
+	"configs": "agent bundle/store",
+	"dataset": "camera internal/atomicfile vision",
+	"demo":    "vision",
+	"device":  "",
+	"doctor":  "agent bundle camera device infer mqtt",
+	"eval":    "device infer vision",
+	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
+		"vgg16se/checkpoint vision",
 	"infer":               "bundle internal/atomicfile internal/filelock vision",
 	"infer/roofline":      "infer internal/round onnx vision",
 	"internal/atomicfile": "",
@@ -30,15 +36,20 @@ var rooms = map[string]string{
 	"internal/round":      "",
 	"internal/selfexec":   "",
 	"mqtt":                "internal/atomicfile mqtt/spool vision",
+	"mqtt/broker":         "",
 	"mqtt/contract":       "",
 	"mqtt/spool":          "",
+	"mqtt/watch":          "mqtt vision",
 	"onnx":                "",
-	"prune":               "onnx vgg16se vision",
-	"quant":               "internal/atomicfile onnx vision",
-	"samples":             "internal/atomicfile vision",
-	"systemd":             "",
-	"vgg16se":             "bundle onnx vgg16se/checkpoint vision",
-	"vgg16se/checkpoint":  "onnx",
-	"vision":              "vision/resample",
-	"vision/resample":     "",
+	"prune": "bundle dataset eval infer internal/atomicfile internal/progress " +
+		"internal/round onnx vgg16se vision",
+	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
+		"internal/round onnx vision",
+	"samples":            "internal/atomicfile vision",
+	"systemd":            "",
+	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",
+	"vgg16se":            "bundle onnx vgg16se/checkpoint vision",
+	"vgg16se/checkpoint": "onnx",
+	"vision":             "vision/resample",
+	"vision/resample":    "",
 }

@@ -39,12 +39,12 @@ type Tap struct {
 }
 
 // NewTap listens on a loopback port and passes on what comes to broker (HOST:PORT), packet by packet.
-func NewTap(broker string, show func(packet []byte)) (*Tap, error) {
+func NewTap(brokerURL string, show func(packet []byte)) (*Tap, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("contract: tap: %w", err)
 	}
-	t := &Tap{listener: l, broker: broker, show: show, open: make(map[net.Conn]bool)}
+	t := &Tap{listener: l, broker: brokerURL, show: show, open: make(map[net.Conn]bool)}
 	t.wait.Go(t.accept)
 	return t, nil
 }

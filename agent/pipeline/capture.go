@@ -1,0 +1,170 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/backoff"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// feed is one camera: what keeps it open, and the lanes that its pictures go to.
+type capture struct {
+	Camera
+	streams  []*stream
+	enabled  *enabled
+	deadline deadline     // of the capture
+	frame    vision.Frame // the whole picture, where the lanes take parts of it
+}
+
+// supervise keeps one camera open while its shutter is: a lost one is opened again with back-off, and each
+// change of its state is told once.
+func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) error {
+	status := &cameraStatus{name: f.Name, streams: f.streams, publisher: p.Publisher, log: p.Log}
+	for attempt := 0; ; attempt++ {
+		open, turned := f.enabled.state()
+		if !open {
+			status.disabled()
+			there.goes()
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-turned:
+			}
+			there.comes()
+			attempt = -1
+			continue
+		}
+		use, done := f.enabled.use(ctx)
+		worked, err := p.read(use, f, status)
+		closed := use.Err() != nil
+		done()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case closed:
+			continue
+		case errors.Is(err, io.EOF) && !errors.Is(err, camera.ErrLost): // a film's end, not a server's that hung up
+			status.ended()
+			there.ends()
+			return nil
+		case !errors.Is(err, camera.ErrLost):
+			return fmt.Errorf("camera %s: %w", f.Name, err)
+		}
+		status.lost(err)
+		if worked {
+			attempt = 0
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-turned:
+		case <-time.After(backoff.Delay(attempt)):
+		}
+	}
+}
+
+// capture opens the camera and reads, preprocesses and hands over frames until it is lost; worked is whether
+// there was a picture worth something.
+func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (worked bool, err error) {
+	defer f.deadline.clear()
+	f.deadline.set(f.stepLimit())
+	source, err := f.Open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	for {
+		f.deadline.set(f.stepLimit())
+		start := time.Now()
+		picture := f.picture()
+		if err := source.Read(ctx, picture); err != nil {
+			return worked, err
+		}
+		read := time.Now()
+		if f.Watch != nil {
+			if err := f.Watch.Look(picture); errors.Is(err, camera.ErrDark) {
+				status.lost(err)
+				continue
+			} else if err != nil {
+				return worked, err
+			}
+		}
+		worked = true
+		status.online()
+		for _, l := range f.streams {
+			if err := p.fill(l, picture, start, read); err != nil {
+				return worked, err
+			}
+		}
+		f.deadline.clear()
+		if f.EveryFrame {
+			if err := f.drain(ctx); err != nil {
+				return worked, err
+			}
+		}
+		p.handOver(f)
+	}
+}
+
+// picture is where the next one is read to: straight into the slot where it is classified as a whole.
+func (f *capture) picture() *vision.Frame {
+	if len(f.streams) == 1 && f.streams[0].region.Whole() {
+		return &f.streams[0].next.frame
+	}
+	return &f.frame
+}
+
+// fill makes the lane's part of a picture ready for the network; where that gains nothing, next stays unfilled.
+func (p *Pipeline) fill(l *stream, picture *vision.Frame, start, read time.Time) error {
+	s := l.next
+	s.filled = false
+	l.meter.captured.Add(1)
+	if !l.capture.EveryFrame && l.box.fresh(picture.Time) {
+		return nil
+	}
+	if &s.frame != picture {
+		if err := l.region.Cut(picture, &s.frame); err != nil {
+			return err
+		}
+	}
+	v := p.binding.Load()
+	if l.motion != nil && !l.motion.Moved(&s.frame, v != l.binding) {
+		l.meter.still.Add(1)
+		return nil
+	}
+	l.binding = v
+	if err := v.prepare(v.streams[l.index].prep, s); err != nil {
+		return err
+	}
+	s.ready, s.filled = time.Now(), true
+	s.capture, s.prep = read.Sub(start), s.ready.Sub(read)
+	return nil
+}
+
+// drain waits until the network has taken what was handed over before.
+func (f *capture) drain(ctx context.Context) error {
+	for _, l := range f.streams {
+		if !l.box.drain(ctx) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// handOver gives the filled slots to the inference.
+func (p *Pipeline) handOver(f *capture) {
+	for _, l := range f.streams {
+		if l.next.filled {
+			l.next = l.box.put(l.next)
+		}
+	}
+	select {
+	case p.ready <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,32 @@
+package pipeline
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// window is how many of the latest frames the percentiles of Stats look at.
+const window = 1024
+
+// meter counts what one camera's lane does. captured and still may be read at any time; the rest is guarded.
+type meter struct {
+	captured atomic.Uint64
+	still    atomic.Uint64 // of them: nothing had moved
+
+	mu         sync.Mutex
+	classified uint64
+	told       uint64                // classified when the figures were last reported
+	infer      [window]time.Duration // ring of the latest inference times
+	total      [window]time.Duration // and of the latest times from capture to decision
+}
+
+func (m *meter) add(l *vision.Latency) {
+	m.mu.Lock()
+	i := m.classified % window
+	m.infer[i], m.total[i] = l.Infer, l.Total
+	m.classified++
+	m.mu.Unlock()
+}

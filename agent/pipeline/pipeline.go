@@ -1,0 +1,231 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Source is one camera. Read fills the frame that it is given and blocks until there is one.
+type Source interface {
+	Read(ctx context.Context, f *vision.Frame) error
+	Close() error
+}
+
+// Classifier is the network: the pictures of t to one row of logits each.
+type Classifier interface {
+	Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error
+}
+
+// Publisher takes decisions to whoever subscribes. It must not wait for the network, and keeps
+// nothing of d after it returns.
+type Publisher interface {
+	Publish(ctx context.Context, d *vision.Decision) error
+	CameraStatus(camera, status string)
+	Stats(s mqtt.Stats)
+}
+
+// Recorder may take a copy of a frame that a decision was made of. It must not wait for the disk.
+type Recorder interface {
+	Record(d *vision.Decision, f *vision.Frame)
+}
+
+// Camera is one stream of frames through the pipeline.
+type Camera struct {
+	Name string
+	Open func(ctx context.Context) (Source, error) // camera.ErrLost means: try again later
+	// EveryFrame makes the capture wait for the network instead of dropping: for files.
+	EveryFrame bool
+	// Closed is not opened before somebody enables it.
+	Closed bool
+	// Decide is its own; the zero value stands for the pipeline's.
+	Decide vision.DecideConfig
+	// Slow is how long a read may take beyond what is usual, for a camera of a frame a minute.
+	Slow time.Duration
+	// Regions are the parts of each picture that are classified, each under its own name; empty: the whole picture.
+	Regions []camera.Region
+	// Watch finds pictures that are there and say nothing; nil: nobody looks.
+	Watch *camera.Watch
+	// Motion is the change that wakes the network, 0..1; 0: it never sleeps. Asleep it works once per Heartbeat.
+	Motion    float64
+	Heartbeat time.Duration
+}
+
+// Pipeline is the whole program between the cameras and the publisher:
+//
+//	Source.Read ▶ Preprocessor.Apply ▶ [newest wins] ▶ Classifier.Run ▶ Decider.Decide ▶ Publisher.Publish
+//	└──── a feed per camera ───────┘     a lane per    └──────────── one goroutine for all ─────────┘
+//	                                  part of a picture
+//
+// so that capture and preprocessing of the next frame overlap the inference of this one.
+type Pipeline struct {
+	Cameras    []Camera
+	Spec       *bundle.Spec
+	Decide     vision.DecideConfig
+	Network    Classifier
+	Publisher  Publisher
+	StatsEvery time.Duration // between two Stats; 0: never
+	Log        *slog.Logger
+	MaxBatch   int           // pictures of different lanes in one Run; 0 is 1
+	MaxWait    time.Duration // how long the first of them waits for the others
+	Recorder   Recorder      // nil: no picture is kept
+
+	captures []*capture
+	streams  []*stream
+	ready    chan struct{}           // some lane has a full slot; capacity 1
+	binding  atomic.Pointer[binding] // for what is captured from now on
+	changes  chan change
+	network  deadline    // of the inference
+	limit    rateLimit   // of the inference
+	prepared atomic.Bool // lanes will not change any more
+}
+
+// lane is one part of a camera's pictures, mostly the whole, on its way through the pipeline.
+type stream struct {
+	name     string
+	index    int // in Pipeline.lanes
+	capture  *capture
+	region   camera.Region
+	box      *mailbox
+	next     *slot          // to be filled; the feed's
+	binding  *binding       // of the last slot that was filled; the feed's
+	motion   *camera.Motion // nil: every frame is classified
+	decision vision.Decision
+	meter    meter
+	taken    bool // has a slot in the batch; the inference's
+
+	// What commands from outside act on.
+	threshold atomic.Uint64 // a float64, for the decider
+	snapshot  atomic.Pointer[snapshot]
+}
+
+func (l *stream) setThreshold(score float64) { l.threshold.Store(math.Float64bits(score)) }
+
+// Running tells whether the streams are there: Enable, SetThreshold and Snapshot act from then on.
+func (p *Pipeline) Running() bool { return p.prepared.Load() }
+
+// Enable opens or closes the named camera. It waits for nothing.
+func (p *Pipeline) Enable(camera string, on bool) {
+	if f := p.camera(camera); f != nil {
+		f.enabled.set(on)
+	}
+}
+
+// SetThreshold sets the score below which a class does not count, for all streams of the named camera.
+func (p *Pipeline) SetThreshold(camera string, score float64) {
+	if f := p.camera(camera); f != nil {
+		for _, l := range f.streams {
+			l.setThreshold(score)
+		}
+	}
+}
+
+// feed is that of a camera; nil: there is none, or the pipeline does not run yet.
+func (p *Pipeline) camera(camera string) *capture {
+	if !p.prepared.Load() {
+		return nil
+	}
+	for _, f := range p.captures {
+		if f.Name == camera {
+			return f
+		}
+	}
+	return nil
+}
+
+// lane is the one of a name; nil: there is none, or the pipeline does not run yet.
+func (p *Pipeline) stream(name string) *stream {
+	if !p.prepared.Load() {
+		return nil
+	}
+	for _, l := range p.streams {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// prepare makes feeds and lanes: all memory that the steady state needs.
+func (p *Pipeline) prepare() error {
+	p.ready, p.changes = make(chan struct{}, 1), make(chan change)
+	p.network.began = time.Now()
+	for _, c := range p.Cameras {
+		if c.Decide == (vision.DecideConfig{}) {
+			c.Decide = p.Decide
+		}
+		f := &capture{Camera: c, enabled: newEnabled(!c.Closed)}
+		f.deadline.began = p.network.began
+		regions := c.Regions
+		if len(regions) == 0 {
+			regions = []camera.Region{{}}
+		}
+		for _, r := range regions {
+			f.streams = append(f.streams, p.newStream(f, r))
+		}
+		p.captures = append(p.captures, f)
+	}
+	first, err := p.newBinding(p.Network, p.Spec)
+	if err != nil {
+		return err
+	}
+	p.binding.Store(first)
+	p.prepared.Store(true)
+	return nil
+}
+
+// newLane adds the lane of a part of the feed's pictures.
+func (p *Pipeline) newStream(f *capture, r camera.Region) *stream {
+	l := &stream{name: r.Of(f.Name), index: len(p.streams), capture: f, region: r}
+	l.setThreshold(f.Decide.Threshold)
+	size := p.Spec.Architecture.InputSize
+	l.box, l.next = newMailbox(1, 3, size, size)
+	if f.Motion > 0 && !f.EveryFrame {
+		l.motion = camera.NewMotion(f.Motion, f.Decide.Confirm, f.Heartbeat)
+	}
+	p.streams = append(p.streams, l)
+	return l
+}
+
+// Run moves frames until ctx ends (nil), every camera that is open has come to its end (nil), or something
+// fails that a retry cannot mend. It returns when all its goroutines have.
+func (p *Pipeline) Run(ctx context.Context) error {
+	if err := p.prepare(); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	captures, captureCtx := errgroup.WithContext(ctx)
+	captureCtx, over := context.WithCancel(captureCtx)
+	defer over()
+	there := &openCount{over: over, open: len(p.captures)}
+	for _, f := range p.captures {
+		captures.Go(func() error { return p.supervise(captureCtx, f, there) })
+	}
+	ended := make(chan struct{})
+	reportCtx, stopReport := context.WithCancel(ctx)
+	defer stopReport()
+	group.Go(func() error {
+		defer close(ended)
+		return captures.Wait()
+	})
+	group.Go(func() error {
+		defer stopReport()
+		return p.infer(ctx, ended)
+	})
+	group.Go(func() error { p.report(reportCtx); return nil })
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// report publishes every camera's figures at each interval until ctx ends.
+func (p *Pipeline) report(ctx context.Context) {
+	if p.StatsEvery <= 0 {
+		return
+	}
+	tick := time.NewTicker(p.StatsEvery)
+	defer tick.Stop()
+	before := time.Now()
+	var durations [window]time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			stats := mqtt.Stats{Cameras: make([]mqtt.CameraStats, 0, len(p.streams))}
+			for _, l := range p.streams {
+				s := l.meter.stats(now.Sub(before), durations[:])
+				s.Name, s.Skipped, s.Still = l.name, l.box.drops(), l.meter.still.Load()
+				stats.Cameras = append(stats.Cameras, s)
+			}
+			p.Publisher.Stats(stats)
+			before = now
+		}
+	}
+}
+
+// Counts are what one stream has done so far.
+type Counts struct {
+	Name       string
+	Captured   uint64
+	Classified uint64
+	Skipped    uint64 // of the captured: a newer one was there first
+}
+
+// Counts are those of every stream; none before Run. It may be called from any goroutine.
+func (p *Pipeline) Counts() []Counts {
+	if !p.prepared.Load() {
+		return nil
+	}
+	all := make([]Counts, 0, len(p.streams))
+	for _, l := range p.streams {
+		l.meter.mu.Lock()
+		classified := l.meter.classified
+		l.meter.mu.Unlock()
+		all = append(all, Counts{l.name, l.meter.captured.Load(), classified, l.box.drops()})
+	}
+	return all
+}
+
+// stats reads the meter after the given time since the last call; buf is room for window durations.
+func (m *meter) stats(since time.Duration, buf []time.Duration) mqtt.CameraStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.classified - m.told
+	m.told = m.classified
+	fresh := int(min(n, window))
+	return mqtt.CameraStats{
+		Captured: m.captured.Load(), Classified: m.classified, FPS: float64(n) / since.Seconds(),
+		Infer: percentiles(m.latest(&m.infer, fresh, buf)), Total: percentiles(m.latest(&m.total, fresh, buf)),
+	}
+}
+
+// latest copies the n newest durations of a ring into buf.
+func (m *meter) latest(ring *[window]time.Duration, n int, buf []time.Duration) []time.Duration {
+	buf = buf[:n]
+	for i := range buf {
+		buf[i] = ring[(m.classified-1-uint64(i))%window]
+	}
+	return buf
+}
+
+// percentiles sorts d and picks the nearest rank; zeros where d is empty.
+func percentiles(d []time.Duration) mqtt.Percentiles {
+	if len(d) == 0 {
+		return mqtt.Percentiles{}
+	}
+	slices.Sort(d)
+	rank := func(p int) time.Duration { return d[min(len(d)*p/100, len(d)-1)] }
+	return mqtt.Percentiles{P50: rank(50), P90: rank(90), P99: rank(99)}
+}

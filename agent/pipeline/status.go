@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// cameraStatus tells each change of one camera's state once, to the log and to the subscribers of every part of it.
+type cameraStatus struct {
+	name      string
+	streams   []*stream
+	publisher Publisher
+	log       *slog.Logger
+	now       string
+}
+
+func (s *cameraStatus) change(to string) bool {
+	if s.now == to {
+		return false
+	}
+	s.now = to
+	for _, l := range s.streams {
+		s.publisher.CameraStatus(l.name, to)
+	}
+	return true
+}
+
+func (s *cameraStatus) online() {
+	if s.change(mqtt.CameraOnline) {
+		s.log.Info("camera online", "camera", s.name)
+	}
+}
+
+// lost tells of a camera that went away, or is there and shows nothing.
+func (s *cameraStatus) lost(err error) {
+	switch {
+	case errors.Is(err, camera.ErrDark):
+		if s.change(mqtt.CameraStalled) {
+			s.log.Warn("camera shows nothing", "camera", s.name, "error", err)
+		}
+	case errors.Is(err, camera.ErrStalled):
+		if s.change(mqtt.CameraStalled) {
+			s.log.Warn("camera stalled, trying again", "camera", s.name, "error", err)
+		}
+	case s.change(mqtt.CameraOffline):
+		s.log.Warn("camera lost, trying again", "camera", s.name, "error", err)
+	}
+}
+
+func (s *cameraStatus) disabled() {
+	if s.change(mqtt.CameraDisabled) {
+		s.log.Info("camera disabled", "camera", s.name)
+	}
+}
+
+func (s *cameraStatus) ended() {
+	if s.change(mqtt.CameraOffline) {
+		s.log.Info("camera came to its end", "camera", s.name)
+	}
+}

@@ -1,0 +1,46 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+var lossless = png.Encoder{CompressionLevel: png.BestSpeed}
+
+// SaveFrames saves n frames of the camera at uri as pictures in the new folder dir, fewer where it comes to its end,
+// and calls saved after each.
+func SaveFrames(ctx context.Context, uri string, n int, dir string, saved func()) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	s, err := camera.Open(ctx, camera.Config{Name: "calibrate", Source: uri, Enabled: true})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var f vision.Frame
+	for i := range n {
+		if err := s.Read(ctx, &f); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		err := atomicfile.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.png", i)), func(w io.Writer) error {
+			return lossless.Encode(w, f.Image())
+		})
+		if err != nil {
+			return err
+		}
+		saved()
+	}
+	return nil
+}

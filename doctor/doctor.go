@@ -1,0 +1,57 @@
+package doctor
+
+import (
+	"context"
+
+	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/device"
+)
+
+// Values of Finding.Status.
+const (
+	OK   = "ok"
+	Warn = "warn"
+	Fail = "fail"
+)
+
+// Finding is what one check has to say.
+type Finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"`
+	Found  string `json:"found"`
+	Cure   string `json:"cure"` // empty where all is well
+}
+
+// Target is what the checks look at.
+type Target struct {
+	Config  *configs.Config
+	Machine device.Machine
+
+	facts device.Facts
+}
+
+// checks are all of them, in the order in which they are told.
+var checks = []func(context.Context, *Target) []Finding{
+	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
+	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkBroker,
+}
+
+// Examine runs every check and tells what it finds as it goes. It changes nothing. The error is that of tell, or of ctx.
+func Examine(ctx context.Context, t Target, tell func(Finding) error) error {
+	t.facts = t.Machine.Facts()
+	for _, check := range checks {
+		for _, f := range check(ctx, &t) {
+			if err := tell(f); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func one(check, status, found, cure string) []Finding {
+	return []Finding{{Check: check, Status: status, Found: found, Cure: cure}}
+}

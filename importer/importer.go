@@ -1,0 +1,166 @@
+// Package importer makes bundles of trained networks: PyTorch checkpoints, .safetensors and .onnx files.
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vgg16se"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+)
+
+// Options are the choices of one Import.
+type Options struct {
+	File       string // checkpoint or .onnx
+	Labels     string // a file with one label a line, or the labels with commas between
+	Preprocess string // torchvision, or KEY=V,… as ParsePreprocess reads it
+	Out        string // folder of the bundle to make
+	Input      int    // height and width in pixels; of .onnx what the file says, where InputGiven is false
+	InputGiven bool
+	Key        string // where in a nested checkpoint the weights are; "": the best place
+	Golden     string // safetensors file for verify; "": made where they are needed
+	Name       string // of the bundle; "": that of the folder
+	Version    string
+	Runtime    func() (infer.Config, error) // for the goldens of a network that only a runtime can compute
+}
+
+// OptionError is a value of an option that cannot be.
+type OptionError struct {
+	Option string // as on the command line: labels, preprocess
+	Err    error
+}
+
+func (e *OptionError) Error() string { return "--" + e.Option + ": " + e.Err.Error() }
+
+// Unwrap is Err.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Result is what came in.
+type Result struct {
+	Bundle       string `json:"bundle"` // the folder
+	Architecture string `json:"architecture"`
+	Parameters   int64  `json:"parameters"`
+	SHA256       string `json:"sha256"` // of the network's file
+}
+
+// imported is a network on its way into a bundle.
+type imported struct {
+	graph      *onnx.Model
+	spec       bundle.Spec
+	parameters int64
+	what       string // the architecture in words
+	foreign    bool   // not a VGG of ours: nothing here can compute its answers but a runtime
+}
+
+// Import makes the bundle. What it took for granted it says on p.
+func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, error) {
+	labels, err := ReadLabels(o.Labels)
+	if err != nil {
+		return nil, &OptionError{"labels", err}
+	}
+	var n *imported
+	var file io.Closer
+	if IsONNX(o.File) {
+		n, file, err = fromONNX(p, labels, &o)
+	} else {
+		n, file, err = fromCheckpoint(p, labels, &o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	defer file.Close()
+	if n.spec.Preprocess, err = ParsePreprocess(o.Preprocess, n.spec.Architecture.InputSize); err != nil {
+		return nil, &OptionError{"preprocess", err}
+	}
+	if err := n.write(ctx, &o, p); err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return &Result{o.Out, n.what, n.parameters, n.spec.Files[bundle.FileFP32].SHA256}, nil
+}
+
+// fromCheckpoint makes a graph of a checkpoint, which stays open until the graph is written.
+func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*imported, io.Closer, error) {
+	file, err := checkpoint.Open(o.File, o.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(file.Others) > 0 {
+		p.Say("took the weights under %q; there are also: %s (--key)", file.Key, strings.Join(file.Others, ", "))
+	}
+	n, err := fromTensors(file, o.Input, labels)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), file.Close())
+	}
+	return n, file, nil
+}
+
+func fromTensors(file *checkpoint.File, input int, labels []string) (*imported, error) {
+	a, weights, err := vgg16se.Recognize(file.Tensors, input)
+	if err != nil {
+		return nil, err
+	}
+	if classes := a.Full().Classes; len(labels) != classes {
+		return nil, fmt.Errorf("--labels has %d labels, the network %d classes", len(labels), classes)
+	}
+	graph, err := a.Graph(weights)
+	if err != nil {
+		return nil, err
+	}
+	parameters, _ := a.Parameters()
+	return &imported{graph: graph, spec: vgg16se.NewSpec(a, labels), parameters: parameters, what: a.String()}, nil
+}
+
+// write makes the folder of the bundle.
+func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) error {
+	n.spec.Name, n.spec.Version = o.Name, o.Version
+	if o.Name == "" {
+		n.spec.Name = filepath.Base(filepath.Clean(o.Out))
+	}
+	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File), Created: time.Now().UTC().Truncate(time.Second)}
+	return atomicfile.NewDir(o.Out, func(dir string) error {
+		bar := p.StartBytes("writing weights", onnx.Size(n.graph))
+		f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
+		if err != nil {
+			return err
+		}
+		bar.Done()
+		n.spec.Files = map[string]bundle.File{bundle.FileFP32: f}
+		if o.Golden != "" || n.foreign { // the reference of a VGG of ours is computed on demand
+			if err := n.addGoldens(ctx, o, dir, p); err != nil {
+				return fmt.Errorf("goldens: %w", err)
+			}
+		}
+		return bundle.WriteSpec(dir, &n.spec)
+	})
+}
+
+func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *progress.Progress) error {
+	var c infer.Config
+	var err error
+	if o.Golden == "" {
+		if c, err = o.Runtime(); err != nil {
+			return err
+		}
+	}
+	g, err := verify.ForImport(ctx, c, &n.spec, dir, o.Golden)
+	if errors.Is(err, infer.ErrNoLibrary) {
+		p.Say("no goldens: there is no ONNX Runtime here to make them; verify will want --golden")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n.spec.Files[bundle.FileGolden], err = g.Write(ctx, dir)
+	return err
+}

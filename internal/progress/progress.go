@@ -1,0 +1,114 @@
+// Package progress shows how far work is.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Progress tells how far a procedure is on a writer: a bar where that is a terminal, else a line every few seconds.
+// A nil Progress is silent.
+type Progress struct{ w io.Writer }
+
+// To is a Progress that writes to w.
+func To(w io.Writer) *Progress { return &Progress{w} }
+
+// Say writes a line between the steps.
+func (p *Progress) Say(format string, args ...any) {
+	if p != nil {
+		fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+// Start begins a step of total things to do; total < 0 means that the end is not known.
+func (p *Progress) Start(step string, total int64) *Bar { return p.start(step, total, false) }
+
+// StartBytes begins a step of total bytes to write.
+func (p *Progress) StartBytes(step string, total int64) *Bar { return p.start(step, total, true) }
+
+func (p *Progress) start(step string, total int64, bytes bool) *Bar {
+	if p == nil {
+		return &Bar{}
+	}
+	options := []progressbar.Option{
+		progressbar.OptionSetDescription(step),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowBytes(bytes),
+		progressbar.OptionThrottle(100 * time.Millisecond),
+	}
+	if f, ok := p.w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		options = append(options, progressbar.OptionSetWriter(p.w),
+			progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.w) }))
+	} else {
+		options = append(options, progressbar.OptionSetWriter(lineWriter{p.w}),
+			progressbar.OptionThrottle(3*time.Second), progressbar.OptionSetWidth(10))
+	}
+	return &Bar{progressbar.NewOptions64(total, options...)}
+}
+
+// Steps returns a function for steps that follow one another and say themselves how far they are.
+func (p *Progress) Steps() func(step string, done, of int) {
+	var mu sync.Mutex
+	var step string
+	var bar *Bar
+	return func(s string, done, of int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s != step {
+			step, bar = s, p.Start(s, int64(of))
+		}
+		bar.set(done)
+	}
+}
+
+// Bar is one step under way. Its methods may be called from several goroutines. What cannot be shown is no error.
+type Bar struct{ bar *progressbar.ProgressBar }
+
+// Add counts n things done.
+func (b *Bar) Add(n int) {
+	if b.bar != nil {
+		_ = b.bar.Add(n)
+	}
+}
+
+// One counts one thing done.
+func (b *Bar) One() { b.Add(1) }
+
+// Write counts bytes done, and never fails.
+func (b *Bar) Write(p []byte) (int, error) {
+	b.Add(len(p))
+	return len(p), nil
+}
+
+// Done ends the step.
+func (b *Bar) Done() {
+	if b.bar != nil {
+		_ = b.bar.Finish()
+	}
+}
+
+func (b *Bar) set(n int) {
+	if b.bar != nil {
+		_ = b.bar.Set(n)
+	}
+}
+
+// lineWriter turns the redraws of a progress bar into lines.
+type lineWriter struct{ w io.Writer }
+
+func (l lineWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 && (p[0] == '\r' || p[0] == '\n') {
+		p = p[1:]
+	}
+	if len(p) > 0 && p[0] != ' ' {
+		fmt.Fprintf(l.w, "%s\n", p)
+	}
+	return n, nil
+}

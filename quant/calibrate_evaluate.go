@@ -1,0 +1,188 @@
+package quant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// explainPictures are how many pictures the layers are compared on.
+const explainPictures = 16
+
+// evaluateFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
+// plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
+func (c *calibration) evaluateFile(ctx context.Context, file string, plain bool, e *evaluated, count func()) (v eval.Verdict, err error) {
+	if err := c.ask(ctx, e); err != nil {
+		return v, err
+	}
+	s, err := c.prober.Open(ctx, file, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}, Plain: plain})
+	if err != nil {
+		return v, err
+	}
+	defer s.Close()
+	e.set.Rewind()
+	return e.evaluator.Run(ctx, s, c.Workers, c.size(), func(ctx context.Context, t *vision.Tensor) (int, int, error) {
+		picture, label, err := e.set.Next(ctx, t)
+		if err == nil {
+			count()
+		}
+		return picture, label, err
+	})
+}
+
+// ask lets FP32 answer for the pictures of a set that it has not answered for.
+func (c *calibration) ask(ctx context.Context, e *evaluated) error {
+	unknown := 0
+	for i := range e.set.Len() {
+		if !e.evaluator.Knows(i) {
+			unknown++
+		}
+	}
+	if err := c.lessMemory(); err != nil || unknown == 0 {
+		return err
+	}
+	reference, err := c.reference(ctx)
+	if err != nil {
+		return err
+	}
+	defer reference.Close()
+	bar := c.progress.Start("asking FP32", int64(e.set.Len()))
+	defer bar.Done()
+	e.set.Rewind()
+	return e.evaluator.Ask(ctx, reference, c.Workers, c.size(), countedBy(e.set, bar))
+}
+
+// evaluate proves, evaluates and measures every file, and holds the result against the gate.
+func (c *calibration) evaluate(ctx context.Context) error {
+	bar := c.progress.Start("judging", int64(c.held.set.Len()*len(c.report.Files)))
+	for i := range c.report.Files {
+		f := &c.report.Files[i]
+		file, err := c.runnable(f)
+		if err != nil {
+			return err
+		}
+		v, err := c.evaluateFile(ctx, file, f.Key != bundle.FileINT8CPU, c.held, bar.One)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		for i := range v.Classes {
+			v.Classes[i].Label = c.bundle.Spec.Labels[v.Classes[i].Class]
+		}
+		for i := range v.Moves {
+			v.Moves[i].Labels = c.named(v.Moves[i].From) + " → " + c.named(v.Moves[i].To)
+		}
+		f.Verdict = &v
+		if f.Key != bundle.FileINT8CPU {
+			f.Notes = append(f.Notes, "judged on the CPU provider; not measured: this file is for a GPU")
+		}
+	}
+	bar.Done()
+	if err := os.Remove(c.path("twin.onnx")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, layer := range CarefulHalf(c.chosen.network, c.chosen.collected) {
+		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
+			Evidence: layer + " puts out more than 512", Cure: "compare fp16.onnx with fp32.onnx on the GPU before using it"})
+	}
+	if err := c.measure(ctx, &c.report.Files[0]); err != nil {
+		return err
+	}
+	missed, open := gateFiles(c.report.Files, c.MinAgreement)
+	c.report.Gate.Missed = append(c.report.Gate.Missed, missed...)
+	c.found(open...)
+	return nil
+}
+
+// named is the label of a class.
+func (c *calibration) named(class int) string {
+	if class < 0 {
+		return "no number"
+	}
+	return c.bundle.Spec.Labels[class]
+}
+
+// runnable is the file to run for evaluating f: f itself, or for the INT8 files for TensorRT an equal one that the CPU
+// provider runs, which is removed with the folder aside.
+func (c *calibration) runnable(f *FileReport) (string, error) {
+	twinOf := map[string]func(*onnx.Model) *onnx.Model{bundle.FileINT8TRT: Folded, bundle.FileINT8TRT11: HalfTwin}[f.Key]
+	if twinOf == nil {
+		return c.path(f.Path), nil
+	}
+	m, err := onnx.Open(c.path(f.Path))
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	if f.Key == bundle.FileINT8TRT11 {
+		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
+	}
+	twin := c.path("twin.onnx")
+	return twin, atomicfile.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
+}
+
+// measure proves that the CPU file runs on integers and measures whether that pays.
+func (c *calibration) measure(ctx context.Context, f *FileReport) error {
+	proof, err := Prove(ctx, c.prober, c.path(f.Path), c.chosen.network, c.report.Plan)
+	if err != nil {
+		return err
+	}
+	if err := c.lessMemory(); err != nil {
+		return err
+	}
+	reference, err := c.reference(ctx) // the larger one first: loading takes more than running
+	if err != nil {
+		return err
+	}
+	defer reference.Close()
+	s, err := c.prober.Open(ctx, c.path(f.Path), infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	t := vision.NewTensor(1, 3, c.size(), c.size())
+	if err := c.held.set.Load(0, t); err != nil {
+		return err
+	}
+	latency, err := eval.Race(ctx, reference, s, t, time.Duration(c.Seconds*float64(time.Second)))
+	if err != nil {
+		return err
+	}
+	f.Proof, f.Latency, f.Optimized = &proof, &latency, proof.Fused() && !latency.Slower()
+	c.report.Gate.Missed = append(c.report.Gate.Missed, gateSpeed(&proof, &latency)...)
+	return nil
+}
+
+// explain compares every layer of the CPU file with FP32, and draws.
+func (c *calibration) explain(ctx context.Context) error {
+	pictures := c.held.set.Part(explainPictures)
+	layers, err := CompareLayers(ctx, c.prober, c.chosen.model, c.chosen.network, c.plans[LevelsU8], c.dir, c.size(),
+		func(ctx context.Context, t *vision.Tensor) error {
+			_, _, err := pictures.Next(ctx, t)
+			return err
+		}, pictures.Rewind)
+	if err != nil {
+		return err
+	}
+	c.report.Layers, c.report.Map = layers, Precisions(c.chosen.network, c.report.Plan, c.report.Signed)
+	c.report.Curves = Curves(c.chosen.collected, c.report.Plan.Choices)
+	worst := slices.Clone(layers)
+	slices.SortFunc(worst, func(a, b LayerReport) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) })
+	for _, l := range worst[:min(3, len(worst))] {
+		c.report.Gate.Worst = append(c.report.Gate.Worst, fmt.Sprintf("%s (%.1f dB)", l.Layer, l.SQNR))
+	}
+	return nil
+}

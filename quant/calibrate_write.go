@@ -1,0 +1,176 @@
+package quant
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// emit writes the files.
+func (c *calibration) emit(ctx context.Context) error {
+	cpu, err := EmitCPU(c.chosen.model, c.chosen.network, c.plans[LevelsU8])
+	if err != nil {
+		return err
+	}
+	trt, err := EmitTRT(c.chosen.model, c.chosen.network, c.plans[LevelsS8])
+	if err != nil {
+		return err
+	}
+	if err := Lint(trt); err != nil {
+		return fmt.Errorf("the file for TensorRT breaks its rules: %w", err)
+	}
+	type emitted struct {
+		key, name string
+		m         *onnx.Model
+		plan      *Plan // nil: nothing is in 8 bits
+	}
+	unsigned, signed := c.plans[LevelsU8], c.plans[LevelsS8]
+	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {bundle.FileINT8TRT, "int8.trt.onnx", trt, signed}}
+	half, err := EmitFP16(c.source.model)
+	if err != nil {
+		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
+			Evidence: err.Error(), Cure: "this bundle has no FP16 files"})
+	} else {
+		trt11, err := EmitFP16(trt)
+		if err != nil {
+			return err
+		}
+		files = append(files, emitted{bundle.FileFP16, "fp16.onnx", half, nil}, emitted{bundle.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
+	}
+	total := int64(0)
+	for _, f := range files {
+		c.sign(f.m, f.plan)
+		total += onnx.Size(f.m)
+	}
+	bar := c.progress.StartBytes("writing models", total)
+	for _, f := range files {
+		out, err := bundle.WriteFile(ctx, c.dir, f.name, bar, func(w io.Writer) error { return onnx.Write(w, f.m) })
+		if err != nil {
+			return err
+		}
+		if err := c.lessMemory(); err != nil {
+			return err
+		}
+		c.report.Files = append(c.report.Files, FileReport{Key: f.key, Path: out.Path, SHA256: out.SHA256,
+			Bytes: out.Bytes, Share: float64(out.Bytes) / float64(onnx.Size(c.source.model))})
+	}
+	bar.Done()
+	return c.tables()
+}
+
+// tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its ranges, not those
+// of an equalized network.
+func (c *calibration) tables() error {
+	var text, flat bytes.Buffer
+	err := WriteTextTable(&text, c.chosen.network, c.legacy, c.TensorRT)
+	switch {
+	case errors.Is(err, ErrNoTables):
+		c.found(dataset.Finding{Check: "calibration tables", Severity: "warn", Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there are no tables in this bundle"})
+		return nil
+	case errors.Is(err, ErrNoTextTable):
+		c.found(dataset.Finding{Check: "calibration.txt", Severity: "warn",
+			Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there is no such file; calibration.flatbuffers holds the same ranges"})
+		text.Reset()
+	case err != nil:
+		return err
+	}
+	if err := WriteFlatTable(&flat, c.chosen.network, c.legacy); err != nil {
+		return err
+	}
+	for name, table := range map[string]*bytes.Buffer{"calibration.flatbuffers": &flat, "calibration.txt": &text} {
+		if table.Len() == 0 {
+			continue
+		}
+		if err := atomicfile.WriteFile(c.path(name), func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sign writes into a file what it was made of and how.
+func (c *calibration) sign(m *onnx.Model, p *Plan) {
+	m.SetProperty("vggse.source_sha256", c.report.Source)
+	if p == nil {
+		return
+	}
+	m.SetProperty("vggse.pictures_sha256", c.report.Pictures.SHA256)
+	m.SetProperty("vggse.pictures", fmt.Sprint(c.report.Pictures.Calibration))
+	m.SetProperty("vggse.method", string(p.Method))
+	m.SetProperty("vggse.weight_bits", string(p.Bits))
+	m.SetProperty("vggse.plan", p.Summary(c.equalized()))
+}
+
+// deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the reports.
+func (c *calibration) deliver() error {
+	if err := writeReports(c.dir, &c.report); err != nil {
+		return err
+	}
+	if len(c.report.Gate.Missed) > 0 {
+		if err := os.MkdirAll(c.Out, 0o755); err != nil {
+			return err
+		}
+		return writeReports(c.Out, &c.report)
+	}
+	if err := os.RemoveAll(c.path("frames")); err != nil {
+		return err
+	}
+	if err := c.complete(); err != nil {
+		return err
+	}
+	return atomicfile.ReplaceDir(c.dir, c.Out)
+}
+
+// complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest of all.
+func (c *calibration) complete() error {
+	spec := c.bundle.Spec
+	spec.Files = maps.Clone(spec.Files)
+	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true} // old tables stay behind
+	for _, f := range c.report.Files {
+		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
+		made[f.Path] = true
+	}
+	for key, f := range spec.Files { // of an earlier calibration, no longer made
+		if stale := strings.HasPrefix(key, "int8.") || key == bundle.FileFP16; stale && !made[f.Path] {
+			delete(spec.Files, key)
+			made[f.Path] = true
+		}
+	}
+	err := filepath.WalkDir(c.bundle.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(c.bundle.Dir, path)
+		if err != nil || made[rel] {
+			return err
+		}
+		if _, err := os.Lstat(c.path(rel)); err == nil {
+			return nil // the new report
+		}
+		return atomicfile.LinkOrCopy(path, c.path(rel))
+	})
+	if err != nil {
+		return err
+	}
+	return bundle.WriteSpec(c.dir, &spec)
+}
+
+// writeReports writes report.json, report.html and plan.json.
+func writeReports(dir string, r *Report) error {
+	return errors.Join(
+		atomicfile.WriteJSON(filepath.Join(dir, "report.json"), r),
+		atomicfile.WriteJSON(filepath.Join(dir, "plan.json"), r.Plan),
+		atomicfile.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return WriteHTML(w, r) }))
+}

@@ -1,0 +1,157 @@
+// Package verify compares the answers of a bundle with goldens: pictures and the logits that the network must answer with.
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Goldens are pictures, preprocessed, and the logits that a network must answer with.
+type Goldens struct {
+	Input  *vision.Tensor // N×3×S×S
+	Logits vision.Logits
+	Origin string // where the logits come from
+}
+
+// Origins of goldens that this program makes itself.
+const (
+	OriginReference = "float64 reference in Go"
+	OriginSelfMade  = "self-made: what ONNX Runtime's CPU provider answered at import"
+)
+
+// FileName is the file of goldens in a bundle.
+const FileName = "golden.safetensors"
+
+// Pairs is how many pictures are made up where none are given.
+const Pairs = 3
+
+// seededPictures are preprocessed pictures of noise: normal, as mean and std make them.
+func seededPictures(n, size int) *vision.Tensor {
+	x := vision.NewTensor(n, 3, size, size)
+	r := rand.New(rand.NewPCG(1, uint64(size)))
+	for i := range x.Data {
+		x.Data[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// Read reads a safetensors file with the tensors input and logits and sees that they fit the bundle.
+func Read(path string, spec *bundle.Spec) (*Goldens, error) {
+	file, err := checkpoint.Open(path, "")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	input, logits := file.Tensor("input"), file.Tensor("logits")
+	size, classes := int64(spec.Architecture.InputSize), int64(len(spec.Labels))
+	switch {
+	case input == nil || logits == nil:
+		return nil, fmt.Errorf("%s: it must hold the tensors input and logits", path)
+	case len(input.Shape) != 4 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size:
+		return nil, fmt.Errorf("%s: input is %v, must be n×3×%d×%d", path, input.Shape, size, size)
+	case len(logits.Shape) != 2 || logits.Shape[0] != input.Shape[0] || logits.Shape[1] != classes || logits.Shape[0] == 0:
+		return nil, fmt.Errorf("%s: logits are %v, must be %d×%d", path, logits.Shape, input.Shape[0], classes)
+	}
+	g := &Goldens{Input: vision.NewTensor(int(input.Shape[0]), 3, int(size), int(size)), Origin: file.Metadata["origin"]}
+	g.Logits = make(vision.Logits, logits.Elements())
+	if g.Origin == "" {
+		g.Origin = filepath.Base(path)
+	}
+	return g, errors.Join(decode(input, g.Input.Data), decode(logits, g.Logits))
+}
+
+func decode(t *checkpoint.Tensor, into []float32) error {
+	i := 0
+	return t.Values(func(v []float64) error {
+		for _, x := range v {
+			into[i] = float32(x)
+			i++
+		}
+		return nil
+	})
+}
+
+// Write puts the goldens into dir and returns their manifest entry.
+func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
+	floats := func(v []float32) onnx.Source {
+		return func(w io.Writer) error {
+			var b bytes.Buffer
+			if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
+				return err
+			}
+			_, err := w.Write(b.Bytes())
+			return err
+		}
+	}
+	n := g.Input.Shape[0]
+	tensors := []checkpoint.Out{
+		{Name: "input", Shape: g.Input.Shape[:], Source: floats(g.Input.Data)},
+		{Name: "logits", Shape: []int64{n, int64(len(g.Logits)) / n}, Source: floats(g.Logits)},
+	}
+	return bundle.WriteFile(ctx, dir, FileName, io.Discard, func(w io.Writer) error {
+		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"origin": g.Origin})
+	})
+}
+
+// ForImport makes the goldens of a bundle on its way in the folder dir: those of the file given, else what the CPU
+// provider answers to seeded pictures. With neither, because there is no ONNX Runtime, it returns infer.ErrNoLibrary.
+func ForImport(ctx context.Context, c infer.Config, spec *bundle.Spec, dir, given string) (*Goldens, error) {
+	if given != "" {
+		return Read(given, spec)
+	}
+	c.Providers, c.MaxBatch = []string{infer.CPU}, 1
+	engine, err := infer.Open(ctx, c, infer.ModelFile{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path), Input: spec.Input.Name,
+		Output: spec.Output.Name, Size: spec.Architecture.InputSize, Classes: len(spec.Labels), Precision: "fp32"})
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close()
+	g := &Goldens{Input: seededPictures(Pairs, spec.Architecture.InputSize), Origin: OriginSelfMade}
+	g.Logits, err = runPairs(ctx, engine, g.Input, len(spec.Labels))
+	return g, err
+}
+
+// runPairs answers for every picture of the batch, one at a time.
+func runPairs(ctx context.Context, r *infer.Engine, x *vision.Tensor, classes int) (vision.Logits, error) {
+	n := int(x.Shape[0])
+	logits := make(vision.Logits, n*classes)
+	for i := range n {
+		if err := r.Run(ctx, picture(x, i), logits[i*classes:][:classes]); err != nil {
+			return nil, err
+		}
+	}
+	return logits, nil
+}
+
+// picture is picture i of a batch, in place.
+func picture(x *vision.Tensor, i int) *vision.Tensor {
+	size := len(x.Data) / int(x.Shape[0])
+	return &vision.Tensor{Shape: [4]int64{1, x.Shape[1], x.Shape[2], x.Shape[3]}, Data: x.Data[i*size:][:size]}
+}
+
+// Inputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
+func Inputs(n *infer.ModelFile) (*vision.Tensor, error) {
+	file, err := checkpoint.Open(n.Golden, "")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	input, size := file.Tensor("input"), int64(n.Size)
+	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size {
+		return nil, fmt.Errorf("%s: it must hold pictures n×3×%d×%[2]d as the tensor input", n.Golden, size)
+	}
+	x := vision.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)
+	return x, decode(input, x.Data)
+}
