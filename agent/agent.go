@@ -38,7 +38,7 @@ type Host struct {
 	ready   func()                           // called when the agent is up; nil: nobody
 	reload  func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
 	restart func()                           // ends Run with ErrRestart
-	models  *models                          // that other networks are asked of
+	swaps   *swapRequests                    // that other networks are asked of
 	alive   string                           // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
 }
 
@@ -61,8 +61,8 @@ func Run(ctx context.Context, c configs.Config, host Host) (err error) {
 	if err != nil {
 		return err
 	}
-	if host.models == nil {
-		host.models = newModels(c, nil)
+	if host.swaps == nil {
+		host.swaps = newSwapRequests(c, nil)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -103,9 +103,9 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
-	changes := &changeover{network: network, models: host.models, observer: observer, log: log}
+	changes := &modelSwap{network: network, requests: host.swaps, observer: observer, log: log}
 	defer func() { err = joinClose(err, changes.network.Close()) }()
-	host.models.runs(c)
+	host.swaps.runs(c)
 	tell(log, &c, network, time.Since(start))
 
 	if c.MQTT.Broker == mqtt.Embedded {
@@ -118,7 +118,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	} else {
 		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}
-	kept := openKept(c.StateDir, log)
+	kept := openOverrides(c.StateDir, log)
 	cameras := openers(&c, kept)
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, modelOf(network), host.Build), log)
 	if err != nil {
@@ -143,7 +143,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if recorder != nil {
 		line.Recorder = recorder
 	}
-	clerk := &commands{config: &c, kept: kept, pipeline: line, link: link, host: &host, log: log}
+	clerk := &commands{config: &c, overrides: kept, pipeline: line, link: link, host: &host, log: log}
 	clerk.tellStates()
 	link.Handle(clerk)
 	changes.pipeline, changes.link = line, link
@@ -152,7 +152,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err := runAll(ctx, line, link, changes, recorder); err != nil {
 		return err
 	}
-	return observer.passed()
+	return observer.trialPassed()
 }
 
 // tell says what classifies, and why nothing better does.
@@ -173,7 +173,7 @@ func tell(log *slog.Logger, c *configs.Config, n *infer.Network, took time.Durat
 
 // runAll runs pipeline and link, what changes the pipeline's network and, where there is one, recorder; the link outlives the
 // others, to say the last word.
-func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *changeover, recorder *samples.Recorder) error {
+func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *modelSwap, recorder *samples.Recorder) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
 	besideCtx, stopBeside := context.WithCancel(ctx)
@@ -203,7 +203,7 @@ func identity(c *configs.Config, spec *bundle.Spec, network mqtt.Model, build Bu
 
 // openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and gives the link
 // what each of them has of its own.
-func openers(c *configs.Config, kept *kept) []pipeline.Camera {
+func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 	c.MQTT.StateDir = c.StateDir
 	c.MQTT.PublishOf = make(map[string]mqtt.Policy)
 	var cameras []pipeline.Camera
@@ -211,7 +211,7 @@ func openers(c *configs.Config, kept *kept) []pipeline.Camera {
 		own := &c.Cameras[i]
 		set := kept.camera(own.Name)
 		decide := own.Decide.Over(c.Decide)
-		decide.Threshold = over(&set.Threshold, decide.Threshold)
+		decide.Threshold = inForce(&set.Threshold, decide.Threshold)
 		publish := own.Publish.Over(c.MQTT.Publish)
 		regions, _ := own.Regions() // both were validated
 		motion, _ := own.MotionThreshold()
@@ -222,7 +222,7 @@ func openers(c *configs.Config, kept *kept) []pipeline.Camera {
 			Name:       own.Name,
 			Open:       func(ctx context.Context) (pipeline.Source, error) { return camera.Open(ctx, own.Config) },
 			EveryFrame: own.EveryFrame(),
-			Closed:     !over(&set.Enabled, own.Enabled),
+			Closed:     !inForce(&set.Enabled, own.Enabled),
 			Decide:     decide,
 			Slow:       camera.Slowness(&own.Config),
 			Regions:    regions,

@@ -23,12 +23,12 @@ const shotPatience = 5 * time.Second
 
 // commands does what subscribers ask for. It implements mqtt.Handler: one call at a time.
 type commands struct {
-	config   *configs.Config // as it was configured, before what was set over MQTT
-	kept     *kept
-	pipeline *pipeline.Pipeline
-	link     *mqtt.Link
-	host     *Host
-	log      *slog.Logger
+	config    *configs.Config // as it was configured, before what was set over MQTT
+	overrides *overrides
+	pipeline  *pipeline.Pipeline
+	link      *mqtt.Link
+	host      *Host
+	log       *slog.Logger
 }
 
 // tellStates publishes what holds at the start.
@@ -48,8 +48,8 @@ func (c *commands) Enable(name string, on bool) error {
 	if err != nil {
 		return err
 	}
-	k := c.kept.camera(configured.Name)
-	if err := keep(c.kept, &k.Enabled, on, configured.Enabled); err != nil {
+	k := c.overrides.camera(configured.Name)
+	if err := saveOverride(c.overrides, &k.Enabled, on, configured.Enabled); err != nil {
 		return err
 	}
 	c.pipeline.Enable(configured.Name, on)
@@ -67,8 +67,8 @@ func (c *commands) Threshold(name string, score float64) error {
 	if err != nil {
 		return err
 	}
-	k := c.kept.camera(configured.Name)
-	if err := keep(c.kept, &k.Threshold, score, configured.Decide.Over(c.config.Decide).Threshold); err != nil {
+	k := c.overrides.camera(configured.Name)
+	if err := saveOverride(c.overrides, &k.Threshold, score, configured.Decide.Over(c.config.Decide).Threshold); err != nil {
 		return err
 	}
 	c.pipeline.SetThreshold(configured.Name, score)
@@ -80,9 +80,9 @@ func (c *commands) Threshold(name string, score float64) error {
 }
 
 // keep writes a value to the disk; where that fails, the old one is kept.
-func keep[T comparable](all *kept, k **keptValue[T], value, configured T) error {
+func saveOverride[T comparable](all *overrides, k **override[T], value, configured T) error {
 	before := *k
-	*k = &keptValue[T]{value, configured}
+	*k = &override[T]{value, configured}
 	err := all.save()
 	if err != nil {
 		*k = before

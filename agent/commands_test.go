@@ -12,34 +12,34 @@ import (
 // cannot be written changes nothing.
 func TestKept(t *testing.T) {
 	dir, quiet := t.TempDir(), slog.New(slog.DiscardHandler)
-	k := openKept(dir, quiet)
-	if err := keep(k, &k.camera("a").Threshold, 0.9, 0.6); err != nil {
+	k := openOverrides(dir, quiet)
+	if err := saveOverride(k, &k.camera("a").Threshold, 0.9, 0.6); err != nil {
 		t.Fatal(err)
 	}
-	if err := keep(k, &k.camera("a").Enabled, false, true); err != nil {
+	if err := saveOverride(k, &k.camera("a").Enabled, false, true); err != nil {
 		t.Fatal(err)
 	}
-	k = openKept(dir, quiet)
-	if got := over(&k.camera("a").Threshold, 0.6); got != 0.9 {
+	k = openOverrides(dir, quiet)
+	if got := inForce(&k.camera("a").Threshold, 0.6); got != 0.9 {
 		t.Errorf("threshold %g after a restart, want 0.9", got)
 	}
-	if got := over(&k.camera("a").Threshold, 0.7); got != 0.7 {
+	if got := inForce(&k.camera("a").Threshold, 0.7); got != 0.7 {
 		t.Errorf("threshold %g after a new configuration, want 0.7", got)
 	}
-	if got := over(&k.camera("a").Threshold, 0.6); got != 0.6 {
+	if got := inForce(&k.camera("a").Threshold, 0.6); got != 0.6 {
 		t.Errorf("threshold %g: what is outlived came back", got)
 	}
-	if over(&k.camera("a").Enabled, true) || !over(&k.camera("b").Enabled, true) {
+	if inForce(&k.camera("a").Enabled, true) || !inForce(&k.camera("b").Enabled, true) {
 		t.Error("enabled: want a off and b on")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "settings.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if k = openKept(dir, quiet); !over(&k.camera("a").Enabled, true) {
+	if k = openOverrides(dir, quiet); !inForce(&k.camera("a").Enabled, true) {
 		t.Error("a damaged file was believed")
 	}
 	k.path = filepath.Join(dir, "settings.json", "no", "folder")
-	if err := keep(k, &k.camera("a").Enabled, false, true); err == nil || errors.Is(err, os.ErrNotExist) || k.camera("a").Enabled != nil {
+	if err := saveOverride(k, &k.camera("a").Enabled, false, true); err == nil || errors.Is(err, os.ErrNotExist) || k.camera("a").Enabled != nil {
 		t.Errorf("got %v, %v", err, k.camera("a").Enabled)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // the code that makes it.
 func TestDashboardsAskForWhatThereIs(t *testing.T) {
 	var code strings.Builder
-	for _, file := range []string{"machine.go", "../api/metrics.go", "../api/figures.go"} {
+	for _, file := range []string{"telemetry.go", "../api/metrics.go", "../api/figures.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -43,21 +43,21 @@ func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Pointer[configs.Config]
-	host.models = newModels(*c, func(loaded configs.Config) {
+	host.swaps = newSwapRequests(*c, func(loaded configs.Config) {
 		host.notify("RELOADING=1\nSTATUS=taking new settings")
 		next.Store(&loaded)
 		cancel(errReload)
 	})
-	defer func() { *c = host.models.inForce() }()
+	defer func() { *c = host.swaps.inForce() }()
 	host.reload = func() (begin func(), err error) {
 		loaded, err := load()
 		if err != nil {
 			return nil, err
 		}
 		return func() {
-			if !host.models.take(loaded) {
+			if !host.swaps.take(loaded) {
 				host.Log.Info("taking new settings")
-				host.models.anew(loaded)
+				host.swaps.anew(loaded)
 			}
 		}, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // governorSteps are the shares of the frame rate that the agent allows itself, one step down at each look at a
@@ -97,4 +98,49 @@ func (b *governor) sentence() string {
 		return ""
 	}
 	return fmt.Sprintf("slowed to %.1f of %.1f frames/s: %s", b.full*b.share(), b.full, b.reason)
+}
+
+// thermal judges whether the machine slows itself down, now or since before.
+func thermal(now, before *device.Throttle) mqtt.Condition {
+	if now == nil {
+		return mqtt.Condition{Status: mqtt.OK}
+	}
+	if len(now.Active) > 0 {
+		return mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: " + strings.Join(now.Active, ", ")}
+	}
+	for cause, count := range now.Events {
+		if before != nil && count > before.Events[cause] {
+			return mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: " + strings.ReplaceAll(cause, "_", " ")}
+		}
+	}
+	return mqtt.Condition{Status: mqtt.OK}
+}
+
+// slowDown has the governor look at the machine, and tells where it moves.
+func (o *observer) slowDown() {
+	o.mu.Lock()
+	p, link, wanted := o.pipeline, o.link, o.braking
+	o.mu.Unlock()
+	if !wanted {
+		return
+	}
+	classified, now := o.frames(), time.Now()
+	rate := float64(classified-o.classified) / now.Sub(o.looked).Seconds()
+	first := o.looked.IsZero()
+	o.looked, o.classified = now, classified
+	if first || !o.governor.look(o.sensors.Headroom(), o.sensors.Throttle(), rate) {
+		return
+	}
+	p.Limit(o.governor.every)
+	slowed := o.governor.sentence()
+	o.mu.Lock()
+	o.slowed, o.share = slowed, o.governor.share()
+	o.mu.Unlock()
+	if slowed == "" {
+		o.log.Info("back to the full frame rate")
+		link.Health("thermal", mqtt.Condition{Status: mqtt.OK})
+		return
+	}
+	o.log.Warn("the machine is near to its limits", "frames", slowed)
+	link.Health("thermal", mqtt.Condition{Status: mqtt.Degraded, Reason: slowed})
 }

@@ -94,7 +94,7 @@ func TestHeatLowersTheRate(t *testing.T) {
 	m := &manager{}
 	o := &observer{
 		host: Host{Manager: m, Watchdog: 90 * time.Millisecond}, log: slog.New(slog.DiscardHandler), started: time.Now(),
-		machine: machine{device.At(root), root}, cameras: map[string]string{"a": mqtt.CameraOnline}, pipeline: p, link: link,
+		sensors: sensors{device.At(root), root}, cameras: map[string]string{"a": mqtt.CameraOnline}, pipeline: p, link: link,
 		share: 1, braking: true,
 	}
 	ctx, cancel := context.WithCancel(t.Context())

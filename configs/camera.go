@@ -73,7 +73,7 @@ func (c *Camera) validate(i int, all *Config) error {
 	return nil
 }
 
-// lanes are the names under which the camera's results come.
+// Streams are the names under which the camera's results come.
 func (c *Camera) Streams() []string {
 	regions, err := c.Regions()
 	if err != nil {

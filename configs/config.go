@@ -111,7 +111,7 @@ func (c *Config) validateCameras() error {
 	return nil
 }
 
-// lanes are the names under which results come, of all cameras, also disabled ones.
+// Streams are the names under which results come, of all cameras, also disabled ones.
 func (c *Config) Streams() []string {
 	var all []string
 	for i := range c.Cameras {

@@ -22,7 +22,7 @@ const (
 
 // Apply takes the channels out that are not in p, layer by layer in the order of the forward pass, and fits each reader to what it
 // put out in the network that was.
-func (s *Study) Apply(ctx context.Context, p Plan) (*Network, error) {
+func (s *Analysis) Apply(ctx context.Context, p Plan) (*VGG, error) {
 	n := s.network.clone()
 	touched := false
 	for i := range s.groups {
@@ -49,7 +49,7 @@ func (s *Study) Apply(ctx context.Context, p Plan) (*Network, error) {
 }
 
 // refitGate lets the gate see the channels that are gone as a mix of those that are left.
-func (s *Study) refitGate(ctx context.Context, n *Network, g *group, keep []int) error {
+func (s *Analysis) refitGate(ctx context.Context, n *VGG, g *group, keep []int) error {
 	train, judge, err := s.gather(ctx, n, g.before, g.before, sampling{in: len(keep), out: g.width})
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Study) refitGate(ctx context.Context, n *Network, g *group, keep []int)
 }
 
 // refit fits the reader of g: all of its weights where that can be solved, else a mix of channels.
-func (s *Study) refit(ctx context.Context, n *Network, g *group, keep []int) error {
+func (s *Analysis) refit(ctx context.Context, n *VGG, g *group, keep []int) error {
 	weight, bias := g.reader.Params[0], g.reader.Params[1]
 	out := weight.Shape[0]
 	unknown := len(keep)*g.taps + 1
@@ -120,7 +120,7 @@ type sampling struct {
 }
 
 // samples is how many there are of a group's input.
-func (s *Study) samples(g *group, a sampling) int {
+func (s *Analysis) samples(g *group, a sampling) int {
 	area := g.side * g.side
 	if g.dense() && !a.whole {
 		area = g.taps
@@ -129,7 +129,7 @@ func (s *Study) samples(g *group, a sampling) int {
 }
 
 // gather sums up what goes into from in the network n and what to is in the network that was: the last shard apart.
-func (s *Study) gather(ctx context.Context, n *Network, from, to string, a sampling) (train, judge *moments, err error) {
+func (s *Analysis) gather(ctx context.Context, n *VGG, from, to string, a sampling) (train, judge *moments, err error) {
 	m, err := n.Model()
 	if err != nil {
 		return nil, nil, err
@@ -180,7 +180,7 @@ func (s *Study) gather(ctx context.Context, n *Network, from, to string, a sampl
 }
 
 // Bytes is how long the file of the network is.
-func (n *Network) Bytes() (int64, error) {
+func (n *VGG) Bytes() (int64, error) {
 	m, err := n.Model()
 	if err != nil {
 		return 0, err

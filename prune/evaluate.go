@@ -23,23 +23,23 @@ import (
 // candidate is a network to evaluate.
 type candidate struct {
 	name string
-	make func() *Network // only when it is its turn: its weights are in memory
+	make func() *VGG // only when it is its turn: its weights are in memory
 }
 
 // evaluate holds the small network against the one that was, and others of its widths.
 func (p *pruning) evaluate(ctx context.Context) (err error) {
 	others := []candidate{
-		{"pruned", func() *Network { return p.small }},
-		{"the same channels, nothing fitted", func() *Network { return p.study.Cut(p.plan) }},
-		{"largest weights (L1)", func() *Network { return p.study.Cut(p.study.Largest(p.plan)) }},
-		{"by lot", func() *Network { return p.study.Cut(p.study.Random(p.plan, 1)) }},
+		{"pruned", func() *VGG { return p.small }},
+		{"the same channels, nothing fitted", func() *VGG { return p.study.Cut(p.plan) }},
+		{"largest weights (L1)", func() *VGG { return p.study.Cut(p.study.Largest(p.plan)) }},
+		{"by lot", func() *VGG { return p.study.Cut(p.study.Random(p.plan, 1)) }},
 	}
 	if p.FitL1 {
 		fitted, err := p.study.Apply(ctx, p.study.Largest(p.plan))
 		if err != nil {
 			return err
 		}
-		others = slices.Insert(others, 1, candidate{"largest weights (L1), fitted", func() *Network { return fitted }})
+		others = slices.Insert(others, 1, candidate{"largest weights (L1), fitted", func() *VGG { return fitted }})
 	}
 	if p.report.Ways, err = p.compare(ctx, p.held, others); err != nil {
 		return err
@@ -64,7 +64,7 @@ func gate(lost, allowed float64, pictures int) string {
 }
 
 // open writes a network and loads it.
-func (p *pruning) open(ctx context.Context, name string, n *Network) (*infer.Probe, error) {
+func (p *pruning) open(ctx context.Context, name string, n *VGG) (*infer.Probe, error) {
 	path := filepath.Join(p.dir, name+".onnx")
 	m, err := n.Model()
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *pruning) open(ctx context.Context, name string, n *Network) (*infer.Pro
 func (p *pruning) compare(ctx context.Context, set *dataset.Set, candidates []candidate) ([]Way, error) {
 	reference := make([][]float32, set.Len())
 	ways := []Way{}
-	for _, c := range append([]candidate{{"as it was", func() *Network { return p.network }}}, candidates...) {
+	for _, c := range append([]candidate{{"as it was", func() *VGG { return p.network }}}, candidates...) {
 		s, err := p.open(ctx, "judged", c.make())
 		if err != nil {
 			return nil, err

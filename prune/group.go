@@ -81,7 +81,7 @@ func endsWith(name string, parts []string) bool {
 
 // cut leaves the kept channels of g. The reader takes the others' part from the kept ones: mix is width × kept, shift what is added to
 // every channel; nil drops them.
-func (n *Network) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
+func (n *VGG) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 	for _, p := range g.maker.Params {
 		n.own[p.Name] = rows(n.values(p.Name), keep, g.width)
 	}
@@ -114,7 +114,7 @@ func (n *Network) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 }
 
 // reread gives the reader of g the given weights, seen through mix, which is channels before × channels now.
-func (n *Network) reread(g *group, weight, bias []float32, mix *mat.Dense, shift []float64) {
+func (n *VGG) reread(g *group, weight, bias []float32, mix *mat.Dense, shift []float64) {
 	w, b := g.reader.Params[0], g.reader.Params[1]
 	if shift != nil {
 		moved := append([]float32(nil), bias...)

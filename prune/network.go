@@ -13,7 +13,7 @@ import (
 
 // Network is a VGG16-SE with its parameters: those that surgery has changed, and the others in the file that it was read from,
 // which must stay open.
-type Network struct {
+type VGG struct {
 	Arch  vgg16se.Architecture // with Channels and Squeezed spelled out
 	file  *onnx.Graph
 	own   map[string][]float32
@@ -21,9 +21,9 @@ type Network struct {
 }
 
 // NewNetwork takes the parameters of a out of m, whose initializers bear the names of the state_dict.
-func NewNetwork(a vgg16se.Architecture, m *onnx.Model) (*Network, error) {
+func NewVGG(a vgg16se.Architecture, m *onnx.Model) (*VGG, error) {
 	a = explicit(a)
-	n := &Network{Arch: a, file: &m.Graph, own: map[string][]float32{}, shape: shapes(a)}
+	n := &VGG{Arch: a, file: &m.Graph, own: map[string][]float32{}, shape: shapes(a)}
 	for _, p := range a.Params() {
 		t := m.Graph.Initializer(p.Name)
 		if t == nil || t.Type != onnx.Float32 || t.Elements() != p.Elements() || int64(len(t.Data)) != t.Bytes() {
@@ -60,7 +60,7 @@ func shapes(a vgg16se.Architecture) map[string][]int {
 }
 
 // values are the numbers of a parameter, to read only.
-func (n *Network) values(name string) []float32 {
+func (n *VGG) values(name string) []float32 {
 	if v, ok := n.own[name]; ok {
 		return v
 	}
@@ -68,7 +68,7 @@ func (n *Network) values(name string) []float32 {
 }
 
 // clone is a network that can be cut without changing n.
-func (n *Network) clone() *Network {
+func (n *VGG) clone() *VGG {
 	c := *n
 	c.own = map[string][]float32{}
 	for k, v := range n.own {
@@ -78,7 +78,7 @@ func (n *Network) clone() *Network {
 }
 
 // Model is the network as an ONNX model that reads the weights while it is written.
-func (n *Network) Model() (*onnx.Model, error) {
+func (n *VGG) Model() (*onnx.Model, error) {
 	return n.Arch.Graph(func(p vgg16se.Param) (onnx.Source, error) {
 		if v, ok := n.own[p.Name]; ok {
 			if int64(len(v)) != p.Elements() {

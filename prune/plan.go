@@ -18,7 +18,7 @@ const planAhead = 8
 // Plan takes channels out, where that costs the answers least for the time that it saves, until the network has at most macs
 // multiply-adds; then it moves channels from layer to layer as long as the error of the answers, times the time, becomes less. Time is
 // what Measure found; without it, multiply-adds are all that counts. It is an error where the widths run out before.
-func (s *Study) Plan(macs int64, step int) (Plan, error) {
+func (s *Analysis) Plan(macs int64, step int) (Plan, error) {
 	widths := make([]int, len(s.groups))
 	for i, g := range s.groups {
 		widths[i] = g.width
@@ -42,7 +42,7 @@ func (s *Study) Plan(macs int64, step int) (Plan, error) {
 }
 
 // cheapest is the group, and its new width, that costs the answers least for what it saves; -1 where nothing saves anything.
-func (s *Study) cheapest(widths []int, step int, spent func(widths []int) float64) (best, to int) {
+func (s *Analysis) cheapest(widths []int, step int, spent func(widths []int) float64) (best, to int) {
 	best = -1
 	now, least := spent(widths), math.Inf(1)
 	for i, w := range widths {
@@ -71,7 +71,7 @@ func narrower(w, step int) (next []int) {
 
 // exchange makes one layer wider, for which another may become narrower: the best of all such moves, within so many multiply-adds. It
 // says whether any was worth it.
-func (s *Study) exchange(widths []int, step int, macs float64) bool {
+func (s *Analysis) exchange(widths []int, step int, macs float64) bool {
 	worth := func(w []int) float64 {
 		sum := 0.0
 		for i, width := range w {
@@ -113,18 +113,18 @@ func (s *Study) exchange(widths []int, step int, macs float64) bool {
 }
 
 // loss is what the answers lose, as a share of their variance, when group i has that width.
-func (s *Study) loss(i, width int) float64 {
+func (s *Analysis) loss(i, width int) float64 {
 	return s.Groups[i].Sensitivity * s.removal[i].cost[s.groups[i].width-width]
 }
 
 // macs are the multiply-adds with other widths.
-func (s *Study) macs(widths []int) float64 {
+func (s *Analysis) macs(widths []int) float64 {
 	all, _ := s.with(widths).MACs()
 	return float64(all)
 }
 
 // seconds is the time of all layers with other widths.
-func (s *Study) seconds(widths []int) (sum float64) {
+func (s *Analysis) seconds(widths []int) (sum float64) {
 	in, out := 0, 0 // the first takes in what it does, and the last puts it out
 	for k := range s.times {
 		if k < len(widths) {
@@ -137,14 +137,14 @@ func (s *Study) seconds(widths []int) (sum float64) {
 }
 
 // with is the architecture with other widths.
-func (s *Study) with(widths []int) vgg16se.Architecture {
+func (s *Analysis) with(widths []int) vgg16se.Architecture {
 	a := s.network.Arch
 	n := copy(a.Channels[:], widths)
 	a.Hidden, a.Hidden2 = widths[n], widths[n+1]
 	return a
 }
 
-func (s *Study) keeping(widths []int) Plan {
+func (s *Analysis) keeping(widths []int) Plan {
 	p := make(Plan, len(widths))
 	for i, w := range widths {
 		p[i] = s.kept(i, w)
@@ -163,7 +163,7 @@ func (p Plan) Widths() []int {
 
 // Largest is a plan of the same widths that keeps the channels whose weights are largest (L1 norm of the filter; Li et al.,
 // arXiv 1608.08710): what ours is measured against.
-func (s *Study) Largest(p Plan) Plan {
+func (s *Analysis) Largest(p Plan) Plan {
 	return s.replan(p, func(g *group) []float64 {
 		w := s.network.values(g.maker.Params[0].Name)
 		each := len(w) / g.width
@@ -176,7 +176,7 @@ func (s *Study) Largest(p Plan) Plan {
 }
 
 // Random is a plan of the same widths that keeps channels by lot.
-func (s *Study) Random(p Plan, seed uint64) Plan {
+func (s *Analysis) Random(p Plan, seed uint64) Plan {
 	r := rand.New(rand.NewPCG(seed, 2))
 	return s.replan(p, func(g *group) []float64 {
 		lots := make([]float64, g.width)
@@ -188,7 +188,7 @@ func (s *Study) Random(p Plan, seed uint64) Plan {
 }
 
 // replan keeps the highest of each group.
-func (s *Study) replan(p Plan, rank func(*group) []float64) Plan {
+func (s *Analysis) replan(p Plan, rank func(*group) []float64) Plan {
 	q := make(Plan, len(p))
 	for i, keep := range p {
 		values := rank(&s.groups[i])
@@ -209,7 +209,7 @@ func (s *Study) replan(p Plan, rank func(*group) []float64) Plan {
 }
 
 // Cut takes the channels out and changes nothing else: exact surgery.
-func (s *Study) Cut(p Plan) *Network {
+func (s *Analysis) Cut(p Plan) *VGG {
 	n := s.network.clone()
 	for i := range s.groups {
 		n.cut(&s.groups[i], p[i], nil, nil)

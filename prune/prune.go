@@ -51,9 +51,9 @@ type pruning struct {
 	prober   infer.Prober
 	source   *onnx.Model
 	arch     vgg16se.Architecture
-	network  *Network
-	study    *Study
-	small    *Network
+	network  *VGG
+	study    *Analysis
+	small    *VGG
 	plan     Plan
 	fit      *dataset.Set // fitted on
 	choose   *dataset.Set // a quarter of the pictures, where Points says how far to go: to see what is lost
@@ -92,7 +92,7 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 		return nil, err
 	}
 	defer source.Close()
-	network, err := NewNetwork(arch, source)
+	network, err := NewVGG(arch, source)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (p *pruning) takeOut(ctx context.Context) (err error) {
 		if err != nil { // the widths ran out
 			return 0, false, ctx.Err()
 		}
-		ways, err := p.compare(ctx, p.choose, []candidate{{"", func() *Network { return n }}})
+		ways, err := p.compare(ctx, p.choose, []candidate{{"", func() *VGG { return n }}})
 		if err != nil {
 			return 0, false, err
 		}
@@ -241,7 +241,7 @@ func narrow(steps int, points float64, try func(factor float64) (lost float64, o
 	return nil
 }
 
-func (p *pruning) smaller(ctx context.Context, factor float64) (*Network, Plan, error) {
+func (p *pruning) smaller(ctx context.Context, factor float64) (*VGG, Plan, error) {
 	plan, err := p.study.Plan(int64(float64(p.study.MACs())/factor), p.Step)
 	if err != nil {
 		return nil, nil, err

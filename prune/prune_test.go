@@ -43,7 +43,7 @@ func (s scenes) Load(i int, t *vision.Tensor) error {
 var small = vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4, Hidden: 24, PoolSize: 2, Classes: 7}
 
 // network writes a seeded network whose channels repeat one another, and opens it.
-func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *prune.Network {
+func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *prune.VGG {
 	t.Helper()
 	if _, err := infer.Version(infer.Config{}); errors.Is(err, infer.ErrNoLibrary) {
 		t.Skip("ONNX Runtime not found (make deps)")
@@ -61,7 +61,7 @@ func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *pru
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	n, err := prune.NewNetwork(a, m)
+	n, err := prune.NewVGG(a, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func bench(t *testing.T, n int) *prune.Bench {
 }
 
 // logits are the answers of a network to the pictures from first on.
-func logits(t *testing.T, n *prune.Network, first, count int) []float32 {
+func logits(t *testing.T, n *prune.VGG, first, count int) []float32 {
 	t.Helper()
 	m, err := n.Model()
 	if err != nil {
@@ -260,7 +260,7 @@ func TestRefuses(t *testing.T) {
 	}
 	other := small
 	other.Hidden = 99
-	if _, err := prune.NewNetwork(other, &onnx.Model{}); err == nil {
+	if _, err := prune.NewVGG(other, &onnx.Model{}); err == nil {
 		t.Error("a model without weights was taken")
 	}
 }

@@ -2,6 +2,7 @@ package prune
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
 	"math"
@@ -72,7 +73,7 @@ type Latency struct {
 }
 
 // SizeOf measures n.
-func SizeOf(n *Network) (Size, error) {
+func SizeOf(n *VGG) (Size, error) {
 	bytes, err := n.Bytes()
 	macs, _ := n.Arch.MACs()
 	parameters, _ := n.Arch.Parameters()
@@ -80,7 +81,7 @@ func SizeOf(n *Network) (Size, error) {
 }
 
 // Layers reports the groups of a study under a plan.
-func (s *Study) Layers(p Plan) []LayerReport {
+func (s *Analysis) Layers(p Plan) []LayerReport {
 	var all []LayerReport
 	was, is := 0, 0 // channels that the layer takes in
 	for i, g := range s.Groups {
@@ -98,13 +99,13 @@ func (s *Study) Layers(p Plan) []LayerReport {
 func milliseconds(seconds float64) float64 { return math.Round(1e7*seconds) / 1e4 }
 
 // MACs are those of the network as it is.
-func (s *Study) MACs() int64 {
+func (s *Analysis) MACs() int64 {
 	all, _ := s.network.Arch.MACs()
 	return all
 }
 
 // Arch is the architecture as it is.
-func (s *Study) Arch() vgg16se.Architecture { return s.network.Arch }
+func (s *Analysis) Arch() vgg16se.Architecture { return s.network.Arch }
 
 //go:embed report.html.tmpl
 var page string
@@ -116,4 +117,16 @@ func WriteHTML(w io.Writer, r *Report) error {
 		return err
 	}
 	return t.Execute(w, r)
+}
+
+// functions are what the page computes.
+var functions = template.FuncMap{
+	"percent": func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+	"points":  func(v float64) string { return fmt.Sprintf("%.2f", 100*v) },
+	"fixed":   func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
+	"mb":      func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) },
+	"million": func(n int64) string { return fmt.Sprintf("%.1f", float64(n)/1e6) },
+	"times":   func(a, b int64) string { return fmt.Sprintf("%.2f×", float64(a)/float64(b)) },
+	"share":   func(a, b int) string { return fmt.Sprintf("%.1f", 100*float64(a)/float64(b)) },
+	"signed":  func(v float64) string { return fmt.Sprintf("%+.2f", 0-100*v) },
 }

@@ -44,7 +44,7 @@ const (
 
 // Measure times every layer on the bench's runtime at widths that are multiples of step, one thread, for Plan to save time
 // in the place of multiply-adds.
-func (s *Study) Measure(ctx context.Context, step int) error {
+func (s *Analysis) Measure(ctx context.Context, step int) error {
 	layers := make([]vgg16se.Layer, 0, len(s.groups)+1)
 	for _, g := range s.groups {
 		layers = append(layers, g.maker)
@@ -71,7 +71,7 @@ func (s *Study) Measure(ctx context.Context, step int) error {
 }
 
 // convTime times a convolution with fewer inputs and with fewer outputs; the first one, before which there is nothing, always has the picture's.
-func (s *Study) convTime(ctx context.Context, l vgg16se.Layer, before *group, step int) (t layerTime, err error) {
+func (s *Analysis) convTime(ctx context.Context, l vgg16se.Layer, before *group, step int) (t layerTime, err error) {
 	out, in, side := l.Params[0].Shape[0], l.Params[0].Shape[1], l.Shape[1]
 	t.step = step
 	if before != nil {
@@ -89,7 +89,7 @@ func (s *Study) convTime(ctx context.Context, l vgg16se.Layer, before *group, st
 }
 
 // denseTime times a fully connected layer. Reading its weights takes the time, which goes with their number; the last one keeps its outputs.
-func (s *Study) denseTime(ctx context.Context, l vgg16se.Layer, before *group, step int, last bool) (t layerTime, err error) {
+func (s *Analysis) denseTime(ctx context.Context, l vgg16se.Layer, before *group, step int, last bool) (t layerTime, err error) {
 	out, in := l.Params[0].Shape[0], l.Params[0].Shape[1]
 	t.step = step
 	i, o := min(in, largestTimed), min(out, largestTimed)

@@ -45,9 +45,9 @@ func TestCurve(t *testing.T) {
 }
 
 // synthetic is a study of a network all of whose channels say something, the first to go the least.
-func synthetic() *Study {
+func synthetic() *Analysis {
 	a := explicit(vgg16se.Architecture{InputSize: 64, Width: 0.25, Reduction: 16, Hidden: 64, PoolSize: 2, Classes: 13})
-	s := &Study{network: &Network{Arch: a}}
+	s := &Analysis{network: &VGG{Arch: a}}
 	for i, w := range append(a.Channels[:], a.Hidden, a.Hidden) {
 		r := removal{cost: []float64{0}}
 		for k := range w {
@@ -55,7 +55,7 @@ func synthetic() *Study {
 		}
 		r.order = upTo(w)
 		s.groups = append(s.groups, group{width: w, index: i, taps: 9})
-		s.Groups, s.removal = append(s.Groups, GroupStudy{Width: w, Sensitivity: 1 + float64(i%3)}), append(s.removal, r)
+		s.Groups, s.removal = append(s.Groups, GroupAnalysis{Width: w, Sensitivity: 1 + float64(i%3)}), append(s.removal, r)
 	}
 	return s
 }
@@ -138,7 +138,7 @@ func TestPlanSavesTime(t *testing.T) {
 	t.Logf("%v: %.4g s, %.4g lost", timed.Widths(), s.seconds(timed.Widths()), lost(timed))
 }
 
-func full(s *Study) (p [][]int) {
+func full(s *Analysis) (p [][]int) {
 	for _, g := range s.groups {
 		p = append(p, upTo(g.width))
 	}

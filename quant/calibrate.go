@@ -44,7 +44,7 @@ type Options struct {
 // subject is a network to quantize and what its layers put out.
 type subject struct {
 	model     *onnx.Model
-	network   *Network
+	network   *Graph
 	collected *Collection
 }
 

@@ -41,7 +41,7 @@ type Collection struct {
 }
 
 // NewCollection returns an empty collection for the sites of n.
-func NewCollection(n *Network, source string) *Collection {
+func NewCollection(n *Graph, source string) *Collection {
 	c := &Collection{Source: source, Stats: map[string]Stats{}}
 	for _, t := range append(n.Tensors(), n.Sites[Input].Name) {
 		c.Stats[t] = Stats{Histogram: NewHistogram()}
@@ -111,7 +111,7 @@ type Next func(ctx context.Context, t *vision.Tensor) error
 // Collect runs session, whose outputs are n.Tensors(), over all pictures of next with the given number of
 // workers, each one run of the session at a time, and adds what it sees to c. The result is the same
 // for any order and any number of workers; memory does not grow with the pictures.
-func Collect(ctx context.Context, c *Collection, n *Network, session *infer.Probe, workers, size int, next Next) error {
+func Collect(ctx context.Context, c *Collection, n *Graph, session *infer.Probe, workers, size int, next Next) error {
 	parts := make([]*Collection, max(1, workers))
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range parts {
@@ -130,14 +130,14 @@ func Collect(ctx context.Context, c *Collection, n *Network, session *infer.Prob
 }
 
 // run is one worker.
-func (c *Collection) run(ctx context.Context, n *Network, session *infer.Probe, size int, next Next) error {
+func (c *Collection) run(ctx context.Context, n *Graph, session *infer.Probe, size int, next Next) error {
 	t := vision.NewTensor(1, 3, size, size)
 	names := append(n.Tensors(), n.Sites[Input].Name)
 	watchers, most := make([]watcher, len(names)), int(t.Shape[1])
 	for i, name := range names {
 		watchers[i] = watcher{Stats: c.Stats[name], channels: n.channels(name)}
 		if i < len(n.Sites)-1 {
-			watchers[i].cells = new(tally)
+			watchers[i].cells = new(bins)
 		}
 		most = max(most, watchers[i].channels)
 	}
@@ -164,7 +164,7 @@ func (c *Collection) run(ctx context.Context, n *Network, session *infer.Probe, 
 }
 
 // channels is the number of channels of a tensor, 0 where the graph does not tell.
-func (n *Network) channels(tensor string) int {
+func (n *Graph) channels(tensor string) int {
 	for _, l := range n.Layers {
 		switch w := n.graph.Initializer(l.Weight); tensor {
 		case l.Reads:
@@ -179,9 +179,9 @@ func (n *Network) channels(tensor string) int {
 // watcher adds what one tensor holds, picture by picture, to its Stats.
 type watcher struct {
 	Stats
-	channels int    // 0: the graph does not tell them apart
-	cells    *tally // of the histogram; nil: only the channels' means and peaks are wanted
-	counted  int    // values in cells
+	channels int   // 0: the graph does not tell them apart
+	cells    *bins // of the histogram; nil: only the channels' means and peaks are wanted
+	counted  int   // values in cells
 }
 
 // add takes in the values of one picture; m has room for the channels.
@@ -238,7 +238,7 @@ func (c *Collection) Digest() string {
 const deadShare = 0.5
 
 // Dead finds layers most of whose channels are 0 for every picture: what a wrong preprocessing looks like from inside.
-func (c *Collection) Dead(n *Network) []dataset.Finding {
+func (c *Collection) Dead(n *Graph) []dataset.Finding {
 	var found []dataset.Finding
 	for _, s := range n.Sites[1:] {
 		peaks, dead := c.Stats[s.Name].Peaks, 0
@@ -257,7 +257,7 @@ func (c *Collection) Dead(n *Network) []dataset.Finding {
 }
 
 // Check returns what makes the collection useless: nothing collected, or values that are not numbers.
-func (c *Collection) Check(n *Network) error {
+func (c *Collection) Check(n *Graph) error {
 	if c.Images == 0 {
 		return errors.New("quant: collect: no pictures")
 	}

@@ -11,7 +11,7 @@ import (
 
 // emitter rewrites a graph node by node.
 type emitter struct {
-	n      *Network
+	n      *Graph
 	plan   *Plan
 	codes  []code
 	out    onnx.Graph
@@ -20,7 +20,7 @@ type emitter struct {
 	made   map[string]bool   // initializers that are new
 }
 
-func newEmitter(m *onnx.Model, n *Network, p *Plan) (*emitter, error) {
+func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
 	codes, err := p.codes(n)
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (e *emitter) dequantize(name string, codes, scale, zero onnx.Tensor) string
 // activations with zero point 0 (which a ReLU in front is absorbed by), signed weights per output channel,
 // 32-bit biases, Q and DQ around everything but the two small matrices of a gate. Between Gemm
 // and Q a ReLU would keep the two apart, so it is left out: a zero point of 0 clamps just so.
-func EmitCPU(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
+func EmitCPU(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	if p.Levels != LevelsU8 {
 		return nil, fmt.Errorf("quant: emit: the CPU file has %d levels, the plan %d", LevelsU8, p.Levels)
 	}
@@ -297,7 +297,7 @@ func (e *emitter) rounded(tensor string) bool { return e.read[tensor] != "" }
 // layer only, biases in float, weights in float32 with a Q and DQ of their own (the form that every
 // parser version takes). TensorRT moves the Q up through pools by itself. Squeeze, excitation and their product stay in
 // higher precision, as does the last layer, whose few weights decide.
-func EmitTRT(m *onnx.Model, n *Network, p *Plan) (*onnx.Model, error) {
+func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	if p.Levels != LevelsS8 {
 		return nil, fmt.Errorf("quant: emit: the TensorRT file has %d levels, the plan %d", LevelsS8, p.Levels)
 	}

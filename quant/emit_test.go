@@ -156,7 +156,7 @@ func TestPoolsComeFirst(t *testing.T) {
 	logits := map[bool][]float32{}
 	for first, of := range map[bool]struct {
 		m *onnx.Model
-		n *quant.Network
+		n *quant.Graph
 	}{true: {m, n}, false: {&shown, shownNetwork}} {
 		out, err := quant.EmitCPU(of.m, of.n, p)
 		if err != nil {

@@ -30,7 +30,7 @@ type column struct {
 // before times s, and both the columns of the squeeze's first matrix and those of the next layers over s. That is
 // exact, as the mean of s·x is s times the mean of x, and the gate stays what it was. The number of groups is
 // returned too; peaks are those of c. The model's constants are written from m's when it is written.
-func Equalize(m *onnx.Model, n *Network, c *Collection) (*onnx.Model, int) {
+func Equalize(m *onnx.Model, n *Graph, c *Collection) (*onnx.Model, int) {
 	change, groups := map[string]*scaling{}, 0
 	of := func(name string) *scaling {
 		if change[name] == nil {
@@ -74,7 +74,7 @@ func Equalize(m *onnx.Model, n *Network, c *Collection) (*onnx.Model, int) {
 
 // columns are all constants that read the channels of a tensor, through pools, a flatten, and the block that
 // multiplies it with a gate made of itself. It is false where something else reads it.
-func (n *Network) columns(tensor string, area int) (all []column, ok bool) {
+func (n *Graph) columns(tensor string, area int) (all []column, ok bool) {
 	for _, u := range n.users[tensor] {
 		v := &n.graph.Nodes[u]
 		var more []column
@@ -108,7 +108,7 @@ func (n *Network) columns(tensor string, area int) (all []column, ok bool) {
 }
 
 // plainColumns tells whether v reads the tensor with a float32 constant whose second dimension is the tensor's channels.
-func (n *Network) plainColumns(v *onnx.Node, tensor string) bool {
+func (n *Graph) plainColumns(v *onnx.Node, tensor string) bool {
 	w := n.graph.Initializer(v.Inputs[1])
 	if v.Inputs[0] != tensor || w == nil || w.Type != onnx.Float32 || len(w.Dims) < 2 || len(w.Data) == 0 || len(n.users[w.Name]) != 1 {
 		return false
@@ -123,7 +123,7 @@ func (n *Network) plainColumns(v *onnx.Node, tensor string) bool {
 
 // powers are the factors for channels of the given peaks, as powers of two around their mean: half-way between
 // what would make all activations alike and what would make all columns alike. A channel that is always 0 stays.
-func (n *Network) powers(peaks []float32, columns []column) []int {
+func (n *Graph) powers(peaks []float32, columns []column) []int {
 	ratios, sum, alive := make([]float64, len(peaks)), 0.0, 0
 	for i := range columns {
 		if columns[i].area == 0 {
@@ -153,7 +153,7 @@ func (n *Network) powers(peaks []float32, columns []column) []int {
 }
 
 // columnPeak is the largest weight that reads channel k.
-func (n *Network) columnPeak(col column, k int) float64 {
+func (n *Graph) columnPeak(col column, k int) float64 {
 	w, largest := n.graph.Initializer(col.weight), 0.0
 	rest := 1
 	for _, d := range w.Dims[2:] {

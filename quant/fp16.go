@@ -116,7 +116,7 @@ func halfConstant(t *onnx.Tensor, isScale map[string]bool) (onnx.Tensor, error) 
 }
 
 // CarefulHalf names the sites whose values are so large that sums of them may leave half precision.
-func CarefulHalf(n *Network, c *Collection) []string {
+func CarefulHalf(n *Graph, c *Collection) []string {
 	var names []string
 	for _, s := range n.Sites[1:] {
 		if c.Stats[s.Name].Histogram.Amax() > halfCareful {

@@ -34,14 +34,14 @@ func NewHistogram() *Histogram {
 // Add counts values.
 func (h *Histogram) Add(values []float32) {
 	var m [1]moments
-	var cells tally
+	var cells bins
 	h.add(&cells, values, m[:])
 	h.take(&cells)
 }
 
 // add counts the values of a map, channel by channel, as many as m has, and writes their moments to m. Many values are only in
 // cells until take.
-func (h *Histogram) add(cells *tally, values []float32, m []moments) {
+func (h *Histogram) add(cells *bins, values []float32, m []moments) {
 	limit, area := h.limit(), len(values)/len(m)
 	count(cells, values, h.scale(), limit, m)
 	for k := range m {
@@ -65,7 +65,7 @@ func (h *Histogram) add(cells *tally, values []float32, m []moments) {
 const infinity = 0x7f800000 // as bits
 
 // count takes in a value of any kind.
-func (h *Histogram) count(cells *tally, v float32) {
+func (h *Histogram) count(cells *bins, v float32) {
 	m := math.Float32frombits(math.Float32bits(v) &^ (1 << 31))
 	if !(m*h.scale() < Bins) {
 		h.take(cells)
@@ -85,7 +85,7 @@ func (h *Histogram) count(cells *tally, v float32) {
 }
 
 // take adds a tally of the range in force to h and empties it.
-func (h *Histogram) take(cells *tally) {
+func (h *Histogram) take(cells *bins) {
 	for i, n := range cells[:Bins] {
 		h.Counts[i] += uint64(n)
 	}

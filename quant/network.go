@@ -42,7 +42,7 @@ type Layer struct {
 }
 
 // Network is what there is to quantize in a graph.
-type Network struct {
+type Graph struct {
 	Sites  []Site
 	Layers []Layer // in the order of the graph
 
@@ -56,8 +56,8 @@ type Network struct {
 // Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes by
 // operators, not by names: convolutions with a ReLU, Mul with a gate that comes from a Sigmoid, pools,
 // and Gemm behind a flatten. What it does not know stays in float.
-func Analyse(m *onnx.Model, input string) (*Network, error) {
-	n := &Network{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{}}
+func Analyse(m *onnx.Model, input string) (*Graph, error) {
+	n := &Graph{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{}}
 	for i := range n.graph.Nodes {
 		for _, t := range n.graph.Nodes[i].Inputs {
 			n.users[t] = append(n.users[t], i)
@@ -90,7 +90,7 @@ const convolvedBy = 4
 // padPicture sees to it that the picture has as many channels as a direct convolution wants, where nothing but
 // plain convolutions reads it: the first layer of the full-size network then takes 2 ms instead of 7 (measured 2026-11-26,
 // one core of a Xeon with VNNI). The weights of the new channel are 0, so the sums are the same.
-func (n *Network) padPicture() {
+func (n *Graph) padPicture() {
 	var readers []*Layer
 	for i := range n.Layers {
 		l := &n.Layers[i]
@@ -108,7 +108,7 @@ func (n *Network) padPicture() {
 }
 
 // stored is the weight of a layer as the CPU file has it: with the channels that are added to the picture.
-func (n *Network) stored(l *Layer) *onnx.Tensor {
+func (n *Graph) stored(l *Layer) *onnx.Tensor {
 	w := n.graph.Initializer(l.Weight)
 	if l.Pad == 0 {
 		return w
@@ -123,13 +123,13 @@ func (n *Network) stored(l *Layer) *onnx.Tensor {
 	return &t
 }
 
-func (n *Network) add(s Site) {
+func (n *Graph) add(s Site) {
 	n.site[s.Name] = len(n.Sites)
 	n.Sites = append(n.Sites, s)
 }
 
 // node sees what one node does to the sites.
-func (n *Network) node(v *onnx.Node) {
+func (n *Graph) node(v *onnx.Node) {
 	in, known := n.site[first(v.Inputs)]
 	switch v.OpType {
 	case "Conv", "Gemm":
@@ -146,7 +146,7 @@ func (n *Network) node(v *onnx.Node) {
 }
 
 // layer takes in a convolution or Gemm that reads site in, and the ReLU behind it.
-func (n *Network) layer(v *onnx.Node, in int) {
+func (n *Graph) layer(v *onnx.Node, in int) {
 	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], out: v.Outputs[0], Last: n.output(v.Outputs[0]),
 		Size: n.graph.Initializer(v.Inputs[1]).Elements()}
 	if len(v.Inputs) > 2 {
@@ -162,7 +162,7 @@ func (n *Network) layer(v *onnx.Node, in int) {
 }
 
 // product makes sites of the gate and of the result where v multiplies a site with a sigmoid.
-func (n *Network) product(v *onnx.Node) {
+func (n *Graph) product(v *onnx.Node) {
 	for i, t := range v.Inputs {
 		other := v.Inputs[1-i]
 		if _, known := n.site[other]; known && n.Sites[n.site[other]].Kind != Picture && n.fromSigmoid(t) {
@@ -175,7 +175,7 @@ func (n *Network) product(v *onnx.Node) {
 
 // gateNodes finds what works out the gates of attention blocks: everything between a map and what it is multiplied with.
 // It stays in float: it is a small part of the work, and what it gets wrong hits a whole channel or place.
-func (n *Network) gateNodes() map[int]bool {
+func (n *Graph) gateNodes() map[int]bool {
 	marked := map[int]bool{}
 	var mark func(t, stop string)
 	mark = func(t, stop string) {
@@ -203,7 +203,7 @@ func (n *Network) gateNodes() map[int]bool {
 }
 
 // reaches tells whether tensor t is worked out from tensor from, within a block's few nodes.
-func (n *Network) reaches(t, from string) bool {
+func (n *Graph) reaches(t, from string) bool {
 	next := []string{t}
 	for range 40 {
 		if len(next) == 0 {
@@ -221,7 +221,7 @@ func (n *Network) reaches(t, from string) bool {
 }
 
 // fromSigmoid follows a tensor up through operators that only move values.
-func (n *Network) fromSigmoid(t string) bool {
+func (n *Graph) fromSigmoid(t string) bool {
 	for {
 		i, made := n.by[t]
 		if !made {
@@ -241,7 +241,7 @@ func (n *Network) fromSigmoid(t string) bool {
 }
 
 // onlyPooled tells whether v is the product of values with a gate that is one number a channel, and a MaxPool all that reads it.
-func (n *Network) onlyPooled(v *onnx.Node) bool {
+func (n *Graph) onlyPooled(v *onnx.Node) bool {
 	out := first(v.Outputs)
 	if site, known := n.site[out]; !known || n.Sites[site].Name != out || n.Sites[site].Kind != Product || n.output(out) {
 		return false
@@ -254,7 +254,7 @@ func (n *Network) onlyPooled(v *onnx.Node) bool {
 }
 
 // ofWholeChannels tells whether t is a sigmoid of what a global average of from says, channel by channel.
-func (n *Network) ofWholeChannels(t, from string) bool {
+func (n *Graph) ofWholeChannels(t, from string) bool {
 	for sigmoids := 0; ; {
 		i, made := n.by[t]
 		if !made {
@@ -279,7 +279,7 @@ func (n *Network) ofWholeChannels(t, from string) bool {
 }
 
 // quantizable tells whether a Conv or Gemm is of the plain kind with float32 constants.
-func (n *Network) quantizable(v *onnx.Node) bool {
+func (n *Graph) quantizable(v *onnx.Node) bool {
 	w := n.graph.Initializer(v.Inputs[1])
 	if w == nil || w.Type != onnx.Float32 || len(w.Dims) < 2 || int64(len(w.Data)) != w.Bytes() {
 		return false
@@ -302,13 +302,13 @@ func one(v *onnx.Node, name string) bool {
 }
 
 // output tells whether a tensor leaves the graph.
-func (n *Network) output(t string) bool {
+func (n *Graph) output(t string) bool {
 	return slices.ContainsFunc(n.graph.Outputs, func(v onnx.ValueInfo) bool { return v.Name == t })
 }
 
 // Tensors are what a collection looks at: all sites but the picture, whose range the preprocessing gives, and
 // behind them what layers read that is no site: of a pooled tensor only the means are wanted.
-func (n *Network) Tensors() []string {
+func (n *Graph) Tensors() []string {
 	var names []string
 	for _, s := range n.Sites[1:] {
 		names = append(names, s.Name)

@@ -70,7 +70,7 @@ type code struct {
 }
 
 // codes gives every site its code.
-func (p *Plan) codes(n *Network) ([]code, error) {
+func (p *Plan) codes(n *Graph) ([]code, error) {
 	if len(p.Choices) != len(n.Sites)-1 {
 		return nil, fmt.Errorf("quant: the plan is for %d tensors, the network has %d", len(p.Choices), len(n.Sites)-1)
 	}

@@ -33,7 +33,7 @@ var (
 // Prove loads the integer file at path, lets the runtime write down the graph that it really runs, and
 // counts the integer operators in it: what a file promises and what it gets are two things (a float
 // operator between dequantize and quantize is the usual reason for an INT8 model that is slower).
-func Prove(ctx context.Context, rt infer.Prober, path string, n *Network, p *Plan) (proof Proof, err error) {
+func Prove(ctx context.Context, rt infer.Prober, path string, n *Graph, p *Plan) (proof Proof, err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".proof.*")
 	if err != nil {
 		return proof, fmt.Errorf("quant: prove: %w", err)

@@ -25,7 +25,7 @@ var prober = infer.Prober{Config: infer.Config{Threads: 1}, Input: vgg16se.Input
 var small = vgg16se.Architecture{InputSize: 64, Width: 0.125, Hidden: 64, PoolSize: 2, Classes: 7}
 
 // fixture writes a seeded network and opens it.
-func fixture(t testing.TB, a vgg16se.Architecture) (path string, m *onnx.Model, n *quant.Network) {
+func fixture(t testing.TB, a vgg16se.Architecture) (path string, m *onnx.Model, n *quant.Graph) {
 	t.Helper()
 	if _, err := infer.Version(infer.Config{}); errors.Is(err, infer.ErrNoLibrary) {
 		t.Skip("ONNX Runtime not found (make deps)")
@@ -126,7 +126,7 @@ func sequence(from, to int) []int {
 	return s
 }
 
-func collect(t testing.TB, m *onnx.Model, n *quant.Network, order []int, workers, size int) *quant.Collection {
+func collect(t testing.TB, m *onnx.Model, n *quant.Graph, order []int, workers, size int) *quant.Collection {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "probe.onnx")
 	err := atomicfile.WriteFile(path, func(w io.Writer) error { return quant.WriteProbe(w, m, n.Tensors()) })
@@ -141,7 +141,7 @@ func collect(t testing.TB, m *onnx.Model, n *quant.Network, order []int, workers
 	return c
 }
 
-func plan(t testing.TB, n *quant.Network, c *quant.Collection, method quant.Method, levels int, bits quant.WeightBits) *quant.Plan {
+func plan(t testing.TB, n *quant.Graph, c *quant.Collection, method quant.Method, levels int, bits quant.WeightBits) *quant.Plan {
 	t.Helper()
 	choices, err := quant.Choose(n, c, method, levels)
 	if err != nil {

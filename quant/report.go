@@ -79,7 +79,7 @@ type Precision struct {
 }
 
 // Precisions is the map of a network's layers under the two plans.
-func Precisions(n *Network, cpu, signed *Plan) []Precision {
+func Precisions(n *Graph, cpu, signed *Plan) []Precision {
 	var all []Precision
 	for i := range n.Layers {
 		l := &n.Layers[i]

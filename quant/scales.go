@@ -155,7 +155,7 @@ func (m Method) on(k Kind) Method {
 }
 
 // Choose picks a threshold for every site but the picture by method m, for codes up to levels.
-func Choose(n *Network, c *Collection, m Method, levels int) ([]Choice, error) {
+func Choose(n *Graph, c *Collection, m Method, levels int) ([]Choice, error) {
 	if m != Auto && !slices.Contains(Methods, m) {
 		return nil, fmt.Errorf("quant: unknown method %q: auto or one of %v", m, Methods)
 	}

@@ -76,7 +76,7 @@ type change struct {
 // Search gives up integers where that keeps start within the budget, and no more than that: it ranks what
 // could be demoted (each layer, the gates and the squeezes of the attention blocks) by what it brings alone, takes as few of the best as hold the budget, and takes back those that turn out not to matter.
 // Where nothing holds the budget the plan is start, and Held is false. It evaluates MaxEvaluations plans at most.
-func Search(ctx context.Context, n *Network, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial, error)) (*Plan, Searched, error) {
+func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial, error)) (*Plan, Searched, error) {
 	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start), out: Searched{Budget: b, Changes: []string{}}}
 	first, err := s.try("start", nil)
 	if err != nil || b.Holds(first) {
@@ -101,7 +101,7 @@ func Search(ctx context.Context, n *Network, start *Plan, b Budget, evaluate fun
 }
 
 // changes are all that there are for a plan.
-func changes(n *Network, p *Plan) []change {
+func changes(n *Graph, p *Plan) []change {
 	var all []change
 	for i := range n.Layers {
 		if l := &n.Layers[i]; p.integer(l) {

@@ -11,8 +11,8 @@ import (
 )
 
 // searchNetwork has layers whose noise is known: what a search has to find out.
-func searchNetwork(noise []float64) (*Network, func(context.Context, *Plan) (Trial, error)) {
-	n := &Network{}
+func searchNetwork(noise []float64) (*Graph, func(context.Context, *Plan) (Trial, error)) {
+	n := &Graph{}
 	for i := range noise {
 		op := "Conv"
 		if i >= len(noise)-2 {

@@ -21,7 +21,7 @@ type entry struct {
 	threshold float64
 }
 
-func (p *Plan) entries(n *Network) ([]entry, error) {
+func (p *Plan) entries(n *Graph) ([]entry, error) {
 	if p.Levels != LevelsS8 {
 		return nil, fmt.Errorf("quant: table: TensorRT's codes are signed, the plan has %d levels", p.Levels)
 	}
@@ -45,7 +45,7 @@ var ErrNoTables = errors.New("it quantizes nothing by itself: use int8.trt11.onn
 // WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a heading,
 // then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names with a colon cannot
 // stand in it, as the colon ends them: the error is ErrNoTextTable.
-func WriteTextTable(w io.Writer, n *Network, p *Plan, tensorRT string) error {
+func WriteTextTable(w io.Writer, n *Graph, p *Plan, tensorRT string) error {
 	if err := legacy(tensorRT); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func legacy(version string) error {
 // trt_int8_calibration_table_name: a flatbuffer of type CalTableFlatBuffers.TrtTable, a vector of (key, value)
 // sorted by key, the value being the threshold as decimal text (ort_trt_int8_cal_table.fbs.h). It is built
 // front to back; every offset points forward.
-func WriteFlatTable(w io.Writer, n *Network, p *Plan) error {
+func WriteFlatTable(w io.Writer, n *Graph, p *Plan) error {
 	all, err := p.entries(n)
 	if err != nil {
 		return err

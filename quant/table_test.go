@@ -33,7 +33,7 @@ func readFlatTable(b []byte) map[string]string {
 }
 
 func TestTables(t *testing.T) {
-	n := &Network{Sites: []Site{{Name: "input"}, {Name: "relu_b"}, {Name: "a"}}}
+	n := &Graph{Sites: []Site{{Name: "input"}, {Name: "relu_b"}, {Name: "a"}}}
 	p := &Plan{Levels: LevelsS8, Picture: [2]float64{-2, 2.5}, Choices: []Choice{{Site: "relu_b", Threshold: 127}, {Site: "a", Threshold: 1.0 / 3}}}
 	var flat, text bytes.Buffer
 	if err := WriteFlatTable(&flat, n, p); err != nil {

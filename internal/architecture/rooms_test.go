@@ -2,11 +2,12 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "api bundle bundle/store camera device infer internal/atomicfile " +
-		"internal/backoff mqtt mqtt/broker samples vision",
-	"api": "vision",
-	"bench": "agent bundle camera demo eval infer internal/atomicfile mqtt mqtt/spool " +
-		"onnx quant vision",
+	"agent": "agent/pipeline api bundle bundle/store camera configs device infer " +
+		"internal/atomicfile mqtt mqtt/broker samples vision",
+	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
+	"api":            "vision",
+	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
+		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/atomicfile internal/filelock",
@@ -18,11 +19,11 @@ var rooms = map[string]string{
 		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
 		"mqtt/watch onnx prune quant systemd verify vgg16se vgg16se/checkpoint " +
 		"vision",
-	"configs": "agent bundle/store",
+	"configs": "api bundle/store camera infer mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "vision",
 	"device":  "",
-	"doctor":  "agent bundle camera device infer mqtt",
+	"doctor":  "bundle camera configs device infer mqtt",
 	"eval":    "device infer vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",

@@ -3,14 +3,14 @@
 package quant
 
 // #cgo CFLAGS: -O3
-// #include "tally.h"
+// #include "bincount.h"
 import "C"
 
 import "unsafe"
 
 // count looks at the channels of a map, as many as m has, and where all values of one are below limit counts them in cells, which may
 // be nil.
-func count(cells *tally, values []float32, scale float32, limit uint32, m []moments) {
+func count(cells *bins, values []float32, scale float32, limit uint32, m []moments) {
 	if len(values) == 0 {
 		clear(m)
 		return

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +16,6 @@ import (
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
-	"github.com/vggse/vggse-agent/vision"
 )
 
 // Manager is the service manager, which is told how the service fares in the words of sd_notify(3).
@@ -31,7 +28,7 @@ type Manager interface {
 type observer struct {
 	host    Host
 	log     *slog.Logger
-	machine machine
+	sensors sensors
 	server  *api.Server // nil: HTTP is off
 	started time.Time
 
@@ -48,8 +45,8 @@ type observer struct {
 	beside      string           // bundle that is being opened beside the one that runs; empty: none
 	besideSince time.Time
 
-	construction *construction // an engine that is being built; nil: none
-	early        *earlyLink    // says so on MQTT where there is no link yet
+	build *engineBuild // an engine that is being built; nil: none
+	early *earlyLink   // says so on MQTT where there is no link yet
 
 	governor   governor  // for tend alone, like what follows
 	looked     time.Time // at the last look of the governor
@@ -60,7 +57,7 @@ type observer struct {
 func newObserver(c *configs.Config, host Host) (*observer, error) {
 	o := &observer{
 		host: host, log: host.Log, started: time.Now(), cameras: make(map[string]string),
-		machine: machine{device.At("/"), c.StateDir}, share: 1, braking: c.Telemetry.Brake,
+		sensors: sensors{device.At("/"), c.StateDir}, share: 1, braking: c.Telemetry.Brake,
 	}
 	for _, name := range c.Streams() {
 		o.cameras[name] = mqtt.CameraOffline
@@ -124,15 +121,6 @@ func (o *observer) besides(bundleDir string) {
 	o.beside, o.besideSince = bundleDir, time.Now()
 }
 
-// frames are all that were classified.
-func (o *observer) frames() uint64 {
-	n := uint64(0)
-	for _, c := range o.counts().Cameras {
-		n += c.Classified
-	}
-	return n
-}
-
 // tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is within
 // its time: who hangs in C is not helped by a clock that ticks elsewhere in the process.
 func (o *observer) tend(ctx context.Context) {
@@ -161,49 +149,20 @@ func (o *observer) tend(ctx context.Context) {
 		} else {
 			o.slowDown()
 			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
-			o.judge()
+			o.endTrial()
 		}
 	}
 }
 
-// slowDown has the governor look at the machine, and tells where it moves.
-func (o *observer) slowDown() {
-	o.mu.Lock()
-	p, link, wanted := o.pipeline, o.link, o.braking
-	o.mu.Unlock()
-	if !wanted {
-		return
-	}
-	classified, now := o.frames(), time.Now()
-	rate := float64(classified-o.classified) / now.Sub(o.looked).Seconds()
-	first := o.looked.IsZero()
-	o.looked, o.classified = now, classified
-	if first || !o.governor.look(o.machine.Headroom(), o.machine.Throttle(), rate) {
-		return
-	}
-	p.Limit(o.governor.every)
-	slowed := o.governor.sentence()
-	o.mu.Lock()
-	o.slowed, o.share = slowed, o.governor.share()
-	o.mu.Unlock()
-	if slowed == "" {
-		o.log.Info("back to the full frame rate")
-		link.Health("thermal", mqtt.Condition{Status: mqtt.OK})
-		return
-	}
-	o.log.Warn("the machine is near to its limits", "frames", slowed)
-	link.Health("thermal", mqtt.Condition{Status: mqtt.Degraded, Reason: slowed})
-}
-
 // passed ends the trial of a model whose run has ended well.
-func (o *observer) passed() error {
+func (o *observer) trialPassed() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.trial.passed()
 }
 
 // judge ends the trial of a model that has been answering for long enough.
-func (o *observer) judge() {
+func (o *observer) endTrial() {
 	o.mu.Lock()
 	t := o.trial
 	o.mu.Unlock()
@@ -231,7 +190,7 @@ func (o *observer) starting() bool {
 // sentence is the state in one line, as 'systemctl status' shows it.
 func (o *observer) sentence() string {
 	o.mu.Lock()
-	building := o.construction
+	building := o.build
 	o.mu.Unlock()
 	if o.starting() && building != nil {
 		return building.String()
@@ -264,106 +223,4 @@ func (o *observer) sentence() string {
 		text += fmt.Sprintf(", opening %s for %s so far", o.beside, time.Since(o.besideSince).Round(time.Second))
 	}
 	return text
-}
-
-// Stuck implements api.Agent.
-func (o *observer) Stuck() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.pipeline == nil {
-		return nil
-	}
-	return o.pipeline.Stuck()
-}
-
-// Unready implements api.Agent: why no decision reaches a broker.
-func (o *observer) Unready() []string {
-	if o.starting() {
-		return []string{o.sentence()}
-	}
-	var reasons []string
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.link.Connected() {
-		reasons = append(reasons, "the broker is not connected")
-	}
-	var away []string
-	for name, status := range o.cameras {
-		switch status {
-		case mqtt.CameraOnline:
-			return reasons
-		case mqtt.CameraOffline, mqtt.CameraStalled:
-			away = append(away, name)
-		}
-	}
-	if len(away) == 0 {
-		return append(reasons, "every camera is disabled")
-	}
-	slices.Sort(away)
-	return append(reasons, "no camera delivers: "+strings.Join(away, ", "))
-}
-
-// Figures implements api.Agent.
-func (o *observer) Figures() api.Figures {
-	f := o.counts()
-	t := o.machine.telemetry()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f.Machine = gauges(&t, o.share)
-	return f
-}
-
-// counts are the figures but for the machine's.
-func (o *observer) counts() api.Figures {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.pipeline == nil {
-		return api.Figures{}
-	}
-	q := o.link.Queue()
-	f := api.Figures{
-		Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model,
-		Queue: api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
-	}
-	for _, c := range o.pipeline.Counts() {
-		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified, Skipped: c.Skipped,
-			Online: o.cameras[c.Name] == mqtt.CameraOnline})
-	}
-	return f
-}
-
-// observed is the link, with an observer that sees what passes.
-type observed struct {
-	*mqtt.Link
-	observer *observer
-}
-
-func (l observed) Publish(ctx context.Context, d *vision.Decision) error {
-	if s := l.observer.server; s != nil {
-		s.Observe(d)
-	}
-	return l.Link.Publish(ctx, d)
-}
-
-func (l observed) CameraStatus(camera, status string) {
-	l.observer.mu.Lock()
-	l.observer.cameras[camera] = status
-	l.observer.mu.Unlock()
-	l.Link.CameraStatus(camera, status)
-}
-
-// Stats adds the machine's telemetry, and publishes what it means for the device's health.
-func (l observed) Stats(s mqtt.Stats) {
-	o := l.observer
-	t := o.machine.telemetry()
-	s.Machine = t
-	l.Link.Stats(s)
-	o.mu.Lock()
-	condition := thermal(t.Throttle, o.throttle)
-	o.throttle = t.Throttle
-	if o.slowed != "" {
-		condition = mqtt.Condition{Status: mqtt.Degraded, Reason: o.slowed}
-	}
-	o.mu.Unlock()
-	l.Link.Health("thermal", condition)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // models is where new settings ask the running agent for another network.
-type models struct {
+type swapRequests struct {
 	start configs.Config       // what Run was started with
 	asked chan configs.Config  // settings that differ in the network alone; capacity 1: the newest
 	anew  func(configs.Config) // begins anew with settings, cameras and all
@@ -29,12 +29,12 @@ type models struct {
 	digest  string          // of that bundle
 }
 
-func newModels(start configs.Config, anew func(configs.Config)) *models {
-	return &models{start: start, asked: make(chan configs.Config, 1), anew: anew}
+func newSwapRequests(start configs.Config, anew func(configs.Config)) *swapRequests {
+	return &swapRequests{start: start, asked: make(chan configs.Config, 1), anew: anew}
 }
 
 // take carries settings to whoever changes networks, where nothing but the network differs; else false.
-func (m *models) take(next configs.Config) bool {
+func (m *swapRequests) take(next configs.Config) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running == nil || !reflect.DeepEqual(besidesModel(m.start), besidesModel(next)) ||
@@ -55,7 +55,7 @@ func (m *models) take(next configs.Config) bool {
 }
 
 // runs tells what is in force now.
-func (m *models) runs(c configs.Config) {
+func (m *swapRequests) runs(c configs.Config) {
 	digest, _ := bundle.Digest(c.Model.Bundle) // a bundle that was removed since equals no other
 	m.mu.Lock()
 	m.running, m.digest = &c, digest
@@ -63,7 +63,7 @@ func (m *models) runs(c configs.Config) {
 }
 
 // installed is the digest of the bundle that runs, where it is an installed one; else empty.
-func (m *models) installed() string {
+func (m *swapRequests) installed() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running.Model.Demo == "" || m.running.Model.Bundle == m.running.Model.Demo {
@@ -73,7 +73,7 @@ func (m *models) installed() string {
 }
 
 // inForce are the settings to begin again with: those of the start, with the network of now.
-func (m *models) inForce() configs.Config {
+func (m *swapRequests) inForce() configs.Config {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.start
@@ -89,9 +89,9 @@ func besidesModel(c configs.Config) configs.Config {
 }
 
 // changeover puts other networks into a running pipeline. It owns the one that runs.
-type changeover struct {
+type modelSwap struct {
 	network  *infer.Network
-	models   *models
+	requests *swapRequests
 	pipeline *pipeline.Pipeline
 	link     *mqtt.Link
 	observer *observer
@@ -99,12 +99,12 @@ type changeover struct {
 }
 
 // run changes what it is asked to until ctx ends.
-func (c *changeover) run(ctx context.Context) {
+func (c *modelSwap) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case next := <-c.models.asked:
+		case next := <-c.requests.asked:
 			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
 				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason", err)
 				c.link.ModelRefused(filepath.Base(next.Model.Bundle), err.Error())
@@ -116,19 +116,19 @@ func (c *changeover) run(ctx context.Context) {
 
 // change opens the network of next beside the one that runs, which answers meanwhile, and exchanges them between two
 // frames. A network that cannot be opened changes nothing.
-func (c *changeover) change(ctx context.Context, next configs.Config) error {
+func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	start := time.Now()
 	if need, there := roomFor(next.Model.Bundle), device.At("/").Memory(); there != nil && need > there.Available {
 		c.log.Warn("no memory for two networks at once: the cameras are opened again with the new one",
 			"needed_mib", need>>20, "available_mib", there.Available>>20)
-		c.models.anew(next)
+		c.requests.anew(next)
 		return nil
 	}
 	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)
 	c.observer.besides(next.Model.Bundle)
 	defer c.observer.besides("")
 	next.Infer = c.observer.hears(next.Infer)
-	network, trial, err := openBeside(ctx, &next, c.models.installed())
+	network, trial, err := openBeside(ctx, &next, c.requests.installed())
 	if err != nil {
 		return err
 	}
@@ -137,11 +137,11 @@ func (c *changeover) change(ctx context.Context, next configs.Config) error {
 		c.observer.use(network, trial)
 	})
 	if err != nil {
-		return joinClose(trial.refused(c.models.installed(), err), network.Close())
+		return joinClose(trial.refused(c.requests.installed(), err), network.Close())
 	}
 	before := c.network
 	c.network = network
-	c.models.runs(next)
+	c.requests.runs(next)
 	tell(c.log, &next, network, time.Since(start))
 	c.link.Health("model", mqtt.Condition{Status: mqtt.OK})
 	c.link.Health("engine", engineCondition(network.Info()))

@@ -1,40 +1,21 @@
 package agent
 
 import (
-	"strings"
-
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/device"
-	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // machine is the computer, and the folder whose disk matters.
-type machine struct {
+type sensors struct {
 	device.Machine
 	folder string
 }
 
 // telemetry reads it. The disk of a folder that is not there yet is left out.
-func (m *machine) telemetry() device.Telemetry {
+func (m *sensors) telemetry() device.Telemetry {
 	t := m.Telemetry()
 	t.Disk, _ = device.Usage(m.folder)
 	return t
-}
-
-// thermal judges whether the machine slows itself down, now or since before.
-func thermal(now, before *device.Throttle) mqtt.Condition {
-	if now == nil {
-		return mqtt.Condition{Status: mqtt.OK}
-	}
-	if len(now.Active) > 0 {
-		return mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: " + strings.Join(now.Active, ", ")}
-	}
-	for cause, count := range now.Events {
-		if before != nil && count > before.Events[cause] {
-			return mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: " + strings.ReplaceAll(cause, "_", " ")}
-		}
-	}
-	return mqtt.Condition{Status: mqtt.OK}
 }
 
 // gauges are telemetry as metrics, in base units, and the share of its frame rate that the agent allows itself.

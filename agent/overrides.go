@@ -15,25 +15,25 @@ import (
 
 // kept are the settings that were changed over MQTT, in a file of the state folder. Each holds until what is
 // configured for it changes: then the configuration wins, and it is forgotten. For one goroutine at a time.
-type kept struct {
+type overrides struct {
 	path    string
-	Cameras map[string]*keptCamera `json:"cameras"`
+	Cameras map[string]*cameraOverrides `json:"cameras"`
 }
 
 // keptCamera is what was set for one camera; nil: nothing.
-type keptCamera struct {
-	Enabled   *keptValue[bool]    `json:"enabled,omitempty"`
-	Threshold *keptValue[float64] `json:"threshold,omitempty"`
+type cameraOverrides struct {
+	Enabled   *override[bool]    `json:"enabled,omitempty"`
+	Threshold *override[float64] `json:"threshold,omitempty"`
 }
 
 // keptValue is what was set, and what was configured at that time.
-type keptValue[T comparable] struct {
+type override[T comparable] struct {
 	Value      T `json:"value"`
 	Configured T `json:"configured"`
 }
 
 // over is the value in force where configured is what the configuration has; a setting that is outlived becomes nil.
-func over[T comparable](k **keptValue[T], configured T) T {
+func inForce[T comparable](k **override[T], configured T) T {
 	if *k == nil {
 		return configured
 	}
@@ -45,8 +45,8 @@ func over[T comparable](k **keptValue[T], configured T) T {
 }
 
 // openKept reads the file in the state folder dir. One that is damaged is passed over, and told of.
-func openKept(dir string, log *slog.Logger) *kept {
-	k := &kept{path: filepath.Join(dir, "settings.json")}
+func openOverrides(dir string, log *slog.Logger) *overrides {
+	k := &overrides{path: filepath.Join(dir, "settings.json")}
 	text, err := os.ReadFile(k.path)
 	if err == nil {
 		err = json.Unmarshal(text, k)
@@ -56,23 +56,23 @@ func openKept(dir string, log *slog.Logger) *kept {
 		k.Cameras = nil
 	}
 	if k.Cameras == nil {
-		k.Cameras = make(map[string]*keptCamera)
+		k.Cameras = make(map[string]*cameraOverrides)
 	}
 	return k
 }
 
 // camera is what was set for a camera, made where there is none.
-func (k *kept) camera(name string) *keptCamera {
+func (k *overrides) camera(name string) *cameraOverrides {
 	c := k.Cameras[name]
 	if c == nil {
-		c = new(keptCamera)
+		c = new(cameraOverrides)
 		k.Cameras[name] = c
 	}
 	return c
 }
 
 // save writes the file, all of it or nothing.
-func (k *kept) save() error {
+func (k *overrides) save() error {
 	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
 		return fmt.Errorf("the setting cannot be kept: %w", err)
 	}

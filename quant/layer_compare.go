@@ -19,7 +19,7 @@ import (
 
 // CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and returns how
 // far each is off. It writes two files into dir and removes them. again makes next start over.
-func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Network, plan *Plan, dir string, size int, next Next, again func()) ([]LayerReport, error) {
+func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph, plan *Plan, dir string, size int, next Next, again func()) ([]LayerReport, error) {
 	own, err := EmitCPU(m, n, plan)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func with(ctx context.Context, rt infer.Prober, m *onnx.Model, path string, outp
 }
 
 // roundedAs is the first tensor of each site that the emitted graph has in 8 bits, by site: its own, or what a pool made of it.
-func (n *Network) roundedAs(own *onnx.Model) map[int]string {
+func (n *Graph) roundedAs(own *onnx.Model) map[int]string {
 	as := map[int]string{}
 	for _, v := range own.Graph.Nodes {
 		t, rounded := strings.CutSuffix(first(v.Outputs), "/dq")
@@ -126,7 +126,7 @@ func (n *Network) roundedAs(own *onnx.Model) map[int]string {
 	return as
 }
 
-func (p *Plan) layerReports(n *Network, sites []Site, power, noise []float64) []LayerReport {
+func (p *Plan) layerReports(n *Graph, sites []Site, power, noise []float64) []LayerReport {
 	alone := map[string]float64{}
 	for _, ch := range p.Choices {
 		alone[ch.Site] = ch.SQNR[ch.Method]

@@ -7,7 +7,7 @@ import (
 )
 
 // The vector kernel and plain Go see the same, to the bit, in maps of any size.
-func TestTally(t *testing.T) {
+func TestBincount(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	for _, size := range [][2]int{{1, 1}, {3, 7}, {5, 49}, {4, 512}, {2, 3001}, {64, 1}} {
 		channels, area := size[0], size[1]
@@ -19,7 +19,7 @@ func TestTally(t *testing.T) {
 		if channels*area > 20 {
 			v[3], v[11], v[17] = -1, float32(math.Inf(1)), float32(math.NaN())
 		}
-		var got, want tally
+		var got, want bins
 		m, n := make([]moments, channels), make([]moments, channels)
 		limit := math.Float32bits(3) // some channels are below, some not
 		count(&got, v, scale, limit, m)
@@ -35,11 +35,11 @@ func TestTally(t *testing.T) {
 			}
 		}
 	}
-	count(new(tally), nil, 1, 1, make([]moments, 2))
+	count(new(bins), nil, 1, 1, make([]moments, 2))
 }
 
 // fold adds up the cells of zeros: which of them one goes to does not matter.
-func fold(t tally) tally {
+func fold(t bins) bins {
 	for i := Bins + 1; i < len(t); i++ {
 		t[Bins], t[i] = t[Bins]+t[i], 0
 	}

@@ -14,9 +14,9 @@ const (
 // tally counts values that are not negative, of one range. Half of them are zeros in no order that a processor could
 // foresee, so they get cells of their own behind the others instead of a branch: several, as an addition to a cell
 // waits for the last one to it.
-type tally [Bins + lanes]uint32
+type bins [Bins + lanes]uint32
 
-// moments are what is known of a channel at a glance. C writes them: see tally.c.
+// moments are what is known of a channel at a glance. C writes them: see bincount.c.
 type moments struct {
 	sum       float64
 	low, high uint32 // the least and the largest bits, as integers: of the values, where none is negative or no number
@@ -26,7 +26,7 @@ func (m *moments) least() float32 { return math.Float32frombits(m.low) }
 func (m *moments) most() float32  { return math.Float32frombits(m.high) }
 
 // counted is count in Go.
-func counted(cells *tally, values []float32, scale float32, limit uint32, m []moments) {
+func counted(cells *bins, values []float32, scale float32, limit uint32, m []moments) {
 	area := len(values) / len(m)
 	for k := range m {
 		v := values[k*area:][:area]
@@ -52,7 +52,7 @@ func measured(v []float32) moments {
 	return m
 }
 
-func scattered(cells *tally, v []float32, scale float32) {
+func scattered(cells *bins, v []float32, scale float32) {
 	for i, x := range v {
 		if cell := uint32(x * scale); x == 0 {
 			cells[Bins+i%lanes]++

@@ -21,13 +21,13 @@ import (
 const buildingEngine = "building_engine"
 
 // construction is an engine that is being built.
-type construction struct {
+type engineBuild struct {
 	infer.Building
 	since time.Time
 }
 
 // String is the state in one phrase.
-func (c *construction) String() string {
+func (c *engineBuild) String() string {
 	text := fmt.Sprintf("%s: %s for %s, for %s so far", buildingEngine, c.Precision, c.Provider, time.Since(c.since).Round(time.Second))
 	if c.Last > 0 {
 		text += fmt.Sprintf(" (the last one took %s)", c.Last.Round(time.Second))
@@ -55,11 +55,11 @@ func silent(c infer.Config) infer.Config {
 func (o *observer) builds(b infer.Building) {
 	o.mu.Lock()
 	link, early := o.link, o.early
-	o.construction = nil
+	o.build = nil
 	if !b.Done {
-		o.construction = &construction{b, time.Now()}
+		o.build = &engineBuild{b, time.Now()}
 	}
-	now := o.construction
+	now := o.build
 	o.mu.Unlock()
 	switch {
 	case !b.Done:
@@ -114,7 +114,7 @@ type earlyLink struct {
 }
 
 // begin connects. What goes wrong is told and is no reason to stop the build.
-func (l *earlyLink) begin(c *construction) {
+func (l *earlyLink) begin(c *engineBuild) {
 	link, err := l.open(&c.Building)
 	if err != nil {
 		l.log.Warn("nothing is published while the engine is built", "error", err)

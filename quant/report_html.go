@@ -2,14 +2,28 @@ package quant
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"html/template"
+	"io"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/vggse/vggse-agent/eval"
 )
+
+//go:embed report.html.tmpl
+var page string
+
+// WriteHTML writes the report as one page that needs nothing else.
+func WriteHTML(w io.Writer, r *Report) error {
+	t, err := template.New("report").Funcs(functions).Parse(page)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, r)
+}
 
 // Size of the drawing of a Curve in its own units.
 const (

@@ -1,4 +1,4 @@
-// What a calibration does with every value that a layer puts out: tally.c. Go's compiler knows no vectors.
+// What a calibration does with every value that a layer puts out: bincount.c. Go's compiler knows no vectors.
 #include <stddef.h>
 #include <stdint.h>
 

@@ -12,10 +12,10 @@ import (
 )
 
 // Study is what is known of a network before anything is taken out of it.
-type Study struct {
-	Groups []GroupStudy
+type Analysis struct {
+	Groups []GroupAnalysis
 
-	network *Network
+	network *VGG
 	model   *onnx.Model
 	groups  []group
 	cov     []*mat.SymDense
@@ -27,7 +27,7 @@ type Study struct {
 }
 
 // GroupStudy is how a layer's channels look.
-type GroupStudy struct {
+type GroupAnalysis struct {
 	Layer       string
 	Width       int
 	Sensitivity float64 // error of the logits for an error of the reader, both as shares of their variance
@@ -49,12 +49,12 @@ func trials(a vgg16se.Architecture, pictures int) int {
 
 // Analyse looks at the channels of n, whose file lies with what b has: their covariance where they are read, the order
 // in which they can go, and how much the answers feel it.
-func Analyse(ctx context.Context, n *Network, b *Bench) (*Study, error) {
+func Analyse(ctx context.Context, n *VGG, b *Bench) (*Analysis, error) {
 	m, err := n.Model()
 	if err != nil {
 		return nil, err
 	}
-	s := &Study{network: n, model: m, bench: b, groups: groups(n.Arch, &m.Graph)}
+	s := &Analysis{network: n, model: m, bench: b, groups: groups(n.Arch, &m.Graph)}
 	if err := s.covariances(ctx); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func Analyse(ctx context.Context, n *Network, b *Bench) (*Study, error) {
 		if s.cov[i] != nil {
 			s.removal[i] = orderOf(s.cov[i], s.importance(&g))
 		}
-		s.Groups = append(s.Groups, GroupStudy{Layer: g.maker.Name, Width: g.width})
+		s.Groups = append(s.Groups, GroupAnalysis{Layer: g.maker.Name, Width: g.width})
 		b.progress("ordering channels", i+1, len(s.groups))
 	}
 	return s, s.sensitivities(ctx)
@@ -78,7 +78,7 @@ func upTo(n int) []int {
 }
 
 // covariances runs the network once over all pictures.
-func (s *Study) covariances(ctx context.Context) error {
+func (s *Analysis) covariances(ctx context.Context) error {
 	b := s.bench
 	var tensors []string
 	var known []*group
@@ -134,7 +134,7 @@ func (s *Study) covariances(ctx context.Context) error {
 }
 
 // importance is what the reader of g makes of an error in its channels: sums of products of its weights.
-func (s *Study) importance(g *group) *mat.SymDense {
+func (s *Analysis) importance(g *group) *mat.SymDense {
 	w := s.network.values(g.reader.Params[0].Name)
 	out := len(w) / (g.width * g.taps)
 	m := newMoments(g.width, 0)
@@ -149,7 +149,7 @@ func (s *Study) importance(g *group) *mat.SymDense {
 }
 
 // sensitivities cuts every group alone and sees what becomes of the answers.
-func (s *Study) sensitivities(ctx context.Context) error {
+func (s *Analysis) sensitivities(ctx context.Context) error {
 	n := trials(s.network.Arch, s.bench.Pictures.Len())
 	var err error
 	if s.logits, err = s.answers(ctx, s.network, n); err != nil {
@@ -176,12 +176,12 @@ func (s *Study) sensitivities(ctx context.Context) error {
 }
 
 // few tells whether a hidden layer, of which a picture is one sample, is left alone: too wide for the pictures or for this method.
-func (s *Study) few(g *group) bool {
+func (s *Analysis) few(g *group) bool {
 	return g.index >= len(s.network.Arch.Channels) && g.width > min(largestNormal, s.bench.Pictures.Len()/2)
 }
 
 // answers are the logits of the first n pictures.
-func (s *Study) answers(ctx context.Context, n *Network, pictures int) ([]float32, error) {
+func (s *Analysis) answers(ctx context.Context, n *VGG, pictures int) ([]float32, error) {
 	m, err := n.Model()
 	if err != nil {
 		return nil, err
@@ -213,7 +213,7 @@ func apart(got, want []float32, rows int) float64 {
 }
 
 // kept are the channels of group i that are left of it at a width, in their order.
-func (s *Study) kept(i, width int) []int {
+func (s *Analysis) kept(i, width int) []int {
 	keep := slices.Clone(s.removal[i].order[s.groups[i].width-width:])
 	slices.Sort(keep)
 	return keep

@@ -1,4 +1,4 @@
-#include "tally.h"
+#include "bincount.h"
 
 #include <string.h>
 
