@@ -191,7 +191,7 @@ func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes 
 }
 
 // identity says who publishes, and with what.
-func identity(c *configs.Config, spec *bundle.Spec, network mqtt.Model, build Build) mqtt.Identity {
+func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, build Build) mqtt.Identity {
 	id := mqtt.Identity{
 		Unknown: c.Decide.Unknown, Labels: spec.Labels,
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
@@ -242,7 +242,7 @@ func joinClose(err, closing error) error {
 }
 
 // modelOf is what messages say of a network.
-func modelOf(n *infer.Network) mqtt.Model {
+func modelOf(n *infer.Network) mqtt.ModelInfo {
 	info, spec := n.Info(), &n.Bundle.Spec
-	return mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
+	return mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
 }

@@ -143,7 +143,7 @@ func (l *earlyLink) open(b *infer.Building) (*mqtt.Link, error) {
 		return nil, err
 	}
 	spec := &opened.Spec
-	id := identity(l.config, spec, mqtt.Model{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256, Precision: b.Precision, Provider: b.Provider}, l.build)
+	id := identity(l.config, spec, mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256, Precision: b.Precision, Provider: b.Provider}, l.build)
 	settings := l.config.MQTT
 	settings.StateDir, settings.Spool.Dir = "", "" // what waits and what is remembered is the pipeline's
 	return mqtt.NewLink(settings, id, l.log)

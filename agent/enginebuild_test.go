@@ -40,7 +40,7 @@ func TestBuildingIsAState(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	watching := make(chan error, 1)
 	go func() {
-		watching <- mqtt.Watch(ctx, c.MQTT, []string{c.MQTT.TopicPrefix + "/edge/#"}, func(error) {}, func(m mqtt.Message) {
+		watching <- mqtt.Subscribe(ctx, c.MQTT, []string{c.MQTT.TopicPrefix + "/edge/#"}, func(error) {}, func(m mqtt.Message) {
 			mu.Lock()
 			defer mu.Unlock()
 			latest[strings.TrimPrefix(m.Topic, c.MQTT.TopicPrefix+"/edge/")] = string(m.Payload)

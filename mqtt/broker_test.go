@@ -60,7 +60,7 @@ func TestWatch(t *testing.T) {
 	changes := make(chan error, 1000)
 	done := make(chan error)
 	go func() {
-		done <- Watch(ctx, cfg, []string{"vggse/#"}, func(err error) { changes <- err }, func(m Message) {
+		done <- Subscribe(ctx, cfg, []string{"vggse/#"}, func(err error) { changes <- err }, func(m Message) {
 			if strings.HasSuffix(m.Topic, "/result") {
 				messages <- m
 			}

@@ -114,7 +114,7 @@ func (d *discovery) deviceEntities(all map[string]haComponent) {
 	}
 	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic", "state_topic": t.event, "event_types": deviceEvents}
 	for _, name := range []string{CommandReload, CommandRestart} {
-		if d.link.desk.allowed(name) {
+		if d.link.dispatcher.allowed(name) {
 			all[name] = d.button(map[string]string{CommandReload: "Reload configuration", CommandRestart: "Restart"}[name], name, "{}")
 		}
 	}
@@ -157,7 +157,7 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 		"platform": "event", "name": title("event"), "state_topic": base + "event",
 		"event_types": cameraEvents,
 	}
-	if d.link.desk.allowed(commandSet) {
+	if d.link.dispatcher.allowed(commandSet) {
 		// Without the camera's own status, or nobody could switch it on again.
 		all[name+"_enabled"] = haComponent{"platform": "switch", "name": title("enabled"), "state_topic": base + "enabled/state", "command_topic": base + "enabled/set"}
 		all[name+"_threshold"] = haComponent{
@@ -165,7 +165,7 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 			"state_topic": base + "threshold/state", "command_topic": base + "threshold/set",
 		}
 	}
-	if d.link.desk.allowed(CommandSnapshot) {
+	if d.link.dispatcher.allowed(CommandSnapshot) {
 		all[name+"_image"] = haComponent{"platform": "image", "name": title("snapshot"), "image_topic": base + "snapshot", "content_type": "image/jpeg"}
 		args, _ := json.Marshal(map[string]string{"camera": name})
 		all[name+"_shoot"] = d.button(title("take snapshot"), CommandSnapshot, string(args))

@@ -174,7 +174,7 @@ func TestDiscovery(t *testing.T) {
 	for _, s := range l.out.states {
 		published = append(published, s.topic)
 	}
-	for _, c := range l.lanes {
+	for _, c := range l.cameras {
 		published = append(published, c.result, c.event, strings.TrimSuffix(c.enabled.topic, "state")+"set", strings.TrimSuffix(c.threshold.topic, "state")+"set")
 	}
 	for key, c := range a.Components {

@@ -72,7 +72,7 @@ func (l *Link) camerasCondition() Condition {
 	var missing []string
 	wanted := 0
 	for _, name := range l.id.Cameras {
-		switch l.lanes[name].now {
+		switch l.cameras[name].now {
 		case CameraOffline, CameraStalled:
 			missing = append(missing, name)
 			wanted++
@@ -154,7 +154,7 @@ func (l *Link) Stats(s Stats) {
 		Time    time.Time `json:"ts"`
 		Quality string    `json:"ts_quality"`
 		Uptime  float64   `json:"uptime_s"`
-		Model   Model     `json:"model"`
+		Model   ModelInfo `json:"model"`
 		Queue   int       `json:"queue"`         // records without acknowledgement
 		Bytes   int64     `json:"queue_bytes"`   // of segments on disk
 		Lost    uint64    `json:"queue_dropped"` // numbers that never came, since the start

@@ -14,21 +14,21 @@ import (
 
 // Identity says who publishes: it stands in every message, and whole in the info topic.
 type Identity struct {
-	Device   string   // topic level, [A-Za-z0-9_-]+
-	Name     string   // for people; empty: Device
-	Site     string   // for people
-	Version  string   // of the agent
-	Commit   string   // of the agent
-	BootID   string   // empty: the kernel's
-	StreamID string   // of the sequence numbers; empty: the spool's
-	Model    Model    // what classifies
-	Cameras  []string // every camera that will ever be named, also disabled ones
-	Labels   []string // the model's, by index
-	Unknown  string   // label where no class holds; empty: vision.Unknown
+	Device   string    // topic level, [A-Za-z0-9_-]+
+	Name     string    // for people; empty: Device
+	Site     string    // for people
+	Version  string    // of the agent
+	Commit   string    // of the agent
+	BootID   string    // empty: the kernel's
+	StreamID string    // of the sequence numbers; empty: the spool's
+	Model    ModelInfo // what classifies
+	Cameras  []string  // every camera that will ever be named, also disabled ones
+	Labels   []string  // the model's, by index
+	Unknown  string    // label where no class holds; empty: vision.Unknown
 }
 
 // Model says which network answers.
-type Model struct {
+type ModelInfo struct {
 	Name      string `json:"name"`
 	Version   string `json:"version"`
 	SHA256    string `json:"sha256"` // of the model file
@@ -93,7 +93,7 @@ type info struct {
 	Name     string    `json:"name"`
 	Site     string    `json:"site"`
 	Agent    agentInfo `json:"agent"`
-	Model    Model     `json:"model"`
+	Model    ModelInfo `json:"model"`
 	Labels   []string  `json:"labels"`
 	Unknown  string    `json:"unknown"`
 	Cameras  []string  `json:"cameras"`

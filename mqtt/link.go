@@ -36,19 +36,19 @@ type Link struct {
 	stats       *state
 	health      health
 	discovery   *state // nil: nothing is announced
-	desk        *desk
-	memory      memory
+	dispatcher  *dispatcher
+	memory      retainedTopics
 	certificate time.Time // of the next look at it
 
 	mu        sync.Mutex // guards what follows; taken before the outbox's and the spool's
-	lanes     map[string]*lane
+	cameras   map[string]*cameraTopics
 	opening   []byte // of the device's own events
 	answering []byte // opening of responses
 	clock     clock
 }
 
-// lane is one camera's part of the topic tree, and what was last said there.
-type lane struct {
+// cameraTopics is one camera's part of the topic tree, and what was last said there.
+type cameraTopics struct {
 	name                         string
 	status                       *state
 	classification               *state
@@ -92,10 +92,10 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	cfg.ClientID = cmp.Or(cfg.ClientID, "vggse-"+id.Device)
 	l := &Link{
 		cfg: cfg, id: id, broker: broker, log: log, topics: newTopics(cfg.TopicPrefix, id.Device), started: time.Now(),
-		out: newOutbox(queue), lanes: make(map[string]*lane, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
+		out: newOutbox(queue), cameras: make(map[string]*cameraTopics, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
 		answering: id.opening("vggse.response/1", ""),
 	}
-	l.desk = newDesk(l)
+	l.dispatcher = newDispatcher(l)
 	l.furnish()
 	return l, nil
 }
@@ -108,7 +108,7 @@ func (l *Link) furnish() {
 	l.info.set(l.id.info(l.started))
 	for _, name := range l.id.Cameras {
 		base := l.topics.base + name + "/"
-		c := &lane{
+		c := &cameraTopics{
 			name:   name,
 			status: l.out.add(base+"status", 1, true), classification: l.out.add(base+"classification", 1, true),
 			enabled: l.out.add(base+"enabled/state", 1, true), threshold: l.out.add(base+"threshold/state", 1, true),
@@ -119,7 +119,7 @@ func (l *Link) furnish() {
 		}
 		c.status.set([]byte(CameraOffline))
 		c.classification.set([]byte(c.label))
-		l.lanes[name] = c
+		l.cameras[name] = c
 	}
 	l.health.state = l.out.add(l.topics.health, 1, true)
 	l.stats = l.out.add(l.topics.stats, 0, false)
@@ -131,13 +131,13 @@ func (l *Link) furnish() {
 }
 
 // Model tells that another network answers from now on, with labels of its own: every later message names it.
-func (l *Link) Model(m Model, labels []string) {
+func (l *Link) Model(m ModelInfo, labels []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := l.id.Model
 	l.id.Model, l.id.Labels = m, labels
 	l.opening, l.answering = l.id.opening("vggse.event/1", ""), l.id.opening("vggse.response/1", "")
-	for name, c := range l.lanes {
+	for name, c := range l.cameras {
 		c.resultOpening, c.eventOpening = l.id.opening("vggse.result/1", name), l.id.opening("vggse.event/1", name)
 	}
 	l.out.set(l.info, l.id.info(l.started))
@@ -150,7 +150,7 @@ func (l *Link) Model(m Model, labels []string) {
 }
 
 // tellModel accepts the event that another model answers than before. l.mu is held.
-func (l *Link) tellModel(before Model) {
+func (l *Link) tellModel(before ModelInfo) {
 	l.tell(spool.Sync, l.topics.event, l.opening, "model_changed", spool.Loss{}, func(b []byte) []byte {
 		return append(append(b, `,"previous":`...), encode(before)...)
 	})
@@ -203,7 +203,7 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := l.lanes[d.Camera]
+	c := l.cameras[d.Camera]
 	if c == nil {
 		return fmt.Errorf("mqtt: publish: camera %q is not one of the device's", d.Camera)
 	}
@@ -237,7 +237,7 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 // an online one was lost or came back. A camera that Identity does not name is passed over.
 func (l *Link) CameraStatus(camera, status string) {
 	l.mu.Lock()
-	if c := l.lanes[camera]; c != nil && c.now != status {
+	if c := l.cameras[camera]; c != nil && c.now != status {
 		before := c.now
 		c.now = status
 		l.out.setText(c.status, status)

@@ -81,7 +81,7 @@ func baseConfig(broker string) Config {
 func testIdentity() Identity {
 	return Identity{
 		Device: "edge01", Name: "Line 3", Site: "Hall B", Version: "1.2.3", Commit: "abcdef012345",
-		Model:   Model{Name: "demo", Version: "1", SHA256: strings.Repeat("ab12", 16), Precision: "fp32", Provider: "cpu"},
+		Model:   ModelInfo{Name: "demo", Version: "1", SHA256: strings.Repeat("ab12", 16), Precision: "fp32", Provider: "cpu"},
 		Cameras: []string{"cam01", "cam02"},
 	}
 }

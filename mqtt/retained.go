@@ -16,9 +16,9 @@ import (
 
 // memory is what this device has left with the broker and with its readers, in retained.json of the state folder:
 // what no run publishes any more must be taken away by one that knows of it.
-type memory struct {
+type retainedTopics struct {
 	Device   string            `json:"device"`
-	Model    *Model            `json:"model,omitempty"`    // that answered last
+	Model    *ModelInfo        `json:"model,omitempty"`    // that answered last
 	Topics   []string          `json:"topics"`             // retained, also those that are being taken away
 	Entities map[string]string `json:"entities,omitempty"` // told to Home Assistant: key to platform
 
@@ -30,7 +30,7 @@ type memory struct {
 
 // recall reads what an earlier run has left. Of another device's topics it wants to know nothing: whoever copies a
 // state folder to a second device must not silence the first.
-func (m *memory) recall(dir, device string, log *slog.Logger) {
+func (m *retainedTopics) recall(dir, device string, log *slog.Logger) {
 	if dir != "" {
 		m.path = filepath.Join(dir, "retained.json")
 		text, err := os.ReadFile(m.path)
@@ -99,7 +99,7 @@ func (l *Link) forget(s *state) {
 }
 
 // know replaces what is remembered of the model.
-func (m *memory) know(model Model) {
+func (m *retainedTopics) know(model ModelInfo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.Model, m.dirty = &model, true
@@ -108,7 +108,7 @@ func (m *memory) know(model Model) {
 // entities remembers those that are announced, and returns those that were and are not: without what Home Assistant
 // was told of, it would keep them for ever. They are kept until discovery is switched off, as nothing says whether
 // Home Assistant was there to hear of it.
-func (m *memory) entities(now map[string]string) (gone map[string]string) {
+func (m *retainedTopics) entities(now map[string]string) (gone map[string]string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	gone = maps.Clone(m.Entities)
@@ -121,7 +121,7 @@ func (m *memory) entities(now map[string]string) (gone map[string]string) {
 }
 
 // save writes the file where something has changed; it blocks on the disk. One that fails is tried again after a while.
-func (m *memory) save(log *slog.Logger) {
+func (m *retainedTopics) save(log *slog.Logger) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.path == "" || !m.dirty || time.Now().Before(m.notBefore) {

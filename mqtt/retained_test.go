@@ -49,7 +49,7 @@ func TestNothingStale(t *testing.T) {
 	cfg.StateDir = t.TempDir()
 	remembered := func() (topics []string) {
 		text, err := os.ReadFile(filepath.Join(cfg.StateDir, "retained.json"))
-		var file memory
+		var file retainedTopics
 		if err == nil {
 			err = json.Unmarshal(text, &file)
 		}
@@ -110,7 +110,7 @@ func TestModelEvents(t *testing.T) {
 		for _, h := range e.on("vggse/edge01/event") {
 			var event struct {
 				Type            string `json:"event_type"`
-				Model, Previous Model
+				Model, Previous ModelInfo
 			}
 			if err := json.Unmarshal([]byte(h.Payload), &event); err != nil {
 				t.Fatal(err)

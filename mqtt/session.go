@@ -35,10 +35,10 @@ type ack interface {
 }
 
 // session is one connection, from its CONNECT to its end; a paho client is never used for a second one,
-// because across connections its tokens complete without an acknowledgement (facts P1, P2, P20).
+// because across connections its tokens complete without an acknowledgement (P1, P2, P20 in docs/decisions/010-what-paho-does.md).
 type session struct {
 	client  paho.Client
-	guard   *guard
+	guard   *guardedConn
 	inbound chan Message
 	missed  *atomic.Uint64 // messages that found inbound full
 	lost    chan error     // one error when the connection ended unasked and paho's goroutines have too
@@ -76,7 +76,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 			refused = err
 			return nil, err
 		}
-		s.guard = newGuard(conn, o.limit)
+		s.guard = newGuardedConn(conn, o.limit)
 		s.guard.tap = o.cfg.tap
 		stop = context.AfterFunc(ctx, func() { s.guard.drop(context.Cause(ctx)) })
 		return s.guard, nil

@@ -79,7 +79,7 @@ func runWatch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON 
 			cancel(err) // nobody reads any more
 		}
 	}
-	if err := mqtt.Watch(ctx, cfg, filters, changed, handle); err != nil {
+	if err := mqtt.Subscribe(ctx, cfg, filters, changed, handle); err != nil {
 		return err
 	}
 	if err := context.Cause(ctx); err != nil && err != context.Canceled {
@@ -125,7 +125,7 @@ func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.Fi
 	fmt.Fprint(f, enterScreen)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return mqtt.Watch(ctx, cfg, filters,
+		return mqtt.Subscribe(ctx, cfg, filters,
 			func(err error) { mu.Lock(); b.Connection(err); mu.Unlock() },
 			func(m mqtt.Message) { mu.Lock(); b.Apply(m, time.Now()); mu.Unlock() })
 	})

@@ -21,7 +21,7 @@ type disk struct {
 	next    uint64   // number of the next segment
 	full    bool     // a segment was sacrificed since last asked
 	dropped Loss     // counted in records about losses that were sacrificed themselves
-	cursor  *slots
+	cursor  *pageFile
 	buf     []byte // encoded records, used again
 }
 
@@ -188,7 +188,7 @@ func (d *disk) after(seq uint64) *Record {
 // seek goes to the first record of a class above seq; forward is quick, back begins anew.
 func (d *disk) seek(class Class, seq uint64) *Record {
 	r := &d.readers[class]
-	if seq < r.above { // the other lane has been here
+	if seq < r.above { // the other queue has been here
 		r.close()
 	}
 	r.above = seq

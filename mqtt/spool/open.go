@@ -46,8 +46,8 @@ func newSpool(dir string, o Options) *Spool {
 	s := Memory("")
 	size := cmp.Or(o.segment, SegmentSize)
 	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size), minFree: o.MinFree, next: 1}
-	s.stream = &slots{fs: o.FS, path: filepath.Join(dir, "stream")}
-	s.cursor = &slots{fs: o.FS, path: filepath.Join(dir, "cursor")}
+	s.stream = &pageFile{fs: o.FS, path: filepath.Join(dir, "stream")}
+	s.cursor = &pageFile{fs: o.FS, path: filepath.Join(dir, "cursor")}
 	s.disk.cursor = s.cursor
 	return s
 }

@@ -57,9 +57,9 @@ type Spool struct {
 	acked   uint64          // all numbers up to here are done
 	done    []span          // and these, above it
 	low     [classes]uint64 // number of the first segment that holds what is not done
-	back    lane            // what waits, oldest first
-	live    lane            // what comes while a long backlog drains
-	split   uint64          // the last number of back; 0: there is one lane
+	back    queue           // what waits, oldest first
+	live    queue           // what comes while a long backlog drains
+	split   uint64          // the last number of back; 0: there is one queue
 	lost    [reasons]Loss   // found, and not asked for
 	telling [reasons]Loss   // asked for, and not safe yet as a record
 	stale   bool            // the cursor on disk holds losses that are told
@@ -73,8 +73,8 @@ type Spool struct {
 	batch  []Record
 	arena  []byte
 
-	cursor *slots
-	stream *slots
+	cursor *pageFile
+	stream *pageFile
 	lock   func() // gives the folder free; nil: it is not ours yet
 }
 
@@ -173,7 +173,7 @@ func (s *Spool) drop(r *Record) {
 	s.state.Full = true
 }
 
-// Ack tells that the record with this number, and in its lane all before it, need not be sent again. The
+// Ack tells that the record with this number, and in its queue all before it, need not be sent again. The
 // cursor on disk follows where one of them may be there.
 func (s *Spool) Ack(seq uint64) {
 	s.mu.Lock()

@@ -8,14 +8,14 @@ import (
 // longBacklog is how many waiting records make a backlog that new ones do not wait for.
 const longBacklog = 500
 
-// lane is a way through the numbers.
-type lane struct {
+// queue is a way through the numbers.
+type queue struct {
 	sent uint64 // last number taken, or found missing
-	to   uint64 // last number of the lane
+	to   uint64 // last number of the queue
 }
 
 // Connect begins a connection: what is not acknowledged is taken again, and is late. After an outage that
-// left more than longBacklog records there are two lanes: the backlog, and what is accepted from now on.
+// left more than longBacklog records there are two queues: the backlog, and what is accepted from now on.
 // Each keeps its order, and Take prefers the second, which is so slow that the first gets the rest.
 func (s *Spool) Connect() {
 	s.diskMu.Lock()
@@ -32,11 +32,11 @@ func (s *Spool) Connect() {
 		s.elsewhere = s.disk.waiting(s.acked, s.ring.first)
 	}
 	s.up, s.split = true, 0
-	s.back = lane{sent: s.acked, to: math.MaxUint64}
+	s.back = queue{sent: s.acked, to: math.MaxUint64}
 	if waiting > longBacklog {
 		s.split = s.seq
 		s.back.to = s.split
-		s.live = lane{sent: s.split, to: math.MaxUint64}
+		s.live = queue{sent: s.split, to: math.MaxUint64}
 	}
 }
 
@@ -58,15 +58,15 @@ func (s *Spool) Take(r *Record) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.split != 0 && s.acked >= s.split { // the backlog is delivered: one lane again
+	if s.split != 0 && s.acked >= s.split { // the backlog is delivered: one queue again
 		s.split = 0
 		s.back = s.live
 	}
 	return false
 }
 
-// takeFrom takes the next record of a lane.
-func (s *Spool) takeFrom(l *lane, r *Record) bool {
+// takeFrom takes the next record of a queue.
+func (s *Spool) takeFrom(l *queue, r *Record) bool {
 	from, known, ok := s.look(l, r)
 	if from > known {
 		return false
@@ -88,9 +88,9 @@ func (s *Spool) takeFrom(l *lane, r *Record) bool {
 	return true
 }
 
-// look finds the first number of a lane that is neither taken nor done, and the last one that there may be;
+// look finds the first number of a queue that is neither taken nor done, and the last one that there may be;
 // where memory has the record of the first, it is copied.
-func (s *Spool) look(l *lane, r *Record) (from, known uint64, ok bool) {
+func (s *Spool) look(l *queue, r *Record) (from, known uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, known = s.skip(l.sent+1), min(l.to, s.seq)

@@ -62,7 +62,7 @@ type result struct {
 	Label   string    `json:"label"`
 	Frame   uint64    `json:"frame_id"`
 	Time    time.Time `json:"ts"`
-	Model   mqtt.Model
+	Model   mqtt.ModelInfo
 	Top     []class `json:"top"`
 	Latency struct {
 		Infer int64 `json:"infer"`
@@ -141,8 +141,8 @@ func (b *Board) applyDevice(d *deviceRow, topic string, m mqtt.Message, now time
 		d.availability = printable(string(m.Payload))
 	case "info":
 		var info struct {
-			Name  string     `json:"name"`
-			Model mqtt.Model `json:"model"`
+			Name  string         `json:"name"`
+			Model mqtt.ModelInfo `json:"model"`
 		}
 		if json.Unmarshal(m.Payload, &info) == nil {
 			d.name, d.model = printable(info.Name), describe(info.Model)

@@ -255,7 +255,7 @@ func (b *Board) whereWidth() int {
 	return width
 }
 
-func describe(m mqtt.Model) string {
+func describe(m mqtt.ModelInfo) string {
 	if m.Name == "" {
 		return ""
 	}

@@ -45,7 +45,7 @@ func TestGuard(t *testing.T) {
 	} {
 		for _, step := range []int{1, 2, 3, 1000} {
 			w := &wire{in: bytes.NewReader(append(fine.Bytes(), c.in...)), step: step}
-			g := newGuard(w, inboxLimit)
+			g := newGuardedConn(w, inboxLimit)
 			subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 			subscribe.Topics, subscribe.Qoss = []string{"a", strings.Repeat("b", 200)}, []byte{1, 1}
 			subscribe.Write(g)
@@ -63,7 +63,7 @@ func TestGuard(t *testing.T) {
 func TestGuardDrop(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
-	g := newGuard(here, inboxLimit)
+	g := newGuardedConn(here, inboxLimit)
 	why := errors.New("because")
 	go g.drop(why)
 	if _, err := g.Read(make([]byte, 1)); err != why {
@@ -81,7 +81,7 @@ func FuzzInbound(f *testing.F) {
 	f.Add([]byte{0x20, 2, 0, 0, 0x90, 3, 0, 1, 1, 0x40, 2, 0, 1})
 	f.Add([]byte{0x32, 7, 0, 3, 'a', '/', 'b', 0, 1})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		g := newGuard(&wire{in: bytes.NewReader(in), step: 7}, inboxLimit)
+		g := newGuardedConn(&wire{in: bytes.NewReader(in), step: 7}, inboxLimit)
 		g.codes.Store(1)
 		for {
 			p, err := packets.ReadPacket(g)

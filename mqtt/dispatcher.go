@@ -23,7 +23,7 @@ type Handler interface {
 }
 
 const (
-	deskSlots       = 8                // commands that wait for the handler
+	waitingCommands = 8                // commands that wait for the handler
 	commandPatience = 30 * time.Second // for one of them
 )
 
@@ -47,9 +47,9 @@ func (b *bucket) take(now time.Time) bool {
 	return true
 }
 
-// desk takes what comes in, refuses most of it, and hands the rest to the handler. All that it remembers is
+// dispatcher takes what comes in, refuses most of it, and hands the rest to the handler. All that it remembers is
 // bounded by its rates.
-type desk struct {
+type dispatcher struct {
 	link    *Link
 	handler Handler
 	jobs    chan job
@@ -69,21 +69,23 @@ type job struct {
 	score   float64
 }
 
-func newDesk(l *Link) *desk {
-	return &desk{
-		link: l, jobs: make(chan job, deskSlots), seen: make(map[string]time.Time), sets: make(map[string]*bucket),
+func newDispatcher(l *Link) *dispatcher {
+	return &dispatcher{
+		link: l, jobs: make(chan job, waitingCommands), seen: make(map[string]time.Time), sets: make(map[string]*bucket),
 		answers: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
 	}
 }
 
 // Handle makes h do what subscribers ask for; call it before Run. Without one every command is rejected.
-func (l *Link) Handle(h Handler) { l.desk.handler = h }
+func (l *Link) Handle(h Handler) { l.dispatcher.handler = h }
 
-func (d *desk) allowed(word string) bool { return slices.Contains(d.link.cfg.Commands.Allow, word) }
+func (d *dispatcher) allowed(word string) bool {
+	return slices.Contains(d.link.cfg.Commands.Allow, word)
+}
 
 // command decides on one message of the command topic. Each is answered once; of a flood, and of the same id
 // again, the rest is passed over and counted.
-func (d *desk) command(m Message, now time.Time) {
+func (d *dispatcher) command(m Message, now time.Time) {
 	if m.Retained {
 		d.link.log.Warn("retained command refused: clear the topic", "topic", m.Topic)
 		return
@@ -112,7 +114,7 @@ func (d *desk) command(m Message, now time.Time) {
 		status, why = "rejected", "not allowed here: mqtt.commands.allow lacks "+c.Name
 	case d.handler == nil:
 		status, why = "rejected", "nobody carries out commands here"
-	case c.Camera != "" && d.link.lanes[c.Camera] == nil:
+	case c.Camera != "" && d.link.cameras[c.Camera] == nil:
 		status, why = "rejected", fmt.Sprintf("there is no camera %q", c.Camera)
 	case !d.work.take(now):
 		status, why = "busy", "too many commands: at most one a second"
@@ -126,7 +128,7 @@ func (d *desk) command(m Message, now time.Time) {
 }
 
 // remember keeps an id for as long as its command could be valid, and forgets what no longer can be.
-func (d *desk) remember(id string, now time.Time) {
+func (d *dispatcher) remember(id string, now time.Time) {
 	if len(d.seen) > 1024 {
 		for old, until := range d.seen {
 			if now.After(until) {
@@ -140,7 +142,7 @@ func (d *desk) remember(id string, now time.Time) {
 }
 
 // answer accepts the one response of a command.
-func (d *desk) answer(c Command, status, why string) {
+func (d *dispatcher) answer(c Command, status, why string) {
 	l := d.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,10 +167,10 @@ func (d *desk) answer(c Command, status, why string) {
 
 // set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is answered by the
 // state that still holds.
-func (d *desk) set(m Message, now time.Time) {
+func (d *dispatcher) set(m Message, now time.Time) {
 	rest, ok := strings.CutPrefix(m.Topic, d.link.topics.base)
 	camera, what, _ := strings.Cut(rest, "/")
-	lane := d.link.lanes[camera]
+	lane := d.link.cameras[camera]
 	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" {
 		return
 	}
@@ -197,7 +199,7 @@ func (d *desk) set(m Message, now time.Time) {
 }
 
 // enqueue hands a job to run, or says why that cannot be.
-func (d *desk) enqueue(j job) (why string) {
+func (d *dispatcher) enqueue(j job) (why string) {
 	d.ending.RLock()
 	defer d.ending.RUnlock()
 	if d.ended {
@@ -212,7 +214,7 @@ func (d *desk) enqueue(j job) (why string) {
 }
 
 // dismiss answers what waits when nobody is there any more to do it.
-func (d *desk) dismiss() {
+func (d *dispatcher) dismiss() {
 	d.ending.Lock()
 	defer d.ending.Unlock()
 	d.ended = true
@@ -229,7 +231,7 @@ func (d *desk) dismiss() {
 }
 
 // run hands jobs to the handler until ctx ends, and then answers those that still wait.
-func (d *desk) run(ctx context.Context) {
+func (d *dispatcher) run(ctx context.Context) {
 	defer d.dismiss()
 	for ctx.Err() == nil {
 		select {
@@ -244,7 +246,7 @@ func (d *desk) run(ctx context.Context) {
 	}
 }
 
-func (d *desk) carryOut(ctx context.Context, c Command) {
+func (d *dispatcher) carryOut(ctx context.Context, c Command) {
 	ctx, cancel := context.WithTimeout(ctx, commandPatience)
 	defer cancel()
 	then, err := d.handler.Command(ctx, c)
@@ -258,8 +260,8 @@ func (d *desk) carryOut(ctx context.Context, c Command) {
 	}
 }
 
-func (d *desk) adjust(j job) {
-	l, lane := d.link, d.link.lanes[j.camera]
+func (d *dispatcher) adjust(j job) {
+	l, lane := d.link, d.link.cameras[j.camera]
 	state, err := lane.threshold, error(nil)
 	if j.on != nil {
 		state = lane.enabled
@@ -277,7 +279,7 @@ func (d *desk) adjust(j job) {
 
 // Enabled publishes whether a camera is meant to be open, retained.
 func (l *Link) Enabled(camera string, on bool) {
-	if c := l.lanes[camera]; c != nil {
+	if c := l.cameras[camera]; c != nil {
 		text := "OFF"
 		if on {
 			text = "ON"
@@ -288,7 +290,7 @@ func (l *Link) Enabled(camera string, on bool) {
 
 // Threshold publishes the score below which a class of a camera does not count, retained.
 func (l *Link) Threshold(camera string, score float64) {
-	if c := l.lanes[camera]; c != nil {
+	if c := l.cameras[camera]; c != nil {
 		l.out.set(c.threshold, strconv.AppendFloat(nil, math.Round(score*1e6)/1e6, 'f', -1, 64))
 	}
 }
@@ -298,7 +300,7 @@ const SnapshotLimit = 100 << 10
 
 // Snapshot publishes a JPEG of a camera's last frame, not retained; without a broker it is dropped.
 func (l *Link) Snapshot(camera string, jpeg []byte) error {
-	c := l.lanes[camera]
+	c := l.cameras[camera]
 	if c == nil || len(jpeg) > SnapshotLimit {
 		return fmt.Errorf("mqtt: snapshot of %q: %d bytes, at most %d", camera, len(jpeg), SnapshotLimit)
 	}

@@ -4,10 +4,10 @@ package mqtt
 // until it is given up.
 const strikes = 3
 
-// suspect watches for a message that makes the broker end the connection: too large, or not allowed
+// poisonGuard watches for a message that makes the broker end the connection: too large, or not allowed
 // (MQTT 3.1.1, 3.3.5: a broker has no other way to refuse it). Sent first again and again, it would keep
 // everything behind it from ever arriving.
-type suspect struct {
+type poisonGuard struct {
 	state *state
 	seq   uint64
 	count int // connections lost over it
@@ -16,7 +16,7 @@ type suspect struct {
 
 // lost takes note that a connection was lost when p was its oldest message without acknowledgement, and
 // reports whether to give it up.
-func (s *suspect) lost(p *publication) bool {
+func (s *poisonGuard) lost(p *publication) bool {
 	if p.state != s.state || p.seq != s.seq {
 		s.state, s.seq, s.count = p.state, p.seq, 0
 	}
@@ -31,7 +31,7 @@ func (s *suspect) lost(p *publication) bool {
 
 // landed takes note that a message was acknowledged. States do not count for the return to a full window:
 // they come again with every connection.
-func (s *suspect) landed(p *publication) {
+func (s *poisonGuard) landed(p *publication) {
 	if p.state == s.state && p.seq == s.seq {
 		s.count = 0
 	}
@@ -41,7 +41,7 @@ func (s *suspect) landed(p *publication) {
 }
 
 // window is how many messages may be under way.
-func (s *suspect) window() int {
+func (s *poisonGuard) window() int {
 	if s.alone > 0 {
 		return 1
 	}

@@ -17,7 +17,7 @@ const (
 // their arrival, until ctx ends; it connects again after a loss. Each change of the connection goes to
 // changed: nil when the subscription stands, else why it does not. Both are called from this goroutine,
 // and must not take long: what more than 16,384 waiting messages bring is lost.
-func Watch(ctx context.Context, cfg Config, filters []string, changed func(error), handle func(Message)) error {
+func Subscribe(ctx context.Context, cfg Config, filters []string, changed func(error), handle func(Message)) error {
 	broker, err := ParseBroker(cfg.Broker)
 	if err != nil {
 		return fmt.Errorf("mqtt: watch: %w", err)

@@ -35,7 +35,7 @@ func (l *Link) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error {
-		l.desk.run(ctx)
+		l.dispatcher.run(ctx)
 		return nil
 	})
 	group.Wait() //nolint:errcheck // none fails
@@ -96,7 +96,7 @@ func (l *Link) flush(ctx context.Context) {
 // connect keeps up a connection until ctx ends.
 func (l *Link) connect(ctx context.Context) {
 	wait := backoff{most: l.retry}
-	var doubt suspect
+	var doubt poisonGuard
 	trouble := ""
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots, missed: &l.missed,
@@ -112,7 +112,7 @@ func (l *Link) connect(ctx context.Context) {
 			err = l.serve(ctx, s, &doubt)
 			wait.held(time.Since(began))
 		} else {
-			doubt = suspect{} // the broker itself is in trouble
+			doubt = poisonGuard{} // the broker itself is in trouble
 		}
 		if ctx.Err() != nil {
 			return
@@ -126,10 +126,10 @@ func (l *Link) connect(ctx context.Context) {
 }
 
 // serve sends over one session until it is lost or ctx ends.
-func (l *Link) serve(ctx context.Context, s *session, doubt *suspect) error {
+func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard) error {
 	l.out.connect()
 	l.connected.Store(true)
-	c := &conversation{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.filters()...)}
+	c := &sender{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.filters()...)}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
@@ -153,19 +153,19 @@ type flight struct {
 	since time.Time
 }
 
-// conversation is the use of one session. One goroutine does it all: it fills the window, waits for the
+// sender is the use of one session. One goroutine does it all: it fills the window, waits for the
 // oldest acknowledgement, and so lets the spool forget its records in their order.
-type conversation struct {
+type sender struct {
 	*Link
 	*session
-	doubt      *suspect
+	doubt      *poisonGuard
 	subscribed ack
 	flights    []flight // oldest first, at most window
 }
 
 var errSilent = errors.New("broker does not acknowledge")
 
-func (c *conversation) talk(ctx context.Context) error {
+func (c *sender) talk(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	told := time.Now()
@@ -218,7 +218,7 @@ func (c *conversation) talk(ctx context.Context) error {
 }
 
 // fill sends as long as the window has room.
-func (c *conversation) fill() {
+func (c *sender) fill() {
 	for len(c.flights) < c.doubt.window() {
 		p, ok := c.out.take()
 		if !ok {
@@ -232,7 +232,7 @@ func (c *conversation) fill() {
 }
 
 // land takes the oldest publication out of the window: its acknowledgement is there.
-func (c *conversation) land() error {
+func (c *sender) land() error {
 	f := c.flights[0]
 	if err := f.ack.Error(); err != nil {
 		return c.cause(err)
@@ -249,7 +249,7 @@ func (c *conversation) land() error {
 }
 
 // cause waits for the reason of a lost connection, which comes right after the tokens have failed.
-func (c *conversation) cause(err error) error {
+func (c *sender) cause(err error) error {
 	select {
 	case why := <-c.lost:
 		return why
@@ -272,25 +272,25 @@ func (l *Link) filters() []string {
 
 // take looks at a message that came in. Of the own availability, a last will that was late may have
 // overwritten what holds.
-func (c *conversation) take(m Message) {
+func (c *sender) take(m Message) {
 	switch {
 	case m.Topic == c.topics.available:
 		if string(m.Payload) != Online {
 			c.out.again(c.available)
 		}
 	case m.Topic == c.topics.command:
-		c.desk.command(m, time.Now())
+		c.dispatcher.command(m, time.Now())
 	case c.discovery != nil && m.Topic == c.cfg.Discovery.Prefix+"/status":
 		if string(m.Payload) == Online {
 			c.out.again(c.discovery)
 		}
 	default:
-		c.desk.set(m, time.Now())
+		c.dispatcher.set(m, time.Now())
 	}
 }
 
 // farewell publishes "stopped" and waits for its acknowledgement, for what is left of stopLimit.
-func (c *conversation) farewell() error {
+func (c *sender) farewell() error {
 	a := c.publish(c.topics.available, 1, true, []byte(Stopped))
 	limit := time.NewTimer(stopLimit / 2)
 	defer limit.Stop()

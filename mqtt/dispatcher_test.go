@@ -87,7 +87,7 @@ func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk)
 	l.Handle(c)
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
-	l.desk.work = bucket{rate: 100, burst: 100}
+	l.dispatcher.work = bucket{rate: 100, burst: 100}
 	start(t, l)
 	eventually(t, 10*time.Second, "connected", l.Connected)
 	eventually(t, 10*time.Second, "state", func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.6" })
@@ -178,13 +178,13 @@ func TestCommandFlood(t *testing.T) {
 	l := lonely(t, CommandReload)
 	c := &clerk{hold: make(chan struct{})}
 	l.Handle(c)
-	l.desk.work = bucket{rate: 100, burst: 100}
+	l.dispatcher.work = bucket{rate: 100, burst: 100}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); l.desk.run(ctx) }()
+	go func() { defer close(done); l.dispatcher.run(ctx) }()
 	now := time.Now()
 	for i := range 1000 {
-		l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+		l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
 	}
 	if got := l.missed.Load(); got != 1000-20 {
 		t.Errorf("%d passed over, want 980", got)
@@ -193,14 +193,14 @@ func TestCommandFlood(t *testing.T) {
 	eventually(t, 10*time.Second, "every command looked at is answered", func() bool { return l.Waiting() == 20 })
 	cancel()
 	<-done
-	l.desk.seen = map[string]time.Time{}
-	l.desk.answers = bucket{rate: 100, burst: 100}
-	l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order("late", "reload", "{}", 0))}, now)
+	l.dispatcher.seen = map[string]time.Time{}
+	l.dispatcher.answers = bucket{rate: 100, burst: 100}
+	l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order("late", "reload", "{}", 0))}, now)
 	if l.Waiting() != 21 {
 		t.Errorf("%d answers, want one more: the agent is ending", l.Waiting())
 	}
-	if got := strings.Count(c.done(), "then"); got < deskSlots || got > deskSlots+1 {
-		t.Errorf("%d were carried out, want the %d that could wait", got, deskSlots)
+	if got := strings.Count(c.done(), "then"); got < waitingCommands || got > waitingCommands+1 {
+		t.Errorf("%d were carried out, want the %d that could wait", got, waitingCommands)
 	}
 }
 
@@ -210,11 +210,11 @@ func TestCommandsAtTheEnd(t *testing.T) {
 	l.Handle(&clerk{})
 	now := time.Now()
 	for i := range 4 {
-		l.desk.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+		l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l.desk.run(ctx)
+	l.dispatcher.run(ctx)
 	if got := l.Waiting(); got != 4 {
 		t.Errorf("%d of 4 commands were answered", got)
 	}
@@ -245,7 +245,7 @@ func TestHostileCommands(t *testing.T) {
 	l.Handle(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); l.desk.run(ctx) }()
+	go func() { defer close(done); l.dispatcher.run(ctx) }()
 	random := rand.New(rand.NewPCG(7, 7))
 	now := time.Now()
 	seeds := []string{order("a", "reload", "{}", 0), order("b", "snapshot", `{"camera":"cam01"}`, 0), "ON", "0.5",
@@ -265,8 +265,8 @@ func TestHostileCommands(t *testing.T) {
 			b = append(b, 'x')
 		}
 		now = now.Add(200 * time.Millisecond) // slowly enough to be looked at
-		l.desk.command(Message{Topic: l.topics.command, Payload: b}, now)
-		l.desk.set(Message{Topic: l.topics.base + topics[random.IntN(len(topics))], Payload: b}, now)
+		l.dispatcher.command(Message{Topic: l.topics.command, Payload: b}, now)
+		l.dispatcher.set(Message{Topic: l.topics.base + topics[random.IntN(len(topics))], Payload: b}, now)
 		for p, ok := l.out.take(); ok; p, ok = l.out.take() { // as a broker would
 			if p.state == nil {
 				l.out.spool.Ack(p.seq)
@@ -283,7 +283,7 @@ func TestHostileCommands(t *testing.T) {
 	after := rss(t)
 	cancel()
 	<-done
-	t.Logf("RSS %d KiB before, %d after 10,000 malformed messages; %d ids remembered", before>>10, after>>10, len(l.desk.seen))
+	t.Logf("RSS %d KiB before, %d after 10,000 malformed messages; %d ids remembered", before>>10, after>>10, len(l.dispatcher.seen))
 	if grown := after - before; grown > 5<<20 && !raceEnabled {
 		t.Errorf("RSS grew by %d bytes", grown)
 	}
@@ -332,8 +332,8 @@ func FuzzSet(f *testing.F) {
 		l := lonely(t, "set")
 		l.Handle(new(clerk))
 		m := Message{Topic: "vggse/edge01/" + topic, Payload: []byte(payload)}
-		l.desk.set(m, time.Now())
-		if len(l.desk.jobs) == 0 {
+		l.dispatcher.set(m, time.Now())
+		if len(l.dispatcher.jobs) == 0 {
 			return
 		}
 		if err := c.Received(contract.Message{Topic: m.Topic, QoS: 1, Payload: m.Payload}); err != nil {

@@ -17,14 +17,14 @@ const (
 	suback       = 9
 )
 
-// guard stands between paho and the network and ends the connection before paho meets a packet that it
-// cannot stand: one longer than limit, for which it would allocate up to 256 MB (facts P16), or a SUBACK
+// guardedConn stands between paho and the network and ends the connection before paho meets a packet that it
+// cannot stand: one longer than limit, for which it would allocate up to 256 MB (P16 in docs/decisions/010-what-paho-does.md), or a SUBACK
 // with more codes than the SUBSCRIBE had filters, on which it panics (P17). It also gives every write a
 // time limit, and lets another goroutine end the connection in a way that paho notices (drop).
 //
 // paho hears of the end through Read alone, and only when nobody is inside one of its methods: a Publish
 // that has begun when the connection ends would wait for paho's WriteTimeout.
-type guard struct {
+type guardedConn struct {
 	net.Conn
 	in    *bufio.Reader // paho reads a packet's first bytes one by one
 	limit int           // bytes of one inbound packet after its fixed header
@@ -41,12 +41,12 @@ type guard struct {
 	ended  atomic.Bool           // nobody goes there any more
 }
 
-func newGuard(c net.Conn, limit int) *guard {
-	return &guard{Conn: c, in: bufio.NewReader(c), limit: limit}
+func newGuardedConn(c net.Conn, limit int) *guardedConn {
+	return &guardedConn{Conn: c, in: bufio.NewReader(c), limit: limit}
 }
 
 // enter lets the caller call paho until leave; false: the connection has ended.
-func (g *guard) enter() bool {
+func (g *guardedConn) enter() bool {
 	g.calls.RLock()
 	if g.ended.Load() {
 		g.calls.RUnlock()
@@ -55,17 +55,17 @@ func (g *guard) enter() bool {
 	return true
 }
 
-func (g *guard) leave() { g.calls.RUnlock() }
+func (g *guardedConn) leave() { g.calls.RUnlock() }
 
 // drop ends the connection: a read, also one under way, returns reason. paho takes net.ErrClosed for its
 // own doing and would not notice.
-func (g *guard) drop(reason error) {
+func (g *guardedConn) drop(reason error) {
 	g.reason.CompareAndSwap(nil, &reason)
 	g.Conn.Close()
 }
 
 // Read passes on what comes, up to the first packet that must not be.
-func (g *guard) Read(p []byte) (int, error) {
+func (g *guardedConn) Read(p []byte) (int, error) {
 	n, err := g.in.Read(p)
 	if bad := g.inspect(p[:n]); bad != nil {
 		g.drop(bad)
@@ -84,7 +84,7 @@ func (g *guard) Read(p []byte) (int, error) {
 
 // why is the first cause of a failed read: a drop, or a write that had failed before and left Read only
 // the time to hear what the peer said before it hung up, such as a TLS alert.
-func (g *guard) why(err error) error {
+func (g *guardedConn) why(err error) error {
 	if reason := g.reason.Load(); reason != nil {
 		return *reason
 	}
@@ -94,8 +94,8 @@ func (g *guard) why(err error) error {
 	return err
 }
 
-// Write sends p, which paho makes exactly one packet. It always succeeds: see guard.
-func (g *guard) Write(p []byte) (int, error) {
+// Write sends p, which paho makes exactly one packet. It always succeeds: see guardedConn.
+func (g *guardedConn) Write(p []byte) (int, error) {
 	if len(p) > 0 && p[0]>>4 == subscribe {
 		g.codes.Store(int32(filters(p)))
 	}
@@ -116,7 +116,7 @@ func (g *guard) Write(p []byte) (int, error) {
 }
 
 // inspect follows the stream of inbound packets, which may be cut anywhere.
-func (g *guard) inspect(p []byte) error {
+func (g *guardedConn) inspect(p []byte) error {
 	for len(p) > 0 {
 		if g.left > 0 {
 			n := min(g.left, len(p))
@@ -142,7 +142,7 @@ func (g *guard) inspect(p []byte) error {
 	return nil
 }
 
-func (g *guard) allowed(kind byte, length int) error {
+func (g *guardedConn) allowed(kind byte, length int) error {
 	if length > g.limit {
 		return fmt.Errorf("broker sent a packet of %d bytes, the limit is %d", length, g.limit)
 	}
