@@ -31,7 +31,8 @@ type Host struct {
 	Announce func(brokerURL string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
 	Manager  Manager                // nil: no service manager
 	Watchdog time.Duration          // for how long the manager may hear nothing; 0: it does not watch
-	// Verify answers whether a bundle gives on this machine what it should, in a process of its own; nil: not here.
+	// Verify answers whether a bundle gives on this machine what it should, in a process of its
+	// own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
 	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
 
@@ -39,7 +40,9 @@ type Host struct {
 	reload  func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
 	restart func()                           // ends Run with ErrRestart
 	swaps   *swapRequests                    // that other networks are asked of
-	alive   string                           // what feeds the watchdog while the network opens: nothing at the start, for it does not watch yet
+	// what feeds the watchdog while the network opens: nothing at the start, for it does not watch
+	// yet
+	alive string
 }
 
 // notify tells the service manager, where there is one.
@@ -53,9 +56,9 @@ func (h *Host) notify(state string) {
 }
 
 // Run is the daemon: it opens the network, the broker and the link, moves frames until ctx ends or
-// every source has come to its end, and closes in reverse. Nothing is published before the network's
-// file was found to be the one that the manifest names.
-// ErrRestart is its end where a subscriber asked for a restart.
+// every source has come to its end, and closes in reverse. Nothing is published before the
+// network's file was found to be the one that the manifest names. ErrRestart is its end where a
+// subscriber asked for a restart.
 func Run(ctx context.Context, c configs.Config, host Host) (err error) {
 	observer, err := newObserver(&c, host)
 	if err != nil {
@@ -168,12 +171,14 @@ func tell(log *slog.Logger, c *configs.Config, n *infer.Network, took time.Durat
 		}
 	}
 	log.Info("network ready", "bundle", c.Model.Bundle, "name", spec.Name, "version", spec.Version,
-		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime", info.Version, "took", took.Round(time.Millisecond))
+		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime",
+		info.Version, "took", took.Round(time.Millisecond))
 }
 
-// runAll runs pipeline and link, what changes the pipeline's network and, where there is one, recorder; the link outlives the
-// others, to say the last word.
-func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *modelSwap, recorder *samples.Recorder) error {
+// runAll runs pipeline and link, what changes the pipeline's network and, where there is one,
+// recorder; the link outlives the others, to say the last word.
+func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *modelSwap,
+	recorder *samples.Recorder) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
 	besideCtx, stopBeside := context.WithCancel(ctx)
@@ -201,8 +206,8 @@ func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, buil
 	return id
 }
 
-// openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and gives the link
-// what each of them has of its own.
+// openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and
+// gives the link what each of them has of its own.
 func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 	c.MQTT.StateDir = c.StateDir
 	c.MQTT.PublishOf = make(map[string]mqtt.Policy)
@@ -244,5 +249,6 @@ func joinClose(err, closing error) error {
 // modelOf is what messages say of a network.
 func modelOf(n *infer.Network) mqtt.ModelInfo {
 	info, spec := n.Info(), &n.Bundle.Spec
-	return mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision, Provider: info.Provider}
+	return mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: n.SHA256, Precision: info.Precision,
+		Provider: info.Provider}
 }

@@ -60,15 +60,16 @@ func (c *commands) Enable(name string, on bool) error {
 	return nil
 }
 
-// Threshold sets the score below which a class does not count, for a camera with all its regions, now and after
-// every restart.
+// Threshold sets the score below which a class does not count, for a camera with all its regions,
+// now and after every restart.
 func (c *commands) Threshold(name string, score float64) error {
 	configured, err := c.find(name)
 	if err != nil {
 		return err
 	}
 	k := c.overrides.camera(configured.Name)
-	if err := saveOverride(c.overrides, &k.Threshold, score, configured.Decide.Over(c.config.Decide).Threshold); err != nil {
+	if err := saveOverride(c.overrides, &k.Threshold, score,
+		configured.Decide.Over(c.config.Decide).Threshold); err != nil {
 		return err
 	}
 	c.pipeline.SetThreshold(configured.Name, score)
@@ -142,8 +143,8 @@ func (c *commands) reload() (then func(), err error) {
 	return c.host.reload()
 }
 
-// activate makes an installed bundle the one that runs. Nothing else than what 'model install' has put there,
-// complete and with the right digests, can be named.
+// activate makes an installed bundle the one that runs. Nothing else than what 'model install' has
+// put there, complete and with the right digests, can be named.
 func (c *commands) activate(ctx context.Context, sum string) (then func(), err error) {
 	if c.config.Model.Demo == "" {
 		return nil, fmt.Errorf("model.bundle is configured: take it out there to let an installed model run")

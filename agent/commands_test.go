@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What was set outlives a restart, until its key is configured anew; a damaged file is passed over; a disk that
-// cannot be written changes nothing.
+// What was set outlives a restart, until its key is configured anew; a damaged file is passed over;
+// a disk that cannot be written changes nothing.
 func TestKept(t *testing.T) {
 	dir, quiet := t.TempDir(), slog.New(slog.DiscardHandler)
 	k := openOverrides(dir, quiet)
@@ -39,7 +39,8 @@ func TestKept(t *testing.T) {
 		t.Error("a damaged file was believed")
 	}
 	k.path = filepath.Join(dir, "settings.json", "no", "folder")
-	if err := saveOverride(k, &k.camera("a").Enabled, false, true); err == nil || errors.Is(err, os.ErrNotExist) || k.camera("a").Enabled != nil {
+	if err := saveOverride(k, &k.camera("a").Enabled, false, true); err == nil || errors.Is(err, os.ErrNotExist) ||
+		k.camera("a").Enabled != nil {
 		t.Errorf("got %v, %v", err, k.camera("a").Enabled)
 	}
 }

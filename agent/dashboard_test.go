@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDashboardsAskForWhatThereIs: every metric of the dashboard and of the alert rules has its name in
-// the code that makes it.
+// TestDashboardsAskForWhatThereIs: every metric of the dashboard and of the alert rules has its
+// name in the code that makes it.
 func TestDashboardsAskForWhatThereIs(t *testing.T) {
 	var code strings.Builder
 	for _, file := range []string{"telemetry.go", "../api/metrics.go", "../api/figures.go"} {

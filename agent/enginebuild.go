@@ -17,7 +17,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// buildingEngine is the state of an agent whose network is still being built for the GPU, in logs and on MQTT.
+// buildingEngine is the state of an agent whose network is still being built for the GPU, in logs
+// and on MQTT.
 const buildingEngine = "building_engine"
 
 // construction is an engine that is being built.
@@ -28,7 +29,8 @@ type engineBuild struct {
 
 // String is the state in one phrase.
 func (c *engineBuild) String() string {
-	text := fmt.Sprintf("%s: %s for %s, for %s so far", buildingEngine, c.Precision, c.Provider, time.Since(c.since).Round(time.Second))
+	text := fmt.Sprintf("%s: %s for %s, for %s so far", buildingEngine, c.Precision, c.Provider,
+		time.Since(c.since).Round(time.Second))
 	if c.Last > 0 {
 		text += fmt.Sprintf(" (the last one took %s)", c.Last.Round(time.Second))
 	}
@@ -51,7 +53,8 @@ func silent(c infer.Config) infer.Config {
 	return c
 }
 
-// builds hears of a build's begin and end, and passes it on to the log and, where there is a link, to MQTT.
+// builds hears of a build's begin and end, and passes it on to the log and, where there is a link,
+// to MQTT.
 func (o *observer) builds(b infer.Building) {
 	o.mu.Lock()
 	link, early := o.link, o.early
@@ -63,9 +66,11 @@ func (o *observer) builds(b infer.Building) {
 	o.mu.Unlock()
 	switch {
 	case !b.Done:
-		o.log.Info(buildingEngine, "provider", b.Provider, "precision", b.Precision, "why", b.Why, "last_took", b.Last.Round(time.Second))
+		o.log.Info(buildingEngine, "provider", b.Provider, "precision", b.Precision, "why", b.Why, "last_took",
+			b.Last.Round(time.Second))
 	case b.Err != nil:
-		o.log.Warn("engine not built", "provider", b.Provider, "precision", b.Precision, "took", b.Took.Round(time.Second), "error", b.Err)
+		o.log.Warn("engine not built", "provider", b.Provider, "precision", b.Precision, "took",
+			b.Took.Round(time.Second), "error", b.Err)
 	default:
 		o.log.Info("engine built", "provider", b.Provider, "precision", b.Precision, "took", b.Took.Round(time.Second))
 	}
@@ -83,7 +88,8 @@ func (o *observer) builds(b infer.Building) {
 	}
 }
 
-// engineCondition is the part "engine" of the health: which provider runs how many nodes, and what a GPU's left to the CPU.
+// engineCondition is the part "engine" of the health: which provider runs how many nodes, and what
+// a GPU's left to the CPU.
 func engineCondition(i infer.Info) mqtt.Condition {
 	p := i.Placement
 	if p == nil {
@@ -101,8 +107,8 @@ func engineCondition(i infer.Info) mqtt.Condition {
 	return c
 }
 
-// earlyLink speaks to the broker while there is no network yet to speak for: subscribers see building_engine instead
-// of a device that is away. The link of the pipeline takes over.
+// earlyLink speaks to the broker while there is no network yet to speak for: subscribers see
+// building_engine instead of a device that is away. The link of the pipeline takes over.
 type earlyLink struct {
 	config *configs.Config
 	build  Build
@@ -143,7 +149,8 @@ func (l *earlyLink) open(b *infer.Building) (*mqtt.Link, error) {
 		return nil, err
 	}
 	spec := &opened.Spec
-	id := identity(l.config, spec, mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256, Precision: b.Precision, Provider: b.Provider}, l.build)
+	id := identity(l.config, spec, mqtt.ModelInfo{Name: spec.Name, Version: spec.Version, SHA256: b.SHA256,
+		Precision: b.Precision, Provider: b.Provider}, l.build)
 	settings := l.config.MQTT
 	settings.StateDir, settings.Spool.Dir = "", "" // what waits and what is remembered is the pipeline's
 	return mqtt.NewLink(settings, id, l.log)

@@ -17,8 +17,9 @@ import (
 	"github.com/vggse/vggse-agent/mqtt/contract"
 )
 
-// TestBuildingIsAState: while an engine is built, before there is a link, the service manager, /readyz and subscribers
-// hear building_engine with the time it has taken and took last; then the early link goes away.
+// TestBuildingIsAState: while an engine is built, before there is a link, the service manager,
+// /readyz and subscribers hear building_engine with the time it has taken and took last; then the
+// early link goes away.
 func TestBuildingIsAState(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	embedded, err := broker.Start("127.0.0.1:0", log)
@@ -26,8 +27,9 @@ func TestBuildingIsAState(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer embedded.Close()
-	c := configs.Config{Device: configs.Device{ID: "edge"}, Cameras: []configs.Camera{{Config: camera.Config{Name: "line1", Source: "demo://parts", Enabled: true}}},
-		Model: configs.Model{Bundle: "../demo/bundle", Precision: "auto"}, MQTT: mqttConfig(), StateDir: t.TempDir()}
+	c := configs.Config{Device: configs.Device{ID: "edge"},
+		Cameras: []configs.Camera{{Config: camera.Config{Name: "line1", Source: "demo://parts", Enabled: true}}},
+		Model:   configs.Model{Bundle: "../demo/bundle", Precision: "auto"}, MQTT: mqttConfig(), StateDir: t.TempDir()}
 	c.MQTT.Broker = embedded.URL()
 
 	var mu sync.Mutex
@@ -40,11 +42,12 @@ func TestBuildingIsAState(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	watching := make(chan error, 1)
 	go func() {
-		watching <- mqtt.Subscribe(ctx, c.MQTT, []string{c.MQTT.TopicPrefix + "/edge/#"}, func(error) {}, func(m mqtt.Message) {
-			mu.Lock()
-			defer mu.Unlock()
-			latest[strings.TrimPrefix(m.Topic, c.MQTT.TopicPrefix+"/edge/")] = string(m.Payload)
-		})
+		watching <- mqtt.Subscribe(ctx, c.MQTT, []string{c.MQTT.TopicPrefix + "/edge/#"}, func(error) {},
+			func(m mqtt.Message) {
+				mu.Lock()
+				defer mu.Unlock()
+				latest[strings.TrimPrefix(m.Topic, c.MQTT.TopicPrefix+"/edge/")] = string(m.Payload)
+			})
 	}()
 	defer func() {
 		stop()
@@ -56,24 +59,29 @@ func TestBuildingIsAState(t *testing.T) {
 	o := &observer{log: log, started: time.Now(), cameras: map[string]string{"line1": mqtt.CameraOffline}}
 	o.speaksEarly(&earlyLink{config: &c, log: log, every: 50 * time.Millisecond})
 	heard := o.hears(infer.Config{Engines: &infer.Engines{}}).Engines.Tell
-	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", SHA256: strings.Repeat("5a", 32), Last: 341 * time.Second, Why: "there is none yet"}
+	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", SHA256: strings.Repeat("5a", 32),
+		Last: 341 * time.Second, Why: "there is none yet"}
 	heard(b)
-	if got := o.sentence(); !strings.Contains(got, "building_engine: int8 for tensorrt, for 0s so far (the last one took 5m41s)") {
+	if got := o.sentence(); !strings.Contains(got,
+		"building_engine: int8 for tensorrt, for 0s so far (the last one took 5m41s)") {
 		t.Errorf("the manager hears %q", got)
 	}
 	if got := o.Unready(); len(got) != 1 || !strings.Contains(got[0], buildingEngine) {
 		t.Errorf("/readyz says %q", got)
 	}
 	waitFor(t, "health on the broker", func() bool {
-		return said("health", `"engine":{"status":"degraded","reason":"building_engine: int8 for tensorrt`) && said("available", "online") && said("info", "tensorrt")
+		return said("health", `"engine":{"status":"degraded","reason":"building_engine: int8 for tensorrt`) &&
+			said("available", "online") && said("info", "tensorrt")
 	})
-	api, err := contract.New(mqtt.AsyncAPI, map[string]string{"prefix": c.MQTT.TopicPrefix, "discovery": "homeassistant"})
+	api, err := contract.New(mqtt.AsyncAPI, map[string]string{"prefix": c.MQTT.TopicPrefix,
+		"discovery": "homeassistant"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mu.Lock()
 	for topic, payload := range latest {
-		m := contract.Message{Topic: c.MQTT.TopicPrefix + "/edge/" + topic, QoS: 1, Retain: true, Payload: []byte(payload)}
+		m := contract.Message{Topic: c.MQTT.TopicPrefix + "/edge/" + topic, QoS: 1, Retain: true,
+			Payload: []byte(payload)}
 		if err := api.Sent(m); err != nil && topic != "stats" {
 			t.Errorf("%s breaks the contract: %v", topic, err)
 		}

@@ -77,8 +77,9 @@ func (o *observer) counts() api.Figures {
 		Queue: api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
 	}
 	for _, c := range o.pipeline.Counts() {
-		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified, Skipped: c.Skipped,
-			Online: o.cameras[c.Name] == mqtt.CameraOnline})
+		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified,
+			Skipped: c.Skipped,
+			Online:  o.cameras[c.Name] == mqtt.CameraOnline})
 	}
 	return f
 }

@@ -33,7 +33,8 @@ func newSwapRequests(start configs.Config, anew func(configs.Config)) *swapReque
 	return &swapRequests{start: start, asked: make(chan configs.Config, 1), anew: anew}
 }
 
-// take carries settings to whoever changes networks, where nothing but the network differs; else false.
+// take carries settings to whoever changes networks, where nothing but the network differs; else
+// false.
 func (m *swapRequests) take(next configs.Config) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,7 +44,8 @@ func (m *swapRequests) take(next configs.Config) bool {
 		return false
 	}
 	digest, err := bundle.Digest(next.Model.Bundle)
-	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(silent(next.Infer), silent(m.running.Infer)) {
+	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(silent(next.Infer),
+		silent(m.running.Infer)) {
 		return false // nothing differs: then it is meant to begin anew
 	}
 	select {
@@ -106,16 +108,18 @@ func (c *modelSwap) run(ctx context.Context) {
 			return
 		case next := <-c.requests.asked:
 			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
-				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason", err)
+				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason",
+					err)
 				c.link.ModelRefused(filepath.Base(next.Model.Bundle), err.Error())
-				c.link.Health("model", mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " + err.Error()})
+				c.link.Health("model", mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " +
+					err.Error()})
 			}
 		}
 	}
 }
 
-// change opens the network of next beside the one that runs, which answers meanwhile, and exchanges them between two
-// frames. A network that cannot be opened changes nothing.
+// change opens the network of next beside the one that runs, which answers meanwhile, and exchanges
+// them between two frames. A network that cannot be opened changes nothing.
 func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	start := time.Now()
 	if need, there := roomFor(next.Model.Bundle), device.At("/").Memory(); there != nil && need > there.Available {
@@ -151,8 +155,9 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	return nil
 }
 
-// roomFor is the memory that the network of a bundle may need, bytes: that of its largest file, and the copies that a
-// runtime makes (measured with the full-size network on the CPU: 1.1 times its file).
+// roomFor is the memory that the network of a bundle may need, bytes: that of its largest file, and
+// the copies that a runtime makes (measured with the full-size network on the CPU: 1.1 times its
+// file).
 func roomFor(dir string) uint64 {
 	const runtimeItself = 128 << 20
 	b, err := bundle.Open(dir)
@@ -166,8 +171,8 @@ func roomFor(dir string) uint64 {
 	return uint64(largest)*5/4 + runtimeItself
 }
 
-// openBeside opens what c names, or the active one of the installed bundles. One on trial that cannot be opened is
-// refused: from then on the one that runs is the active one.
+// openBeside opens what c names, or the active one of the installed bundles. One on trial that
+// cannot be opened is refused: from then on the one that runs is the active one.
 func openBeside(ctx context.Context, c *configs.Config, running string) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)

@@ -58,32 +58,40 @@ func TestWatchdogStarvesOnAHungRead(t *testing.T) {
 	lost := func(context.Context) (pipeline.Source, error) { return nil, camera.ErrLost }
 	p := stubPipeline(&stubNetwork{}, &stubPublisher{},
 		pipeline.Camera{Name: "away", Open: lost, Slow: 50*time.Millisecond - time.Minute},
-		pipeline.Camera{Name: "good", EveryFrame: true, Slow: 2*time.Second - time.Minute, Open: func(context.Context) (pipeline.Source, error) {
-			return &stubSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
-		}},
-		pipeline.Camera{Name: "bad", Slow: 200*time.Millisecond - time.Minute, Open: func(context.Context) (pipeline.Source, error) {
-			select {
-			case <-hang:
-				<-free // as a driver does, whatever the context says
-				return nil, io.EOF
-			default:
-				return nil, camera.ErrLost
-			}
-		}})
-	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"away", "good", "bad"}}, slog.New(slog.DiscardHandler))
+		pipeline.Camera{Name: "good", EveryFrame: true, Slow: 2*time.Second - time.Minute,
+			Open: func(context.Context) (pipeline.Source, error) {
+				return &stubSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
+			}},
+		pipeline.Camera{Name: "bad", Slow: 200*time.Millisecond - time.Minute,
+			Open: func(context.Context) (pipeline.Source, error) {
+				select {
+				case <-hang:
+					<-free // as a driver does, whatever the context says
+					return nil, io.EOF
+				default:
+					return nil, camera.ErrLost
+				}
+			}})
+	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"away", "good", "bad"}},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &manager{}
 	stuck := make(chan error, 1)
 	o := &observer{
-		host: Host{Manager: m, Watchdog: 60 * time.Millisecond, Stuck: func(err error) { stuck <- err }}, log: slog.New(slog.DiscardHandler),
-		cameras: map[string]string{"away": mqtt.CameraOffline, "good": mqtt.CameraOffline, "bad": mqtt.CameraOffline}, started: time.Now(),
+		host:    Host{Manager: m, Watchdog: 60 * time.Millisecond, Stuck: func(err error) { stuck <- err }},
+		log:     slog.New(slog.DiscardHandler),
+		cameras: map[string]string{"away": mqtt.CameraOffline, "good": mqtt.CameraOffline, "bad": mqtt.CameraOffline},
+		started: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() { _ = o.run(ctx) })
-	waitFor(t, "time to start", func() bool { return m.heard("EXTEND_TIMEOUT_USEC=") && m.heard("STATUS=opening the network") })
+	waitFor(t, "time to start", func() bool {
+		return m.heard("EXTEND_TIMEOUT_USEC=") &&
+			m.heard("STATUS=opening the network")
+	})
 	if m.heard("WATCHDOG=1") {
 		t.Error("the watchdog was fed before the pipeline ran")
 	}
@@ -95,7 +103,8 @@ func TestWatchdogStarvesOnAHungRead(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	waitFor(t, "the watchdog's food", func() bool { return m.heard("WATCHDOG=1\nSTATUS=0 of 3 cameras deliver, broker away") })
+	waitFor(t, "the watchdog's food",
+		func() bool { return m.heard("WATCHDOG=1\nSTATUS=0 of 3 cameras deliver, broker away") })
 	close(hang)
 	select {
 	case err := <-stuck:
@@ -124,11 +133,13 @@ func mqttConfig() mqtt.Config {
 }
 
 func TestUnready(t *testing.T) {
-	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"a", "b"}}, slog.New(slog.DiscardHandler))
+	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"a", "b"}},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &observer{cameras: map[string]string{"b": mqtt.CameraOffline, "a": mqtt.CameraOffline, "off": mqtt.CameraDisabled}, started: time.Now()}
+	o := &observer{cameras: map[string]string{"b": mqtt.CameraOffline, "a": mqtt.CameraOffline,
+		"off": mqtt.CameraDisabled}, started: time.Now()}
 	check := func(want string) {
 		t.Helper()
 		if got := strings.Join(o.Unready(), "; "); got != want {
@@ -154,7 +165,8 @@ func TestThermal(t *testing.T) {
 		{events(7), nil, mqtt.Condition{Status: mqtt.OK}}, // before the agent's time
 		{events(7), events(7), mqtt.Condition{Status: mqtt.OK}},
 		{events(8), events(7), mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: under voltage"}},
-		{&device.Throttle{Active: []string{"cpufreq-cpu0"}}, nil, mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: cpufreq-cpu0"}},
+		{&device.Throttle{Active: []string{"cpufreq-cpu0"}}, nil,
+			mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: cpufreq-cpu0"}},
 	} {
 		if got := thermal(test.now, test.before); got != test.want {
 			t.Errorf("thermal(%+v, %+v) = %+v, want %+v", test.now, test.before, got, test.want)
@@ -178,7 +190,8 @@ func TestSlowness(t *testing.T) {
 	}
 }
 
-// TestObserverAnswers: a chosen port that is taken stops the start; a free one answers from the first moment.
+// TestObserverAnswers: a chosen port that is taken stops the start; a free one answers from the
+// first moment.
 func TestObserverAnswers(t *testing.T) {
 	c := &configs.Config{HTTP: api.Config{Listen: "127.0.0.1:0"}, StateDir: t.TempDir()}
 	o, err := newObserver(c, Host{Log: slog.New(slog.DiscardHandler)})
@@ -209,7 +222,8 @@ func TestObserverAnswers(t *testing.T) {
 		}
 	}
 	c.HTTP.Listen = o.server.Address()
-	if _, err := newObserver(c, Host{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "http.listen: ") {
+	if _, err := newObserver(c, Host{Log: slog.New(slog.DiscardHandler)}); err == nil ||
+		!strings.Contains(err.Error(), "http.listen: ") {
 		t.Errorf("a taken port = %v", err)
 	}
 	cancel()

@@ -13,8 +13,9 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// kept are the settings that were changed over MQTT, in a file of the state folder. Each holds until what is
-// configured for it changes: then the configuration wins, and it is forgotten. For one goroutine at a time.
+// kept are the settings that were changed over MQTT, in a file of the state folder. Each holds
+// until what is configured for it changes: then the configuration wins, and it is forgotten. For
+// one goroutine at a time.
 type overrides struct {
 	path    string
 	Cameras map[string]*cameraOverrides `json:"cameras"`
@@ -32,7 +33,8 @@ type override[T comparable] struct {
 	Configured T `json:"configured"`
 }
 
-// over is the value in force where configured is what the configuration has; a setting that is outlived becomes nil.
+// over is the value in force where configured is what the configuration has; a setting that is
+// outlived becomes nil.
 func inForce[T comparable](k **override[T], configured T) T {
 	if *k == nil {
 		return configured

@@ -14,10 +14,11 @@ import (
 // errReload is the cause of a context's end where Run shall begin again with other settings.
 var errReload = errors.New("other settings")
 
-// RunReloading is Run, which begins again with the settings that load returns each time something comes from asked.
-// Settings that load refuses change nothing; with settings that do not come as far as READY the ones before come back.
-// host.Log stays the same.
-func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan os.Signal, load func() (configs.Config, error)) error {
+// RunReloading is Run, which begins again with the settings that load returns each time something
+// comes from asked. Settings that load refuses change nothing; with settings that do not come as
+// far as READY the ones before come back. host.Log stays the same.
+func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan os.Signal,
+	load func() (configs.Config, error)) error {
 	var good *configs.Config // to go back to; nil: c is what the process was started with, or has proved itself
 	for {
 		ready := false
@@ -37,9 +38,10 @@ func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan
 	}
 }
 
-// runUntil is Run until it ends by itself (next is nil) or there are other settings. Where these differ in the network
-// alone, Run goes on with it, and c is told.
-func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os.Signal, load func() (configs.Config, error)) (*configs.Config, error) {
+// runUntil is Run until it ends by itself (next is nil) or there are other settings. Where these
+// differ in the network alone, Run goes on with it, and c is told.
+func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os.Signal,
+	load func() (configs.Config, error)) (*configs.Config, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Pointer[configs.Config]

@@ -16,14 +16,17 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// stuckPipeline is one that gives no frame and no error: OpenCV 4.6 waits for it for ever, 4.8 for its own limit.
-const stuckPipeline = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48 ! identity sleep-time=1000000000 ! videoconvert ! video/x-raw,format=BGR ! appsink"
+// stuckPipeline is one that gives no frame and no error: OpenCV 4.6 waits for it for ever, 4.8 for
+// its own limit.
+const stuckPipeline = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48 ! identity " +
+	"sleep-time=1000000000 ! videoconvert ! video/x-raw,format=BGR ! appsink"
 
-// beStuck is the environment variable that makes the test binary the process of TestStuckReadEndsTheProcess.
+// beStuck is the environment variable that makes the test binary the process of
+// TestStuckReadEndsTheProcess.
 const beStuck = "VGGSE_TEST_STUCK"
 
-// A read that hangs in C ends the process with code 75, and until then another camera goes on. It must be a process
-// of its own: nothing else ends such a read.
+// A read that hangs in C ends the process with code 75, and until then another camera goes on. It
+// must be a process of its own: nothing else ends such a read.
 func TestStuckReadEndsTheProcess(t *testing.T) {
 	if s, err := camera.Open(t.Context(), camera.Config{Source: "test://"}); errors.Is(err, camera.ErrNoOpenCV) {
 		t.Skip("built without OpenCV (tag gocv)")
@@ -36,7 +39,8 @@ func TestStuckReadEndsTheProcess(t *testing.T) {
 	cmd.Env = append(os.Environ(), beStuck+"=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 75 || !strings.Contains(string(out), "camera stuck: a read has not come back") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 75 ||
+		!strings.Contains(string(out), "camera stuck: a read has not come back") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if !strings.Contains(string(out), "the other camera: ") {

@@ -23,8 +23,8 @@ type Manager interface {
 	Notify(state string) error
 }
 
-// observer knows how the agent fares, and tells who asks (HTTP) and who wants to be told (the service
-// manager). It is fed by what passes on its way to the link, and never holds that up.
+// observer knows how the agent fares, and tells who asks (HTTP) and who wants to be told (the
+// service manager). It is fed by what passes on its way to the link, and never holds that up.
 type observer struct {
 	host    Host
 	log     *slog.Logger
@@ -121,8 +121,8 @@ func (o *observer) besides(bundleDir string) {
 	o.beside, o.besideSince = bundleDir, time.Now()
 }
 
-// tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is within
-// its time: who hangs in C is not helped by a clock that ticks elsewhere in the process.
+// tend keeps the manager informed. The watchdog is fed only while every step of the pipeline is
+// within its time: who hangs in C is not helped by a clock that ticks elsewhere in the process.
 func (o *observer) tend(ctx context.Context) {
 	every := 5 * time.Second
 	if o.host.Watchdog > 0 {
@@ -145,7 +145,8 @@ func (o *observer) tend(ctx context.Context) {
 			return
 		}
 		if o.starting() { // an engine may take an hour to build
-			o.host.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\n%sSTATUS=%s", (4 * every).Microseconds(), o.host.alive, o.sentence()))
+			o.host.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\n%sSTATUS=%s", (4 * every).Microseconds(), o.host.alive,
+				o.sentence()))
 		} else {
 			o.slowDown()
 			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
@@ -210,7 +211,8 @@ func (o *observer) sentence() string {
 	if !f.Connected {
 		brokerURL = "away"
 	}
-	text := fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), brokerURL, frames)
+	text := fmt.Sprintf("%d of %d cameras deliver, broker %s, %d frames classified", online, len(f.Cameras), brokerURL,
+		frames)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.slowed != "" {

@@ -18,7 +18,8 @@ func (m *sensors) telemetry() device.Telemetry {
 	return t
 }
 
-// gauges are telemetry as metrics, in base units, and the share of its frame rate that the agent allows itself.
+// gauges are telemetry as metrics, in base units, and the share of its frame rate that the agent
+// allows itself.
 func gauges(t *device.Telemetry, share float64) []api.Gauge {
 	var all []api.Gauge
 	add := func(name, help string, value float64) {
@@ -27,7 +28,8 @@ func gauges(t *device.Telemetry, share float64) []api.Gauge {
 	of := func(name, help, label, where string, value float64) {
 		all = append(all, api.Gauge{Name: name, Help: help, Label: label, Where: where, Value: value})
 	}
-	add("vggse_frame_rate_ratio", "Share of its frame rate that the agent allows itself; below 1 near to a limit of the machine.", share)
+	add("vggse_frame_rate_ratio",
+		"Share of its frame rate that the agent allows itself; below 1 near to a limit of the machine.", share)
 	for zone, v := range t.Temperatures {
 		of("vggse_temperature_celsius", "Temperature of a zone of the machine.", "zone", zone, v)
 	}
@@ -46,7 +48,8 @@ func gauges(t *device.Telemetry, share float64) []api.Gauge {
 	if h := t.Throttle; h != nil {
 		add("vggse_throttled_coolers", "Coolers of the kernel that hold something back now.", float64(len(h.Active)))
 		for cause, n := range h.Events {
-			of("vggse_throttle_events", "Times that the machine slowed itself down since its boot.", "cause", cause, float64(n))
+			of("vggse_throttle_events", "Times that the machine slowed itself down since its boot.", "cause", cause,
+				float64(n))
 		}
 	}
 	if m := t.Memory; m != nil {

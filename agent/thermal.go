@@ -9,8 +9,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// governorSteps are the shares of the frame rate that the agent allows itself, one step down at each look at a
-// machine that is near to its limits.
+// governorSteps are the shares of the frame rate that the agent allows itself, one step down at
+// each look at a machine that is near to its limits.
 var governorSteps = [...]float64{1, 0.75, 0.5, 0.25}
 
 const (
@@ -20,9 +20,10 @@ const (
 	longestEvery             = 10 * time.Second
 )
 
-// governor lowers the frame rate while heat or current bring the machine near to where its kernel slows it down: fewer
-// frames at full clocks, in place of every frame late. Where the kernel slows down already without either being
-// near, there is nothing to be won, and it does nothing. look and its state are for one goroutine.
+// governor lowers the frame rate while heat or current bring the machine near to where its kernel
+// slows it down: fewer frames at full clocks, in place of every frame late. Where the kernel slows
+// down already without either being near, there is nothing to be won, and it does nothing. look and
+// its state are for one goroutine.
 type governor struct {
 	every time.Duration // least time from one run of the network to the next; 0: none
 
@@ -33,8 +34,8 @@ type governor struct {
 	events map[string]uint64
 }
 
-// look judges the machine, whose agent classified rate frames a second since the last look, and reports whether
-// the rate that is allowed has changed.
+// look judges the machine, whose agent classified rate frames a second since the last look, and
+// reports whether the rate that is allowed has changed.
 func (b *governor) look(h device.Headroom, t *device.Throttle, rate float64) bool {
 	near := nearness(h)
 	if b.shocked(t) && near == "" {
@@ -69,7 +70,8 @@ func (b *governor) look(h device.Headroom, t *device.Throttle, rate float64) boo
 func nearness(h device.Headroom) string {
 	var near []string
 	if h.Zone != "" && h.Limit-h.Celsius <= nearCelsius {
-		near = append(near, fmt.Sprintf("%s at %.0f °C, slowed down by the kernel from %.0f on", h.Zone, h.Celsius, h.Limit))
+		near = append(near, fmt.Sprintf("%s at %.0f °C, slowed down by the kernel from %.0f on", h.Zone, h.Celsius,
+			h.Limit))
 	}
 	if h.Share >= nearShare {
 		near = append(near, fmt.Sprintf("%s at %.0f %% of the current that raises its alarm", h.Rail, 100*h.Share))
@@ -106,11 +108,13 @@ func thermal(now, before *device.Throttle) mqtt.Condition {
 		return mqtt.Condition{Status: mqtt.OK}
 	}
 	if len(now.Active) > 0 {
-		return mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: " + strings.Join(now.Active, ", ")}
+		return mqtt.Condition{Status: mqtt.Degraded, Reason: "held back by the kernel: " + strings.Join(now.Active,
+			", ")}
 	}
 	for cause, count := range now.Events {
 		if before != nil && count > before.Events[cause] {
-			return mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: " + strings.ReplaceAll(cause, "_", " ")}
+			return mqtt.Condition{Status: mqtt.Degraded, Reason: "slowed itself down: " + strings.ReplaceAll(cause,
+				"_", " ")}
 		}
 	}
 	return mqtt.Condition{Status: mqtt.OK}

@@ -18,7 +18,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// TestGovernorSteps: near a limit it goes down step by step, in between it stays, and it comes back slowly.
+// TestGovernorSteps: near a limit it goes down step by step, in between it stays, and it comes back
+// slowly.
 func TestGovernorSteps(t *testing.T) {
 	hot := device.Headroom{Zone: "gpu", Celsius: 97, Limit: 99}
 	warm := device.Headroom{Zone: "gpu", Celsius: 93, Limit: 99}
@@ -70,7 +71,8 @@ func sysfs(t *testing.T, root, milli string) {
 	t.Helper()
 	zone := filepath.Join(root, "sys/class/thermal/thermal_zone0")
 	err := os.MkdirAll(zone, 0o755)
-	for name, text := range map[string]string{"type": "gpu-thermal", "temp": milli, "trip_point_0_type": "passive", "trip_point_0_temp": "99000"} {
+	for name, text := range map[string]string{"type": "gpu-thermal", "temp": milli, "trip_point_0_type": "passive",
+		"trip_point_0_temp": "99000"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(zone, name), []byte(text+"\n"), 0o644))
 	}
 	if err != nil {
@@ -78,23 +80,27 @@ func sysfs(t *testing.T, root, milli string) {
 	}
 }
 
-// TestHeatLowersTheRate: a pipeline on a machine that gets hot classifies fewer frames, says why, and goes on at full
-// rate when the machine is cool again.
+// TestHeatLowersTheRate: a pipeline on a machine that gets hot classifies fewer frames, says why,
+// and goes on at full rate when the machine is cool again.
 func TestHeatLowersTheRate(t *testing.T) {
 	root := t.TempDir()
 	sysfs(t, root, "60000")
 	var closed atomic.Int32
-	p := stubPipeline(&stubNetwork{}, &stubPublisher{}, pipeline.Camera{Name: "a", Open: func(context.Context) (pipeline.Source, error) {
-		return &stubSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
-	}})
-	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"a"}}, slog.New(slog.DiscardHandler))
+	p := stubPipeline(&stubNetwork{}, &stubPublisher{},
+		pipeline.Camera{Name: "a", Open: func(context.Context) (pipeline.Source, error) {
+			return &stubSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
+		}})
+	link, err := mqtt.NewLink(mqttConfig(), mqtt.Identity{Device: "edge", Cameras: []string{"a"}},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &manager{}
 	o := &observer{
-		host: Host{Manager: m, Watchdog: 90 * time.Millisecond}, log: slog.New(slog.DiscardHandler), started: time.Now(),
-		sensors: sensors{device.At(root), root}, cameras: map[string]string{"a": mqtt.CameraOnline}, pipeline: p, link: link,
+		host: Host{Manager: m, Watchdog: 90 * time.Millisecond}, log: slog.New(slog.DiscardHandler),
+		started: time.Now(),
+		sensors: sensors{device.At(root), root}, cameras: map[string]string{"a": mqtt.CameraOnline}, pipeline: p,
+		link:  link,
 		share: 1, braking: true,
 	}
 	ctx, cancel := context.WithCancel(t.Context())

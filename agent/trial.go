@@ -29,8 +29,8 @@ func (t *trial) passed() error {
 	return t.store.Confirm(t.sum)
 }
 
-// refused ends the trial: the model that runs, or the one before, is active again. It returns why, with what went
-// wrong about it.
+// refused ends the trial: the model that runs, or the one before, is active again. It returns why,
+// with what went wrong about it.
 func (t *trial) refused(running string, why error) error {
 	if t == nil {
 		return why
@@ -41,10 +41,12 @@ func (t *trial) refused(running string, why error) error {
 	return why
 }
 
-// openActive opens the bundle that model.bundle names, else the active one of those that are installed. One that
-// cannot be opened on its trial, or that ended the process twice, gives way to the one before it, and to the demo
-// where there was none: refuse is told of it, and c which it became.
-func openActive(ctx context.Context, c *configs.Config, refuse func(bundleDir string, reason error)) (*infer.Network, *trial, error) {
+// openActive opens the bundle that model.bundle names, else the active one of those that are
+// installed. One that cannot be opened on its trial, or that ended the process twice, gives way to
+// the one before it, and to the demo where there was none: refuse is told of it, and c which it
+// became.
+func openActive(ctx context.Context, c *configs.Config, refuse func(bundleDir string, reason error)) (*infer.Network,
+	*trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err

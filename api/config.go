@@ -34,7 +34,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("http.listen: must be host:port such as %s, or off, got %q", Default, c.Listen)
 	}
 	if !loopback(host) && c.TokenFile == "" {
-		return fmt.Errorf("http.token_file: must name a file with a token, because http.listen %s can be reached from other machines", c.Listen)
+		return fmt.Errorf("http.token_file: must name a file with a token, because http.listen %s can be reached "+
+			"from other machines", c.Listen)
 	}
 	return nil
 }
@@ -56,7 +57,8 @@ func (c *Config) token() (string, error) {
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSpace(line); len(line) < leastToken {
-		return "", fmt.Errorf("http.token_file: %s holds a token of %d characters, at least %d are needed ('openssl rand -hex 16' makes one)",
+		return "", fmt.Errorf("http.token_file: %s holds a token of %d characters, at least %d are needed "+
+			"('openssl rand -hex 16' makes one)",
 			c.TokenFile, len(line), leastToken)
 	}
 	return line, nil

@@ -9,15 +9,19 @@ var (
 	camera     = []string{"camera"}
 	online     = prometheus.NewDesc("vggse_camera_online", "1 while the camera delivers.", camera, nil)
 	captured   = prometheus.NewDesc("vggse_frames_captured_total", "Frames that a camera gave.", camera, nil)
-	classified = prometheus.NewDesc("vggse_frames_classified_total", "Frames that went through the network.", camera, nil)
-	skipped    = prometheus.NewDesc("vggse_frames_skipped_total", "Frames for which a newer one came before the network was free.", camera, nil)
+	classified = prometheus.NewDesc("vggse_frames_classified_total", "Frames that went through the network.", camera,
+		nil)
+	skipped = prometheus.NewDesc("vggse_frames_skipped_total",
+		"Frames for which a newer one came before the network was free.", camera, nil)
 	connected  = prometheus.NewDesc("vggse_broker_connected", "1 while the broker is connected.", nil, nil)
 	waiting    = prometheus.NewDesc("vggse_queue_records", "Records without the broker's acknowledgement.", nil, nil)
 	queueBytes = prometheus.NewDesc("vggse_queue_bytes", "Bytes of the files on disk in which records wait.", nil, nil)
-	dropped    = prometheus.NewDesc("vggse_queue_dropped_total", "Sequence numbers that never came, each told in a queue_dropped event.", nil, nil)
-	failing    = prometheus.NewDesc("vggse_queue_disk_failing", "1 while the disk fails and records wait in memory only.", nil, nil)
-	isReady    = prometheus.NewDesc("vggse_ready", "1 while decisions reach the broker.", nil, nil)
-	network    = prometheus.NewDesc("vggse_model_info", "The network that classifies, 1.",
+	dropped    = prometheus.NewDesc("vggse_queue_dropped_total",
+		"Sequence numbers that never came, each told in a queue_dropped event.", nil, nil)
+	failing = prometheus.NewDesc("vggse_queue_disk_failing",
+		"1 while the disk fails and records wait in memory only.", nil, nil)
+	isReady = prometheus.NewDesc("vggse_ready", "1 while decisions reach the broker.", nil, nil)
+	network = prometheus.NewDesc("vggse_model_info", "The network that classifies, 1.",
 		[]string{"name", "version", "sha256", "precision", "provider"}, nil)
 )
 

@@ -37,14 +37,16 @@ type Camera struct {
 // Model is what classifies.
 type Model struct{ Name, Version, SHA256, Precision, Provider string }
 
-// Gauge is a value of the machine, such as a temperature. The gauges of one Name share Help and Label.
+// Gauge is a value of the machine, such as a temperature. The gauges of one Name share Help and
+// Label.
 type Gauge struct {
 	Name, Help   string
 	Label, Where string // the label's name and value; both empty: no label
 	Value        float64
 }
 
-// Metrics are the agent's, for Prometheus: histograms that Observe fills, and Figures read at each scrape.
+// Metrics are the agent's, for Prometheus: histograms that Observe fills, and Figures read at each
+// scrape.
 type Metrics struct {
 	agent     Agent
 	registry  *prometheus.Registry
@@ -58,7 +60,8 @@ var buckets = prometheus.ExponentialBuckets(0.0005, 2, 15)
 
 func newMetrics(build Build, agent Agent) *Metrics {
 	histogram := func(name, help string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"camera"})
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets},
+			[]string{"camera"})
 	}
 	m := &Metrics{
 		agent: agent, registry: prometheus.NewPedanticRegistry(),

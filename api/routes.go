@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// routes is the table of all paths. The page at / is a list of them; a live view may take its place.
+// routes is the table of all paths. The page at / is a list of them; a live view may take its
+// place.
 func routes(c Config, build Build, agent Agent, m *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -67,8 +68,8 @@ type guard struct {
 	next  http.Handler
 }
 
-// ServeHTTP lets through who shows the token. On loopback it also refuses foreign host names: a page in
-// this machine's browser could point its own name here and read along (DNS rebinding).
+// ServeHTTP lets through who shows the token. On loopback it also refuses foreign host names: a
+// page in this machine's browser could point its own name here and read along (DNS rebinding).
 func (g guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

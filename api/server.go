@@ -43,9 +43,10 @@ type Server struct {
 // ports is how many ports from the default on are tried.
 const ports = 10
 
-// Listen opens the port, so that a mistake is told before anything else begins; it answers in Run. Where
-// the default address is taken, as with a second agent on one machine, the next free port is used: what
-// watches the agent must not stop it. An address that somebody chose is used, or the error names its key.
+// Listen opens the port, so that a mistake is told before anything else begins; it answers in Run.
+// Where the default address is taken, as with a second agent on one machine, the next free port is
+// used: what watches the agent must not stop it. An address that somebody chose is used, or the
+// error names its key.
 func Listen(c Config, build Build, agent Agent) (*Server, error) {
 	token, err := c.token()
 	if err != nil {

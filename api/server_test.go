@@ -115,7 +115,8 @@ func TestProbes(t *testing.T) {
 
 func TestPprofOnlyWhereEnabled(t *testing.T) {
 	s := serve(t, Config{Listen: "127.0.0.1:0", Pprof: true}, &fakeAgent{})
-	if status, body := get(t, s, "/debug/pprof/goroutine?debug=1", nil); status != 200 || !strings.Contains(body, "goroutine profile") {
+	if status, body := get(t, s, "/debug/pprof/goroutine?debug=1", nil); status != 200 ||
+		!strings.Contains(body, "goroutine profile") {
 		t.Errorf("profile = %d %q", status, body)
 	}
 }
@@ -123,7 +124,8 @@ func TestPprofOnlyWhereEnabled(t *testing.T) {
 func TestForeignHostNamesAreRefused(t *testing.T) {
 	s := serve(t, Config{Listen: "127.0.0.1:0"}, &fakeAgent{})
 	for host, want := range map[string]int{
-		"evil.example": 421, "evil.example:9108": 421, "192.0.2.1": 421, "localhost": 200, "localhost:1": 200, "127.0.0.1": 200, "[::1]:9": 200,
+		"evil.example": 421, "evil.example:9108": 421, "192.0.2.1": 421, "localhost": 200, "localhost:1": 200,
+		"127.0.0.1": 200, "[::1]:9": 200,
 	} {
 		if got, _ := get(t, s, "/healthz", func(r *http.Request) { r.Host = host }); got != want {
 			t.Errorf("host %s = %d, want %d", host, got, want)
@@ -138,19 +140,22 @@ func TestToken(t *testing.T) {
 	}
 	s := serve(t, Config{Listen: "0.0.0.0:0", TokenFile: file}, &fakeAgent{})
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/version"} {
-		for header, want := range map[string]int{"": 401, "Bearer 0123456789abcde": 401, "0123456789abcdef": 401, "Bearer 0123456789abcdef": 200} {
+		for header, want := range map[string]int{"": 401, "Bearer 0123456789abcde": 401, "0123456789abcdef": 401,
+			"Bearer 0123456789abcdef": 200} {
 			if got, _ := get(t, s, path, func(r *http.Request) { r.Header.Set("Authorization", header) }); got != want {
 				t.Errorf("%s with %q = %d, want %d", path, header, got, want)
 			}
 		}
 	}
-	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file + "x"}, Build{}, &fakeAgent{}); err == nil || !strings.Contains(err.Error(), "http.token_file: ") {
+	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file + "x"}, Build{}, &fakeAgent{}); err == nil ||
+		!strings.Contains(err.Error(), "http.token_file: ") {
 		t.Errorf("a missing token file = %v", err)
 	}
 	if err := os.WriteFile(file, []byte("short\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file}, Build{}, &fakeAgent{}); err == nil || !strings.Contains(err.Error(), "at least 16") {
+	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file}, Build{}, &fakeAgent{}); err == nil ||
+		!strings.Contains(err.Error(), "at least 16") {
 		t.Errorf("a short token = %v", err)
 	}
 }
@@ -212,7 +217,8 @@ func TestMetrics(t *testing.T) {
 	}}
 	s := serve(t, Config{Listen: "127.0.0.1:0"}, agent)
 	for i := range 5 {
-		s.Observe(&vision.Decision{Camera: "line1", Changed: i == 0, Latency: vision.Latency{Infer: 3 * time.Millisecond, Total: time.Second}})
+		s.Observe(&vision.Decision{Camera: "line1", Changed: i == 0,
+			Latency: vision.Latency{Infer: 3 * time.Millisecond, Total: time.Second}})
 	}
 	status, body := get(t, s, "/metrics", nil)
 	if status != 200 {
@@ -221,13 +227,17 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`vggse_camera_online{camera="line1"} 1`, `vggse_camera_online{camera="line2"} 0`,
 		`vggse_frames_captured_total{camera="line1"} 12`, `vggse_frames_classified_total{camera="line1"} 10`,
-		`vggse_frames_skipped_total{camera="line1"} 2`, `vggse_broker_connected 1`, `vggse_queue_records 3`, `vggse_ready 1`,
+		`vggse_frames_skipped_total{camera="line1"} 2`, `vggse_broker_connected 1`, `vggse_queue_records 3`,
+		`vggse_ready 1`,
 		`vggse_queue_bytes 8192`, `vggse_queue_dropped_total 5`, `vggse_queue_disk_failing 1`,
 		`vggse_model_info{name="demo",precision="int8",provider="tensorrt",sha256="ab12",version="1"} 1`,
-		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`, `vggse_gpu_load_ratio 0.5`,
-		`vggse_inference_seconds_bucket{camera="line1",le="0.004"} 5`, `vggse_inference_seconds_bucket{camera="line1",le="0.002"} 0`,
+		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`,
+		`vggse_gpu_load_ratio 0.5`,
+		`vggse_inference_seconds_bucket{camera="line1",le="0.004"} 5`,
+		`vggse_inference_seconds_bucket{camera="line1",le="0.002"} 0`,
 		`vggse_frame_seconds_sum{camera="line1"} 5`, `vggse_label_changes_total{camera="line1"} 1`,
-		`vggse_build_info{commit="abc",goversion="go1.26",version="1.2.3"} 1`, "process_resident_memory_bytes ", "go_goroutines ",
+		`vggse_build_info{commit="abc",goversion="go1.26",version="1.2.3"} 1`, "process_resident_memory_bytes ",
+		"go_goroutines ",
 	} {
 		if !strings.Contains(body, "\n"+line) {
 			t.Errorf("/metrics: no line %q", line)
@@ -255,7 +265,8 @@ func TestReadyIsJSON(t *testing.T) {
 		Ready   bool
 		Reasons []string
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Ready || len(got.Reasons) != 1 || got.Reasons[0] != `a "quoted" reason` {
+	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Ready || len(got.Reasons) != 1 ||
+		got.Reasons[0] != `a "quoted" reason` {
 		t.Errorf("%s = %+v, %v", body, got, err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// camerasReport measures what several cameras at one network cost, and how old a picture is when the network gets it.
+// camerasReport measures what several cameras at one network cost, and how old a picture is when
+// the network gets it.
 func (o *options) camerasReport(ctx context.Context, r *report) error {
 	for _, n := range []struct {
 		title, bundle string
@@ -70,7 +71,8 @@ func (r *rig) manyReport(ctx context.Context, out *report, pairs int, length tim
 	out.fact("one camera, images/s", spread(one))
 	out.fact("four cameras together, images/s", spread(four))
 	out.atLeast("four / one", median(ratio), 0.97, spread(ratio))
-	out.atMost("between the camera with the most answers and that with the least, share of the mean", median(uneven), 0.05, spread(uneven))
+	out.atMost("between the camera with the most answers and that with the least, share of the mean", median(uneven),
+		0.05, spread(uneven))
 	return nil
 }
 
@@ -93,7 +95,8 @@ func (r *rig) share(ctx context.Context, n int, offered float64, length time.Dur
 		source := &ringSource{ring: r.ring, every: time.Duration(float64(n) * float64(time.Second) / offered)}
 		name := fmt.Sprint("ring", i)
 		s.by[name] = 0
-		cameras = append(cameras, pipeline.Camera{Name: name, Open: func(context.Context) (pipeline.Source, error) { return source, nil }})
+		cameras = append(cameras,
+			pipeline.Camera{Name: name, Open: func(context.Context) (pipeline.Source, error) { return source, nil }})
 	}
 	if err := r.playAll(ctx, cameras, length, r.network, s); err != nil {
 		return nil, err
@@ -133,12 +136,15 @@ func (a *ages) Publish(_ context.Context, d *vision.Decision) error {
 
 // ageReport plays a real 1280×720 source to a network of half its rate.
 func (r *rig) ageReport(ctx context.Context, out *report, length time.Duration) error {
-	out.section(fmt.Sprintf("Age of a frame at its inference: a source of %d frames a second, a network of half that, %.0f s", sourceRate, length.Seconds()))
+	out.section(fmt.Sprintf("Age of a frame at its inference: a source of %d frames a second, a network of half "+
+		"that, %.0f s", sourceRate, length.Seconds()))
 	open := func(ctx context.Context) (pipeline.Source, error) {
-		return camera.Open(ctx, camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d", sourceRate)})
+		return camera.Open(ctx, camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d",
+			sourceRate)})
 	}
 	var a ages
-	if err := r.playAll(ctx, []pipeline.Camera{{Name: "test", Open: open}}, length, &halfRate{Classifier: r.network}, &a); err != nil {
+	if err := r.playAll(ctx, []pipeline.Camera{{Name: "test", Open: open}}, length, &halfRate{Classifier: r.network},
+		&a); err != nil {
 		return err
 	}
 	if float64(len(a.all)) < length.Seconds()*sourceRate/4 {
@@ -146,7 +152,9 @@ func (r *rig) ageReport(ctx context.Context, out *report, length time.Duration) 
 	}
 	half := len(a.all) / 2
 	before, after := percentile(a.all[:half], 99), percentile(a.all[half:], 99)
-	out.atMost("p99, ms (bar: one interval + 10)", percentile(a.all, 99), 1000.0/sourceRate+10, fmt.Sprintf("%.1f (p50 %.1f, %d frames)", percentile(a.all, 99), median(a.all), len(a.all)))
-	out.atMost("p99 of the second half less that of the first, ms", after-before, 5, fmt.Sprintf("%.1f (%.1f → %.1f)", after-before, before, after))
+	out.atMost("p99, ms (bar: one interval + 10)", percentile(a.all, 99), 1000.0/sourceRate+10,
+		fmt.Sprintf("%.1f (p50 %.1f, %d frames)", percentile(a.all, 99), median(a.all), len(a.all)))
+	out.atMost("p99 of the second half less that of the first, ms", after-before, 5,
+		fmt.Sprintf("%.1f (%.1f → %.1f)", after-before, before, after))
 	return nil
 }

@@ -22,8 +22,8 @@ import (
 // collectWorkers are how many pictures are in work at the same time, each on one thread.
 const collectWorkers = 2
 
-// collectRates are the ratios of pictures per second while collecting to those of the bare network, turn by turn, both on
-// the same random pictures in memory and with as many runs at a time.
+// collectRates are the ratios of pictures per second while collecting to those of the bare network,
+// turn by turn, both on the same random pictures in memory and with as many runs at a time.
 func collectRates(ctx context.Context, bundleDir, probe string, images, rounds int) ([]float64, error) {
 	b, err := bundle.Open(bundleDir)
 	if err != nil {
@@ -48,7 +48,8 @@ func collectRates(ctx context.Context, bundleDir, probe string, images, rounds i
 	}
 	defer os.Remove(probe)
 	one := infer.Config{Threads: 1}
-	plain, err := infer.OpenProbe(ctx, one, path, b.Spec.Input.Name, infer.ProbeOptions{Outputs: []string{b.Spec.Output.Name}})
+	plain, err := infer.OpenProbe(ctx, one, path, b.Spec.Input.Name,
+		infer.ProbeOptions{Outputs: []string{b.Spec.Output.Name}})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,8 @@ func collectRates(ctx context.Context, bundleDir, probe string, images, rounds i
 		}
 		bare := time.Since(begin)
 		begin = time.Now()
-		if err := quant.Collect(ctx, quant.NewCollection(n, "bench"), n, watched, collectWorkers, size, feed(images)); err != nil {
+		if err := quant.Collect(ctx, quant.NewCollection(n, "bench"), n, watched, collectWorkers, size,
+			feed(images)); err != nil {
 			return nil, err
 		}
 		if i > 0 {

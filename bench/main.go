@@ -43,10 +43,13 @@ func main() {
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
 	flag.IntVar(&o.pairs, "pairs", 10, "interleaved pairs of each comparison")
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
-	flag.Float64Var(&o.seconds, "seconds", 2, "length of one run with the demo network; the full-size one gets three times that")
+	flag.Float64Var(&o.seconds, "seconds", 2,
+		"length of one run with the demo network; the full-size one gets three times that")
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | int8-peer | bare BUNDLE\n")
+		fmt.Fprint(flag.CommandLine.Output(),
+			"usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | "+
+				"int8-peer | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -121,8 +124,8 @@ func (o *options) made(ctx context.Context, dir string, args ...string) error {
 	return nil
 }
 
-// runBare loads a bundle's network with nothing around it, prints a byte after the first run, and then
-// how many runs a second it makes.
+// runBare loads a bundle's network with nothing around it, prints a byte after the first run, and
+// then how many runs a second it makes.
 func runBare(bundleDir string, threads int) error {
 	b, err := bundle.Open(bundleDir)
 	if err != nil {

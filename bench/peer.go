@@ -21,8 +21,10 @@ type film struct{ width, height, frames int }
 // write makes the file with FFmpeg, at 4 Mbit/s for 1280×720.
 func (f film) write(ctx context.Context, path string) error {
 	size, rate := fmt.Sprintf("%dx%d", f.width, f.height), fmt.Sprintf("%dk", f.width*f.height*4000/(1280*720))
-	cmd := exec.CommandContext(ctx, "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", "30",
-		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-b:v", rate, "-maxrate", rate, "-bufsize", rate, "-bf", "0", "-g", "60", "-pix_fmt", "yuv420p", path)
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s",
+		size, "-r", "30",
+		"-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-b:v", rate, "-maxrate", rate, "-bufsize", rate, "-bf",
+		"0", "-g", "60", "-pix_fmt", "yuv420p", path)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -65,13 +67,15 @@ func (o *options) compare(ctx context.Context, bundleDir string, threads int, f 
 		if err := p.bare(ctx, bundleDir, threads); err != nil {
 			return nil, err
 		}
-		a, err := l.run(ctx, f.frames, o.agent, "run", "--bundle", bundleDir, "--source", "file://"+file+"?speed=max", "--broker", "tcp://"+l.address,
+		a, err := l.run(ctx, f.frames, o.agent, "run", "--bundle", bundleDir, "--source", "file://"+file+"?speed=max",
+			"--broker", "tcp://"+l.address,
 			"--set", "infer.providers=cpu", "--set", "infer.threads="+strconv.Itoa(threads),
 			"--set", "mqtt.publish.every=true", "--set", "mqtt.qos=0")
 		if err != nil {
 			return nil, err
 		}
-		s, err := l.run(ctx, f.frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file, "--broker", l.address,
+		s, err := l.run(ctx, f.frames, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file,
+			"--broker", l.address,
 			"--threads", strconv.Itoa(threads))
 		if err != nil {
 			return nil, err
@@ -81,7 +85,8 @@ func (o *options) compare(ctx context.Context, bundleDir string, threads int, f 
 	return p, nil
 }
 
-// bare runs this program again as "bare": what a session alone needs to start, and how fast it loops.
+// bare runs this program again as "bare": what a session alone needs to start, and how fast it
+// loops.
 func (p *peers) bare(ctx context.Context, bundleDir string, threads int) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -109,9 +114,11 @@ func (p *peers) bare(ctx context.Context, bundleDir string, threads int) error {
 	return cmd.Wait()
 }
 
-// scriptOutside is the CPU that the script spends outside its own run on a frame of a ring in memory.
+// scriptOutside is the CPU that the script spends outside its own run on a frame of a ring in
+// memory.
 func (o *options) scriptOutside(ctx context.Context, l *listener, bundleDir, file string, frames int) (float64, error) {
-	out, err := exec.CommandContext(ctx, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file, "--broker", l.address,
+	out, err := exec.CommandContext(ctx, o.python, filepath.Join("bench", "peer", "peer.py"), bundleDir, file,
+		"--broker", l.address,
 		"--threads", "1", "--ring", "16", "--frames", strconv.Itoa(frames)).Output()
 	if err != nil {
 		return 0, fmt.Errorf("peer.py: %w", err)

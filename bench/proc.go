@@ -46,7 +46,8 @@ func listen(ctx context.Context) (*listener, error) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	l.subscribe = exec.CommandContext(ctx, "mosquitto_sub", "-p", strconv.Itoa(port), "-t", "+/+/+/result", "-t", "peer/result", "-F", "%t")
+	l.subscribe = exec.CommandContext(ctx, "mosquitto_sub", "-p", strconv.Itoa(port), "-t", "+/+/+/result", "-t",
+		"peer/result", "-F", "%t")
 	out, err := l.subscribe.StdoutPipe()
 	if err != nil {
 		return nil, err

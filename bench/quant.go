@@ -64,7 +64,8 @@ func (o *options) drawn(ctx context.Context, name string, n, seed int) (string, 
 		return dir, nil
 	}
 	aside := dir + ".part"
-	out, err := exec.CommandContext(ctx, o.agent, "demo-data", "--out", aside, "--n", strconv.Itoa(n), "--seed", strconv.Itoa(seed)).CombinedOutput()
+	out, err := exec.CommandContext(ctx, o.agent, "demo-data", "--out", aside, "--n", strconv.Itoa(n), "--seed",
+		strconv.Itoa(seed)).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s demo-data: %w\n%s", o.agent, err, out)
 	}
@@ -85,7 +86,8 @@ func (o *options) accuracyReport(ctx context.Context, r *report) error {
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
-	r.section(fmt.Sprintf("Demo network, calibrated on %d pictures, judged on %d of another seed", tunePictures, heldPictures))
+	r.section(fmt.Sprintf("Demo network, calibrated on %d pictures, judged on %d of another seed", tunePictures,
+		heldPictures))
 	c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", held, "--out", out)
 	if err != nil {
 		return err
@@ -102,7 +104,8 @@ func (o *options) accuracyReport(ctx context.Context, r *report) error {
 			return fmt.Errorf("no verdict on %s", f.key)
 		}
 		loss := 100 * (v.Top1FP32.Value - v.Top1.Value)
-		r.atMost(f.key+": top-1 lost, points", loss, f.loss, fmt.Sprintf("%.3f (%.2f → %.2f %%)", loss, 100*v.Top1FP32.Value, 100*v.Top1.Value))
+		r.atMost(f.key+": top-1 lost, points", loss, f.loss, fmt.Sprintf("%.3f (%.2f → %.2f %%)", loss,
+			100*v.Top1FP32.Value, 100*v.Top1.Value))
 		r.atLeast(f.key+": answers as FP32, %", 100*v.Agreement.Value, f.agreement,
 			fmt.Sprintf("%.2f (%.2f–%.2f)", 100*v.Agreement.Value, 100*v.Agreement.Low, 100*v.Agreement.High))
 		r.atLeast(f.key+": logit SQNR, dB", v.SQNR, f.sqnr, fmt.Sprintf("%.1f", v.SQNR))
@@ -122,7 +125,8 @@ func (o *options) methodsReport(ctx context.Context, r *report, tune, held strin
 		if err := os.RemoveAll(out); err != nil {
 			return err
 		}
-		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", held, "--out", out, "--method", m, "--budget", "none", "--seconds", "0.1", "--min-agreement", "0")
+		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune, "--eval", held, "--out", out, "--method", m,
+			"--budget", "none", "--seconds", "0.1", "--min-agreement", "0")
 		if err != nil {
 			return err
 		}
@@ -131,7 +135,8 @@ func (o *options) methodsReport(ctx context.Context, r *report, tune, held strin
 		what, bar, ok := fmt.Sprintf("%.2f / %.2f", cpu, trt), "", ""
 		if m != "auto" {
 			a := got["auto"]
-			bar, ok = "≤ auto", verdict(cpu <= a.file(bundle.FileINT8CPU).Verdict.SQNR && trt <= a.file(bundle.FileINT8TRT).Verdict.SQNR)
+			bar, ok = "≤ auto", verdict(cpu <= a.file(bundle.FileINT8CPU).Verdict.SQNR &&
+				trt <= a.file(bundle.FileINT8TRT).Verdict.SQNR)
 		}
 		r.row(m, what, bar, ok)
 	}
@@ -149,20 +154,25 @@ func (o *options) int8SpeedReport(ctx context.Context, r *report) error {
 		return err
 	}
 	r.section("Full-size network, random weights, 224×224, CPU provider, one thread")
-	c, err := o.calibrate(ctx, "--bundle", o.full, "--images", few, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--workers", "1", "--seconds", "20")
+	c, err := o.calibrate(ctx, "--bundle", o.full, "--images", few, "--out", out, "--method", "minmax", "--budget",
+		"none", "--min-agreement", "0", "--workers", "1", "--seconds", "20")
 	if err != nil {
 		return err
 	}
 	f := c.file(bundle.FileINT8CPU)
-	r.atLeast("INT8 over FP32, median of interleaved runs", f.Latency.Speedup, 4.0, fmt.Sprintf("%.2f× (%.1f → %.1f ms, %d runs)", f.Latency.Speedup, f.Latency.FP32, f.Latency.Here, f.Latency.Runs))
+	r.atLeast("INT8 over FP32, median of interleaved runs", f.Latency.Speedup, 4.0,
+		fmt.Sprintf("%.2f× (%.1f → %.1f ms, %d runs)", f.Latency.Speedup, f.Latency.FP32, f.Latency.Here,
+			f.Latency.Runs))
 	r.atLeast("convolutions on integers, of 13", float64(f.Proof.Convolutions), 13, fmt.Sprint(f.Proof.Convolutions))
 	r.atLeast("fully connected layers on integers, of 3", float64(f.Proof.Dense), 3, fmt.Sprint(f.Proof.Dense))
-	r.atMost("size of int8.cpu.onnx over fp32.onnx", f.Share, 0.252, fmt.Sprintf("%.4f (%.1f MB)", f.Share, float64(f.Bytes)/1e6))
+	r.atMost("size of int8.cpu.onnx over fp32.onnx", f.Share, 0.252,
+		fmt.Sprintf("%.4f (%.1f MB)", f.Share, float64(f.Bytes)/1e6))
 	bare, err := o.bareJob(ctx, o.full, 1)
 	if err != nil {
 		return err
 	}
-	r.atMost("peak memory of calibrate beyond FP32 inference, MB", c.peak-bare, 200, fmt.Sprintf("%.0f (%.0f − %.0f)", c.peak-bare, c.peak, bare))
+	r.atMost("peak memory of calibrate beyond FP32 inference, MB", c.peak-bare, 200,
+		fmt.Sprintf("%.0f (%.0f − %.0f)", c.peak-bare, c.peak, bare))
 	if err := o.growthReport(ctx, r); err != nil {
 		return err
 	}
@@ -212,7 +222,8 @@ func (o *options) growthReport(ctx context.Context, r *report) error {
 		if err := os.RemoveAll(out); err != nil {
 			return err
 		}
-		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune[i], "--eval", eval, "--out", out, "--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
+		c, err := o.calibrate(ctx, "--bundle", o.demo, "--images", tune[i], "--eval", eval, "--out", out, "--method",
+			"minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0.1")
 		if err != nil {
 			return err
 		}
@@ -222,7 +233,8 @@ func (o *options) growthReport(ctx context.Context, r *report) error {
 		peaks[i] = append(peaks[i], c.peak)
 	}
 	few, many := median(peaks[0]), median(peaks[1])
-	r.atMost(fmt.Sprintf("peak memory, from 64 to 4,096 pictures (demo network, medians of %d), MB more", rounds), many-few, 16, fmt.Sprintf("%.1f (%.0f → %.0f)", many-few, few, many))
+	r.atMost(fmt.Sprintf("peak memory, from 64 to 4,096 pictures (demo network, medians of %d), MB more", rounds),
+		many-few, 16, fmt.Sprintf("%.1f (%.0f → %.0f)", many-few, few, many))
 	return nil
 }
 
@@ -239,8 +251,10 @@ func (o *options) quantizeReport(ctx context.Context, r *report) error {
 	for _, n := range []struct{ title, bundle, pictures, tune, judge string }{
 		{"demo network", "calibrated", held, "200", "2000"}, {"full-size network", "full-calibrated", few, "16", "16"},
 	} {
-		fmt.Fprintf(&r.text, "\n## ONNX Runtime's quantize_static on the same model, pictures and judge, %s\n\n", n.title)
-		cmd := exec.CommandContext(ctx, o.python, "bench/peer/quantize_static.py", filepath.Join(o.scratch, n.bundle), n.pictures, "--agent", o.agent, "--calibrate", n.tune, "--judge", n.judge)
+		fmt.Fprintf(&r.text, "\n## ONNX Runtime's quantize_static on the same model, pictures and judge, %s\n\n",
+			n.title)
+		cmd := exec.CommandContext(ctx, o.python, "bench/peer/quantize_static.py", filepath.Join(o.scratch, n.bundle),
+			n.pictures, "--agent", o.agent, "--calibrate", n.tune, "--judge", n.judge)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {

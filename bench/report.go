@@ -15,7 +15,8 @@ type report struct{ text bytes.Buffer }
 func newReport(what string, o *options) *report {
 	r := &report{}
 	fmt.Fprintf(&r.text, "# Speed: %s\n\n%s.\n\n", what, machine())
-	fmt.Fprintf(&r.text, "Made by `make bench` (`bench -pairs %d %s`). Medians of interleaved runs, with the range in brackets; ", o.pairs, what)
+	fmt.Fprintf(&r.text, "Made by `make bench` (`bench -pairs %d %s`). Medians of interleaved runs, with the range "+
+		"in brackets; ", o.pairs, what)
 	fmt.Fprint(&r.text, "ratios are taken pair by pair. A bar is what this project asks of itself.\n")
 	return r
 }
@@ -97,7 +98,8 @@ func (o *options) ringReport(ctx context.Context, r *report) error {
 }
 
 // outsideReport compares what a frame costs beside the network's run, here and in the script.
-func (o *options) outsideReport(ctx context.Context, r *report, rig *rig, l *listener, rate float64, length time.Duration) error {
+func (o *options) outsideReport(ctx context.Context, r *report, rig *rig, l *listener, rate float64,
+	length time.Duration) error {
 	file := filepath.Join(o.scratch, "conveyor-60.mp4")
 	if err := (film{1280, 720, 60}).write(ctx, file); err != nil {
 		return fmt.Errorf("ffmpeg: %w", err)
@@ -143,7 +145,8 @@ func (o *options) peerReport(ctx context.Context, r *report) error {
 		startBar         float64
 		startAgainstPeer bool
 	}{
-		// A film of 1280×720 takes longer to decode than the demo network to run, on either side: this is the one that compares.
+		// A film of 1280×720 takes longer to decode than the demo network to run, on either side:
+		// this is the one that compares.
 		{"Demo network, one inference thread, H.264 file of 640×360", o.demo, 1, film{640, 360, 1200}, 0.4, 1.5, true},
 		{"Demo network, one inference thread, H.264 file of 1280×720", o.demo, 1, film{1280, 720, 600}, 0.4, 1.5, true},
 		{"Full-size network, all cores, H.264 file of 1280×720", o.full, 0, film{1280, 720, 60}, 0.9, 1.2, false},
@@ -186,5 +189,6 @@ func (r *report) against(what string, ours, script []float64, more bool) {
 	if more {
 		bar, ok = "> 1", median(ratio) > 1
 	}
-	r.row(what+": agent / script", fmt.Sprintf("%s / %s = %s", spread(ours), spread(script), spread(ratio)), bar, verdict(ok))
+	r.row(what+": agent / script", fmt.Sprintf("%s / %s = %s", spread(ours), spread(script), spread(ratio)), bar,
+		verdict(ok))
 }

@@ -45,11 +45,12 @@ func openRig(ctx context.Context, bundleDir string, threads int) (*rig, error) {
 
 func (r *rig) close() error { return errors.Join(r.bare.close(), r.network.Close()) }
 
-// connect opens a link as the daemon does, to a broker on this machine; stop ends it. Records wait in dir, where that
-// is given.
+// connect opens a link as the daemon does, to a broker on this machine; stop ends it. Records wait
+// in dir, where that is given.
 func connect(ctx context.Context, url, dir string) (link *mqtt.Link, stop func(), err error) {
 	quiet := slog.New(slog.DiscardHandler)
-	config := mqtt.Config{Broker: url, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute, Publish: mqtt.Policy{Every: true}}
+	config := mqtt.Config{Broker: url, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute,
+		Publish: mqtt.Policy{Every: true}}
 	if dir != "" {
 		config.Spool = mqtt.SpoolConfig{Dir: dir, Bytes: spool.MinBytes}
 	}
@@ -64,14 +65,16 @@ func connect(ctx context.Context, url, dir string) (link *mqtt.Link, stop func()
 }
 
 // play runs the pipeline for the given time on a source of the given rate.
-func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n pipeline.Classifier, p pipeline.Publisher) error {
+func (r *rig) play(ctx context.Context, rate float64, length time.Duration, n pipeline.Classifier,
+	p pipeline.Publisher) error {
 	r.source = ringSource{ring: r.ring, every: time.Duration(float64(time.Second) / rate)}
 	open := func(context.Context) (pipeline.Source, error) { return &r.source, nil }
 	return r.playAll(ctx, []pipeline.Camera{{Name: "ring", Open: open}}, length, n, p)
 }
 
 // playAll runs the pipeline for the given time on cameras.
-func (r *rig) playAll(ctx context.Context, cameras []pipeline.Camera, length time.Duration, n pipeline.Classifier, p pipeline.Publisher) error {
+func (r *rig) playAll(ctx context.Context, cameras []pipeline.Camera, length time.Duration, n pipeline.Classifier,
+	p pipeline.Publisher) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	opened := pipeline.Pipeline{
@@ -126,8 +129,8 @@ type pairs struct {
 	bareRun, frameToWire   []float64 // milliseconds, of all pairs together
 }
 
-// measure interleaves bare loops with the pipeline: at twice the network's rate for throughput, on a
-// real broker; at half of it for latency, on one that notes when a result arrives.
+// measure interleaves bare loops with the pipeline: at twice the network's rate for throughput, on
+// a real broker; at half of it for latency, on one that notes when a result arrives.
 func (r *rig) measure(ctx context.Context, n int, length time.Duration, brokerURL string) (*pairs, error) {
 	link, stop, err := connect(ctx, brokerURL, "")
 	if err != nil {
@@ -197,8 +200,10 @@ func (s *steady) Publish(ctx context.Context, d *vision.Decision) error {
 }
 
 // outside measures, with one inference thread, what a frame costs beside the network's run: CPU in
-// milliseconds, and allocations. The source has half the network's rate, so that no frame is dropped.
-func (r *rig) outside(ctx context.Context, rate float64, length time.Duration, p pipeline.Publisher) (cpu, allocations float64, err error) {
+// milliseconds, and allocations. The source has half the network's rate, so that no frame is
+// dropped.
+func (r *rig) outside(ctx context.Context, rate float64, length time.Duration, p pipeline.Publisher) (cpu,
+	allocations float64, err error) {
 	n := &timed{Classifier: r.network}
 	expected := int(rate / 2 * length.Seconds())
 	s := &steady{counted: counted{Publisher: p}, network: n, from: expected / 10, until: expected * 8 / 10}

@@ -21,8 +21,8 @@ func pictures(n, width, height int) []vision.Frame {
 	return ring
 }
 
-// ringSource plays pictures at a fixed rate. Like a camera's driver it copies each into the caller's
-// frame, and what is not fetched in time is lost.
+// ringSource plays pictures at a fixed rate. Like a camera's driver it copies each into the
+// caller's frame, and what is not fetched in time is lost.
 type ringSource struct {
 	ring  []vision.Frame
 	every time.Duration
@@ -52,9 +52,10 @@ func (s *ringSource) Read(ctx context.Context, f *vision.Frame) error {
 	return ctx.Err()
 }
 
-// fine is the longest sleep that is left to the kernel. The runtime's timers round up to a millisecond, and a source
-// of 1500 frames a second would have 800; but a thread that blocks in the kernel keeps the runtime's monitor awake,
-// which took 0.3 ms of CPU a frame: of the source, not of what is measured.
+// fine is the longest sleep that is left to the kernel. The runtime's timers round up to a
+// millisecond, and a source of 1500 frames a second would have 800; but a thread that blocks in the
+// kernel keeps the runtime's monitor awake, which took 0.3 ms of CPU a frame: of the source, not of
+// what is measured.
 const fine = 2 * time.Millisecond
 
 func pause(d time.Duration) {

@@ -66,6 +66,7 @@ func machine() string {
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("%s, %d cores, load average %s at the start, %s, %s", cpu, runtime.NumCPU(), first, runtime.Version(),
+	return fmt.Sprintf("%s, %d cores, load average %s at the start, %s, %s", cpu, runtime.NumCPU(), first,
+		runtime.Version(),
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"))
 }

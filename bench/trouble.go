@@ -36,8 +36,8 @@ func impostor() (url string, stop func(), err error) {
 	return "tcp://" + l.Addr().String(), func() { l.Close() }, nil
 }
 
-// troubleReport compares the saturated pipeline with a broker that takes everything, and with one that is hostile, so
-// that every record goes to the disk.
+// troubleReport compares the saturated pipeline with a broker that takes everything, and with one
+// that is hostile, so that every record goes to the disk.
 func (o *options) troubleReport(ctx context.Context, r *report) error {
 	l, err := listen(ctx)
 	if err != nil {
@@ -68,7 +68,8 @@ func (o *options) troubleReport(ctx context.Context, r *report) error {
 			return err
 		}
 		place := filepath.Join(dir, filepath.Base(n.bundle))
-		calm, trouble, state, err := rig.endure(ctx, o.pairs, time.Duration(n.length*float64(time.Second)), "tcp://"+l.address, enemy, place)
+		calm, trouble, state, err := rig.endure(ctx, o.pairs, time.Duration(n.length*float64(time.Second)),
+			"tcp://"+l.address, enemy, place)
 		if err = errors.Join(err, rig.close()); err != nil {
 			return err
 		}
@@ -82,7 +83,8 @@ func (o *options) troubleReport(ctx context.Context, r *report) error {
 }
 
 // endure interleaves runs of the saturated pipeline on the two brokers.
-func (r *rig) endure(ctx context.Context, n int, length time.Duration, brokerURL, enemy, dir string) (calm, trouble []float64, state spool.State, err error) {
+func (r *rig) endure(ctx context.Context, n int, length time.Duration, brokerURL, enemy, dir string) (calm,
+	trouble []float64, state spool.State, err error) {
 	good, stopGood, err := connect(ctx, brokerURL, dir+"-good")
 	if err != nil {
 		return nil, nil, state, err

@@ -22,8 +22,9 @@ type Bundle struct {
 }
 
 // Open reads and checks the manifest of the folder dir and sees that every file it names is there
-// with the size it gives. It does not hash them: that is CheckFile's work, beside loading. Nor does it
-// look into them: infer.Open refuses a network that does not answer with one number for each label.
+// with the size it gives. It does not hash them: that is CheckFile's work, beside loading. Nor does
+// it look into them: infer.Open refuses a network that does not answer with one number for each
+// label.
 func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := os.ReadFile(path)
@@ -45,8 +46,8 @@ func Open(dir string) (*Bundle, error) {
 	return b, nil
 }
 
-// ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as Open. Whether its
-// files are there is not seen here.
+// ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as Open.
+// Whether its files are there is not seen here.
 func ParseSpec(text []byte) (*Spec, error) {
 	s := new(Spec)
 	if err := parseSpec(text, s); err != nil {
@@ -55,7 +56,8 @@ func ParseSpec(text []byte) (*Spec, error) {
 	return s, nil
 }
 
-// parseSpec reads a manifest strictly: no key may be unknown, none that a network depends on left out.
+// parseSpec reads a manifest strictly: no key may be unknown, none that a network depends on left
+// out.
 func parseSpec(text []byte, s *Spec) error {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
@@ -107,8 +109,8 @@ func (b *Bundle) Path(key string) (string, error) {
 	return filepath.Join(b.Dir, f.Path), nil
 }
 
-// CheckFile hashes the file with the given key and compares it with the manifest. It reads the whole
-// file, and ends early with ctx.
+// CheckFile hashes the file with the given key and compares it with the manifest. It reads the
+// whole file, and ends early with ctx.
 func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 	path, err := b.Path(key)
 	if err != nil {
@@ -119,7 +121,8 @@ func (b *Bundle) CheckFile(ctx context.Context, key string) error {
 		return err
 	}
 	if want := b.Spec.Files[key].SHA256; got != want {
-		return fmt.Errorf("bundle: %s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy the bundle again",
+		return fmt.Errorf("bundle: %s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or "+
+			"damaged, copy the bundle again",
 			path, got, want)
 	}
 	return nil

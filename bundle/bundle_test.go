@@ -22,14 +22,16 @@ func testSpec() *Spec {
 	sum := sha256.Sum256([]byte(weights))
 	return &Spec{
 		Schema: SpecSchema, Name: "parts", Version: "3",
-		Architecture: Architecture{Family: "vgg16se", InputSize: 96, Width: 0.25, Reduction: 16, Hidden: 256, PoolSize: 3, Classes: 3},
-		Input:        Port{Name: "input"}, Output: Port{Name: "logits"},
+		Architecture: Architecture{Family: "vgg16se", InputSize: 96, Width: 0.25, Reduction: 16, Hidden: 256,
+			PoolSize: 3, Classes: 3},
+		Input: Port{Name: "input"}, Output: Port{Name: "logits"},
 		Preprocess: vision.Torchvision(96),
 		Labels:     []string{"bolt", "nut: M5", "empty"},
 		Files: map[string]File{FileFP32: {
 			Path: "fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights)),
 		}},
-		Provenance: Provenance{Tool: "a test", Seed: 1<<63 + 1, Created: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)},
+		Provenance: Provenance{Tool: "a test", Seed: 1<<63 + 1, Created: time.Date(2026, 11, 23, 12, 0, 0, 0,
+			time.UTC)},
 	}
 }
 
@@ -91,27 +93,31 @@ func TestOpenRefuses(t *testing.T) {
 		spoil func(t *testing.T, dir string)
 		want  string
 	}{
-		{"no manifest", func(t *testing.T, dir string) { remove(t, dir, SpecFile) }, "is not a bundle: it has no model.yaml (make one with"},
+		{"no manifest", func(t *testing.T, dir string) { remove(t, dir, SpecFile) },
+			"is not a bundle: it has no model.yaml (make one with"},
 		{"manifest is a folder", func(t *testing.T, dir string) {
 			remove(t, dir, SpecFile)
 			if err := os.Mkdir(filepath.Join(dir, SpecFile), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}, "bundle: open bundle: read"},
-		{"empty manifest", func(t *testing.T, dir string) { put(t, dir, SpecFile, "") }, "model.yaml: is empty: copy the bundle again"},
+		{"empty manifest", func(t *testing.T, dir string) { put(t, dir, SpecFile, "") },
+			"model.yaml: is empty: copy the bundle again"},
 		{"two documents", edit("schema:", "name: x\n---\nschema:"), "more than one document"},
 		{"not YAML", func(t *testing.T, dir string) { put(t, dir, SpecFile, "schema: [") }, "yaml:"},
 		{"unknown key", edit("  std:", "  stdev: 1\n  std:"), "stdev not found in type"},
 		{"another schema", edit(SpecSchema, "vggse.bundle/9"), `schema: "vggse.bundle/9" is not "vggse.bundle/1"`},
 		{"label too few", edit("  - empty\n", ""), "labels: 2 labels, but architecture.classes is 3"},
-		{"mean left out", edit("  mean: [0.485, 0.456, 0.406]\n", ""), "preprocess.mean: missing (write [0, 0, 0] for none)"},
+		{"mean left out", edit("  mean: [0.485, 0.456, 0.406]\n", ""),
+			"preprocess.mean: missing (write [0, 0, 0] for none)"},
 		{"mean of two", edit("[0.485, 0.456, 0.406]", "[0.485, 0.456]"), "want 3 elements but got 2"},
 		{"file missing", func(t *testing.T, dir string) { remove(t, dir, "fp32.onnx") },
 			"files.fp32: fp32.onnx is missing: copy the whole bundle again"},
 		{"file cut off", func(t *testing.T, dir string) { put(t, dir, "fp32.onnx", weights[:9]) },
 			"files.fp32: fp32.onnx has 9 bytes, the manifest says 39: copy the bundle again"},
 		{"file is a folder", edit("path: fp32.onnx", "path: ."), "files.fp32: . is not a file"},
-		{"path escapes", edit("path: fp32.onnx", "path: ../fp32.onnx"), `files.fp32.path: "../fp32.onnx" must be a path inside the bundle`},
+		{"path escapes", edit("path: fp32.onnx", "path: ../fp32.onnx"),
+			`files.fp32.path: "../fp32.onnx" must be a path inside the bundle`},
 		{"path escapes later", edit("path: fp32.onnx", "path: a/../../fp32.onnx"), "must be a path inside the bundle"},
 		{"absolute path", edit("path: fp32.onnx", "path: /etc/hostname"), "must be a path inside the bundle"},
 		{"no path", edit("path: fp32.onnx", `path: ""`), `files.fp32.path: "" must be a path inside the bundle`},
@@ -149,7 +155,8 @@ func TestCheckFileRefuses(t *testing.T) {
 	}
 	put(t, dir, "fp32.onnx", strings.Replace(weights, "n", "m", 1)) // the same size, another content
 	err = b.CheckFile(t.Context(), FileFP32)
-	if want := "the file was changed or damaged, copy the bundle again"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the file was changed or damaged, copy the bundle again"; err == nil ||
+		!strings.Contains(err.Error(), want) {
 		t.Errorf("changed file: got error %v, want one that says %q", err, want)
 	}
 	if err := b.CheckFile(t.Context(), "int8"); err == nil || !strings.Contains(err.Error(), "has no int8 file") {

@@ -19,16 +19,17 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files that the
-// manifest names, in the order of their paths. Owners, times and modes are always the same, so that the same
-// bundle makes the same bytes. It is not compressed: weights hardly can be.
+// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files
+// that the manifest names, in the order of their paths. Owners, times and modes are always the
+// same, so that the same bundle makes the same bytes. It is not compressed: weights hardly can be.
 const (
 	sumsFile = "SHA256SUMS"
 	maxHead  = 1 << 20 // bytes of SHA256SUMS and of a manifest, at most
 )
 
-// Pack writes the bundle in the folder dir to w as one file for Install, and returns the bundle's digest. What the
-// manifest does not name, such as reports, is left out. Every file is compared with its digest on the way.
+// Pack writes the bundle in the folder dir to w as one file for Install, and returns the bundle's
+// digest. What the manifest does not name, such as reports, is left out. Every file is compared
+// with its digest on the way.
 func Pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 	sum, err := pack(ctx, dir, w)
 	if err != nil {
@@ -86,7 +87,8 @@ func members(s *Spec) []File {
 }
 
 func add(out *tar.Writer, name string, size int64, from io.Reader) error {
-	err := out.WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
+	err := out.WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(0, 0),
+		Format: tar.FormatUSTAR})
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,8 @@ func (c *checked) Read(p []byte) (int, error) {
 // err says whether what was read is what the manifest names.
 func (c *checked) err() error {
 	if got := hex.EncodeToString(c.hash.Sum(nil)); got != c.file.SHA256 {
-		return fmt.Errorf("%s has SHA-256 %.12s…, the manifest says %.12s…: it was changed or damaged, copy the bundle again", c.file.Path, got, c.file.SHA256)
+		return fmt.Errorf("%s has SHA-256 %.12s…, the manifest says %.12s…: it was changed or damaged, copy the "+
+			"bundle again", c.file.Path, got, c.file.SHA256)
 	}
 	return nil
 }

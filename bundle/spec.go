@@ -56,7 +56,8 @@ type Architecture struct {
 	Classes   int     `yaml:"classes"`
 	Attention string  `yaml:"attention,omitempty"`     // where it is not SE, or none
 	Channels  []int   `yaml:"channels,omitempty,flow"` // of the convolutions, where they follow no width
-	Squeezed  []int   `yaml:"squeezed,omitempty,flow"` // neurons of the attention blocks, where they follow no reduction
+	// neurons of the attention blocks, where they follow no reduction
+	Squeezed []int `yaml:"squeezed,omitempty,flow"`
 }
 
 // Port names one input or output of the ONNX graph.
@@ -146,7 +147,8 @@ func (s *Spec) validateFiles() error {
 	return nil
 }
 
-// fileKeys are the keys of Files in order, so that of several mistakes the same is named every time.
+// fileKeys are the keys of Files in order, so that of several mistakes the same is named every
+// time.
 func (s *Spec) fileKeys() []string { return slices.Sorted(maps.Keys(s.Files)) }
 
 // FamilyONNX is architecture.family of a network that came as .onnx.

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does not name,
-// and nothing that differs from what it says.
+// Unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does
+// not name, and nothing that differs from what it says.
 func Unpack(ctx context.Context, path, dir string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -29,7 +29,8 @@ func Unpack(ctx context.Context, path, dir string) error {
 		return err
 	}
 	if !strings.HasPrefix(string(sums), fmt.Sprintf("%s  %s\n", hexSum(text), SpecFile)) {
-		return fmt.Errorf("%s is not the one that %s names: the file was changed or damaged, copy it again", SpecFile, sumsFile)
+		return fmt.Errorf("%s is not the one that %s names: the file was changed or damaged, copy it again", SpecFile,
+			sumsFile)
 	}
 	spec, err := ParseSpec(text)
 	if err != nil {
@@ -41,7 +42,8 @@ func Unpack(ctx context.Context, path, dir string) error {
 		}
 	}
 	if _, err := in.Next(); !errors.Is(err, io.EOF) {
-		return errors.New("it holds more than its manifest names, or is damaged behind the last file: pack the bundle again")
+		return errors.New("it holds more than its manifest names, or is damaged behind the last file: pack the " +
+			"bundle again")
 	}
 	return saveText(dir, text)
 }
@@ -50,7 +52,8 @@ func Unpack(ctx context.Context, path, dir string) error {
 func head(in *tar.Reader, name string) ([]byte, error) {
 	h, err := in.Next()
 	if err != nil || h.Name != name || h.Size > maxHead {
-		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a folder with %s", SpecFile)
+		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a "+
+			"folder with %s", SpecFile)
 	}
 	text, err := io.ReadAll(in)
 	return text, cut(err)

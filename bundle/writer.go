@@ -12,8 +12,8 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// WriteSpec checks the manifest and writes it into the folder dir, as WriteFile does. Its YAML is what
-// Open reads.
+// WriteSpec checks the manifest and writes it into the folder dir, as WriteFile does. Its YAML is
+// what Open reads.
 func WriteSpec(dir string, s *Spec) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("bundle: manifest: %w", err)
@@ -30,7 +30,8 @@ func WriteSpec(dir string, s *Spec) error {
 	})
 }
 
-// WriteFile writes dir/name, counting on progress, and returns its manifest entry. It ends early with ctx.
+// WriteFile writes dir/name, counting on progress, and returns its manifest entry. It ends early
+// with ctx.
 func WriteFile(ctx context.Context, dir, name string, progress io.Writer, write func(io.Writer) error) (File, error) {
 	sum, size, err := atomicfile.WriteHashed(ctx, filepath.Join(dir, name), progress, write)
 	return File{Path: name, SHA256: sum, Bytes: size}, err

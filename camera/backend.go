@@ -48,12 +48,12 @@ const (
 const (
 	silenceLimit = 2 * time.Second
 	openLimit    = 3 * time.Second
-	// probeLimit is for FFmpeg, which wants a key frame and about 20 more before a stream is open: measured 1.9 s at
-	// 30 frames a second, 5.8 s at 10 and 11.6 s at 5, with 30 frames between key frames. That the stream flows is
-	// known by then; a camera of fewer frames needs GStreamer.
+	// probeLimit is for FFmpeg, which wants a key frame and about 20 more before a stream is open:
+	// measured 1.9 s at 30 frames a second, 5.8 s at 10 and 11.6 s at 5, with 30 frames between key
+	// frames. That the stream flows is known by then; a camera of fewer frames needs GStreamer.
 	probeLimit = 15 * time.Second
-	// firstFrameLimit is for the first frame of a source that opens at once and sends later: an RTSP camera
-	// may need a second or two to the next key frame.
+	// firstFrameLimit is for the first frame of a source that opens at once and sends later: an
+	// RTSP camera may need a second or two to the next key frame.
 	firstFrameLimit = 10 * time.Second
 )
 
@@ -76,8 +76,8 @@ func (u *URI) silence() time.Duration {
 	return silenceLimit
 }
 
-// plan chooses the backend and its parameters; a parameter that a backend does not know would make the
-// opening fail, so they differ by backend and version.
+// plan chooses the backend and its parameters; a parameter that a backend does not know would make
+// the opening fail, so they differ by backend and version.
 func (u *URI) plan(m machine) (*plan, error) {
 	switch {
 	case u.Scheme == "file" && m.ffmpeg && !m.jetson:
@@ -88,9 +88,11 @@ func (u *URI) plan(m machine) (*plan, error) {
 	case u.Scheme == "rtsp" && m.ffmpeg && !u.UDP && (!m.jetson || !m.timeouts):
 		return u.planFFmpeg(), nil
 	case !m.gstreamer:
-		return nil, fmt.Errorf("OpenCV %s was built without GStreamer (and FFmpeg): install Debian's libopencv-dev, or the released package", m.opencv)
+		return nil, fmt.Errorf("OpenCV %s was built without GStreamer (and FFmpeg): install Debian's "+
+			"libopencv-dev, or the released package", m.opencv)
 	case (u.Scheme == "rtsp" || u.Scheme == "rtp") && !m.timeouts:
-		return nil, fmt.Errorf("through GStreamer OpenCV %s would hang for ever on a silent network: that needs OpenCV 4.8 or newer", m.opencv)
+		return nil, fmt.Errorf("through GStreamer OpenCV %s would hang for ever on a silent network: that needs "+
+			"OpenCV 4.8 or newer", m.opencv)
 	}
 	return u.planGStreamer(m)
 }
@@ -110,7 +112,8 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 	}
 	p.patient = true
 	if !m.timeouts {
-		p.warnings = []string{fmt.Sprintf("OpenCV %s cannot end a read of a pipeline that has stalled: that needs 4.8 or newer", m.opencv)}
+		p.warnings = []string{fmt.Sprintf("OpenCV %s cannot end a read of a pipeline that has stalled: that needs "+
+			"4.8 or newer", m.opencv)}
 		return p, nil
 	}
 	p.limit = u.silence()

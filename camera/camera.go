@@ -1,10 +1,12 @@
-// Package camera turns a URI into a stream of frames, and says when it has come to an end or was lost:
+// Package camera turns a URI into a stream of frames, and says when it has come to an end or was
+// lost:
 //
 //	camera ──Frame──▶ vision.Preprocessor ──Tensor──▶ …
 //
-// Video and cameras are read through OpenCV, which is in the build with the tag gocv; pictures in PNG and
-// the drawn scenes of demo:// need nothing. There is no goroutine here: Read runs on its caller's, and
-// because a call into C cannot be cancelled, every backend is given its own time limit.
+// Video and cameras are read through OpenCV, which is in the build with the tag gocv; pictures in
+// PNG and the drawn scenes of demo:// need nothing. There is no goroutine here: Read runs on its
+// caller's, and because a call into C cannot be cancelled, every backend is given its own time
+// limit.
 package camera
 
 import (
@@ -25,7 +27,8 @@ type Config struct {
 	Source  string  `mapstructure:"source"`  // a URI, see ParseURI
 	FPS     float64 `mapstructure:"fps"`     // frames a second, at most; 0: all that come
 	Enabled bool    `mapstructure:"enabled"` // a camera that is not enabled is never opened
-	// ROI are the parts of each picture that are classified, see ParseRegion; empty: the whole picture.
+	// ROI are the parts of each picture that are classified, see ParseRegion; empty: the whole
+	// picture.
 	ROI    []string      `mapstructure:"roi"`
 	Motion string        `mapstructure:"motion"` // off, or the change that wakes the network: see MotionThreshold
 	Frozen time.Duration `mapstructure:"frozen"` // the same picture for so long is a stall; 0: never
@@ -58,8 +61,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// MotionThreshold is the change of brightness of a part of the picture, as a share of full scale, that wakes the
-// network; 0 where it never sleeps.
+// MotionThreshold is the change of brightness of a part of the picture, as a share of full scale,
+// that wakes the network; 0 where it never sleeps.
 func (c *Config) MotionThreshold() (float64, error) {
 	if c.Motion == "" || c.Motion == "off" || c.Motion == "false" { // YAML 1.1 reads a bare off as false
 		return 0, nil
@@ -71,8 +74,8 @@ func (c *Config) MotionThreshold() (float64, error) {
 	return v, nil
 }
 
-// EveryFrame reports whether each frame of the source matters, as in a file, rather than the newest, as
-// of a camera: who reads should then wait for the network instead of dropping.
+// EveryFrame reports whether each frame of the source matters, as in a file, rather than the
+// newest, as of a camera: who reads should then wait for the network instead of dropping.
 func (c *Config) EveryFrame() bool {
 	u, err := parse(c.Source)
 	return err == nil && (u.Scheme == "file" || u.MaxSpeed)
@@ -84,7 +87,8 @@ var (
 	// ErrStalled is an ErrLost whose source still seems to be there, but gave no frame in time.
 	ErrStalled = fmt.Errorf("%w: stalled", ErrLost)
 	// ErrNoOpenCV means that this program was built without OpenCV.
-	ErrNoOpenCV = errors.New("this program was built without OpenCV: build it with 'make build', or with -tags gocv,gocv_specific_modules,gocv_videoio")
+	ErrNoOpenCV = errors.New("this program was built without OpenCV: build it with 'make build', or with -tags " +
+		"gocv,gocv_specific_modules,gocv_videoio")
 )
 
 // Info says what was opened.
@@ -95,7 +99,8 @@ type Info struct {
 	Width, Height int     // of the newest frame, pixels; 0 before the first
 	FPS           float64 // frames a second as the source has it; 0 where it does not say
 	Live          bool    // a camera: who reads late misses frames
-	// ReadLimit is how long one call into C may last; who waits much longer is stuck for good. 0: unlimited.
+	// ReadLimit is how long one call into C may last; who waits much longer is stuck for good. 0:
+	// unlimited.
 	ReadLimit time.Duration
 	Warnings  []string // what is not as asked, one sentence each
 }
@@ -111,14 +116,15 @@ type Stream struct {
 
 // source is what each kind of URI has of its own.
 type source interface {
-	// next fills f with the next picture: io.EOF after the last, ErrLost when the source went away. A camera
-	// returns ctx's error when it ended meanwhile; it may take its ReadLimit to notice.
+	// next fills f with the next picture: io.EOF after the last, ErrLost when the source went away.
+	// A camera returns ctx's error when it ended meanwhile; it may take its ReadLimit to notice.
 	next(ctx context.Context, f *vision.Frame) error
 	close() error
 }
 
-// Open opens the source of c. It may take a few seconds, less when ctx ends. An error that is ErrLost may
-// go away by itself (a camera that is unplugged, a server that is down); any other needs another configuration.
+// Open opens the source of c. It may take a few seconds, less when ctx ends. An error that is
+// ErrLost may go away by itself (a camera that is unplugged, a server that is down); any other
+// needs another configuration.
 func Open(ctx context.Context, c Config) (*Stream, error) {
 	u, err := ParseURI(c.Source)
 	if err != nil {
@@ -160,11 +166,12 @@ func (u *URI) playback(info Info) float64 {
 	return info.FPS
 }
 
-// Read fills f with the next frame, growing f.Pix only where it is too small, and sets Camera, Seq (from 1)
-// and Time. Of a camera it is the newest frame, and never an old one again; of a file and of demo:// every
-// frame in turn, at the speed of its own time or of the fps asked for. Read returns io.EOF after the last frame
-// of a file, ctx's error when it has ended, and an ErrLost when the source went away: then close, and open
-// again later. While a camera is silent Read blocks for up to Info().ReadLimit, ended ctx or not.
+// Read fills f with the next frame, growing f.Pix only where it is too small, and sets Camera, Seq
+// (from 1) and Time. Of a camera it is the newest frame, and never an old one again; of a file and
+// of demo:// every frame in turn, at the speed of its own time or of the fps asked for. Read
+// returns io.EOF after the last frame of a file, ctx's error when it has ended, and an ErrLost when
+// the source went away: then close, and open again later. While a camera is silent Read blocks for
+// up to Info().ReadLimit, ended ctx or not.
 func (s *Stream) Read(ctx context.Context, f *vision.Frame) error {
 	if s.source == nil {
 		return fmt.Errorf("camera: read %s: %w", s.info.URI, os.ErrClosed)
@@ -206,8 +213,8 @@ func (s *Stream) read(ctx context.Context, f *vision.Frame) error {
 	}
 }
 
-// Age is how old the newest frame was when Read handed it out: of V4L2 since its last byte came from the camera, of RTSP
-// beyond the freshest frame so far. Of others it is not known.
+// Age is how old the newest frame was when Read handed it out: of V4L2 since its last byte came
+// from the camera, of RTSP beyond the freshest frame so far. Of others it is not known.
 func (s *Stream) Age() (age time.Duration, known bool) {
 	if l, ok := s.source.(*live); ok {
 		return l.age()

@@ -92,7 +92,8 @@ func TestClose(t *testing.T) {
 
 // A drawn scene and a kept picture cost no memory per frame.
 func TestReadAllocates(t *testing.T) {
-	for _, source := range []string{"demo://?speed=max&width=160&height=90", "file://" + stillsFolder + "/rgb.png?loop=-1&speed=max"} {
+	for _, source := range []string{"demo://?speed=max&width=160&height=90", "file://" + stillsFolder +
+		"/rgb.png?loop=-1&speed=max"} {
 		s := mustOpen(t, Config{Source: source})
 		ctx, f := t.Context(), vision.Frame{}
 		read := func() {

@@ -11,12 +11,15 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// bars are the colours of the test picture from left to right, BGR, neither grey nor at the end of the range.
-var bars = [][3]byte{{200, 200, 200}, {40, 200, 200}, {200, 200, 40}, {40, 200, 40}, {200, 40, 200}, {40, 40, 200}, {200, 40, 40}, {40, 40, 40}}
+// bars are the colours of the test picture from left to right, BGR, neither grey nor at the end of
+// the range.
+var bars = [][3]byte{{200, 200, 200}, {40, 200, 200}, {200, 200, 40}, {40, 200, 40}, {200, 40, 200}, {40, 40, 200},
+	{200, 40, 40}, {40, 40, 40}}
 
 const barWidth, barHeight = 40, 120
 
-// barsFile writes ten of the test picture through ffmpeg with args, as name in a folder of the test.
+// barsFile writes ten of the test picture through ffmpeg with args, as name in a folder of the
+// test.
 func barsFile(t *testing.T, name, args string) string {
 	t.Helper()
 	var row []byte
@@ -24,7 +27,9 @@ func barsFile(t *testing.T, name, args string) string {
 		row = append(row, bytes.Repeat(colour[:], barWidth)...)
 	}
 	path := filepath.Join(t.TempDir(), name)
-	command := exec.Command("ffmpeg", append(strings.Fields("-loglevel error -y -f rawvideo -pixel_format bgr24 -video_size 320x120 -framerate 30 -i - "+args), path)...)
+	command := exec.Command("ffmpeg",
+		append(strings.Fields("-loglevel error -y -f rawvideo -pixel_format bgr24 -video_size 320x120 -framerate "+
+			"30 -i - "+args), path)...)
 	command.Stdin = bytes.NewReader(bytes.Repeat(row, 10*barHeight))
 	if said, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v: %s", err, said)
@@ -45,16 +50,19 @@ func farthest(f *vision.Frame) (most int) {
 }
 
 const (
-	bt601 = "-vf scale=out_color_matrix=bt601:out_range=%:flags=accurate_rnd+full_chroma_int -colorspace smpte170m -color_primaries smpte170m -color_trc smpte170m -color_range %"
-	bt709 = "-vf scale=out_color_matrix=bt709:out_range=%:flags=accurate_rnd+full_chroma_int -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range %"
-	x264  = " -c:v libx264 -preset veryfast -qp 4 -pix_fmt "
-	x265  = " -c:v libx265 -preset veryfast -x265-params log-level=error:qp=4:colorprim=1:transfer=1:colormatrix=1 -pix_fmt "
+	bt601 = "-vf scale=out_color_matrix=bt601:out_range=%:flags=accurate_rnd+full_chroma_int -colorspace smpte170m " +
+		"-color_primaries smpte170m -color_trc smpte170m -color_range %"
+	bt709 = "-vf scale=out_color_matrix=bt709:out_range=%:flags=accurate_rnd+full_chroma_int -colorspace bt709 " +
+		"-color_primaries bt709 -color_trc bt709 -color_range %"
+	x264 = " -c:v libx264 -preset veryfast -qp 4 -pix_fmt "
+	x265 = " -c:v libx265 -preset veryfast -x265-params log-level=error:qp=4:colorprim=1:transfer=1:colormatrix=1 " +
+		"-pix_fmt "
 )
 
 func ranged(args, what string) string { return strings.ReplaceAll(args, "%", what) }
 
-// What the bars may be off: the codecs round, and GStreamer computes in few bits. FFmpeg inside OpenCV 4 takes every matrix
-// for BT.601, which is in nobody's hands here: docs/cameras.md says so.
+// What the bars may be off: the codecs round, and GStreamer computes in few bits. FFmpeg inside
+// OpenCV 4 takes every matrix for BT.601, which is in nobody's hands here: docs/cameras.md says so.
 const (
 	fewLevels   = 6
 	wrongMatrix = 32
@@ -75,7 +83,8 @@ func TestColoursOfVideos(t *testing.T) {
 		{"MJPEG", "f.avi", ranged(bt601, "pc") + " -c:v mjpeg -q:v 1 -pix_fmt yuvj444p", fewLevels},
 	} {
 		path := barsFile(t, tt.file, tt.args)
-		for _, only := range []machine{{opencv: m.opencv, ffmpeg: m.ffmpeg}, {opencv: m.opencv, gstreamer: m.gstreamer}} {
+		for _, only := range []machine{{opencv: m.opencv, ffmpeg: m.ffmpeg},
+			{opencv: m.opencv, gstreamer: m.gstreamer}} {
 			if !only.ffmpeg && !only.gstreamer {
 				continue
 			}
@@ -114,7 +123,8 @@ func TestColoursOfFormats(t *testing.T) {
 		{ranged(bt709, "pc"), "yuvj420p", "format=i420 colorimetry=1:3:5:1"},
 	} {
 		path := barsFile(t, "bars.yuv", tt.args+" -f rawvideo -pix_fmt "+tt.pixels)
-		s := mustOpen(t, Config{Source: "gst:filesrc location=" + path + " ! rawvideoparse width=320 height=120 framerate=30/1 " + tt.format})
+		s := mustOpen(t, Config{Source: "gst:filesrc location=" + path +
+			" ! rawvideoparse width=320 height=120 framerate=30/1 " + tt.format})
 		var f vision.Frame
 		if err := s.Read(t.Context(), &f); err != nil {
 			t.Fatal(err)

@@ -31,12 +31,13 @@ type Mode struct {
 	FPS           []float64 `json:"fps"`  // fastest first
 }
 
-// Drivers of a Jetson's CSI sensors, which nvarguscamerasrc counts in the order of their devices (unproven on hardware:
-// 'vggse-agent cameras' and 'nvgstcapture-1.0 --sensor-id=N' on a board with two of them would prove it).
+// Drivers of a Jetson's CSI sensors, which nvarguscamerasrc counts in the order of their devices
+// (unproven on hardware: 'vggse-agent cameras' and 'nvgstcapture-1.0 --sensor-id=N' on a board with
+// two of them would prove it).
 const csiDriver = "tegra-video"
 
-// Devices lists the capture devices of the machine in the order of their numbers, as the kernel has them. Root is "/"
-// but for tests.
+// Devices lists the capture devices of the machine in the order of their numbers, as the kernel has
+// them. Root is "/" but for tests.
 func Devices(root string) ([]Device, error) {
 	nodes, err := os.ReadDir(filepath.Join(root, "sys/class/video4linux"))
 	if errors.Is(err, fs.ErrNotExist) {

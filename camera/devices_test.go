@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What is no camera is passed over, what cannot be opened is told, and the order is that of the numbers. A real
-// device is seen by TestVivid ('make test-vivid'), in a machine that has one.
+// What is no camera is passed over, what cannot be opened is told, and the order is that of the
+// numbers. A real device is seen by TestVivid ('make test-vivid'), in a machine that has one.
 func TestDevices(t *testing.T) {
 	if all, err := Devices(t.TempDir()); len(all) != 0 || err != nil {
 		t.Errorf("a machine without cameras: %v, %v", all, err)
@@ -36,7 +36,8 @@ func TestDevices(t *testing.T) {
 	}
 	all, err := Devices(root)
 	if err != nil || len(all) != 2 || all[0].Path != "/dev/video2" || all[1].Name != "Camera of video10" ||
-		len(all[1].ByID) != 1 || all[1].ByID[0] != "/dev/v4l/by-id/usb-Maker-index0" || !strings.Contains(all[1].State, "cannot be opened") {
+		len(all[1].ByID) != 1 || all[1].ByID[0] != "/dev/v4l/by-id/usb-Maker-index0" || !strings.Contains(all[1].State,
+		"cannot be opened") {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

@@ -30,7 +30,8 @@ import "C"
 
 import "unsafe"
 
-// lacksElement reports whether GStreamer, once OpenCV has started it, surely has no element of this name.
+// lacksElement reports whether GStreamer, once OpenCV has started it, surely has no element of this
+// name.
 func lacksElement(name string) bool {
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))

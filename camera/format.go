@@ -24,8 +24,9 @@ const (
 	jpegEOI  = 0xD9
 )
 
-// jpegEnds reports whether a JPEG has its end-of-image marker. Decoders fill a file that was cut off with
-// grey and say nothing that reaches us, and a thumbnail within has an end of its own: so walk the segments.
+// jpegEnds reports whether a JPEG has its end-of-image marker. Decoders fill a file that was cut
+// off with grey and say nothing that reaches us, and a thumbnail within has an end of its own: so
+// walk the segments.
 func jpegEnds(data []byte) bool {
 	for at := 2; ; {
 		next := bytes.IndexByte(data[at:], 0xFF) // within a scan this skips what is coded
@@ -52,8 +53,8 @@ func jpegEnds(data []byte) bool {
 	}
 }
 
-// decodePNG decodes with Go's own decoder to the pixels that OpenCV gives: alpha dropped, not blended,
-// grey spread, the upper 8 of 16 bits.
+// decodePNG decodes with Go's own decoder to the pixels that OpenCV gives: alpha dropped, not
+// blended, grey spread, the upper 8 of 16 bits.
 func decodePNG(data []byte, f *vision.Frame, flip Flip) error {
 	size, err := png.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -79,7 +80,8 @@ func decodePNG(data []byte, f *vision.Frame, flip Flip) error {
 // maxPixels is the largest picture that is decoded, as OpenCV's CV_IO_MAX_IMAGE_PIXELS.
 const maxPixels = 1 << 30
 
-// colourAt is a pixel without its alpha. Types with alpha are asked for the colour before it was applied.
+// colourAt is a pixel without its alpha. Types with alpha are asked for the colour before it was
+// applied.
 func colourAt(img image.Image, x, y int) (r, g, b byte) {
 	switch m := img.(type) {
 	case *image.NRGBA:

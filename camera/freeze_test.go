@@ -9,8 +9,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// film makes the pictures that a Watch sees: one letter each, 500 ms apart. Small letters are noisy, the same
-// letter twice is the same picture, "." is black.
+// film makes the pictures that a Watch sees: one letter each, 500 ms apart. Small letters are
+// noisy, the same letter twice is the same picture, "." is black.
 func film(w *Watch, letters string) (verdicts string) {
 	start := time.Now()
 	var f vision.Frame

@@ -3,26 +3,29 @@ package camera
 import "time"
 
 const (
-	// backlog is how much older than the freshest so far a frame may be: two frames at 30 a second and some
-	// jitter of the network.
+	// backlog is how much older than the freshest so far a frame may be: two frames at 30 a second
+	// and some jitter of the network.
 	backlog = 100 * time.Millisecond
-	// catchUp is how long frames are dropped before they pass however old they seem: where the decoder cannot
-	// keep up, dropping does not help.
+	// catchUp is how long frames are dropped before they pass however old they seem: where the
+	// decoder cannot keep up, dropping does not help.
 	catchUp = 2 * time.Second
 	// leap is a change of the stream's clock against ours that no network explains.
 	leap = 2 * time.Second
-	// playing is what lies between the start of an opening and PLAY, at most; 0.12 to 0.17 s were measured on a
-	// loaded machine.
+	// playing is what lies between the start of an opening and PLAY, at most; 0.12 to 0.17 s were
+	// measured on a loaded machine.
 	playing = 300 * time.Millisecond
-	// calm is how long, by the stream's clock, frames must come no faster than that clock runs before the first
-	// passes: on a busy machine a few of those that have waited may be read as slowly as new ones.
+	// calm is how long, by the stream's clock, frames must come no faster than that clock runs
+	// before the first passes: on a busy machine a few of those that have waited may be read as
+	// slowly as new ones.
 	calm = 160 * time.Millisecond
-	// drift is how much the age of the freshest frame may rise with time: clocks of cameras differ by less.
+	// drift is how much the age of the freshest frame may rise with time: clocks of cameras differ
+	// by less.
 	drift = 1.0 / 1000
 )
 
-// freshness finds frames that have waited in a buffer, by comparing the stream's clock with ours: FFmpeg hands
-// out all that came while it was opening, and all that came while nobody read. GStreamer drops those itself.
+// freshness finds frames that have waited in a buffer, by comparing the stream's clock with ours:
+// FFmpeg hands out all that came while it was opening, and all that came while nobody read.
+// GStreamer drops those itself.
 type freshness struct {
 	lead      time.Duration // our clock − the stream's, for the freshest frame so far
 	last, pts time.Duration // the clocks at the frame before, ours and the stream's; 0 before the first
@@ -31,12 +34,13 @@ type freshness struct {
 	dropping  bool
 }
 
-// newFreshness is for a stream whose opening began when our clock was 0. RTSP tells how its clock stands at PLAY,
-// and FFmpeg counts from there: a frame that is older than the time since then has waited.
+// newFreshness is for a stream whose opening began when our clock was 0. RTSP tells how its clock
+// stands at PLAY, and FFmpeg counts from there: a frame that is older than the time since then has
+// waited.
 func newFreshness() freshness { return freshness{lead: playing, wary: calm} }
 
-// fresh takes the two clocks at a frame and reports whether it is new. The first ones never are: whether they
-// have waited can only be seen by those behind them.
+// fresh takes the two clocks at a frame and reports whether it is new. The first ones never are:
+// whether they have waited can only be seen by those behind them.
 func (s *freshness) fresh(now, pts time.Duration) bool {
 	// Some streams give their first frames no time; if none has one, they pass by and by.
 	if pts > 0 && s.compare(now, pts) {
@@ -55,7 +59,8 @@ func (s *freshness) fresh(now, pts time.Duration) bool {
 	return true
 }
 
-// compare reports whether a frame is about as new as the freshest, and the stream is not running ahead.
+// compare reports whether a frame is about as new as the freshest, and the stream is not running
+// ahead.
 func (s *freshness) compare(now, pts time.Duration) bool {
 	lead, step, elapsed := now-pts, pts-s.pts, now-s.last
 	first := s.last == 0

@@ -27,19 +27,25 @@ func TestFreshness(t *testing.T) {
 	}{
 		{"steady", start, "----++++++"},
 		{"what waited while opening is dropped, slowly as it may be read", steady([][2]time.Duration{
-			{1000 * ms, 40 * ms}, {1040 * ms, 80 * ms}, {1080 * ms, 120 * ms}, {1120 * ms, 160 * ms}, {1160 * ms, 200 * ms}, {1200 * ms, 240 * ms},
+			{1000 * ms, 40 * ms}, {1040 * ms, 80 * ms}, {1080 * ms, 120 * ms}, {1120 * ms, 160 * ms},
+			{1160 * ms, 200 * ms}, {1200 * ms, 240 * ms},
 			{1201 * ms, 600 * ms}, {1202 * ms, 1000 * ms}}, 5), "-------+" + "+++++"},
 		{"also where the stream counts from elsewhere", steady([][2]time.Duration{
-			{1000 * ms, 2040 * ms}, {1001 * ms, 2080 * ms}, {1030 * ms, 2120 * ms}, {1031 * ms, 2160 * ms}}, 6), "----" + "---+++"},
+			{1000 * ms, 2040 * ms}, {1001 * ms, 2080 * ms}, {1030 * ms, 2120 * ms}, {1031 * ms, 2160 * ms}}, 6),
+			"----" + "---+++"},
 		{"a reader that is too slow skips what it missed", slices.Concat(start, [][2]time.Duration{
-			{1760 * ms, 1240 * ms}, {1761 * ms, 1280 * ms}, {1762 * ms, 1320 * ms}, {1763 * ms, 1360 * ms}, {1764 * ms, 1400 * ms},
-			{1765 * ms, 1440 * ms}, {1766 * ms, 1480 * ms}, {1767 * ms, 1520 * ms}, {1800 * ms, 1560 * ms}}), "----++++++" + "-------++"},
+			{1760 * ms, 1240 * ms}, {1761 * ms, 1280 * ms}, {1762 * ms, 1320 * ms}, {1763 * ms, 1360 * ms},
+			{1764 * ms, 1400 * ms},
+			{1765 * ms, 1440 * ms}, {1766 * ms, 1480 * ms}, {1767 * ms, 1520 * ms}, {1800 * ms, 1560 * ms}}),
+			"----++++++" + "-------++"},
 		{"a late frame is jitter", slices.Concat(start, [][2]time.Duration{
 			{1490 * ms, 1240 * ms}, {1491 * ms, 1280 * ms}, {1500 * ms, 1320 * ms}}), "----++++++" + "+++"},
 		{"a very late frame is not", slices.Concat(start, [][2]time.Duration{
 			{1520 * ms, 1240 * ms}, {1521 * ms, 1280 * ms}, {1530 * ms, 1320 * ms}}), "----++++++" + "-++"},
-		{"a clock that leaps starts anew", slices.Concat(start, steady([][2]time.Duration{{1400 * ms, 9000 * ms}}, 5)), "----++++++" + "----++"},
-		{"also backwards", slices.Concat(start, steady([][2]time.Duration{{4400 * ms, 10 * ms}}, 5)), "----++++++" + "----++"},
+		{"a clock that leaps starts anew", slices.Concat(start, steady([][2]time.Duration{{1400 * ms, 9000 * ms}}, 5)),
+			"----++++++" + "----++"},
+		{"also backwards", slices.Concat(start, steady([][2]time.Duration{{4400 * ms, 10 * ms}}, 5)),
+			"----++++++" + "----++"},
 	}
 	for _, tt := range tests {
 		s, got := newFreshness(), ""
@@ -81,7 +87,8 @@ func TestFreshnessNeverStarves(t *testing.T) {
 	}
 }
 
-// The first frames of a stream may say no time: they have waited. Where none says it, all are believed at last.
+// The first frames of a stream may say no time: they have waited. Where none says it, all are
+// believed at last.
 func TestFreshnessUntimed(t *testing.T) {
 	s := newFreshness()
 	for i := range 100 {

@@ -43,8 +43,9 @@ func held(t *testing.T) holdings {
 	return holdings{len(files), number("Threads"), mats(), number("VmRSS") / 1024}
 }
 
-// Opening and closing a source again and again, and reading for long, takes nothing from the machine that it does not
-// give back. Threads that Go and GStreamer keep for later are a few, and not more with more cycles.
+// Opening and closing a source again and again, and reading for long, takes nothing from the
+// machine that it does not give back. Threads that Go and GStreamer keep for later are a few, and
+// not more with more cycles.
 func TestNothingLeaks(t *testing.T) {
 	needOpenCV(t)
 	video := cameratest.Video(t, "a.mp4", 12, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -58,7 +59,8 @@ func TestNothingLeaks(t *testing.T) {
 	}{
 		{"file://" + video + "?speed=max", *cycles, 3}, {"file://" + picture, *cycles, 1},
 		{"test://?width=64&height=48&fps=200", *cycles, 2}, {cam.URL, *cycles / 20, 2},
-		{"file://" + video + "?speed=max&loop=-1", 2, 10 * *cycles}, {"test://?width=320&height=240&fps=1000", 2, 10 * *cycles},
+		{"file://" + video + "?speed=max&loop=-1", 2, 10 * *cycles}, {"test://?width=320&height=240&fps=1000", 2,
+			10 * *cycles},
 	} {
 		cycle := func(times int) {
 			for range times {
@@ -81,7 +83,8 @@ func TestNothingLeaks(t *testing.T) {
 		cycle(tt.cycles)
 		after := held(t)
 		t.Logf("%s, %d times %d frames: %+v → %+v", Redact(tt.source), tt.cycles, tt.frames, before, after)
-		if after.files > before.files || after.threads > before.threads+4 || after.mats > before.mats || after.megabytes > before.megabytes+12 {
+		if after.files > before.files || after.threads > before.threads+4 || after.mats > before.mats ||
+			after.megabytes > before.megabytes+12 {
 			t.Errorf("%s leaks", Redact(tt.source))
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// blindLimit is the longest distance of key frames that is waited for, in frames: ten seconds at 30.
+// blindLimit is the longest distance of key frames that is waited for, in frames: ten seconds at
+// 30.
 const blindLimit = 300
 
 // live is a camera, or what behaves like one.
@@ -20,8 +21,9 @@ type live struct {
 	plan    *plan
 	opened  time.Time // when the opening began
 	seen    bool      // there was a frame
-	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a group of
-	// pictures to wrong colours, and its threads give frames out as many late as there are.
+	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a
+	// group of pictures to wrong colours, and its threads give frames out as many late as there
+	// are.
 	blind     int
 	freshness freshness
 	stamp     time.Duration // of the newest frame, as the backend gives it; 0: it does not
@@ -67,8 +69,8 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	return l, info, nil
 }
 
-// look finds out what can be told better than OpenCV does, which only says no: a server that does not answer,
-// a device that is not there. It also learns the codec of a network stream.
+// look finds out what can be told better than OpenCV does, which only says no: a server that does
+// not answer, a device that is not there. It also learns the codec of a network stream.
 func (u *URI) look(ctx context.Context) (warning string, err error) {
 	switch u.Scheme {
 	case "rtsp":
@@ -93,8 +95,9 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 	return "", nil
 }
 
-// explain makes a sentence of a failed opening. It is always a loss: what is wrong now may have been right
-// before, as with a camera that was unplugged, and udev needs a moment to give a new device its rights.
+// explain makes a sentence of a failed opening. It is always a loss: what is wrong now may have
+// been right before, as with a camera that was unplugged, and udev needs a moment to give a new
+// device its rights.
 func (u *URI) explain(p *plan, err error) error {
 	switch {
 	case !errors.Is(err, errNotOpened):
@@ -125,8 +128,10 @@ func refusal(path string) string {
 
 // compare says where a V4L2 driver chose another mode than the one asked for.
 func (u *URI) compare(c *capture) (warnings []string) {
-	if width, height := int(c.property(propWidth)), int(c.property(propHeight)); u.Width > 0 && (width != u.Width || height != u.Height) {
-		warnings = append(warnings, fmt.Sprintf("the camera gives %d×%d pixels, not %d×%d", width, height, u.Width, u.Height))
+	if width, height := int(c.property(propWidth)), int(c.property(propHeight)); u.Width > 0 &&
+		(width != u.Width || height != u.Height) {
+		warnings = append(warnings, fmt.Sprintf("the camera gives %d×%d pixels, not %d×%d", width, height, u.Width,
+			u.Height))
 	}
 	want := map[string]string{"mjpeg": "MJPG", "yuyv": "YUYV"}[u.Codec]
 	if got := property(c.property(propFourCC)); want != "" && got != fourCC(want) {
@@ -170,7 +175,8 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 		case l.plan.limit == 0 || took < l.plan.limit*3/4:
 			return fmt.Errorf("%w: there was no frame", ErrLost)
 		case l.seen:
-			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told to end.
+			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told
+			// to end.
 			return fmt.Errorf("%w: no frame for %.1f s", ErrStalled, took.Seconds())
 		case !l.plan.patient || time.Since(l.opened) >= firstFrameLimit:
 			return fmt.Errorf("%w: no first frame for %.1f s", ErrStalled, time.Since(l.opened).Seconds())
@@ -178,7 +184,8 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 	}
 }
 
-// ticks looks at the clock of the stream: frames that come while it stands still are the same one again and again.
+// ticks looks at the clock of the stream: frames that come while it stands still are the same one
+// again and again.
 func (l *live) ticks() error {
 	stamp := time.Duration(l.capture.property(propPosition) * float64(time.Millisecond))
 	now := time.Now()
@@ -187,12 +194,14 @@ func (l *live) ticks() error {
 		return nil
 	}
 	if stood := now.Sub(l.still); l.plan.backend != backendGStreamer && stood >= max(l.plan.limit, silenceLimit) {
-		return fmt.Errorf("%w: frames come, but the clock of the stream has stood still for %.1f s", ErrStalled, stood.Seconds())
+		return fmt.Errorf("%w: frames come, but the clock of the stream has stood still for %.1f s", ErrStalled,
+			stood.Seconds())
 	}
 	return nil
 }
 
-// wanted reports whether the frame that was read is whole and new, where the backend leaves that to us.
+// wanted reports whether the frame that was read is whole and new, where the backend leaves that to
+// us.
 func (l *live) wanted() bool {
 	if l.plan.backend == backendV4L2 {
 		l.old = sinceBoot() - l.stamp

@@ -7,19 +7,20 @@ import (
 )
 
 const (
-	// motionColumns × motionRows parts of a picture are compared: coarse enough that noise averages out, fine enough
-	// that something of a twentieth of the picture's width is seen.
+	// motionColumns × motionRows parts of a picture are compared: coarse enough that noise averages
+	// out, fine enough that something of a twentieth of the picture's width is seen.
 	motionColumns, motionRows = 32, 18
 	// motionSamples² pixels of each part are looked at.
 	motionSamples = 6
-	// awake is how long frames are classified after the last movement, whatever else: what has come to rest is the
-	// picture that counts.
+	// awake is how long frames are classified after the last movement, whatever else: what has come
+	// to rest is the picture that counts.
 	awake = time.Second
 	// motionHeartbeat is where mqtt.publish.heartbeat is off.
 	motionHeartbeat = time.Minute
 )
 
-// Motion sees whether a part of the picture has changed since the scene was last at rest. It is for one goroutine.
+// Motion sees whether a part of the picture has changed since the scene was last at rest. It is for
+// one goroutine.
 type Motion struct {
 	threshold float64 // change of the mean brightness of a part, 0..1
 	confirm   int     // frames that are classified after a movement, at least
@@ -36,12 +37,13 @@ func NewMotion(threshold float64, confirm int, heartbeat time.Duration) *Motion 
 	if heartbeat <= 0 {
 		heartbeat = motionHeartbeat
 	}
-	// Half of it: where it goes by the publisher's, the one frame must not come just before that one's is due.
+	// Half of it: where it goes by the publisher's, the one frame must not come just before that
+	// one's is due.
 	return &Motion{threshold: threshold, confirm: confirm, every: heartbeat / 2}
 }
 
-// Moved reports whether the frame is worth a run of the network; another network has not seen even the stillest
-// scene. Drift counts too: the scene is replaced only when something moved.
+// Moved reports whether the frame is worth a run of the network; another network has not seen even
+// the stillest scene. Drift counts too: the scene is replaced only when something moved.
 func (m *Motion) Moved(f *vision.Frame, another bool) bool {
 	var now [motionColumns * motionRows]float64
 	brightness(f, &now)
@@ -64,7 +66,8 @@ func (m *Motion) Moved(f *vision.Frame, another bool) bool {
 	return false
 }
 
-// brightness is the mean of green, which is most of what the eye calls brightness, in each part of the picture, 0..1.
+// brightness is the mean of green, which is most of what the eye calls brightness, in each part of
+// the picture, 0..1.
 func brightness(f *vision.Frame, parts *[motionColumns * motionRows]float64) {
 	for row := range motionRows {
 		for column := range motionColumns {

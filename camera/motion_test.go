@@ -7,7 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// scene is a grey picture with some noise and, where it is wanted, a bright square of a twentieth of the width.
+// scene is a grey picture with some noise and, where it is wanted, a bright square of a twentieth
+// of the width.
 func scene(f *vision.Frame, seed int, square bool) {
 	f.Resize(640, 360)
 	state := uint32(seed*2654435761 + 1)

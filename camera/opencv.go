@@ -62,13 +62,14 @@ var thisMachine = sync.OnceValues(func() (machine, error) {
 	return m, nil
 })
 
-// usable says whether OpenCV has the backend: it lists those, too, that a plugin could bring and none does.
+// usable says whether OpenCV has the backend: it lists those, too, that a plugin could bring and
+// none does.
 func usable(listed []gocv.VideoCaptureAPI, api gocv.VideoCaptureAPI) bool {
 	return slices.Contains(listed, api) && gocv.VideoRegistry.HasBackend(api)
 }
 
-// prepareOpenCV sets what OpenCV reads from the environment at its first capture, where nobody has: seconds
-// until a V4L2 read gives up, and FFmpeg's log level (8: fatal), which else fills stderr.
+// prepareOpenCV sets what OpenCV reads from the environment at its first capture, where nobody has:
+// seconds until a V4L2 read gives up, and FFmpeg's log level (8: fatal), which else fills stderr.
 var prepareOpenCV = sync.OnceFunc(func() {
 	for key, value := range map[string]string{
 		"OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": fmt.Sprint(int(silenceLimit.Seconds())),
@@ -108,8 +109,8 @@ func openCapture(p *plan) (*capture, error) {
 	return nil, errNotOpened // err would repeat the text, with its credentials
 }
 
-// read reads the next frame; not ok means that there is none. Each read has a Mat of its own: into a used one
-// OpenCV may "read" the old frame again when the source is silent.
+// read reads the next frame; not ok means that there is none. Each read has a Mat of its own: into
+// a used one OpenCV may "read" the old frame again when the source is silent.
 func (c *capture) read() (ok bool, err error) {
 	if err := c.mat.Close(); err != nil {
 		return false, err

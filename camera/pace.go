@@ -20,8 +20,8 @@ func paceOf(fps float64) pace {
 	return pace{period: time.Duration(float64(time.Second) / fps)}
 }
 
-// wait sleeps until the next picture is due, or returns ctx's error. Whoever comes late by more than a
-// period has missed his turn: time that was lost is not made up by a burst.
+// wait sleeps until the next picture is due, or returns ctx's error. Whoever comes late by more
+// than a period has missed his turn: time that was lost is not made up by a burst.
 func (p *pace) wait(ctx context.Context) error {
 	now := time.Now()
 	late := now.Sub(p.next)
@@ -58,8 +58,8 @@ func (p *pace) due(now time.Time) bool {
 	return true
 }
 
-// Slowness is how long a read of the camera may take by its own settings: the time between two frames,
-// and the silence that its URI allows.
+// Slowness is how long a read of the camera may take by its own settings: the time between two
+// frames, and the silence that its URI allows.
 func Slowness(c *Config) time.Duration {
 	u, err := ParseURI(c.Source)
 	if err != nil {

@@ -73,7 +73,8 @@ func TestPaceAllocates(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	for attempt, want := range map[int]time.Duration{
-		-1: 250 * time.Millisecond, 0: 250 * time.Millisecond, 1: 500 * time.Millisecond, 2: time.Second, 3: 2 * time.Second,
+		-1: 250 * time.Millisecond, 0: 250 * time.Millisecond, 1: 500 * time.Millisecond, 2: time.Second,
+		3:   2 * time.Second,
 		100: 2 * time.Second, 399: 2 * time.Second, 400: 30 * time.Second, 1 << 30: 30 * time.Second,
 	} {
 		least, most := want, time.Duration(0)

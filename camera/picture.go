@@ -8,8 +8,8 @@ import (
 )
 
 // picture is what a decoder hands out: rows from top to bottom without gaps, one byte per channel;
-// 1 channel is grey, 3 are BGR, 4 are BGR and a byte that says nothing. It is valid until the decoder's
-// next call.
+// 1 channel is grey, 3 are BGR, 4 are BGR and a byte that says nothing. It is valid until the
+// decoder's next call.
 type picture struct {
 	pix                     []byte
 	width, height, channels int

@@ -31,7 +31,8 @@ func TestCopyTo(t *testing.T) {
 				for y, row := range want {
 					for x, c := range []byte(row) {
 						pixel := [3]byte(f.Pix[y*f.Stride+3*x:])
-						if channels == 1 && pixel != [3]byte{c, c, c} || channels > 1 && pixel != [3]byte{c, c + 100, c + 50} {
+						if channels == 1 && pixel != [3]byte{c, c, c} || channels > 1 &&
+							pixel != [3]byte{c, c + 100, c + 50} {
 							t.Errorf("(%d,%d) is %v, want %c", x, y, pixel, c)
 						}
 					}
@@ -63,7 +64,8 @@ func TestDropFourth(t *testing.T) {
 func TestCopyToRefuses(t *testing.T) {
 	var f vision.Frame
 	for _, p := range []picture{
-		{}, {pix: make([]byte, 11), width: 2, height: 2, channels: 3}, {pix: make([]byte, 8), width: 2, height: 2, channels: 2},
+		{}, {pix: make([]byte, 11), width: 2, height: 2, channels: 3}, {pix: make([]byte, 8), width: 2, height: 2,
+			channels: 2},
 	} {
 		if err := p.copyTo(&f, FlipNone); err == nil {
 			t.Errorf("%d×%d×%d of %d bytes was copied", p.width, p.height, p.channels, len(p.pix))

@@ -11,16 +11,16 @@ import (
 // Profile says which GStreamer elements do the work.
 type Profile string
 
-// Generic decodes on the CPU, on any Linux. Jetson decodes, turns and converts in the hardware of an
-// NVIDIA Jetson; its pipelines follow NVIDIA's documentation and were never run on a device.
+// Generic decodes on the CPU, on any Linux. Jetson decodes, turns and converts in the hardware of
+// an NVIDIA Jetson; its pipelines follow NVIDIA's documentation and were never run on a device.
 const (
 	Generic Profile = "generic"
 	Jetson  Profile = "jetson"
 )
 
 const (
-	// sinkLatest hands out the newest frame and drops the rest. async=false: appsink does not wait for a first
-	// frame, so that opening a silent source cannot hang.
+	// sinkLatest hands out the newest frame and drops the rest. async=false: appsink does not wait
+	// for a first frame, so that opening a silent source cannot hang.
 	sinkLatest = "appsink drop=true max-buffers=1 sync=false async=false"
 	// sinkEvery hands out every frame, as fast as it is asked.
 	sinkEvery = "appsink drop=false max-buffers=4 sync=false"
@@ -30,9 +30,10 @@ const (
 	jitterBuffer                = 100 * time.Millisecond
 )
 
-// Pipeline returns the GStreamer pipeline that reads u and ends in an appsink: BGR from Generic, BGRx from
-// Jetson, for that is what its converter can do. Values are quoted; credentials are properties of the
-// source, so redact the text before showing it. What Generic does not turn, see turned, is left to us.
+// Pipeline returns the GStreamer pipeline that reads u and ends in an appsink: BGR from Generic,
+// BGRx from Jetson, for that is what its converter can do. Values are quoted; credentials are
+// properties of the source, so redact the text before showing it. What Generic does not turn, see
+// turned, is left to us.
 func (u *URI) Pipeline(p Profile) (string, error) {
 	tail := " ! " + p.convert(u.Flip) + " ! " + sinkLatest
 	if allowed := codecs[u.Scheme]; u.Codec != "" && !slices.Contains(allowed, u.Codec) { // it may be a server's word
@@ -49,7 +50,8 @@ func (u *URI) Pipeline(p Profile) (string, error) {
 		if u.Mode > 0 {
 			mode = fmt.Sprintf(" sensor-mode=%d", u.Mode-1)
 		}
-		return "nvarguscamerasrc sensor-id=" + u.Target + mode + " ! " + u.rawCaps("(memory:NVMM)") + ",format=NV12" + tail, nil
+		return "nvarguscamerasrc sensor-id=" + u.Target + mode + " ! " + u.rawCaps("(memory:NVMM)") + ",format=NV12" +
+			tail, nil
 	case "v4l2":
 		return u.v4l2() + p.decodeV4L2(u.Codec) + tail, nil
 	case "rtsp":
@@ -84,8 +86,8 @@ var flipMethods = map[Flip]int{
 	FlipCounterclockwise: 1, FlipRotate180: 2, FlipClockwise: 3, FlipHorizontal: 4, FlipVertical: 6,
 }
 
-// convert brings decoded pictures into the memory and the format that OpenCV takes without a copy of its
-// own. The format is pinned: left free, nvvidconv settles on grey (opencv issue 25557).
+// convert brings decoded pictures into the memory and the format that OpenCV takes without a copy
+// of its own. The format is pinned: left free, nvvidconv settles on grey (opencv issue 25557).
 func (p Profile) convert(f Flip) string {
 	if p == Jetson {
 		return fmt.Sprintf("nvvidconv flip-method=%d ! video/x-raw,format=BGRx", flipMethods[f])
@@ -132,7 +134,8 @@ func (u *URI) rtsp() string {
 		protocols = "udp"
 	}
 	µs := u.silence().Microseconds()
-	fmt.Fprintf(&s, " protocols=%s latency=%d drop-on-latency=true tcp-timeout=%d timeout=%d", protocols, u.jitter(), µs, µs)
+	fmt.Fprintf(&s, " protocols=%s latency=%d drop-on-latency=true tcp-timeout=%d timeout=%d", protocols, u.jitter(),
+		µs, µs)
 	return s.String()
 }
 
@@ -186,7 +189,8 @@ func fraction(fps float64) string {
 	return fmt.Sprintf("%d/100", int(math.Round(fps*100)))
 }
 
-// quote makes a value safe inside a pipeline, whatever it holds: control characters were refused before.
+// quote makes a value safe inside a pipeline, whatever it holds: control characters were refused
+// before.
 func quote(value string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }

@@ -12,10 +12,13 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 var pipelineSources = []string{
-	"test://", "test://?width=640&height=480&fps=7.5&flip=clockwise", "csi://0", "csi://1?width=1920&height=1080&fps=60&sensor-mode=2&flip=rotate-180",
-	"/dev/video0", "/dev/video0?codec=mjpeg&width=1920&height=1080&fps=30", "/dev/video1?codec=yuyv&width=640&height=480&fps=29.97",
+	"test://", "test://?width=640&height=480&fps=7.5&flip=clockwise", "csi://0",
+	"csi://1?width=1920&height=1080&fps=60&sensor-mode=2&flip=rotate-180",
+	"/dev/video0", "/dev/video0?codec=mjpeg&width=1920&height=1080&fps=30",
+	"/dev/video1?codec=yuyv&width=640&height=480&fps=29.97",
 	"rtsp://cam/x", `rtsp://me:a"b\c ! fakesrc@cam:8554/x?a=b#codec=h265&latency=250&timeout=5000&transport=udp&flip=vertical`,
-	"rtp://@:5004?codec=h264", "rtp://239.1.2.3:5004?codec=h265&latency=50", "file:///data/a.mp4", `file://a" ! fakesrc name="\.mp4?flip=horizontal`,
+	"rtp://@:5004?codec=h264", "rtp://239.1.2.3:5004?codec=h265&latency=50", "file:///data/a.mp4",
+	`file://a" ! fakesrc name="\.mp4?flip=horizontal`,
 	"gst:videotestsrc num-buffers=3", "gst:videotestsrc ! appsink sync=false", "demo://",
 }
 
@@ -52,7 +55,8 @@ func TestPipeline(t *testing.T) {
 }
 
 func TestFraction(t *testing.T) {
-	for fps, want := range map[float64]string{30: "30/1", 29.97: "30000/1001", 59.94: "60000/1001", 23.976: "24000/1001", 7.5: "750/100", 0.2: "20/100"} {
+	for fps, want := range map[float64]string{30: "30/1", 29.97: "30000/1001", 59.94: "60000/1001",
+		23.976: "24000/1001", 7.5: "750/100", 0.2: "20/100"} {
 		if got := fraction(fps); got != want {
 			t.Errorf("fraction(%g) = %s, want %s", fps, got, want)
 		}
@@ -78,7 +82,8 @@ func TestPlan(t *testing.T) {
 		{"debian", debian, "rtsp://h/x#transport=udp", "error: through GStreamer OpenCV 4.6.0 would hang"},
 		{"debian", debian, "rtp://@:5004?codec=h264", "error: through GStreamer OpenCV 4.6.0 would hang"},
 		{"debian", debian, "0", "V4L2 [38 1] limit 2s"},
-		{"debian", debian, "/dev/video0?codec=mjpeg&width=640&height=480&fps=30", "V4L2 [6 1196444237 3 640 4 480 5 30 38 1] limit 2s"},
+		{"debian", debian, "/dev/video0?codec=mjpeg&width=640&height=480&fps=30",
+			"V4L2 [6 1196444237 3 640 4 480 5 30 38 1] limit 2s"},
 		{"debian", debian, "test://", "GSTREAMER [] limit 0s patient"},
 		{"debian", debian, "gst:videotestsrc", "GSTREAMER [] limit 0s patient"},
 		{"debian", debian, "csi://0", "error: csi:// needs an NVIDIA Jetson"},

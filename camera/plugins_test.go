@@ -27,7 +27,8 @@ func TestMissing(t *testing.T) {
 	} {
 		name, packet := missing(tt.pipeline, func(name string) bool { return name == tt.lacks })
 		if name != tt.name || packet != tt.packet {
-			t.Errorf("without %q: %q of %q, want %q of %q, in\n%s", tt.lacks, name, packet, tt.name, tt.packet, tt.pipeline)
+			t.Errorf("without %q: %q of %q, want %q of %q, in\n%s", tt.lacks, name, packet, tt.name, tt.packet,
+				tt.pipeline)
 		}
 	}
 }
@@ -39,9 +40,11 @@ func TestMissingPlugin(t *testing.T) {
 	}
 	for source, want := range map[string]string{
 		"gst:videotestsrc ! avdec_nosuch ! appsink": "GStreamer has no element avdec_nosuch: install gstreamer1.0-libav",
-		"gst:nosuchelement ! appsink":               "GStreamer has no element nosuchelement: install the plugin that brings it",
+		"gst:nosuchelement ! appsink": "GStreamer has no element nosuchelement: install the plugin " +
+			"that brings it",
 	} {
-		if _, err := Open(t.Context(), Config{Source: source}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), want) {
+		if _, err := Open(t.Context(), Config{Source: source}); !errors.Is(err, ErrLost) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", source, err, want)
 		}
 	}

@@ -17,8 +17,8 @@ type Region struct {
 	Pixels                   bool
 }
 
-// ParseRegion reads "[NAME] LEFT TOP WIDTH HEIGHT", with blanks or commas between: shares of the picture from 0 to 1,
-// or whole pixels as soon as one of them is above 1.
+// ParseRegion reads "[NAME] LEFT TOP WIDTH HEIGHT", with blanks or commas between: shares of the
+// picture from 0 to 1, or whole pixels as soon as one of them is above 1.
 func ParseRegion(text string) (Region, error) {
 	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
 	var r Region
@@ -26,7 +26,8 @@ func ParseRegion(text string) (Region, error) {
 		r.Name, words = words[0], words[1:]
 	}
 	if len(words) != 4 {
-		return r, fmt.Errorf("%q: want [NAME] LEFT TOP WIDTH HEIGHT, as shares of the picture (left 0 0 0.5 1) or in pixels (80 60 640 480)", text)
+		return r, fmt.Errorf("%q: want [NAME] LEFT TOP WIDTH HEIGHT, as shares of the picture (left 0 0 0.5 1) or "+
+			"in pixels (80 60 640 480)", text)
 	}
 	for i, to := range []*float64{&r.Left, &r.Top, &r.Width, &r.Height} {
 		v, err := strconv.ParseFloat(words[i], 64)
@@ -35,7 +36,8 @@ func ParseRegion(text string) (Region, error) {
 		}
 		*to, r.Pixels = v, r.Pixels || v > 1
 	}
-	switch whole := math.Trunc(r.Left) == r.Left && math.Trunc(r.Top) == r.Top && math.Trunc(r.Width) == r.Width && math.Trunc(r.Height) == r.Height; {
+	switch whole := math.Trunc(r.Left) == r.Left && math.Trunc(r.Top) == r.Top && math.Trunc(r.Width) == r.Width &&
+		math.Trunc(r.Height) == r.Height; {
 	case r.Width == 0 || r.Height == 0:
 		return r, fmt.Errorf("%q: width and height must be above 0", text)
 	case r.Pixels && !whole:
@@ -57,8 +59,8 @@ func (r *Region) Of(camera string) string {
 	return camera + "-" + r.Name
 }
 
-// bounds are the region's pixels in a picture of the given size, at least one, right and bottom not included.
-// ok is false where the picture is too small for it.
+// bounds are the region's pixels in a picture of the given size, at least one, right and bottom not
+// included. ok is false where the picture is too small for it.
 func (r *Region) bounds(width, height int) (left, top, right, bottom int, ok bool) {
 	if r.Whole() {
 		return 0, 0, width, height, true
@@ -72,7 +74,8 @@ func (r *Region) bounds(width, height int) (left, top, right, bottom int, ok boo
 	return left, top, right, bottom, left < right && top < bottom && right <= width && bottom <= height
 }
 
-// Cut copies the region of f to part, growing part.Pix only where it is too small; Camera, Seq and Time come along.
+// Cut copies the region of f to part, growing part.Pix only where it is too small; Camera, Seq and
+// Time come along.
 func (r *Region) Cut(f, part *vision.Frame) error {
 	left, top, right, bottom, ok := r.bounds(f.Width, f.Height)
 	if !ok {
@@ -114,7 +117,8 @@ func (c *Config) Regions() ([]Region, error) {
 	return all, nil
 }
 
-// RegionNames are the names under which the results of a camera come: its own, or where it has regions theirs.
+// RegionNames are the names under which the results of a camera come: its own, or where it has
+// regions theirs.
 func RegionNames(camera string, regions []Region) []string {
 	if len(regions) == 0 {
 		return []string{camera}

@@ -21,7 +21,8 @@ func TestRegion(t *testing.T) {
 		text                     string
 		left, top, right, bottom int
 	}{
-		{"0 0 1 1", 0, 0, 7, 6}, {"a 0,0,0.5,0.5", 0, 0, 4, 3}, {"b 0.5 0.5 0.5 0.5", 4, 3, 7, 6}, {"c 2 1 5 5", 2, 1, 7, 6}, {"0.99 0 0.01 1", 0, 0, 0, 0},
+		{"0 0 1 1", 0, 0, 7, 6}, {"a 0,0,0.5,0.5", 0, 0, 4, 3}, {"b 0.5 0.5 0.5 0.5", 4, 3, 7, 6},
+		{"c 2 1 5 5", 2, 1, 7, 6}, {"0.99 0 0.01 1", 0, 0, 0, 0},
 		{"d 3 3 5 1", 0, 0, 0, 0},
 	} {
 		r, err := ParseRegion(tt.text)
@@ -41,7 +42,8 @@ func TestRegion(t *testing.T) {
 		}
 		last := part.Stride*(part.Height-1) + 3*(part.Width-1)
 		if err != nil || part.Width != tt.right-tt.left || part.Height != tt.bottom-tt.top || part.Seq != 9 ||
-			part.Pix[0] != byte(tt.left) || part.Pix[2] != byte(tt.top) || part.Pix[last] != byte(tt.right-1) || part.Pix[last+2] != byte(tt.bottom-1) {
+			part.Pix[0] != byte(tt.left) || part.Pix[2] != byte(tt.top) || part.Pix[last] != byte(tt.right-1) ||
+			part.Pix[last+2] != byte(tt.bottom-1) {
 			t.Errorf("%s: %d×%d from (%d, %d), %v", tt.text, part.Width, part.Height, part.Pix[0], part.Pix[2], err)
 		}
 	}
@@ -62,7 +64,8 @@ func TestRegionsRefuse(t *testing.T) {
 		{[]string{"b 0 0 1 1", "b 0 0 1 1"}, "the name is taken"},
 	} {
 		c := Config{Name: "a", Source: "demo://", ROI: tt.roi}
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "roi: ") || !strings.Contains(err.Error(), tt.want) {
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "roi: ") ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %s", tt.roi, err, tt.want)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// server answers each connection by a script: one answer per request, then silence. It returns its address and
-// what it was asked.
+// server answers each connection by a script: one answer per request, then silence. It returns its
+// address and what it was asked.
 func server(t *testing.T, answers ...string) (address string, requests func() string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,8 @@ func described(sdp string) string {
 }
 
 const (
-	sdpVideo = "v=0\nm=audio 0 RTP/AVP 0\na=rtpmap:0 PCMU/8000\nm=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=control:trackID=1\n"
+	sdpVideo = "v=0\nm=audio 0 RTP/AVP 0\na=rtpmap:0 PCMU/8000\nm=video 0 RTP/AVP 96\na=rtpmap:96 " +
+		"H265/90000\na=control:trackID=1\n"
 	setUp    = "RTSP/1.0 200 OK\nSession: 12345;timeout=60\n\n"
 	playing1 = "RTSP/1.0 200 OK\n\n$\x00\x00\x01x"
 	playing2 = "$\x00\x00\x01x" // the answer comes behind the first packet
@@ -65,7 +66,8 @@ func TestRehearse(t *testing.T) {
 	}{
 		{"video behind audio", []string{described(sdpVideo), setUp, playing1}, "h265"},
 		{"packets first", []string{described(sdpVideo), setUp, playing2}, "h265"},
-		{"another codec", []string{described("v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 MP4V-ES/90000\n"), setUp, playing1}, "mp4v-es"},
+		{"another codec", []string{described("v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 MP4V-ES/90000\n"), setUp,
+			playing1}, "mp4v-es"},
 		{"after the password", []string{denied, described(sdpVideo), setUp, playing1}, "h265"},
 		{"no video", []string{described("v=0\nm=audio 0 RTP/AVP 0\n")}, "no video at this path"},
 		{"refused", []string{denied, denied}, "refuses this user and password"},
@@ -76,7 +78,8 @@ func TestRehearse(t *testing.T) {
 		{"noise", []string{"\x00\xff\n\n"}, "no RTSP server"},
 		{"huge", []string{"RTSP/1.0 200 OK\nContent-Length: 999999999\n\n"}, `an answer of "999999999" bytes`},
 		{"no description", []string{"RTSP/1.0 200 OK\n\n"}, "no video at this path"},
-		{"UDP only", []string{described(sdpVideo), "RTSP/1.0 461 Unsupported Transport\n\n"}, "answers SETUP with status 461"},
+		{"UDP only", []string{described(sdpVideo), "RTSP/1.0 461 Unsupported Transport\n\n"},
+			"answers SETUP with status 461"},
 		{"not now", []string{described(sdpVideo), setUp, "RTSP/1.0 455 Not Valid\n\n"}, "answers PLAY with status 455"},
 	}
 	for _, tt := range tests {
@@ -86,7 +89,8 @@ func TestRehearse(t *testing.T) {
 		if err == nil && codec != tt.want {
 			t.Errorf("%s: codec %q, want %q", tt.name, codec, tt.want)
 		}
-		if err != nil && (!errors.Is(err, ErrLost) || errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "SECRET")) {
+		if err != nil && (!errors.Is(err, ErrLost) || errors.Is(err, ErrStalled) ||
+			!strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "SECRET")) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -97,7 +101,8 @@ func TestRehearse(t *testing.T) {
 	}
 }
 
-// The conversation is RFC 2326's: one session, the track's own address, the password in each request, a good-bye.
+// The conversation is RFC 2326's: one session, the track's own address, the password in each
+// request, a good-bye.
 func TestRehearseAsks(t *testing.T) {
 	address, requests := server(t, denied, described(sdpVideo), setUp, playing1)
 	u := URI{Scheme: "rtsp", Target: address + "/x?a=b", User: "u", Password: "p"}
@@ -106,7 +111,8 @@ func TestRehearseAsks(t *testing.T) {
 	}
 	asked := requests()
 	for _, want := range []string{
-		"DESCRIBE rtsp://" + address + "/x?a=b RTSP/1.0\r\n", "SETUP rtsp://" + address + "/x?a=b/trackID=1 RTSP/1.0\r\n",
+		"DESCRIBE rtsp://" + address + "/x?a=b RTSP/1.0\r\n", "SETUP rtsp://" + address +
+			"/x?a=b/trackID=1 RTSP/1.0\r\n",
 		"interleaved=0-1", "PLAY rtsp://", "TEARDOWN rtsp://", "CSeq: 5\r\n",
 	} {
 		if strings.Count(asked, want) < 1 {
@@ -125,8 +131,10 @@ func TestVideoTrack(t *testing.T) {
 	for sdp, want := range map[string]track{
 		sdpVideo:                 {"h265", "trackID=1"},
 		"m=video 0 RTP/AVP 26\n": {"jpeg", ""},
-		"m=video 0 RTP/AVP 99\nm=audio 0 RTP/AVP 0\na=control:a\n":                                       {"unknown", ""},
-		"a=control:*\r\nm=video 0 RTP/AVP 96\r\na=control:rtsp://h/t\r\na=rtpmap:96 hevc/90000\r\n":      {"h265", "rtsp://h/t"},
+		"m=video 0 RTP/AVP 99\nm=audio 0 RTP/AVP 0\na=control:a\n": {"unknown",
+			""},
+		"a=control:*\r\nm=video 0 RTP/AVP 96\r\na=control:rtsp://h/t\r\na=rtpmap:96 hevc/90000\r\n": {"h265",
+			"rtsp://h/t"},
 		"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:1\nm=video 0 RTP/AVP 97\na=control:2\n": {"h264", "1"},
 		"m=audio 0 RTP/AVP 0\n": {},
 	} {
@@ -136,7 +144,8 @@ func TestVideoTrack(t *testing.T) {
 	}
 }
 
-// A server that says nothing, or sends nothing, costs no more than the limit, and less when ctx ends.
+// A server that says nothing, or sends nothing, costs no more than the limit, and less when ctx
+// ends.
 func TestRehearseMute(t *testing.T) {
 	for what, answers := range map[string][]string{
 		"does not answer": nil, "sends none": {described(sdpVideo), setUp, "RTSP/1.0 200 OK\n\n"},
@@ -161,7 +170,8 @@ func TestRehearseMute(t *testing.T) {
 	}
 }
 
-// A server that hangs up, before or within the conversation, is lost, and not a film that has come to its end.
+// A server that hangs up, before or within the conversation, is lost, and not a film that has come
+// to its end.
 func TestRehearseHungUp(t *testing.T) {
 	for _, answer := range []string{"", described(sdpVideo)} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -189,9 +199,11 @@ func TestRehearseHungUp(t *testing.T) {
 
 // The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
 func TestAuthorization(t *testing.T) {
-	challenges := []string{`Digest realm="r", nonce="n", algorithm="SHA-256"`, `Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}
+	challenges := []string{`Digest realm="r", nonce="n", algorithm="SHA-256"`,
+		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}
 	got := authorization(challenges, "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x")
-	// md5(md5("Mufasa:testrealm@host.com:Circle Of Life"):nonce:md5("DESCRIBE:rtsp://h/x")), from md5sum
+	// md5(md5("Mufasa:testrealm@host.com:Circle Of Life"):nonce:md5("DESCRIBE:rtsp://h/x")), from
+	// md5sum
 	want := `Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="rtsp://h/x", response="5b0e2e76a7487ae1fc03aa8e10f4474c"`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -21,10 +21,11 @@ import (
 // bodyLimit is the longest body of an answer that is read, bytes.
 const bodyLimit = 1 << 16
 
-// rehearse has a short conversation of our own with an RTSP server before OpenCV has its turn: what is the
-// stream, and does it flow? OpenCV would only say that it could not open, and a call into it cannot be
-// cancelled: a camera that has stalled is found out here, where it can. It returns the codec, as h264 or in the
-// server's own words; every error is an ErrLost, for servers are repaired and passwords set while we run, or ctx's.
+// rehearse has a short conversation of our own with an RTSP server before OpenCV has its turn: what
+// is the stream, and does it flow? OpenCV would only say that it could not open, and a call into it
+// cannot be cancelled: a camera that has stalled is found out here, where it can. It returns the
+// codec, as h264 or in the server's own words; every error is an ErrLost, for servers are repaired
+// and passwords set while we run, or ctx's.
 func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
 	conn, err := u.dial(ctx)
 	if err != nil {
@@ -117,8 +118,8 @@ func (c *conversation) describe() (track, error) {
 	return t, nil
 }
 
-// play starts the stream inside this connection, waits for its first byte and stops it. patience is called
-// before the waiting.
+// play starts the stream inside this connection, waits for its first byte and stops it. patience is
+// called before the waiting.
 func (c *conversation) play(t track, patience func()) error {
 	a, err := c.do("SETUP", t.control, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
 	if err != nil {
@@ -144,7 +145,8 @@ func (c *conversation) play(t track, patience func()) error {
 	}
 }
 
-// do sends a request, a second time with the password where the server asks for it, and returns the answer.
+// do sends a request, a second time with the password where the server asks for it, and returns the
+// answer.
 func (c *conversation) do(method, uri string, headers ...string) (a answer, err error) {
 	if err := c.send(method, uri, headers...); err != nil {
 		return a, err
@@ -215,7 +217,8 @@ func (c *conversation) receive(method string) (a answer, err error) {
 
 var digestField = regexp.MustCompile(`(\w+)="?([^",]*)"?`)
 
-// authorization answers a server's challenges: MD5 digest (RFC 2617) where it may, else the password itself.
+// authorization answers a server's challenges: MD5 digest (RFC 2617) where it may, else the
+// password itself.
 func authorization(challenges []string, user, password, method, uri string) string {
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	for _, challenge := range challenges {
@@ -224,7 +227,8 @@ func authorization(challenges []string, user, password, method, uri string) stri
 		for _, m := range digestField.FindAllStringSubmatch(rest, -1) {
 			field[strings.ToLower(m[1])] = m[2]
 		}
-		if !strings.EqualFold(scheme, "Digest") || field["algorithm"] != "" && !strings.EqualFold(field["algorithm"], "MD5") {
+		if !strings.EqualFold(scheme, "Digest") || field["algorithm"] != "" && !strings.EqualFold(field["algorithm"],
+			"MD5") {
 			continue
 		}
 		a1 := md5hex(user + ":" + field["realm"] + ":" + password)
@@ -243,14 +247,16 @@ type track struct {
 	control string // URI, whole or relative
 }
 
-// videoTrack finds the first video in a session description (RFC 8866); its codec is "" if there is none.
+// videoTrack finds the first video in a session description (RFC 8866); its codec is "" if there is
+// none.
 func videoTrack(sdp string) (t track) {
 	for line := range strings.SplitSeq(sdp, "\n") {
 		line = strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(line, "m=") && t.codec != "":
 			return t
-		case strings.HasPrefix(line, "m=video ") && strings.HasSuffix(line, "RTP/AVP 26"): // RFC 3551: may go without a name
+		// RFC 3551: may go without a name
+		case strings.HasPrefix(line, "m=video ") && strings.HasSuffix(line, "RTP/AVP 26"):
 			t.codec = "jpeg"
 		case strings.HasPrefix(line, "m=video "):
 			t.codec = "unknown"

@@ -12,8 +12,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// readFresh reads frames, and fails the test where one came before, or where all are far behind the camera; on a
-// busy machine the first may be, which TestFreshness looks at without a clock.
+// readFresh reads frames, and fails the test where one came before, or where all are far behind the
+// camera; on a busy machine the first may be, which TestFreshness looks at without a clock.
 func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 	t.Helper()
 	var f vision.Frame
@@ -23,7 +23,8 @@ func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 		n := cameratest.Number(&f)
-		if n == last || last >= 0 && (n-last+cameratest.StreamFrames)%cameratest.StreamFrames > cameratest.StreamFrames/2 {
+		if n == last || last >= 0 &&
+			(n-last+cameratest.StreamFrames)%cameratest.StreamFrames > cameratest.StreamFrames/2 {
 			t.Errorf("frame %d shows picture %d after %d", i, n, last)
 		}
 		last, least = n, min(least, (cam.At()-1-n+2*cameratest.StreamFrames)%cameratest.StreamFrames)
@@ -31,7 +32,8 @@ func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 	if least > 10 {
 		t.Errorf("all of %d frames are %d or more pictures behind the camera", frames, least)
 	}
-	if f.Width != cameratest.Width || f.Height != cameratest.Height || f.Seq < uint64(frames) || time.Since(f.Time) > time.Second {
+	if f.Width != cameratest.Width || f.Height != cameratest.Height || f.Seq < uint64(frames) ||
+		time.Since(f.Time) > time.Second {
 		t.Errorf("the last frame is %d×%d, number %d, of %v", f.Width, f.Height, f.Seq, f.Time)
 	}
 }
@@ -93,7 +95,8 @@ func TestRTSPLost(t *testing.T) {
 	if _, err := drain(t.Context(), s); !errors.Is(err, ErrLost) || errors.Is(err, ErrStalled) {
 		t.Errorf("a camera that died: %v, want ErrLost", err)
 	}
-	if _, err := Open(t.Context(), Config{Source: cam.URL}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := Open(t.Context(), Config{Source: cam.URL}); !errors.Is(err, ErrLost) ||
+		!strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("a camera that is dead: %v", err)
 	}
 	within(t, "noticing death", start, time.Second)
@@ -174,7 +177,8 @@ func TestRTSPRefuses(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := Open(t.Context(), Config{Source: tt.source})
-		if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "w:rd") {
+		if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), tt.want) ||
+			strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "w:rd") {
 			t.Errorf("%s: got %v, want %q", tt.what, err, tt.want)
 		}
 		within(t, tt.what, start, 4*time.Second)

@@ -21,15 +21,16 @@ const stillFPS = 1
 // PictureTypes are the endings of the files that ReadImage reads.
 var PictureTypes = []string{".png", ".jpg", ".jpeg", ".bmp"}
 
-// IsPicture reports whether the name of a file says that ReadImage reads it: .png, .jpg, .jpeg or .bmp.
+// IsPicture reports whether the name of a file says that ReadImage reads it: .png, .jpg, .jpeg or
+// .bmp.
 func IsPicture(name string) bool {
 	return slices.Contains(PictureTypes, strings.ToLower(filepath.Ext(name)))
 }
 
-// ReadImage reads a picture file into f, growing f.Pix only where it is too small; alpha is dropped, grey
-// is spread, 16 bits become 8, and a JPEG is turned as its EXIF says. It leaves Camera, Seq and Time alone.
-// There is one decoder everywhere, OpenCV's, whose pixels are Pillow's; a build without it reads PNG only,
-// to the same pixels, and returns ErrNoOpenCV for the rest.
+// ReadImage reads a picture file into f, growing f.Pix only where it is too small; alpha is
+// dropped, grey is spread, 16 bits become 8, and a JPEG is turned as its EXIF says. It leaves
+// Camera, Seq and Time alone. There is one decoder everywhere, OpenCV's, whose pixels are Pillow's;
+// a build without it reads PNG only, to the same pixels, and returns ErrNoOpenCV for the rest.
 func ReadImage(path string, f *vision.Frame) error {
 	if err := readStill(path, f, FlipNone); err != nil {
 		return fmt.Errorf("camera: %w", err)
@@ -74,7 +75,8 @@ type stills struct {
 	kept   vision.Frame // the picture, where there is only one
 }
 
-// listStills finds the pictures that a path means: itself, those in a folder, those that match a pattern.
+// listStills finds the pictures that a path means: itself, those in a folder, those that match a
+// pattern.
 func listStills(path string) ([]string, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return []string{path}, nil
@@ -92,7 +94,8 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// openFile decides what a path of file:// is: a folder or pattern of pictures, one picture, or a video.
+// openFile decides what a path of file:// is: a folder or pattern of pictures, one picture, or a
+// video.
 func openFile(u *URI) (source, Info, error) {
 	info, err := os.Stat(u.Target)
 	pattern := err != nil && strings.ContainsAny(u.Target, "*[")
@@ -115,7 +118,8 @@ func openFile(u *URI) (source, Info, error) {
 		return nil, Info{}, err
 	}
 	if len(paths) == 0 {
-		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target, strings.Join(PictureTypes, ", "))
+		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target,
+			strings.Join(PictureTypes, ", "))
 	}
 	s := &stills{paths: paths, rounds: u.Loop, flip: u.Flip}
 	if len(paths) > 1 {

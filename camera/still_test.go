@@ -115,13 +115,15 @@ func TestReadImageRefuses(t *testing.T) {
 		}
 		var f vision.Frame
 		err := ReadImage(path, &f)
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want one sentence with %q", tt.name, err, tt.want)
 		}
 	}
 }
 
-// A JPEG ends with its own marker, wherever it is cut, whatever follows it, and not with its thumbnail's.
+// A JPEG ends with its own marker, wherever it is cut, whatever follows it, and not with its
+// thumbnail's.
 func TestJPEGEnds(t *testing.T) {
 	for _, name := range []string{"420.jpg", "progressive.jpg", "turned.jpg"} {
 		data, err := os.ReadFile(filepath.Join(stillsFolder, name))

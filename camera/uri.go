@@ -13,8 +13,9 @@ import (
 // URI is a source, taken apart. See ParseURI for the forms.
 type URI struct {
 	Scheme string // demo, test, file, v4l2, csi, rtsp, rtp or gst
-	// Target is what the scheme's own part says: the scene of demo://, the path of file:// and v4l2://, the
-	// sensor number of csi://, [address]:port of rtp://, host[:port]/path?query of rtsp://, the pipeline of gst:.
+	// Target is what the scheme's own part says: the scene of demo://, the path of file:// and
+	// v4l2://, the sensor number of csi://, [address]:port of rtp://, host[:port]/path?query of
+	// rtsp://, the pipeline of gst:.
 	Target         string
 	User, Password string // of rtsp://, decoded
 	Options
@@ -57,8 +58,9 @@ var keysOf = map[string][]string{
 //	rtp://@:5004?codec=h264           waits for RTP on a UDP port
 //	gst:videotestsrc ! videoconvert   a GStreamer pipeline
 //
-// The keys stand behind "?", joined by "&"; those of rtsp:// behind "#", for its query belongs to the
-// camera. A path without scheme is a file and taken literally, without keys. Errors never hold a password.
+// The keys stand behind "?", joined by "&"; those of rtsp:// behind "#", for its query belongs to
+// the camera. A path without scheme is a file and taken literally, without keys. Errors never hold
+// a password.
 func ParseURI(source string) (URI, error) {
 	u, err := parse(source)
 	if err != nil {

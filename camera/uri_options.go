@@ -119,7 +119,8 @@ func parseLoop(value string) (int, error) {
 
 func parseFlip(value string) (Flip, error) {
 	if f := Flip(value); value != "none" && !slices.Contains(flips, f) {
-		return "", fmt.Errorf("must be none, clockwise, counterclockwise, rotate-180, horizontal or vertical, got %q", value)
+		return "", fmt.Errorf("must be none, clockwise, counterclockwise, rotate-180, horizontal or vertical, got %q",
+			value)
 	} else if value != "none" {
 		return f, nil
 	}

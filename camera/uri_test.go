@@ -20,16 +20,19 @@ func TestParseURI(t *testing.T) {
 		{"file://a.mp4?loop=-1", URI{Scheme: "file", Target: "a.mp4", Options: Options{Loop: -1}}},
 		{"file:///data/my%20film%3f.mp4?loop=true&flip=rotate-180", URI{Scheme: "file", Target: "/data/my film?.mp4",
 			Options: Options{Loop: -1, Flip: FlipRotate180}}},
-		{"file://pics/*.jpg?loop=2&flip=none&speed=max", URI{Scheme: "file", Target: "pics/*.jpg", Options: Options{Loop: 2, MaxSpeed: true}}},
+		{"file://pics/*.jpg?loop=2&flip=none&speed=max", URI{Scheme: "file", Target: "pics/*.jpg",
+			Options: Options{Loop: 2, MaxSpeed: true}}},
 		{"pics/50%?.png", URI{Scheme: "file", Target: "pics/50%?.png"}},
 		{"0", URI{Scheme: "v4l2", Target: "/dev/video0"}},
 		{"/dev/v4l/by-id/usb-x?width=1280&height=720&codec=mjpeg", URI{Scheme: "v4l2", Target: "/dev/v4l/by-id/usb-x",
 			Options: Options{Width: 1280, Height: 720, Codec: "mjpeg"}}},
 		{"v4l2:///dev/video2", URI{Scheme: "v4l2", Target: "/dev/video2"}},
 		{"csi://1?sensor-mode=0", URI{Scheme: "csi", Target: "1", Options: Options{Mode: 1}}},
-		{"rtsp://cam/x?channel=1&fps=5#codec=h265&latency=200&timeout=5000&transport=udp", URI{Scheme: "rtsp", Target: "cam/x?channel=1&fps=5",
-			Options: Options{Codec: "h265", Latency: 200 * time.Millisecond, Timeout: 5 * time.Second, UDP: true}}},
-		{"rtsp://admin:p@ss:w%2Frd@[fe80::1]:8554/a@b", URI{Scheme: "rtsp", Target: "[fe80::1]:8554/a@b", User: "admin", Password: "p@ss:w/rd"}},
+		{"rtsp://cam/x?channel=1&fps=5#codec=h265&latency=200&timeout=5000&transport=udp",
+			URI{Scheme: "rtsp", Target: "cam/x?channel=1&fps=5",
+				Options: Options{Codec: "h265", Latency: 200 * time.Millisecond, Timeout: 5 * time.Second, UDP: true}}},
+		{"rtsp://admin:p@ss:w%2Frd@[fe80::1]:8554/a@b", URI{Scheme: "rtsp", Target: "[fe80::1]:8554/a@b",
+			User: "admin", Password: "p@ss:w/rd"}},
 		{"rtp://@:5004?codec=h264", URI{Scheme: "rtp", Target: ":5004", Options: Options{Codec: "h264"}}},
 		{"gst: videotestsrc ! appsink", URI{Scheme: "gst", Target: "videotestsrc ! appsink"}},
 	}
@@ -90,8 +93,10 @@ func TestRedact(t *testing.T) {
 		{"rtsp://admin:SECRET@h:554/x?a=b", "rtsp://***@h:554/x?a=b"},
 		{`rtsp://admin:S"E C@R/ET@h/x`, "rtsp://***@h/x"},
 		{"rtsp://h/user=admin&password=SECRET&channel=1", "rtsp://h/user=admin&password=***&channel=1"},
-		{`gst:rtspsrc location="rtsp://h/x" user-id="me" user-pw="SE\"CRET" ! x`, `gst:rtspsrc location="rtsp://h/x" user-id=*** user-pw=*** ! x`},
-		{`gst:rtspsrc location=rtsp://a:SECRET@h/x user-pw = SECRET ! x`, `gst:rtspsrc location=rtsp://***@h/x user-pw =*** ! x`},
+		{`gst:rtspsrc location="rtsp://h/x" user-id="me" user-pw="SE\"CRET" ! x`,
+			`gst:rtspsrc location="rtsp://h/x" user-id=*** user-pw=*** ! x`},
+		{`gst:rtspsrc location=rtsp://a:SECRET@h/x user-pw = SECRET ! x`,
+			`gst:rtspsrc location=rtsp://***@h/x user-pw =*** ! x`},
 		{"file:///data/a.mp4", "file:///data/a.mp4"},
 		{"rtp://@:5004?codec=h264", "rtp://@:5004?codec=h264"},
 	}
@@ -100,9 +105,11 @@ func TestRedact(t *testing.T) {
 			t.Errorf("Redact(%q) = %q, want %q", tt.text, got, tt.want)
 		}
 	}
-	for _, source := range []string{"rtsp://u:SECRET@", "rtsp://u:SEC/RET@h", "rtsp://u:SECRET%@h/x", "rtspx://u:SECRET@h", "rtsp://u:SECRET@h/x#codec=no"} {
+	for _, source := range []string{"rtsp://u:SECRET@", "rtsp://u:SEC/RET@h", "rtsp://u:SECRET%@h/x",
+		"rtspx://u:SECRET@h", "rtsp://u:SECRET@h/x#codec=no"} {
 		c := Config{Name: "a", Source: source}
-		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "SEC") || strings.Contains(err.Error(), "RET") {
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "SEC") ||
+			strings.Contains(err.Error(), "RET") {
 			t.Errorf("%s: Validate says %v", source, err)
 		}
 	}
@@ -132,7 +139,8 @@ func TestConfigValidate(t *testing.T) {
 
 func TestEveryFrame(t *testing.T) {
 	for source, want := range map[string]bool{
-		"file://a.mp4": true, "pics": true, "demo://": false, "demo://?speed=max": true, "rtsp://h/x": false, "0": false,
+		"file://a.mp4": true, "pics": true, "demo://": false, "demo://?speed=max": true, "rtsp://h/x": false,
+		"0": false,
 	} {
 		if c := (Config{Source: source}); c.EveryFrame() != want {
 			t.Errorf("%s: EveryFrame() = %v, want %v", source, !want, want)
@@ -143,9 +151,11 @@ func TestEveryFrame(t *testing.T) {
 // quoted finds the quoted strings of a pipeline.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// Whatever a source holds stays within its quotes: the elements of a pipeline are those of a harmless one.
+// Whatever a source holds stays within its quotes: the elements of a pipeline are those of a
+// harmless one.
 func FuzzParseURI(f *testing.F) {
-	for _, s := range []string{"demo://parts?fps=15&seed=1", "rtsp://u:p@h:1/x?y#codec=h265", `file://a"b\.mp4?loop=1`, "rtp://a@:1?codec=h264", "csi://0", "0"} {
+	for _, s := range []string{"demo://parts?fps=15&seed=1", "rtsp://u:p@h:1/x?y#codec=h265", `file://a"b\.mp4?loop=1`,
+		"rtp://a@:1?codec=h264", "csi://0", "0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {

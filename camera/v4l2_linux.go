@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Requests of V4L2, and sizes of their structures (linux/videodev2.h): no library for Go that is kept up asks a driver
-// without starting a stream.
+// Requests of V4L2, and sizes of their structures (linux/videodev2.h): no library for Go that is
+// kept up asks a driver without starting a stream.
 const (
 	vidiocQuerycap           = 0x80685600
 	vidiocEnumFmt            = 0xC0405602
@@ -33,8 +33,9 @@ const (
 	bigEndian                                      = 1 << 31
 )
 
-// v4l2 is an open device. Structures are bytes here, for the layout of C is not Go's. It is no os.File: Go polls that,
-// and to poll a driver that can be read like a file makes it stream, and so be busy.
+// v4l2 is an open device. Structures are bytes here, for the layout of C is not Go's. It is no
+// os.File: Go polls that, and to poll a driver that can be read like a file makes it stream, and so
+// be busy.
 type v4l2 struct{ fd int }
 
 func openV4L2(path string) (*v4l2, error) {
@@ -71,7 +72,8 @@ func (v *v4l2) capability() (c capability, err error) {
 	if caps&capDeviceCaps != 0 { // of this node, not of the whole card
 		caps = word(b, 88)
 	}
-	c = capability{driver: text(b[:16]), card: text(b[16:48]), bus: text(b[48:80]), captures: caps&(capVideoCapture|capMultiplanar) != 0, kind: bufCapture}
+	c = capability{driver: text(b[:16]), card: text(b[16:48]), bus: text(b[48:80]),
+		captures: caps&(capVideoCapture|capMultiplanar) != 0, kind: bufCapture}
 	if caps&capMultiplanar != 0 {
 		c.kind = bufCaptureMultiplanar
 	}
@@ -147,7 +149,8 @@ func (v *v4l2) rates(format uint32, width, height int) (fps []float64) {
 	return fps
 }
 
-// formatName writes a format as v4l2-ctl does: bit 31 stands for the order of bytes, not for a letter.
+// formatName writes a format as v4l2-ctl does: bit 31 stands for the order of bytes, not for a
+// letter.
 func formatName(b []byte) string {
 	if f := word(b, 0); f&bigEndian != 0 {
 		put(b, 0, f&^bigEndian)
@@ -156,8 +159,9 @@ func formatName(b []byte) string {
 	return text(b)
 }
 
-// undisturbed runs f on a thread that takes no signal meanwhile but those of a crash. OpenCV takes a V4L2 read that a
-// signal interrupts for the end of the stream, and Go's scheduler sends its threads signals all the time.
+// undisturbed runs f on a thread that takes no signal meanwhile but those of a crash. OpenCV takes
+// a V4L2 read that a signal interrupts for the end of the stream, and Go's scheduler sends its
+// threads signals all the time.
 func undisturbed(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -165,7 +169,8 @@ func undisturbed(f func()) {
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
 	}
-	for _, s := range []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS} {
+	for _, s := range []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGABRT, unix.SIGTRAP,
+		unix.SIGSYS} {
 		all.Val[0] &^= 1 << (s - 1)
 	}
 	if unix.PthreadSigmask(unix.SIG_BLOCK, &all, &before) == nil {

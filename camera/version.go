@@ -1,6 +1,7 @@
 package camera
 
-// OpenCVVersion is the version of the OpenCV that this program runs with; "none" where it was built without.
+// OpenCVVersion is the version of the OpenCV that this program runs with; "none" where it was built
+// without.
 func OpenCVVersion() string {
 	m, err := thisMachine()
 	if err != nil {
@@ -9,7 +10,8 @@ func OpenCVVersion() string {
 	return m.opencv
 }
 
-// OpenCVBackends are those of its ways to read a video that this program uses: FFmpeg, GStreamer, V4L2.
+// OpenCVBackends are those of its ways to read a video that this program uses: FFmpeg, GStreamer,
+// V4L2.
 func OpenCVBackends() []string {
 	m, err := thisMachine()
 	if err != nil {

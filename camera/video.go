@@ -9,7 +9,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// video is a file of frames. A further round opens it again: seeking to the start is not exact everywhere.
+// video is a file of frames. A further round opens it again: seeking to the start is not exact
+// everywhere.
 type video struct {
 	capture *capture
 	plan    *plan
@@ -31,7 +32,8 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 		if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
 			why = "or needs a decoder that is not installed: gstreamer1.0-libav brings those of H.264 and H.265"
 		}
-		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target, why, p.backend)
+		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target,
+			why, p.backend)
 	} else if err != nil {
 		return nil, Info{}, err
 	}

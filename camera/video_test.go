@@ -13,7 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// formats are videos as people have them: containers and codecs, with and without pictures out of order.
+// formats are videos as people have them: containers and codecs, with and without pictures out of
+// order.
 var formats = map[string]string{
 	"h264.mp4":  "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -bf 2",
 	"h265.mkv":  "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params log-level=error",
@@ -39,7 +40,8 @@ func TestVideo(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer source.close()
-				if info.Width != cameratest.Width || info.Height != cameratest.Height || info.FPS < 29.9 || info.FPS > 30.1 || info.Live {
+				if info.Width != cameratest.Width || info.Height != cameratest.Height || info.FPS < 29.9 ||
+					info.FPS > 30.1 || info.Live {
 					t.Errorf("info = %+v", info)
 				}
 				var f vision.Frame
@@ -69,7 +71,8 @@ func TestVideoPlays(t *testing.T) {
 		frames int
 		takes  time.Duration
 	}{
-		{"", 0, 12, 11 * time.Second / 30}, {"?loop=2&speed=max", 0, 36, 0}, {"?fps=60", 0, 12, 11 * time.Second / 60}, {"", 20, 12, 11 * time.Second / 20},
+		{"", 0, 12, 11 * time.Second / 30}, {"?loop=2&speed=max", 0, 36, 0}, {"?fps=60", 0, 12, 11 * time.Second / 60},
+		{"", 20, 12, 11 * time.Second / 20},
 	} {
 		s := mustOpen(t, Config{Source: "file://" + path + tt.keys, FPS: tt.fps})
 		var f vision.Frame
@@ -99,17 +102,20 @@ func TestVideoPlays(t *testing.T) {
 func TestVideoRefuses(t *testing.T) {
 	needOpenCV(t)
 	dir := t.TempDir()
-	whole, err := os.ReadFile(cameratest.Video(t, "a.mp4", 30, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"))
+	whole, err := os.ReadFile(cameratest.Video(t, "a.mp4", 30, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt",
+		"yuv420p"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string][]byte{"empty.mp4": {}, "text.mp4": []byte("hello"), "cut.mp4": whole[:len(whole)/2]} {
+	for name, data := range map[string][]byte{"empty.mp4": {}, "text.mp4": []byte("hello"),
+		"cut.mp4": whole[:len(whole)/2]} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Open(t.Context(), Config{Source: path})
-		if err == nil || !strings.Contains(err.Error(), "cannot be read as a video") || !strings.Contains(err.Error(), path) || errors.Is(err, ErrLost) {
+		if err == nil || !strings.Contains(err.Error(), "cannot be read as a video") ||
+			!strings.Contains(err.Error(), path) || errors.Is(err, ErrLost) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -121,9 +127,11 @@ func TestGStreamer(t *testing.T) {
 		t.Fatalf("OpenCV %s has no GStreamer: 'scripts/deps' installs Debian's, which has", m.opencv)
 	}
 	for source, want := range map[string][3]byte{
-		"gst:videotestsrc pattern=red is-live=true ! video/x-raw,width=64,height=48":                                                     {0, 0, 255},
-		"gst:videotestsrc pattern=blue is-live=true ! video/x-raw,width=64,height=48 ! videoconvert ! video/x-raw,format=BGRx ! appsink": {255, 0, 0},
-		"gst:videotestsrc pattern=white is-live=true ! video/x-raw,width=64,height=48,format=GRAY8 ! appsink":                            {235, 235, 235},
+		"gst:videotestsrc pattern=red is-live=true ! video/x-raw,width=64,height=48": {0, 0, 255},
+		"gst:videotestsrc pattern=blue is-live=true ! video/x-raw,width=64,height=48 ! videoconvert ! " +
+			"video/x-raw,format=BGRx ! appsink": {255, 0, 0},
+		"gst:videotestsrc pattern=white is-live=true ! video/x-raw,width=64,height=48,format=GRAY8 ! appsink": {235,
+			235, 235},
 		"test://?width=64&height=48&fps=100": {255, 255, 255},
 	} {
 		s := mustOpen(t, Config{Source: source})
@@ -149,7 +157,8 @@ func TestGStreamer(t *testing.T) {
 		t.Errorf("a pipeline that ends: %d frames, %v; want some and ErrLost", n, err)
 	}
 	_, err := Open(t.Context(), Config{Source: "gst:nosuchelement user-pw=SECRET ! appsink"})
-	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "no element nosuchelement") || strings.Contains(err.Error(), "SECRET") {
+	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "no element nosuchelement") ||
+		strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("an unknown element: %v", err)
 	}
 }
@@ -173,7 +182,8 @@ func TestThinned(t *testing.T) {
 func TestDevice(t *testing.T) {
 	needOpenCV(t)
 	_, err := Open(t.Context(), Config{Source: "/dev/video99"})
-	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "there is no /dev/video99: is the camera plugged in?") {
+	if !errors.Is(err, ErrLost) ||
+		!strings.Contains(err.Error(), "there is no /dev/video99: is the camera plugged in?") {
 		t.Errorf("no device: %v", err)
 	}
 	_, err = Open(t.Context(), Config{Source: "/dev/null"})
@@ -185,7 +195,8 @@ func TestDevice(t *testing.T) {
 // BenchmarkVideo reads 1280×720 H.264 as fast as it can be: what a frame costs with its decoding.
 func BenchmarkVideo(b *testing.B) {
 	needOpenCV(b)
-	path := cameratest.Video(b, "a.mp4", 90, "-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+	path := cameratest.Video(b, "a.mp4", 90, "-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "ultrafast",
+		"-pix_fmt", "yuv420p")
 	s := mustOpen(b, Config{Source: "file://" + path + "?loop=-1&speed=max"})
 	ctx, f := b.Context(), vision.Frame{}
 	b.ReportAllocs()

@@ -24,7 +24,8 @@ const (
 	vividDriver = "/sys/bus/platform/drivers/vivid/"
 )
 
-// TestVivid reads the kernel's virtual camera through its real V4L2: 'make test-vivid' boots a machine that has one.
+// TestVivid reads the kernel's virtual camera through its real V4L2: 'make test-vivid' boots a
+// machine that has one.
 func TestVivid(t *testing.T) {
 	needOpenCV(t)
 	if _, err := os.Stat(vividDriver); err != nil {
@@ -53,7 +54,8 @@ func vividState(t *testing.T) Device {
 func testVividDevices(t *testing.T) {
 	for range 2 { // to look changes nothing
 		d := vividState(t)
-		if d.Path != "/dev/video0" || d.Name != "vivid" || d.Driver != "vivid" || d.Bus != "platform:vivid-000" || d.State != "free" {
+		if d.Path != "/dev/video0" || d.Name != "vivid" || d.Driver != "vivid" || d.Bus != "platform:vivid-000" ||
+			d.State != "free" {
 			t.Errorf("%+v", d)
 		}
 		i := slices.IndexFunc(d.Modes, func(m Mode) bool { return m.Format == "YUYV" && m.Size == "640x360" })
@@ -72,8 +74,8 @@ func testVividDevices(t *testing.T) {
 	}
 }
 
-// mustRead reads n frames, which all differ because the camera writes their time into them, and returns the last and
-// how many came each second.
+// mustRead reads n frames, which all differ because the camera writes their time into them, and
+// returns the last and how many came each second.
 func mustRead(t *testing.T, s *Stream, n int) (vision.Frame, float64) {
 	t.Helper()
 	var f vision.Frame
@@ -95,7 +97,8 @@ func mustRead(t *testing.T, s *Stream, n int) (vision.Frame, float64) {
 }
 
 func testVividCapture(t *testing.T) {
-	control(t, "timestamp_source", 1) // the start of a frame: of its end the driver says when it should be, not when it is
+	// the start of a frame: of its end the driver says when it should be, not when it is
+	control(t, "timestamp_source", 1)
 	for _, c := range []struct {
 		name, source string
 		height       int
@@ -126,7 +129,8 @@ func checkCapture(t *testing.T, s *Stream, backend string, height int, fps float
 	t.Helper()
 	f, got := mustRead(t, s, 40)
 	t.Logf("%dx%d, %.1f frames a second", f.Width, f.Height, got)
-	if i := s.Info(); i.Backend != backend || i.Width != 640 || i.Height != height || len(f.Pix) != 3*640*height || !i.Live {
+	if i := s.Info(); i.Backend != backend || i.Width != 640 || i.Height != height || len(f.Pix) != 3*640*height ||
+		!i.Live {
 		t.Errorf("%+v", i)
 	}
 	// Never faster than asked; how much slower is up to the machine that emulates this one.
@@ -144,8 +148,10 @@ func checkBars(t *testing.T, f *vision.Frame) {
 		name string
 		bgr  [3]int
 	}{
-		{"white", [3]int{on, on, on}}, {"yellow", [3]int{off, on, on}}, {"cyan", [3]int{on, on, off}}, {"green", [3]int{off, on, off}},
-		{"magenta", [3]int{on, off, on}}, {"red", [3]int{off, off, on}}, {"blue", [3]int{on, off, off}}, {"black", [3]int{off, off, off}},
+		{"white", [3]int{on, on, on}}, {"yellow", [3]int{off, on, on}}, {"cyan", [3]int{on, on, off}},
+		{"green", [3]int{off, on, off}},
+		{"magenta", [3]int{on, off, on}}, {"red", [3]int{off, off, on}}, {"blue", [3]int{on, off, off}},
+		{"black", [3]int{off, off, off}},
 	}
 	for i, bar := range bars {
 		at := f.Height*3/4*f.Stride + 3*((2*i+1)*f.Width/(2*len(bars)))
@@ -158,7 +164,8 @@ func checkBars(t *testing.T, f *vision.Frame) {
 	}
 }
 
-// testVividSignals reads while each thread gets a signal each few milliseconds, as from Go's scheduler.
+// testVividSignals reads while each thread gets a signal each few milliseconds, as from Go's
+// scheduler.
 func testVividSignals(t *testing.T) {
 	s := mustOpen(t, Config{Source: strings.Replace(vividSource, "fps=30", "fps=10", 1)}) // slow: a read has to wait
 	stop, stopped, sent := make(chan struct{}), make(chan struct{}), 0
@@ -172,7 +179,8 @@ func testVividSignals(t *testing.T) {
 			}
 			threads, _ := os.ReadDir("/proc/self/task")
 			for _, thread := range threads {
-				if id, err := strconv.Atoi(thread.Name()); err == nil && unix.Tgkill(os.Getpid(), id, unix.SIGURG) == nil {
+				if id, err := strconv.Atoi(thread.Name()); err == nil &&
+					unix.Tgkill(os.Getpid(), id, unix.SIGURG) == nil {
 					sent++
 				}
 			}
@@ -314,10 +322,12 @@ func testVividStalled(t *testing.T) {
 	mustRead(t, mustOpen(t, Config{Source: vividSource}), 5)
 }
 
-// testVividGStreamer comes last: GStreamer 1.22 keeps the device of a v4l2src that is gone (GST_TRACERS=leaks
-// gst-launch-1.0 shows it), so that a camera which is plugged in again gets another number.
+// testVividGStreamer comes last: GStreamer 1.22 keeps the device of a v4l2src that is gone
+// (GST_TRACERS=leaks gst-launch-1.0 shows it), so that a camera which is plugged in again gets
+// another number.
 func testVividGStreamer(t *testing.T) {
-	s := mustOpen(t, Config{Source: "gst:v4l2src device=/dev/video0 ! video/x-raw,format=YUY2,width=640,height=360,framerate=30/1"})
+	s := mustOpen(t, Config{Source: "gst:v4l2src device=/dev/video0 ! " +
+		"video/x-raw,format=YUY2,width=640,height=360,framerate=30/1"})
 	f := checkCapture(t, s, "GSTREAMER", 360, 30)
 	checkBars(t, &f)
 	checkUnplugged(t, s)

@@ -35,8 +35,9 @@ type Device struct {
 
 // Model says what classifies.
 type Model struct {
-	Bundle    string `mapstructure:"bundle"`    // folder with model.yaml
-	Demo      string `mapstructure:"-"`         // where no folder was named: what runs while no installed bundle is active
+	Bundle string `mapstructure:"bundle"` // folder with model.yaml
+	// where no folder was named: what runs while no installed bundle is active
+	Demo      string `mapstructure:"-"`
 	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
 }
 

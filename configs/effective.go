@@ -68,9 +68,9 @@ func topicLevel(host string) string {
 	return regexp.MustCompile(`[^A-Za-z0-9_-]+`).ReplaceAllString(host, "-")
 }
 
-// folder is where systemd says that a service's folder is. Where root, or the service's user, works with the settings
-// of the service, as in 'sudo vggse-agent model install', it is that very folder; else it is where the XDG base directory
-// specification puts a user's.
+// folder is where systemd says that a service's folder is. Where root, or the service's user, works
+// with the settings of the service, as in 'sudo vggse-agent model install', it is that very folder;
+// else it is where the XDG base directory specification puts a user's.
 func (e *Effective) folder(variable, service, xdg, home string) string {
 	if dir := e.environ[variable]; dir != "" {
 		first, _, _ := strings.Cut(dir, ":")
@@ -87,8 +87,8 @@ func (e *Effective) folder(variable, service, xdg, home string) string {
 	return filepath.Join(e.environ["HOME"], home, "vggse-agent")
 }
 
-// instance is the part of the service that reads the file: /etc/vggse-agent/line2.yaml is vggse-agent@line2's, and
-// vggse-agent.yaml that of the unit without a name.
+// instance is the part of the service that reads the file: /etc/vggse-agent/line2.yaml is
+// vggse-agent@line2's, and vggse-agent.yaml that of the unit without a name.
 func instance(file string) (name string, ok bool) {
 	name, ok = strings.CutSuffix(strings.TrimPrefix(file, serviceSettings), ".yaml")
 	if !ok || !strings.HasPrefix(file, serviceSettings) || strings.Contains(name, "/") {

@@ -47,7 +47,8 @@ func (l *loader) set(key, value, origin string) error {
 	number, leaf, _ := strings.Cut(rest, ".")
 	i, err := strconv.Atoi(number)
 	if err != nil || i > len(l.cameras) {
-		return fmt.Errorf("%s %s: there are %d %s, the next is %s.%d", origin, key, len(l.cameras), list, list, len(l.cameras))
+		return fmt.Errorf("%s %s: there are %d %s, the next is %s.%d", origin, key, len(l.cameras), list, list,
+			len(l.cameras))
 	}
 	if i == len(l.cameras) {
 		l.cameras = append(l.cameras, l.newCamera())

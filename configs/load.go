@@ -60,8 +60,8 @@ type loader struct {
 	entry   map[string]any // the camera of the manual
 }
 
-// Load joins default, file, environment and flags, and validates the result. An error names the key,
-// where it stands, and the nearest key where it is unknown.
+// Load joins default, file, environment and flags, and validates the result. An error names the
+// key, where it stands, and the nearest key where it is unknown.
 func Load(o Options) (*Effective, error) {
 	l := &loader{
 		known:   keysOf(reflect.TypeFor[Config]()),
@@ -93,7 +93,8 @@ func Load(o Options) (*Effective, error) {
 	return e, nil
 }
 
-// file reads the configuration file, if there is one, checks its keys and lays it over the defaults.
+// file reads the configuration file, if there is one, checks its keys and lays it over the
+// defaults.
 func (l *loader) file(path string) (string, error) {
 	candidates := searched
 	if path != "" {
@@ -130,7 +131,8 @@ func (l *loader) overrides(o Options) error {
 		}
 		key, ok := l.envKey(name)
 		if !ok {
-			return l.known.unknown("environment variable "+name+": ", strings.ToLower(strings.TrimPrefix(name, envPrefix)))
+			return l.known.unknown("environment variable "+name+": ",
+				strings.ToLower(strings.TrimPrefix(name, envPrefix)))
 		}
 		if err := l.set(key, value, "environment "+name); err != nil {
 			return err
@@ -177,9 +179,11 @@ func (l *loader) decode(cfg *Config) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	// One mistake at a time, in one sentence; viper's own names of indices are those of our messages.
+	// One mistake at a time, in one sentence; viper's own names of indices are those of our
+	// messages.
 	key := listIndex.ReplaceAllString(wrong.Name(), ".$1")
-	return fmt.Errorf("%s: must be %s, got %v", wrong.Name(), kind(l.known.leaves[generic(key)]), shown(key, l.value(key)))
+	return fmt.Errorf("%s: must be %s, got %v", wrong.Name(), kind(l.known.leaves[generic(key)]),
+		shown(key, l.value(key)))
 }
 
 // value is what the layers hold for a key, before decoding.

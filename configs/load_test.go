@@ -29,7 +29,8 @@ cameras:
   - {name: two, source: "demo://parts?seed=2", enabled: false}
 `
 	e, err := load(t, text, Options{
-		Environ: []string{"PATH=/bin", "VGGSE_MQTT_TOPIC_PREFIX=fromenv", "VGGSE_CAMERAS_1_FPS=7", "VGGSE_MQTT_STATS_INTERVAL=90s",
+		Environ: []string{"PATH=/bin", "VGGSE_MQTT_TOPIC_PREFIX=fromenv", "VGGSE_CAMERAS_1_FPS=7",
+			"VGGSE_MQTT_STATS_INTERVAL=90s",
 			"VGGSE_INFER_PROVIDERS=cuda,cpu"},
 		Set: []string{"mqtt.broker=tcp://flag:1883", "cameras.0.fps=5", "device.id=edge01"},
 	})
@@ -57,7 +58,8 @@ cameras:
 	}
 	origins := map[string]string{
 		"mqtt.broker": "--set", "mqtt.topic_prefix": "environment VGGSE_MQTT_TOPIC_PREFIX",
-		"cameras.1.source": e.File + ":7", "decide.confirm": "default", "cameras.1.fps": "environment VGGSE_CAMERAS_1_FPS",
+		"cameras.1.source": e.File + ":7", "decide.confirm": "default",
+		"cameras.1.fps": "environment VGGSE_CAMERAS_1_FPS",
 	}
 	for _, entry := range e.Entries() {
 		if want, ok := origins[entry.Key]; ok && entry.Origin != want {
@@ -76,28 +78,46 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 		o          Options
 		want       []string
 	}{
-		{"unknown key", "mqtt:\n  brokr: x\n", Options{}, []string{"agent.yaml:2: mqtt.brokr: unknown key, did you mean mqtt.broker?"}},
-		{"unknown in list", "cameras:\n  - name: a\n    sorce: b\n", Options{}, []string{"agent.yaml:3: cameras.0.sorce", "cameras.*.source?"}},
+		{"unknown key", "mqtt:\n  brokr: x\n", Options{},
+			[]string{"agent.yaml:2: mqtt.brokr: unknown key, did you mean mqtt.broker?"}},
+		{"unknown in list", "cameras:\n  - name: a\n    sorce: b\n", Options{},
+			[]string{"agent.yaml:3: cameras.0.sorce", "cameras.*.source?"}},
 		{"unknown section", "mqqt:\n  broker: x\n", Options{}, []string{"agent.yaml:1: mqqt: unknown key"}},
 		{"value for section", "mqtt: hello\n", Options{}, []string{"agent.yaml:1: mqtt: must hold keys"}},
 		{"not YAML", "mqtt: [\n", Options{}, []string{"agent.yaml", "yaml"}},
-		{"unknown flag", "", Options{Set: []string{"decide.treshold=1"}}, []string{"--set decide.treshold", "did you mean decide.threshold?"}},
-		{"flag without value", "", Options{Set: []string{"decide.threshold"}}, []string{"--set decide.threshold: must be key=value"}},
-		{"unknown variable", "", Options{Environ: []string{"VGGSE_MQTT_BROKR=x"}}, []string{"VGGSE_MQTT_BROKR", "did you mean mqtt.broker?"}},
-		{"wrong type", "decide:\n  confirm: many\n", Options{}, []string{"decide.confirm: must be a whole number, got many"}},
-		{"wrong type in list", "cameras: [{name: a, source: \"demo://parts\", fps: fast}]\n", Options{}, []string{"cameras[0].fps: must be a number, got fast"}},
-		{"wrong duration", "", Options{Set: []string{"mqtt.stats_interval=soon"}}, []string{"mqtt.stats_interval: must be a duration such as 90s, got soon"}},
+		{"unknown flag", "", Options{Set: []string{"decide.treshold=1"}},
+			[]string{"--set decide.treshold", "did you mean decide.threshold?"}},
+		{"flag without value", "", Options{Set: []string{"decide.threshold"}},
+			[]string{"--set decide.threshold: must be key=value"}},
+		{"unknown variable", "", Options{Environ: []string{"VGGSE_MQTT_BROKR=x"}},
+			[]string{"VGGSE_MQTT_BROKR", "did you mean mqtt.broker?"}},
+		{"wrong type", "decide:\n  confirm: many\n", Options{},
+			[]string{"decide.confirm: must be a whole number, got many"}},
+		{"wrong type in list", "cameras: [{name: a, source: \"demo://parts\", fps: fast}]\n", Options{},
+			[]string{"cameras[0].fps: must be a number, got fast"}},
+		{"wrong duration", "", Options{Set: []string{"mqtt.stats_interval=soon"}},
+			[]string{"mqtt.stats_interval: must be a duration such as 90s, got soon"}},
 		{"wrong value", "decide:\n  threshold: 2\n", Options{}, []string{"decide.threshold: ", "agent.yaml:2"}},
-		{"own setting", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: 2}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be between 0 and 1, got 2", "agent.yaml:1"}},
-		{"own policy", "cameras: [{name: a, source: \"demo://parts\", publish: {deadband: -1}}]\n", Options{}, []string{"cameras[0].publish.deadband: must be"}},
-		{"own kind", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: high}}]\n", Options{}, []string{"cameras[0].decide.threshold: must be a number, got high"}},
-		{"region", "cameras: [{name: a, source: \"demo://parts\", roi: [\"b 0 0 2\"]}]\n", Options{}, []string{`cameras[0].roi: "b 0 0 2": "b" is no number`, "agent.yaml:1"}},
-		{"region as another camera", "cameras: [{name: a-b, source: \"demo://parts\"}, {name: a, source: \"demo://parts\", roi: [b 0 0 1 1]}]\n", Options{}, []string{`cameras[1].roi: "a-b" is already cameras[0]`}},
-		{"motion", "", Options{Set: []string{"cameras.0.motion=3"}}, []string{"cameras[0].motion: must be off, or a change of brightness between 0 and 1"}},
-		{"own key", "cameras: [{name: a, source: \"demo://parts\", decide: {top_k: 1}}]\n", Options{}, []string{"cameras.0.decide.top_k"}},
-		{"camera index", "", Options{Set: []string{"cameras.7.fps=1"}}, []string{"cameras.7.fps", "the next is cameras.1"}},
-		{"camera twice", "cameras: [{name: a, source: \"demo://parts\"}, {name: a, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[1].name: "a" is already cameras[0]`}},
-		{"reserved name", "cameras: [{name: stats, source: \"demo://parts\"}]\n", Options{}, []string{`cameras[0].name: "stats" is a topic of the device`}},
+		{"own setting", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: 2}}]\n", Options{},
+			[]string{"cameras[0].decide.threshold: must be between 0 and 1, got 2", "agent.yaml:1"}},
+		{"own policy", "cameras: [{name: a, source: \"demo://parts\", publish: {deadband: -1}}]\n", Options{},
+			[]string{"cameras[0].publish.deadband: must be"}},
+		{"own kind", "cameras: [{name: a, source: \"demo://parts\", decide: {threshold: high}}]\n", Options{},
+			[]string{"cameras[0].decide.threshold: must be a number, got high"}},
+		{"region", "cameras: [{name: a, source: \"demo://parts\", roi: [\"b 0 0 2\"]}]\n", Options{},
+			[]string{`cameras[0].roi: "b 0 0 2": "b" is no number`, "agent.yaml:1"}},
+		{"region as another camera",
+			"cameras: [{name: a-b, source: \"demo://parts\"}, {name: a, source: \"demo://parts\", roi: [b 0 0 1 1]}]\n", Options{}, []string{`cameras[1].roi: "a-b" is already cameras[0]`}},
+		{"motion", "", Options{Set: []string{"cameras.0.motion=3"}},
+			[]string{"cameras[0].motion: must be off, or a change of brightness between 0 and 1"}},
+		{"own key", "cameras: [{name: a, source: \"demo://parts\", decide: {top_k: 1}}]\n", Options{},
+			[]string{"cameras.0.decide.top_k"}},
+		{"camera index", "", Options{Set: []string{"cameras.7.fps=1"}},
+			[]string{"cameras.7.fps", "the next is cameras.1"}},
+		{"camera twice", "cameras: [{name: a, source: \"demo://parts\"}, {name: a, source: \"demo://parts\"}]\n",
+			Options{}, []string{`cameras[1].name: "a" is already cameras[0]`}},
+		{"reserved name", "cameras: [{name: stats, source: \"demo://parts\"}]\n", Options{},
+			[]string{`cameras[0].name: "stats" is a topic of the device`}},
 		{"no cameras", "cameras: []\n", Options{}, []string{"cameras: at least one"}},
 		{"bad id", "device: {id: a/b}\n", Options{}, []string{"device.id", "agent.yaml:1"}},
 	}
@@ -116,15 +136,19 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 	}
 }
 
-// A camera may have settings of its own, wherever they come from; what it has not is what holds for all.
+// A camera may have settings of its own, wherever they come from; what it has not is what holds for
+// all.
 func TestOwnSettings(t *testing.T) {
-	e, err := load(t, "decide: {threshold: 0.5}\ncameras: [{name: a, source: \"demo://parts\", decide: {threshold: 0.9, dwell: 2s}}, {name: b, source: \"demo://parts\"}]\n",
-		Options{Set: []string{"cameras.1.publish.every=true", "cameras.0.decide.confirm=1"}, Environ: []string{"VGGSE_CAMERAS_0_PUBLISH_MAX_RATE=1"}})
+	e, err := load(t, "decide: {threshold: 0.5}\ncameras: [{name: a, source: \"demo://parts\", decide: {threshold: "+
+		"0.9, dwell: 2s}}, {name: b, source: \"demo://parts\"}]\n",
+		Options{Set: []string{"cameras.1.publish.every=true", "cameras.0.decide.confirm=1"},
+			Environ: []string{"VGGSE_CAMERAS_0_PUBLISH_MAX_RATE=1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, b := e.Config.Cameras[0], e.Config.Cameras[1]
-	if *a.Decide.Threshold != 0.9 || *a.Decide.Dwell != 2*time.Second || *a.Decide.Confirm != 1 || a.Decide.Smoothing != nil || *a.Publish.MaxRate != 1 {
+	if *a.Decide.Threshold != 0.9 || *a.Decide.Dwell != 2*time.Second || *a.Decide.Confirm != 1 ||
+		a.Decide.Smoothing != nil || *a.Publish.MaxRate != 1 {
 		t.Errorf("a: %+v", a)
 	}
 	if b.Decide.Threshold != nil || !*b.Publish.Every || b.Publish.MaxRate != nil {
@@ -136,9 +160,12 @@ func TestOwnSettings(t *testing.T) {
 			shown = append(shown, fmt.Sprintf("%s=%v (%s)", entry.Key, entry.Value, filepath.Base(entry.Origin)))
 		}
 	}
-	want := "cameras.0.name=a (agent.yaml:2), cameras.0.source=demo://parts (agent.yaml:2), cameras.0.fps=0 (default), cameras.0.enabled=true (default), " +
-		"cameras.0.roi=[] (default), cameras.0.motion=off (default), cameras.0.frozen=30s (default), cameras.0.dark=10s (default), " +
-		"cameras.0.decide.threshold=0.9 (agent.yaml:2), cameras.0.decide.confirm=1 (--set), cameras.0.decide.dwell=2s (agent.yaml:2), " +
+	want := "cameras.0.name=a (agent.yaml:2), cameras.0.source=demo://parts (agent.yaml:2), cameras.0.fps=0 " +
+		"(default), cameras.0.enabled=true (default), " +
+		"cameras.0.roi=[] (default), cameras.0.motion=off (default), cameras.0.frozen=30s (default), " +
+		"cameras.0.dark=10s (default), " +
+		"cameras.0.decide.threshold=0.9 (agent.yaml:2), cameras.0.decide.confirm=1 (--set), " +
+		"cameras.0.decide.dwell=2s (agent.yaml:2), " +
 		"cameras.0.publish.max_rate=1 (environment VGGSE_CAMERAS_0_PUBLISH_MAX_RATE)"
 	if got := strings.Join(shown, ", "); got != want {
 		t.Errorf("shown: %s\nwant: %s", got, want)
@@ -147,13 +174,16 @@ func TestOwnSettings(t *testing.T) {
 
 // A region needs no quotes, nor does off; what one camera does not say is the manual's.
 func TestCameraKeys(t *testing.T) {
-	e, err := load(t, "cameras: [{name: a, source: \"demo://parts\", roi: [left 0 0 0.5 1, right 0.5 0 0.5 1], motion: off, dark: 0s}]\n",
-		Options{Set: []string{"cameras.1.name=b", "cameras.1.source=demo://parts", "cameras.1.roi=x 0 0 8 8,y 8 8 8 8"}})
+	e, err := load(t, "cameras: [{name: a, source: \"demo://parts\", roi: [left 0 0 0.5 1, right 0.5 0 0.5 1], "+
+		"motion: off, dark: 0s}]\n",
+		Options{Set: []string{"cameras.1.name=b", "cameras.1.source=demo://parts",
+			"cameras.1.roi=x 0 0 8 8,y 8 8 8 8"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, b := e.Config.Cameras[0], e.Config.Cameras[1]
-	if len(a.ROI) != 2 || a.ROI[1] != "right 0.5 0 0.5 1" || a.Dark != 0 || a.Frozen != 30*time.Second || len(b.ROI) != 2 || b.Dark != 10*time.Second {
+	if len(a.ROI) != 2 || a.ROI[1] != "right 0.5 0 0.5 1" || a.Dark != 0 || a.Frozen != 30*time.Second ||
+		len(b.ROI) != 2 || b.Dark != 10*time.Second {
 		t.Errorf("%+v\n%+v", a, b)
 	}
 	if motion, err := a.MotionThreshold(); motion != 0 || err != nil {
@@ -168,7 +198,8 @@ func TestShortFlagsReplace(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := e.Config
-	if len(c.Cameras) != 1 || c.Cameras[0].Name != "camera" || c.Cameras[0].Source != "demo://parts?seed=9" || !c.Cameras[0].Enabled {
+	if len(c.Cameras) != 1 || c.Cameras[0].Name != "camera" || c.Cameras[0].Source != "demo://parts?seed=9" ||
+		!c.Cameras[0].Enabled {
 		t.Errorf("cameras = %+v", c.Cameras)
 	}
 	if c.MQTT.Broker != "tcp://x:1883" || c.Model.Bundle != "/some/bundle" {
@@ -177,7 +208,8 @@ func TestShortFlagsReplace(t *testing.T) {
 }
 
 func TestSecretsAreHidden(t *testing.T) {
-	e, err := load(t, "cameras: [{name: a, source: \"rtsp://root:geheim@host/live\"}]\nmqtt: {user: me, password: geheim}\n", Options{})
+	e, err := load(t, "cameras: [{name: a, source: \"rtsp://root:geheim@host/live\"}]\nmqtt: {user: me, password: "+
+		"geheim}\n", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +242,8 @@ func TestManualIsComplete(t *testing.T) {
 	}
 }
 
-// With the settings of the service its folders are used too, by root and by the owner; with any other settings never.
+// With the settings of the service its folders are used too, by root and by the owner; with any
+// other settings never.
 func TestServiceFolders(t *testing.T) {
 	etc, state := t.TempDir()+"/", t.TempDir()
 	defer func(before string) { serviceSettings = before }(serviceSettings)

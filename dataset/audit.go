@@ -57,8 +57,8 @@ func grey(p []byte) float64 {
 	return 0.114*float64(p[0]) + 0.587*float64(p[1]) + 0.299*float64(p[2])
 }
 
-// differenceHash averages the frame to 9×8 cells; bit i says whether a cell is brighter than the one on
-// its right (dHash, Krawetz 2013).
+// differenceHash averages the frame to 9×8 cells; bit i says whether a cell is brighter than the
+// one on its right (dHash, Krawetz 2013).
 func differenceHash(f *vision.Frame) uint64 {
 	var cells [hashSide][hashSide + 1]float64
 	for j := range hashSide {
@@ -100,8 +100,8 @@ const (
 	refusedShare = 0.5
 )
 
-// Distrust returns what speaks against a set of pictures, the gravest first. classes is the number of
-// labels. What is refused makes any calibration worthless.
+// Distrust returns what speaks against a set of pictures, the gravest first. classes is the number
+// of labels. What is refused makes any calibration worthless.
 func Audit(summaries []Summary, classes int) []Finding {
 	var found []Finding
 	n := len(summaries)
@@ -114,7 +114,8 @@ func Audit(summaries []Summary, classes int) []Finding {
 		if share > refusedShare && (check == "flat" || check == "noise" || check == "dark") {
 			severity = "refuse"
 		}
-		found = append(found, Finding{check, severity, fmt.Sprintf("%d of %d pictures (%.0f %%) %s", hits, n, 100*share, what), cure})
+		found = append(found, Finding{check, severity, fmt.Sprintf("%d of %d pictures (%.0f %%) %s", hits, n,
+			100*share, what), cure})
 	}
 	var dark, bright, flat, noise int
 	for _, l := range summaries {
@@ -129,25 +130,34 @@ func Audit(summaries []Summary, classes int) []Finding {
 			bright++
 		}
 	}
-	warn("flat", flat, badShare, fmt.Sprintf("have one colour only (grey levels vary by less than %.0f)", flatStd), "look whether the lens is covered or the source is empty")
-	warn("noise", noise, badShare, "are noise: neighbouring pixels have nothing in common", "check the decoder and the pixel format of the source")
-	warn("dark", dark, badShare, fmt.Sprintf("are darker than %.0f of 255", darkMean), "calibrate in the light that the camera will work in")
+	warn("flat", flat, badShare, fmt.Sprintf("have one colour only (grey levels vary by less than %.0f)", flatStd),
+		"look whether the lens is covered or the source is empty")
+	warn("noise", noise, badShare, "are noise: neighbouring pixels have nothing in common",
+		"check the decoder and the pixel format of the source")
+	warn("dark", dark, badShare, fmt.Sprintf("are darker than %.0f of 255", darkMean),
+		"calibrate in the light that the camera will work in")
 	warn("bright", bright, badShare, fmt.Sprintf("are brighter than %.0f of 255", brightMean), "check the exposure")
-	warn("near-duplicates", nearDuplicates(summaries), nearShare, "show the same as another one", "take pictures at different times, not all frames of a still scene")
+	warn("near-duplicates", nearDuplicates(summaries), nearShare, "show the same as another one",
+		"take pictures at different times, not all frames of a still scene")
 	if n < fewPictures {
-		found = append(found, Finding{"few", "warn", fmt.Sprintf("%d different pictures to calibrate on", n), fmt.Sprintf("%d to 1000 make the ranges stable", fewPictures)})
+		found = append(found, Finding{"few", "warn", fmt.Sprintf("%d different pictures to calibrate on", n),
+			fmt.Sprintf("%d to 1000 make the ranges stable", fewPictures)})
 	}
 	found = append(found, oneSided(summaries, classes)...)
 	found = append(found, halves(summaries)...)
-	sort.SliceStable(found, func(a, b int) bool { return found[a].Severity == "refuse" && found[b].Severity != "refuse" })
+	sort.SliceStable(found, func(a, b int) bool {
+		return found[a].Severity == "refuse" &&
+			found[b].Severity != "refuse"
+	})
 	return found
 }
 
-// halfShift is how far apart two halves may be in units of the pictures' own spread, where that is no chance: 4 standard
-// errors.
+// halfShift is how far apart two halves may be in units of the pictures' own spread, where that is
+// no chance: 4 standard errors.
 const halfShift = 0.6
 
-// halves finds sets whose earlier pictures look otherwise than their later ones: two cameras, or a light that was changed.
+// halves finds sets whose earlier pictures look otherwise than their later ones: two cameras, or a
+// light that was changed.
 func halves(summaries []Summary) []Finding {
 	for _, m := range []struct {
 		what string
@@ -169,7 +179,9 @@ func halves(summaries []Summary) []Finding {
 		a, b := sum[0]/n[0], sum[1]/n[1]
 		spread := math.Sqrt(max(1e-3, (squares[0]+squares[1]-n[0]*a*a-n[1]*b*b)/(n[0]+n[1])))
 		if shift := math.Abs(a-b) / spread; shift > max(halfShift, 4*math.Sqrt(1/n[0]+1/n[1])) {
-			return []Finding{{"halves", "warn", fmt.Sprintf("the first half of the pictures (by name) has a mean %s of %.1f, the second of %.1f", m.what, a, b),
+			return []Finding{{"halves", "warn",
+				fmt.Sprintf("the first half of the pictures (by name) has a mean %s of %.1f, the second of %.1f",
+					m.what, a, b),
 				"take both kinds in the proportion in which the camera will see them, or calibrate for each apart"}}
 		}
 	}
@@ -181,7 +193,8 @@ func nearDuplicates(summaries []Summary) int {
 	count := 0
 	for i := range summaries {
 		for j := range i {
-			if bits.OnesCount64(summaries[i].Hash^summaries[j].Hash) <= nearBits && math.Abs(summaries[i].Mean-summaries[j].Mean) < 2 && math.Abs(summaries[i].Std-summaries[j].Std) < 1 {
+			if bits.OnesCount64(summaries[i].Hash^summaries[j].Hash) <= nearBits &&
+				math.Abs(summaries[i].Mean-summaries[j].Mean) < 2 && math.Abs(summaries[i].Std-summaries[j].Std) < 1 {
 				count++
 				break
 			}
@@ -205,11 +218,14 @@ func oneSided(summaries []Summary, classes int) []Finding {
 	case classes < 2 || n < 2*classes:
 		return nil
 	case known > n/2 && len(labels) == 1:
-		return []Finding{{"one class", "warn", fmt.Sprintf("all %d labelled pictures are of one class of %d", known, classes), "add pictures of the other classes: their layers' ranges are not seen"}}
+		return []Finding{{"one class", "warn", fmt.Sprintf("all %d labelled pictures are of one class of %d", known,
+			classes), "add pictures of the other classes: their layers' ranges are not seen"}}
 	case known > n/2 && len(labels) < classes && 10*len(labels) < 9*classes:
-		return []Finding{{"absent classes", "warn", fmt.Sprintf("%d of %d classes have no picture", classes-len(labels), classes), "add some of each"}}
+		return []Finding{{"absent classes", "warn", fmt.Sprintf("%d of %d classes have no picture",
+			classes-len(labels), classes), "add some of each"}}
 	case known <= n/2 && len(guesses) == 1:
-		return []Finding{{"one class", "warn", fmt.Sprintf("the network gives the same answer for all %d pictures", n), "check that the pictures are of what the network knows, and the preprocessing in model.yaml"}}
+		return []Finding{{"one class", "warn", fmt.Sprintf("the network gives the same answer for all %d pictures", n),
+			"check that the pictures are of what the network knows, and the preprocessing in model.yaml"}}
 	}
 	return nil
 }

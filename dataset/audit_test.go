@@ -57,9 +57,14 @@ func TestDistrust(t *testing.T) {
 		{"few", many(40, clean, mixed), "few"},
 		{"one class", many(200, clean, func(int) int { return 2 }), "one class"},
 		{"half of the classes", many(200, clean, func(i int) int { return i % 2 }), "absent classes"},
-		{"a still scene", many(200, func(i int) *vision.Frame { return scene(uint64(i / 4)) }, mixed), "near-duplicates"},
-		{"black", many(200, func(int) *vision.Frame { return fill(scene(1), func(int) byte { return 3 }) }, mixed), "!flat"},
-		{"noise", many(200, func(int) *vision.Frame { return fill(scene(1), func(int) byte { return byte(r.IntN(256)) }) }, mixed), "!noise"},
+		{"a still scene", many(200, func(i int) *vision.Frame { return scene(uint64(i / 4)) }, mixed),
+			"near-duplicates"},
+		{"black", many(200, func(int) *vision.Frame { return fill(scene(1), func(int) byte { return 3 }) }, mixed),
+			"!flat"},
+		{"noise", many(200, func(int) *vision.Frame {
+			return fill(scene(1),
+				func(int) byte { return byte(r.IntN(256)) })
+		}, mixed), "!noise"},
 		{"night", many(200, func(i int) *vision.Frame {
 			f := scene(uint64(i))
 			return fill(f, func(k int) byte { return f.Pix[k] / 14 })
@@ -74,7 +79,8 @@ func TestDistrust(t *testing.T) {
 			continue
 		}
 		check, refused := strings.CutPrefix(tt.want, "!")
-		if len(found) == 0 || found[0].Check != check || (found[0].Severity == "refuse") != refused || found[0].Evidence == "" || found[0].Cure == "" {
+		if len(found) == 0 || found[0].Check != check || (found[0].Severity == "refuse") != refused ||
+			found[0].Evidence == "" || found[0].Cure == "" {
 			t.Errorf("%s: got %+v, want %s", tt.name, found, tt.want)
 		}
 	}

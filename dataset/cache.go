@@ -7,7 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// cache keeps the tensors of a set that is gone through again and again, up to a limit. A nil cache keeps nothing.
+// cache keeps the tensors of a set that is gone through again and again, up to a limit. A nil cache
+// keeps nothing.
 type cache struct {
 	limit int // bytes; twice that of heap, before it is collected
 

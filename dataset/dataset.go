@@ -1,5 +1,5 @@
-// Package dataset is pictures on disk, for calibration, pruning and evaluation: it lists, divides and reads them, and
-// says what speaks against them.
+// Package dataset is pictures on disk, for calibration, pruning and evaluation: it lists, divides
+// and reads them, and says what speaks against them.
 package dataset
 
 import (
@@ -24,8 +24,8 @@ type Picture struct {
 	Label  int // index of its class, -1 where its folder is not named like a label
 }
 
-// List is every different picture under dir, in the order of their digests: as good as drawn, and always the same.
-// The finding counts copies, where there are some.
+// List is every different picture under dir, in the order of their digests: as good as drawn, and
+// always the same. The finding counts copies, where there are some.
 func List(ctx context.Context, dir string, labels []string) ([]Picture, []Finding, error) {
 	paths, err := Files([]string{dir})
 	if err != nil {
@@ -44,8 +44,9 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 	var found []Finding
 	if n := len(all) - len(different); n > 0 {
 		found = append(found, Finding{Check: "copies", Severity: "warn",
-			Evidence: fmt.Sprintf("%d of %d files in %s are copies of others, byte for byte, and were left out", n, len(all), dir),
-			Cure:     "take pictures at different times"})
+			Evidence: fmt.Sprintf("%d of %d files in %s are copies of others, byte for byte, and were left out", n,
+				len(all), dir),
+			Cure: "take pictures at different times"})
 	}
 	return different, found, nil
 }
@@ -53,14 +54,16 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 // heldOutPart is the part of the pictures that is evaluated on where nobody gives others.
 const heldOutPart = 5
 
-// choosePart is the part of the rest that choices are made on and nothing is fitted to, chooseMost the most of it.
+// choosePart is the part of the rest that choices are made on and nothing is fitted to, chooseMost
+// the most of it.
 const (
 	choosePart = 5
 	chooseMost = 512
 )
 
-// Split divides the pictures of List. heldOut is eval, whose pictures the others then lose, or a fifth of all. fit is
-// what to fit to. choose begins with those that are neither, a fifth of the rest, and goes on with fit.
+// Split divides the pictures of List. heldOut is eval, whose pictures the others then lose, or a
+// fifth of all. fit is what to fit to. choose begins with those that are neither, a fifth of the
+// rest, and goes on with fit.
 func Split(files, eval []Picture) (fit, choose, heldOut []Picture, err error) {
 	if len(eval) > 0 {
 		heldOut = eval
@@ -72,7 +75,8 @@ func Split(files, eval []Picture) (fit, choose, heldOut []Picture, err error) {
 		heldOut, files = files[:n], files[n:]
 	}
 	if len(files) == 0 || len(heldOut) == 0 {
-		return nil, nil, nil, fmt.Errorf("%d different pictures cannot be divided into some to calibrate on and some to judge on: 100 or more are wanted",
+		return nil, nil, nil, fmt.Errorf("%d different pictures cannot be divided into some to calibrate on and "+
+			"some to judge on: 100 or more are wanted",
 			len(files)+len(heldOut))
 	}
 	return files[min(len(files)/choosePart, chooseMost):], files, heldOut, nil
@@ -86,13 +90,14 @@ func without(files, heldOut []Picture) ([]Picture, error) {
 	}
 	files = slices.DeleteFunc(slices.Clone(files), func(p Picture) bool { return held[p.SHA256] })
 	if len(files) == 0 {
-		return nil, errors.New("--images and --eval hold the same pictures: a file that is judged on what it was made with always looks good")
+		return nil, errors.New("--images and --eval hold the same pictures: a file that is judged on what it was " +
+			"made with always looks good")
 	}
 	return files, nil
 }
 
-// Set hands out preprocessed pictures to workers. Readers are kept between pictures: each has buffers and tables of
-// its own.
+// Set hands out preprocessed pictures to workers. Readers are kept between pictures: each has
+// buffers and tables of its own.
 type Set struct {
 	Pictures []Picture
 
@@ -110,7 +115,8 @@ type reader struct {
 	frame vision.Frame
 }
 
-// New is a set of pictures that are prepared for an input of size×size. Up to cacheBytes of tensors stay in memory.
+// New is a set of pictures that are prepared for an input of size×size. Up to cacheBytes of tensors
+// stay in memory.
 func New(pictures []Picture, p vision.Preprocess, size, cacheBytes int) *Set {
 	s := &Set{Pictures: pictures, preprocess: p, size: size}
 	if cacheBytes > 0 {
@@ -130,8 +136,8 @@ func (s *Set) Part(n int) *Set {
 	return &Set{Pictures: s.Pictures[:min(n, len(s.Pictures))], preprocess: s.preprocess, size: s.size, cache: s.cache}
 }
 
-// Next reads the next picture into t, 1×3×S×S, and returns its place and label; io.EOF after the last. Workers may
-// call it at the same time, each with a tensor of its own.
+// Next reads the next picture into t, 1×3×S×S, and returns its place and label; io.EOF after the
+// last. Workers may call it at the same time, each with a tensor of its own.
 func (s *Set) Next(ctx context.Context, t *vision.Tensor) (place, label int, err error) {
 	place, err = s.turn(ctx)
 	if err != nil {
@@ -141,7 +147,8 @@ func (s *Set) Next(ctx context.Context, t *vision.Tensor) (place, label int, err
 }
 
 // NextFrame is Next without the cache, and inspect sees the frame before it is prepared.
-func (s *Set) NextFrame(ctx context.Context, t *vision.Tensor, inspect func(f *vision.Frame)) (place, label int, err error) {
+func (s *Set) NextFrame(ctx context.Context, t *vision.Tensor, inspect func(f *vision.Frame)) (place, label int,
+	err error) {
 	place, err = s.turn(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -209,7 +216,8 @@ func (s *Set) reader() (*reader, error) {
 	return &reader{prep: prep}, err
 }
 
-// Halves says for each picture whether it is one of the first of its folder, by name, or of the last: 0 or 1.
+// Halves says for each picture whether it is one of the first of its folder, by name, or of the
+// last: 0 or 1.
 func Halves(pictures []Picture) []int {
 	order := make([]int, len(pictures))
 	for i := range order {

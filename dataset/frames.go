@@ -16,8 +16,8 @@ import (
 
 var lossless = png.Encoder{CompressionLevel: png.BestSpeed}
 
-// SaveFrames saves n frames of the camera at uri as pictures in the new folder dir, fewer where it comes to its end,
-// and calls saved after each.
+// SaveFrames saves n frames of the camera at uri as pictures in the new folder dir, fewer where it
+// comes to its end, and calls saved after each.
 func SaveFrames(ctx context.Context, uri string, n int, dir string, saved func()) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

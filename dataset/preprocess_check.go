@@ -14,8 +14,8 @@ type Variant struct {
 	SameRange  bool // as declared: then even small differences of the answers tell something
 }
 
-// Variants are the usual mistakes of a manifest, undone: the order of the channels, mean and standard deviation
-// forgotten, bytes taken for 0 to 1 or the reverse.
+// Variants are the usual mistakes of a manifest, undone: the order of the channels, mean and
+// standard deviation forgotten, bytes taken for 0 to 1 or the reverse.
 func Variants(p vision.Preprocess) []Variant {
 	swapped := p
 	swapped.Channels = vision.ChannelsBGR
@@ -32,12 +32,18 @@ func Variants(p vision.Preprocess) []Variant {
 	plain := p.Mean == [3]float64{} && p.Std == [3]float64{1, 1, 1}
 	switch {
 	case plain:
-		add("with ImageNet's mean and standard deviation", func(q *vision.Preprocess) { q.Scale, q.Mean, q.Std = usual.Scale, usual.Mean, usual.Std })
+		add("with ImageNet's mean and standard deviation", func(q *vision.Preprocess) {
+			q.Scale, q.Mean,
+				q.Std = usual.Scale, usual.Mean, usual.Std
+		})
 		add("brought to -1 … 1", func(q *vision.Preprocess) {
 			q.Scale, q.Mean, q.Std = usual.Scale, [3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}
 		})
 	default:
-		add("without mean and standard deviation", func(q *vision.Preprocess) { q.Mean, q.Std = [3]float64{}, [3]float64{1, 1, 1} })
+		add("without mean and standard deviation", func(q *vision.Preprocess) {
+			q.Mean, q.Std = [3]float64{},
+				[3]float64{1, 1, 1}
+		})
 	}
 	if p.Scale >= 1 {
 		add("with bytes over 255", func(q *vision.Preprocess) { q.Scale = p.Scale / 255 })
@@ -60,11 +66,12 @@ const (
 	checkSigma = 3    // standard errors of the mean gain in log Σ exp(logit), where the range is the same
 )
 
-// Suspect compares the answers with the declared preprocessing with those of each variant, to the first pictures in the
-// same order. Where labels are known it asks which is right more often (three standard deviations of McNemar's test); else in which
-// the answers say more about the pictures: each sure of its own, and not all the same (their mutual information). A variant of
-// the same range that does neither may still fit better: a network is surest of what it was trained on (log Σ exp of the
-// logits; Liu et al. 2020, "Energy-based Out-of-distribution Detection").
+// Suspect compares the answers with the declared preprocessing with those of each variant, to the
+// first pictures in the same order. Where labels are known it asks which is right more often (three
+// standard deviations of McNemar's test); else in which the answers say more about the pictures:
+// each sure of its own, and not all the same (their mutual information). A variant of the same
+// range that does neither may still fit better: a network is surest of what it was trained on (log
+// Σ exp of the logits; Liu et al. 2020, "Energy-based Out-of-distribution Detection").
 func CheckPreprocess(declared []Answer, variants []Variant, answers [][]Answer) []Finding {
 	var worst *Finding
 	most := 0.0
@@ -77,7 +84,8 @@ func CheckPreprocess(declared []Answer, variants []Variant, answers [][]Answer) 
 		if evidence != "" && gain > most {
 			most = gain
 			worst = &Finding{Check: "preprocessing", Severity: "warn", Evidence: fmt.Sprintf("%s %s", v.Name, evidence),
-				Cure: "compare preprocess in model.yaml (channels, scale, mean, std) with what the network was trained with, and the pictures' own colours"}
+				Cure: "compare preprocess in model.yaml (channels, scale, mean, std) with what the network was " +
+					"trained with, and the pictures' own colours"}
 		}
 	}
 	if worst == nil {
@@ -108,14 +116,16 @@ func against(a, b []Answer) (gain float64, evidence string) {
 	if labelled > len(a)/2 {
 		d := float64(won - lost)
 		if d >= 3*math.Sqrt(float64(won+lost)) && d >= checkShare*float64(labelled) {
-			return d, fmt.Sprintf("the network is right on %d of %d pictures, as declared on %d", right+won-lost, labelled, right)
+			return d, fmt.Sprintf("the network is right on %d of %d pictures, as declared on %d", right+won-lost,
+				labelled, right)
 		}
 		return 0, ""
 	}
 	x, y := information(a), information(b)
 	limit := math.Log(float64(min(len(a), len(a[0].Logits))))
 	if y-x > checkNats*limit {
-		return y - x, fmt.Sprintf("the answers of the network tell %.0f %% of what they could about the pictures, as declared %.0f %%", 100*y/limit, 100*x/limit)
+		return y - x, fmt.Sprintf("the answers of the network tell %.0f %% of what they could about the pictures, "+
+			"as declared %.0f %%", 100*y/limit, 100*x/limit)
 	}
 	return 0, ""
 }
@@ -133,7 +143,8 @@ func surer(a, b []Answer) (gain float64, evidence string) {
 	if n < 30 || mean < checkSigma*err {
 		return 0, ""
 	}
-	return mean, fmt.Sprintf("the network is surer of its answers: log Σ exp of the logits gains %.4f ± %.4f over %d pictures", mean, err, len(a))
+	return mean, fmt.Sprintf("the network is surer of its answers: log Σ exp of the logits gains %.4f ± %.4f over "+
+		"%d pictures", mean, err, len(a))
 }
 
 func energy(logits []float32) float64 {
@@ -154,8 +165,9 @@ func top(logits []float32) int {
 	return -1
 }
 
-// information is the mutual information of pictures and answers in nats: the entropy of the mean softmax less the mean
-// of the entropies. Logits are brought to one spread first, as an input that is too large makes any answer sure.
+// information is the mutual information of pictures and answers in nats: the entropy of the mean
+// softmax less the mean of the entropies. Logits are brought to one spread first, as an input that
+// is too large makes any answer sure.
 func information(answers []Answer) float64 {
 	if len(answers) == 0 || len(answers[0].Logits) == 0 {
 		return 0
@@ -181,7 +193,8 @@ func information(answers []Answer) float64 {
 	return whole - inside
 }
 
-// spread is the standard deviation that logits are brought to: about that of a trained network of ten classes.
+// spread is the standard deviation that logits are brought to: about that of a trained network of
+// ten classes.
 const spread = 4
 
 // spreadOf is the root mean square of the logits around the mean of their picture.

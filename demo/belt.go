@@ -109,8 +109,8 @@ func (b *belt) paint(f *vision.Frame, moved int, seed random) {
 	}
 }
 
-// paintRun writes len(noise) pixels: of the texture line at the given light, or of a plain level where
-// line is nil.
+// paintRun writes len(noise) pixels: of the texture line at the given light, or of a plain level
+// where line is nil.
 func (b *belt) paintRun(row []uint8, noise, columns []int32, line []uint8, light int32) {
 	columns = columns[:len(noise)]
 	row = row[:3*len(noise)]

@@ -19,7 +19,8 @@ func (b softBox) mean(sum, ends int32) uint8 {
 	return uint8((int64(sum<<8+ends*b.part)*b.scale + 1<<23) >> 24)
 }
 
-// blur softens a picture of the sprite's size with interleaved channels; beyond its edge all is zero.
+// blur softens a picture of the sprite's size with interleaved channels; beyond its edge all is
+// zero.
 func (sp *sprite) blur(pix []uint8, channels int, radiusY, radiusX float64) {
 	stride := sp.side * channels
 	across, down := newSoftBox(radiusX, sp.side), newSoftBox(radiusY, sp.side)

@@ -20,10 +20,11 @@ type Dataset struct {
 	Part, Parts   int // writes pictures i with i mod Parts == Part, to share the work; Parts 0 means all
 }
 
-// WriteDataset draws d into dir, one folder of PNG files for each class, as torchvision's ImageFolder
-// reads them. Classes take turns, so that their counts differ by one at most. Every picture is a scene of
-// its own, by the renderer of the camera, with the part where the label leaves no doubt: wholly inside the
-// centre crop, or hardly. progress, where not nil, is called after each picture. Ends early with ctx.
+// WriteDataset draws d into dir, one folder of PNG files for each class, as torchvision's
+// ImageFolder reads them. Classes take turns, so that their counts differ by one at most. Every
+// picture is a scene of its own, by the renderer of the camera, with the part where the label
+// leaves no doubt: wholly inside the centre crop, or hardly. progress, where not nil, is called
+// after each picture. Ends early with ctx.
 func WriteDataset(ctx context.Context, dir string, d Dataset, progress func()) error {
 	for i := range parts {
 		if err := os.MkdirAll(filepath.Join(dir, parts[i].label), 0o755); err != nil {

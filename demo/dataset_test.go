@@ -87,7 +87,8 @@ func TestWriteDatasetStops(t *testing.T) {
 	}
 }
 
-// TestExamplesShowTheirPart measures that a part changes the middle of the picture and empty belt does not.
+// TestExamplesShowTheirPart measures that a part changes the middle of the picture and empty belt
+// does not.
 func TestExamplesShowTheirPart(t *testing.T) {
 	s, bare := NewScene(0, 320, 180), NewScene(0, 320, 180)
 	var f, g vision.Frame

@@ -2,9 +2,9 @@ package demo
 
 import "math"
 
-// A part is described in its own units, in which it lies within the unit circle. Its outline is a signed
-// distance (negative inside) and its relief a height above the belt; both follow from x, y and four
-// proportions in 0..1 that vary within the class.
+// A part is described in its own units, in which it lies within the unit circle. Its outline is a
+// signed distance (negative inside) and its relief a height above the belt; both follow from x, y
+// and four proportions in 0..1 that vary within the class.
 type part struct {
 	label   string
 	reach   float64 // radius of the circle that holds it
@@ -14,9 +14,9 @@ type part struct {
 // empty is the class of bare belt.
 const empty = 4
 
-// parts are the classes in the order of their labels, which is the order torchvision's ImageFolder gives.
-// Pairs are alike on purpose: bolts that differ by their thickness alone, a gear with two broken teeth, a
-// washer with a slit.
+// parts are the classes in the order of their labels, which is the order torchvision's ImageFolder
+// gives. Pairs are alike on purpose: bolts that differ by their thickness alone, a gear with two
+// broken teeth, a washer with a slit.
 var parts = [...]part{
 	{"bearing", 0.90, bearing},
 	{"bolt-m6", 1, boltM6},
@@ -80,7 +80,8 @@ func bolt(x, y, scale float64, v *[4]float64) (float64, float64) {
 	return min(shaft, block), z
 }
 
-// thread is a round shaft along x: how far its outline is thicker, and its height, both rippled where cut.
+// thread is a round shaft along x: how far its outline is thicker, and its height, both rippled
+// where cut.
 func thread(x, y, radius, pitch float64, cut bool) (ridge, z float64) {
 	z = math.Sqrt(max(0, radius*radius-y*y))
 	if !cut {

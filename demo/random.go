@@ -2,8 +2,9 @@ package demo
 
 import "math"
 
-// random is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): small
-// enough to be drawn afresh for every slot and frame, which is what makes frames independent of order.
+// random is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014):
+// small enough to be drawn afresh for every slot and frame, which is what makes frames independent
+// of order.
 type random uint64
 
 // mix folds words into one seed.

@@ -15,8 +15,8 @@ const (
 	railAt         = 0.455 // where the belt ends and the rail begins, above and below the middle
 )
 
-// Scene is one conveyor under one camera. It keeps tables, scratch memory and the last few drawn parts, so
-// it is not for concurrent use: one Scene per goroutine.
+// Scene is one conveyor under one camera. It keeps tables, scratch memory and the last few drawn
+// parts, so it is not for concurrent use: one Scene per goroutine.
 type Scene struct {
 	width, height int
 	look          look
@@ -53,8 +53,8 @@ type slot struct {
 	blur, jog float64 // defocus, and motion blur along the belt
 }
 
-// NewScene makes the scene of a seed, drawn at width×height pixels. It allocates all the memory that
-// Render will need (about 9 MB at 1280×720).
+// NewScene makes the scene of a seed, drawn at width×height pixels. It allocates all the memory
+// that Render will need (about 9 MB at 1280×720).
 func NewScene(seed uint64, width, height int) *Scene {
 	s := &Scene{width: width, height: height, forced: -1}
 	s.belt.alloc(width, height)
@@ -112,8 +112,9 @@ func (s *Scene) slotAt(k int64) slot {
 // travel is how far the belt has moved at frame n.
 func travel(n uint64) float64 { return float64(n)*travelPerFrame - 0.45 }
 
-// Label returns the class of frame n, an index into Classes: the part whose centre is within a third of a
-// frame height of the middle, which is when at least two thirds of it lie in the centre crop.
+// Label returns the class of frame n, an index into Classes: the part whose centre is within a
+// third of a frame height of the middle, which is when at least two thirds of it lie in the centre
+// crop.
 func (s *Scene) Label(n uint64) int { return s.labelAt(travel(n)) }
 
 func (s *Scene) labelAt(at float64) int {
@@ -124,9 +125,10 @@ func (s *Scene) labelAt(at float64) int {
 	return sl.class
 }
 
-// Render draws frame n into f: BGR, f.Pix grown only if too small, no other allocation. Camera, Seq and
-// Time are left alone. At 1280×720 a frame takes 4 ms of one core on average; the one in about seventy in
-// which a part comes into view takes 17 ms more, for a part is drawn once and then moved (AMD EPYC, 2026-11).
+// Render draws frame n into f: BGR, f.Pix grown only if too small, no other allocation. Camera, Seq
+// and Time are left alone. At 1280×720 a frame takes 4 ms of one core on average; the one in about
+// seventy in which a part comes into view takes 17 ms more, for a part is drawn once and then moved
+// (AMD EPYC, 2026-11).
 func (s *Scene) Render(n uint64, f *vision.Frame) {
 	s.paint(travel(n), mix(s.look.seed, n, 0x901e), f)
 }
@@ -150,7 +152,8 @@ func (s *Scene) paint(at float64, noise random, f *vision.Frame) {
 	}
 }
 
-// conditions blends exposure and noise of the two slots nearest the middle, so that the light wanders.
+// conditions blends exposure and noise of the two slots nearest the middle, so that the light
+// wanders.
 func (s *Scene) conditions(at float64) (level, sigma float64) {
 	k := math.Floor(at / pitch)
 	a, b := s.slotAt(int64(k)), s.slotAt(int64(k)+1)

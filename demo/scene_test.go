@@ -96,7 +96,8 @@ func TestPartsStayInTheirCircle(t *testing.T) {
 			continue
 		}
 		for variant := range 81 {
-			v := [4]float64{float64(variant%3) / 2, float64(variant/3%3) / 2, float64(variant/9%3) / 2, float64(variant/27) / 2}
+			v := [4]float64{float64(variant%3) / 2, float64(variant/3%3) / 2, float64(variant/9%3) / 2,
+				float64(variant/27) / 2}
 			inside := 0
 			for i := range 101 * 101 {
 				x, y := float64(i%101)/40-1.25, float64(i/101)/40-1.25
@@ -119,8 +120,8 @@ func TestPartsStayInTheirCircle(t *testing.T) {
 	}
 }
 
-// TestContactSheet compares one picture of each class with a golden. Architectures that fuse multiply and
-// add may round a level differently; 0.2 % of the bytes may, by 3.
+// TestContactSheet compares one picture of each class with a golden. Architectures that fuse
+// multiply and add may round a level differently; 0.2 % of the bytes may, by 3.
 func TestContactSheet(t *testing.T) {
 	got := contactSheet()
 	path := filepath.Join("testdata", "classes.png")

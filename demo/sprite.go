@@ -79,8 +79,8 @@ func (sp *sprite) relief(sl *slot, half int) {
 	}
 }
 
-// metal colours every covered pixel by the slope of the relief: ambient, diffuse, a soft highlight and a
-// tight one, over a brushed grain.
+// metal colours every covered pixel by the slope of the relief: ambient, diffuse, a soft highlight
+// and a tight one, over a brushed grain.
 func (sp *sprite) metal(sl *slot, l *look) {
 	m := &metals[sl.metal]
 	norm := 1 / math.Sqrt(1+l.elevation*l.elevation)
@@ -180,8 +180,9 @@ func (sp *sprite) cast(l *look) {
 	sp.blur(sp.shade, 1, soft, soft)
 }
 
-// spread is the blur radius in pixels for one in frame heights. A pixel is itself a blur: what one of 180
-// rows takes in, finer ones are spread over, so that a network sees the same from every resolution.
+// spread is the blur radius in pixels for one in frame heights. A pixel is itself a blur: what one
+// of 180 rows takes in, finer ones are spread over, so that a network sees the same from every
+// resolution.
 func (sp *sprite) spread(radius float64) float64 {
 	return max(0, (radius+0.5/180)*sp.rows-0.5)
 }

@@ -2,7 +2,8 @@ package demo
 
 import "math"
 
-// railLevel is the grey level of the aluminium rail at a distance from the middle; 0 where the belt is.
+// railLevel is the grey level of the aluminium rail at a distance from the middle; 0 where the belt
+// is.
 func railLevel(distance float64) int32 {
 	t := (distance - railAt) / (0.5 - railAt)
 	switch {
@@ -19,8 +20,8 @@ func railLevel(distance float64) int32 {
 	}
 }
 
-// texture is the belt's rubber, tileable: value noise in four octaves and a fine weave, averaged down to
-// side×side texels.
+// texture is the belt's rubber, tileable: value noise in four octaves and a fine weave, averaged
+// down to side×side texels.
 func texture(side int) []uint8 {
 	master := make([]float64, masterSide*masterSide)
 	r := mix(0x7e87)

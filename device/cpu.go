@@ -11,6 +11,6 @@ func HasVNNI() bool {
 	return cpu.X86.HasAVX512VNNI || cpu.X86.HasAVXVNNI || cpu.ARM64.HasASIMDDP
 }
 
-// Saturates8Bit tells whether ONNX Runtime's products u8·s8 may saturate here: it then adds pairs of them in
-// 16 bits (VPMADDUBSW), as on every x86 without VNNI. ARM never does.
+// Saturates8Bit tells whether ONNX Runtime's products u8·s8 may saturate here: it then adds pairs
+// of them in 16 bits (VPMADDUBSW), as on every x86 without VNNI. ARM never does.
 func Saturates8Bit() bool { return runtime.GOARCH == "amd64" && !HasVNNI() }

@@ -2,9 +2,10 @@
 //
 //	sysfs, proc ──Facts, Telemetry──▶ agent (stats, metrics), doctor
 //
-// There is no NVML on a Tegra; what a Jetson says of its GPU, power and throttling it says in sysfs. Each
-// file here reads one piece of hardware. What a machine does not have is absent from the answer, never an
-// error. The places are those that public sources name for JetPack 5, 6 and 7; none was seen on a device.
+// There is no NVML on a Tegra; what a Jetson says of its GPU, power and throttling it says in
+// sysfs. Each file here reads one piece of hardware. What a machine does not have is absent from
+// the answer, never an error. The places are those that public sources name for JetPack 5, 6 and 7;
+// none was seen on a device.
 package device
 
 import (
@@ -30,8 +31,9 @@ const (
 	largest = 1e18    // no number here is beyond it, in whatever unit
 )
 
-// text is the content of a file without the space and the NUL around it, valid UTF-8; "" where it cannot
-// be read. A sensor that is switched off answers a read with EAGAIN, which is no content either.
+// text is the content of a file without the space and the NUL around it, valid UTF-8; "" where it
+// cannot be read. A sensor that is switched off answers a read with EAGAIN, which is no content
+// either.
 func (m Machine) text(name string) string {
 	f, err := m.files.Open(name)
 	if err != nil {

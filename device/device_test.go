@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// unpack makes a file system of "-- path --" lines with the content of each file below; \0 is a NUL.
+// unpack makes a file system of "-- path --" lines with the content of each file below; \0 is a
+// NUL.
 func unpack(tree string) fstest.MapFS {
 	files := make(fstest.MapFS)
 	var file *fstest.MapFile
@@ -112,7 +113,8 @@ func TestThisMachine(t *testing.T) {
 func TestSensorsThatRefuse(t *testing.T) {
 	root := t.TempDir()
 	zone := filepath.Join(root, "sys/class/thermal/thermal_zone0")
-	for _, dir := range []string{filepath.Join(zone, "temp"), filepath.Join(root, "proc/meminfo"), filepath.Join(root, "proc/uptime")} {
+	for _, dir := range []string{filepath.Join(zone, "temp"), filepath.Join(root, "proc/meminfo"),
+		filepath.Join(root, "proc/uptime")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}

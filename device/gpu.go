@@ -14,10 +14,12 @@ type GPU struct {
 	Governor string   `json:"governor,omitempty"`
 }
 
-// nodes are the names that a GPU has in the device tree: of Volta, Pascal, Ampere, and of newer kernels.
+// nodes are the names that a GPU has in the device tree: of Volta, Pascal, Ampere, and of newer
+// kernels.
 var nodes = []string{"gv11b", "gp10b", "ga10b", "gpu"}
 
-// gpu reads the frequency device that is the GPU: by its node in the device tree, or by its own name (Thor).
+// gpu reads the frequency device that is the GPU: by its node in the device tree, or by its own
+// name (Thor).
 func (m Machine) gpu() *GPU {
 	for _, dir := range m.glob("sys/class/devfreq/*") {
 		node := m.text(dir + "/device/of_node/name")

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Headroom is how near the machine is to where its kernel slows it down, by heat and by current. What it does
-// not tell is empty or zero.
+// Headroom is how near the machine is to where its kernel slows it down, by heat and by current.
+// What it does not tell is empty or zero.
 type Headroom struct {
 	Zone    string  `json:"zone,omitempty"`    // the zone nearest to its limit
 	Celsius float64 `json:"celsius,omitempty"` // its temperature
@@ -36,8 +36,8 @@ func (m Machine) Headroom() Headroom {
 }
 
 // passiveTrip is the lowest temperature at which the kernel cools a zone by slowing something down
-// (trip points of type passive, Documentation/driver-api/thermal/sysfs-api.rst). One below what a warm room does to a
-// chip is none: firmware writes 0 for "not set".
+// (trip points of type passive, Documentation/driver-api/thermal/sysfs-api.rst). One below what a
+// warm room does to a chip is none: firmware writes 0 for "not set".
 func (m Machine) passiveTrip(zone string) (float64, bool) {
 	const least = 45 // °C
 	lowest := math.Inf(1)

@@ -10,8 +10,8 @@ var (
 	status     = regexp.MustCompile(`pmode:(\d+)`)
 )
 
-// powerMode is the name of the power mode in force: nvpmodel keeps its number in a file, the names stand
-// in its configuration. The tool itself is not asked; it may want to be root.
+// powerMode is the name of the power mode in force: nvpmodel keeps its number in a file, the names
+// stand in its configuration. The tool itself is not asked; it may want to be root.
 func (m Machine) powerMode() string {
 	mode := status.FindStringSubmatch(m.text("var/lib/nvpmodel/status"))
 	if mode == nil {

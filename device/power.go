@@ -16,8 +16,8 @@ type Power struct {
 // inputs are the rails that all others hang on: Orin Nano and NX, the older Nano, Thor.
 var inputs = []string{"VDD_IN", "POM_5V_IN", "VIN"}
 
-// power reads the INA3221 of a Jetson (three channels; the later ones are shunt voltages and their sum) and
-// the INA238 of a Thor.
+// power reads the INA3221 of a Jetson (three channels; the later ones are shunt voltages and their
+// sum) and the INA238 of a Thor.
 func (m Machine) power() *Power {
 	p := &Power{RailsW: make(map[string]float64)}
 	for _, dir := range m.hwmon("sys/bus/i2c/devices/*/hwmon/hwmon*", "ina3221") {

@@ -9,15 +9,17 @@ import (
 	"strings"
 )
 
-// Software are the versions of what NVIDIA's packages put on a machine, by the names of their libraries: those stay
-// the same however they were installed. Empty: it lies in none of the usual folders.
+// Software are the versions of what NVIDIA's packages put on a machine, by the names of their
+// libraries: those stay the same however they were installed. Empty: it lies in none of the usual
+// folders.
 type Software struct {
 	CUDA     string `json:"cuda,omitempty"`     // of its runtime: 12.6.68
 	CuDNN    string `json:"cudnn,omitempty"`    // 9.3.0
 	TensorRT string `json:"tensorrt,omitempty"` // 10.3.0
 }
 
-// libraryFolders are the usual ones. usr/local/cuda is a link that leads out of a root other than /.
+// libraryFolders are the usual ones. usr/local/cuda is a link that leads out of a root other than
+// /.
 var libraryFolders = []string{
 	"usr/lib/aarch64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib64",
 	"usr/local/cuda*/lib64", "usr/local/cuda-*/targets/*/lib",

@@ -36,7 +36,8 @@ var checks = []func(context.Context, *Target) []Finding{
 	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkBroker,
 }
 
-// Examine runs every check and tells what it finds as it goes. It changes nothing. The error is that of tell, or of ctx.
+// Examine runs every check and tells what it finds as it goes. It changes nothing. The error is
+// that of tell, or of ctx.
 func Examine(ctx context.Context, t Target, tell func(Finding) error) error {
 	t.facts = t.Machine.Facts()
 	for _, check := range checks {

@@ -14,12 +14,14 @@ import (
 func checkNVIDIA(_ context.Context, p *Target) []Finding {
 	s := p.Machine.Software()
 	var all []Finding
-	for _, part := range []struct{ check, version string }{{"cuda", s.CUDA}, {"cudnn", s.CuDNN}, {"tensorrt", s.TensorRT}} {
+	for _, part := range []struct{ check, version string }{{"cuda", s.CUDA}, {"cudnn", s.CuDNN},
+		{"tensorrt", s.TensorRT}} {
 		f := Finding{Check: part.check, Status: OK, Found: part.version}
 		switch {
 		case part.version != "":
 		case p.facts.Jetson():
-			f.Status, f.Found, f.Cure = Warn, "not installed", "sudo apt install nvidia-jetpack: without it the network runs on the CPU"
+			f.Status, f.Found, f.Cure = Warn, "not installed",
+				"sudo apt install nvidia-jetpack: without it the network runs on the CPU"
 		default:
 			f.Found = "not in the usual folders"
 		}
@@ -31,7 +33,9 @@ func checkNVIDIA(_ context.Context, p *Target) []Finding {
 func checkRuntime(_ context.Context, p *Target) []Finding {
 	r, err := infer.About(p.Config.Infer)
 	if err != nil {
-		return one("onnxruntime", Fail, err.Error(), "'vggse-agent runtime install FILE' with a wheel or archive for this machine; in a checkout 'make deps'; or set infer.library")
+		return one("onnxruntime", Fail, err.Error(),
+			"'vggse-agent runtime install FILE' with a wheel or archive for this machine; in a checkout 'make "+
+				"deps'; or set infer.library")
 	}
 	found := fmt.Sprintf("%s, %s, C API %d", r.Version, r.Path, r.API)
 	if r.Shim != "" {
@@ -40,8 +44,8 @@ func checkRuntime(_ context.Context, p *Target) []Finding {
 	return one("onnxruntime", OK, found+", compiled in: "+strings.Join(r.Providers, ", "), "")
 }
 
-// checkProviders loads the GPU's providers. One that the configuration insists on must be there; on a Jetson TensorRT
-// should be.
+// checkProviders loads the GPU's providers. One that the configuration insists on must be there; on
+// a Jetson TensorRT should be.
 func checkProviders(_ context.Context, p *Target) []Finding {
 	c := &p.Config.Infer
 	r, err := infer.About(*c)
@@ -50,7 +54,8 @@ func checkProviders(_ context.Context, p *Target) []Finding {
 	}
 	var all []Finding
 	for _, provider := range []string{infer.TensorRT, infer.CUDA} {
-		f := Finding{Check: provider + " provider", Status: OK, Found: "loads (unproven on hardware: 'vggse-agent build' proves it)"}
+		f := Finding{Check: provider + " provider", Status: OK,
+			Found: "loads (unproven on hardware: 'vggse-agent build' proves it)"}
 		wanted := slices.Contains(c.Providers, provider)
 		jetson := provider == infer.TensorRT && p.facts.Jetson()
 		switch err := infer.Loads(*c, provider); {
@@ -59,7 +64,8 @@ func checkProviders(_ context.Context, p *Target) []Finding {
 			f.Status, f.Found = Warn, err.Error()
 			f.Cure = "install what it names; without it the network runs on the next provider"
 			if !slices.Contains(r.Providers, provider) {
-				f.Cure = "'vggse-agent runtime install FILE' with a build for " + cmp.Or(p.jetPack(), "CUDA") + " that has it (README, Install on a Jetson)"
+				f.Cure = "'vggse-agent runtime install FILE' with a build for " + cmp.Or(p.jetPack(), "CUDA") +
+					" that has it (README, Install on a Jetson)"
 			}
 			if wanted && c.Providers[0] == provider && c.OnFallback != "warn" {
 				f.Status = Fail

@@ -33,9 +33,12 @@ func checkJetPack(_ context.Context, p *Target) []Finding {
 	case !f.Jetson():
 		return one("jetpack", OK, "not a Jetson", "")
 	case f.L4T == "":
-		return one("jetpack", Warn, f.SoC+" without /etc/nv_tegra_release", "install NVIDIA's Jetson Linux, or go on if you know why the file is not there")
+		return one("jetpack", Warn, f.SoC+" without /etc/nv_tegra_release",
+			"install NVIDIA's Jetson Linux, or go on if you know why the file is not there")
 	case f.JetPack == "4":
-		return one("jetpack", Fail, found, "JetPack 4 is not supported: its Ubuntu 18.04 is older than the agent's C library; flash JetPack 5.1 or newer")
+		return one("jetpack", Fail, found,
+			"JetPack 4 is not supported: its Ubuntu 18.04 is older than the agent's C library; flash JetPack 5.1 "+
+				"or newer")
 	case f.JetPack == "unknown":
 		return one("jetpack", Warn, found, "this release is newer than the agent's table; it may well work")
 	}
@@ -49,12 +52,14 @@ func checkMemory(_ context.Context, p *Target) []Finding {
 	}
 	found := fmt.Sprintf("%d of %d MiB available", m.Available/mib, m.Total/mib)
 	if m.Available < 768*mib { // the full-size network alone holds 554 MB
-		return one("memory", Warn, found, "a full-size network needs about 768 MiB: end other programs, or prune the network")
+		return one("memory", Warn, found,
+			"a full-size network needs about 768 MiB: end other programs, or prune the network")
 	}
 	return one("memory", OK, found, "")
 }
 
-// checkDisk looks at the file systems of the state and cache folders, or of what of their paths there is.
+// checkDisk looks at the file systems of the state and cache folders, or of what of their paths
+// there is.
 func checkDisk(_ context.Context, p *Target) []Finding {
 	return []Finding{
 		spaceFor("state_dir", p.Config.StateDir, 32*mib, 512*mib, "messages that wait and models need it"),
@@ -104,14 +109,16 @@ func checkThermal(_ context.Context, p *Target) []Finding {
 		found += ", power mode " + t.PowerMode
 	}
 	if h := t.Throttle; h != nil && len(h.Active) > 0 {
-		return one("thermal", Warn, found+", held back: "+strings.Join(h.Active, ", "), "better cooling, a stronger supply, or a lower power mode (nvpmodel)")
+		return one("thermal", Warn, found+", held back: "+strings.Join(h.Active, ", "),
+			"better cooling, a stronger supply, or a lower power mode (nvpmodel)")
 	}
 	return one("thermal", OK, found, "")
 }
 
 func checkClock(context.Context, *Target) []Finding {
 	if !device.ClockSynced() {
-		return one("clock", Warn, "not synchronised", "timedatectl set-ntp true; until then messages say ts_quality unsynced")
+		return one("clock", Warn, "not synchronised",
+			"timedatectl set-ntp true; until then messages say ts_quality unsynced")
 	}
 	return one("clock", OK, "synchronised", "")
 }
@@ -139,5 +146,6 @@ func checkGroups(_ context.Context, p *Target) []Finding {
 	if p.facts.Jetson() {
 		status = Fail
 	}
-	return one("groups", status, "not in "+strings.Join(missing, " and "), "sudo usermod -aG video,render $USER, then log in again")
+	return one("groups", status, "not in "+strings.Join(missing, " and "),
+		"sudo usermod -aG video,render $USER, then log in again")
 }

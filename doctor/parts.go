@@ -23,8 +23,11 @@ func checkOpenCV(_ context.Context, p *Target) []Finding {
 	if version != "none" {
 		backends := camera.OpenCVBackends()
 		found := version + " with " + strings.Join(backends, ", ")
-		if !slices.Contains(backends, "GStreamer") || !slices.Contains(backends, "V4L2") { // FFmpeg: GStreamer stands in
-			return one("opencv", Warn, found, "some sources need GStreamer (CSI, pipelines) or V4L2 (USB): build with an OpenCV that has them all, as 'make deps' does")
+		// FFmpeg: GStreamer stands in
+		if !slices.Contains(backends, "GStreamer") || !slices.Contains(backends, "V4L2") {
+			return one("opencv", Warn, found,
+				"some sources need GStreamer (CSI, pipelines) or V4L2 (USB): build with an OpenCV that has them "+
+					"all, as 'make deps' does")
 		}
 		return one("opencv", OK, found, "")
 	}
@@ -46,7 +49,8 @@ func checkBundle(ctx context.Context, p *Target) []Finding {
 	if err := b.CheckFile(ctx, bundle.FileFP32); err != nil {
 		return one("bundle", Fail, err.Error(), cure)
 	}
-	return one("bundle", OK, fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version, len(b.Spec.Labels)), "")
+	return one("bundle", OK, fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version,
+		len(b.Spec.Labels)), "")
 }
 
 func checkCameras(ctx context.Context, p *Target) []Finding {
@@ -96,8 +100,8 @@ func lookAt(f *Finding, path string) {
 	f.Found += ": " + err.Error()
 }
 
-// users are the processes that have a device open, as far as this user may see: a camera is opened by many and streams
-// for one.
+// users are the processes that have a device open, as far as this user may see: a camera is opened
+// by many and streams for one.
 func users(device string) []string {
 	device, err := filepath.EvalSymlinks(device)
 	if err != nil {
@@ -118,7 +122,8 @@ func users(device string) []string {
 	return who
 }
 
-// elements are the names in a pipeline: the first word between two "!", unless it is caps (video/x-raw).
+// elements are the names in a pipeline: the first word between two "!", unless it is caps
+// (video/x-raw).
 func elements(pipelineDir string) []string {
 	var names []string
 	for part := range strings.SplitSeq(pipelineDir, "!") {
@@ -151,7 +156,8 @@ func checkElements(ctx context.Context, p *Target, name string, u *camera.URI) [
 		return one("elements", Fail, name+": "+err.Error(), "choose another source")
 	}
 	if _, err := exec.LookPath("gst-inspect-1.0"); err != nil {
-		return one("elements", Warn, name+": not checked, gst-inspect-1.0 is not installed", "sudo apt install gstreamer1.0-tools")
+		return one("elements", Warn, name+": not checked, gst-inspect-1.0 is not installed",
+			"sudo apt install gstreamer1.0-tools")
 	}
 	var missing []string
 	for _, e := range elements(pipelineDir) {
@@ -161,7 +167,8 @@ func checkElements(ctx context.Context, p *Target, name string, u *camera.URI) [
 	}
 	if len(missing) > 0 {
 		return one("elements", Fail, name+": GStreamer has no "+strings.Join(missing, ", "),
-			"sudo apt install gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav; names with nv come with JetPack's nvidia-l4t-gstreamer")
+			"sudo apt install gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav; names with nv "+
+				"come with JetPack's nvidia-l4t-gstreamer")
 	}
 	return one("elements", OK, name+": GStreamer has all of them", "")
 }
@@ -178,7 +185,8 @@ func checkBroker(ctx context.Context, p *Target) []Finding {
 	dialer := net.Dialer{Timeout: 3 * time.Second}
 	c, err := dialer.DialContext(ctx, "tcp", u.Host)
 	if err != nil {
-		return one("broker", Fail, err.Error(), "start the broker, open its port in the firewall, or correct mqtt.broker")
+		return one("broker", Fail, err.Error(),
+			"start the broker, open its port in the firewall, or correct mqtt.broker")
 	}
 	c.Close()
 	return one("broker", OK, u.Host+" answers", "")

@@ -25,7 +25,8 @@ func TestDoctorSeesWhoUsesADevice(t *testing.T) {
 }
 
 func TestElements(t *testing.T) {
-	got := elements("v4l2src device=/dev/video0 ! video/x-raw, width=640 ! queue max-size-buffers=1 ! videoconvert ! appsink name=a")
+	got := elements("v4l2src device=/dev/video0 ! video/x-raw, width=640 ! queue max-size-buffers=1 ! videoconvert " +
+		"! appsink name=a")
 	if want := []string{"v4l2src", "queue", "videoconvert", "appsink"}; !slices.Equal(got, want) {
 		t.Errorf("elements = %v, want %v", got, want)
 	}

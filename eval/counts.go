@@ -37,8 +37,9 @@ func (c *Counts) add(label int, reference, own answer) {
 	c.Won += is(right && !referenceRight)
 }
 
-// Loss is the share of top-1 that the network loses against the reference, of agreement where no class is known, and the
-// half of its 95 % interval: that of a difference of paired shares (normal approximation).
+// Loss is the share of top-1 that the network loses against the reference, of agreement where no
+// class is known, and the half of its 95 % interval: that of a difference of paired shares (normal
+// approximation).
 func (c *Counts) Loss() (lost, half float64) {
 	n, gone, won := float64(c.Images), float64(c.Images-c.Same), 0.0
 	if c.Labelled > 0 {
@@ -47,8 +48,8 @@ func (c *Counts) Loss() (lost, half float64) {
 	return (gone - won) / n, 1.96 * math.Sqrt(max(0, gone+won-(gone-won)*(gone-won)/n)) / n
 }
 
-// answer is what a row of logits says of a picture: the best class, -1 for none, and whether the label is among the
-// best five.
+// answer is what a row of logits says of a picture: the best class, -1 for none, and whether the
+// label is among the best five.
 type answer struct {
 	top  int
 	top5 bool

@@ -16,7 +16,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Share is a proportion with its 95 % confidence interval (Wilson, 1927), which holds near 0 and 1, too.
+// Share is a proportion with its 95 % confidence interval (Wilson, 1927), which holds near 0 and 1,
+// too.
 type Share struct {
 	Hits  int     `json:"hits"`
 	Of    int     `json:"of"`
@@ -37,7 +38,8 @@ func NewShare(hits, n int) Share {
 	return Share{hits, n, p, max(0, centre-half), min(1, centre+half)}
 }
 
-// Verdict is how the answers of a file differ from those of the FP32 file on pictures that no choice has seen.
+// Verdict is how the answers of a file differ from those of the FP32 file on pictures that no
+// choice has seen.
 type Verdict struct {
 	Images    int     `json:"images"`
 	Agreement Share   `json:"agreement"`      // same best class
@@ -70,7 +72,8 @@ type Flip struct {
 	Here   int    `json:"right"`
 }
 
-// Judge compares files with one reference, which it asks beforehand, once about each picture: the two need not be in memory together.
+// Judge compares files with one reference, which it asks beforehand, once about each picture: the
+// two need not be in memory together.
 type Evaluator struct {
 	classes int
 
@@ -92,8 +95,8 @@ func NewEvaluator(classes int) *Evaluator {
 	return &Evaluator{classes: classes, known: map[int][]float32{}}
 }
 
-// Labelled gives one picture after the other, always the same under one number, with the index of its class, -1
-// where that is not known, and io.EOF after the last.
+// Labelled gives one picture after the other, always the same under one number, with the index of
+// its class, -1 where that is not known, and io.EOF after the last.
 type Labelled func(ctx context.Context, t *vision.Tensor) (picture, label int, err error)
 
 // Knows tells whether the reference has been asked about a picture.
@@ -120,7 +123,8 @@ func (j *Evaluator) Ask(ctx context.Context, reference *infer.Probe, workers, si
 					continue
 				}
 				var answer []float32
-				if err := reference.Run(ctx, t, func(_ int, v []float32) { answer = slices.Clone(v[:j.classes]) }); err != nil {
+				if err := reference.Run(ctx, t,
+					func(_ int, v []float32) { answer = slices.Clone(v[:j.classes]) }); err != nil {
 					return err
 				}
 				j.mu.Lock()
@@ -135,8 +139,8 @@ func (j *Evaluator) Ask(ctx context.Context, reference *infer.Probe, workers, si
 	return nil
 }
 
-// Run judges own on all pictures of next, which Ask must have seen, with the given number of workers. The order of the pictures
-// leaves no trace.
+// Run judges own on all pictures of next, which Ask must have seen, with the given number of
+// workers. The order of the pictures leaves no trace.
 func (j *Evaluator) Run(ctx context.Context, own *infer.Probe, workers, size int, next Labelled) (Verdict, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
@@ -236,7 +240,8 @@ func verdict(rows []row) Verdict {
 	v.SQNR, v.Cosine = SQNR(signal, noise), cos/float64(len(rows))
 	if c.Labelled > 0 {
 		v.Top1, v.Top5 = ref(NewShare(c.Right, c.Labelled)), ref(NewShare(c.Right5, c.Labelled))
-		v.Top1FP32, v.Top5FP32 = ref(NewShare(c.ReferenceRight, c.Labelled)), ref(NewShare(c.ReferenceRight5, c.Labelled))
+		v.Top1FP32, v.Top5FP32 = ref(NewShare(c.ReferenceRight, c.Labelled)),
+			ref(NewShare(c.ReferenceRight5, c.Labelled))
 	}
 	v.Classes, v.Moves = changed(classes), mostMoved(moves)
 	return v

@@ -10,9 +10,9 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Latency is how long one run of each of two files takes, interleaved so that whatever else the machine
-// does hits both alike. Speedup is the ratio of the medians, BestSpeedup of the shortest runs, which a busy
-// machine disturbs least.
+// Latency is how long one run of each of two files takes, interleaved so that whatever else the
+// machine does hits both alike. Speedup is the ratio of the medians, BestSpeedup of the shortest
+// runs, which a busy machine disturbs least.
 type Latency struct {
 	FP32        float64 `json:"fp32_ms"`
 	Here        float64 `json:"ms"`
@@ -24,7 +24,8 @@ type Latency struct {
 // Slower tells whether the file is no faster than FP32, by medians and by shortest runs alike.
 func (l *Latency) Slower() bool { return l.Speedup <= 1 && l.BestSpeedup <= 1 }
 
-// Race runs a and b on x in turn, for the given time but at least ten times each, after two runs unmeasured.
+// Race runs a and b on x in turn, for the given time but at least ten times each, after two runs
+// unmeasured.
 func Race(ctx context.Context, a, b *infer.Probe, x *vision.Tensor, span time.Duration) (Latency, error) {
 	var took [2][]float64
 	ignore := func(int, []float32) {}

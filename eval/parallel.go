@@ -1,4 +1,5 @@
-// Package eval holds one network against another: agreement, top-1, SQNR, confidence intervals, latency.
+// Package eval holds one network against another: agreement, top-1, SQNR, confidence intervals,
+// latency.
 package eval
 
 import (

@@ -1,4 +1,5 @@
-// Package importer makes bundles of trained networks: PyTorch checkpoints, .safetensors and .onnx files.
+// Package importer makes bundles of trained networks: PyTorch checkpoints, .safetensors and .onnx
+// files.
 package importer
 
 import (
@@ -127,10 +128,12 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 	if o.Name == "" {
 		n.spec.Name = filepath.Base(filepath.Clean(o.Out))
 	}
-	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File), Created: time.Now().UTC().Truncate(time.Second)}
+	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File),
+		Created: time.Now().UTC().Truncate(time.Second)}
 	return atomicfile.NewDir(o.Out, func(dir string) error {
 		bar := p.StartBytes("writing weights", onnx.Size(n.graph))
-		f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
+		f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar,
+			func(w io.Writer) error { return onnx.Write(w, n.graph) })
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,8 @@ func adopt(p *progress.Progress, m *onnx.Model, labels []string, o *Options) (*i
 	}
 	switch {
 	case c.Size == 0 && !o.InputGiven:
-		return nil, errors.New("the graph takes pictures of any size: say with --input which one the network was trained for")
+		return nil, errors.New("the graph takes pictures of any size: say with --input which one the network was " +
+			"trained for")
 	case c.Size == 0:
 		m.SetInputSize(c, o.Input)
 	case o.InputGiven && c.Size != o.Input:
@@ -50,7 +51,8 @@ func adopt(p *progress.Progress, m *onnx.Model, labels []string, o *Options) (*i
 	}
 	return &imported{
 		graph: m, parameters: parameters, foreign: true,
-		what: fmt.Sprintf("ONNX opset %d from %s, %d nodes, %d×%d, %d classes", m.Opset(""), producer, len(m.Graph.Nodes), c.Size, c.Size, len(labels)),
+		what: fmt.Sprintf("ONNX opset %d from %s, %d nodes, %d×%d, %d classes", m.Opset(""), producer,
+			len(m.Graph.Nodes), c.Size, c.Size, len(labels)),
 		spec: bundle.Spec{
 			Schema:       bundle.SpecSchema,
 			Architecture: bundle.Architecture{Family: bundle.FamilyONNX, InputSize: c.Size, Classes: len(labels)},

@@ -17,9 +17,10 @@ type Network struct {
 	Why    string // it was chosen: one phrase
 }
 
-// OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the wanted precision
-// (auto, fp32, fp16 or int8) and the provider that can be had. The file is hashed beside the loading; a digest that differs from the
-// manifest closes the engine again, so that nothing is ever answered by a damaged network.
+// OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the
+// wanted precision (auto, fp32, fp16 or int8) and the provider that can be had. The file is hashed
+// beside the loading; a digest that differs from the manifest closes the engine again, so that
+// nothing is ever answered by a damaged network.
 func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network, error) {
 	opened, err := bundle.Open(dir)
 	if err != nil {

@@ -23,22 +23,25 @@ var ladder = []string{TensorRT, CUDA, CPU}
 
 // Config is the section "infer" of the configuration.
 type Config struct {
-	Library    string   `mapstructure:"library"`     // path of libonnxruntime.so; "auto" or empty: search, see Candidates
-	Providers  []string `mapstructure:"providers"`   // "auto" alone, or a list of tensorrt, cuda, cpu; empty is auto
-	OnFallback string   `mapstructure:"on_fallback"` // "fail" (or empty) or "warn": what if the first of a list cannot be used
-	Threads    int      `mapstructure:"threads"`     // of the CPU provider; 0: one for each core the process may use
-	MaxBatch   int      `mapstructure:"max_batch"`   // most pictures in one Run; 0 is 1
+	// path of libonnxruntime.so; "auto" or empty: search, see Candidates
+	Library   string   `mapstructure:"library"`
+	Providers []string `mapstructure:"providers"` // "auto" alone, or a list of tensorrt, cuda, cpu; empty is auto
+	// "fail" (or empty) or "warn": what if the first of a list cannot be used
+	OnFallback string `mapstructure:"on_fallback"`
+	Threads    int    `mapstructure:"threads"`   // of the CPU provider; 0: one for each core the process may use
+	MaxBatch   int    `mapstructure:"max_batch"` // most pictures in one Run; 0 is 1
 	// MaxWait is how long a picture waits for others to fill a batch. Whoever calls Run goes by it.
 	MaxWait time.Duration `mapstructure:"max_wait"`
 
-	Runtimes string `mapstructure:"-"` // folder of the libraries that 'runtime install' put there, see Candidates; "": none
+	// folder of the libraries that 'runtime install' put there, see Candidates; "": none
+	Runtimes string `mapstructure:"-"`
 
 	// Engines is the cache of what GPU providers build; nil: they build at each start.
 	Engines *Engines `mapstructure:"-"`
 }
 
-// In says where what belongs to the machine lies: installed runtimes and the pins of engines in the state folder,
-// engines in the cache.
+// In says where what belongs to the machine lies: installed runtimes and the pins of engines in the
+// state folder, engines in the cache.
 func (c *Config) In(stateDir, cacheDir string) {
 	c.Runtimes = filepath.Join(stateDir, "runtimes")
 	c.Engines = &Engines{Cache: filepath.Join(cacheDir, "engines"), State: stateDir}
@@ -55,9 +58,11 @@ func (c *Config) Validate() error {
 	for i, p := range c.Providers {
 		switch {
 		case p == auto && len(c.Providers) > 1:
-			return fmt.Errorf("infer.providers: auto stands alone or not at all, got %s", strings.Join(c.Providers, ", "))
+			return fmt.Errorf("infer.providers: auto stands alone or not at all, got %s",
+				strings.Join(c.Providers, ", "))
 		case p != auto && !slices.Contains(ladder, p):
-			return fmt.Errorf("infer.providers[%d]: must be auto or one of %s, got %q", i, strings.Join(ladder, ", "), p)
+			return fmt.Errorf("infer.providers[%d]: must be auto or one of %s, got %q", i, strings.Join(ladder, ", "),
+				p)
 		case slices.Index(c.Providers, p) != i:
 			return fmt.Errorf("infer.providers[%d]: %s is there twice", i, p)
 		}

@@ -54,11 +54,12 @@ import (
 // glibc is the version of the C library that this process runs with.
 func glibc() string { return C.GoString(C.gnu_get_libc_version()) }
 
-// shared is a library that the dynamic linker has opened for us. The linker counts: it stays for as long
-// as anybody has it open.
+// shared is a library that the dynamic linker has opened for us. The linker counts: it stays for as
+// long as anybody has it open.
 type shared struct{ handle unsafe.Pointer }
 
-// openShared opens a library by path, or by name where there is no slash in it. The error is the linker's.
+// openShared opens a library by path, or by name where there is no slash in it. The error is the
+// linker's.
 func openShared(name string) (shared, error) {
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))

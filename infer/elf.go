@@ -21,7 +21,8 @@ type Binary struct {
 
 var arches = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
 
-// ReadBinary reads the header of the library at path. A file that is none is an error without the path.
+// ReadBinary reads the header of the library at path. A file that is none is an error without the
+// path.
 func ReadBinary(path string) (*Binary, error) {
 	f, err := elf.Open(path)
 	var missing *fs.PathError
@@ -53,19 +54,22 @@ func ReadBinary(path string) (*Binary, error) {
 	return b, nil
 }
 
-// Fits says in one sentence without its subject why the library does not run on this machine, whose C
-// library is glibc; nil where nothing speaks against it.
+// Fits says in one sentence without its subject why the library does not run on this machine, whose
+// C library is glibc; nil where nothing speaks against it.
 func (b *Binary) Fits(glibc string) error {
 	switch {
 	case b.Arch != runtime.GOARCH:
-		return fmt.Errorf("is for %s, this machine is %s: take the build for %s", b.Arch, runtime.GOARCH, runtime.GOARCH)
+		return fmt.Errorf("is for %s, this machine is %s: take the build for %s", b.Arch, runtime.GOARCH,
+			runtime.GOARCH)
 	case glibc != "" && newer(b.Glibc, glibc):
-		return fmt.Errorf("needs glibc %s, this system has %s: take a build for an older system, or update this one", b.Glibc, glibc)
+		return fmt.Errorf("needs glibc %s, this system has %s: take a build for an older system, or update this one",
+			b.Glibc, glibc)
 	}
 	return nil
 }
 
-// newer reports whether version a, such as 2.28, comes after b. Numbers count, not digits: 2.4 is before 2.28.
+// newer reports whether version a, such as 2.28, comes after b. Numbers count, not digits: 2.4 is
+// before 2.28.
 func newer(a, b string) bool { return slices.Compare(numbers(a), numbers(b)) > 0 }
 
 // numbers are the leading numbers of a version: 1.24.0-dev is 1, 24, 0.

@@ -13,7 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// ErrNoProvider is what Open wraps when no provider that the configuration allows can run the network.
+// ErrNoProvider is what Open wraps when no provider that the configuration allows can run the
+// network.
 var ErrNoProvider = errors.New("no execution provider")
 
 // errClosed is what Run returns after Close.
@@ -53,9 +54,10 @@ type Engine struct {
 	unwatch func() bool
 }
 
-// Open loads ONNX Runtime and the network on the best provider the configuration allows, and runs it
-// once, so that the first picture is as fast as the next. It returns errors that wrap ErrNoLibrary or
-// ErrNoProvider, or say in one sentence how the model file differs from the manifest.
+// Open loads ONNX Runtime and the network on the best provider the configuration allows, and runs
+// it once, so that the first picture is as fast as the next. It returns errors that wrap
+// ErrNoLibrary or ErrNoProvider, or say in one sentence how the model file differs from the
+// manifest.
 func Open(ctx context.Context, c Config, net ModelFile) (*Engine, error) {
 	if _, err := os.Stat(net.Path); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
@@ -63,8 +65,8 @@ func Open(ctx context.Context, c Config, net ModelFile) (*Engine, error) {
 	return OpenPicked(ctx, c, func(string) (ModelFile, error) { return net, nil })
 }
 
-// OpenPicked is Open where each provider has a file of its own: pick is asked for it before a provider is
-// tried. Where pick has none, its error is why that provider was not used.
+// OpenPicked is Open where each provider has a file of its own: pick is asked for it before a
+// provider is tried. Where pick has none, its error is why that provider was not used.
 func OpenPicked(ctx context.Context, c Config, pick func(provider string) (ModelFile, error)) (*Engine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
@@ -108,7 +110,8 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 		}
 		tried = append(tried, Attempt{p, err})
 		if strict {
-			return "", tried, fmt.Errorf("%w: infer.providers wants %s: %w (cure: an ONNX Runtime that has it in infer.library, or providers: auto, or on_fallback: warn)",
+			return "", tried, fmt.Errorf("%w: infer.providers wants %s: %w (cure: an ONNX Runtime that has it in "+
+				"infer.library, or providers: auto, or on_fallback: warn)",
 				ErrNoProvider, p, err)
 		}
 	}
@@ -119,7 +122,8 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 	return "", tried, fmt.Errorf("%w: %s", ErrNoProvider, strings.Join(why, "; "))
 }
 
-// start loads the network on a provider and warms it up. An engine from the cache that does not load is made anew once.
+// start loads the network on a provider and warms it up. An engine from the cache that does not
+// load is made anew once.
 func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 	if provider == CPU || c.Engines == nil {
 		return e.load(provider, c, settingsFor(provider, e.info.Library, &e.net, e.info.MaxBatch, ""))
@@ -142,7 +146,8 @@ func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 		}
 	}
 	key := entryFor(provider, sum, e.info.Version, facts, e.net.Precision, options(""))
-	job := Job{Provider: provider, Network: e.net, Library: e.info.Library, Threads: e.info.Threads, Batch: e.info.MaxBatch}
+	job := Job{Provider: provider, Network: e.net, Library: e.info.Library, Threads: e.info.Threads,
+		Batch: e.info.MaxBatch}
 	for again := false; ; again = true {
 		dir, err := c.Engines.ready(ctx, key, job)
 		if err != nil {
@@ -163,7 +168,8 @@ func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 	}
 }
 
-// load opens the session and runs it once. Where a GPU's libraries come in, Go's signal handlers are put back.
+// load opens the session and runs it once. Where a GPU's libraries come in, Go's signal handlers
+// are put back.
 func (e *Engine) load(provider string, c *Config, own map[string]string) error {
 	if provider == CPU {
 		return e.open(provider, c, own)
@@ -205,7 +211,8 @@ func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) e
 	case n < 1 || n > int64(e.info.MaxBatch):
 		return fmt.Errorf("infer: run: %d pictures, infer.max_batch is %d", n, e.info.MaxBatch)
 	case t.Shape != [4]int64{n, 3, side, side} || int64(len(t.Data)) != n*3*side*side:
-		return fmt.Errorf("infer: run: tensor %v of %d values, the network takes [N 3 %d %d]", t.Shape, len(t.Data), side, side)
+		return fmt.Errorf("infer: run: tensor %v of %d values, the network takes [N 3 %d %d]", t.Shape, len(t.Data),
+			side, side)
 	case int64(len(out)) != n*int64(e.net.Classes):
 		return fmt.Errorf("infer: run: %d logits for %d pictures of %d classes", len(out), n, e.net.Classes)
 	}

@@ -19,10 +19,11 @@ import (
 // errSelfTest is what a build ends with whose engine answers otherwise than the CPU.
 var errSelfTest = errors.New("self-test")
 
-// Prepare does a job: it runs inputs (normalized pictures; nil: made-up ones) on the CPU provider, lets the GPU's
-// provider build its engine into job.Dir, compares the answers, and writes down which provider runs each node.
-// The CPU's copy of the weights is gone before the GPU's is made. It holds one OS thread in C for minutes, and ctx
-// ends it between two steps only: run it in a process that can be killed.
+// Prepare does a job: it runs inputs (normalized pictures; nil: made-up ones) on the CPU provider,
+// lets the GPU's provider build its engine into job.Dir, compares the answers, and writes down
+// which provider runs each node. The CPU's copy of the weights is gone before the GPU's is made. It
+// holds one OS thread in C for minutes, and ctx ends it between two steps only: run it in a process
+// that can be killed.
 func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 	c := Config{Library: job.Library, Threads: job.Threads, MaxBatch: job.Batch}
 	l, err := acquire(&c)
@@ -64,7 +65,8 @@ func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 }
 
 // answers runs each picture of inputs in a session of its own.
-func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *ModelFile, inputs *vision.Tensor) (logits vision.Logits, err error) {
+func answers(ctx context.Context, c *Config, provider string, own map[string]string, net *ModelFile,
+	inputs *vision.Tensor) (logits vision.Logits, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -89,8 +91,8 @@ func answers(ctx context.Context, c *Config, provider string, own map[string]str
 	return logits, ctx.Err()
 }
 
-// Tolerance of a precision on a provider: how far answers may be from exact ones, in parts of the largest logit. On a
-// GPU FP32 is TF32 where it can be, which has a mantissa of 10 bits.
+// Tolerance of a precision on a provider: how far answers may be from exact ones, in parts of the
+// largest logit. On a GPU FP32 is TF32 where it can be, which has a mantissa of 10 bits.
 func Tolerance(precision, provider string) float64 {
 	switch {
 	case precision == "int8":
@@ -103,8 +105,8 @@ func Tolerance(precision, provider string) float64 {
 	return 1e-4
 }
 
-// Difference compares answers: the largest difference, and the largest magnitude of want. What is no number is
-// infinitely far off.
+// Difference compares answers: the largest difference, and the largest magnitude of want. What is
+// no number is infinitely far off.
 func Difference(want, got vision.Logits) (worst, largest float64) {
 	for i, w := range want {
 		d := math.Abs(float64(w) - float64(got[i]))
@@ -120,7 +122,9 @@ func Difference(want, got vision.Logits) (worst, largest float64) {
 func agree(want, got vision.Logits, tolerance float64, provider string) error {
 	worst, largest := Difference(want, got)
 	if worst > tolerance*largest {
-		return fmt.Errorf("%w: the engine that %s built answers %.3g off from the cpu's %.3g, %.3g is allowed: it is not used; report the model and the versions that 'vggse-agent doctor' shows, or set model.precision to another",
+		return fmt.Errorf("%w: the engine that %s built answers %.3g off from the cpu's %.3g, %.3g is allowed: it "+
+			"is not used; report the model and the versions that 'vggse-agent doctor' shows, or set "+
+			"model.precision to another",
 			errSelfTest, provider, worst, largest, tolerance*largest)
 	}
 	return nil
@@ -137,15 +141,19 @@ func noise(n, size int) *vision.Tensor {
 }
 
 // tooLittle are the words of CUDA, TensorRT and ONNX Runtime for memory that ran out.
-var tooLittle = []string{"out of memory", "OutOfMemory", "CUDA_ERROR_OUT_OF_MEMORY", "Failed to allocate memory", "bad_alloc"}
+var tooLittle = []string{"out of memory", "OutOfMemory", "CUDA_ERROR_OUT_OF_MEMORY", "Failed to allocate memory",
+	"bad_alloc"}
 
-// explainBuild adds to a build that failed for want of memory what helps; a failed self-test stops the ladder.
+// explainBuild adds to a build that failed for want of memory what helps; a failed self-test stops
+// the ladder.
 func explainBuild(err error) error {
 	if errors.Is(err, errSelfTest) || strings.HasPrefix(err.Error(), errSelfTest.Error()+": ") {
 		return wrong("%s", err)
 	}
 	if slices.ContainsFunc(tooLittle, func(words string) bool { return strings.Contains(err.Error(), words) }) {
-		return fmt.Errorf("%w (memory ran out while the engine was built: end other programs and the desktop, build with 'vggse-agent build' before the cameras are open, or prune the network; swap does not help a GPU)", err)
+		return fmt.Errorf("%w (memory ran out while the engine was built: end other programs and the desktop, "+
+			"build with 'vggse-agent build' before the cameras are open, or prune the network; swap does not help "+
+			"a GPU)", err)
 	}
 	return err
 }

@@ -21,20 +21,23 @@ import (
 	"github.com/vggse/vggse-agent/internal/filelock"
 )
 
-// Engines is the cache of what a GPU provider makes of a network before it runs: TensorRT's engine, and which
-// provider runs each node. ONNX Runtime's own cache goes by file name and shapes and hands a retrained model the
-// engine of the one before (microsoft/onnxruntime issues 6455 and 32254); here an entry belongs to the digest of
-// the model file, the versions, the GPU, the precision and the options.
+// Engines is the cache of what a GPU provider makes of a network before it runs: TensorRT's engine,
+// and which provider runs each node. ONNX Runtime's own cache goes by file name and shapes and
+// hands a retrained model the engine of the one before (microsoft/onnxruntime issues 6455 and
+// 32254); here an entry belongs to the digest of the model file, the versions, the GPU, the
+// precision and the options.
 //
-// An engine is code. Each file of an entry is pinned by its SHA-256 in the state folder, and one that differs is
-// deleted and made again, never loaded. Several processes may use the cache at once.
+// An engine is code. Each file of an entry is pinned by its SHA-256 in the state folder, and one
+// that differs is deleted and made again, never loaded. Several processes may use the cache at
+// once.
 type Engines struct {
 	Cache string // folder of the entries, engines/ in cache_dir; entries are for the owner alone
 	State string // folder with the pins, state_dir
 	Keep  int    // most entries; 0: 8
 	Bytes int64  // most bytes of all entries; 0: 4 GiB
 
-	// Prepare fills the folder of a job, in a process of its own where possible; nil: Prepare of this package.
+	// Prepare fills the folder of a job, in a process of its own where possible; nil: Prepare of
+	// this package.
 	Prepare func(context.Context, Job) error
 	// Tell hears of a build when it begins, and when it ended; nil: nobody. It must not wait.
 	Tell func(Building)
@@ -97,7 +100,8 @@ type pin struct {
 	Seconds float64           `json:"seconds"`
 }
 
-// ready returns the folder of the entry, which is made now where it is not there or not what it was.
+// ready returns the folder of the entry, which is made now where it is not there or not what it
+// was.
 func (c *Engines) ready(ctx context.Context, e entry, job Job) (dir string, err error) {
 	dir = filepath.Join(c.Cache, e.model, e.variant)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
@@ -127,7 +131,8 @@ func (c *Engines) ready(ctx context.Context, e entry, job Job) (dir string, err 
 		return "", err
 	}
 	if sum != e.model {
-		return "", wrong("%s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy the bundle again", job.Network.Path, sum, e.model)
+		return "", wrong("%s has SHA-256 %.12s…, the manifest says %.12s…: the file was changed or damaged, copy "+
+			"the bundle again", job.Network.Path, sum, e.model)
 	}
 	if err := c.make(ctx, e, dir, job, why); err != nil {
 		return "", err
@@ -173,7 +178,8 @@ func (c *Engines) make(ctx context.Context, e entry, dir string, job Job, why st
 		return err
 	}
 	pins, _ := c.pins()
-	b := Building{Provider: job.Provider, Precision: job.Network.Precision, SHA256: e.model, Why: why, Last: time.Duration(pins.last(e) * float64(time.Second))}
+	b := Building{Provider: job.Provider, Precision: job.Network.Precision, SHA256: e.model, Why: why,
+		Last: time.Duration(pins.last(e) * float64(time.Second))}
 	begin := time.Now()
 	c.tell(b)
 	defer func() {
@@ -211,7 +217,8 @@ func (c *Engines) room(network, dir string) error {
 	have, err := free(dir)
 	need := uint64(info.Size()) + 64<<20 // an engine is about as large as its network
 	if err == nil && have < need {
-		return fmt.Errorf("cache_dir: %d MiB are free, an engine needs about %d: free some space, or set cache_dir to another disk", have>>20, need>>20)
+		return fmt.Errorf("cache_dir: %d MiB are free, an engine needs about %d: free some space, or set cache_dir "+
+			"to another disk", have>>20, need>>20)
 	}
 	return nil
 }
@@ -369,7 +376,8 @@ func (c *Engines) edit(change func(pinned)) error {
 	defer unlock()
 	pins, _ := c.pins() // a damaged file is replaced
 	change(pins)
-	err = atomicfile.WriteFileMode(c.pinFile(), 0o600, func(w io.Writer) error { return json.NewEncoder(w).Encode(pins) })
+	err = atomicfile.WriteFileMode(c.pinFile(), 0o600,
+		func(w io.Writer) error { return json.NewEncoder(w).Encode(pins) })
 	if err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}

@@ -32,7 +32,8 @@ func (b *builder) prepare(ctx context.Context, j Job) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(j.Dir, "network.engine"), append([]byte("engine of "), weights...), 0o644),
+	return errors.Join(os.WriteFile(filepath.Join(j.Dir, "network.engine"), append([]byte("engine of "), weights...),
+		0o644),
 		os.WriteFile(filepath.Join(j.Dir, placementFile), []byte(`{"nodes":{"tensorrt":1}}`), 0o644))
 }
 
@@ -49,8 +50,9 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	b := &bench{t: t}
-	b.Engines = &Engines{Cache: filepath.Join(dir, "cache", "engines"), State: filepath.Join(dir, "state"), Prepare: b.prepare,
-		Tell: func(s Building) { b.told = append(b.told, s) }}
+	b.Engines = &Engines{Cache: filepath.Join(dir, "cache", "engines"), State: filepath.Join(dir, "state"),
+		Prepare: b.prepare,
+		Tell:    func(s Building) { b.told = append(b.told, s) }}
 	b.network("network", "weights")
 	return b
 }
@@ -66,7 +68,8 @@ func (b *bench) network(name, weights string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.entry = entryFor(TensorRT, sum, "1.27.0", gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_87"}, "int8", map[string]string{"a": "1"})
+	b.entry = entryFor(TensorRT, sum, "1.27.0", gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_87"}, "int8",
+		map[string]string{"a": "1"})
 	b.job = Job{Provider: TensorRT, Network: ModelFile{Path: path, Precision: "int8"}}
 }
 
@@ -119,16 +122,19 @@ func TestEntryFor(t *testing.T) {
 	if want := "aa/1.23.2-trt10.3.0-sm_87-int8-"; !strings.HasPrefix(base.String(), want) {
 		t.Errorf("entry %s, want %s…", base, want)
 	}
-	if moved := entryFor(TensorRT, "aa", "1.23.2", orin, "int8", tensorRTOptions(orin, net, 1, "/elsewhere")); moved != base {
+	if moved := entryFor(TensorRT, "aa", "1.23.2", orin, "int8",
+		tensorRTOptions(orin, net, 1, "/elsewhere")); moved != base {
 		t.Errorf("another folder changes the key: %s", moved)
 	}
 	small := orin
 	small.Memory = 4 << 30
 	for what, other := range map[string]entry{
-		"model":     entryFor(TensorRT, "bb", "1.23.2", orin, "int8", options),
-		"runtime":   entryFor(TensorRT, "aa", "1.24.0", orin, "int8", options),
-		"TensorRT":  entryFor(TensorRT, "aa", "1.23.2", gpuFacts{TensorRT: "10.4.0", Major: 10, Arch: "sm_87"}, "int8", options),
-		"GPU":       entryFor(TensorRT, "aa", "1.23.2", gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_110"}, "int8", options),
+		"model":   entryFor(TensorRT, "bb", "1.23.2", orin, "int8", options),
+		"runtime": entryFor(TensorRT, "aa", "1.24.0", orin, "int8", options),
+		"TensorRT": entryFor(TensorRT, "aa", "1.23.2", gpuFacts{TensorRT: "10.4.0", Major: 10, Arch: "sm_87"}, "int8",
+			options),
+		"GPU": entryFor(TensorRT, "aa", "1.23.2", gpuFacts{TensorRT: "10.3.0", Major: 10, Arch: "sm_110"},
+			"int8", options),
 		"precision": entryFor(TensorRT, "aa", "1.23.2", orin, "fp16", options),
 		"options":   entryFor(TensorRT, "aa", "1.23.2", orin, "int8", tensorRTOptions(small, net, 1, "")),
 		"batch":     entryFor(TensorRT, "aa", "1.23.2", orin, "int8", tensorRTOptions(orin, net, 4, "")),
@@ -152,8 +158,14 @@ func TestChangedEngineIsNeverLoaded(t *testing.T) {
 			text[3] ^= 1
 			return errors.Join(err, os.WriteFile(path, text, 0o600))
 		},
-		"a cut file":         func(_ *bench, dir string) error { return os.Truncate(filepath.Join(dir, "network.engine"), 3) },
-		"a file that is new": func(_ *bench, dir string) error { return os.WriteFile(filepath.Join(dir, "x.engine"), nil, 0o600) },
+		"a cut file": func(_ *bench,
+			dir string) error {
+			return os.Truncate(filepath.Join(dir, "network.engine"), 3)
+		},
+		"a file that is new": func(_ *bench, dir string) error {
+			return os.WriteFile(filepath.Join(dir, "x.engine"),
+				nil, 0o600)
+		},
 		"a file that is not there": func(_ *bench, dir string) error {
 			return os.Remove(filepath.Join(dir, placementFile))
 		},
@@ -240,7 +252,8 @@ func TestFullDisk(t *testing.T) {
 	b := newBench(t)
 	b.free = func(string) (uint64, error) { return 10 << 20, nil }
 	_, err := b.Engines.ready(t.Context(), b.entry, b.job)
-	if err == nil || !strings.Contains(err.Error(), "10 MiB are free, an engine needs about 64") || b.builds.Load() != 0 {
+	if err == nil || !strings.Contains(err.Error(), "10 MiB are free, an engine needs about 64") ||
+		b.builds.Load() != 0 {
 		t.Errorf("ready = %v after %d builds, want a refusal before any", err, b.builds.Load())
 	}
 }

@@ -14,8 +14,8 @@ func (e *modelError) Error() string { return e.sentence }
 
 func wrong(format string, args ...any) error { return &modelError{fmt.Sprintf(format, args...)} }
 
-// explain turns what ONNX Runtime says of a network that does not load or run into what is wrong with
-// the bundle, where that is the cause; else it returns err.
+// explain turns what ONNX Runtime says of a network that does not load or run into what is wrong
+// with the bundle, where that is the cause; else it returns err.
 func explain(err error, net *ModelFile, batch int) error {
 	text := err.Error()
 	if strings.Contains(text, "Protobuf parsing failed") || strings.Contains(text, "ModelProto does not have a graph") {
@@ -48,7 +48,8 @@ func compare(kind, name string, have []port, want []int64) error {
 			return compareShape(kind, &p, want)
 		}
 	}
-	return wrong("the model has no %s %q, it calls it %q: correct %s.name in model.yaml", kind, name, strings.Join(names, `", "`), kind)
+	return wrong("the model has no %s %q, it calls it %q: correct %s.name in model.yaml", kind, name,
+		strings.Join(names, `", "`), kind)
 }
 
 func compareShape(kind string, p *port, want []int64) error {
@@ -60,9 +61,11 @@ func compareShape(kind string, p *port, want []int64) error {
 	case !p.f32:
 		return wrong("the model's %s %q is not float32", kind, p.name)
 	case differs && kind == "output" && len(p.dims) == 2:
-		return wrong("the model answers with %d classes, the manifest has %d labels: one of the two belongs to another network", p.dims[1], want[1])
+		return wrong("the model answers with %d classes, the manifest has %d labels: one of the two belongs to "+
+			"another network", p.dims[1], want[1])
 	case differs:
-		return wrong("the model's %s %q is %s, the manifest makes it %s", kind, p.name, shape(p.dims), shape(append([]int64{-1}, want[1:]...)))
+		return wrong("the model's %s %q is %s, the manifest makes it %s", kind, p.name, shape(p.dims),
+			shape(append([]int64{-1}, want[1:]...)))
 	case p.dims[0] >= 0 && p.dims[0] != want[0]:
 		return wrong("the model takes batches of %d only: set infer.max_batch to %[1]d", p.dims[0])
 	}

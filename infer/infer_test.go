@@ -17,7 +17,8 @@ import (
 )
 
 // tiny is the network of testdata/make.py.
-var tiny = infer.ModelFile{Path: "testdata/tiny.onnx", Input: "input", Output: "logits", Size: 8, Classes: 3, Precision: "fp32"}
+var tiny = infer.ModelFile{Path: "testdata/tiny.onnx", Input: "input", Output: "logits", Size: 8, Classes: 3,
+	Precision: "fp32"}
 
 // cpu makes the tests independent of the GPU that a machine may have.
 var cpu = infer.Config{Providers: []string{infer.CPU}, Threads: 1}
@@ -91,13 +92,15 @@ func TestRunAnswersAsNumpy(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	info := open(t, cpu, tiny).Info()
-	if info.Provider != infer.CPU || info.Precision != "fp32" || info.Threads != 1 || info.MaxBatch != 1 || len(info.Tried) != 0 {
+	if info.Provider != infer.CPU || info.Precision != "fp32" || info.Threads != 1 || info.MaxBatch != 1 ||
+		len(info.Tried) != 0 {
 		t.Errorf("info: %+v", info)
 	}
 	if _, err := os.Stat(info.Library); err != nil {
 		t.Errorf("library: %v", err)
 	}
-	if version, err := infer.Version(infer.Config{}); err != nil || version != info.Version || !strings.HasPrefix(version, "1.") {
+	if version, err := infer.Version(infer.Config{}); err != nil || version != info.Version ||
+		!strings.HasPrefix(version, "1.") {
 		t.Errorf("version: %q (%v), info has %q", version, err, info.Version)
 	}
 }
@@ -223,11 +226,16 @@ func TestOpenExplains(t *testing.T) {
 			n.Path = write("text.onnx", []byte("hello, this is no model\n"))
 		}, "damaged"},
 		{"empty", func(_ *infer.Config, n *infer.ModelFile) { n.Path = write("empty.onnx", nil) }, "damaged"},
-		{"input name", func(_ *infer.Config, n *infer.ModelFile) { n.Input = "image" }, `no input "image", it calls it "input": correct input.name`},
-		{"output name", func(_ *infer.Config, n *infer.ModelFile) { n.Output = "prob" }, `no output "prob", it calls it "logits"`},
-		{"input size", func(_ *infer.Config, n *infer.ModelFile) { n.Size = 9 }, "input \"input\" is N×3×8×8, the manifest makes it N×3×9×9"},
-		{"labels", func(_ *infer.Config, n *infer.ModelFile) { n.Classes = 10 }, "answers with 3 classes, the manifest has 10 labels"},
-		{"fixed batch", func(c *infer.Config, n *infer.ModelFile) { c.MaxBatch, n.Path = 4, "testdata/batch1.onnx" }, "batches of 1 only"},
+		{"input name", func(_ *infer.Config, n *infer.ModelFile) { n.Input = "image" },
+			`no input "image", it calls it "input": correct input.name`},
+		{"output name", func(_ *infer.Config, n *infer.ModelFile) { n.Output = "prob" },
+			`no output "prob", it calls it "logits"`},
+		{"input size", func(_ *infer.Config, n *infer.ModelFile) { n.Size = 9 },
+			"input \"input\" is N×3×8×8, the manifest makes it N×3×9×9"},
+		{"labels", func(_ *infer.Config, n *infer.ModelFile) { n.Classes = 10 },
+			"answers with 3 classes, the manifest has 10 labels"},
+		{"fixed batch", func(c *infer.Config, n *infer.ModelFile) { c.MaxBatch, n.Path = 4, "testdata/batch1.onnx" },
+			"batches of 1 only"},
 	}
 	for _, tt := range tests {
 		for _, batch := range []int{1, 2} {

@@ -50,7 +50,8 @@ func (c *Config) Candidates() []string {
 	}
 	if exe, err := os.Executable(); err == nil {
 		dir := filepath.Dir(exe)
-		places = append(places, filepath.Join(dir, libraryName), filepath.Join(dir, libraryName+".1"), filepath.Join(dir, "..", built))
+		places = append(places, filepath.Join(dir, libraryName), filepath.Join(dir, libraryName+".1"),
+			filepath.Join(dir, "..", built))
 	}
 	if root := checkout(); root != "" {
 		places = append(places, filepath.Join(root, built))
@@ -58,8 +59,9 @@ func (c *Config) Candidates() []string {
 	return append(existing(places), libraryName, libraryName+".1")
 }
 
-// shim is the path of the library that stands between the binding and an older ONNX Runtime: the environment
-// variable ORT_SHIM, beside the executable, in ../lib/vggse-agent seen from there, in bin/ of the checkout.
+// shim is the path of the library that stands between the binding and an older ONNX Runtime: the
+// environment variable ORT_SHIM, beside the executable, in ../lib/vggse-agent seen from there, in
+// bin/ of the checkout.
 func shim() (string, error) {
 	if path := os.Getenv("ORT_SHIM"); path != "" {
 		return path, nil
@@ -75,7 +77,8 @@ func shim() (string, error) {
 	if found := existing(places); len(found) > 0 {
 		return found[0], nil
 	}
-	return "", fmt.Errorf("an ONNX Runtime older than 1.%d needs %s, which the package and 'make build' put beside the agent: it is not there", binding, shimName)
+	return "", fmt.Errorf("an ONNX Runtime older than 1.%d needs %s, which the package and 'make build' put beside "+
+		"the agent: it is not there", binding, shimName)
 }
 
 func existing(paths []string) []string {
@@ -134,12 +137,13 @@ func find(c *Config) (*library, error) {
 
 // noLibrary adds to why there is none how to come by one.
 func noLibrary(why error) error {
-	return fmt.Errorf("%w: %w (in a checkout 'make deps' fetches one, on a device 'vggse-agent runtime install FILE'; or set infer.library or ORT_LIB to a %s, 1.%d or newer)",
+	return fmt.Errorf("%w: %w (in a checkout 'make deps' fetches one, on a device 'vggse-agent runtime install "+
+		"FILE'; or set infer.library or ORT_LIB to a %s, 1.%d or newer)",
 		ErrNoLibrary, why, libraryName, oldest)
 }
 
-// load opens the library at path, and the shim where it is older than the binding. The error says in one
-// sentence what was found, what is needed, and the cure.
+// load opens the library at path, and the shim where it is older than the binding. The error says
+// in one sentence what was found, what is needed, and the cure.
 func load(path string) (*library, error) {
 	if strings.Contains(path, "/") {
 		b, err := ReadBinary(path)
@@ -222,7 +226,8 @@ func loadedFrom(name string) string {
 	}
 	defer maps.Close()
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		if i := strings.Index(lines.Text(), "/"); i >= 0 && strings.HasPrefix(filepath.Base(lines.Text()[i:]), libraryName) {
+		if i := strings.Index(lines.Text(), "/"); i >= 0 && strings.HasPrefix(filepath.Base(lines.Text()[i:]),
+			libraryName) {
 			return lines.Text()[i:]
 		}
 	}

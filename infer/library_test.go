@@ -18,15 +18,17 @@ import (
 func compileShim(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "libvggse-ort-shim.so")
-	out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-o", path, "shim/shim.c").CombinedOutput()
+	out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
+		"-o", path, "shim/shim.c").CombinedOutput()
 	if err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
 	return path
 }
 
-// TestOlderRuntimes runs the tests of this package once more for each older ONNX Runtime, each in a process
-// of its own: answers, cancelling, the ladder and its texts must be the same through the shim.
+// TestOlderRuntimes runs the tests of this package once more for each older ONNX Runtime, each in a
+// process of its own: answers, cancelling, the ladder and its texts must be the same through the
+// shim.
 func TestOlderRuntimes(t *testing.T) {
 	if os.Getenv("ORT_LIB") != "" {
 		t.Skip("already the run with a library of its own")
@@ -106,13 +108,14 @@ func TestWhatTheShimLacks(t *testing.T) {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
 	out, err := exec.Command(program, compileShim(t)).CombinedOutput()
-	if want := "1 1 1 code 9: ONNX Runtime 1.16.3 does not have this function, a newer one does"; err != nil || string(out) != want {
+	if want := "1 1 1 code 9: ONNX Runtime 1.16.3 does not have this function, a newer one does"; err != nil ||
+		string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)
 	}
 }
 
-// TestShimTable holds the lengths in shim.c, and the places in dynamic.go, against the header that the
-// binding was made for.
+// TestShimTable holds the lengths in shim.c, and the places in dynamic.go, against the header that
+// the binding was made for.
 func TestShimTable(t *testing.T) {
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/yalue/onnxruntime_go").Output()
 	if err != nil {
@@ -142,7 +145,8 @@ func TestShimTable(t *testing.T) {
 func build(t *testing.T, name, source string, flags ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	cc := exec.Command("cc", append([]string{"-shared", "-fPIC", "-o", path, "-x", "c", "-", "-x", "none"}, flags...)...)
+	cc := exec.Command("cc", append([]string{"-shared", "-fPIC", "-o", path, "-x", "c", "-", "-x", "none"},
+		flags...)...)
 	cc.Stdin = strings.NewReader(source)
 	if out, err := cc.CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
@@ -164,7 +168,8 @@ func TestLibraryThatWillNotDo(t *testing.T) {
 	if err := os.WriteFile(text, []byte("not a library"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A library of another machine: the bytes of one of ours, with e_machine changed to RISC-V (243).
+	// A library of another machine: the bytes of one of ours, with e_machine changed to RISC-V
+	// (243).
 	foreign := build(t, "libforeign.so", "int x;")
 	riscv := filepath.Join(t.TempDir(), "libriscv.so")
 	elf, err := os.ReadFile(foreign)
@@ -184,7 +189,8 @@ func TestLibraryThatWillNotDo(t *testing.T) {
 	tests := []struct{ library, want string }{
 		{text, "libonnxruntime.so is no library for Linux"},
 		{pretender(t, "1.14.1"), "is ONNX Runtime 1.14.1, too old: 1.16 or newer is needed"},
-		{pretender(t, "1.23.2"), "1.23.2 (ONNX Runtime 1.23.2) does not start"}, // through the shim, and then it has no API
+		// through the shim, and then it has no API
+		{pretender(t, "1.23.2"), "1.23.2 (ONNX Runtime 1.23.2) does not start"},
 		{pretender(t, "2.0.0"), `calls itself ONNX Runtime "2.0.0"`},
 		{foreign, "libforeign.so is not an ONNX Runtime: it has no OrtGetApiBase"},
 		{riscv, "libriscv.so is for RISCV, this machine is " + runtime.GOARCH},
@@ -199,17 +205,20 @@ func TestLibraryThatWillNotDo(t *testing.T) {
 				t.Setenv("ORT_LIB", tt.library)
 			}
 			_, err := infer.Version(c)
-			if !errors.Is(err, infer.ErrNoLibrary) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "make deps") {
+			if !errors.Is(err, infer.ErrNoLibrary) || !strings.Contains(err.Error(), tt.want) ||
+				!strings.Contains(err.Error(), "make deps") {
 				t.Errorf("%s: got %v, want %q and the cure", tt.library, err, tt.want)
 			}
 		}
 	}
 	t.Setenv("ORT_SHIM", foreign)
-	if _, err := infer.Version(infer.Config{Library: pretender(t, "1.23.2")}); err == nil || !strings.Contains(err.Error(), "is not the agent's shim") {
+	if _, err := infer.Version(infer.Config{Library: pretender(t, "1.23.2")}); err == nil ||
+		!strings.Contains(err.Error(), "is not the agent's shim") {
 		t.Errorf("with a foreign shim: %v", err)
 	}
 	t.Setenv("ORT_LIB", "/nowhere/libonnxruntime.so")
-	if _, err := infer.Version(infer.Config{}); err == nil || !strings.Contains(err.Error(), "/nowhere/libonnxruntime.so is not there") {
+	if _, err := infer.Version(infer.Config{}); err == nil ||
+		!strings.Contains(err.Error(), "/nowhere/libonnxruntime.so is not there") {
 		t.Errorf("a path that leads nowhere: %v", err)
 	}
 }
@@ -236,7 +245,8 @@ func TestFits(t *testing.T) {
 
 func TestReadBinary(t *testing.T) {
 	b, err := infer.ReadBinary(build(t, "libsome.so", "#include <stdio.h>\nint x(void) { return puts(\"\"); }"))
-	if err != nil || b.Arch != runtime.GOARCH || b.Glibc == "" || len(b.Needed) != 1 || !strings.HasPrefix(b.Needed[0], "libc.so") {
+	if err != nil || b.Arch != runtime.GOARCH || b.Glibc == "" || len(b.Needed) != 1 || !strings.HasPrefix(b.Needed[0],
+		"libc.so") {
 		t.Errorf("ReadBinary = %+v, %v, want this machine, a glibc, and libc needed", b, err)
 	}
 }
@@ -252,11 +262,13 @@ func TestSearchOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := (&infer.Config{Runtimes: runtimes}).Candidates()
-	if n := len(all); n < 3 || all[0] != chosen || all[n-2] != "libonnxruntime.so" || all[n-1] != "libonnxruntime.so.1" {
+	if n := len(all); n < 3 || all[0] != chosen || all[n-2] != "libonnxruntime.so" ||
+		all[n-1] != "libonnxruntime.so.1" {
 		t.Errorf("the installed runtime is not first, or the system's not last: %q", all)
 	}
 	t.Setenv("ORT_LIB", "/a/lib.so")
-	if got := (&infer.Config{Library: "auto", Runtimes: runtimes}).Candidates(); len(got) != 1 || got[0] != "/a/lib.so" {
+	if got := (&infer.Config{Library: "auto", Runtimes: runtimes}).Candidates(); len(got) != 1 ||
+		got[0] != "/a/lib.so" {
 		t.Errorf("with ORT_LIB: %q", got)
 	}
 	if got := (&infer.Config{Library: "/b/lib.so"}).Candidates(); len(got) != 1 || got[0] != "/b/lib.so" {
@@ -271,7 +283,8 @@ func TestSecondLibrary(t *testing.T) {
 	if err := os.Symlink(first, other); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := infer.Version(infer.Config{Library: other}); err == nil || !strings.Contains(err.Error(), first+" is loaded already") {
+	if _, err := infer.Version(infer.Config{Library: other}); err == nil ||
+		!strings.Contains(err.Error(), first+" is loaded already") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := infer.Open(context.Background(), infer.Config{Library: other}, tiny); err == nil {

@@ -55,7 +55,8 @@ func tensorRTVersion(name string) string {
 	return versionOf(int(C.vggse_tensorrt_version(f)))
 }
 
-// cudaDevice asks the driver for the architecture and memory of the first GPU; "" and 0 where there is none.
+// cudaDevice asks the driver for the architecture and memory of the first GPU; "" and 0 where there
+// is none.
 func cudaDevice() (arch string, memory uint64) {
 	s, err := openShared("libcuda.so.1")
 	if err != nil {
@@ -78,9 +79,10 @@ func cudaDevice() (arch string, memory uint64) {
 // signals is held while one guard is at work: the saved handlers are one table.
 var signals sync.Mutex
 
-// guardSignals calls load and puts back the signal handlers that it found. The libraries of CUDA replace those
-// of Go's runtime by ones that run on the small stack of a goroutine, and the next Ctrl-C crashes
-// (yalue/onnxruntime_go issue 140). Signals that a program sets while load runs are lost.
+// guardSignals calls load and puts back the signal handlers that it found. The libraries of CUDA
+// replace those of Go's runtime by ones that run on the small stack of a goroutine, and the next
+// Ctrl-C crashes (yalue/onnxruntime_go issue 140). Signals that a program sets while load runs are
+// lost.
 func guardSignals(load func() error) (restored int, err error) {
 	signals.Lock()
 	defer signals.Unlock()

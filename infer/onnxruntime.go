@@ -16,14 +16,15 @@ var environment struct {
 	library *library // open while there are users
 }
 
-// acquire loads the library for its first user. A second user gets the same one, or an error where the
-// configuration names another. Every acquire without error is undone by one release.
+// acquire loads the library for its first user. A second user gets the same one, or an error where
+// the configuration names another. Every acquire without error is undone by one release.
 func acquire(c *Config) (*library, error) {
 	e := &environment
 	e.Lock()
 	defer e.Unlock()
 	if e.users > 0 && c.explicit() && c.Library != e.library.path {
-		return nil, fmt.Errorf("infer.library: %s is loaded already, one process cannot use %s too", e.library.path, c.Library)
+		return nil, fmt.Errorf("infer.library: %s is loaded already, one process cannot use %s too", e.library.path,
+			c.Library)
 	}
 	if e.users == 0 {
 		l, err := find(c)
@@ -31,9 +32,11 @@ func acquire(c *Config) (*library, error) {
 			return nil, err
 		}
 		ort.SetSharedLibraryPath(l.entry)
-		if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil { // what goes wrong comes back as an error
+		// what goes wrong comes back as an error
+		if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 			l.close()
-			return nil, noLibrary(fmt.Errorf("%s (ONNX Runtime %s) does not start: %w", l.path, l.version, oneLine(err)))
+			return nil, noLibrary(fmt.Errorf("%s (ONNX Runtime %s) does not start: %w", l.path, l.version,
+				oneLine(err)))
 		}
 		e.library = l
 	}
@@ -55,8 +58,8 @@ func release() error {
 	return err
 }
 
-// session is one network on one provider with the memory of its input and output. Not for concurrent
-// use, but for terminate.
+// session is one network on one provider with the memory of its input and output. Not for
+// concurrent use, but for terminate.
 type session struct {
 	input, output []float32 // n pictures from the front; n rows of logits
 	pins          runtime.Pinner
@@ -147,8 +150,8 @@ func (s *session) run(n int) error {
 	return s.dynamic.RunWithBinding(s.bindings[n-1])
 }
 
-// terminate makes the run in progress, and all later ones until resume, end with an error as soon as
-// the node it is at is done. It may be called while run runs.
+// terminate makes the run in progress, and all later ones until resume, end with an error as soon
+// as the node it is at is done. It may be called while run runs.
 func (s *session) terminate() {
 	if s.options != nil {
 		s.options.Terminate()
@@ -182,8 +185,8 @@ func (s *session) close() error {
 	return errors.Join(errs...)
 }
 
-// settingsFor are the options of a provider that has some: for the ONNX Runtime at library, with its engine in
-// the folder of that name ("": none is kept).
+// settingsFor are the options of a provider that has some: for the ONNX Runtime at library, with
+// its engine in the folder of that name ("": none is kept).
 func settingsFor(provider, library string, net *ModelFile, batch int, engine string) map[string]string {
 	if provider != TensorRT {
 		return nil
@@ -191,7 +194,8 @@ func settingsFor(provider, library string, net *ModelFile, batch int, engine str
 	return tensorRTOptions(lookAtGPU(library), net, batch, engine)
 }
 
-// sessionOptions are the settings of a session on a provider, whose own are given; the error is the provider's refusal.
+// sessionOptions are the settings of a session on a provider, whose own are given; the error is the
+// provider's refusal.
 func sessionOptions(provider string, c *Config, own map[string]string) (_ *ort.SessionOptions, err error) {
 	so, err := ort.NewSessionOptions()
 	if err != nil {
@@ -216,13 +220,15 @@ func sessionOptions(provider string, c *Config, own map[string]string) (_ *ort.S
 		err = appendCUDA(so)
 	}
 	if _, strict := c.order(); err == nil && provider != CPU && strict {
-		// No node may land on the CPU: creation fails instead. Where that is allowed, Placement names them.
+		// No node may land on the CPU: creation fails instead. Where that is allowed, Placement
+		// names them.
 		err = so.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1")
 	}
 	return so, err
 }
 
-// threads is how many the CPU provider gets; by default what the process may use, by affinity and cgroup.
+// threads is how many the CPU provider gets; by default what the process may use, by affinity and
+// cgroup.
 func threads(c *Config) int {
 	if c.Threads > 0 {
 		return c.Threads
@@ -237,8 +243,8 @@ type port struct {
 	f32  bool
 }
 
-// ports reads the inputs and outputs of a model file. It loads the whole file once more, so it is for
-// explaining what went wrong.
+// ports reads the inputs and outputs of a model file. It loads the whole file once more, so it is
+// for explaining what went wrong.
 func ports(path string) (inputs, outputs []port, err error) {
 	so, err := ort.NewSessionOptions()
 	if err != nil {

@@ -79,8 +79,8 @@ func cutSuffixes(event string) (node string, cut bool) {
 	return event, false
 }
 
-// Place finds out which provider runs each node: one run with profiling, in a session of its own. engine is
-// the folder of the provider's engine; "": none.
+// Place finds out which provider runs each node: one run with profiling, in a session of its own.
+// engine is the folder of the provider's engine; "": none.
 func Place(ctx context.Context, c Config, provider, engine string, net ModelFile) (_ *Placement, err error) {
 	l, err := acquire(&c)
 	if err != nil {

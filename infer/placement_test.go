@@ -11,8 +11,8 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 )
 
-// TestParseProfile reads profiles in the form that TensorRT's and CUDA's have; written by hand from ONNX Runtime's
-// source, unproven on hardware.
+// TestParseProfile reads profiles in the form that TensorRT's and CUDA's have; written by hand from
+// ONNX Runtime's source, unproven on hardware.
 func TestParseProfile(t *testing.T) {
 	for _, tt := range []struct {
 		file  string
@@ -20,7 +20,8 @@ func TestParseProfile(t *testing.T) {
 		onCPU []string
 	}{
 		{"tensorrt", map[string]int{infer.TensorRT: 1}, nil},
-		{"tensorrt-split", map[string]int{infer.TensorRT: 1, infer.CUDA: 2, infer.CPU: 1}, []string{"/se5/NonZero (NonZero)"}},
+		{"tensorrt-split", map[string]int{infer.TensorRT: 1, infer.CUDA: 2, infer.CPU: 1},
+			[]string{"/se5/NonZero (NonZero)"}},
 	} {
 		profile, err := os.ReadFile("testdata/profiles/" + tt.file + ".json")
 		if err != nil {
@@ -38,7 +39,8 @@ func TestParseProfile(t *testing.T) {
 	}
 }
 
-// TestPlaceOnCPU profiles a real run: each node is on the CPU, which for the CPU provider is no finding.
+// TestPlaceOnCPU profiles a real run: each node is on the CPU, which for the CPU provider is no
+// finding.
 func TestPlaceOnCPU(t *testing.T) {
 	needLibrary(t)
 	p, err := infer.Place(context.Background(), cpu, infer.CPU, "", tiny)

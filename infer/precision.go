@@ -9,12 +9,13 @@ import (
 // choice is the model file for one provider.
 type choice struct{ key, precision, why string }
 
-// tensorRT11 is TensorRT from 11 on: it types strictly, so what is not in 8 bits runs in half precision only where the
-// file says so.
+// tensorRT11 is TensorRT from 11 on: it types strictly, so what is not in 8 bits runs in half
+// precision only where the file says so.
 const tensorRT11 = "tensorrt11"
 
-// files are the model files that suit a provider, by precision, the best for "auto" first. Half precision on
-// the CPU is only slower; on CUDA the INT8 file is right and no faster: what it quantized runs in float again.
+// files are the model files that suit a provider, by precision, the best for "auto" first. Half
+// precision on the CPU is only slower; on CUDA the INT8 file is right and no faster: what it
+// quantized runs in float again.
 var files = map[string][]choice{
 	TensorRT: {
 		{bundle.FileINT8TRT, "int8", "the bundle is calibrated"},
@@ -62,12 +63,14 @@ func kindOf(provider, library string) string {
 	return provider
 }
 
-// hasPrecision returns an error where no provider could ever have the wanted precision of the bundle.
+// hasPrecision returns an error where no provider could ever have the wanted precision of the
+// bundle.
 func hasPrecision(b *bundle.Bundle, wanted string) error {
 	for provider := range files {
 		if _, err := pickFile(b, wanted, provider); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("model.precision: bundle %s has no %s file: make one with 'vggse-agent calibrate', or set auto", b.Dir, wanted)
+	return fmt.Errorf("model.precision: bundle %s has no %s file: make one with 'vggse-agent calibrate', or set auto",
+		b.Dir, wanted)
 }

@@ -12,7 +12,8 @@ import (
 
 func TestPickFile(t *testing.T) {
 	plain := []string{bundle.FileFP32}
-	calibrated := []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11}
+	calibrated := []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT,
+		bundle.FileINT8TRT11}
 	tests := []struct {
 		files            []string
 		wanted, provider string
@@ -57,8 +58,8 @@ func TestPickFile(t *testing.T) {
 	}
 }
 
-// An ONNX Runtime whose provider is linked with TensorRT 11 gets the file for that; the provider here is a library
-// that wants one of its name.
+// An ONNX Runtime whose provider is linked with TensorRT 11 gets the file for that; the provider
+// here is a library that wants one of its name.
 func TestKindOfTensorRT(t *testing.T) {
 	dir := t.TempDir()
 	library := filepath.Join(dir, "libonnxruntime.so")
@@ -71,7 +72,8 @@ func TestKindOfTensorRT(t *testing.T) {
 	for _, args := range [][]string{
 		{"-shared", "-o", "libonnxruntime.so", "empty.c"},
 		{"-shared", "-o", "libnvinfer.so.11", "-Wl,-soname,libnvinfer.so.11", "empty.c"},
-		{"-shared", "-o", "libonnxruntime_providers_tensorrt.so", "empty.c", "-Wl,--no-as-needed", "-L.", "-l:libnvinfer.so.11"},
+		{"-shared", "-o", "libonnxruntime_providers_tensorrt.so", "empty.c", "-Wl,--no-as-needed", "-L.",
+			"-l:libnvinfer.so.11"},
 	} {
 		cmd := exec.Command("cc", args...)
 		cmd.Dir = dir

@@ -16,12 +16,17 @@ import (
 type ProbeOptions struct {
 	Outputs   []string // graph outputs to hand out, all float32
 	Optimized string   // where ONNX Runtime writes the graph that it really runs; "": nowhere
-	Plain     bool     // no rewriting of the graph: every operator runs as the file has it, in no more memory than that takes
-	Exact     bool     // on x86 without VNNI: 8-bit products that cannot saturate, at some speed (session.x64quantprecision)
+	// no rewriting of the graph: every operator runs as the file has it, in no more memory than
+	// that takes
+	Plain bool
+	// on x86 without VNNI: 8-bit products that cannot saturate, at some speed
+	// (session.x64quantprecision)
+	Exact bool
 }
 
 // Probe is a network on the CPU provider with any of its tensors as outputs: what calibration looks
-// through. Run may be called from several goroutines at once; each call is one run of the one session.
+// through. Run may be called from several goroutines at once; each call is one run of the one
+// session.
 type Probe struct {
 	session *ort.DynamicAdvancedSession
 	outputs int
@@ -30,13 +35,15 @@ type Probe struct {
 	spare []probed // as many as there were runs at a time
 }
 
-// probed is where ONNX Runtime writes the outputs for pictures of a shape: tensors of its own would be copied for Go, run by run.
+// probed is where ONNX Runtime writes the outputs for pictures of a shape: tensors of its own would
+// be copied for Go, run by run.
 type probed struct {
 	shape [4]int64
 	out   []ort.Value
 }
 
-// Prober opens the networks of one procedure: on the CPU provider, with pictures read from the tensor Input.
+// Prober opens the networks of one procedure: on the CPU provider, with pictures read from the
+// tensor Input.
 type Prober struct {
 	Config Config // Threads of each run
 	Input  string
@@ -49,8 +56,8 @@ func (p Prober) Open(ctx context.Context, path string, o ProbeOptions) (*Probe, 
 	return OpenProbe(ctx, p.Config, path, p.Input, o)
 }
 
-// OpenProbe loads the model file at path, which reads its pictures from the tensor input, for the CPU
-// provider with c.Threads threads. The caller closes it.
+// OpenProbe loads the model file at path, which reads its pictures from the tensor input, for the
+// CPU provider with c.Threads threads. The caller closes it.
 func OpenProbe(ctx context.Context, c Config, path, input string, o ProbeOptions) (*Probe, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -77,8 +84,10 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 		}
 	}
 	if o.Plain {
-		// Weights are dequantized in every run; ONNX Runtime's arena would take powers of two for them.
-		if err := errors.Join(so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll), so.SetCpuMemArena(false), so.SetMemPattern(false)); err != nil {
+		// Weights are dequantized in every run; ONNX Runtime's arena would take powers of two for
+		// them.
+		if err := errors.Join(so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll),
+			so.SetCpuMemArena(false), so.SetMemPattern(false)); err != nil {
 			return nil, err
 		}
 	}
@@ -90,8 +99,8 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 	return ort.NewDynamicAdvancedSession(path, []string{input}, o.Outputs, so)
 }
 
-// Run feeds the pictures of t and hands each output, by its place in ProbeOptions.Outputs, to visit. The
-// values are valid only during that call.
+// Run feeds the pictures of t and hands each output, by its place in ProbeOptions.Outputs, to
+// visit. The values are valid only during that call.
 func (p *Probe) Run(ctx context.Context, t *vision.Tensor, visit func(output int, v []float32)) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -118,7 +127,8 @@ func (p *Probe) Run(ctx context.Context, t *vision.Tensor, visit func(output int
 	return nil
 }
 
-// take is room for the outputs of pictures of a shape. The first run of a shape has none: ONNX Runtime then says how large they are.
+// take is room for the outputs of pictures of a shape. The first run of a shape has none: ONNX
+// Runtime then says how large they are.
 func (p *Probe) take(shape [4]int64) probed {
 	p.mu.Lock()
 	defer p.mu.Unlock()

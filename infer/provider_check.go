@@ -7,9 +7,9 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// Loads loads a GPU provider's library with all that it needs, as Open would, and asks for nothing more; nil: it is
-// there. The error is one sentence with the library that is missing, whose it is and the cure. Signal handlers that the
-// libraries replace are put back.
+// Loads loads a GPU provider's library with all that it needs, as Open would, and asks for nothing
+// more; nil: it is there. The error is one sentence with the library that is missing, whose it is
+// and the cure. Signal handlers that the libraries replace are put back.
 func Loads(c Config, provider string) (err error) {
 	if _, err := acquire(&c); err != nil {
 		return fmt.Errorf("infer: loads: %w", err)

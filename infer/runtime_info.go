@@ -19,7 +19,8 @@ var known = map[string]string{
 	"TensorrtExecutionProvider": TensorRT, "CUDAExecutionProvider": CUDA, "CPUExecutionProvider": CPU,
 }
 
-// About loads ONNX Runtime as Open would and says what it is. The error wraps ErrNoLibrary where there is none.
+// About loads ONNX Runtime as Open would and says what it is. The error wraps ErrNoLibrary where
+// there is none.
 func About(c Config) (*Runtime, error) {
 	l, err := acquire(&c)
 	if err != nil {

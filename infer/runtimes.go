@@ -13,7 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// Runtimes is the folder of the ONNX Runtimes that were installed for the agent, each in a folder of its own.
+// Runtimes is the folder of the ONNX Runtimes that were installed for the agent, each in a folder
+// of its own.
 type Runtimes struct{ dir string }
 
 // RuntimesAt is the folder that Config.Runtimes names; it need not be there yet.
@@ -29,9 +30,10 @@ type InstalledRuntime struct {
 	Current   bool     // the one that the agent finds
 }
 
-// Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda) for this machine out of a
-// wheel (.whl), an npm package or release archive (.tgz, .tar.gz), or a folder, looks whether they fit and
-// load here, and makes them the current runtime. They stand there complete or not at all.
+// Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda) for this machine
+// out of a wheel (.whl), an npm package or release archive (.tgz, .tar.gz), or a folder, looks
+// whether they fit and load here, and makes them the current runtime. They stand there complete or
+// not at all.
 func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("infer: install runtime: %w", err)
@@ -47,7 +49,8 @@ func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, 
 	}
 	final := filepath.Join(r.dir, name)
 	if _, err := os.Stat(final); err != nil {
-		err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside), os.Rename(aside, final), atomicfile.SyncDir(r.dir))
+		err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside), os.Rename(aside, final),
+			atomicfile.SyncDir(r.dir))
 		if err != nil {
 			return nil, fmt.Errorf("infer: install runtime: %w", err)
 		}
@@ -58,7 +61,8 @@ func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, 
 	return r.look(name), nil
 }
 
-// collect puts the libraries into the folder aside, judges them, and returns the name that they get.
+// collect puts the libraries into the folder aside, judges them, and returns the name that they
+// get.
 func (r Runtimes) collect(ctx context.Context, path, aside string) (name string, err error) {
 	core, err := unpackLibraries(ctx, path, aside)
 	if err != nil {
@@ -73,7 +77,8 @@ func (r Runtimes) collect(ctx context.Context, path, aside string) (name string,
 	}
 	l, err := load(filepath.Join(aside, libraryName))
 	if err != nil {
-		return "", fmt.Errorf("holds an ONNX Runtime that does not work here: %s", strings.ReplaceAll(err.Error(), aside+"/", ""))
+		return "", fmt.Errorf("holds an ONNX Runtime that does not work here: %s",
+			strings.ReplaceAll(err.Error(), aside+"/", ""))
 	}
 	version := l.version
 	l.close()
@@ -96,7 +101,10 @@ func (r Runtimes) List() ([]*InstalledRuntime, error) {
 			all = append(all, r.look(e.Name()))
 		}
 	}
-	slices.SortFunc(all, func(a, b *InstalledRuntime) int { return slices.Compare(numbers(b.Version), numbers(a.Version)) })
+	slices.SortFunc(all, func(a, b *InstalledRuntime) int {
+		return slices.Compare(numbers(b.Version),
+			numbers(a.Version))
+	})
 	return all, nil
 }
 
@@ -107,13 +115,15 @@ func (r Runtimes) Use(name string) error {
 	}
 	link := filepath.Join(r.dir, fmt.Sprintf(".current.%d", os.Getpid()))
 	os.Remove(link) // of a process with this number that died
-	if err := errors.Join(os.Symlink(name, link), os.Rename(link, filepath.Join(r.dir, current)), atomicfile.SyncDir(r.dir)); err != nil {
+	if err := errors.Join(os.Symlink(name, link), os.Rename(link, filepath.Join(r.dir, current)),
+		atomicfile.SyncDir(r.dir)); err != nil {
 		return fmt.Errorf("infer: use runtime: %w", err)
 	}
 	return nil
 }
 
-// Remove deletes the named runtime. The current one too: the agent then finds another library, or says that it finds none.
+// Remove deletes the named runtime. The current one too: the agent then finds another library, or
+// says that it finds none.
 func (r Runtimes) Remove(name string) error {
 	if err := r.has(name); err != nil {
 		return fmt.Errorf("infer: remove runtime: %w", err)
@@ -179,8 +189,8 @@ func providersIn(dir string) []string {
 
 func providerFile(provider string) string { return "libonnxruntime_providers_" + provider + ".so" }
 
-// MissingLibraries are those that a provider of the ONNX Runtime at library wants and the dynamic linker does
-// not find. A provider whose own library is not there misses that.
+// MissingLibraries are those that a provider of the ONNX Runtime at library wants and the dynamic
+// linker does not find. A provider whose own library is not there misses that.
 func MissingLibraries(library, provider string) []string {
 	if provider == CPU {
 		return nil
@@ -203,8 +213,8 @@ func MissingLibraries(library, provider string) []string {
 	return missing
 }
 
-// wants are the libraries that a provider of the ONNX Runtime at library names as needed; nil where the
-// provider's own library is not there.
+// wants are the libraries that a provider of the ONNX Runtime at library names as needed; nil where
+// the provider's own library is not there.
 func wants(library, provider string) []string {
 	b, err := ReadBinary(filepath.Join(filepath.Dir(library), providerFile(provider)))
 	if err != nil {
@@ -213,5 +223,6 @@ func wants(library, provider string) []string {
 	return append([]string{}, b.Needed...)
 }
 
-// MissingLibrary says in a sentence whose a library is that is missing, what of it is here, and the cure.
+// MissingLibrary says in a sentence whose a library is that is missing, what of it is here, and the
+// cure.
 func MissingLibrary(name string) string { return missingLibrary(name) }

@@ -103,7 +103,8 @@ func archive(t *testing.T, files ...file) string {
 	return path
 }
 
-// TestRuntimes installs the real library in every form that it comes in, runs a network with it, and takes it away again.
+// TestRuntimes installs the real library in every form that it comes in, runs a network with it,
+// and takes it away again.
 func TestRuntimes(t *testing.T) {
 	library, version := realLibrary(t)
 	t.Setenv("ORT_LIB", "")
@@ -117,10 +118,14 @@ func TestRuntimes(t *testing.T) {
 	}
 	foreign := otherMachine(library)
 	for name, tt := range map[string]struct{ path, provider string }{
-		"wheel":   {wheel(t, file{"onnxruntime/capi/libonnxruntime.so." + version, library}, file{"onnxruntime/capi/libonnxruntime_providers_tensorrt.so", stub}), infer.TensorRT},
-		"npm":     {archive(t, file{"package/bin/linux/other/libonnxruntime.so.1", foreign}, file{"package/bin/linux/this/libonnxruntime.so.1", library}), infer.CPU},
-		"release": {archive(t, file{"o/lib/libonnxruntime.so", []byte("-> libonnxruntime.so.1")}, file{"o/lib/libonnxruntime.so." + version, library}, file{"../../libonnxruntime_providers_cuda.so", stub}), infer.CUDA},
-		"folder":  {folder, infer.CPU},
+		"wheel": {wheel(t, file{"onnxruntime/capi/libonnxruntime.so." + version, library},
+			file{"onnxruntime/capi/libonnxruntime_providers_tensorrt.so", stub}), infer.TensorRT},
+		"npm": {archive(t, file{"package/bin/linux/other/libonnxruntime.so.1", foreign},
+			file{"package/bin/linux/this/libonnxruntime.so.1", library}), infer.CPU},
+		"release": {archive(t, file{"o/lib/libonnxruntime.so", []byte("-> libonnxruntime.so.1")},
+			file{"o/lib/libonnxruntime.so." + version, library}, file{"../../libonnxruntime_providers_cuda.so", stub}),
+			infer.CUDA},
+		"folder": {folder, infer.CPU},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "runtimes")
@@ -129,7 +134,8 @@ func TestRuntimes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !i.Current || i.Version != version || i.Providers[0] != tt.provider || !strings.HasPrefix(i.Name, version+"-"+tt.provider+"-") {
+			if !i.Current || i.Version != version || i.Providers[0] != tt.provider ||
+				!strings.HasPrefix(i.Name, version+"-"+tt.provider+"-") {
 				t.Errorf("Install = %+v, want %s with %s, current", i, version, tt.provider)
 			}
 			if again, err := r.Install(t.Context(), tt.path); err != nil || again.Name != i.Name {
@@ -137,7 +143,8 @@ func TestRuntimes(t *testing.T) {
 			}
 			c := cpu
 			c.Runtimes = dir
-			if got := open(t, c, tiny).Info(); got.Library != filepath.Join(dir, "current", "libonnxruntime.so") || got.Version != version {
+			if got := open(t, c, tiny).Info(); got.Library != filepath.Join(dir, "current", "libonnxruntime.so") ||
+				got.Version != version {
 				t.Errorf("the agent runs %s %s, not what was installed", got.Library, got.Version)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
@@ -181,7 +188,8 @@ func TestRuntimesRefuse(t *testing.T) {
 		{"/nowhere.whl", "/nowhere.whl is not there"},
 		{text, "is no .whl, .tgz, .tar.gz or folder"},
 		{torn, "is damaged"},
-		{wheel(t, file{"onnxruntime/capi/onnxruntime_pybind11_state.so", library[:100]}), "holds no libonnxruntime.so: in some wheels"},
+		{wheel(t, file{"onnxruntime/capi/onnxruntime_pybind11_state.so", library[:100]}),
+			"holds no libonnxruntime.so: in some wheels"},
 		{wheel(t, file{"x/libonnxruntime.so.1", foreign}), "this machine is " + runtime.GOARCH},
 		{archive(t, file{"x/libonnxruntime.so", old}), "ONNX Runtime 1.12.0, too old: 1.16 or newer"},
 		{archive(t, file{"x/libonnxruntime.so", []byte("GROUP(libonnxruntime.so.1)")}), "holds no libonnxruntime.so"},

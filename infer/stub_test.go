@@ -15,8 +15,8 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 )
 
-// stubbed is a folder with a real ONNX Runtime 1.23.2, which has the bridge to TensorRT inside, and the stub in
-// the place of the provider; it returns the path of the library.
+// stubbed is a folder with a real ONNX Runtime 1.23.2, which has the bridge to TensorRT inside, and
+// the stub in the place of the provider; it returns the path of the library.
 func stubbed(t *testing.T) string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
@@ -35,12 +35,14 @@ func stubbed(t *testing.T) string {
 		source := "testdata/stub.c"
 		if strings.Contains(name, "shared") { // what the real one has: a place to keep a pointer
 			source = filepath.Join(dir, "shared.c")
-			text := "static void *host; void Provider_SetHost(void *h) { host = h; } void *Provider_GetHost(void) { return host; }"
+			text := "static void *host; void Provider_SetHost(void *h) { host = h; } void *Provider_GetHost(void) " +
+				"{ return host; }"
 			if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name),
+			source).CombinedOutput(); err != nil {
 			t.Fatalf("cc: %v\n%s", err, out)
 		}
 	}
@@ -55,7 +57,8 @@ func again(t *testing.T, what, test string, more ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestStubFails: a provider that loads and offers nothing is refused in ONNX Runtime's words, on one line.
+// TestStubFails: a provider that loads and offers nothing is refused in ONNX Runtime's words, on
+// one line.
 func TestStubFails(t *testing.T) {
 	out, err := again(t, "nothing", "TestInStub").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "refused: ") {
@@ -64,7 +67,8 @@ func TestStubFails(t *testing.T) {
 	t.Logf("%s", out)
 }
 
-// TestSignalsSurviveTheProvider: after a library has replaced Go's handlers, Ctrl-C still comes as a signal to Go.
+// TestSignalsSurviveTheProvider: after a library has replaced Go's handlers, Ctrl-C still comes as
+// a signal to Go.
 func TestSignalsSurviveTheProvider(t *testing.T) {
 	cmd := again(t, "signal", "TestInStub", "STUB_WAIT=1")
 	stdout, err := cmd.StdoutPipe()
@@ -83,7 +87,8 @@ func TestSignalsSurviveTheProvider(t *testing.T) {
 			}
 		}
 	}
-	// Go's own handler lets SIGTERM end the process; the stub's would swallow it, and the process would say so.
+	// Go's own handler lets SIGTERM end the process; the stub's would swallow it, and the process
+	// would say so.
 	err = cmd.Wait()
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {

@@ -18,16 +18,17 @@ type gpuFacts struct {
 	Memory   uint64 // of the GPU, bytes; on a Jetson the machine's; 0: unknown
 }
 
-// small is the GPU memory below which the build is held to 256 MiB of workspace: the 4 and 8 GB modules, on
-// which builds with 1 GiB were killed (jkjung-avt/tensorrt_demos issue 293).
+// small is the GPU memory below which the build is held to 256 MiB of workspace: the 4 and 8 GB
+// modules, on which builds with 1 GiB were killed (jkjung-avt/tensorrt_demos issue 293).
 const small = 9 << 30
 
-// tensorRTOptions is the map for the TensorRT provider, whole: each Update resets what it does not name.
-// Up to TensorRT 10 flags allow the precisions of the file; 11 is always strongly typed, the file alone
-// decides. Unproven on hardware; 'make gpu-check' on a machine with TensorRT would prove it.
+// tensorRTOptions is the map for the TensorRT provider, whole: each Update resets what it does not
+// name. Up to TensorRT 10 flags allow the precisions of the file; 11 is always strongly typed, the
+// file alone decides. Unproven on hardware; 'make gpu-check' on a machine with TensorRT would prove
+// it.
 //
-// The batch is symbolic in the file: without a profile the provider builds again for each size that comes, and
-// rewrites its files (microsoft/onnxruntime issue 18272).
+// The batch is symbolic in the file: without a profile the provider builds again for each size that
+// comes, and rewrites its files (microsoft/onnxruntime issue 18272).
 func tensorRTOptions(f gpuFacts, net *ModelFile, batch int, cache string) map[string]string {
 	workspace := uint64(1 << 30)
 	if f.Memory != 0 && f.Memory < small {
@@ -37,7 +38,8 @@ func tensorRTOptions(f gpuFacts, net *ModelFile, batch int, cache string) map[st
 		"device_id":              "0",
 		"trt_max_workspace_size": strconv.FormatUint(workspace, 10),
 		"trt_dla_enable":         "0",
-		// The level that TensorRT 8.6 to 11 take for theirs, said openly: the key of the cache holds it.
+		// The level that TensorRT 8.6 to 11 take for theirs, said openly: the key of the cache
+		// holds it.
 		"trt_builder_optimization_level": "3",
 		"trt_auxiliary_streams":          "0", // least memory; one picture has nothing to run beside
 		"trt_profile_min_shapes":         shapeOf(net, 1),
@@ -65,7 +67,8 @@ func shapeOf(net *ModelFile, batch int) string {
 	return fmt.Sprintf("%s:%dx3x%dx%[3]d", net.Input, batch, net.Size)
 }
 
-// optional are the options that not every ONNX Runtime from 1.16 on knows, or whose default does as well.
+// optional are the options that not every ONNX Runtime from 1.16 on knows, or whose default does as
+// well.
 var optional = []string{"trt_builder_optimization_level", "trt_auxiliary_streams", "trt_engine_cache_prefix"}
 
 // digestible is what of the options belongs into the key of an engine: all but where files lie.
@@ -95,8 +98,8 @@ func appendTensorRT(so *ort.SessionOptions, options map[string]string) error {
 	if err != nil {
 		return err
 	}
-	// TensorRT optimizes by itself, and ONNX Runtime's rewriting of quantized graphs breaks its parser
-	// (microsoft/onnxruntime issues 14229 and 11535).
+	// TensorRT optimizes by itself, and ONNX Runtime's rewriting of quantized graphs breaks its
+	// parser (microsoft/onnxruntime issues 14229 and 11535).
 	if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
 		return err
 	}
@@ -112,15 +115,17 @@ func appendCUDA(so *ort.SessionOptions) error {
 	if err := o.Update(map[string]string{"device_id": "0"}); err != nil { // loads the provider
 		return err
 	}
-	// ONNX Runtime would quantize the float biases of an INT8 file to 32 bits, and CUDA has no operator that takes
-	// these back: the nodes would stay on the CPU.
-	if err := so.AddSessionConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization"); err != nil {
+	// ONNX Runtime would quantize the float biases of an INT8 file to 32 bits, and CUDA has no
+	// operator that takes these back: the nodes would stay on the CPU.
+	if err := so.AddSessionConfigEntry("optimization.disable_specified_optimizers",
+		"WeightBiasQuantization"); err != nil {
 		return err
 	}
 	return so.AppendExecutionProviderCUDA(o)
 }
 
-// refused is how a provider that was not compiled in says so itself, before anything is built; nil: it was.
+// refused is how a provider that was not compiled in says so itself, before anything is built; nil:
+// it was.
 func refused(provider string) error {
 	if provider == CUDA {
 		o, err := ort.NewCUDAProviderOptions()
@@ -136,7 +141,8 @@ func refused(provider string) error {
 	return o.Destroy()
 }
 
-// lookAtGPU finds out what the machine has for the ONNX Runtime at library. It makes no CUDA context.
+// lookAtGPU finds out what the machine has for the ONNX Runtime at library. It makes no CUDA
+// context.
 func lookAtGPU(library string) gpuFacts {
 	f := gpuFacts{Major: TensorRTMajor(library)}
 	if f.Major > 0 {
@@ -146,8 +152,8 @@ func lookAtGPU(library string) gpuFacts {
 	return f
 }
 
-// TensorRTMajor is the major version of TensorRT that the provider of the ONNX Runtime at library (Runtime.Path) is
-// linked with; 0 where there is no such provider.
+// TensorRTMajor is the major version of TensorRT that the provider of the ONNX Runtime at library
+// (Runtime.Path) is linked with; 0 where there is no such provider.
 func TensorRTMajor(library string) int {
 	for _, name := range wants(library, TensorRT) {
 		if n, ok := strings.CutPrefix(name, "libnvinfer.so."); ok {

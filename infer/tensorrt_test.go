@@ -13,13 +13,15 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestTensorRTOptions holds the maps for every major version, precision and size of memory against the golden file.
+// TestTensorRTOptions holds the maps for every major version, precision and size of memory against
+// the golden file.
 func TestTensorRTOptions(t *testing.T) {
 	var text strings.Builder
 	for _, major := range []int{0, 8, 10, 11} {
 		for _, precision := range []string{"fp32", "fp16", "int8"} {
 			for _, memory := range []uint64{0, 8 << 30, 64 << 30} {
-				o := tensorRTOptions(gpuFacts{Major: major, Memory: memory}, &ModelFile{Input: "input", Size: 224, Precision: precision}, 1, "/cache")
+				o := tensorRTOptions(gpuFacts{Major: major, Memory: memory},
+					&ModelFile{Input: "input", Size: 224, Precision: precision}, 1, "/cache")
 				fmt.Fprintf(&text, "TensorRT %d, %s, %d GiB\n", major, precision, memory>>30)
 				for _, key := range slices.Sorted(maps.Keys(o)) {
 					fmt.Fprintf(&text, "  %s=%s\n", key, o[key])
@@ -48,7 +50,8 @@ func TestTensorRTOptions(t *testing.T) {
 }
 
 func TestVersionOf(t *testing.T) {
-	for n, want := range map[int]string{8502: "8.5.2", 8602: "8.6.2", 100300: "10.3.0", 101602: "10.16.2", 110401: "11.4.1", 0: "", -1: ""} {
+	for n, want := range map[int]string{8502: "8.5.2", 8602: "8.6.2", 100300: "10.3.0", 101602: "10.16.2",
+		110401: "11.4.1", 0: "", -1: ""} {
 		if got := versionOf(n); got != want {
 			t.Errorf("versionOf(%d) = %q, want %q", n, got, want)
 		}
@@ -69,10 +72,11 @@ func TestAgree(t *testing.T) {
 	}
 }
 
-// TestSelfTestStopsTheLadder: an engine that answers wrongly is a finding, no reason to run the model on another provider
-// in silence. Whoever asked keeps what ran before.
+// TestSelfTestStopsTheLadder: an engine that answers wrongly is a finding, no reason to run the
+// model on another provider in silence. Whoever asked keeps what ran before.
 func TestSelfTestStopsTheLadder(t *testing.T) {
-	said := errors.New("self-test: the engine that tensorrt built answers 3 off") // as it comes back from another process
+	// as it comes back from another process
+	said := errors.New("self-test: the engine that tensorrt built answers 3 off")
 	_, _, err := climb(ladder, false, func(provider string) error {
 		if provider != TensorRT {
 			t.Errorf("%s was tried after a failed self-test", provider)

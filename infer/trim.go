@@ -9,5 +9,6 @@ package infer
 // #endif
 import "C"
 
-// trim gives memory that ONNX Runtime has freed back to the system: a network of full size leaves 600 MB behind otherwise.
+// trim gives memory that ONNX Runtime has freed back to the system: a network of full size leaves
+// 600 MB behind otherwise.
 func trim() { C.trim() }

@@ -18,8 +18,8 @@ import (
 	"strings"
 )
 
-// libraryFile matches the names of the libraries that we take: the core with or without its version, and the
-// providers' ones.
+// libraryFile matches the names of the libraries that we take: the core with or without its
+// version, and the providers' ones.
 var libraryFile = regexp.MustCompile(`^libonnxruntime(\.so(\.\d+)*|_providers_(shared|tensorrt|cuda)\.so)$`)
 
 const (
@@ -35,8 +35,8 @@ type taker struct {
 	foreign []string // machines whose core passed
 }
 
-// unpackLibraries walks the file or folder at from, copies the libraries for this machine into dir, and
-// returns the base name of the core. The error follows the name of from.
+// unpackLibraries walks the file or folder at from, copies the libraries for this machine into dir,
+// and returns the base name of the core. The error follows the name of from.
 func unpackLibraries(ctx context.Context, from, dir string) (core string, err error) {
 	t := &taker{dir: dir}
 	info, err := os.Stat(from)
@@ -59,9 +59,11 @@ func unpackLibraries(ctx context.Context, from, dir string) (core string, err er
 	case err != nil:
 		return "", err
 	case t.core == "" && len(t.foreign) > 0:
-		return "", fmt.Errorf("holds an ONNX Runtime for %s, this machine is %s: take the file for %[2]s", strings.Join(t.foreign, " and "), runtime.GOARCH)
+		return "", fmt.Errorf("holds an ONNX Runtime for %s, this machine is %s: take the file for %[2]s",
+			strings.Join(t.foreign, " and "), runtime.GOARCH)
 	case t.core == "":
-		return "", errors.New("holds no libonnxruntime.so: in some wheels it is inside the Python module; take a release archive, or a wheel that was built with --build_shared_lib")
+		return "", errors.New("holds no libonnxruntime.so: in some wheels it is inside the Python module; take a " +
+			"release archive, or a wheel that was built with --build_shared_lib")
 	}
 	return t.core, nil
 }
@@ -113,7 +115,10 @@ func (t *taker) tar(ctx context.Context, from string) error {
 		if header.Typeflag != tar.TypeReg {
 			continue
 		}
-		if err := t.take(ctx, path.Base(header.Name), func() (io.ReadCloser, error) { return io.NopCloser(archive), nil }); err != nil {
+		if err := t.take(ctx, path.Base(header.Name), func() (io.ReadCloser, error) {
+			return io.NopCloser(archive),
+				nil
+		}); err != nil {
 			return err
 		}
 	}

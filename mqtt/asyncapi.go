@@ -2,8 +2,8 @@ package mqtt
 
 import _ "embed"
 
-// AsyncAPI is the contract with every subscriber: an AsyncAPI 3 document in YAML. Tests hold every message
-// that they see against it.
+// AsyncAPI is the contract with every subscriber: an AsyncAPI 3 document in YAML. Tests hold every
+// message that they see against it.
 //
 //go:embed asyncapi.yaml
 var AsyncAPI []byte

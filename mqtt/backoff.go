@@ -18,9 +18,9 @@ const (
 	proven       = 30 * time.Second // a connection that held so long begins the count anew
 )
 
-// backoff spaces attempts to connect: full jitter below a doubling limit, so that a thousand devices do
-// not come back at once ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015). The first
-// attempt after a good connection comes within a second.
+// backoff spaces attempts to connect: full jitter below a doubling limit, so that a thousand
+// devices do not come back at once ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
+// The first attempt after a good connection comes within a second.
 type backoff struct {
 	attempt int
 	since   time.Time     // of the first attempt
@@ -63,8 +63,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// reason is the text of a failed connection without the parts that differ each time (local ports, and whether
-// reading or writing met it first), so that the same trouble reads the same.
+// reason is the text of a failed connection without the parts that differ each time (local ports,
+// and whether reading or writing met it first), so that the same trouble reads the same.
 func reason(err error) string {
 	var number syscall.Errno
 	if errors.As(err, &number) {

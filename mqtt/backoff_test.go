@@ -23,7 +23,8 @@ func TestBackoff(t *testing.T) {
 		outage  time.Duration
 		want    time.Duration
 	}{
-		{0, 0, time.Second}, {1, time.Second, 2 * time.Second}, {3, time.Second, 8 * time.Second}, {4, time.Second, 15 * time.Second},
+		{0, 0, time.Second}, {1, time.Second, 2 * time.Second}, {3, time.Second, 8 * time.Second},
+		{4, time.Second, 15 * time.Second},
 		{99, 9 * time.Minute, 15 * time.Second}, {99, 11 * time.Minute, 30 * time.Second},
 	} {
 		if got := longest(c.attempt, c.outage); got != c.want {
@@ -39,8 +40,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// M6: from the moment that the broker is back, after an outage of up to nine minutes, the next attempt comes
-// within 5 s in half of the cases.
+// M6: from the moment that the broker is back, after an outage of up to nine minutes, the next
+// attempt comes within 5 s in half of the cases.
 func TestBackoffFindsTheBroker(t *testing.T) {
 	const outages = 100_000
 	took := make([]time.Duration, outages)

@@ -31,14 +31,16 @@ func TestEmbedded(t *testing.T) {
 	publish(t, l, "cam01", "gear", 2)
 	eventually(t, 10*time.Second, "label", func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
 	late := listen(t, b.Port())
-	eventually(t, 10*time.Second, "retained label", func() bool { return late.last("vggse/edge01/cam01/classification") == "gear" })
+	eventually(t, 10*time.Second, "retained label",
+		func() bool { return late.last("vggse/edge01/cam01/classification") == "gear" })
 	stop()
 	eventually(t, 10*time.Second, "stopped", func() bool { return e.last("vggse/edge01/available") == Stopped })
 }
 
 func TestEmbeddedStaysInside(t *testing.T) {
 	for addr, want := range map[string]string{
-		"0.0.0.0:1883": "not a loopback address", "broker:1883": "not a loopback address", "127.0.0.1": "missing port", "127.0.0.1:x": "no number",
+		"0.0.0.0:1883": "not a loopback address", "broker:1883": "not a loopback address", "127.0.0.1": "missing port",
+		"127.0.0.1:x": "no number",
 	} {
 		if b, err := broker.Start(addr, quiet()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", addr, err, want)

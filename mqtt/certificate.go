@@ -11,7 +11,8 @@ const (
 	certificateSoon  = 14 * 24 * time.Hour // before its end, that somebody should renew it
 )
 
-// certificateCondition is that of the client certificate in the files t; ok is false where there is none.
+// certificateCondition is that of the client certificate in the files t; ok is false where there is
+// none.
 func certificateCondition(t *TLS, now time.Time) (c Condition, ok bool) {
 	if t.Cert == "" {
 		return c, false
@@ -21,16 +22,19 @@ func certificateCondition(t *TLS, now time.Time) (c Condition, ok bool) {
 	case err != nil:
 		return Condition{Degraded, "mqtt.tls.cert: " + err.Error()}, true
 	case now.After(pair.Leaf.NotAfter):
-		return Condition{Failed, fmt.Sprintf("mqtt.tls.cert: %s ended on %s: renew it", t.Cert, day(pair.Leaf.NotAfter))}, true
+		return Condition{Failed, fmt.Sprintf("mqtt.tls.cert: %s ended on %s: renew it", t.Cert,
+			day(pair.Leaf.NotAfter))}, true
 	case now.After(pair.Leaf.NotAfter.Add(-certificateSoon)):
-		return Condition{Degraded, fmt.Sprintf("mqtt.tls.cert: %s ends on %s: renew it", t.Cert, day(pair.Leaf.NotAfter))}, true
+		return Condition{Degraded, fmt.Sprintf("mqtt.tls.cert: %s ends on %s: renew it", t.Cert,
+			day(pair.Leaf.NotAfter))}, true
 	}
 	return Condition{Status: OK}, true
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// checkCertificate looks at the client certificate, where it is time to, and tells what has changed.
+// checkCertificate looks at the client certificate, where it is time to, and tells what has
+// changed.
 func (l *Link) checkCertificate(now time.Time) {
 	if now.Before(l.certificate) {
 		return

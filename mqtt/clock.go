@@ -17,8 +17,8 @@ const (
 	clockRead = 50 * time.Millisecond  // reading two clocks may take so long, or says nothing about them
 )
 
-// step is how far the wall clock was set since the last call, 0 where it was not. The arguments are sinceBoot and
-// time.Now.
+// step is how far the wall clock was set since the last call, 0 where it was not. The arguments are
+// sinceBoot and time.Now.
 func (c *clock) step(boot func() time.Duration, wall func() time.Time) time.Duration {
 	first, now := boot(), wall()
 	if boot()-first > clockRead {

@@ -50,8 +50,9 @@ var (
 	threshold   = regexp.MustCompile(`^(0(\.\d{1,6})?|1(\.0{1,6})?)$`)
 )
 
-// decodeCommand reads what stands in the contract as command, and nothing else: no unknown or repeated key,
-// no other case of one, nothing behind the end. With an error, ID and Name are what could be read.
+// decodeCommand reads what stands in the contract as command, and nothing else: no unknown or
+// repeated key, no other case of one, nothing behind the end. With an error, ID and Name are what
+// could be read.
 func decodeCommand(b []byte) (Command, error) {
 	c := Command{ttl: commandTTL}
 	if len(b) > commandLimit {

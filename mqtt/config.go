@@ -18,14 +18,15 @@ const Embedded = "embedded"
 
 // Config says which broker, as whom, and what is worth publishing.
 type Config struct {
-	Broker        string          `mapstructure:"broker"`         // embedded, tcp://, ssl://, ws:// or wss://
-	ClientID      string          `mapstructure:"client_id"`      // empty: vggse-<device>
-	User          string          `mapstructure:"user"`           // empty: anonymous, or the certificate's
-	PasswordFile  string          `mapstructure:"password_file"`  // read at every connection, one line
-	Password      string          `mapstructure:"password"`       // wins over PasswordFile; never logged
-	TopicPrefix   string          `mapstructure:"topic_prefix"`   // first levels of every topic
-	QoS           int             `mapstructure:"qos"`            // of results: 0 or 1
-	KeepAlive     time.Duration   `mapstructure:"keep_alive"`     // a broker that falls silent is given up within 40 s at 20 s, 15 s at 6 s; 0: 20 s
+	Broker       string `mapstructure:"broker"`        // embedded, tcp://, ssl://, ws:// or wss://
+	ClientID     string `mapstructure:"client_id"`     // empty: vggse-<device>
+	User         string `mapstructure:"user"`          // empty: anonymous, or the certificate's
+	PasswordFile string `mapstructure:"password_file"` // read at every connection, one line
+	Password     string `mapstructure:"password"`      // wins over PasswordFile; never logged
+	TopicPrefix  string `mapstructure:"topic_prefix"`  // first levels of every topic
+	QoS          int    `mapstructure:"qos"`           // of results: 0 or 1
+	// a broker that falls silent is given up within 40 s at 20 s, 15 s at 6 s; 0: 20 s
+	KeepAlive     time.Duration   `mapstructure:"keep_alive"`
 	StatsInterval time.Duration   `mapstructure:"stats_interval"` // between two stats messages
 	TLS           TLS             `mapstructure:"tls"`
 	Publish       Policy          `mapstructure:"publish"`
@@ -51,8 +52,8 @@ type SpoolConfig struct {
 	MinFree float64 `mapstructure:"min_free"` // share of the file system that stays free, 0..1
 }
 
-// TLS names the PEM files of a connection by ssl:// or wss://. They are read at every connection, so a
-// renewed certificate needs no restart.
+// TLS names the PEM files of a connection by ssl:// or wss://. They are read at every connection,
+// so a renewed certificate needs no restart.
 type TLS struct {
 	CA   string `mapstructure:"ca"`   // empty: the system's
 	Cert string `mapstructure:"cert"` // client certificate; needs Key
@@ -74,8 +75,9 @@ var schemes = map[string]string{"tcp": "1883", "ssl": "8883", "ws": "80", "wss":
 // aliases are other people's names for them.
 var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
 
-// ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled in
-// where it is missing, or Embedded, of which only the scheme is set. An error names the key and the cure.
+// ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled
+// in where it is missing, or Embedded, of which only the scheme is set. An error names the key and
+// the cure.
 func ParseBroker(brokerURL string) (*url.URL, error) {
 	if brokerURL == Embedded {
 		return &url.URL{Scheme: Embedded}, nil
@@ -91,7 +93,8 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883")
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("mqtt.broker: must not hold user and password: put them into mqtt.user and mqtt.password_file")
+		return nil, fmt.Errorf("mqtt.broker: must not hold user and password: put them into mqtt.user and " +
+			"mqtt.password_file")
 	}
 	u.Scheme = cmp.Or(aliases[u.Scheme], u.Scheme)
 	port, ok := schemes[u.Scheme]
@@ -103,7 +106,8 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	case strings.HasPrefix(u.Scheme, "ws"):
 		u.Path = cmp.Or(strings.TrimSuffix(u.Path, "/"), "/mqtt") // EMQX and HiveMQ insist on it, Mosquitto takes any
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
-		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics", brokerURL)
+		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics",
+			brokerURL)
 	default:
 		u.Path = ""
 	}

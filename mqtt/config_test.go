@@ -35,7 +35,8 @@ func TestParseBroker(t *testing.T) {
 			t.Errorf("%q: %v", c.in, err)
 		case c.fail == "" && u.String() != c.want:
 			t.Errorf("%q: got %s, want %s", c.in, u, c.want)
-		case c.fail != "" && (err == nil || !strings.Contains(err.Error(), c.fail) || !strings.Contains(err.Error(), "mqtt.broker")):
+		case c.fail != "" && (err == nil || !strings.Contains(err.Error(), c.fail) ||
+			!strings.Contains(err.Error(), "mqtt.broker")):
 			t.Errorf("%q: got %v, want %q", c.in, err, c.fail)
 		case err != nil && strings.Contains(err.Error(), "gehe"):
 			t.Errorf("%q: the password is told: %v", c.in, err)
@@ -79,14 +80,18 @@ func TestNewLinkRefuses(t *testing.T) {
 	for key, spoil := range map[string]func(*Config, *Identity){
 		"mqtt.password_file": func(c *Config, _ *Identity) { c.User, c.PasswordFile = "me", "/nonexistent" },
 		"mqtt.tls.ca":        func(c *Config, _ *Identity) { c.Broker, c.TLS.CA = "ssl://host", empty },
-		"mqtt.tls.cert":      func(c *Config, _ *Identity) { c.Broker, c.TLS.Cert, c.TLS.Key = "ssl://host", empty, empty },
-		"embedded broker":    func(c *Config, _ *Identity) { c.Broker = Embedded },
-		"device.id":          func(_ *Config, id *Identity) { id.Device = "a/b" },
-		`"stats"`:            func(_ *Config, id *Identity) { id.Cameras = []string{"stats"} },
+		"mqtt.tls.cert": func(c *Config, _ *Identity) {
+			c.Broker, c.TLS.Cert, c.TLS.Key = "ssl://host", empty,
+				empty
+		},
+		"embedded broker": func(c *Config, _ *Identity) { c.Broker = Embedded },
+		"device.id":       func(_ *Config, id *Identity) { id.Device = "a/b" },
+		`"stats"`:         func(_ *Config, id *Identity) { id.Cameras = []string{"stats"} },
 	} {
 		cfg, id := testConfig("tcp://host:1883"), testIdentity()
 		spoil(&cfg, &id)
-		if _, err := NewLink(cfg, id, quiet()); err == nil || !strings.Contains(err.Error(), key) || !strings.HasPrefix(err.Error(), "mqtt: ") {
+		if _, err := NewLink(cfg, id, quiet()); err == nil || !strings.Contains(err.Error(), key) ||
+			!strings.HasPrefix(err.Error(), "mqtt: ") {
 			t.Errorf("got %v, want %s", err, key)
 		}
 	}

@@ -17,13 +17,14 @@ const (
 	suback       = 9
 )
 
-// guardedConn stands between paho and the network and ends the connection before paho meets a packet that it
-// cannot stand: one longer than limit, for which it would allocate up to 256 MB (P16 in docs/decisions/010-what-paho-does.md), or a SUBACK
-// with more codes than the SUBSCRIBE had filters, on which it panics (P17). It also gives every write a
-// time limit, and lets another goroutine end the connection in a way that paho notices (drop).
+// guardedConn stands between paho and the network and ends the connection before paho meets a
+// packet that it cannot stand: one longer than limit, for which it would allocate up to 256 MB (P16
+// in docs/decisions/010-what-paho-does.md), or a SUBACK with more codes than the SUBSCRIBE had
+// filters, on which it panics (P17). It also gives every write a time limit, and lets another
+// goroutine end the connection in a way that paho notices (drop).
 //
-// paho hears of the end through Read alone, and only when nobody is inside one of its methods: a Publish
-// that has begun when the connection ends would wait for paho's WriteTimeout.
+// paho hears of the end through Read alone, and only when nobody is inside one of its methods: a
+// Publish that has begun when the connection ends would wait for paho's WriteTimeout.
 type guardedConn struct {
 	net.Conn
 	in    *bufio.Reader // paho reads a packet's first bytes one by one
@@ -57,8 +58,8 @@ func (g *guardedConn) enter() bool {
 
 func (g *guardedConn) leave() { g.calls.RUnlock() }
 
-// drop ends the connection: a read, also one under way, returns reason. paho takes net.ErrClosed for its
-// own doing and would not notice.
+// drop ends the connection: a read, also one under way, returns reason. paho takes net.ErrClosed
+// for its own doing and would not notice.
 func (g *guardedConn) drop(reason error) {
 	g.reason.CompareAndSwap(nil, &reason)
 	g.Conn.Close()
@@ -82,8 +83,8 @@ func (g *guardedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// why is the first cause of a failed read: a drop, or a write that had failed before and left Read only
-// the time to hear what the peer said before it hung up, such as a TLS alert.
+// why is the first cause of a failed read: a drop, or a write that had failed before and left Read
+// only the time to hear what the peer said before it hung up, such as a TLS alert.
 func (g *guardedConn) why(err error) error {
 	if reason := g.reason.Load(); reason != nil {
 		return *reason

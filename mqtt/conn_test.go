@@ -98,8 +98,8 @@ func FuzzInbound(f *testing.F) {
 	})
 }
 
-// A hostile broker: it accepts the client, then sends what paho cannot stand. The link survives, says
-// so, and connects again.
+// A hostile broker: it accepts the client, then sends what paho cannot stand. The link survives,
+// says so, and connects again.
 func TestHostileBroker(t *testing.T) {
 	for name, poison := range map[string][]byte{
 		"256 MB":        {0x30, 0xff, 0xff, 0xff, 0x7f},

@@ -15,8 +15,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt/contract"
 )
 
-// judge sees every packet that a link of this test binary sends, over whatever transport, and holds what is
-// published against the contract.
+// judge sees every packet that a link of this test binary sends, over whatever transport, and holds
+// what is published against the contract.
 var judge = sync.OnceValue(func() *referee {
 	c, err := contract.New(AsyncAPI, map[string]string{"prefix": "vggse", "discovery": "homeassistant"})
 	if err != nil {
@@ -59,7 +59,8 @@ func (r *referee) verdict(code int) int {
 	return code
 }
 
-// recordAll makes a link say all that it can say, through a real broker, and returns one message of each kind.
+// recordAll makes a link say all that it can say, through a real broker, and returns one message of
+// each kind.
 func recordAll(t *testing.T) map[string]contract.Message {
 	t.Helper()
 	m := startMosquitto(t)
@@ -109,7 +110,8 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	eventually(t, 10*time.Second, "answers", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return strings.Contains(string(all["command/response"].Payload), "rejected") && all["cam01/snapshot"].Payload != nil
+		return strings.Contains(string(all["command/response"].Payload), "rejected") &&
+			all["cam01/snapshot"].Payload != nil
 	})
 	eventually(t, 10*time.Second, "all acknowledged", func() bool { return l.Waiting() == 0 })
 	stop()
@@ -118,8 +120,8 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	return all
 }
 
-// A message with another QoS, another retain flag, a missing, additional, renamed or changed field is none of
-// the contract: otherwise the judge would see nothing.
+// A message with another QoS, another retain flag, a missing, additional, renamed or changed field
+// is none of the contract: otherwise the judge would see nothing.
 func TestContractIsClosed(t *testing.T) {
 	c := judge()
 	kinds := recordAll(t)
@@ -169,8 +171,9 @@ func TestContractIsClosed(t *testing.T) {
 	}
 }
 
-// mutate changes one thing after the other in a JSON object, calls show, and takes the change back. Fields of
-// objects with names of their own choice (health's parts, temperatures, components) may come and go.
+// mutate changes one thing after the other in a JSON object, calls show, and takes the change back.
+// Fields of objects with names of their own choice (health's parts, temperatures, components) may
+// come and go.
 func mutate(object map[string]any, path string, show func(what string)) {
 	open := strings.HasSuffix(path, "parts.") || strings.HasSuffix(path, "components.")
 	if !open {
@@ -202,7 +205,8 @@ func mutate(object map[string]any, path string, show func(what string)) {
 				}
 			}
 		case string:
-			if key == "schema" || key == "event_type" || key == "status" || key == "overall" || key == "ts" || key == "platform" {
+			if key == "schema" || key == "event_type" || key == "status" || key == "overall" || key == "ts" ||
+				key == "platform" {
 				object[key] = v + "x"
 				show("another " + at)
 				object[key] = v
@@ -218,5 +222,6 @@ func optional(path string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(path, "components.") && !strings.HasSuffix(path, ".platform") || strings.HasPrefix(path, "machine")
+	return strings.HasPrefix(path, "components.") && !strings.HasSuffix(path, ".platform") ||
+		strings.HasPrefix(path, "machine")
 }

@@ -49,7 +49,8 @@ func dial(ctx context.Context, u *url.URL, files TLS) (net.Conn, error) {
 	return ws, nil
 }
 
-// load reads the PEM files into a client configuration that checks the broker's name, at TLS 1.2 or newer.
+// load reads the PEM files into a client configuration that checks the broker's name, at TLS 1.2 or
+// newer.
 func (t *TLS) load(host string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
 	if t.CA != "" {

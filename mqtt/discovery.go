@@ -12,8 +12,8 @@ type DiscoveryConfig struct {
 	Prefix  string `mapstructure:"prefix"`  // Home Assistant's own setting, homeassistant
 }
 
-// The device discovery of Home Assistant 2024.11 and newer: one retained message describes the device and
-// all its entities.
+// The device discovery of Home Assistant 2024.11 and newer: one retained message describes the
+// device and all its entities.
 type (
 	announcement struct {
 		Device       haDevice               `json:"device"`
@@ -66,8 +66,9 @@ func (l *Link) discoveryTopic() string {
 	return l.cfg.Discovery.Prefix + "/device/vggse_" + l.id.Device + "/config"
 }
 
-// announce gives the discovery topic its message. Entities that were announced earlier and are gone are taken away,
-// one by one, as Home Assistant wants it. With discovery off nothing is announced; what was, tidy takes away.
+// announce gives the discovery topic its message. Entities that were announced earlier and are gone
+// are taken away, one by one, as Home Assistant wants it. With discovery off nothing is announced;
+// what was, tidy takes away.
 func (l *Link) announce() {
 	if !l.cfg.Discovery.Enabled {
 		return
@@ -100,22 +101,30 @@ func (l *Link) announce() {
 func (d *discovery) deviceEntities(all map[string]haComponent) {
 	t := &d.link.topics
 	all["problem"] = haComponent{
-		"platform": "binary_sensor", "name": "Problem", "device_class": "problem", "entity_category": "diagnostic", "state_topic": t.health,
+		"platform": "binary_sensor", "name": "Problem", "device_class": "problem", "entity_category": "diagnostic",
+		"state_topic":    t.health,
 		"value_template": "{{ 'ON' if value_json.overall != 'ok' else 'OFF' }}", "json_attributes_topic": t.health,
 	}
 	all["model"] = haComponent{
-		"platform": "sensor", "name": "Model", "entity_category": "diagnostic", "icon": "mdi:brain", "state_topic": t.info,
-		"value_template": "{{ value_json.model.name }} {{ value_json.model.version }} ({{ value_json.model.sha256[:12] }})",
+		"platform": "sensor", "name": "Model", "entity_category": "diagnostic", "icon": "mdi:brain",
+		"state_topic": t.info,
+		"value_template": "{{ value_json.model.name }} {{ value_json.model.version }} ({{ " +
+			"value_json.model.sha256[:12] }})",
 	}
 	all["temperature"] = haComponent{
-		"platform": "sensor", "name": "Temperature", "device_class": "temperature", "state_class": "measurement", "unit_of_measurement": "°C",
-		"entity_category": "diagnostic", "state_topic": t.stats, "expire_after": d.silence(), "suggested_display_precision": 1,
-		"value_template": "{{ (value_json.machine.temperature_c | default({}, true)).values() | list | max(default=None) if value_json.machine is defined else None }}",
+		"platform": "sensor", "name": "Temperature", "device_class": "temperature", "state_class": "measurement",
+		"unit_of_measurement": "°C",
+		"entity_category":     "diagnostic", "state_topic": t.stats, "expire_after": d.silence(),
+		"suggested_display_precision": 1,
+		"value_template": "{{ (value_json.machine.temperature_c | default({}, true)).values() | list | " +
+			"max(default=None) if value_json.machine is defined else None }}",
 	}
-	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic", "state_topic": t.event, "event_types": deviceEvents}
+	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic",
+		"state_topic": t.event, "event_types": deviceEvents}
 	for _, name := range []string{CommandReload, CommandRestart} {
 		if d.link.dispatcher.allowed(name) {
-			all[name] = d.button(map[string]string{CommandReload: "Reload configuration", CommandRestart: "Restart"}[name], name, "{}")
+			all[name] = d.button(map[string]string{CommandReload: "Reload configuration",
+				CommandRestart: "Restart"}[name], name, "{}")
 		}
 	}
 }
@@ -126,17 +135,22 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 	title := func(what string) string { return name + " " + what }
 	both := []haAvailability{d.available(d.link.topics.available), d.available(base + "status")}
 	all[name+"_label"] = haComponent{
-		"platform": "sensor", "name": title("class"), "state_topic": base + "classification", "json_attributes_topic": base + "result",
-		"default_entity_id": "sensor.vggse_" + lower(d.link.id.Device+"_"+name) + "_class", "availability_mode": "all", "availability": both,
+		"platform": "sensor", "name": title("class"), "state_topic": base + "classification",
+		"json_attributes_topic": base + "result",
+		"default_entity_id":     "sensor.vggse_" + lower(d.link.id.Device+"_"+name) + "_class",
+		"availability_mode":     "all",
+		"availability":          both,
 	}
 	if n := len(d.link.id.Labels); n > 0 && n <= 32 { // a list for people to choose from
 		all[name+"_label"]["device_class"] = "enum"
 		all[name+"_label"]["options"] = append(slices.Clone(d.link.id.Labels), d.link.id.Unknown)
 	}
 	confidence := haComponent{
-		"platform": "sensor", "name": title("confidence"), "state_topic": base + "result", "unit_of_measurement": "%", "state_class": "measurement",
-		"suggested_display_precision": 1, "value_template": "{{ (value_json.top[0].p * 100) | round(1) if value_json.top else None }}",
-		"availability_mode": "all", "availability": both,
+		"platform": "sensor", "name": title("confidence"), "state_topic": base + "result", "unit_of_measurement": "%",
+		"state_class":                 "measurement",
+		"suggested_display_precision": 1,
+		"value_template":              "{{ (value_json.top[0].p * 100) | round(1) if value_json.top else None }}",
+		"availability_mode":           "all", "availability": both,
 	}
 	if h := d.link.cfg.policy(name).Heartbeat; h > 0 {
 		confidence["expire_after"] = int(3 * h.Seconds())
@@ -148,9 +162,11 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 			value = fmt.Sprintf("value_json.cameras[%d].total_us.p50 / 1000", i)
 		}
 		all[name+"_"+key] = haComponent{
-			"platform": "sensor", "name": title(key), "entity_category": "diagnostic", "state_topic": d.link.topics.stats, "unit_of_measurement": unit,
+			"platform": "sensor", "name": title(key), "entity_category": "diagnostic",
+			"state_topic": d.link.topics.stats, "unit_of_measurement": unit,
 			"state_class": "measurement", "suggested_display_precision": 1, "expire_after": d.silence(),
-			"value_template": fmt.Sprintf("{{ (%s) | round(1) if value_json.cameras | length > %d else None }}", value, i),
+			"value_template": fmt.Sprintf("{{ (%s) | round(1) if value_json.cameras | length > %d else None }}", value,
+				i),
 		}
 	}
 	all[name+"_event"] = haComponent{
@@ -159,14 +175,17 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 	}
 	if d.link.dispatcher.allowed(commandSet) {
 		// Without the camera's own status, or nobody could switch it on again.
-		all[name+"_enabled"] = haComponent{"platform": "switch", "name": title("enabled"), "state_topic": base + "enabled/state", "command_topic": base + "enabled/set"}
+		all[name+"_enabled"] = haComponent{"platform": "switch", "name": title("enabled"), "state_topic": base +
+			"enabled/state", "command_topic": base + "enabled/set"}
 		all[name+"_threshold"] = haComponent{
-			"platform": "number", "name": title("threshold"), "entity_category": "config", "min": 0, "max": 1, "step": 0.01,
+			"platform": "number", "name": title("threshold"), "entity_category": "config", "min": 0, "max": 1,
+			"step":        0.01,
 			"state_topic": base + "threshold/state", "command_topic": base + "threshold/set",
 		}
 	}
 	if d.link.dispatcher.allowed(CommandSnapshot) {
-		all[name+"_image"] = haComponent{"platform": "image", "name": title("snapshot"), "image_topic": base + "snapshot", "content_type": "image/jpeg"}
+		all[name+"_image"] = haComponent{"platform": "image", "name": title("snapshot"), "image_topic": base +
+			"snapshot", "content_type": "image/jpeg"}
 		args, _ := json.Marshal(map[string]string{"camera": name})
 		all[name+"_shoot"] = d.button(title("take snapshot"), CommandSnapshot, string(args))
 	}

@@ -13,26 +13,34 @@ import (
 	"time"
 )
 
-// rule is what Home Assistant's schema of one platform asks for: keys that must be there, and keys that may.
-// Read from homeassistant/components/mqtt (schemas.py, config.py and the platform's own file, 2025).
+// rule is what Home Assistant's schema of one platform asks for: keys that must be there, and keys
+// that may. Read from homeassistant/components/mqtt (schemas.py, config.py and the platform's own
+// file, 2025).
 type rule struct{ must, may []string }
 
 var (
 	common = []string{
-		"platform", "unique_id", "name", "default_entity_id", "entity_category", "icon", "availability", "availability_mode",
+		"platform", "unique_id", "name", "default_entity_id", "entity_category", "icon", "availability",
+		"availability_mode",
 		"json_attributes_topic", "json_attributes_template", "enabled_by_default", "qos", "encoding", "entity_picture",
 	}
 	rules = map[string]rule{
 		"sensor": {[]string{"state_topic"}, []string{
-			"value_template", "device_class", "state_class", "unit_of_measurement", "options", "expire_after", "force_update",
+			"value_template", "device_class", "state_class", "unit_of_measurement", "options", "expire_after",
+			"force_update",
 			"suggested_display_precision", "last_reset_value_template",
 		}},
-		"binary_sensor": {[]string{"state_topic"}, []string{"value_template", "device_class", "expire_after", "force_update", "off_delay", "payload_on", "payload_off"}},
-		"switch":        {[]string{"command_topic"}, []string{"state_topic", "command_template", "value_template", "device_class", "payload_on", "payload_off", "state_on", "state_off", "optimistic", "retain"}},
-		"number":        {[]string{"command_topic"}, []string{"state_topic", "command_template", "value_template", "device_class", "min", "max", "step", "mode", "unit_of_measurement", "payload_reset", "optimistic", "retain"}},
-		"event":         {[]string{"state_topic", "event_types"}, []string{"value_template", "device_class"}},
-		"image":         {nil, []string{"image_topic", "url_topic", "content_type", "image_encoding", "url_template"}},
-		"button":        {[]string{"command_topic"}, []string{"command_template", "device_class", "payload_press", "retain"}},
+		"binary_sensor": {[]string{"state_topic"}, []string{"value_template", "device_class", "expire_after",
+			"force_update", "off_delay", "payload_on", "payload_off"}},
+		"switch": {[]string{"command_topic"}, []string{"state_topic", "command_template", "value_template",
+			"device_class", "payload_on", "payload_off", "state_on", "state_off", "optimistic", "retain"}},
+		"number": {[]string{"command_topic"}, []string{"state_topic", "command_template", "value_template",
+			"device_class", "min", "max", "step", "mode", "unit_of_measurement", "payload_reset", "optimistic",
+			"retain"}},
+		"event": {[]string{"state_topic", "event_types"}, []string{"value_template", "device_class"}},
+		"image": {nil, []string{"image_topic", "url_topic", "content_type", "image_encoding", "url_template"}},
+		"button": {[]string{"command_topic"}, []string{"command_template", "device_class", "payload_press",
+			"retain"}},
 	}
 	objectID  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 	entityID  = regexp.MustCompile(`^[a-z_]+\.[a-z0-9_]+$`)
@@ -40,7 +48,8 @@ var (
 	haDevices = map[string][]string{"sensor": {"enum", "temperature"}, "binary_sensor": {"problem"}}
 )
 
-// homeAssistant returns what Home Assistant would refuse in a device discovery message, by rules of our own.
+// homeAssistant returns what Home Assistant would refuse in a device discovery message, by rules of
+// our own.
 func homeAssistant(topic string, payload []byte) (complaints []string) {
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
 	parts := strings.Split(topic, "/")
@@ -105,13 +114,15 @@ func componentRule(c map[string]any, complain func(string, ...any)) {
 			complain("%s does not close: %s", key, s)
 		}
 	}
-	if id, ok := c["default_entity_id"].(string); ok && (!entityID.MatchString(id) || !strings.HasPrefix(id, platform+".")) {
+	if id, ok := c["default_entity_id"].(string); ok &&
+		(!entityID.MatchString(id) || !strings.HasPrefix(id, platform+".")) {
 		complain("default_entity_id %q", id)
 	}
 	if class, ok := c["device_class"].(string); ok && !slices.Contains(haDevices[platform], class) {
 		complain("device class %q", class)
 	}
-	if c["options"] != nil && (c["device_class"] != "enum" || c["state_class"] != nil || c["unit_of_measurement"] != nil) {
+	if c["options"] != nil && (c["device_class"] != "enum" || c["state_class"] != nil ||
+		c["unit_of_measurement"] != nil) {
 		complain("options are for sensors of class enum, without unit and state class")
 	}
 	if c["entity_category"] == "config" && !slices.Contains([]string{"switch", "number", "button"}, platform) {
@@ -138,15 +149,16 @@ func availabilityRule(v any, complain func(string, ...any)) {
 	}
 	for _, entry := range list {
 		for key := range entry.(map[string]any) {
-			if !slices.Contains([]string{"topic", "value_template", "payload_available", "payload_not_available"}, key) {
+			if !slices.Contains([]string{"topic", "value_template", "payload_available", "payload_not_available"},
+				key) {
 				complain("availability knows no %s", key)
 			}
 		}
 	}
 }
 
-// What is announced passes Home Assistant's rules, names every topic as the link publishes it, and the rules
-// do refuse.
+// What is announced passes Home Assistant's rules, names every topic as the link publishes it, and
+// the rules do refuse.
 func TestDiscovery(t *testing.T) {
 	cfg := testConfig("tcp://127.0.0.1:1")
 	cfg.Commands.Allow = Commands
@@ -164,8 +176,10 @@ func TestDiscovery(t *testing.T) {
 	if err := json.Unmarshal(l.discovery.payload, &a); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"problem", "model", "temperature", "event", "reload", "restart", "cam-01_label", "cam-01_confidence", "cam-01_fps",
-		"cam-01_latency", "cam-01_event", "cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot", "B_label"} {
+	for _, want := range []string{"problem", "model", "temperature", "event", "reload", "restart", "cam-01_label",
+		"cam-01_confidence", "cam-01_fps",
+		"cam-01_latency", "cam-01_event", "cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
+		"B_label"} {
 		if a.Components[want] == nil {
 			t.Errorf("no entity %s", want)
 		}
@@ -175,19 +189,24 @@ func TestDiscovery(t *testing.T) {
 		published = append(published, s.topic)
 	}
 	for _, c := range l.cameras {
-		published = append(published, c.result, c.event, strings.TrimSuffix(c.enabled.topic, "state")+"set", strings.TrimSuffix(c.threshold.topic, "state")+"set")
+		published = append(published, c.result, c.event, strings.TrimSuffix(c.enabled.topic, "state")+"set",
+			strings.TrimSuffix(c.threshold.topic, "state")+"set")
 	}
 	for key, c := range a.Components {
 		for option, v := range c {
-			if topic, ok := v.(string); ok && strings.HasSuffix(option, "_topic") && !slices.Contains(published, topic) {
+			if topic, ok := v.(string); ok && strings.HasSuffix(option, "_topic") &&
+				!slices.Contains(published, topic) {
 				t.Errorf("%s: %s is %s, where nothing is published or heard", key, option, topic)
 			}
 		}
 	}
 	for what, spoil := range map[string]string{
-		`"identifiers":["vggse_Edge-01"]`: `"identifiers":[]`, `"platform":"sensor"`: `"platform":"senzor"`, `"event_types"`: `"event_typez"`,
-		`"entity_category":"diagnostic"`: `"entity_category":"config"`, `"max":1,`: `"max":0,`, `"image_topic"`: `"url_topik"`,
-		`"default_entity_id":"sensor.`: `"default_entity_id":"Sensor.`, `"device_class":"enum"`: `"device_class":"temperature"`,
+		`"identifiers":["vggse_Edge-01"]`: `"identifiers":[]`, `"platform":"sensor"`: `"platform":"senzor"`,
+		`"event_types"`:                  `"event_typez"`,
+		`"entity_category":"diagnostic"`: `"entity_category":"config"`, `"max":1,`: `"max":0,`,
+		`"image_topic"`:                `"url_topik"`,
+		`"default_entity_id":"sensor.`: `"default_entity_id":"Sensor.`,
+		`"device_class":"enum"`:        `"device_class":"temperature"`,
 	} {
 		text := strings.ReplaceAll(string(l.discovery.payload), what, spoil)
 		if text == string(l.discovery.payload) || len(homeAssistant(l.discovery.topic, []byte(text))) == 0 {
@@ -196,8 +215,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// Home Assistant's birth brings the announcement again; a camera that is gone is taken away; discovery
-// switched off takes away all of it, once and for all.
+// Home Assistant's birth brings the announcement again; a camera that is gone is taken away;
+// discovery switched off takes away all of it, once and for all.
 func TestDiscoveryLives(t *testing.T) {
 	m := startMosquitto(t)
 	e := listen(t, m.port)
@@ -219,14 +238,16 @@ func TestDiscoveryLives(t *testing.T) {
 	eventually(t, 10*time.Second, "announced", func() bool { return strings.Contains(e.last(topic), `"cam02_label"`) })
 	time.Sleep(100 * time.Millisecond) // the SUBACK
 	n := len(e.on(topic))
-	birth := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", fmt.Sprint(m.port), "-t", "homeassistant/status", "-m", "online", "-q", "1", "-r")
+	birth := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", fmt.Sprint(m.port), "-t", "homeassistant/status",
+		"-m", "online", "-q", "1", "-r")
 	if out, err := birth.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	eventually(t, 10*time.Second, "announced again", func() bool { return len(e.on(topic)) > n })
 	stop()
 	stop = run(cfg, "cam01")
-	eventually(t, 10*time.Second, "cam02 taken away", func() bool { return strings.Contains(e.last(topic), `"cam02_label":{"platform":"sensor"}`) })
+	eventually(t, 10*time.Second, "cam02 taken away",
+		func() bool { return strings.Contains(e.last(topic), `"cam02_label":{"platform":"sensor"}`) })
 	if got := homeAssistant(topic, []byte(e.last(topic))); len(got) > 0 {
 		t.Errorf("Home Assistant would say: %s", strings.Join(got, "; "))
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
-// Handler does what subscribers ask for. Its methods are called one at a time, from a goroutine of the link.
+// Handler does what subscribers ask for. Its methods are called one at a time, from a goroutine of
+// the link.
 type Handler interface {
 	// Enable opens or closes a camera; Threshold sets its score. Both outlive a restart.
 	Enable(camera string, on bool) error
@@ -47,8 +48,8 @@ func (b *bucket) take(now time.Time) bool {
 	return true
 }
 
-// dispatcher takes what comes in, refuses most of it, and hands the rest to the handler. All that it remembers is
-// bounded by its rates.
+// dispatcher takes what comes in, refuses most of it, and hands the rest to the handler. All that
+// it remembers is bounded by its rates.
 type dispatcher struct {
 	link    *Link
 	handler Handler
@@ -71,20 +72,22 @@ type job struct {
 
 func newDispatcher(l *Link) *dispatcher {
 	return &dispatcher{
-		link: l, jobs: make(chan job, waitingCommands), seen: make(map[string]time.Time), sets: make(map[string]*bucket),
+		link: l, jobs: make(chan job, waitingCommands), seen: make(map[string]time.Time),
+		sets:    make(map[string]*bucket),
 		answers: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
 	}
 }
 
-// Handle makes h do what subscribers ask for; call it before Run. Without one every command is rejected.
+// Handle makes h do what subscribers ask for; call it before Run. Without one every command is
+// rejected.
 func (l *Link) Handle(h Handler) { l.dispatcher.handler = h }
 
 func (d *dispatcher) allowed(word string) bool {
 	return slices.Contains(d.link.cfg.Commands.Allow, word)
 }
 
-// command decides on one message of the command topic. Each is answered once; of a flood, and of the same id
-// again, the rest is passed over and counted.
+// command decides on one message of the command topic. Each is answered once; of a flood, and of
+// the same id again, the rest is passed over and counted.
 func (d *dispatcher) command(m Message, now time.Time) {
 	if m.Retained {
 		d.link.log.Warn("retained command refused: clear the topic", "topic", m.Topic)
@@ -127,7 +130,8 @@ func (d *dispatcher) command(m Message, now time.Time) {
 	d.answer(c, status, why)
 }
 
-// remember keeps an id for as long as its command could be valid, and forgets what no longer can be.
+// remember keeps an id for as long as its command could be valid, and forgets what no longer can
+// be.
 func (d *dispatcher) remember(id string, now time.Time) {
 	if len(d.seen) > 1024 {
 		for old, until := range d.seen {
@@ -165,8 +169,8 @@ func (d *dispatcher) answer(c Command, status, why string) {
 	l.out.ring()
 }
 
-// set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is answered by the
-// state that still holds.
+// set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is
+// answered by the state that still holds.
 func (d *dispatcher) set(m Message, now time.Time) {
 	rest, ok := strings.CutPrefix(m.Topic, d.link.topics.base)
 	camera, what, _ := strings.Cut(rest, "/")

@@ -62,14 +62,16 @@ func (c *clerk) Command(_ context.Context, m Command) (func(), error) {
 // pub is a real mosquitto_pub.
 func pub(t *testing.T, m *mosquitto, topic, payload string, options ...string) {
 	t.Helper()
-	args := append([]string{"-h", "127.0.0.1", "-p", fmt.Sprint(m.port), "-q", "1", "-t", "vggse/edge01/" + topic, "-m", payload}, options...)
+	args := append([]string{"-h", "127.0.0.1", "-p", fmt.Sprint(m.port), "-q", "1", "-t", "vggse/edge01/" + topic,
+		"-m", payload}, options...)
 	if out, err := exec.Command(needMosquitto(t, "mosquitto_pub"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }
 
 func order(id, name, args string, age time.Duration) string {
-	return fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args, time.Now().Add(-age).UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args,
+		time.Now().Add(-age).UTC().Format(time.RFC3339Nano))
 }
 
 // commanded is a link with a clerk, everything allowed, and an ear on the broker.
@@ -95,7 +97,8 @@ func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk)
 	return m, e, l, c
 }
 
-// Each command is answered once: done, failed, too old, not allowed, not understood; a repeated one not again.
+// Each command is answered once: done, failed, too old, not allowed, not understood; a repeated one
+// not again.
 func TestCommands(t *testing.T) {
 	m, e, l, c := commanded(t, CommandSnapshot, CommandReload, CommandModelActivate)
 	sha := strings.Repeat("0a", 32)
@@ -133,36 +136,44 @@ func TestCommands(t *testing.T) {
 	}
 	pub(t, m, "command", order("1", "reload", "{}", 0)) // again
 	pub(t, m, "command", order("12", "reload", "{}", 0), "-r")
-	eventually(t, 10*time.Second, "answer to 12", func() bool { return len(e.on("vggse/edge01/command/response")) >= 12 })
+	eventually(t, 10*time.Second, "answer to 12",
+		func() bool { return len(e.on("vggse/edge01/command/response")) >= 12 })
 	c.mu.Lock()
 	c.fail = errors.New("the disk is full")
 	c.mu.Unlock()
 	pub(t, m, "command", order("13", "reload", "{}", 0))
-	eventually(t, 10*time.Second, "last answer", func() bool { return len(e.on("vggse/edge01/command/response")) >= 13 && l.missed.Load() == 1 })
+	eventually(t, 10*time.Second, "last answer",
+		func() bool { return len(e.on("vggse/edge01/command/response")) >= 13 && l.missed.Load() == 1 })
 	eventually(t, 10*time.Second, "error", func() bool {
-		return strings.Contains(e.last("vggse/edge01/command/response"), `"status":"error","message":"the disk is full"`)
+		return strings.Contains(e.last("vggse/edge01/command/response"),
+			`"status":"error","message":"the disk is full"`)
 	})
-	if want := "reload ; then reload; snapshot cam01; model_activate " + sha + "; then model_activate; reload ; then reload"; c.done() != want {
-		t.Errorf("did %s, want %s", c.done(), want) // one sent with the retain flag to who listens is not a retained one
+	if want := "reload ; then reload; snapshot cam01; model_activate " + sha +
+		"; then model_activate; reload ; then reload"; c.done() != want {
+		// one sent with the retain flag to who listens is not a retained one
+		t.Errorf("did %s, want %s", c.done(), want)
 	}
 }
 
 func number(s string) (n int) { fmt.Sscan(s, &n); return n }
 
-// A camera is switched and its threshold set by plain texts; the state says what holds, also after nonsense.
+// A camera is switched and its threshold set by plain texts; the state says what holds, also after
+// nonsense.
 func TestSets(t *testing.T) {
 	m, e, _, c := commanded(t, "set")
 	pub(t, m, "cam01/enabled/set", "OFF")
 	pub(t, m, "cam01/threshold/set", "0.85")
 	eventually(t, 10*time.Second, "states", func() bool {
-		return e.last("vggse/edge01/cam01/enabled/state") == "OFF" && e.last("vggse/edge01/cam01/threshold/state") == "0.85"
+		return e.last("vggse/edge01/cam01/enabled/state") == "OFF" &&
+			e.last("vggse/edge01/cam01/threshold/state") == "0.85"
 	})
 	n := len(e.on("vggse/edge01/cam01/threshold/state"))
 	for _, nonsense := range []string{"1.5", "NaN", "", "0x1p-2"} {
 		pub(t, m, "cam01/threshold/set", nonsense)
 	}
 	pub(t, m, "cam99/enabled/set", "OFF")
-	eventually(t, 10*time.Second, "old state again", func() bool { return len(e.on("vggse/edge01/cam01/threshold/state")) > n })
+	eventually(t, 10*time.Second, "old state again",
+		func() bool { return len(e.on("vggse/edge01/cam01/threshold/state")) > n })
 	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
 		t.Error("nonsense was taken")
 	}
@@ -170,7 +181,8 @@ func TestSets(t *testing.T) {
 		t.Errorf("did %s", got)
 	}
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "retained", func() bool { return late.last("vggse/edge01/cam01/enabled/state") == "OFF" })
+	eventually(t, 10*time.Second, "retained",
+		func() bool { return late.last("vggse/edge01/cam01/enabled/state") == "OFF" })
 }
 
 // While the handler is busy, a few commands wait, the next are told so, and a flood is passed over.
@@ -184,7 +196,8 @@ func TestCommandFlood(t *testing.T) {
 	go func() { defer close(done); l.dispatcher.run(ctx) }()
 	now := time.Now()
 	for i := range 1000 {
-		l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+		l.dispatcher.command(Message{Topic: l.topics.command,
+			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
 	}
 	if got := l.missed.Load(); got != 1000-20 {
 		t.Errorf("%d passed over, want 980", got)
@@ -210,7 +223,8 @@ func TestCommandsAtTheEnd(t *testing.T) {
 	l.Handle(&clerk{})
 	now := time.Now()
 	for i := range 4 {
-		l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+		l.dispatcher.command(Message{Topic: l.topics.command,
+			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -237,8 +251,8 @@ func lonely(t testing.TB, allow ...string) *Link {
 	return l
 }
 
-// M8: 10,000 malformed messages, made from good ones, to every topic that the agent listens to: none is
-// carried out, nothing ends, and memory stays.
+// M8: 10,000 malformed messages, made from good ones, to every topic that the agent listens to:
+// none is carried out, nothing ends, and memory stays.
 func TestHostileCommands(t *testing.T) {
 	l := lonely(t, Commands...)
 	c := &clerk{link: l}
@@ -249,7 +263,8 @@ func TestHostileCommands(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	now := time.Now()
 	seeds := []string{order("a", "reload", "{}", 0), order("b", "snapshot", `{"camera":"cam01"}`, 0), "ON", "0.5",
-		`{"id":"c","id":"c","name":"reload","ts":"2026-01-01T00:00:00Z"}`, strings.Repeat("[", 4000), "{" + strings.Repeat(`"args":{`, 500), "\xff\xfe", "null", ""}
+		`{"id":"c","id":"c","name":"reload","ts":"2026-01-01T00:00:00Z"}`, strings.Repeat("[", 4000),
+		"{" + strings.Repeat(`"args":{`, 500), "\xff\xfe", "null", ""}
 	topics := []string{"command", "cam01/enabled/set", "cam01/threshold/set", "cam99/enabled/set", "x", ""}
 	l.out.spool.Connect()
 	hit := func() {
@@ -283,7 +298,8 @@ func TestHostileCommands(t *testing.T) {
 	after := rss(t)
 	cancel()
 	<-done
-	t.Logf("RSS %d KiB before, %d after 10,000 malformed messages; %d ids remembered", before>>10, after>>10, len(l.dispatcher.seen))
+	t.Logf("RSS %d KiB before, %d after 10,000 malformed messages; %d ids remembered", before>>10, after>>10,
+		len(l.dispatcher.seen))
 	if grown := after - before; grown > 5<<20 && !raceEnabled {
 		t.Errorf("RSS grew by %d bytes", grown)
 	}
@@ -308,7 +324,8 @@ func rss(t *testing.T) int64 {
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte(order("1", "reload", "{}", 0)))
 	f.Add([]byte(order("1", "snapshot", `{"camera":"cam01"}`, 0)))
-	f.Add([]byte(`{"id":"x","name":"model_activate","args":{"sha256":"` + strings.Repeat("0a", 32) + `"},"ts":"2026-01-01T00:00:00+01:00","ttl_s":300}`))
+	f.Add([]byte(`{"id":"x","name":"model_activate","args":{"sha256":"` + strings.Repeat("0a", 32) +
+		`"},"ts":"2026-01-01T00:00:00+01:00","ttl_s":300}`))
 	f.Add([]byte(`{"ID":"x","name":"reload","ts":"2026-01-01T00:00:00,5Z"}`))
 	c := judge()
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -47,7 +47,8 @@ func topicTable(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("| topic | QoS | kept | payload | | when |\n|---|---|---|---|---|---|\n")
-	short := strings.NewReplacer("{prefix}/{device}/{camera}/", "C/", "{prefix}/{device}/", "D/", "{discovery}/", "H/", "{device}", "<device>")
+	short := strings.NewReplacer("{prefix}/{device}/{camera}/", "C/", "{prefix}/{device}/", "D/", "{discovery}/", "H/",
+		"{device}", "<device>")
 	for i := 1; i < len(c.Operations.Content); i += 2 {
 		var o struct {
 			Action, Summary string
@@ -73,7 +74,8 @@ func topicTable(t *testing.T) string {
 			case m.Payload.Ref != "":
 				payload = "JSON `" + link{m.Payload.Ref}.name() + "`"
 			default:
-				payload = map[string]string{"classification": "a label", "threshold": "0 to 1", "snapshot": "JPEG"}[ref.name()]
+				payload = map[string]string{"classification": "a label", "threshold": "0 to 1",
+					"snapshot": "JPEG"}[ref.name()]
 			}
 		}
 		kept, when := "", o.Summary
@@ -83,7 +85,8 @@ func topicTable(t *testing.T) string {
 		if o.Action == "receive" {
 			when = "**heard**, " + o.Summary
 		}
-		fmt.Fprintf(&b, "| `%s` | %d | %s | %s | %s | %s |\n", short.Replace(channel.Address), o.Bindings.MQTT.QoS, kept, payload, channel.Summary, when)
+		fmt.Fprintf(&b, "| `%s` | %d | %s | %s | %s | %s |\n", short.Replace(channel.Address), o.Bindings.MQTT.QoS,
+			kept, payload, channel.Summary, when)
 	}
 	return b.String()
 }
@@ -135,7 +138,8 @@ func recipe(t *testing.T, a *authority) (m *mosquitto, websockets int) {
 	m = startMosquitto(t) // for its folder and port; ended at once
 	m.kill()
 	websockets = freePort(t)
-	conf := strings.NewReplacer("listener 8883", fmt.Sprintf("listener %d 127.0.0.1", m.port), "listener 8884", fmt.Sprintf("listener %d 127.0.0.1", websockets),
+	conf := strings.NewReplacer("listener 8883", fmt.Sprintf("listener %d 127.0.0.1", m.port), "listener 8884",
+		fmt.Sprintf("listener %d 127.0.0.1", websockets),
 		"/etc/mosquitto/certs/", a.dir+"/", "/etc/mosquitto/vggse.acl", acl).Replace(fenced(t, "conf"))
 	conf += fmt.Sprintf("persistence_location %s/\nuser root\n", a.dir)
 	if err := os.WriteFile(m.conf, []byte(conf), 0o600); err != nil {
@@ -145,8 +149,9 @@ func recipe(t *testing.T, a *authority) (m *mosquitto, websockets int) {
 	return m, websockets
 }
 
-// The manual's recipe for Mosquitto: the agent works with it, over TLS and over websockets; who may look on can look
-// on and not command, and neither that one nor another device can speak for the agent.
+// The manual's recipe for Mosquitto: the agent works with it, over TLS and over websockets; who may
+// look on can look on and not command, and neither that one nor another device can speak for the
+// agent.
 func TestRecipe(t *testing.T) {
 	a := newAuthority(t)
 	a.issue("broker", []net.IP{net.IPv4(127, 0, 0, 1)})
@@ -171,7 +176,8 @@ func TestRecipe(t *testing.T) {
 	stop := start(t, l)
 	eventually(t, 10*time.Second, "connected", l.Connected)
 	publish(t, l, "cam01", "gear", 2)
-	eventually(t, 10*time.Second, "the viewer sees results", func() bool { return e.last("vggse/edge01/cam01/result") != "" })
+	eventually(t, 10*time.Second, "the viewer sees results",
+		func() bool { return e.last("vggse/edge01/cam01/result") != "" })
 	eventually(t, 10*time.Second, "Home Assistant sees the device", func() bool {
 		return home.last("homeassistant/device/vggse_edge01/config") != ""
 	})
@@ -182,9 +188,11 @@ func TestRecipe(t *testing.T) {
 	pub(t, m, "cam01/classification", "nut", as["viewer"]...)
 	pub(t, m, "cam01/classification", "bolt", as["edge02"]...)
 	pub(t, m, "command", order("operator", "reload", "{}", 0), as["operator"]...)
-	eventually(t, 10*time.Second, "the operator is answered", func() bool { return e.last("vggse/edge01/command/response") != "" })
+	eventually(t, 10*time.Second, "the operator is answered",
+		func() bool { return e.last("vggse/edge01/command/response") != "" })
 	pub(t, m, "cam01/threshold/set", "0.7", as["homeassistant"]...)
-	eventually(t, 10*time.Second, "Home Assistant sets the threshold", func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.7" })
+	eventually(t, 10*time.Second, "Home Assistant sets the threshold",
+		func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.7" })
 	if got := c.done(); got != "reload ; then reload; threshold cam01 0.7" {
 		t.Errorf("did %s", got)
 	}

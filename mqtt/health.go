@@ -19,16 +19,16 @@ const (
 	Failed   = "failed"
 )
 
-// health is the content of the health topic: cameras and queue are the link's own findings, the rest
-// comes from Health.
+// health is the content of the health topic: cameras and queue are the link's own findings, the
+// rest comes from Health.
 type health struct {
 	mu    sync.Mutex
 	state *state
 	parts map[string]Condition
 }
 
-// Health tells how a part of the device fares: "model", "disk", "clock", "thermal". Published, retained,
-// where it changed.
+// Health tells how a part of the device fares: "model", "disk", "clock", "thermal". Published,
+// retained, where it changed.
 func (l *Link) Health(part string, c Condition) {
 	l.health.set(part, c)
 	l.checkHealth()
@@ -163,12 +163,15 @@ func (l *Link) Stats(s Stats) {
 		Cameras []camera  `json:"cameras"`
 		Machine any       `json:"machine,omitempty"`
 	}{
-		"vggse.stats/1", l.id.Device, l.id.StreamID, l.id.BootID, time.Now().UTC(), l.quality(), time.Since(l.started).Round(time.Millisecond).Seconds(),
-		m, l.Waiting(), queue.Bytes, queue.Dropped, queue.Damaged, l.missed.Load(), make([]camera, 0, len(s.Cameras)), s.Machine,
+		"vggse.stats/1", l.id.Device, l.id.StreamID, l.id.BootID, time.Now().UTC(), l.quality(),
+		time.Since(l.started).Round(time.Millisecond).Seconds(),
+		m, l.Waiting(), queue.Bytes, queue.Dropped, queue.Damaged, l.missed.Load(), make([]camera, 0, len(s.Cameras)),
+		s.Machine,
 	}
 	for _, c := range s.Cameras {
 		out.Cameras = append(out.Cameras, camera{
-			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Still, c.Infer.micros(), c.Total.micros(),
+			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Still, c.Infer.micros(),
+			c.Total.micros(),
 		})
 	}
 	l.out.set(l.stats, encode(out))

@@ -14,8 +14,8 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// hostile is a broker that accepts every client and then sends it what no broker sends: good packets with flipped
-// bits, cut off, out of order, or nothing but noise.
+// hostile is a broker that accepts every client and then sends it what no broker sends: good
+// packets with flipped bits, cut off, out of order, or nothing but noise.
 type hostile struct {
 	net.Listener
 	sent atomic.Int64
@@ -64,8 +64,10 @@ func (h *hostile) serve(c net.Conn) {
 func nonsense(random *rand.Rand) (b []byte) {
 	publish := []byte("\x00\x14vggse/edge01/command\x00\x07{\"id\":\"x\",\"name\":\"restart\"}")
 	good := [][]byte{
-		{0x20, 2, 0, 0}, {0x40, 2, 0, 1}, {0x40, 2, 0xff, 0xff}, {0x50, 2, 0, 1}, {0x62, 2, 0, 1}, {0x70, 2, 0, 2}, {0xb0, 2, 0, 1}, {0xd0, 0},
-		{0x90, 3, 0, 1, 1}, {0x90, 4, 0, 1, 0x80, 0x80}, append([]byte{0x32, byte(len(publish))}, publish...), {0x30, 0xff, 0xff, 0xff, 0x7f},
+		{0x20, 2, 0, 0}, {0x40, 2, 0, 1}, {0x40, 2, 0xff, 0xff}, {0x50, 2, 0, 1}, {0x62, 2, 0, 1}, {0x70, 2, 0, 2},
+		{0xb0, 2, 0, 1}, {0xd0, 0},
+		{0x90, 3, 0, 1, 1}, {0x90, 4, 0, 1, 0x80, 0x80}, append([]byte{0x32, byte(len(publish))}, publish...),
+		{0x30, 0xff, 0xff, 0xff, 0x7f},
 		{0xe0, 0}, {0x10, 0}, {0x00, 0},
 	}
 	for range 1 + random.IntN(6) {
@@ -87,8 +89,8 @@ func nonsense(random *rand.Rand) (b []byte) {
 	return b
 }
 
-// M8: ten thousand connections to a broker that sends nonsense: nothing ends, nothing is carried out, and memory
-// stays.
+// M8: ten thousand connections to a broker that sends nonsense: nothing ends, nothing is carried
+// out, and memory stays.
 func TestHostileBrokers(t *testing.T) {
 	h := startHostile(t)
 	ctx, cancel := context.WithCancel(t.Context())

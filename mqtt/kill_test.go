@@ -20,8 +20,9 @@ import (
 
 var cycles = flag.Int("cycles", map[bool]int{false: 1000, true: 100}[raceEnabled], "lives of TestKillCycles")
 
-// helperSpool, set beside helperBroker, is the spool of the small agent, which then tells on its standard
-// output of every record that is safe; with helperDrain it publishes nothing and ends when nothing waits.
+// helperSpool, set beside helperBroker, is the spool of the small agent, which then tells on its
+// standard output of every record that is safe; with helperDrain it publishes nothing and ends when
+// nothing waits.
 const (
 	helperSpool = "MQTT_TEST_HELPER_SPOOL"
 	helperDrain = "MQTT_TEST_HELPER_DRAIN"
@@ -58,8 +59,8 @@ func spooler(broker, dir string) int {
 	return 0
 }
 
-// tellSafe publishes results and events, and prints "number frame" of each as soon as it is safe; the frame of
-// an event is -1. It does not return.
+// tellSafe publishes results and events, and prints "number frame" of each as soon as it is safe;
+// the frame of an event is -1. It does not return.
 func tellSafe(ctx context.Context, link *Link) {
 	type issued struct {
 		seq   uint64
@@ -73,7 +74,8 @@ func tellSafe(ctx context.Context, link *Link) {
 		d.Time, d.Changed = time.Now(), d.Frame%3 == 0
 		before := link.out.spool.Last()
 		link.Publish(ctx, d)
-		switch seq := link.out.spool.Last(); { // more: the link told of a loss meanwhile, and which is whose is not known
+		// more: the link told of a loss meanwhile, and which is whose is not known
+		switch seq := link.out.spool.Last(); {
 		case d.Changed && seq == before+2:
 			waiting = append(waiting, issued{seq - 1, -1}, issued{seq, int64(d.Frame)})
 		case !d.Changed && seq == before+1:
@@ -155,7 +157,8 @@ func (k *killing) agent(drain string) (cmd *exec.Cmd, first, done chan struct{})
 
 func (k *killing) nap(most int) { time.Sleep(time.Duration(k.random.IntN(most)) * time.Millisecond) }
 
-// life is one: in a third of them the way is cut, in another third the broker dies, and at its end the agent.
+// life is one: in a third of them the way is cut, in another third the broker dies, and at its end
+// the agent.
 func (k *killing) life(n int) {
 	k.way.set(n%9 == 8) // no way at all from the start, in every ninth
 	agent, first, done := k.agent("")
@@ -239,9 +242,9 @@ func readArrivals(t *testing.T, path string) (all []arrival) {
 	return all
 }
 
-// Agent and broker are killed again and again, and the way between them is cut: every record that the agent
-// called safe arrives, as it was; none comes for the first time after a later one of its lane; repetitions
-// stay within a window for each life; and every gap in the numbers is told.
+// Agent and broker are killed again and again, and the way between them is cut: every record that
+// the agent called safe arrives, as it was; none comes for the first time after a later one of its
+// lane; repetitions stay within a window for each life; and every gap in the numbers is told.
 func TestKillCycles(t *testing.T) {
 	const lanes = 4 // most of a life is waiting
 	var lives, arrived, safe, repeated atomic.Int64
@@ -280,10 +283,12 @@ func TestKillCycles(t *testing.T) {
 	if safe.Load() < 10*lives.Load() {
 		t.Errorf("only %d records were safe: the test does not test", safe.Load())
 	}
-	t.Logf("%d lives: %d records arrived, %d were safe, none of those missing; %d repetitions", lives.Load(), arrived.Load(), safe.Load(), repeated.Load())
+	t.Logf("%d lives: %d records arrived, %d were safe, none of those missing; %d repetitions", lives.Load(),
+		arrived.Load(), safe.Load(), repeated.Load())
 }
 
-// untold counts the numbers up to last that neither arrived nor lie within what an event tells as lost.
+// untold counts the numbers up to last that neither arrived nor lie within what an event tells as
+// lost.
 func untold(t *testing.T, arrived map[uint64]arrival, last uint64, events []string) (n int) {
 	t.Helper()
 	type span struct{ from, to uint64 }

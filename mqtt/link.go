@@ -17,8 +17,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Link is the way of decisions to one broker. Its methods may be called from any goroutine, before and
-// while Run runs; none of them waits for the network.
+// Link is the way of decisions to one broker. Its methods may be called from any goroutine, before
+// and while Run runs; none of them waits for the network.
 type Link struct {
 	cfg     Config
 	id      Identity // Model and Labels: guarded by mu
@@ -62,8 +62,9 @@ type cameraTopics struct {
 	wasLost                      bool   // told as camera_lost, and not yet as restored
 }
 
-// NewLink makes a Link to the broker of cfg, which must not be Embedded (start it, and give its URL).
-// It reads the password and the certificates once, to tell now what would fail later; it connects in Run.
+// NewLink makes a Link to the broker of cfg, which must not be Embedded (start it, and give its
+// URL). It reads the password and the certificates once, to tell now what would fail later; it
+// connects in Run.
 func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
@@ -92,7 +93,8 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 	cfg.ClientID = cmp.Or(cfg.ClientID, "vggse-"+id.Device)
 	l := &Link{
 		cfg: cfg, id: id, broker: broker, log: log, topics: newTopics(cfg.TopicPrefix, id.Device), started: time.Now(),
-		out: newOutbox(queue), cameras: make(map[string]*cameraTopics, len(id.Cameras)), opening: id.opening("vggse.event/1", ""),
+		out: newOutbox(queue), cameras: make(map[string]*cameraTopics, len(id.Cameras)),
+		opening:   id.opening("vggse.event/1", ""),
 		answering: id.opening("vggse.response/1", ""),
 	}
 	l.dispatcher = newDispatcher(l)
@@ -130,7 +132,8 @@ func (l *Link) furnish() {
 	l.memory.save(l.log) // before anything goes out
 }
 
-// Model tells that another network answers from now on, with labels of its own: every later message names it.
+// Model tells that another network answers from now on, with labels of its own: every later message
+// names it.
 func (l *Link) Model(m ModelInfo, labels []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,8 +159,8 @@ func (l *Link) tellModel(before ModelInfo) {
 	})
 }
 
-// ModelRefused tells that a model was to answer and could not, and that the one before goes on: bundle is the digest of
-// an installed one, else the name of its folder; reason is for people.
+// ModelRefused tells that a model was to answer and could not, and that the one before goes on:
+// bundle is the digest of an installed one, else the name of its folder; reason is for people.
 func (l *Link) ModelRefused(bundleDir, reason string) {
 	l.mu.Lock()
 	l.tell(spool.Sync, l.topics.event, l.opening, "model_rolled_back", spool.Loss{}, func(b []byte) []byte {
@@ -183,8 +186,8 @@ func (l *Link) checkClock() {
 	l.out.ring()
 }
 
-// openSpool opens the spool of the configuration. A disk that fails is no reason not to start, a folder that
-// cannot be used is.
+// openSpool opens the spool of the configuration. A disk that fails is no reason not to start, a
+// folder that cannot be used is.
 func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	if c.Dir == "" || c.Bytes == 0 {
 		return spool.Memory(spool.NewID()), nil
@@ -196,9 +199,9 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	return s, err
 }
 
-// Publish takes a copy of what d says that is worth saying, under the policy of the configuration: the
-// label on change, an event on change, a result. It keeps nothing of d, never waits for the network or
-// the disk, and allocates nothing once its memory has grown.
+// Publish takes a copy of what d says that is worth saying, under the policy of the configuration:
+// the label on change, an event on change, a result. It keeps nothing of d, never waits for the
+// network or the disk, and allocates nothing once its memory has grown.
 func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 	now := time.Now()
 	l.mu.Lock()
@@ -222,9 +225,10 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 		})
 	}
 	if err == nil && c.gate.worth(now, d) {
-		_, err = l.out.spool.Append(spool.Async, c.result, byte(l.cfg.QoS), spool.Loss{}, func(b []byte, seq uint64) []byte {
-			return appendResult(b, c.resultOpening, seq, at, d)
-		})
+		_, err = l.out.spool.Append(spool.Async, c.result, byte(l.cfg.QoS), spool.Loss{},
+			func(b []byte, seq uint64) []byte {
+				return appendResult(b, c.resultOpening, seq, at, d)
+			})
 	}
 	l.out.ring()
 	if err != nil {
@@ -233,8 +237,9 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 	return nil
 }
 
-// CameraStatus tells that a camera is now online, offline, stalled or disabled: retained, and as an event where
-// an online one was lost or came back. A camera that Identity does not name is passed over.
+// CameraStatus tells that a camera is now online, offline, stalled or disabled: retained, and as an
+// event where an online one was lost or came back. A camera that Identity does not name is passed
+// over.
 func (l *Link) CameraStatus(camera, status string) {
 	l.mu.Lock()
 	if c := l.cameras[camera]; c != nil && c.now != status {
@@ -256,7 +261,8 @@ func (l *Link) CameraStatus(camera, status string) {
 }
 
 // tell accepts an event of now; more adds its own fields. l.mu is held.
-func (l *Link) tell(class spool.Class, topic string, opening []byte, kind string, lost spool.Loss, more func(b []byte) []byte) {
+func (l *Link) tell(class spool.Class, topic string, opening []byte, kind string, lost spool.Loss,
+	more func(b []byte) []byte) {
 	now := time.Now()
 	at := l.clock.at(now, now)
 	_, err := l.out.spool.Append(class, topic, 1, lost, func(b []byte, seq uint64) []byte {

@@ -37,7 +37,8 @@ func TestTopicTree(t *testing.T) {
 	l.CameraStatus("cam01", CameraOffline)
 	l.CameraStatus("cam01", CameraOnline)
 	eventually(t, 10*time.Second, "camera back", func() bool {
-		return len(early.on("vggse/edge01/cam01/event")) == 3 && early.last("vggse/edge01/stats") != "" && l.Waiting() == 0
+		return len(early.on("vggse/edge01/cam01/event")) == 3 && early.last("vggse/edge01/stats") != "" &&
+			l.Waiting() == 0
 	})
 
 	late := listen(t, m.port)
@@ -101,8 +102,8 @@ func field[T any](t *testing.T, text, key string) T {
 	return v
 }
 
-// The broker is killed twice and comes back without memory: every accepted record arrives, in order, and
-// the retained state is there again.
+// The broker is killed twice and comes back without memory: every accepted record arrives, in
+// order, and the retained state is there again.
 func TestBrokerKilled(t *testing.T) {
 	m := startMosquitto(t)
 	way := startProxy(t, m.addr())
@@ -130,7 +131,8 @@ func TestBrokerKilled(t *testing.T) {
 			sent++
 		}
 		eventually(t, 20*time.Second, "all acknowledged", func() bool { return l.Waiting() == 0 })
-		eventually(t, 10*time.Second, "retained label", func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
+		eventually(t, 10*time.Second, "retained label",
+			func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
 		eventually(t, 10*time.Second, "the last one is heard", func() bool {
 			last := e.last("vggse/edge01/cam01/result")
 			return last != "" && uint64(field[float64](t, last, "seq")) == sent
@@ -176,7 +178,8 @@ func TestLastWill(t *testing.T) {
 	agent.Wait()
 	eventually(t, 10*time.Second, "offline", func() bool { return e.last("vggse/edge01/available") == Offline })
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "offline is retained", func() bool { return late.last("vggse/edge01/available") == Offline })
+	eventually(t, 10*time.Second, "offline is retained",
+		func() bool { return late.last("vggse/edge01/available") == Offline })
 	// and it comes back under its name
 	_, stop := runLink(t, testConfig(m.url()), quiet())
 	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == Online })
@@ -219,21 +222,28 @@ func TestOverflowIsTold(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); l.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	eventually(t, 20*time.Second, "loss told", func() bool { return e.last("vggse/edge01/event") != "" && l.Waiting() == 0 })
+	eventually(t, 20*time.Second, "loss told", func() bool {
+		return e.last("vggse/edge01/event") != "" &&
+			l.Waiting() == 0
+	})
 	event := e.last("vggse/edge01/event")
 	for key, want := range map[string]any{
-		"event_type": "queue_dropped", "reason": "full", "records": float64(extra), "from_seq": 1.0, "to_seq": float64(extra),
+		"event_type": "queue_dropped", "reason": "full", "records": float64(extra), "from_seq": 1.0,
+		"to_seq": float64(extra),
 	} {
 		if got := field[any](t, event, key); got != want {
 			t.Errorf("%s is %v, want %v in %s", key, got, want, event)
 		}
 	}
-	eventually(t, 20*time.Second, "all others arrive", func() bool { return len(e.on("vggse/edge01/cam01/result")) == spool.MemoryRecords })
+	eventually(t, 20*time.Second, "all others arrive",
+		func() bool { return len(e.on("vggse/edge01/cam01/result")) == spool.MemoryRecords })
 }
 
-// Publishing into the queue allocates nothing, whether results are taken or the policy holds them back.
+// Publishing into the queue allocates nothing, whether results are taken or the policy holds them
+// back.
 func TestPublishAllocates(t *testing.T) {
-	for name, policy := range map[string]Policy{"every": {Every: true}, "policy": {Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5}} {
+	for name, policy := range map[string]Policy{"every": {Every: true},
+		"policy": {Deadband: 0.05, Heartbeat: time.Minute, MaxRate: 5}} {
 		cfg := testConfig("tcp://127.0.0.1:1")
 		cfg.Publish = policy
 		l, err := NewLink(cfg, testIdentity(), quiet())
@@ -269,7 +279,8 @@ func TestUnknownCamera(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Publish(context.Background(), decision("cam99")); err == nil || !strings.Contains(err.Error(), "cam99") {
+	if err := l.Publish(context.Background(), decision("cam99")); err == nil ||
+		!strings.Contains(err.Error(), "cam99") {
 		t.Errorf("got %v", err)
 	}
 	l.CameraStatus("cam99", CameraOnline)

@@ -16,7 +16,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// helperBroker, set in the environment, makes the test binary a small agent for tests that kill one.
+// helperBroker, set in the environment, makes the test binary a small agent for tests that kill
+// one.
 const helperBroker = "MQTT_TEST_HELPER_BROKER"
 
 func TestMain(m *testing.M) {
@@ -81,7 +82,8 @@ func baseConfig(broker string) Config {
 func testIdentity() Identity {
 	return Identity{
 		Device: "edge01", Name: "Line 3", Site: "Hall B", Version: "1.2.3", Commit: "abcdef012345",
-		Model:   ModelInfo{Name: "demo", Version: "1", SHA256: strings.Repeat("ab12", 16), Precision: "fp32", Provider: "cpu"},
+		Model: ModelInfo{Name: "demo", Version: "1", SHA256: strings.Repeat("ab12", 16), Precision: "fp32",
+			Provider: "cpu"},
 		Cameras: []string{"cam01", "cam02"},
 	}
 }
@@ -93,7 +95,8 @@ func decision(camera string) *vision.Decision {
 		Camera: camera, Frame: 1, Time: time.Now(),
 		Top:    []vision.Class{gear, {Label: "bolt", Index: 1, Score: 0.05}},
 		Stable: gear, Before: vision.Class{Label: vision.Unknown, Index: -1},
-		Latency: vision.Latency{Capture: 2 * time.Millisecond, Infer: 7 * time.Millisecond, Total: 12 * time.Millisecond},
+		Latency: vision.Latency{Capture: 2 * time.Millisecond, Infer: 7 * time.Millisecond,
+			Total: 12 * time.Millisecond},
 	}
 }
 

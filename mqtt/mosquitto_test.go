@@ -43,7 +43,8 @@ func startMosquitto(t *testing.T, lines ...string) *mosquitto {
 	if lines == nil {
 		lines = []string{"allow_anonymous true"}
 	}
-	text := fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\nuser root\n%s\n", m.port, strings.Join(lines, "\n"))
+	text := fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\nuser root\n%s\n", m.port,
+		strings.Join(lines, "\n"))
 	if err := os.WriteFile(m.conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ type ears struct {
 func listen(t *testing.T, port int, options ...string) *ears {
 	t.Helper()
 	program := needMosquitto(t, "mosquitto_sub")
-	args := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-q", "1", "-t", "#", "-d", "-F", "%j"}, options...)
+	args := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-q", "1", "-t", "#", "-d", "-F", "%j"},
+		options...)
 	cmd := exec.Command("stdbuf", append([]string{"-oL", program}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

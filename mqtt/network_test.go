@@ -40,8 +40,8 @@ func (n *network) add(toxic string) {
 	}
 }
 
-// Slow, chopped, narrow, resetting and silent networks, one after the other: every record arrives, in order, and
-// the link goes on as soon as the network does.
+// Slow, chopped, narrow, resetting and silent networks, one after the other: every record arrives,
+// in order, and the link goes on as soon as the network does.
 func TestWeather(t *testing.T) {
 	r, addr := startRecorder(t)
 	way := startNetwork(t, addr)
@@ -64,7 +64,8 @@ func TestWeather(t *testing.T) {
 		if err := way.Toxics.RemoveToxic(context.Background(), "t"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 40*time.Second, "all arrived after "+toxic, func() bool { return l.Connected() && l.Waiting() == 0 })
+		eventually(t, 40*time.Second, "all arrived after "+toxic,
+			func() bool { return l.Connected() && l.Waiting() == 0 })
 	}
 	next := uint64(1)
 	for _, a := range r.arrivals() {
@@ -79,9 +80,11 @@ func TestWeather(t *testing.T) {
 	}
 }
 
-// A peer that is silent, without a word of TCP, is found within the time that mqtt.keep_alive promises.
+// A peer that is silent, without a word of TCP, is found within the time that mqtt.keep_alive
+// promises.
 func TestDeadPeer(t *testing.T) {
-	for _, c := range []struct{ keepAlive, within time.Duration }{{20 * time.Second, 40 * time.Second}, {6 * time.Second, 15 * time.Second}} {
+	for _, c := range []struct{ keepAlive, within time.Duration }{{20 * time.Second, 40 * time.Second},
+		{6 * time.Second, 15 * time.Second}} {
 		t.Run(fmt.Sprint(c.keepAlive), func(t *testing.T) {
 			t.Parallel()
 			_, addr := startRecorder(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
-// whole is set by make soak: the tests take their full size, and hold figures that depend on the machine
-// against their bars.
+// whole is set by make soak: the tests take their full size, and hold figures that depend on the
+// machine against their bars.
 var whole = flag.Bool("whole", false, "outages, reconnects and attacks of full size")
 
 // size is n in make soak, and few in make test.
@@ -32,7 +32,8 @@ func size(n, few int) int {
 	return few
 }
 
-// peak watches the resident memory of this process until stop, which returns the most that was seen.
+// peak watches the resident memory of this process until stop, which returns the most that was
+// seen.
 func peak() (stop func() int64) {
 	var most atomic.Int64
 	done := make(chan struct{})
@@ -75,8 +76,9 @@ func filesOf(t *testing.T, dir string) (sum int64) {
 	return sum
 }
 
-// M5: three days without a broker at one record a second, 259,200 of them, given as fast as the disk takes them.
-// They fit into 256 MiB, memory stays, none is lost; when the broker is there they drain while new ones overtake.
+// M5: three days without a broker at one record a second, 259,200 of them, given as fast as the
+// disk takes them. They fit into 256 MiB, memory stays, none is lost; when the broker is there they
+// drain while new ones overtake.
 func TestOutage(t *testing.T) {
 	records, dir := size(259_200, 12_000), t.TempDir()
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
@@ -95,7 +97,8 @@ func TestOutage(t *testing.T) {
 	}
 	for n := range records {
 		if publish(); n > 4000 && n%50 == 0 { // no faster than the disk: memory holds 8192
-			eventually(t, time.Minute, "earlier records are on disk", func() bool { return l.out.spool.Safe(uint64(n - 4000)) })
+			eventually(t, time.Minute, "earlier records are on disk",
+				func() bool { return l.out.spool.Safe(uint64(n - 4000)) })
 		}
 	}
 	eventually(t, time.Minute, "all are on disk", func() bool { return l.out.spool.Safe(uint64(records)) })
@@ -127,11 +130,14 @@ func TestOutage(t *testing.T) {
 	}
 	slices.Sort(live)
 	if len(live) == 0 || len(seen) != records+last || l.Queue().Dropped != 0 {
-		t.Fatalf("%d of %d records came, %d of them at once, %d are told as lost", len(seen), records+last, len(live), l.Queue().Dropped)
+		t.Fatalf("%d of %d records came, %d of them at once, %d are told as lost", len(seen), records+last, len(live),
+			l.Queue().Dropped)
 	}
 	p99 := live[len(live)*99/100]
-	t.Logf("%d records: %.1f MiB on disk (%d B each), RSS + %.1f MiB at most; drained at %.0f/s while %d new ones came after %s (p99)",
-		records, float64(disk)/(1<<20), disk/int64(records), float64(grown)/(1<<20), rate, len(live), p99.Round(100*time.Microsecond))
+	t.Logf("%d records: %.1f MiB on disk (%d B each), RSS + %.1f MiB at most; drained at %.0f/s while %d new ones "+
+		"came after %s (p99)",
+		records, float64(disk)/(1<<20), disk/int64(records), float64(grown)/(1<<20), rate, len(live),
+		p99.Round(100*time.Microsecond))
 	if disk > spool.DefaultBytes || grown > 64<<20 && !raceEnabled {
 		t.Errorf("%d bytes on disk, RSS + %d", disk, grown)
 	}
@@ -203,8 +209,8 @@ func TestReconnects(t *testing.T) {
 	}
 }
 
-// M6: many devices have lost one broker, a real one; when it is back they come back, each at its own moment.
-// TestBackoff has the median, of many more.
+// M6: many devices have lost one broker, a real one; when it is back they come back, each at its
+// own moment. TestBackoff has the median, of many more.
 func TestBrokerBack(t *testing.T) {
 	m := startMosquitto(t)
 	links := make([]*Link, size(100, 4))
@@ -239,7 +245,8 @@ func TestBrokerBack(t *testing.T) {
 		}
 		return len(took) == len(links)
 	})
-	t.Logf("%d links after %d s: p50 %s, last %s", len(links), size(60, 3), took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
+	t.Logf("%d links after %d s: p50 %s, last %s", len(links), size(60, 3),
+		took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
 	if *whole && took[len(took)-1] > 20*time.Second {
 		t.Errorf("the last one took %s", took[len(took)-1])
 	}

@@ -105,7 +105,8 @@ func (o *outbox) doze(ctx context.Context, most time.Duration, last uint64) {
 	}
 }
 
-// connect begins a connection: every retained state and every record without acknowledgement wait again.
+// connect begins a connection: every retained state and every record without acknowledgement wait
+// again.
 func (o *outbox) connect() {
 	o.mu.Lock()
 	for _, s := range o.states {
@@ -128,8 +129,8 @@ type publication struct {
 	seq     uint64 // of the record
 }
 
-// take copies the next thing to send: states first, then records. Its payload is the one allocation on
-// the way of a message, because paho keeps it until the acknowledgement.
+// take copies the next thing to send: states first, then records. Its payload is the one allocation
+// on the way of a message, because paho keeps it until the acknowledgement.
 func (o *outbox) take() (publication, bool) {
 	if p, ok := o.takeState(); ok {
 		return p, true
@@ -148,7 +149,8 @@ func (o *outbox) takeState() (publication, bool) {
 	for _, s := range o.states {
 		if s.version > 0 && s.sent != s.version && s.refused != s.version {
 			s.sent = s.version
-			return publication{topic: s.topic, qos: s.qos, retain: s.retain, payload: append([]byte(nil), s.payload...), state: s}, true
+			return publication{topic: s.topic, qos: s.qos, retain: s.retain,
+				payload: append([]byte(nil), s.payload...), state: s}, true
 		}
 	}
 	return publication{}, false

@@ -116,7 +116,8 @@ func appendField(b []byte, key, value string) []byte {
 // Late is the payload, as it goes out after an outage, of a record that waits in a spool.
 func Late(payload []byte) []byte { return finish(append([]byte(nil), payload...), true) }
 
-// finish closes a payload: late is whether it arrives after an outage, or perhaps not for the first time.
+// finish closes a payload: late is whether it arrives after an outage, or perhaps not for the first
+// time.
 func finish(b []byte, late bool) []byte {
 	b = append(b, `,"redelivered":`...)
 	b = strconv.AppendBool(b, late)

@@ -38,8 +38,8 @@ func TestResultGolden(t *testing.T) {
 	}
 }
 
-// FuzzPayload gives the hand-written encoder foreign labels and numbers: what it makes is JSON that says
-// the same.
+// FuzzPayload gives the hand-written encoder foreign labels and numbers: what it makes is JSON that
+// says the same.
 func FuzzPayload(f *testing.F) {
 	f.Add("gear", float32(0.5), int64(7))
 	f.Add("\"\\\x00\n\u2028<é\xff", float32(1e-30), int64(-1))
@@ -49,7 +49,8 @@ func FuzzPayload(f *testing.F) {
 		id.Name, id.Model.Name = label, label
 		id.fill("stream")
 		c := vision.Class{Label: label, Index: 3, Score: p}
-		d := &vision.Decision{Top: []vision.Class{c, c}, Stable: c, Before: c, Latency: vision.Latency{Total: time.Duration(ns)}}
+		d := &vision.Decision{Top: []vision.Class{c, c}, Stable: c, Before: c,
+			Latency: vision.Latency{Total: time.Duration(ns)}}
 		at := instant{time.Unix(0, ns), time.Duration(ns), false}
 		for _, text := range [][]byte{
 			finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 1, at, d), true),
@@ -69,7 +70,8 @@ func FuzzPayload(f *testing.F) {
 			if got.Label != same || !got.Redelivered {
 				t.Fatalf("got %+v for %q", got, label)
 			}
-			if v := float64(p); len(got.Top) > 0 && !math.IsNaN(v) && !math.IsInf(v, 0) && math.Abs(got.Top[0].P-v) > 5.1e-7+1e-6*math.Abs(v) {
+			if v := float64(p); len(got.Top) > 0 && !math.IsNaN(v) && !math.IsInf(v, 0) &&
+				math.Abs(got.Top[0].P-v) > 5.1e-7+1e-6*math.Abs(v) {
 				t.Fatalf("score %g is told as %g", v, got.Top[0].P)
 			}
 		}

@@ -100,7 +100,8 @@ func openQueue(ctx context.Context, brokerURL, dir string) (publisher, error) {
 }
 
 func (q queue) publish(n int) error {
-	return q.PublishViaQueue(context.Background(), &autopaho.QueuePublish{Publish: &paho5.Publish{QoS: 1, Topic: peerTopic, Payload: peerPayload(n)}})
+	return q.PublishViaQueue(context.Background(),
+		&autopaho.QueuePublish{Publish: &paho5.Publish{QoS: 1, Topic: peerTopic, Payload: peerPayload(n)}})
 }
 
 func (queue) safe(int) bool { return true }
@@ -133,8 +134,8 @@ func (o *ours) publish(n int) error {
 
 func (o *ours) safe(n int) bool { return o.out.spool.Safe(o.seq[n]) }
 
-// peer publishes records and tells of each that is accepted, then how many bytes that took of the disk, and
-// stays. It is going to be killed.
+// peer publishes records and tells of each that is accepted, then how many bytes that took of the
+// disk, and stays. It is going to be killed.
 func peer(kind, brokerURL, dir string) int {
 	from, _ := strconv.Atoi(os.Getenv(helperFrom))
 	many, _ := strconv.Atoi(os.Getenv(helperMany))

@@ -29,7 +29,8 @@ import (
 
 var peersReport = flag.String("peers", "", "file that TestPeers writes its table to; it then takes its full size")
 
-// counter is a broker's hook that remembers which records came, how often, and whether they said what they should.
+// counter is a broker's hook that remembers which records came, how often, and whether they said
+// what they should.
 type counter struct {
 	mochi.HookBase
 	mu     sync.Mutex
@@ -51,7 +52,8 @@ func (*counter) OnACLCheck(*mochi.Client, string, bool) bool              { retu
 var varying = regexp.MustCompile(`"(stream|boot)_id":"[0-9a-f-]+"|[0-9]+`)
 
 func (c *counter) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
-	if strings.HasPrefix(p.TopicName, "vggse/edge01/") && !strings.HasSuffix(p.TopicName, "/result") || strings.HasPrefix(p.TopicName, "homeassistant/") {
+	if strings.HasPrefix(p.TopicName, "vggse/edge01/") && !strings.HasSuffix(p.TopicName, "/result") ||
+		strings.HasPrefix(p.TopicName, "homeassistant/") {
 		return p, nil
 	}
 	c.mu.Lock()
@@ -109,7 +111,8 @@ func newContest(t *testing.T, kind string) *contest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &contest{T: t, kind: kind, dir: t.TempDir(), counter: &counter{came: make(map[int]int), latest: time.Now()}, accepted: make(map[int]bool), next: 1}
+	k := &contest{T: t, kind: kind, dir: t.TempDir(), counter: &counter{came: make(map[int]int), latest: time.Now()},
+		accepted: make(map[int]bool), next: 1}
 	server, err := serveHook(k.counter, l)
 	if err != nil {
 		t.Fatal(err)
@@ -148,12 +151,14 @@ func (k *contest) run(many int) *racer {
 				end()
 			}
 		}
-	}, helperPeer+"="+k.kind, helperBroker+"="+k.way.url(), helperSpool+"="+k.dir, helperFrom+"="+strconv.Itoa(k.next), helperMany+"="+strconv.Itoa(many))
+	}, helperPeer+"="+k.kind, helperBroker+"="+k.way.url(), helperSpool+"="+k.dir, helperFrom+"="+
+		strconv.Itoa(k.next), helperMany+"="+strconv.Itoa(many))
 	k.next += 100_000
 	return r
 }
 
-// drain lets a publisher of one more record run until nothing comes any more. It reports whether it lived.
+// drain lets a publisher of one more record run until nothing comes any more. It reports whether it
+// lived.
 func (k *contest) drain(calm time.Duration) bool {
 	k.way.set(false)
 	r := k.run(1)
@@ -214,7 +219,8 @@ func (k *contest) kills(lives int, f *figures) {
 	f.wrong += k.counter.wrong
 }
 
-// damage fills a store without a broker, spoils copies of it in one place each, and looks at what then comes.
+// damage fills a store without a broker, spoils copies of it in one place each, and looks at what
+// then comes.
 func (k *contest) damage(records, trials int, f *figures) {
 	k.way.set(true)
 	clear(k.accepted)
@@ -245,7 +251,8 @@ func (k *contest) damage(records, trials int, f *figures) {
 	}
 }
 
-// fill runs a publisher until all its records are accepted, and returns how many bytes it wrote for each.
+// fill runs a publisher until all its records are accepted, and returns how many bytes it wrote for
+// each.
 func (k *contest) fill(records int) float64 {
 	r := k.run(records)
 	<-r.end
@@ -253,7 +260,8 @@ func (k *contest) fill(records int) float64 {
 	return float64(r.wrote) / float64(records)
 }
 
-// spoil damages the used part of one file, which one by its size: a bit flips, the end is lost, or a page is zero.
+// spoil damages the used part of one file, which one by its size: a bit flips, the end is lost, or
+// a page is zero.
 func spoil(t *testing.T, dir string, random *rand.Rand) {
 	type used struct {
 		path string
@@ -297,17 +305,20 @@ func spoil(t *testing.T, dir string, random *rand.Rand) {
 	}
 }
 
-// TestPeers puts the link beside what Go programs on MQTT use: paho.mqtt.golang with its FileStore, and autopaho with
-// its queue and its session in files. All publish records of about 500 bytes as fast as once a millisecond, on one
-// harness: killed with SIGKILL, the way cut in every third life; a store damaged in one place; bytes written.
-// "Accepted" is what the library says: its call returned without error. For ours it is what the spool calls safe.
+// TestPeers puts the link beside what Go programs on MQTT use: paho.mqtt.golang with its FileStore,
+// and autopaho with its queue and its session in files. All publish records of about 500 bytes as
+// fast as once a millisecond, on one harness: killed with SIGKILL, the way cut in every third life;
+// a store damaged in one place; bytes written. "Accepted" is what the library says: its call
+// returned without error. For ours it is what the spool calls safe.
 func TestPeers(t *testing.T) {
 	lives, trials, records := 3, 1, 200
 	if *peersReport != "" {
 		lives, trials, records = 100, 50, 10_000
 	}
 	table := new(strings.Builder)
-	fmt.Fprintf(table, "| | accepted | of them missing | came again | out of order | damaged stores | crashed | wrong payloads | records lost for each damage | bytes written for each record, broker away | broker there |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(table, "| | accepted | of them missing | came again | out of order | damaged stores | crashed | "+
+		"wrong payloads | records lost for each damage | bytes written for each record, broker away | broker there "+
+		"|\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, kind := range []string{peerStore, peerQueue, peerOurs} {
 		t.Run(kind, func(t *testing.T) {
 			k, f := newContest(t, kind), new(figures)
@@ -319,7 +330,8 @@ func TestPeers(t *testing.T) {
 			k.way.set(false)
 			k.dir = t.TempDir()
 			f.online = k.fill(records)
-			fmt.Fprintf(table, "| %s | %d | %d | %d | %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", kind, f.accepted, f.missing, f.repeated, f.reordered,
+			fmt.Fprintf(table, "| %s | %d | %d | %d | %d | %d | %d | %d | %.2f | %.0f | %.0f |\n", kind, f.accepted,
+				f.missing, f.repeated, f.reordered,
 				f.trials, f.crashed, f.wrong, float64(f.gone)/float64(f.trials), f.offline, f.online)
 			if f.accepted < lives {
 				t.Errorf("only %d records were accepted in %d lives", f.accepted, lives)
@@ -333,7 +345,8 @@ func TestPeers(t *testing.T) {
 	if *peersReport == "" {
 		return
 	}
-	text := fmt.Sprintf("# What waits for the broker: ours and its peers\n\n%s, Go %s, %d CPUs, %d lives each, %d damaged stores of 300 records each.\n\n%s",
+	text := fmt.Sprintf("# What waits for the broker: ours and its peers\n\n%s, Go %s, %d CPUs, %d lives each, %d "+
+		"damaged stores of 300 records each.\n\n%s",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.Version(), runtime.NumCPU(), lives, trials, table)
 	if err := os.WriteFile(*peersReport, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -18,9 +18,10 @@ type gate struct {
 	filled  time.Time
 }
 
-// worth reports whether d becomes a result at the time now: it is the first, the stable class changed,
-// another class is best or the best score moved by the deadband, or the heartbeat is due; and the rate
-// allows it. A change goes out whatever the rate, and is taken from what the rate allows later.
+// worth reports whether d becomes a result at the time now: it is the first, the stable class
+// changed, another class is best or the best score moved by the deadband, or the heartbeat is due;
+// and the rate allows it. A change goes out whatever the rate, and is taken from what the rate
+// allows later.
 func (g *gate) worth(now time.Time, d *vision.Decision) bool {
 	if g.Every {
 		return true

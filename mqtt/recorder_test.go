@@ -44,15 +44,16 @@ func arrivalOf(payload []byte) (a arrival, ok bool) {
 		return a, false
 	}
 	same, _, _ := strings.Cut(string(payload), `,"redelivered":`)
-	a = arrival{seq: m.Seq, late: m.Late, result: m.Frame, sum: crc32.ChecksumIEEE([]byte(same)), after: time.Since(m.Time)}
+	a = arrival{seq: m.Seq, late: m.Late, result: m.Frame, sum: crc32.ChecksumIEEE([]byte(same)),
+		after: time.Since(m.Time)}
 	if m.Kind == "queue_dropped" {
 		a.event = string(payload)
 	}
 	return a, true
 }
 
-// recorder is a hook of a broker that remembers every record before it is acknowledged: in memory, or, for
-// a broker that is going to be killed, as a line of a file.
+// recorder is a hook of a broker that remembers every record before it is acknowledged: in memory,
+// or, for a broker that is going to be killed, as a line of a file.
 type recorder struct {
 	mochi.HookBase
 	mu  sync.Mutex
@@ -139,8 +140,8 @@ func startRecorder(t testing.TB) (*recorder, string) {
 	return r, l.Addr().String()
 }
 
-// helperArrivals, set in the environment beside helperBroker, makes the test binary a broker on that address
-// which appends what arrives to this file.
+// helperArrivals, set in the environment beside helperBroker, makes the test binary a broker on
+// that address which appends what arrives to this file.
 const helperArrivals = "MQTT_TEST_HELPER_ARRIVALS"
 
 // recordForever is a broker that is going to be killed.

@@ -49,7 +49,8 @@ func TestRefusedMessage(t *testing.T) {
 			t.Errorf("record %d arrived: %v", seq, got[seq])
 		}
 	}
-	if len(events) != 1 || field[string](t, events[0], "reason") != "refused" || field[float64](t, events[0], "from_seq") != 11 {
+	if len(events) != 1 || field[string](t, events[0], "reason") != "refused" ||
+		field[float64](t, events[0], "from_seq") != 11 {
 		t.Errorf("events: %v", events)
 	}
 	if !strings.Contains(told.String(), "given up") {

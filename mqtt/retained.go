@@ -14,8 +14,8 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// memory is what this device has left with the broker and with its readers, in retained.json of the state folder:
-// what no run publishes any more must be taken away by one that knows of it.
+// memory is what this device has left with the broker and with its readers, in retained.json of the
+// state folder: what no run publishes any more must be taken away by one that knows of it.
 type retainedTopics struct {
 	Device   string            `json:"device"`
 	Model    *ModelInfo        `json:"model,omitempty"`    // that answered last
@@ -28,8 +28,8 @@ type retainedTopics struct {
 	notBefore time.Time
 }
 
-// recall reads what an earlier run has left. Of another device's topics it wants to know nothing: whoever copies a
-// state folder to a second device must not silence the first.
+// recall reads what an earlier run has left. Of another device's topics it wants to know nothing:
+// whoever copies a state folder to a second device must not silence the first.
 func (m *retainedTopics) recall(dir, device string, log *slog.Logger) {
 	if dir != "" {
 		m.path = filepath.Join(dir, "retained.json")
@@ -50,8 +50,8 @@ func (m *retainedTopics) recall(dir, device string, log *slog.Logger) {
 	}
 }
 
-// tidy gives every retained topic that an earlier run has used, and this one does not, an empty message, which takes
-// it from the broker; and tells where another model answered then.
+// tidy gives every retained topic that an earlier run has used, and this one does not, an empty
+// message, which takes it from the broker; and tells where another model answered then.
 func (l *Link) tidy() {
 	m := &l.memory
 	m.mu.Lock()
@@ -105,9 +105,9 @@ func (m *retainedTopics) know(model ModelInfo) {
 	m.Model, m.dirty = &model, true
 }
 
-// entities remembers those that are announced, and returns those that were and are not: without what Home Assistant
-// was told of, it would keep them for ever. They are kept until discovery is switched off, as nothing says whether
-// Home Assistant was there to hear of it.
+// entities remembers those that are announced, and returns those that were and are not: without
+// what Home Assistant was told of, it would keep them for ever. They are kept until discovery is
+// switched off, as nothing says whether Home Assistant was there to hear of it.
 func (m *retainedTopics) entities(now map[string]string) (gone map[string]string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +120,8 @@ func (m *retainedTopics) entities(now map[string]string) (gone map[string]string
 	return gone
 }
 
-// save writes the file where something has changed; it blocks on the disk. One that fails is tried again after a while.
+// save writes the file where something has changed; it blocks on the disk. One that fails is tried
+// again after a while.
 func (m *retainedTopics) save(log *slog.Logger) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -41,8 +41,8 @@ func leftOn(t *testing.T, m *mosquitto, prefix, last string) []string {
 	return topics
 }
 
-// What a camera or a prefix that is gone has left on the broker is taken away by the next run, also where that one is
-// ended before it can; another device's is left alone.
+// What a camera or a prefix that is gone has left on the broker is taken away by the next run, also
+// where that one is ended before it can; another device's is left alone.
 func TestNothingStale(t *testing.T) {
 	m := startMosquitto(t)
 	cfg := testConfig(m.url())
@@ -68,7 +68,9 @@ func TestNothingStale(t *testing.T) {
 	}
 	away := cfg
 	away.Broker = "tcp://127.0.0.1:1"
-	l, err := NewLink(away, Identity{Device: "edge01", Cameras: []string{"cam01"}, Model: testIdentity().Model}, quiet()) // never reaches the broker
+	// never reaches the broker
+	l, err := NewLink(away, Identity{Device: "edge01", Cameras: []string{"cam01"}, Model: testIdentity().Model},
+		quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,8 @@ func TestNothingStale(t *testing.T) {
 	elsewhere.StateDir, elsewhere.TopicPrefix = cfg.StateDir, "factory/hall"
 	elsewhere.tap = nil // another prefix than the judge's
 	_, stop = runAs(t, elsewhere, func(id *Identity) { id.Cameras = []string{"cam01"} })
-	eventually(t, 10*time.Second, "the old prefix forgotten", func() bool { return !slices.Contains(remembered(), "vggse/edge01/info") })
+	eventually(t, 10*time.Second, "the old prefix forgotten",
+		func() bool { return !slices.Contains(remembered(), "vggse/edge01/info") })
 	stop()
 	if got := leftOn(t, m, "vggse/", "factory/hall/edge01/info"); len(got) > 0 {
 		t.Errorf("still retained: %v", got)
@@ -99,8 +102,8 @@ func TestNothingStale(t *testing.T) {
 	}
 }
 
-// Another model than the one of the run before is told of, as is one that comes while the agent runs; the same one
-// again is not.
+// Another model than the one of the run before is told of, as is one that comes while the agent
+// runs; the same one again is not.
 func TestModelEvents(t *testing.T) {
 	m := startMosquitto(t)
 	e := listen(t, m.port)
@@ -137,7 +140,8 @@ func TestModelEvents(t *testing.T) {
 	}
 }
 
-// A clock that is set is a step; one that runs a little fast, or two readings that took long, are none.
+// A clock that is set is a step; one that runs a little fast, or two readings that took long, are
+// none.
 func TestClockStep(t *testing.T) {
 	var c clock
 	boot, wall := time.Hour, time.Unix(1_700_000_000, 0)

@@ -49,7 +49,8 @@ func (a *authority) issue(name string, addresses []net.IP) (*x509.Certificate, *
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: addresses,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: a.cert == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IsCA: a.cert == nil, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
@@ -63,7 +64,8 @@ func (a *authority) issue(name string, addresses []net.IP) (*x509.Certificate, *
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{name: {Type: "CERTIFICATE", Bytes: der}, name + "-key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{name: {Type: "CERTIFICATE", Bytes: der},
+		name + "-key": {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(a.path(file), pem.EncodeToMemory(block), 0o644); err != nil {
 			a.t.Fatal(err)
 		}
@@ -93,23 +95,26 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-// Certificates on both sides, user and password, over TLS and over a websocket in TLS; whoever lacks
-// one stays outside, and the log says why, once, without the password.
+// Certificates on both sides, user and password, over TLS and over a websocket in TLS; whoever
+// lacks one stays outside, and the log says why, once, without the password.
 func TestSecure(t *testing.T) {
 	a := newAuthority(t)
 	a.issue("broker", []net.IP{net.IPv4(127, 0, 0, 1)})
 	a.issue("device", nil)
 	passwords := filepath.Join(a.dir, "passwords")
-	if out, err := exec.Command(needMosquitto(t, "mosquitto_passwd"), "-b", "-c", passwords, "edge01", "geheim").CombinedOutput(); err != nil {
+	if out, err := exec.Command(needMosquitto(t, "mosquitto_passwd"), "-b", "-c", passwords, "edge01",
+		"geheim").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Chmod(passwords, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	secure := fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\nallow_anonymous false\npassword_file %s",
+	secure := fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\nallow_anonymous "+
+		"false\npassword_file %s",
 		a.path("ca"), a.path("broker"), a.path("broker-key"), passwords)
 	ws := freePort(t)
-	m := startMosquitto(t, secure, fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", ws), secure[:strings.Index(secure, "\nallow")])
+	m := startMosquitto(t, secure, fmt.Sprintf("listener %d 127.0.0.1\nprotocol websockets", ws),
+		secure[:strings.Index(secure, "\nallow")])
 
 	good := testConfig("ssl://" + m.addr())
 	good.User, good.Password = "edge01", "geheim"
@@ -152,14 +157,16 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// Certificates that are renewed under way hold from the next connection on, on both sides and down to the authority,
-// without a restart; one that is half-written, or made for another name, is told of, and the next try finds it good.
+// Certificates that are renewed under way hold from the next connection on, on both sides and down
+// to the authority, without a restart; one that is half-written, or made for another name, is told
+// of, and the next try finds it good.
 func TestCertificatesRenewed(t *testing.T) {
 	a := newAuthority(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
 	a.issue("broker", here)
 	a.issue("device", nil)
-	m := startMosquitto(t, fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\nuse_identity_as_username true\nallow_anonymous false",
+	m := startMosquitto(t, fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate "+
+		"true\nuse_identity_as_username true\nallow_anonymous false",
 		a.path("ca"), a.path("broker"), a.path("broker-key")))
 	cfg := testConfig("ssl://" + m.addr())
 	cfg.TLS = TLS{CA: a.path("ca"), Cert: a.path("device"), Key: a.path("device-key")}
@@ -172,14 +179,16 @@ func TestCertificatesRenewed(t *testing.T) {
 	next.cert, next.key = next.issue("ca", nil)
 	next.issue("broker", []net.IP{net.IPv4(127, 0, 0, 2)})
 	m.start()
-	eventually(t, 10*time.Second, "a certificate for another address is told", func() bool { return strings.Contains(told.String(), "valid for 127.0.0.2") })
+	eventually(t, 10*time.Second, "a certificate for another address is told",
+		func() bool { return strings.Contains(told.String(), "valid for 127.0.0.2") })
 	m.kill()
 	next.issue("broker", here)
 	if err := os.WriteFile(a.path("device"), []byte("-----BEGIN CERTIFI"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m.start()
-	eventually(t, 10*time.Second, "half a certificate is told", func() bool { return strings.Contains(told.String(), "mqtt.tls.cert") })
+	eventually(t, 10*time.Second, "half a certificate is told",
+		func() bool { return strings.Contains(told.String(), "mqtt.tls.cert") })
 	if l.Connected() {
 		t.Error("connected with half a certificate")
 	}
@@ -197,8 +206,10 @@ func TestOldTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		server, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: version})
+	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false,
+		tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		server, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair},
+			MinVersion: tls.VersionTLS10, MaxVersion: version})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +233,8 @@ func TestOldTLS(t *testing.T) {
 	}
 }
 
-// A client certificate that ends soon, has ended, or cannot be read is told of; one that lasts is not.
+// A client certificate that ends soon, has ended, or cannot be read is told of; one that lasts is
+// not.
 func TestCertificateEnds(t *testing.T) {
 	a := newAuthority(t) // an hour
 	a.issue("device", nil)
@@ -236,7 +248,8 @@ func TestCertificateEnds(t *testing.T) {
 		{files, now.Add(-30 * 24 * time.Hour), OK}, {files, now, Degraded}, {files, now.Add(2 * time.Hour), Failed},
 		{&TLS{Cert: a.path("nobody"), Key: a.path("nobody")}, now, Degraded},
 	} {
-		if got, ok := certificateCondition(c.files, c.at); !ok || got.Status != c.status || (got.Status == OK) != (got.Reason == "") {
+		if got, ok := certificateCondition(c.files, c.at); !ok || got.Status != c.status ||
+			(got.Status == OK) != (got.Reason == "") {
 			t.Errorf("at %s: %+v, want %s", c.at, got, c.status)
 		}
 	}
@@ -248,7 +261,8 @@ func TestCertificateEnds(t *testing.T) {
 	l.checkCertificate(now)
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
-	if got := string(l.health.state.payload); !strings.Contains(got, `"certificate":{"status":"degraded","reason":"mqtt.tls.cert: `) {
+	if got := string(l.health.state.payload); !strings.Contains(got,
+		`"certificate":{"status":"degraded","reason":"mqtt.tls.cert: `) {
 		t.Errorf("health: %s", got)
 	}
 }

@@ -20,10 +20,10 @@ const (
 	inboxLimit = 64 << 10 // bytes of an inbound packet
 )
 
-// Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far as
-// half a second goes, publishes "stopped", and returns when every goroutine of the connection has ended
-// and what still waits is on disk. A missing broker is weather, told once per change; an error comes from
-// the disk, at the end.
+// Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far
+// as half a second goes, publishes "stopped", and returns when every goroutine of the connection
+// has ended and what still waits is on disk. A missing broker is weather, told once per change; an
+// error comes from the disk, at the end.
 func (l *Link) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -46,8 +46,8 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// Where no record came for as long as settled, all that were to be written are: then looking around once per nap is enough. Twenty
-// looks a second cost 0.5 % of a core.
+// Where no record came for as long as settled, all that were to be written are: then looking around
+// once per nap is enough. Twenty looks a second cost 0.5 % of a core.
 const (
 	settled = 2 * spool.AsyncAfter
 	nap     = time.Second
@@ -99,8 +99,9 @@ func (l *Link) connect(ctx context.Context) {
 	var doubt poisonGuard
 	trouble := ""
 	o := &opening{
-		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots, missed: &l.missed,
-		will: &will{l.topics.available, Offline},
+		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
+		missed: &l.missed,
+		will:   &will{l.topics.available, Offline},
 	}
 	for {
 		what := "broker not reached, trying again"
@@ -258,7 +259,8 @@ func (c *sender) cause(err error) error {
 	}
 }
 
-// filters are the topics that the link listens to, at most six: some brokers allow eight in one SUBSCRIBE.
+// filters are the topics that the link listens to, at most six: some brokers allow eight in one
+// SUBSCRIBE.
 func (l *Link) filters() []string {
 	all := []string{l.topics.available}
 	if len(l.cfg.Commands.Allow) > 0 {

@@ -34,8 +34,9 @@ type ack interface {
 	Error() error
 }
 
-// session is one connection, from its CONNECT to its end; a paho client is never used for a second one,
-// because across connections its tokens complete without an acknowledgement (P1, P2, P20 in docs/decisions/010-what-paho-does.md).
+// session is one connection, from its CONNECT to its end; a paho client is never used for a second
+// one, because across connections its tokens complete without an acknowledgement (P1, P2, P20 in
+// docs/decisions/010-what-paho-does.md).
 type session struct {
 	client  paho.Client
 	guard   *guardedConn
@@ -106,14 +107,16 @@ func (o *opening) profile() *paho.ClientOptions {
 		SetStore(paho.NewMemoryStore()). // the file store loses and panics (P9, P10)
 		SetKeepAlive(alive).SetPingTimeout(alive / 2).
 		SetConnectTimeout(dialTimeout).SetWriteTimeout(writeTimeout). // 0 would block on a dead peer (P12)
-		SetOrderMatters(true)                                         // safe, as our handler never blocks (P11): commands keep their order
+		// safe, as our handler never blocks (P11): commands keep their order
+		SetOrderMatters(true)
 	if o.will != nil {
 		opts.SetWill(o.will.topic, o.will.payload, 1, true)
 	}
 	return opts
 }
 
-// receive hands a message on, or drops it where nobody takes it: a handler that waits sticks paho (P11).
+// receive hands a message on, or drops it where nobody takes it: a handler that waits sticks paho
+// (P11).
 func (s *session) receive(_ paho.Client, m paho.Message) {
 	select {
 	case s.inbound <- Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retained: m.Retained()}:
@@ -139,7 +142,8 @@ var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); r
 func (unsent) Done() <-chan struct{} { return closedChannel }
 func (unsent) Error() error          { return net.ErrClosed }
 
-// subscribe asks for filters at QoS 1; messages come through inbound. A refusal is an error of the ack.
+// subscribe asks for filters at QoS 1; messages come through inbound. A refusal is an error of the
+// ack.
 func (s *session) subscribe(filters ...string) ack {
 	wanted := make(map[string]byte, len(filters))
 	for _, f := range filters {
@@ -169,8 +173,8 @@ func (s *subscription) Error() error {
 
 var errClosed = errors.New("closed")
 
-// close says DISCONNECT, so that no last will is sent, and waits until paho's goroutines have ended.
-// Of a connection that was lost or dropped nothing is sent any more.
+// close says DISCONNECT, so that no last will is sent, and waits until paho's goroutines have
+// ended. Of a connection that was lost or dropped nothing is sent any more.
 func (s *session) close() {
 	s.client.Disconnect(uint(closeGrace.Milliseconds()))
 	if s.guard != nil {

@@ -13,16 +13,17 @@ const (
 	watchInbox = 1 << 14
 )
 
-// Watch subscribes to filters at the broker of cfg and hands every message to handle, in the order of
-// their arrival, until ctx ends; it connects again after a loss. Each change of the connection goes to
-// changed: nil when the subscription stands, else why it does not. Both are called from this goroutine,
-// and must not take long: what more than 16,384 waiting messages bring is lost.
+// Watch subscribes to filters at the broker of cfg and hands every message to handle, in the order
+// of their arrival, until ctx ends; it connects again after a loss. Each change of the connection
+// goes to changed: nil when the subscription stands, else why it does not. Both are called from
+// this goroutine, and must not take long: what more than 16,384 waiting messages bring is lost.
 func Subscribe(ctx context.Context, cfg Config, filters []string, changed func(error), handle func(Message)) error {
 	broker, err := ParseBroker(cfg.Broker)
 	if err != nil {
 		return fmt.Errorf("mqtt: watch: %w", err)
 	}
-	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox, missed: new(atomic.Uint64)}
+	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox,
+		missed: new(atomic.Uint64)}
 	if o.clientID == "" {
 		o.clientID = "vggse-watch-" + rand.Text()[:8]
 	}

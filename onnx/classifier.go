@@ -14,10 +14,10 @@ type Classifier struct {
 	Softmax       bool // the graph ended in a Softmax, which AsClassifier took off
 }
 
-// AsClassifier sees that the model takes one batch of square float32 pictures, N×3×S×S, and answers with
-// one row of scores each, and makes it the classifier that a bundle wants: a symbolic batch N, and raw
-// scores, so that a last Softmax is taken off. What exporters noted of shapes inside is dropped,
-// because it may hold their batch. classes chooses among several outputs.
+// AsClassifier sees that the model takes one batch of square float32 pictures, N×3×S×S, and answers
+// with one row of scores each, and makes it the classifier that a bundle wants: a symbolic batch N,
+// and raw scores, so that a last Softmax is taken off. What exporters noted of shapes inside is
+// dropped, because it may hold their batch. classes chooses among several outputs.
 func (m *Model) AsClassifier(classes int) (*Classifier, error) {
 	inputs := m.Graph.FreeInputs()
 	if len(inputs) != 1 {

@@ -25,7 +25,9 @@ func TestAsClassifier(t *testing.T) {
 	if want := (Classifier{"x", "scores", 64, 9, true}); *c != want {
 		t.Errorf("got %+v, want %+v", *c, want)
 	}
-	if got := m.Graph.Inputs[0].String() + " " + m.Graph.Outputs[0].String(); got != "x float32[N 3 64 64] scores float32[N 9]" || len(m.Graph.Nodes) != 1 || m.Graph.Values != nil {
+	if got := m.Graph.Inputs[0].String() + " " +
+		m.Graph.Outputs[0].String(); got != "x float32[N 3 64 64] scores float32[N 9]" || len(m.Graph.Nodes) != 1 ||
+		m.Graph.Values != nil {
 		t.Errorf("got %s, %d nodes, values %v", got, len(m.Graph.Nodes), m.Graph.Values)
 	}
 	free := classifier(Dim{Name: "b"}, Dim{Name: "h"}, 9)

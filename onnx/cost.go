@@ -5,8 +5,10 @@ type Cost struct {
 	Name, Op   string
 	Shape      []int64 // of the output, nil where it is not known
 	Parameters int64   // numbers in the constants that it takes, each counted at its first use
-	MACs       int64   // multiply-adds of Conv, Gemm and MatMul, and of SE its squeeze and scale; 0 where the shapes are not known
-	SE         bool    // part of a squeeze-and-excitation block
+	// multiply-adds of Conv, Gemm and MatMul, and of SE its squeeze and scale; 0 where the shapes
+	// are not known
+	MACs int64
+	SE   bool // part of a squeeze-and-excitation block
 }
 
 // Costs lists the nodes in order.
@@ -37,8 +39,8 @@ func (g *Graph) Costs() []Cost {
 	return costs
 }
 
-// macs counts one multiply-add for each product of an input with a weight, and in an SE block for each
-// number that is averaged or scaled.
+// macs counts one multiply-add for each product of an input with a weight, and in an SE block for
+// each number that is averaged or scaled.
 func macs(n *Node, out []int64, shapes map[string][]int64, se bool) int64 {
 	var x, w []int64
 	if len(n.Inputs) > 1 {
@@ -59,8 +61,8 @@ func macs(n *Node, out []int64, shapes map[string][]int64, se bool) int64 {
 	return 0
 }
 
-// seNodes marks squeeze-and-excitation blocks by their pattern: a mean over the map of x, then a few
-// nodes with one way through them, then the product with x again.
+// seNodes marks squeeze-and-excitation blocks by their pattern: a mean over the map of x, then a
+// few nodes with one way through them, then the product with x again.
 func (g *Graph) seNodes() map[int]bool {
 	made := map[string]int{}
 	for i := range g.Nodes {

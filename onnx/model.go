@@ -125,7 +125,8 @@ func (m *Model) Opset(domain string) int64 {
 	return 0
 }
 
-// Forget lets go of what is in memory of the file and its external data, which stays open and is read again when it is needed.
+// Forget lets go of what is in memory of the file and its external data, which stays open and is
+// read again when it is needed.
 func (m *Model) Forget() error {
 	var errs []error
 	for _, f := range m.mappings {
@@ -134,8 +135,8 @@ func (m *Model) Forget() error {
 	return errors.Join(errs...)
 }
 
-// Close unmaps the file and its external data. It may be called twice; a Model that was never opened
-// has nothing to close.
+// Close unmaps the file and its external data. It may be called twice; a Model that was never
+// opened has nothing to close.
 func (m *Model) Close() error {
 	var errs []error
 	for _, f := range m.mappings {
@@ -145,8 +146,8 @@ func (m *Model) Close() error {
 	return errors.Join(errs...)
 }
 
-// Initializer returns the constant with the given name, nil where there is none. The pointer is into
-// Initializers.
+// Initializer returns the constant with the given name, nil where there is none. The pointer is
+// into Initializers.
 func (g *Graph) Initializer(name string) *Tensor {
 	for i := range g.Initializers {
 		if g.Initializers[i].Name == name {

@@ -28,14 +28,19 @@ func sample() *Model {
 		Graph: Graph{
 			Name: "g", Doc: "graph",
 			Nodes: []Node{
-				{Name: "n", OpType: "Gemm", Domain: "com.example", Inputs: []string{"x", "", "w"}, Outputs: []string{"y"},
-					Attributes: []Attribute{Int("i", -1), Ints("is", 1, 300, -7), Ints("none"), Float("f", 0), String("s", ""),
-						{Name: "fs", Type: AttrFloats, Floats: []float32{1, 2}}, {Name: "ss", Type: AttrStrings, Strings: []string{"a", ""}},
+				{Name: "n", OpType: "Gemm", Domain: "com.example", Inputs: []string{"x", "", "w"},
+					Outputs: []string{"y"},
+					Attributes: []Attribute{Int("i", -1), Ints("is", 1, 300, -7), Ints("none"), Float("f", 0),
+						String("s", ""),
+						{Name: "fs", Type: AttrFloats, Floats: []float32{1, 2}},
+						{Name: "ss", Type: AttrStrings, Strings: []string{"a", ""}},
 						{Name: "t", Type: AttrTensor, Tensor: &value}, {Name: "g", Type: AttrGraph, Graph: sub}}},
 			},
-			Initializers: []Tensor{NewFloat32("w", []float32{1, 2, 3, 4, 5, 6}, 2, 3), NewInt64("shape", []int64{0, -1}, 2),
+			Initializers: []Tensor{NewFloat32("w", []float32{1, 2, 3, 4, 5, 6}, 2, 3),
+				NewInt64("shape", []int64{0, -1}, 2),
 				NewFloat32("scalar", []float32{7}), NewFloat32("large", make([]float32, 5000), 5000)},
-			Inputs:  []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 3}, {}}}, {Name: "w", Type: Float32}},
+			Inputs: []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 3}, {}}},
+				{Name: "w", Type: Float32}},
 			Outputs: []ValueInfo{{Name: "y", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 10}}}},
 		},
 	}
@@ -105,9 +110,11 @@ func TestTypedData(t *testing.T) {
 		want  []byte
 	}{
 		{"packed floats", tensor(Float32, 1, list(tensorFloatsPacked, appendFloat(nil, 1.5))), appendFloat(nil, 1.5)},
-		{"loose floats", tensor(Float32, 1, appendFloat(protowire.AppendVarint(nil, tensorFloat), 1.5)), appendFloat(nil, 1.5)},
+		{"loose floats", tensor(Float32, 1, appendFloat(protowire.AppendVarint(nil, tensorFloat), 1.5)),
+			appendFloat(nil, 1.5)},
 		{"int8 as int32", tensor(Int8, 2, list(tensorInt32Packed, packed([]int64{-1, 5}))), []byte{0xff, 5}},
-		{"int64", tensor(Int64, 1, list(tensorInt64Packed, packed([]int64{-2}))), binary.LittleEndian.AppendUint64(nil, math.MaxUint64-1)},
+		{"int64", tensor(Int64, 1, list(tensorInt64Packed, packed([]int64{-2}))),
+			binary.LittleEndian.AppendUint64(nil, math.MaxUint64-1)},
 		{"half as int32", tensor(Float16, 1, list(tensorInt32Packed, packed([]int64{0x3c00}))), []byte{0, 0x3c}},
 	} {
 		m, err := Parse(c.bytes)
@@ -167,7 +174,8 @@ func TestExternalData(t *testing.T) {
 		{"w.data", "x", "8", "not a number"},
 		{"w.data", "0", "4", "wants 8 bytes"},
 	} {
-		if _, err := Open(write("bad.onnx", model(c.location, c.offset, c.length))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(write("bad.onnx", model(c.location, c.offset, c.length))); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v", c, err)
 		}
 	}
@@ -197,7 +205,8 @@ func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	good := encode(t, sample())
 	for name, b := range map[string][]byte{
-		"empty": {}, "text": []byte("hello, this is not a model\n"), "truncated": good[:len(good)/2], "one byte": {0x0a},
+		"empty": {}, "text": []byte("hello, this is not a model\n"), "truncated": good[:len(good)/2],
+		"one byte": {0x0a},
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -256,7 +265,8 @@ func shapely() *Model {
 	}
 	return &Model{IRVersion: 8, Graph: Graph{
 		Inputs: []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Name: "N"}, {Size: 3}, {Size: 15}, {Size: 15}}}},
-		Initializers: []Tensor{zeros("w", 8, 3, 1, 1), zeros("m", 7, 4), zeros("fc", 2, 224), NewInt64("end", []int64{0, -1}, 2),
+		Initializers: []Tensor{zeros("w", 8, 3, 1, 1), zeros("m", 7, 4), zeros("fc", 2, 224),
+			NewInt64("end", []int64{0, -1}, 2),
 			NewInt64("hw", []int64{2, 3}, 2), NewInt64("one", []int64{1})},
 		Nodes: []Node{
 			node("Conv", "x w", "conv", Ints("strides", 2, 2)),
@@ -282,8 +292,10 @@ func shapely() *Model {
 func TestShapes(t *testing.T) {
 	got := shapely().Graph.Shapes()
 	for name, want := range map[string]string{
-		"conv": "[1 8 8 8]", "pool": "[1 8 4 4]", "same": "[1 8 4 4]", "gap": "[1 8 1 1]", "mean": "[1 8]", "back": "[1 8 1 1]",
-		"scaled": "[1 8 4 4]", "two": "[1 16 4 4]", "nhwc": "[1 4 4 16]", "rows": "[1 8 7 4]", "flat": "[1 224]", "logits": "[1 2]", "p": "[1 2]",
+		"conv": "[1 8 8 8]", "pool": "[1 8 4 4]", "same": "[1 8 4 4]", "gap": "[1 8 1 1]", "mean": "[1 8]",
+		"back":   "[1 8 1 1]",
+		"scaled": "[1 8 4 4]", "two": "[1 16 4 4]", "nhwc": "[1 4 4 16]", "rows": "[1 8 7 4]", "flat": "[1 224]",
+		"logits": "[1 2]", "p": "[1 2]",
 	} {
 		if s := fmt.Sprint(got[name]); s != want {
 			t.Errorf("%s: got %s, want %s", name, s, want)
@@ -329,15 +341,16 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	block := make([]byte, 1<<20)
 	m := sample()
-	m.Graph.Initializers = []Tensor{{Name: "w", Type: Float32, Dims: []int64{138_433_832}, Source: func(w io.Writer) error {
-		for left := 138_433_832 * 4; left > 0; {
-			n, err := w.Write(block[:min(left, len(block))])
-			if left -= n; err != nil {
-				return err
+	m.Graph.Initializers = []Tensor{{Name: "w", Type: Float32, Dims: []int64{138_433_832},
+		Source: func(w io.Writer) error {
+			for left := 138_433_832 * 4; left > 0; {
+				n, err := w.Write(block[:min(left, len(block))])
+				if left -= n; err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}}}
+			return nil
+		}}}
 	if err := errors.Join(Write(f, m), f.Close()); err != nil {
 		b.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // Open maps the ONNX file at path, and the files beside it that hold its external data, and reads
-// everything but the weights. The caller closes the model. A damaged file is an error, never a panic,
-// and costs no more than heapLimit of heap.
+// everything but the weights. The caller closes the model. A damaged file is an error, never a
+// panic, and costs no more than heapLimit of heap.
 func Open(path string) (*Model, error) {
 	file, err := Map(path)
 	if err != nil {
@@ -70,7 +70,8 @@ func (d *folder) slice(name string, offset, length int64) ([]byte, error) {
 		length = size - offset
 	}
 	if length > size-offset {
-		return nil, fmt.Errorf("its data ends at byte %d of %s, which has %d: copy both files again", offset+length, name, size)
+		return nil, fmt.Errorf("its data ends at byte %d of %s, which has %d: copy both files again", offset+length,
+			name, size)
 	}
 	return f.Bytes[offset : offset+length], nil
 }

@@ -140,8 +140,8 @@ func (r *reader) fixed(t *Tensor, loose *[]byte, f field) error {
 	return r.spend(16)
 }
 
-// numbers takes int32_data, int64_data or uint64_data, which hold narrower types, too. Of a type that
-// is not unpacked they are carried along.
+// numbers takes int32_data, int64_data or uint64_data, which hold narrower types, too. Of a type
+// that is not unpacked they are carried along.
 func (r *reader) numbers(t *Tensor, loose *[]byte, f field) error {
 	width := int(t.Type.Width())
 	if width == 0 {

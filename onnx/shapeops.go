@@ -2,7 +2,8 @@ package onnx
 
 import "slices"
 
-// window is the shape after a kernel has gone over x, batch and channels first (ONNX's Conv and MaxPool).
+// window is the shape after a kernel has gone over x, batch and channels first (ONNX's Conv and
+// MaxPool).
 func window(n *Node, x, kernel []int64) []int64 {
 	out := slices.Clone(x)
 	at := func(name string, i int, otherwise int64) int64 {

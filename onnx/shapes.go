@@ -28,14 +28,16 @@ func (g *Graph) Shapes() map[string][]int64 {
 		if v := s.value(n); v != nil {
 			s.values[n.Outputs[0]] = v
 		}
-		if shape := s.shape(n); shape != nil && !slices.ContainsFunc(shape, func(d int64) bool { return d < 1 || d > 1<<31 }) {
+		if shape := s.shape(n); shape != nil &&
+			!slices.ContainsFunc(shape, func(d int64) bool { return d < 1 || d > 1<<31 }) {
 			s.shapes[n.Outputs[0]] = shape
 		}
 	}
 	return s.shapes
 }
 
-// shaper knows shapes, and the values of small integer tensors, which are the arguments of Reshape and its kin.
+// shaper knows shapes, and the values of small integer tensors, which are the arguments of Reshape
+// and its kin.
 type shaper struct {
 	graph  *Graph
 	shapes map[string][]int64
@@ -114,9 +116,12 @@ func (s *shaper) shape(n *Node) []int64 {
 	return nil
 }
 
-var sameShape = map[string]bool{"Relu": true, "LeakyRelu": true, "PRelu": true, "Clip": true, "Sigmoid": true, "HardSigmoid": true,
-	"HardSwish": true, "Tanh": true, "Erf": true, "Softmax": true, "LogSoftmax": true, "BatchNormalization": true, "Dropout": true, "Identity": true,
-	"Cast": true, "Exp": true, "Sqrt": true, "Pow": true, "LRN": true, "QuantizeLinear": true, "DequantizeLinear": true, "Elu": true, "Gelu": true}
+var sameShape = map[string]bool{"Relu": true, "LeakyRelu": true, "PRelu": true, "Clip": true, "Sigmoid": true,
+	"HardSigmoid": true,
+	"HardSwish":   true, "Tanh": true, "Erf": true, "Softmax": true, "LogSoftmax": true, "BatchNormalization": true,
+	"Dropout": true, "Identity": true,
+	"Cast": true, "Exp": true, "Sqrt": true, "Pow": true, "LRN": true, "QuantizeLinear": true,
+	"DequantizeLinear": true, "Elu": true, "Gelu": true}
 
 // value follows the small integers that old exporters compute shapes with.
 func (s *shaper) value(n *Node) []int64 {

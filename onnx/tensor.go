@@ -69,7 +69,8 @@ type Tensor struct {
 	rest rest
 }
 
-// Elements is the product of Dims, 1 for a scalar. It is −1 where that overflows or a dimension is negative.
+// Elements is the product of Dims, 1 for a scalar. It is −1 where that overflows or a dimension is
+// negative.
 func (t *Tensor) Elements() int64 {
 	n := int64(1)
 	for _, d := range t.Dims {

@@ -8,7 +8,8 @@ import (
 )
 
 // heapLimit bounds what the structure of a model (names, nodes, attributes) may take of the heap,
-// about; the largest classifiers of torchvision stay below 1 MB. A hostile file repeats empty nodes.
+// about; the largest classifiers of torchvision stay below 1 MB. A hostile file repeats empty
+// nodes.
 const heapLimit = 16 << 20
 
 var (
@@ -18,8 +19,8 @@ var (
 	errTooDeep = errors.New("graphs nested too deeply")
 )
 
-// field is one protobuf field: tag is number << 3 | wire type; v holds a number, b a delimited value,
-// and raw both with the tag in front.
+// field is one protobuf field: tag is number << 3 | wire type; v holds a number, b a delimited
+// value, and raw both with the tag in front.
 type field struct {
 	tag    uint64
 	v      uint64

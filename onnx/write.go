@@ -9,12 +9,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxSize is the longest message that protobuf allows, and with it the longest ONNX file without external data.
+// maxSize is the longest message that protobuf allows, and with it the longest ONNX file without
+// external data.
 const maxSize = math.MaxInt32
 
 // Write writes the model as one ONNX file, the same bytes for the same model. Weights are copied
-// through or produced by their Source one after the other, so a 554 MB model takes a few megabytes of
-// heap. External data comes inside; a model beyond 2 GiB, which protobuf cannot hold, is refused
+// through or produced by their Source one after the other, so a 554 MB model takes a few megabytes
+// of heap. External data comes inside; a model beyond 2 GiB, which protobuf cannot hold, is refused
 // before the first byte.
 func Write(w io.Writer, m *Model) error {
 	msg := encodeModel(m)
@@ -22,7 +23,8 @@ func Write(w io.Writer, m *Model) error {
 		return fmt.Errorf("onnx: write: %w", msg.err)
 	}
 	if msg.size > maxSize {
-		return fmt.Errorf("onnx: write: the model takes %d bytes, an ONNX file holds at most %d", msg.size, int64(maxSize))
+		return fmt.Errorf("onnx: write: the model takes %d bytes, an ONNX file holds at most %d", msg.size,
+			int64(maxSize))
 	}
 	buf := bufio.NewWriterSize(w, 1<<18)
 	if err := msg.writeTo(buf); err != nil {

@@ -41,14 +41,15 @@ const (
 	trialStep        = 8
 )
 
-// trials is how many pictures are enough to see what a layer does to the answers: fewer of large ones.
+// trials is how many pictures are enough to see what a layer does to the answers: fewer of large
+// ones.
 func trials(a vgg16se.Architecture, pictures int) int {
 	size := a.Full().InputSize
 	return min(pictures, max(8, min(trialPictures, trialValues/(size*size*24))))
 }
 
-// Analyse looks at the channels of n, whose file lies with what b has: their covariance where they are read, the order
-// in which they can go, and how much the answers feel it.
+// Analyse looks at the channels of n, whose file lies with what b has: their covariance where they
+// are read, the order in which they can go, and how much the answers feel it.
 func Analyse(ctx context.Context, n *VGG, b *Bench) (*Analysis, error) {
 	m, err := n.Model()
 	if err != nil {
@@ -133,7 +134,8 @@ func (s *Analysis) covariances(ctx context.Context) error {
 	return nil
 }
 
-// importance is what the reader of g makes of an error in its channels: sums of products of its weights.
+// importance is what the reader of g makes of an error in its channels: sums of products of its
+// weights.
 func (s *Analysis) importance(g *group) *mat.SymDense {
 	w := s.network.values(g.reader.Params[0].Name)
 	out := len(w) / (g.width * g.taps)
@@ -175,7 +177,8 @@ func (s *Analysis) sensitivities(ctx context.Context) error {
 	return nil
 }
 
-// few tells whether a hidden layer, of which a picture is one sample, is left alone: too wide for the pictures or for this method.
+// few tells whether a hidden layer, of which a picture is one sample, is left alone: too wide for
+// the pictures or for this method.
 func (s *Analysis) few(g *group) bool {
 	return g.index >= len(s.network.Arch.Channels) && g.width > min(largestNormal, s.bench.Pictures.Len()/2)
 }

@@ -9,19 +9,21 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// largestNormal is the most inputs of an output that least squares are solved for in full (its matrix is that squared, for each
-// shard); beyond, channels are mixed alike in all taps, as before the first fully connected layer of the full-size network.
+// largestNormal is the most inputs of an output that least squares are solved for in full (its
+// matrix is that squared, for each shard); beyond, channels are mixed alike in all taps, as before
+// the first fully connected layer of the full-size network.
 const largestNormal = 1300
 
-// Samples for each unknown number of an output, at least, and at least of a picture, because its neighbours tell little new.
+// Samples for each unknown number of an output, at least, and at least of a picture, because its
+// neighbours tell little new.
 const (
 	samplesEach    = 24
 	samplesLeast   = 20_000
 	samplesPicture = 6
 )
 
-// Apply takes the channels out that are not in p, layer by layer in the order of the forward pass, and fits each reader to what it
-// put out in the network that was.
+// Apply takes the channels out that are not in p, layer by layer in the order of the forward pass,
+// and fits each reader to what it put out in the network that was.
 func (s *Analysis) Apply(ctx context.Context, p Plan) (*VGG, error) {
 	n := s.network.clone()
 	touched := false
@@ -68,7 +70,8 @@ func (s *Analysis) refit(ctx context.Context, n *VGG, g *group, keep []int) erro
 	weight, bias := g.reader.Params[0], g.reader.Params[1]
 	out := weight.Shape[0]
 	unknown := len(keep)*g.taps + 1
-	full := sampling{in: unknown - 1, out: out, constant: true, patch: !g.dense(), whole: g.dense(), rectified: g.index+1 < len(s.groups)}
+	full := sampling{in: unknown - 1, out: out, constant: true, patch: !g.dense(), whole: g.dense(),
+		rectified: g.index+1 < len(s.groups)}
 	if unknown <= largestNormal && s.samples(g, full) >= 2*unknown {
 		start := mat.NewDense(unknown, out, nil)
 		w, b := n.values(weight.Name), n.values(bias.Name)
@@ -111,7 +114,8 @@ func (s *Analysis) refit(ctx context.Context, n *VGG, g *group, keep []int) erro
 	return nil
 }
 
-// sampling says what a sample is: a column of channels at a place, a 3×3 patch of them, or a whole picture's.
+// sampling says what a sample is: a column of channels at a place, a 3×3 patch of them, or a whole
+// picture's.
 type sampling struct {
 	in, out      int // numbers
 	constant     bool
@@ -128,7 +132,8 @@ func (s *Analysis) samples(g *group, a sampling) int {
 	return area * s.bench.Pictures.Len()
 }
 
-// gather sums up what goes into from in the network n and what to is in the network that was: the last shard apart.
+// gather sums up what goes into from in the network n and what to is in the network that was: the
+// last shard apart.
 func (s *Analysis) gather(ctx context.Context, n *VGG, from, to string, a sampling) (train, judge *moments, err error) {
 	m, err := n.Model()
 	if err != nil {

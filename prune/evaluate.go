@@ -79,8 +79,8 @@ func (p *pruning) open(ctx context.Context, name string, n *VGG) (*infer.Probe, 
 	return p.prober.Open(ctx, path, infer.ProbeOptions{Outputs: []string{vgg16se.Output}})
 }
 
-// compare runs the network that was and all candidates over a set; the first way is the network that was. Large
-// networks take turns, because only two fit in memory.
+// compare runs the network that was and all candidates over a set; the first way is the network
+// that was. Large networks take turns, because only two fit in memory.
 func (p *pruning) compare(ctx context.Context, set *dataset.Set, candidates []candidate) ([]Way, error) {
 	reference := make([][]float32, set.Len())
 	ways := []Way{}
@@ -98,9 +98,10 @@ func (p *pruning) compare(ctx context.Context, set *dataset.Set, candidates []ca
 	return ways, nil
 }
 
-// count counts the answers of s to the pictures of a set against those of the reference; first makes them the
-// reference.
-func (p *pruning) count(ctx context.Context, s *infer.Probe, set *dataset.Set, reference [][]float32, first bool) (eval.Counts, error) {
+// count counts the answers of s to the pictures of a set against those of the reference; first
+// makes them the reference.
+func (p *pruning) count(ctx context.Context, s *infer.Probe, set *dataset.Set, reference [][]float32,
+	first bool) (eval.Counts, error) {
 	var counts eval.Counts
 	var mu sync.Mutex
 	set.Rewind()

@@ -23,7 +23,8 @@ type group struct {
 	in, out       string         // tensors that the reader reads and puts out
 }
 
-// dense tells whether the reader is fully connected: then a picture is one sample, with all of its taps.
+// dense tells whether the reader is fully connected: then a picture is one sample, with all of its
+// taps.
 func (g *group) dense() bool { return g.reader.Op == vgg16se.OpLinear }
 
 // groups lists those of a network in the order of the forward pass.
@@ -64,7 +65,8 @@ func nodeOf(g *onnx.Graph, name string) *onnx.Node {
 	return nil
 }
 
-// Parameters of a gate by what their channels are: rows have one for each, columns take one from each.
+// Parameters of a gate by what their channels are: rows have one for each, columns take one from
+// each.
 var (
 	gateRows    = []string{"fc.2.weight", "mlp.2.weight", "channel.2.weight", "channel.2.bias"}
 	gateColumns = []string{"fc.0.weight", "mlp.0.weight", "channel.0.weight", "conv.weight", "spatial.0.weight"}
@@ -79,8 +81,8 @@ func endsWith(name string, parts []string) bool {
 	return false
 }
 
-// cut leaves the kept channels of g. The reader takes the others' part from the kept ones: mix is width × kept, shift what is added to
-// every channel; nil drops them.
+// cut leaves the kept channels of g. The reader takes the others' part from the kept ones: mix is
+// width × kept, shift what is added to every channel; nil drops them.
 func (n *VGG) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 	for _, p := range g.maker.Params {
 		n.own[p.Name] = rows(n.values(p.Name), keep, g.width)
@@ -113,7 +115,8 @@ func (n *VGG) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 	n.shape = shapes(n.Arch)
 }
 
-// reread gives the reader of g the given weights, seen through mix, which is channels before × channels now.
+// reread gives the reader of g the given weights, seen through mix, which is channels before ×
+// channels now.
 func (n *VGG) reread(g *group, weight, bias []float32, mix *mat.Dense, shift []float64) {
 	w, b := g.reader.Params[0], g.reader.Params[1]
 	if shift != nil {
@@ -159,7 +162,8 @@ func selection(keep []int, width int) *mat.Dense {
 // fold multiplies weights out × channels × taps with mix along the channels.
 func fold(v []float32, out, taps int, mix *mat.Dense) []float32 {
 	from, to := mix.Dims()
-	m := blas32.General{Rows: to, Cols: from, Stride: from, Data: make([]float32, from*to)} // transposed: the product is much faster so
+	// transposed: the product is much faster so
+	m := blas32.General{Rows: to, Cols: from, Stride: from, Data: make([]float32, from*to)}
 	for i := range from {
 		for j := range to {
 			m.Data[j*from+i] = float32(mix.At(i, j))

@@ -8,8 +8,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// moments are sums over samples of what goes into a linear map, x of p numbers, and what should come out, y of q: all that least
-// squares needs.
+// moments are sums over samples of what goes into a linear map, x of p numbers, and what should
+// come out, y of q: all that least squares needs.
 type moments struct {
 	p, q, n int
 	xx      *mat.SymDense // p × p
@@ -81,8 +81,8 @@ func (m *moments) loss(w *mat.Dense) float64 {
 // ridges are the strengths that fit tries, as shares of the mean square of an input.
 var ridges = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
 
-// fit returns the w, p × q, that is best in train and not far from start, as far as judge says: the ridge is
-// the one whose w has the least loss there. It is start itself where nothing is better.
+// fit returns the w, p × q, that is best in train and not far from start, as far as judge says: the
+// ridge is the one whose w has the least loss there. It is start itself where nothing is better.
 func fit(train, judge *moments, start *mat.Dense) *mat.Dense {
 	best, least := start, judge.loss(start)
 	var solver *mat.Cholesky

@@ -11,8 +11,8 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
-// Network is a VGG16-SE with its parameters: those that surgery has changed, and the others in the file that it was read from,
-// which must stay open.
+// Network is a VGG16-SE with its parameters: those that surgery has changed, and the others in the
+// file that it was read from, which must stay open.
 type VGG struct {
 	Arch  vgg16se.Architecture // with Channels and Squeezed spelled out
 	file  *onnx.Graph
@@ -20,14 +20,16 @@ type VGG struct {
 	shape map[string][]int
 }
 
-// NewNetwork takes the parameters of a out of m, whose initializers bear the names of the state_dict.
+// NewNetwork takes the parameters of a out of m, whose initializers bear the names of the
+// state_dict.
 func NewVGG(a vgg16se.Architecture, m *onnx.Model) (*VGG, error) {
 	a = explicit(a)
 	n := &VGG{Arch: a, file: &m.Graph, own: map[string][]float32{}, shape: shapes(a)}
 	for _, p := range a.Params() {
 		t := m.Graph.Initializer(p.Name)
 		if t == nil || t.Type != onnx.Float32 || t.Elements() != p.Elements() || int64(len(t.Data)) != t.Bytes() {
-			return nil, fmt.Errorf("prune: the model has no float32 initializer %s of shape %v: import the checkpoint again", p.Name, p.Shape)
+			return nil, fmt.Errorf("prune: the model has no float32 initializer %s of shape %v: import the "+
+				"checkpoint again", p.Name, p.Shape)
 		}
 	}
 	return n, nil

@@ -13,9 +13,10 @@ type removal struct {
 	cost  []float64 // after so many channels gone: error of the reader's output as a share of its variance
 }
 
-// orderOf finds it for channels with covariance g, of whose error e the reader makes eᵀ·q·e. It is Optimal Brain
-// Surgeon on channels: in each step goes the one that the others stand in for best. With P the inverse of the covariance of those that are
-// left and M what each original channel is as a mix of them, losing j adds M_j·M_jᵀ/P_jj to the covariance of the error.
+// orderOf finds it for channels with covariance g, of whose error e the reader makes eᵀ·q·e. It is
+// Optimal Brain Surgeon on channels: in each step goes the one that the others stand in for best.
+// With P the inverse of the covariance of those that are left and M what each original channel is
+// as a mix of them, losing j adds M_j·M_jᵀ/P_jj to the covariance of the error.
 func orderOf(g, q *mat.SymDense) removal {
 	c := g.SymmetricDim()
 	energy, mean := 0.0, 0.0
@@ -97,7 +98,8 @@ func forget(p, k *mat.Dense, j int) {
 
 func vector(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1, Data: v} }
 
-// mixOf says what every channel is as a mix of the kept ones, and of a constant: width × kept, and width.
+// mixOf says what every channel is as a mix of the kept ones, and of a constant: width × kept, and
+// width.
 func mixOf(g *mat.SymDense, mean []float64, keep []int) (*mat.Dense, []float64) {
 	c := g.SymmetricDim()
 	mix, shift := selection(keep, c), make([]float64, c)

@@ -12,12 +12,14 @@ import (
 // Plan says which channels of every group stay.
 type Plan [][]int
 
-// planAhead is how many steps of one layer are looked at: where channels take time in blocks, the first may save none.
+// planAhead is how many steps of one layer are looked at: where channels take time in blocks, the
+// first may save none.
 const planAhead = 8
 
-// Plan takes channels out, where that costs the answers least for the time that it saves, until the network has at most macs
-// multiply-adds; then it moves channels from layer to layer as long as the error of the answers, times the time, becomes less. Time is
-// what Measure found; without it, multiply-adds are all that counts. It is an error where the widths run out before.
+// Plan takes channels out, where that costs the answers least for the time that it saves, until the
+// network has at most macs multiply-adds; then it moves channels from layer to layer as long as the
+// error of the answers, times the time, becomes less. Time is what Measure found; without it,
+// multiply-adds are all that counts. It is an error where the widths run out before.
 func (s *Analysis) Plan(macs int64, step int) (Plan, error) {
 	widths := make([]int, len(s.groups))
 	for i, g := range s.groups {
@@ -32,7 +34,8 @@ func (s *Analysis) Plan(macs int64, step int) (Plan, error) {
 			best, to = s.cheapest(widths, step, s.macs)
 		}
 		if best < 0 {
-			return nil, fmt.Errorf("with %d channels everywhere there are still %.0f multiply-adds, %d are wanted: ask for less", step, s.macs(widths), macs)
+			return nil, fmt.Errorf("with %d channels everywhere there are still %.0f multiply-adds, %d are wanted: "+
+				"ask for less", step, s.macs(widths), macs)
 		}
 		widths[best] = to
 	}
@@ -41,7 +44,8 @@ func (s *Analysis) Plan(macs int64, step int) (Plan, error) {
 	return s.keeping(widths), nil
 }
 
-// cheapest is the group, and its new width, that costs the answers least for what it saves; -1 where nothing saves anything.
+// cheapest is the group, and its new width, that costs the answers least for what it saves; -1
+// where nothing saves anything.
 func (s *Analysis) cheapest(widths []int, step int, spent func(widths []int) float64) (best, to int) {
 	best = -1
 	now, least := spent(widths), math.Inf(1)
@@ -69,8 +73,8 @@ func narrower(w, step int) (next []int) {
 	return next
 }
 
-// exchange makes one layer wider, for which another may become narrower: the best of all such moves, within so many multiply-adds. It
-// says whether any was worth it.
+// exchange makes one layer wider, for which another may become narrower: the best of all such
+// moves, within so many multiply-adds. It says whether any was worth it.
 func (s *Analysis) exchange(widths []int, step int, macs float64) bool {
 	worth := func(w []int) float64 {
 		sum := 0.0
@@ -161,8 +165,8 @@ func (p Plan) Widths() []int {
 	return w
 }
 
-// Largest is a plan of the same widths that keeps the channels whose weights are largest (L1 norm of the filter; Li et al.,
-// arXiv 1608.08710): what ours is measured against.
+// Largest is a plan of the same widths that keeps the channels whose weights are largest (L1 norm
+// of the filter; Li et al., arXiv 1608.08710): what ours is measured against.
 func (s *Analysis) Largest(p Plan) Plan {
 	return s.replan(p, func(g *group) []float64 {
 		w := s.network.values(g.maker.Params[0].Name)

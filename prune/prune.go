@@ -39,7 +39,8 @@ type Options struct {
 	Tool    string  // who prunes, for the report
 }
 
-// pictureCache is how much memory preprocessed pictures may take: they are gone through again and again.
+// pictureCache is how much memory preprocessed pictures may take: they are gone through again and
+// again.
 const pictureCache = 256 << 20
 
 // pruning is one Run under way.
@@ -61,8 +62,9 @@ type pruning struct {
 	report   Report
 }
 
-// Run makes a smaller network of a bundle's and puts it into a bundle of its own, with a report. Where more is lost
-// than Options.Points (Report.Missed), Out gets the reports only; that is no error.
+// Run makes a smaller network of a bundle's and puts it into a bundle of its own, with a report.
+// Where more is lost than Options.Points (Report.Missed), Out gets the reports only; that is no
+// error.
 func Run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) {
 	report, err := run(ctx, o, p)
 	if err != nil {
@@ -127,7 +129,8 @@ func (p *pruning) work(ctx context.Context) error {
 	for _, s := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate}, {"measure", p.measure}} {
+	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate},
+		{"measure", p.measure}} {
 		begin := time.Now()
 		if err := s.do(ctx); err != nil {
 			return err
@@ -214,13 +217,14 @@ func (p *pruning) takeOut(ctx context.Context) (err error) {
 		return lost, true, nil
 	})
 	if err == nil && p.small == nil {
-		err = fmt.Errorf("no smaller network loses at most %g points: allow more, or train it afterwards (train/distil.py)", p.Points)
+		err = fmt.Errorf("no smaller network loses at most %g points: allow more, or train it afterwards "+
+			"(train/distil.py)", p.Points)
 	}
 	return err
 }
 
-// narrow closes in on the largest factor whose loss is at most points: doubling until one is too large or not
-// possible, then halving. try says what a factor loses.
+// narrow closes in on the largest factor whose loss is at most points: doubling until one is too
+// large or not possible, then halving. try says what a factor loses.
 func narrow(steps int, points float64, try func(factor float64) (lost float64, ok bool, err error)) error {
 	low, high := 1.0, 0.0
 	for range steps {
@@ -270,7 +274,8 @@ func (p *pruning) write(ctx context.Context, out string) error {
 	spec := p.bundle.Spec
 	spec.Architecture, spec.Files = p.small.Arch.Manifest(), map[string]bundle.File{bundle.FileFP32: f}
 	spec.Version = strings.TrimSpace(spec.Version + " pruned " + p.report.Asked)
-	spec.Provenance = bundle.Provenance{Tool: "vggse-agent prune", Source: p.report.Bundle, Created: time.Now().UTC().Truncate(time.Second)}
+	spec.Provenance = bundle.Provenance{Tool: "vggse-agent prune", Source: p.report.Bundle,
+		Created: time.Now().UTC().Truncate(time.Second)}
 	if err := p.writeReports(out); err != nil {
 		return err
 	}
@@ -279,5 +284,6 @@ func (p *pruning) write(ctx context.Context, out string) error {
 
 func (p *pruning) writeReports(out string) error {
 	return errors.Join(atomicfile.WriteJSON(filepath.Join(out, "report.json"), &p.report),
-		atomicfile.WriteFile(filepath.Join(out, "report.html"), func(w io.Writer) error { return WriteHTML(w, &p.report) }))
+		atomicfile.WriteFile(filepath.Join(out, "report.html"),
+			func(w io.Writer) error { return WriteHTML(w, &p.report) }))
 }

@@ -68,7 +68,8 @@ func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *pru
 	return n
 }
 
-// halved gives each layer filters in pairs of equals, as far as its rows go: half of all channels say nothing new.
+// halved gives each layer filters in pairs of equals, as far as its rows go: half of all channels
+// say nothing new.
 func halved(seed uint64) vgg16se.Weights {
 	plain := vgg16se.Seeded(seed)
 	return func(p vgg16se.Param) (onnx.Source, error) {
@@ -136,8 +137,9 @@ func far(got, want []float32) float64 {
 	return noise / power
 }
 
-// Where half of the channels repeat others, half go and the answers stay, on pictures that were not looked at: with the simplest attention
-// and the one with most parts. Largest weights and lots do much worse.
+// Where half of the channels repeat others, half go and the answers stay, on pictures that were not
+// looked at: with the simplest attention and the one with most parts. Largest weights and lots do
+// much worse.
 func TestRepeatedChannelsGo(t *testing.T) {
 	for _, kind := range []vgg16se.Attention{vgg16se.SE, vgg16se.CBAM} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -165,7 +167,8 @@ func TestRepeatedChannelsGo(t *testing.T) {
 				}
 			}
 			want := logits(t, n, 1000, 32)
-			ours, largest, lots := far(logits(t, cut, 1000, 32), want), far(logits(t, s.Cut(s.Largest(p)), 1000, 32), want), far(logits(t, s.Cut(s.Random(p, 1)), 1000, 32), want)
+			ours, largest, lots := far(logits(t, cut, 1000, 32), want), far(logits(t, s.Cut(s.Largest(p)), 1000, 32),
+				want), far(logits(t, s.Cut(s.Random(p, 1)), 1000, 32), want)
 			t.Logf("widths %v: error %.2g, largest weights %.2g, by lot %.2g", p.Widths(), ours, largest, lots)
 			if !(ours < 0.1) || !(ours < largest/4) || !(ours < lots/4) {
 				t.Errorf("error %.3g; largest weights %.3g, by lot %.3g", ours, largest, lots)

@@ -13,10 +13,11 @@ const (
 	rectifiedIdle   = 4     // rounds without a better w
 )
 
-// rectified betters a least-squares fit w, p × q, of what goes through a ReLU next: where y is not above zero, nothing below zero
-// is an error (the asymmetric nonlinear case of Zhang et al., arXiv 1505.06798). Each round moves the targets there to what comes out
-// of w, if that is below zero, and fits again with the same factors, with Nesterov's momentum. The w that is best on
-// judge's samples stays.
+// rectified betters a least-squares fit w, p × q, of what goes through a ReLU next: where y is not
+// above zero, nothing below zero is an error (the asymmetric nonlinear case of Zhang et al., arXiv
+// 1505.06798). Each round moves the targets there to what comes out of w, if that is below zero,
+// and fits again with the same factors, with Nesterov's momentum. The w that is best on judge's
+// samples stays.
 func rectified(train, judge *moments, w *mat.Dense, solver *mat.Cholesky) *mat.Dense {
 	rounds := min(rectifiedRounds, int(rectifiedWork/(2*float64(train.n)*float64(train.p)*float64(train.q))))
 	best, least, idle := w, judge.rectifiedLoss(w), 0

@@ -42,7 +42,8 @@ type Size struct {
 	Bytes        int64  `json:"bytes"`
 }
 
-// LayerReport is what became of a layer's channels, and of its time alone, one picture and one thread, as Measure found it.
+// LayerReport is what became of a layer's channels, and of its time alone, one picture and one
+// thread, as Measure found it.
 type LayerReport struct {
 	Layer       string  `json:"layer"`
 	Before      int     `json:"before"`
@@ -52,8 +53,8 @@ type LayerReport struct {
 	AfterMS     float64 `json:"after_ms"`
 }
 
-// Way is a network judged on pictures that no choice has seen. Lost and the half of its 95 % interval are of the
-// same pictures, in shares; of top-1 where labels are known, else of agreement.
+// Way is a network judged on pictures that no choice has seen. Lost and the half of its 95 %
+// interval are of the same pictures, in shares; of top-1 where labels are known, else of agreement.
 type Way struct {
 	Name      string   `json:"name"`
 	Agreement float64  `json:"agreement"`
@@ -63,7 +64,8 @@ type Way struct {
 	LostHalf  float64  `json:"lost_half"`
 }
 
-// Latency is one run of each network in turn, one thread: medians, their ratio, and that of the shortest runs.
+// Latency is one run of each network in turn, one thread: medians, their ratio, and that of the
+// shortest runs.
 type Latency struct {
 	Before      float64 `json:"before_ms"`
 	After       float64 `json:"after_ms"`

@@ -17,7 +17,8 @@ import (
 // Pictures are what the network sees in operation.
 type Pictures interface {
 	Len() int
-	// Load writes picture i, preprocessed, into t, 1×3×S×S. Several workers call it, each with a tensor of its own.
+	// Load writes picture i, preprocessed, into t, 1×3×S×S. Several workers call it, each with a
+	// tensor of its own.
 	Load(i int, t *vision.Tensor) error
 }
 
@@ -30,7 +31,8 @@ type Bench struct {
 	Progress func(step string, done, of int) // may be nil
 }
 
-// shards are what pictures are dealt to, so that sums do not depend on the number of workers; the last one judges.
+// shards are what pictures are dealt to, so that sums do not depend on the number of workers; the
+// last one judges.
 const shards = 8
 
 // look is one network and the tensors to see of it.
@@ -39,9 +41,10 @@ type look struct {
 	tensors []string
 }
 
-// each runs the networks over the first n pictures; visit gets what the tensors of all looks hold. A shard's pictures come one
-// after the other, in order.
-func (b *Bench) each(ctx context.Context, n int, looks []look, visit func(shard, picture int, out [][]float32) error) error {
+// each runs the networks over the first n pictures; visit gets what the tensors of all looks hold.
+// A shard's pictures come one after the other, in order.
+func (b *Bench) each(ctx context.Context, n int, looks []look,
+	visit func(shard, picture int, out [][]float32) error) error {
 	var sessions []*infer.Probe
 	defer func() {
 		for _, s := range sessions {

@@ -8,7 +8,8 @@ func places(side, n, picture int) []int {
 	return all[:min(n, len(all))]
 }
 
-// columns copies the channels at places of a map, c × area, into rows of width numbers; a row may be longer than c.
+// columns copies the channels at places of a map, c × area, into rows of width numbers; a row may
+// be longer than c.
 func columns(to []float64, v []float32, area int, places []int, width int) {
 	c := len(v) / area
 	for i, p := range places {
@@ -19,7 +20,8 @@ func columns(to []float64, v []float32, area int, places []int, width int) {
 	}
 }
 
-// patches copies the 3×3 neighbourhoods of places, in the order of a kernel, zeros around the map, into rows of width.
+// patches copies the 3×3 neighbourhoods of places, in the order of a kernel, zeros around the map,
+// into rows of width.
 func patches(to []float64, v []float32, side int, places []int, width int) {
 	area := side * side
 	c := len(v) / area

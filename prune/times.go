@@ -13,15 +13,17 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// layerTime says how long a layer takes on this machine for one picture, in seconds, by the channels that it takes in and puts
-// out. Multiply-adds do not say that: a runtime's kernels take channels in blocks, and 24 may cost as much as 32.
+// layerTime says how long a layer takes on this machine for one picture, in seconds, by the
+// channels that it takes in and puts out. Multiply-adds do not say that: a runtime's kernels take
+// channels in blocks, and 24 may cost as much as 32.
 type layerTime struct {
 	full    float64
 	step    int
 	in, out []float64 // shares of full with that many steps of channels there; nil: as many as it has, always
 }
 
-// of is the time with other widths. What fewer inputs and what fewer outputs save is measured apart and multiplied.
+// of is the time with other widths. What fewer inputs and what fewer outputs save is measured apart
+// and multiplied.
 func (t *layerTime) of(in, out int) float64 {
 	return t.full * share(t.in, in, t.step) * share(t.out, out, t.step)
 }
@@ -35,15 +37,16 @@ func share(of []float64, width, step int) float64 {
 
 // Limits on the work of Measure.
 const (
-	timedRounds  = 3                    // through all widths of a layer: a machine is seldom busy in each
-	timedFor     = 4 * time.Millisecond // each width in each round, at least
-	timedRuns    = 2                    // at least
-	timedWidths  = 16                   // of a layer: between them it is as slow as with the next that was timed
-	largestTimed = 1024                 // inputs and outputs of a fully connected layer: beyond, its time grows with its weights
+	timedRounds = 3                    // through all widths of a layer: a machine is seldom busy in each
+	timedFor    = 4 * time.Millisecond // each width in each round, at least
+	timedRuns   = 2                    // at least
+	timedWidths = 16                   // of a layer: between them it is as slow as with the next that was timed
+	// inputs and outputs of a fully connected layer: beyond, its time grows with its weights
+	largestTimed = 1024
 )
 
-// Measure times every layer on the bench's runtime at widths that are multiples of step, one thread, for Plan to save time
-// in the place of multiply-adds.
+// Measure times every layer on the bench's runtime at widths that are multiples of step, one
+// thread, for Plan to save time in the place of multiply-adds.
 func (s *Analysis) Measure(ctx context.Context, step int) error {
 	layers := make([]vgg16se.Layer, 0, len(s.groups)+1)
 	for _, g := range s.groups {
@@ -70,17 +73,20 @@ func (s *Analysis) Measure(ctx context.Context, step int) error {
 	return nil
 }
 
-// convTime times a convolution with fewer inputs and with fewer outputs; the first one, before which there is nothing, always has the picture's.
+// convTime times a convolution with fewer inputs and with fewer outputs; the first one, before
+// which there is nothing, always has the picture's.
 func (s *Analysis) convTime(ctx context.Context, l vgg16se.Layer, before *group, step int) (t layerTime, err error) {
 	out, in, side := l.Params[0].Shape[0], l.Params[0].Shape[1], l.Shape[1]
 	t.step = step
 	if before != nil {
-		if t.in, err = curve(in, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, w, out, side) }); err != nil {
+		if t.in, err = curve(in, step,
+			func(w int) (float64, error) { return s.bench.timed(ctx, s.model, w, out, side) }); err != nil {
 			return t, err
 		}
 		shares(t.in)
 	}
-	if t.out, err = curve(out, step, func(w int) (float64, error) { return s.bench.timed(ctx, s.model, in, w, side) }); err != nil {
+	if t.out, err = curve(out, step,
+		func(w int) (float64, error) { return s.bench.timed(ctx, s.model, in, w, side) }); err != nil {
 		return t, err
 	}
 	t.full = t.out[len(t.out)-1]
@@ -88,8 +94,10 @@ func (s *Analysis) convTime(ctx context.Context, l vgg16se.Layer, before *group,
 	return t, nil
 }
 
-// denseTime times a fully connected layer. Reading its weights takes the time, which goes with their number; the last one keeps its outputs.
-func (s *Analysis) denseTime(ctx context.Context, l vgg16se.Layer, before *group, step int, last bool) (t layerTime, err error) {
+// denseTime times a fully connected layer. Reading its weights takes the time, which goes with
+// their number; the last one keeps its outputs.
+func (s *Analysis) denseTime(ctx context.Context, l vgg16se.Layer, before *group, step int, last bool) (t layerTime,
+	err error) {
 	out, in := l.Params[0].Shape[0], l.Params[0].Shape[1]
 	t.step = step
 	i, o := min(in, largestTimed), min(out, largestTimed)
@@ -104,8 +112,9 @@ func (s *Analysis) denseTime(ctx context.Context, l vgg16se.Layer, before *group
 	return t, nil
 }
 
-// curve is the time at each multiple of step up to width, and at width. A layer can be no slower than a wider one, into which it fits; and
-// what saves less than half of what its multiply-adds promise is taken for noise.
+// curve is the time at each multiple of step up to width, and at width. A layer can be no slower
+// than a wider one, into which it fits; and what saves less than half of what its multiply-adds
+// promise is taken for noise.
 func curve(width, step int, measure func(width int) (float64, error)) ([]float64, error) {
 	c := make([]float64, (width+step-1)/step)
 	stride := (len(c) + timedWidths - 1) / timedWidths
@@ -145,8 +154,8 @@ func proportional(width, step int) []float64 {
 	return c
 }
 
-// timed is the shortest run of one layer with its ReLU: a 3×3 convolution of a map with that side, whose means are all that
-// comes out, or for side 0 a fully connected layer.
+// timed is the shortest run of one layer with its ReLU: a 3×3 convolution of a map with that side,
+// whose means are all that comes out, or for side 0 a fully connected layer.
 func (b *Bench) timed(ctx context.Context, like *onnx.Model, in, out, side int) (float64, error) {
 	m := *like // its opset
 	m.Graph = layerGraph(in, out, side)
@@ -195,7 +204,8 @@ func layerGraph(in, out, side int) onnx.Graph {
 		weight.Dims = []int64{o, i}
 		nodes = []onnx.Node{
 			{OpType: "Flatten", Inputs: []string{vgg16se.Input}, Outputs: []string{"x"}},
-			{OpType: "Gemm", Inputs: []string{"x", "weight", "bias"}, Outputs: []string{"y"}, Attributes: []onnx.Attribute{onnx.Int("transB", 1)}},
+			{OpType: "Gemm", Inputs: []string{"x", "weight", "bias"}, Outputs: []string{"y"},
+				Attributes: []onnx.Attribute{onnx.Int("transB", 1)}},
 			{OpType: "Relu", Inputs: []string{"y"}, Outputs: []string{"answer"}},
 		}
 		answer = fixed(1, o)

@@ -17,8 +17,8 @@ func blocks(step int) func(width int) (float64, error) {
 	}
 }
 
-// TestCurve: what noise gives to channels that cost nothing more is taken back, what blocks take is seen, and no layer is slower than a
-// wider one.
+// TestCurve: what noise gives to channels that cost nothing more is taken back, what blocks take is
+// seen, and no layer is slower than a wider one.
 func TestCurve(t *testing.T) {
 	for _, width := range []int{16, 24, 64, 128, 512} {
 		c, err := curve(width, 8, blocks(8))
@@ -55,12 +55,14 @@ func synthetic() *Analysis {
 		}
 		r.order = upTo(w)
 		s.groups = append(s.groups, group{width: w, index: i, taps: 9})
-		s.Groups, s.removal = append(s.Groups, GroupAnalysis{Width: w, Sensitivity: 1 + float64(i%3)}), append(s.removal, r)
+		s.Groups, s.removal = append(s.Groups, GroupAnalysis{Width: w, Sensitivity: 1 + float64(i%3)}),
+			append(s.removal, r)
 	}
 	return s
 }
 
-// TestExchange: widths stay multiples of the step, or as they were, and none is zero or beyond what it was.
+// TestExchange: widths stay multiples of the step, or as they were, and none is zero or beyond what
+// it was.
 func TestExchange(t *testing.T) {
 	s := synthetic()
 	s.groups[3].width, s.groups[13].width = 28, 60 // no multiples
@@ -87,8 +89,8 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// TestPlanSavesTime: on a machine that takes channels in blocks the plan keeps to the multiply-adds and is quicker than the one that
-// counts only those; without times the answers lose less.
+// TestPlanSavesTime: on a machine that takes channels in blocks the plan keeps to the multiply-adds
+// and is quicker than the one that counts only those; without times the answers lose less.
 func TestPlanSavesTime(t *testing.T) {
 	s := synthetic()
 	all := s.macs(Plan(full(s)).Widths())

@@ -6,9 +6,10 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// Correction returns, for each layer that the plan keeps in integers, what its bias needs so that rounding the weights leaves
-// the mean of every output channel where it was: −Σ (Wq−W)·E[x] over the channel's weights (Nagel et
-// al. 2019, section 4.2.1), with the means that c has seen. It counts padding as if it were picture.
+// Correction returns, for each layer that the plan keeps in integers, what its bias needs so that
+// rounding the weights leaves the mean of every output channel where it was: −Σ (Wq−W)·E[x] over
+// the channel's weights (Nagel et al. 2019, section 4.2.1), with the means that c has seen. It
+// counts padding as if it were picture.
 func Correction(n *Graph, c *Collection, p *Plan) (map[string][]float32, error) {
 	codes, err := p.codes(n)
 	if err != nil {

@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// lanes are how many sums are taken side by side: a fixed number, so that the sum is the same on every machine.
+// lanes are how many sums are taken side by side: a fixed number, so that the sum is the same on
+// every machine.
 const (
 	lanes = 16
 	block = 512 // values whose sums are taken in float32
 )
 
-// tally counts values that are not negative, of one range. Half of them are zeros in no order that a processor could
-// foresee, so they get cells of their own behind the others instead of a branch: several, as an addition to a cell
-// waits for the last one to it.
+// tally counts values that are not negative, of one range. Half of them are zeros in no order that
+// a processor could foresee, so they get cells of their own behind the others instead of a branch:
+// several, as an addition to a cell waits for the last one to it.
 type bins [Bins + lanes]uint32
 
 // moments are what is known of a channel at a glance. C writes them: see bincount.c.

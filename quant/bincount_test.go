@@ -30,7 +30,8 @@ func TestBincount(t *testing.T) {
 		count(nil, v, 0, 0, m)
 		for k := range m {
 			w := n[k]
-			if math.Float64bits(m[k].sum) != math.Float64bits(w.sum) && w.sum == w.sum || m[k].low != w.low || m[k].high != w.high {
+			if math.Float64bits(m[k].sum) != math.Float64bits(w.sum) && w.sum == w.sum || m[k].low != w.low ||
+				m[k].high != w.high {
 				t.Errorf("%v, channel %d: %+v, in Go %+v", size, k, m[k], w)
 			}
 		}

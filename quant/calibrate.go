@@ -73,9 +73,9 @@ type evaluated struct {
 	evaluator *eval.Evaluator
 }
 
-// Calibrate makes INT8 and FP16 files of a bundle's network, proves and evaluates them, and makes Options.Out the
-// bundle with them, in one step. Where the gate is missed (Report.Gate.Missed), Out gets the reports only. The error
-// is about what could not be done; a missed gate is none.
+// Calibrate makes INT8 and FP16 files of a bundle's network, proves and evaluates them, and makes
+// Options.Out the bundle with them, in one step. Where the gate is missed (Report.Gate.Missed), Out
+// gets the reports only. The error is about what could not be done; a missed gate is none.
 func Calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, error) {
 	report, err := calibrate(ctx, o, p)
 	if err != nil {
@@ -124,7 +124,8 @@ func (c *calibration) work(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"open", c.open}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect}, {"choose", c.choose},
+		{"open", c.open}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect},
+		{"choose", c.choose},
 		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain},
 	}
 	if c.CheckOnly {
@@ -160,8 +161,8 @@ func (c *calibration) open(ctx context.Context) error {
 	return err
 }
 
-// reference loads the FP32 file. Only what compares it side by side with another network keeps both open: two of full
-// size are more than a device has to spare.
+// reference loads the FP32 file. Only what compares it side by side with another network keeps both
+// open: two of full size are more than a device has to spare.
 func (c *calibration) reference(ctx context.Context) (*infer.Probe, error) {
 	path, err := c.bundle.Path(bundle.FileFP32)
 	if err != nil {

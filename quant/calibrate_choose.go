@@ -17,10 +17,10 @@ import (
 // equalizedFile is where the equalized network lies while it is worked with.
 const equalizedFile = "equalized.onnx"
 
-// How many pictures a choice is made on, by the size of the network: one picture of a large one costs half a
-// second in two files. It does not depend on the machine, as the files must not. Where fewer than the least are fresh,
-// some that ranges were collected from help out; not otherwise, for to those minmax always looks best: it clips none of
-// their values.
+// How many pictures a choice is made on, by the size of the network: one picture of a large one
+// costs half a second in two files. It does not depend on the machine, as the files must not. Where
+// fewer than the least are fresh, some that ranges were collected from help out; not otherwise, for
+// to those minmax always looks best: it clips none of their values.
 const (
 	largeBytes    = 64 << 20
 	choiceSmall   = 512
@@ -43,8 +43,8 @@ func (c *calibration) choosing() int {
 	return min(max(c.report.Pictures.Choice, choiceLeast), c.bySize(choiceSmall, choiceLarge))
 }
 
-// choose makes the plans of both kinds of codes: method, equalized channels, corrected biases, and what
-// is demoted, each as it does best on pictures that no range was collected from.
+// choose makes the plans of both kinds of codes: method, equalized channels, corrected biases, and
+// what is demoted, each as it does best on pictures that no range was collected from.
 func (c *calibration) choose(ctx context.Context) error {
 	c.plans = map[int]*Plan{}
 	highest, best := map[int]float64{}, map[int][]Method{}
@@ -87,10 +87,11 @@ func (c *calibration) choose(ctx context.Context) error {
 func (c *calibration) tryMethods(ctx context.Context, s *subject, levels int, methods []Method) ([]triedPlan, error) {
 	bar := c.progress.Start("choosing", int64(len(methods)))
 	defer bar.Done()
-	return tryMethods(methods, func(m Method) (*Plan, error) { return c.plan(s, m, levels) }, func(p *Plan) (Trial, error) {
-		defer bar.One()
-		return c.try(ctx, s, p, c.choosing())
-	})
+	return tryMethods(methods, func(m Method) (*Plan, error) { return c.plan(s, m, levels) },
+		func(p *Plan) (Trial, error) {
+			defer bar.One()
+			return c.try(ctx, s, p, c.choosing())
+		})
 }
 
 // plan is that of a method for s.
@@ -100,7 +101,8 @@ func (c *calibration) plan(s *subject, m Method, levels int) (*Plan, error) {
 		bits = c.weightBits()
 	}
 	choices, err := Choose(s.network, s.collected, m, levels)
-	return &Plan{Method: m, Levels: levels, Bits: bits, Choices: choices, Picture: PictureRange(&c.bundle.Spec.Preprocess)}, err
+	return &Plan{Method: m, Levels: levels, Bits: bits, Choices: choices,
+		Picture: PictureRange(&c.bundle.Spec.Preprocess)}, err
 }
 
 // weightBits are those asked for, or what this processor multiplies without saturating.
@@ -133,15 +135,17 @@ func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int
 		return Trial{}, err
 	}
 	v, err := c.evaluateFile(ctx, file, p.Levels == LevelsS8, c.choice.part(pictures), func() {})
-	t := Trial{Method: p.Method, Levels: p.Levels, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement, Loss: 1 - v.Agreement.Value}
+	t := Trial{Method: p.Method, Levels: p.Levels, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement,
+		Loss: 1 - v.Agreement.Value}
 	if v.Top1 != nil {
 		t.Loss = v.Top1FP32.Value - v.Top1.Value
 	}
 	return t, err
 }
 
-// equalize tries the network with its channels equalized, collected anew, by the best methods of each kind of codes,
-// and goes on with it where both together are nearer to FP32. before is the SQNR of each kind, and what it becomes.
+// equalize tries the network with its channels equalized, collected anew, by the best methods of
+// each kind of codes, and goes on with it where both together are nearer to FP32. before is the
+// SQNR of each kind, and what it becomes.
 func (c *calibration) equalize(ctx context.Context, before map[int]float64, methods map[int][]Method) error {
 	m, groups := Equalize(c.source.model, c.source.network, c.source.collected)
 	if groups == 0 {
@@ -161,7 +165,8 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, meth
 	}
 	kept := keepEqualized(before, after)
 	for _, levels := range levelsOf {
-		c.report.Passes = append(c.report.Passes, Pass{Name: fmt.Sprintf("equalized channels (%d groups)", groups), Levels: levels,
+		c.report.Passes = append(c.report.Passes, Pass{Name: fmt.Sprintf("equalized channels (%d groups)", groups),
+			Levels: levels,
 			Before: before[levels], After: after[levels], Kept: kept})
 	}
 	if kept {
@@ -177,8 +182,9 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, meth
 	return os.Remove(c.path(equalizedFile))
 }
 
-// openEqualized writes m, makes it the chosen network and collects it on the pictures that are here. Ranges of other
-// devices' pictures are of the network as it was, so with --merge they are only as wide as these pictures say.
+// openEqualized writes m, makes it the chosen network and collects it on the pictures that are
+// here. Ranges of other devices' pictures are of the network as it was, so with --merge they are
+// only as wide as these pictures say.
 func (c *calibration) openEqualized(ctx context.Context, m *onnx.Model) (*subject, error) {
 	path := c.path(equalizedFile)
 	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
@@ -212,7 +218,8 @@ func (c *calibration) correct(ctx context.Context, levels int, before float64) e
 	if kept {
 		c.plans[levels] = &p
 	}
-	c.report.Passes = append(c.report.Passes, Pass{Name: "corrected biases", Levels: levels, Before: before, After: t.SQNR, Kept: kept})
+	c.report.Passes = append(c.report.Passes, Pass{Name: "corrected biases", Levels: levels, Before: before,
+		After: t.SQNR, Kept: kept})
 	return nil
 }
 
@@ -223,10 +230,11 @@ func (c *calibration) demote(ctx context.Context, levels int, key string) error 
 	}
 	bar := c.progress.Start("searching "+key, MaxEvaluations)
 	pictures := c.bySize(searchedSmall, searchedLarge)
-	p, found, err := Search(ctx, c.chosen.network, c.plans[levels], c.budget, func(ctx context.Context, p *Plan) (Trial, error) {
-		defer bar.One()
-		return c.try(ctx, &c.chosen, p, pictures)
-	})
+	p, found, err := Search(ctx, c.chosen.network, c.plans[levels], c.budget,
+		func(ctx context.Context, p *Plan) (Trial, error) {
+			defer bar.One()
+			return c.try(ctx, &c.chosen, p, pictures)
+		})
 	if err != nil {
 		return err
 	}
@@ -234,8 +242,9 @@ func (c *calibration) demote(ctx context.Context, levels int, key string) error 
 	c.plans[levels], c.report.Searches[key] = p, found
 	if !found.Held && c.Budget != "" {
 		best := slices.MaxFunc(found.Steps, func(a, b Step) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) })
-		c.report.Gate.Missed = append(c.report.Gate.Missed, fmt.Sprintf("%s cannot hold the budget %s: the best of %d plans has %.1f dB",
-			key, c.Budget, len(found.Steps), best.SQNR))
+		c.report.Gate.Missed = append(c.report.Gate.Missed,
+			fmt.Sprintf("%s cannot hold the budget %s: the best of %d plans has %.1f dB",
+				key, c.Budget, len(found.Steps), best.SQNR))
 	}
 	return nil
 }

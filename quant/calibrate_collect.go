@@ -21,8 +21,8 @@ import (
 // collectionEvery is after how many pictures a collection is written down.
 const collectionEvery = 64
 
-// collect runs the network over the pictures and counts what its layers put out; it takes up what --collection
-// holds and adds what other devices have seen.
+// collect runs the network over the pictures and counts what its layers put out; it takes up what
+// --collection holds and adds what other devices have seen.
 func (c *calibration) collect(ctx context.Context) error {
 	var err error
 	if c.source.collected, err = c.resume(); err != nil {
@@ -52,16 +52,18 @@ func (c *calibration) collect(ctx context.Context) error {
 	return nil
 }
 
-// collectFrom adds what the layers of s put out for pictures to its collection, and calls keep now and then, and at
-// the end.
-func (c *calibration) collectFrom(ctx context.Context, s *subject, pictures []dataset.Picture, keep func() error) error {
+// collectFrom adds what the layers of s put out for pictures to its collection, and calls keep now
+// and then, and at the end.
+func (c *calibration) collectFrom(ctx context.Context, s *subject, pictures []dataset.Picture,
+	keep func() error) error {
 	if len(pictures) == 0 {
 		return s.collected.Check(s.network)
 	}
 	probe := c.path("probe.onnx")
 	defer os.Remove(probe)
 	tensors := s.network.Tensors()
-	if err := atomicfile.WriteFile(probe, func(w io.Writer) error { return WriteProbe(w, s.model, tensors) }); err != nil {
+	if err := atomicfile.WriteFile(probe,
+		func(w io.Writer) error { return WriteProbe(w, s.model, tensors) }); err != nil {
 		return err
 	}
 	if err := c.lessMemory(); err != nil {
@@ -79,10 +81,11 @@ func (c *calibration) collectFrom(ctx context.Context, s *subject, pictures []da
 	}
 	for part := range slices.Chunk(pictures, every) {
 		next := countedBy(c.set(part, 0), bar)
-		err := Collect(ctx, s.collected, s.network, watched, c.Workers, c.size(), func(ctx context.Context, t *vision.Tensor) error {
-			_, _, err := next(ctx, t)
-			return err
-		})
+		err := Collect(ctx, s.collected, s.network, watched, c.Workers, c.size(),
+			func(ctx context.Context, t *vision.Tensor) error {
+				_, _, err := next(ctx, t)
+				return err
+			})
 		if err != nil {
 			return err
 		}
@@ -126,7 +129,8 @@ func (c *calibration) resume() (*Collection, error) {
 	}
 	for _, p := range c.held.set.Pictures {
 		if _, used := slices.BinarySearch(empty.Done, p.SHA256); used {
-			return nil, fmt.Errorf("--collection %s has been calibrated on pictures that are to be judged on: use the --images that it was made with, or give --eval", c.Collection)
+			return nil, fmt.Errorf("--collection %s has been calibrated on pictures that are to be judged on: use "+
+				"the --images that it was made with, or give --eval", c.Collection)
 		}
 	}
 	c.progress.Say("taking up %s: %d pictures are in it", c.Collection, empty.Images)
@@ -150,5 +154,6 @@ func (c *calibration) keep() error {
 	if c.Collection == "" {
 		return nil
 	}
-	return atomicfile.WriteFile(c.Collection, func(w io.Writer) error { return json.NewEncoder(w).Encode(c.source.collected) })
+	return atomicfile.WriteFile(c.Collection,
+		func(w io.Writer) error { return json.NewEncoder(w).Encode(c.source.collected) })
 }

@@ -23,9 +23,11 @@ import (
 // explainPictures are how many pictures the layers are compared on.
 const explainPictures = 16
 
-// evaluateFile compares the answers of a file with those of FP32 on a set of pictures. A file for a GPU is run
-// plainly, operator by operator as it says: what the CPU provider would fuse there is not what a GPU does.
-func (c *calibration) evaluateFile(ctx context.Context, file string, plain bool, e *evaluated, count func()) (v eval.Verdict, err error) {
+// evaluateFile compares the answers of a file with those of FP32 on a set of pictures. A file for a
+// GPU is run plainly, operator by operator as it says: what the CPU provider would fuse there is
+// not what a GPU does.
+func (c *calibration) evaluateFile(ctx context.Context, file string, plain bool, e *evaluated,
+	count func()) (v eval.Verdict, err error) {
 	if err := c.ask(ctx, e); err != nil {
 		return v, err
 	}
@@ -96,7 +98,8 @@ func (c *calibration) evaluate(ctx context.Context) error {
 	}
 	for _, layer := range CarefulHalf(c.chosen.network, c.chosen.collected) {
 		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
-			Evidence: layer + " puts out more than 512", Cure: "compare fp16.onnx with fp32.onnx on the GPU before using it"})
+			Evidence: layer + " puts out more than 512",
+			Cure:     "compare fp16.onnx with fp32.onnx on the GPU before using it"})
 	}
 	if err := c.measure(ctx, &c.report.Files[0]); err != nil {
 		return err
@@ -115,10 +118,11 @@ func (c *calibration) named(class int) string {
 	return c.bundle.Spec.Labels[class]
 }
 
-// runnable is the file to run for evaluating f: f itself, or for the INT8 files for TensorRT an equal one that the CPU
-// provider runs, which is removed with the folder aside.
+// runnable is the file to run for evaluating f: f itself, or for the INT8 files for TensorRT an
+// equal one that the CPU provider runs, which is removed with the folder aside.
 func (c *calibration) runnable(f *FileReport) (string, error) {
-	twinOf := map[string]func(*onnx.Model) *onnx.Model{bundle.FileINT8TRT: Folded, bundle.FileINT8TRT11: HalfTwin}[f.Key]
+	twinOf := map[string]func(*onnx.Model) *onnx.Model{bundle.FileINT8TRT: Folded,
+		bundle.FileINT8TRT11: HalfTwin}[f.Key]
 	if twinOf == nil {
 		return c.path(f.Path), nil
 	}

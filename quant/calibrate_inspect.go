@@ -79,8 +79,8 @@ const (
 	surerLarge   = 32
 )
 
-// checkPreprocess asks whether the network would do better with its pictures prepared otherwise than the manifest
-// says.
+// checkPreprocess asks whether the network would do better with its pictures prepared otherwise
+// than the manifest says.
 func (c *calibration) checkPreprocess(ctx context.Context, reference *infer.Probe) ([]dataset.Finding, error) {
 	declared := c.bundle.Spec.Preprocess
 	variants := dataset.Variants(declared)
@@ -107,7 +107,8 @@ func (c *calibration) checkPreprocess(ctx context.Context, reference *infer.Prob
 }
 
 // answers are what FP32 says of pictures that are prepared by p.
-func (c *calibration) answers(ctx context.Context, reference *infer.Probe, pictures []dataset.Picture, p vision.Preprocess, bar *progress.Bar) ([]dataset.Answer, error) {
+func (c *calibration) answers(ctx context.Context, reference *infer.Probe, pictures []dataset.Picture,
+	p vision.Preprocess, bar *progress.Bar) ([]dataset.Answer, error) {
 	set, all := dataset.New(pictures, p, c.size(), 0), make([]dataset.Answer, len(pictures))
 	return all, eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {
 		t := vision.NewTensor(1, 3, c.size(), c.size())
@@ -117,7 +118,8 @@ func (c *calibration) answers(ctx context.Context, reference *infer.Probe, pictu
 				return nil
 			}
 			if err == nil {
-				err = reference.Run(ctx, t, func(_ int, v []float32) { all[i] = dataset.Answer{Label: label, Logits: slices.Clone(v)} })
+				err = reference.Run(ctx, t,
+					func(_ int, v []float32) { all[i] = dataset.Answer{Label: label, Logits: slices.Clone(v)} })
 			}
 			if err != nil {
 				return err

@@ -11,8 +11,8 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 )
 
-// choiceCache is how much of the pictures that choices are made on stays in memory: they are gone through again and
-// again.
+// choiceCache is how much of the pictures that choices are made on stays in memory: they are gone
+// through again and again.
 const choiceCache = 4 << 20
 
 // pictures finds, hashes and divides the pictures.

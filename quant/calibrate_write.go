@@ -37,7 +37,8 @@ func (c *calibration) emit(ctx context.Context) error {
 		plan      *Plan // nil: nothing is in 8 bits
 	}
 	unsigned, signed := c.plans[LevelsU8], c.plans[LevelsS8]
-	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {bundle.FileINT8TRT, "int8.trt.onnx", trt, signed}}
+	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {bundle.FileINT8TRT, "int8.trt.onnx", trt,
+		signed}}
 	half, err := EmitFP16(c.source.model)
 	if err != nil {
 		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
@@ -47,7 +48,8 @@ func (c *calibration) emit(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, emitted{bundle.FileFP16, "fp16.onnx", half, nil}, emitted{bundle.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
+		files = append(files, emitted{bundle.FileFP16, "fp16.onnx", half, nil},
+			emitted{bundle.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
 	}
 	total := int64(0)
 	for _, f := range files {
@@ -70,18 +72,20 @@ func (c *calibration) emit(ctx context.Context) error {
 	return c.tables()
 }
 
-// tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its ranges, not those
-// of an equalized network.
+// tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its
+// ranges, not those of an equalized network.
 func (c *calibration) tables() error {
 	var text, flat bytes.Buffer
 	err := WriteTextTable(&text, c.chosen.network, c.legacy, c.TensorRT)
 	switch {
 	case errors.Is(err, ErrNoTables):
-		c.found(dataset.Finding{Check: "calibration tables", Severity: "warn", Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there are no tables in this bundle"})
+		c.found(dataset.Finding{Check: "calibration tables", Severity: "warn",
+			Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there are no tables in this bundle"})
 		return nil
 	case errors.Is(err, ErrNoTextTable):
 		c.found(dataset.Finding{Check: "calibration.txt", Severity: "warn",
-			Evidence: strings.TrimPrefix(err.Error(), "quant: table: "), Cure: "there is no such file; calibration.flatbuffers holds the same ranges"})
+			Evidence: strings.TrimPrefix(err.Error(), "quant: table: "),
+			Cure:     "there is no such file; calibration.flatbuffers holds the same ranges"})
 		text.Reset()
 	case err != nil:
 		return err
@@ -93,7 +97,8 @@ func (c *calibration) tables() error {
 		if table.Len() == 0 {
 			continue
 		}
-		if err := atomicfile.WriteFile(c.path(name), func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
+		if err := atomicfile.WriteFile(c.path(name),
+			func(w io.Writer) error { _, err := table.WriteTo(w); return err }); err != nil {
 			return err
 		}
 	}
@@ -113,7 +118,8 @@ func (c *calibration) sign(m *onnx.Model, p *Plan) {
 	m.SetProperty("vggse.plan", p.Summary(c.equalized()))
 }
 
-// deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the reports.
+// deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the
+// reports.
 func (c *calibration) deliver() error {
 	if err := writeReports(c.dir, &c.report); err != nil {
 		return err
@@ -133,11 +139,13 @@ func (c *calibration) deliver() error {
 	return atomicfile.ReplaceDir(c.dir, c.Out)
 }
 
-// complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest of all.
+// complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest
+// of all.
 func (c *calibration) complete() error {
 	spec := c.bundle.Spec
 	spec.Files = maps.Clone(spec.Files)
-	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true} // old tables stay behind
+	// old tables stay behind
+	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true}
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true

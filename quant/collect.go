@@ -21,8 +21,8 @@ import (
 // Stats is what a collection knows of one site.
 type Stats struct {
 	Histogram *Histogram `json:"histogram"`
-	// Sums is, for each channel, the sum over the pictures of the channel's mean, in units of 2^-24: as
-	// integers, so that it does not depend on the order of the pictures.
+	// Sums is, for each channel, the sum over the pictures of the channel's mean, in units of
+	// 2^-24: as integers, so that it does not depend on the order of the pictures.
 	Sums []int64 `json:"sums,omitempty"`
 	// Peaks are the largest values of the channels, of tensors that are never negative.
 	Peaks []float32 `json:"peaks,omitempty"`
@@ -36,7 +36,8 @@ type Collection struct {
 	Source string           `json:"source"` // SHA-256 of the FP32 file
 	Images int              `json:"images"`
 	Stats  map[string]Stats `json:"stats"` // by the tensors of Network.Tensors, and the picture
-	// Done are the digests of the pictures, sorted: what a collection that is taken up again leaves out.
+	// Done are the digests of the pictures, sorted: what a collection that is taken up again leaves
+	// out.
 	Done []string `json:"pictures"`
 }
 
@@ -60,7 +61,8 @@ func (c *Collection) Merge(o *Collection) error {
 		}
 	}
 	for t, s := range c.Stats {
-		if len(s.Sums) != 0 && len(o.Stats[t].Sums) != 0 && len(s.Sums) != len(o.Stats[t].Sums) || o.Stats[t].Histogram == nil {
+		if len(s.Sums) != 0 && len(o.Stats[t].Sums) != 0 && len(s.Sums) != len(o.Stats[t].Sums) ||
+			o.Stats[t].Histogram == nil {
 			return fmt.Errorf("quant: merge: the collections differ in %s", t)
 		}
 	}
@@ -104,13 +106,13 @@ func WriteProbe(w io.Writer, m *onnx.Model, tensors []string) error {
 	return onnx.Write(w, &probe)
 }
 
-// Next gives one picture after the other: it writes it into t and returns io.EOF after the last. Several
-// workers call it, each with a tensor of its own.
+// Next gives one picture after the other: it writes it into t and returns io.EOF after the last.
+// Several workers call it, each with a tensor of its own.
 type Next func(ctx context.Context, t *vision.Tensor) error
 
-// Collect runs session, whose outputs are n.Tensors(), over all pictures of next with the given number of
-// workers, each one run of the session at a time, and adds what it sees to c. The result is the same
-// for any order and any number of workers; memory does not grow with the pictures.
+// Collect runs session, whose outputs are n.Tensors(), over all pictures of next with the given
+// number of workers, each one run of the session at a time, and adds what it sees to c. The result
+// is the same for any order and any number of workers; memory does not grow with the pictures.
 func Collect(ctx context.Context, c *Collection, n *Graph, session *infer.Probe, workers, size int, next Next) error {
 	parts := make([]*Collection, max(1, workers))
 	group, ctx := errgroup.WithContext(ctx)
@@ -237,7 +239,8 @@ func (c *Collection) Digest() string {
 // deadShare is the part of a layer's channels that may always be 0.
 const deadShare = 0.5
 
-// Dead finds layers most of whose channels are 0 for every picture: what a wrong preprocessing looks like from inside.
+// Dead finds layers most of whose channels are 0 for every picture: what a wrong preprocessing
+// looks like from inside.
 func (c *Collection) Dead(n *Graph) []dataset.Finding {
 	var found []dataset.Finding
 	for _, s := range n.Sites[1:] {
@@ -256,7 +259,8 @@ func (c *Collection) Dead(n *Graph) []dataset.Finding {
 	return found
 }
 
-// Check returns what makes the collection useless: nothing collected, or values that are not numbers.
+// Check returns what makes the collection useless: nothing collected, or values that are not
+// numbers.
 func (c *Collection) Check(n *Graph) error {
 	if c.Images == 0 {
 		return errors.New("quant: collect: no pictures")
@@ -265,9 +269,11 @@ func (c *Collection) Check(n *Graph) error {
 		h := c.Stats[s.Name].Histogram
 		switch {
 		case h.Invalid > 0:
-			return fmt.Errorf("quant: collect: %s puts out NaN or infinity %d times: the weights are damaged, or the preprocessing is not the network's", s.Layer, h.Invalid)
+			return fmt.Errorf("quant: collect: %s puts out NaN or infinity %d times: the weights are damaged, or "+
+				"the preprocessing is not the network's", s.Layer, h.Invalid)
 		case h.Negative > 0:
-			return fmt.Errorf("quant: collect: %s puts out negative values, which it cannot: this runtime is broken", s.Layer)
+			return fmt.Errorf("quant: collect: %s puts out negative values, which it cannot: this runtime is broken",
+				s.Layer)
 		}
 	}
 	return nil

@@ -17,8 +17,8 @@ var levelsOf = []int{LevelsU8, LevelsS8}
 // finalists are how many methods are tried again with equalized channels.
 const finalists = 2
 
-// methodsToTry are those of a wish: for auto the lowest error of each tensor, and each single method, as a tensor's
-// lowest error is not always the network's.
+// methodsToTry are those of a wish: for auto the lowest error of each tensor, and each single
+// method, as a tensor's lowest error is not always the network's.
 func methodsToTry(wish Method) []Method {
 	if wish == Auto {
 		return append([]Method{Auto}, Methods...)
@@ -32,9 +32,10 @@ type triedPlan struct {
 	plan *Plan
 }
 
-// tryMethods makes the plan of each method and tries it. The best comes first: the one with the highest SQNR, of equal
-// ones the first method.
-func tryMethods(methods []Method, plan func(Method) (*Plan, error), try func(*Plan) (Trial, error)) ([]triedPlan, error) {
+// tryMethods makes the plan of each method and tries it. The best comes first: the one with the
+// highest SQNR, of equal ones the first method.
+func tryMethods(methods []Method, plan func(Method) (*Plan, error), try func(*Plan) (Trial, error)) ([]triedPlan,
+	error) {
 	var all []triedPlan
 	for _, m := range methods {
 		p, err := plan(m)
@@ -60,7 +61,8 @@ func leaders(tried []triedPlan) []Method {
 	return methods
 }
 
-// keepEqualized tells whether both kinds of codes together gain SQNR with equalized channels; both are by levels.
+// keepEqualized tells whether both kinds of codes together gain SQNR with equalized channels; both
+// are by levels.
 func keepEqualized(before, after map[int]float64) bool {
 	gain := 0.0
 	for _, levels := range levelsOf {
@@ -72,8 +74,8 @@ func keepEqualized(before, after map[int]float64) bool {
 // keepCorrected tells whether corrected biases are kept, by the SQNR without and with them.
 func keepCorrected(before, after float64) bool { return after > before }
 
-// searchBudget is what a search for layers to demote has to hold, and whether there is one at all: budget is what the
-// user says, else the least agreement of the gate counts.
+// searchBudget is what a search for layers to demote has to hold, and whether there is one at all:
+// budget is what the user says, else the least agreement of the gate counts.
 func searchBudget(budget string, minAgreement float64) (Budget, bool, error) {
 	switch budget {
 	case "none":
@@ -85,12 +87,13 @@ func searchBudget(budget string, minAgreement float64) (Budget, bool, error) {
 	return b, err == nil, err
 }
 
-// gateFiles says what was missed, and what so few pictures cannot tell: a file is refused only where its agreement is
-// surely below the least, its 95 % interval with it.
+// gateFiles says what was missed, and what so few pictures cannot tell: a file is refused only
+// where its agreement is surely below the least, its 95 % interval with it.
 func gateFiles(files []FileReport, minAgreement float64) (missed []string, open []dataset.Finding) {
 	for _, f := range files {
 		v := f.Verdict
-		evidence := fmt.Sprintf("%s agrees with FP32 on %.2f %% of %d pictures (%.2f to %.2f %%), %.2f %% are wanted", f.Path,
+		evidence := fmt.Sprintf("%s agrees with FP32 on %.2f %% of %d pictures (%.2f to %.2f %%), %.2f %% are wanted",
+			f.Path,
 			100*v.Agreement.Value, v.Images, 100*v.Agreement.Low, 100*v.Agreement.High, 100*minAgreement)
 		switch {
 		case v.Agreement.High < minAgreement:
@@ -103,11 +106,13 @@ func gateFiles(files []FileReport, minAgreement float64) (missed []string, open 
 	return missed, open
 }
 
-// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is not faster.
+// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is not
+// faster.
 func gateSpeed(p *Proof, l *eval.Latency) (missed []string) {
 	if !p.Fused() {
-		missed = append(missed, fmt.Sprintf("only %d of %d convolutions and %d of %d fully connected layers run on integers",
-			p.Convolutions, p.WantConv, p.Dense, p.WantDense))
+		missed = append(missed,
+			fmt.Sprintf("only %d of %d convolutions and %d of %d fully connected layers run on integers",
+				p.Convolutions, p.WantConv, p.Dense, p.WantDense))
 	}
 	if l.Slower() {
 		missed = append(missed, fmt.Sprintf("INT8 takes %.2f ms, FP32 %.2f ms: it is not optimized", l.Here, l.FP32))

@@ -25,7 +25,8 @@ func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &emitter{n: n, plan: p, codes: codes, layers: map[string]*Layer{}, read: map[string]string{}, made: map[string]bool{}}
+	e := &emitter{n: n, plan: p, codes: codes, layers: map[string]*Layer{}, read: map[string]string{},
+		made: map[string]bool{}}
 	for _, name := range p.Float {
 		if !slices.ContainsFunc(n.Layers, func(l Layer) bool { return l.Name == name }) {
 			return nil, fmt.Errorf("quant: the plan keeps %s in float, the network has no such layer", name)
@@ -60,7 +61,8 @@ func (e *emitter) finish(m *onnx.Model) *onnx.Model {
 }
 
 func (e *emitter) node(op, name string, in, out []string, attributes ...onnx.Attribute) {
-	e.out.Nodes = append(e.out.Nodes, onnx.Node{OpType: op, Name: name, Inputs: in, Outputs: out, Attributes: attributes})
+	e.out.Nodes = append(e.out.Nodes, onnx.Node{OpType: op, Name: name, Inputs: in, Outputs: out,
+		Attributes: attributes})
 }
 
 func (e *emitter) constant(t onnx.Tensor) string {
@@ -145,7 +147,8 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 	e.out.Nodes = e.out.Nodes[:last] // its weights come first
 	node.Outputs = []string{out}
 	node.Inputs[1] = e.dequantize(l.Weight,
-		onnx.Tensor{Name: l.Weight + "/int8", Type: onnx.Int8, Dims: w.Dims, Source: int8Weights(w, scales, e.plan.Bits)},
+		onnx.Tensor{Name: l.Weight + "/int8", Type: onnx.Int8, Dims: w.Dims,
+			Source: int8Weights(w, scales, e.plan.Bits)},
 		onnx.NewFloat32(l.Weight+"/scale", scales, rows),
 		onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows}, Data: make([]byte, rows)})
 	if bias != nil {
@@ -154,7 +157,8 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 			products[o] = float32(in * float64(s))
 		}
 		node.Inputs[2] = e.dequantize(l.Bias,
-			onnx.Tensor{Name: l.Bias + "/int32", Type: onnx.Int32, Dims: []int64{rows}, Data: int32Bias(bias, in, scales)},
+			onnx.Tensor{Name: l.Bias + "/int32", Type: onnx.Int32, Dims: []int64{rows},
+				Data: int32Bias(bias, in, scales)},
 			onnx.NewFloat32(l.Bias+"/scale", products, rows),
 			onnx.Tensor{Name: l.Bias + "/zero", Type: onnx.Int32, Dims: []int64{rows}, Data: make([]byte, 4*rows)})
 	}
@@ -183,9 +187,9 @@ func (e *emitter) dequantize(name string, codes, scale, zero onnx.Tensor) string
 }
 
 // EmitCPU makes the file that ONNX Runtime's CPU provider runs on integers throughout: unsigned
-// activations with zero point 0 (which a ReLU in front is absorbed by), signed weights per output channel,
-// 32-bit biases, Q and DQ around everything but the two small matrices of a gate. Between Gemm
-// and Q a ReLU would keep the two apart, so it is left out: a zero point of 0 clamps just so.
+// activations with zero point 0 (which a ReLU in front is absorbed by), signed weights per output
+// channel, 32-bit biases, Q and DQ around everything but the two small matrices of a gate. Between
+// Gemm and Q a ReLU would keep the two apart, so it is left out: a zero point of 0 clamps just so.
 func EmitCPU(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	if p.Levels != LevelsU8 {
 		return nil, fmt.Errorf("quant: emit: the CPU file has %d levels, the plan %d", LevelsU8, p.Levels)
@@ -199,7 +203,9 @@ func EmitCPU(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	}
 	skip := map[string]bool{}           // outputs of ReLUs that are left out
 	products := map[string]*onnx.Node{} // that their pools emit, by output
-	ends := map[string]bool{}           // of integer layers: rounded even for a reader in float, or the layer itself would stay in float
+	// of integer layers: rounded even for a reader in float, or the layer itself would stay in
+	// float
+	ends := map[string]bool{}
 	for i := range n.Layers {
 		if l := &n.Layers[i]; p.integer(l) && l.Relu != "" {
 			ends[l.Relu] = true
@@ -234,8 +240,9 @@ func EmitCPU(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	return e.finish(m), nil
 }
 
-// poolFirst emits the pool of a product in front of the product: a gate is the same at every place and never below zero, so the
-// largest of the products is the product of the largest, to the bit, and a quarter of them is worked out.
+// poolFirst emits the pool of a product in front of the product: a gate is the same at every place
+// and never below zero, so the largest of the products is the product of the largest, to the bit,
+// and a quarter of them is worked out.
 func (e *emitter) poolFirst(pool, product *onnx.Node) {
 	values, gate := product.Inputs[0], product.Inputs[1]
 	if e.n.fromSigmoid(values) {
@@ -267,9 +274,10 @@ func (e *emitter) roundPicture() {
 	e.roundFrom(wider, picture, Input)
 }
 
-// floatLayer emits a layer that stays in float. Between a DQ and a Q ONNX Runtime quantizes its weights by itself
-// (WeightBiasQuantization, since 1.22, one scale for all channels). A ReLU behind the DQ keeps it from that and
-// changes nothing: only the picture holds negative values, and that is read as it came.
+// floatLayer emits a layer that stays in float. Between a DQ and a Q ONNX Runtime quantizes its
+// weights by itself (WeightBiasQuantization, since 1.22, one scale for all channels). A ReLU behind
+// the DQ keeps it from that and changes nothing: only the picture holds negative values, and that
+// is read as it came.
 func (e *emitter) floatLayer(v *onnx.Node) {
 	in := v.Inputs[0]
 	c := e.copyNode(v)
@@ -293,10 +301,11 @@ func (e *emitter) rectifies(l *Layer) bool {
 
 func (e *emitter) rounded(tensor string) bool { return e.read[tensor] != "" }
 
-// EmitTRT makes the file for TensorRT's parser: signed, symmetric, Q and DQ in front of each weighted
-// layer only, biases in float, weights in float32 with a Q and DQ of their own (the form that every
-// parser version takes). TensorRT moves the Q up through pools by itself. Squeeze, excitation and their product stay in
-// higher precision, as does the last layer, whose few weights decide.
+// EmitTRT makes the file for TensorRT's parser: signed, symmetric, Q and DQ in front of each
+// weighted layer only, biases in float, weights in float32 with a Q and DQ of their own (the form
+// that every parser version takes). TensorRT moves the Q up through pools by itself. Squeeze,
+// excitation and their product stay in higher precision, as does the last layer, whose few weights
+// decide.
 func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	if p.Levels != LevelsS8 {
 		return nil, fmt.Errorf("quant: emit: the TensorRT file has %d levels, the plan %d", LevelsS8, p.Levels)
@@ -318,7 +327,8 @@ func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 		w := n.graph.Initializer(l.Weight)
 		rows := w.Dims[0]
 		scale := e.constant(onnx.NewFloat32(l.Weight+"/scale", weightScales(w, nil, 1, Bits8), rows))
-		zero := e.constant(onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows}, Data: make([]byte, rows)})
+		zero := e.constant(onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows},
+			Data: make([]byte, rows)})
 		q, dq := l.Weight+"/q", l.Weight+"/dq"
 		e.node("QuantizeLinear", q, []string{l.Weight, scale, zero}, []string{q}, onnx.Int("axis", 0))
 		e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq}, onnx.Int("axis", 0))
@@ -331,8 +341,8 @@ func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 	return e.finish(m), nil
 }
 
-// Folded is m, a model of EmitTRT, with the weights in 8 bits that it rounds in every run: the same numbers, out of a quarter of the
-// bytes. It is for judging; TensorRT wants the other form.
+// Folded is m, a model of EmitTRT, with the weights in 8 bits that it rounds in every run: the same
+// numbers, out of a quarter of the bytes. It is for judging; TensorRT wants the other form.
 func Folded(m *onnx.Model) *onnx.Model {
 	twin := *m
 	twin.Graph.Nodes, twin.Graph.Initializers = nil, nil
@@ -344,7 +354,8 @@ func Folded(m *onnx.Model) *onnx.Model {
 			continue
 		}
 		scales := m.Graph.Initializer(v.Inputs[1]).Float32s()
-		twin.Graph.Initializers = append(twin.Graph.Initializers, onnx.Tensor{Name: v.Outputs[0], Type: onnx.Int8, Dims: w.Dims, Source: roundedWeights(w, scales)})
+		twin.Graph.Initializers = append(twin.Graph.Initializers, onnx.Tensor{Name: v.Outputs[0], Type: onnx.Int8,
+			Dims: w.Dims, Source: roundedWeights(w, scales)})
 		done[w.Name] = true
 	}
 	for _, t := range m.Graph.Initializers {

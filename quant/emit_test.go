@@ -86,7 +86,8 @@ func TestTensorRTFiles(t *testing.T) {
 		file := filepath.Join(t.TempDir(), name)
 		write(t, file, want.m)
 		j := eval.NewEvaluator(small.Classes)
-		if err := j.Ask(context.Background(), open(t, prober, path, logits), 2, small.InputSize, labelled(sequence(50, 58), 0)); err != nil {
+		if err := j.Ask(context.Background(), open(t, prober, path, logits), 2, small.InputSize,
+			labelled(sequence(50, 58), 0)); err != nil {
 			t.Fatal(err)
 		}
 		own := open(t, prober, file, infer.ProbeOptions{Outputs: logits.Outputs, Plain: true})
@@ -121,7 +122,8 @@ func TestTensorRTFiles(t *testing.T) {
 func TestDemotedLayer(t *testing.T) {
 	_, m, n := fixture(t, small)
 	p := plan(t, n, collect(t, m, n, sequence(0, 2), 1, small.InputSize), quant.MinMax, quant.LevelsU8, quant.Bits8)
-	p.Float = []string{n.Layers[0].Name, n.Layers[5].Name, "classifier.6"} // the only reader of an integer layer is the second
+	// the only reader of an integer layer is the second
+	p.Float = []string{n.Layers[0].Name, n.Layers[5].Name, "classifier.6"}
 	out, err := quant.EmitCPU(m, n, p)
 	if err != nil {
 		t.Fatal(err)
@@ -138,15 +140,17 @@ func TestDemotedLayer(t *testing.T) {
 	}
 }
 
-// A pool in front of its product gives the same logits to the bit as one behind it, where the file has it because somebody else
-// reads the product too; and only gates of whole channels can be passed.
+// A pool in front of its product gives the same logits to the bit as one behind it, where the file
+// has it because somebody else reads the product too; and only gates of whole channels can be
+// passed.
 func TestPoolsComeFirst(t *testing.T) {
 	_, m, n := fixture(t, small)
 	p := plan(t, n, collect(t, m, n, sequence(0, 4), 1, small.InputSize), quant.MSE, quant.LevelsU8, quant.Bits8)
 	shown := *m
 	for _, v := range m.Graph.Nodes {
 		if v.OpType == "Mul" {
-			shown.Graph.Outputs = append(shown.Graph.Outputs[:len(shown.Graph.Outputs):len(shown.Graph.Outputs)], onnx.ValueInfo{Name: v.Outputs[0], Type: onnx.Float32})
+			shown.Graph.Outputs = append(shown.Graph.Outputs[:len(shown.Graph.Outputs):len(shown.Graph.Outputs)],
+				onnx.ValueInfo{Name: v.Outputs[0], Type: onnx.Float32})
 		}
 	}
 	shownNetwork, err := quant.Analyse(&shown, vgg16se.Input)
@@ -170,7 +174,8 @@ func TestPoolsComeFirst(t *testing.T) {
 		x := vision.NewTensor(1, 3, small.InputSize, small.InputSize)
 		draw(x, 77)
 		s := open(t, prober, file, infer.ProbeOptions{Outputs: []string{vgg16se.Output}})
-		if err := s.Run(context.Background(), x, func(_ int, v []float32) { logits[first] = slices.Clone(v) }); err != nil {
+		if err := s.Run(context.Background(), x,
+			func(_ int, v []float32) { logits[first] = slices.Clone(v) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +186,8 @@ func TestPoolsComeFirst(t *testing.T) {
 		a := small
 		a.Attention = attention
 		_, m, n := fixture(t, a)
-		out, err := quant.EmitCPU(m, n, plan(t, n, collect(t, m, n, sequence(0, 2), 1, a.InputSize), quant.MinMax, quant.LevelsU8, quant.Bits8))
+		out, err := quant.EmitCPU(m, n, plan(t, n, collect(t, m, n, sequence(0, 2), 1, a.InputSize), quant.MinMax,
+			quant.LevelsU8, quant.Bits8))
 		if err != nil {
 			t.Fatal(err)
 		}

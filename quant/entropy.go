@@ -2,11 +2,12 @@ package quant
 
 import "math"
 
-// smoothing is what every empty cell of a distribution gains, its other cells paying for it together:
-// without it a divergence would be infinite.
+// smoothing is what every empty cell of a distribution gains, its other cells paying for it
+// together: without it a divergence would be infinite.
 const smoothing = 1e-4
 
-// prefix holds running sums over the cells of a histogram, so that any group of cells is two look-ups.
+// prefix holds running sums over the cells of a histogram, so that any group of cells is two
+// look-ups.
 type prefix struct {
 	counts          []float64
 	sum, used       []float64 // of counts, of cells that are not empty
@@ -31,8 +32,8 @@ func newPrefix(h *Histogram, cells int) *prefix {
 	return p
 }
 
-// entropy tries every cell as the last that is kept, from levels+1 on, and takes the one whose 8-bit
-// distribution is nearest to the true one, the widest of equals.
+// entropy tries every cell as the last that is kept, from levels+1 on, and takes the one whose
+// 8-bit distribution is nearest to the true one, the widest of equals.
 func (h *Histogram) entropy(levels int) float64 {
 	groups, cells := levels+1, h.cells()
 	if cells <= groups {
@@ -48,10 +49,11 @@ func (h *Histogram) entropy(levels int) float64 {
 	return h.edge(best)
 }
 
-// divergence is the Kullback-Leibler divergence Σ a·log(a/b) of two smoothed distributions over the first
-// n cells: a has what lies beyond in its last cell; b has those cells in groups, the remainder in the
-// last, each group's count spread evenly over its cells that are not empty. With a loss of l to each cell,
-// (p−l)·log(p−l) is taken as (p−l)·(log p − l/p): exact to l², of the order of 10⁻⁸ counts.
+// divergence is the Kullback-Leibler divergence Σ a·log(a/b) of two smoothed distributions over the
+// first n cells: a has what lies beyond in its last cell; b has those cells in groups, the
+// remainder in the last, each group's count spread evenly over its cells that are not empty. With a
+// loss of l to each cell, (p−l)·log(p−l) is taken as (p−l)·(log p − l/p): exact to l², of the order
+// of 10⁻⁸ counts.
 func (p *prefix) divergence(n, groups int) float64 {
 	last := n - 1
 	tail := p.sum[len(p.sum)-1] - p.sum[n]
@@ -66,7 +68,8 @@ func (p *prefix) divergence(n, groups int) float64 {
 	}
 	lossA, lossB := smoothing*(float64(n)-na)/na, smoothing*(float64(n)-nb)/nb
 
-	// Σ a·log a: the cells before the last from the running sums, the last and the empty ones apart.
+	// Σ a·log a: the cells before the last from the running sums, the last and the empty ones
+	// apart.
 	d := p.plogp[last] - lossA*p.logs[last] - lossA*p.used[last] + lossA*lossA*p.rp[last]
 	if end > 0 {
 		d += (end - lossA) * (math.Log(end) - lossA/end)

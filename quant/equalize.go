@@ -12,7 +12,8 @@ import (
 // equalizeMost is the largest factor of Equalize, as a power of two.
 const equalizeMost = 4
 
-// scaling is what Equalize does to one constant: row o times 2^rows[o], column i times 2^cols[i/area].
+// scaling is what Equalize does to one constant: row o times 2^rows[o], column i times
+// 2^cols[i/area].
 type scaling struct {
 	rows, cols []int
 	area       int
@@ -24,12 +25,13 @@ type column struct {
 	area   int
 }
 
-// Equalize returns a network with the same answers as m's, bit for bit, whose channels differ less in range:
-// cross-layer equalization (Nagel et al. 2019) with powers of two as factors, so that nothing is rounded. Where a
-// tensor goes through a squeeze-excitation block the group has three members: the rows and biases of the layer
-// before times s, and both the columns of the squeeze's first matrix and those of the next layers over s. That is
-// exact, as the mean of s·x is s times the mean of x, and the gate stays what it was. The number of groups is
-// returned too; peaks are those of c. The model's constants are written from m's when it is written.
+// Equalize returns a network with the same answers as m's, bit for bit, whose channels differ less
+// in range: cross-layer equalization (Nagel et al. 2019) with powers of two as factors, so that
+// nothing is rounded. Where a tensor goes through a squeeze-excitation block the group has three
+// members: the rows and biases of the layer before times s, and both the columns of the squeeze's
+// first matrix and those of the next layers over s. That is exact, as the mean of s·x is s times
+// the mean of x, and the gate stays what it was. The number of groups is returned too; peaks are
+// those of c. The model's constants are written from m's when it is written.
 func Equalize(m *onnx.Model, n *Graph, c *Collection) (*onnx.Model, int) {
 	change, groups := map[string]*scaling{}, 0
 	of := func(name string) *scaling {
@@ -72,8 +74,8 @@ func Equalize(m *onnx.Model, n *Graph, c *Collection) (*onnx.Model, int) {
 	return &out, groups
 }
 
-// columns are all constants that read the channels of a tensor, through pools, a flatten, and the block that
-// multiplies it with a gate made of itself. It is false where something else reads it.
+// columns are all constants that read the channels of a tensor, through pools, a flatten, and the
+// block that multiplies it with a gate made of itself. It is false where something else reads it.
 func (n *Graph) columns(tensor string, area int) (all []column, ok bool) {
 	for _, u := range n.users[tensor] {
 		v := &n.graph.Nodes[u]
@@ -107,10 +109,12 @@ func (n *Graph) columns(tensor string, area int) (all []column, ok bool) {
 	return all, !n.output(tensor)
 }
 
-// plainColumns tells whether v reads the tensor with a float32 constant whose second dimension is the tensor's channels.
+// plainColumns tells whether v reads the tensor with a float32 constant whose second dimension is
+// the tensor's channels.
 func (n *Graph) plainColumns(v *onnx.Node, tensor string) bool {
 	w := n.graph.Initializer(v.Inputs[1])
-	if v.Inputs[0] != tensor || w == nil || w.Type != onnx.Float32 || len(w.Dims) < 2 || len(w.Data) == 0 || len(n.users[w.Name]) != 1 {
+	if v.Inputs[0] != tensor || w == nil || w.Type != onnx.Float32 || len(w.Dims) < 2 || len(w.Data) == 0 ||
+		len(n.users[w.Name]) != 1 {
 		return false
 	}
 	if v.OpType == "Gemm" {
@@ -121,8 +125,9 @@ func (n *Graph) plainColumns(v *onnx.Node, tensor string) bool {
 	return g == nil || g.Int == 1
 }
 
-// powers are the factors for channels of the given peaks, as powers of two around their mean: half-way between
-// what would make all activations alike and what would make all columns alike. A channel that is always 0 stays.
+// powers are the factors for channels of the given peaks, as powers of two around their mean:
+// half-way between what would make all activations alike and what would make all columns alike. A
+// channel that is always 0 stays.
 func (n *Graph) powers(peaks []float32, columns []column) []int {
 	ratios, sum, alive := make([]float64, len(peaks)), 0.0, 0
 	for i := range columns {

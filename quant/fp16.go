@@ -9,17 +9,17 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// Limits of half precision: the largest number, the smallest with all its digits, and the activation
-// from which a sum of a few thousand products may leave it (AutoCast's limit).
+// Limits of half precision: the largest number, the smallest with all its digits, and the
+// activation from which a sum of a few thousand products may leave it (AutoCast's limit).
 const (
 	halfMax     = 65504
 	halfNormal  = 0x1p-14
 	halfCareful = 512
 )
 
-// EmitFP16 makes m a half-precision model: constants, scales and everything in between; its ports stay
-// float32, with a Cast at each. Q and DQ with half scales need opset 19, which it is raised to. It
-// refuses constants that half precision cannot hold.
+// EmitFP16 makes m a half-precision model: constants, scales and everything in between; its ports
+// stay float32, with a Cast at each. Q and DQ with half scales need opset 19, which it is raised
+// to. It refuses constants that half precision cannot hold.
 func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
 	out := *m
 	out.Graph.Nodes, out.Graph.Initializers, out.Graph.Values = nil, nil, nil
@@ -97,7 +97,9 @@ func halfConstant(t *onnx.Tensor, isScale map[string]bool) (onnx.Tensor, error) 
 	}
 	for i := range len(data) / 4 {
 		if v := math.Abs(data.at(i)); !(v <= halfMax) {
-			return onnx.Tensor{}, fmt.Errorf("%s holds %g, half precision ends at %d: this network must stay in float32", t.Name, data.at(i), halfMax)
+			return onnx.Tensor{},
+				fmt.Errorf("%s holds %g, half precision ends at %d: this network must stay in float32", t.Name,
+					data.at(i), halfMax)
 		}
 	}
 	return onnx.Tensor{Name: t.Name, Type: onnx.Float16, Dims: t.Dims, Source: func(w io.Writer) error {
@@ -126,9 +128,10 @@ func CarefulHalf(n *Graph, c *Collection) []string {
 	return names
 }
 
-// HalfTwin is a half-precision INT8 model m whose Q nodes read float32: the same numbers as m gives where
-// Q rounds to nearest, as ONNX asks. It is for judging on ONNX Runtime's CPU provider, whose Q of
-// half-precision values rounds towards zero (1.27: −3.875 at scale 0.5 becomes −7, in float32 −8).
+// HalfTwin is a half-precision INT8 model m whose Q nodes read float32: the same numbers as m gives
+// where Q rounds to nearest, as ONNX asks. It is for judging on ONNX Runtime's CPU provider, whose
+// Q of half-precision values rounds towards zero (1.27: −3.875 at scale 0.5 becomes −7, in float32
+// −8).
 func HalfTwin(m *onnx.Model) *onnx.Model {
 	twin := *m
 	twin.Graph.Nodes = nil

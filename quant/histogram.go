@@ -13,10 +13,11 @@ const Bins = 4096
 // lowest is the binary exponent of the smallest range a Histogram has: 2^lowest.
 const lowest = -16
 
-// Histogram counts magnitudes |x| in Bins cells of equal width over [0, 2^Exp). A larger value doubles
-// the range: neighbours are added in pairs, which is exact, as cell i of the old range lies wholly in
-// cell i/2 of the new one. So the result depends only on the values, not on their order nor on how they
-// were spread over histograms that are then added. Zeros stand apart: after a ReLU they are half of all.
+// Histogram counts magnitudes |x| in Bins cells of equal width over [0, 2^Exp). A larger value
+// doubles the range: neighbours are added in pairs, which is exact, as cell i of the old range lies
+// wholly in cell i/2 of the new one. So the result depends only on the values, not on their order
+// nor on how they were spread over histograms that are then added. Zeros stand apart: after a ReLU
+// they are half of all.
 type Histogram struct {
 	Exp      int // the range is [0, 2^Exp)
 	Counts   [Bins]uint64
@@ -39,8 +40,8 @@ func (h *Histogram) Add(values []float32) {
 	h.take(&cells)
 }
 
-// add counts the values of a map, channel by channel, as many as m has, and writes their moments to m. Many values are only in
-// cells until take.
+// add counts the values of a map, channel by channel, as many as m has, and writes their moments to
+// m. Many values are only in cells until take.
 func (h *Histogram) add(cells *bins, values []float32, m []moments) {
 	limit, area := h.limit(), len(values)/len(m)
 	count(cells, values, h.scale(), limit, m)
@@ -95,7 +96,8 @@ func (h *Histogram) take(cells *bins) {
 	clear(cells[:])
 }
 
-// limit is the end of the range as the bits of a float32. Those of a negative number or of none are larger as an integer.
+// limit is the end of the range as the bits of a float32. Those of a negative number or of none are
+// larger as an integer.
 func (h *Histogram) limit() uint32 { return math.Float32bits(float32(math.Ldexp(1, h.Exp))) }
 
 // scale turns a magnitude into a cell. It is a power of two, so the product is exact.

@@ -47,7 +47,8 @@ func TestHistogramForgetsTheOrder(t *testing.T) {
 		t.Errorf("through JSON: %v", err)
 	}
 	var empty Histogram
-	if text, err := json.Marshal(NewHistogram()); err != nil || json.Unmarshal(text, &empty) != nil || !reflect.DeepEqual(&empty, NewHistogram()) {
+	if text, err := json.Marshal(NewHistogram()); err != nil || json.Unmarshal(text, &empty) != nil ||
+		!reflect.DeepEqual(&empty, NewHistogram()) {
 		t.Errorf("an empty one through JSON: %s %v", text, err)
 	}
 }
@@ -67,7 +68,8 @@ func TestHistogramCells(t *testing.T) {
 }
 
 func TestHistogramRefusesNonsense(t *testing.T) {
-	for _, text := range []string{`{"exp":-900}`, `{"exp":0,"cells":[[4096,1]]}`, `{"exp":0,"zeros":18446744073709551615,"cells":[[1,2]]}`, `{"min":2,"max":1}`} {
+	for _, text := range []string{`{"exp":-900}`, `{"exp":0,"cells":[[4096,1]]}`,
+		`{"exp":0,"zeros":18446744073709551615,"cells":[[1,2]]}`, `{"min":2,"max":1}`} {
 		if err := new(Histogram).UnmarshalJSON([]byte(text)); err == nil {
 			t.Errorf("%s was taken", text)
 		}

@@ -17,9 +17,11 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and returns how
-// far each is off. It writes two files into dir and removes them. again makes next start over.
-func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph, plan *Plan, dir string, size int, next Next, again func()) ([]LayerReport, error) {
+// CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and
+// returns how far each is off. It writes two files into dir and removes them. again makes next
+// start over.
+func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph, plan *Plan, dir string, size int,
+	next Next, again func()) ([]LayerReport, error) {
 	own, err := EmitCPU(m, n, plan)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,8 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 	}
 	again()
 	for more := true; more; {
-		var kept [][]float32 // what the sites of the FP32 network hold, picture by picture, as many as there is room for
+		// what the sites of the FP32 network hold, picture by picture, as many as there is room for
+		var kept [][]float32
 		var pictures []*vision.Tensor
 		err := with(ctx, rt, m, float, names, func(s *infer.Probe) error {
 			for bytes := 0; more && bytes < keptBytes; {
@@ -102,7 +105,8 @@ func differences(want, got []float32) (power, noise float64) {
 }
 
 // with loads the file at path, written from m, for the time of use.
-func with(ctx context.Context, rt infer.Prober, m *onnx.Model, path string, outputs []string, use func(*infer.Probe) error) error {
+func with(ctx context.Context, rt infer.Prober, m *onnx.Model, path string, outputs []string,
+	use func(*infer.Probe) error) error {
 	debug.FreeOSMemory()
 	if err := m.Forget(); err != nil {
 		return err
@@ -114,7 +118,8 @@ func with(ctx context.Context, rt infer.Prober, m *onnx.Model, path string, outp
 	return errors.Join(use(s), s.Close())
 }
 
-// roundedAs is the first tensor of each site that the emitted graph has in 8 bits, by site: its own, or what a pool made of it.
+// roundedAs is the first tensor of each site that the emitted graph has in 8 bits, by site: its
+// own, or what a pool made of it.
 func (n *Graph) roundedAs(own *onnx.Model) map[int]string {
 	as := map[int]string{}
 	for _, v := range own.Graph.Nodes {
@@ -140,7 +145,8 @@ func (p *Plan) layerReports(n *Graph, sites []Site, power, noise []float64) []La
 	}
 	var reports []LayerReport
 	for i, s := range sites {
-		r := LayerReport{Layer: s.Layer, SQNR: eval.SQNR(power[i], noise[i]), Alone: alone[s.Name], Precision: precision[s.Layer]}
+		r := LayerReport{Layer: s.Layer, SQNR: eval.SQNR(power[i], noise[i]), Alone: alone[s.Name],
+			Precision: precision[s.Layer]}
 		if r.Precision == "" {
 			r.Precision = "int8"
 		}

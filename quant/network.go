@@ -7,8 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// Site is a tensor between two layers that is stored in 8 bits: the picture, what leaves a ReLU, a gate
-// of a squeeze-excitation block, and the product of the two.
+// Site is a tensor between two layers that is stored in 8 bits: the picture, what leaves a ReLU, a
+// gate of a squeeze-excitation block, and the product of the two.
 type Site struct {
 	Name  string // of the tensor in the FP32 graph
 	Layer string // of the node that makes it; "input" for the picture
@@ -53,9 +53,9 @@ type Graph struct {
 	gate  map[int]bool     // nodes that only work out a gate
 }
 
-// Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes by
-// operators, not by names: convolutions with a ReLU, Mul with a gate that comes from a Sigmoid, pools,
-// and Gemm behind a flatten. What it does not know stays in float.
+// Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes
+// by operators, not by names: convolutions with a ReLU, Mul with a gate that comes from a Sigmoid,
+// pools, and Gemm behind a flatten. What it does not know stays in float.
 func Analyse(m *onnx.Model, input string) (*Graph, error) {
 	n := &Graph{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{}}
 	for i := range n.graph.Nodes {
@@ -72,7 +72,8 @@ func Analyse(m *onnx.Model, input string) (*Graph, error) {
 		v := &n.graph.Nodes[i]
 		if !n.gate[i] {
 			n.node(v)
-		} else if in, known := n.site[first(v.Inputs)]; known && v.OpType == "GlobalAveragePool" && n.Sites[in].Kind != Picture {
+		} else if in, known := n.site[first(v.Inputs)]; known && v.OpType == "GlobalAveragePool" &&
+			n.Sites[in].Kind != Picture {
 			n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Squeeze})
 		}
 	}
@@ -83,19 +84,22 @@ func Analyse(m *onnx.Model, input string) (*Graph, error) {
 	return n, nil
 }
 
-// convolvedBy is what ONNX Runtime's direct integer convolution on x86 wants the channels to be a multiple of
-// (KernelInputChannelAlignment of its MLAS); with any other number it first copies each pixel's neighbourhood.
+// convolvedBy is what ONNX Runtime's direct integer convolution on x86 wants the channels to be a
+// multiple of (KernelInputChannelAlignment of its MLAS); with any other number it first copies each
+// pixel's neighbourhood.
 const convolvedBy = 4
 
-// padPicture sees to it that the picture has as many channels as a direct convolution wants, where nothing but
-// plain convolutions reads it: the first layer of the full-size network then takes 2 ms instead of 7 (measured 2026-11-26,
-// one core of a Xeon with VNNI). The weights of the new channel are 0, so the sums are the same.
+// padPicture sees to it that the picture has as many channels as a direct convolution wants, where
+// nothing but plain convolutions reads it: the first layer of the full-size network then takes 2 ms
+// instead of 7 (measured 2026-11-26, one core of a Xeon with VNNI). The weights of the new channel
+// are 0, so the sums are the same.
 func (n *Graph) padPicture() {
 	var readers []*Layer
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		group := n.graph.Nodes[n.by[l.out]].Attribute("group")
-		if l.Op == "Conv" && l.Reads == n.Sites[Input].Name && len(n.graph.Initializer(l.Weight).Dims) == 4 && (group == nil || group.Int == 1) {
+		if l.Op == "Conv" && l.Reads == n.Sites[Input].Name && len(n.graph.Initializer(l.Weight).Dims) == 4 &&
+			(group == nil || group.Int == 1) {
 			readers = append(readers, l)
 		}
 	}
@@ -107,7 +111,8 @@ func (n *Graph) padPicture() {
 	}
 }
 
-// stored is the weight of a layer as the CPU file has it: with the channels that are added to the picture.
+// stored is the weight of a layer as the CPU file has it: with the channels that are added to the
+// picture.
 func (n *Graph) stored(l *Layer) *onnx.Tensor {
 	w := n.graph.Initializer(l.Weight)
 	if l.Pad == 0 {
@@ -147,7 +152,8 @@ func (n *Graph) node(v *onnx.Node) {
 
 // layer takes in a convolution or Gemm that reads site in, and the ReLU behind it.
 func (n *Graph) layer(v *onnx.Node, in int) {
-	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], out: v.Outputs[0], Last: n.output(v.Outputs[0]),
+	l := Layer{Name: v.Name, Op: v.OpType, Weight: v.Inputs[1], In: in, Reads: v.Inputs[0], out: v.Outputs[0],
+		Last: n.output(v.Outputs[0]),
 		Size: n.graph.Initializer(v.Inputs[1]).Elements()}
 	if len(v.Inputs) > 2 {
 		l.Bias = v.Inputs[2]
@@ -173,8 +179,9 @@ func (n *Graph) product(v *onnx.Node) {
 	}
 }
 
-// gateNodes finds what works out the gates of attention blocks: everything between a map and what it is multiplied with.
-// It stays in float: it is a small part of the work, and what it gets wrong hits a whole channel or place.
+// gateNodes finds what works out the gates of attention blocks: everything between a map and what
+// it is multiplied with. It stays in float: it is a small part of the work, and what it gets wrong
+// hits a whole channel or place.
 func (n *Graph) gateNodes() map[int]bool {
 	marked := map[int]bool{}
 	var mark func(t, stop string)
@@ -240,10 +247,12 @@ func (n *Graph) fromSigmoid(t string) bool {
 	}
 }
 
-// onlyPooled tells whether v is the product of values with a gate that is one number a channel, and a MaxPool all that reads it.
+// onlyPooled tells whether v is the product of values with a gate that is one number a channel, and
+// a MaxPool all that reads it.
 func (n *Graph) onlyPooled(v *onnx.Node) bool {
 	out := first(v.Outputs)
-	if site, known := n.site[out]; !known || n.Sites[site].Name != out || n.Sites[site].Kind != Product || n.output(out) {
+	if site, known := n.site[out]; !known || n.Sites[site].Name != out || n.Sites[site].Kind != Product ||
+		n.output(out) {
 		return false
 	}
 	users := n.users[out]
@@ -253,7 +262,8 @@ func (n *Graph) onlyPooled(v *onnx.Node) bool {
 	return n.ofWholeChannels(v.Inputs[0], v.Inputs[1]) || n.ofWholeChannels(v.Inputs[1], v.Inputs[0])
 }
 
-// ofWholeChannels tells whether t is a sigmoid of what a global average of from says, channel by channel.
+// ofWholeChannels tells whether t is a sigmoid of what a global average of from says, channel by
+// channel.
 func (n *Graph) ofWholeChannels(t, from string) bool {
 	for sigmoids := 0; ; {
 		i, made := n.by[t]
@@ -306,8 +316,9 @@ func (n *Graph) output(t string) bool {
 	return slices.ContainsFunc(n.graph.Outputs, func(v onnx.ValueInfo) bool { return v.Name == t })
 }
 
-// Tensors are what a collection looks at: all sites but the picture, whose range the preprocessing gives, and
-// behind them what layers read that is no site: of a pooled tensor only the means are wanted.
+// Tensors are what a collection looks at: all sites but the picture, whose range the preprocessing
+// gives, and behind them what layers read that is no site: of a pooled tensor only the means are
+// wanted.
 func (n *Graph) Tensors() []string {
 	var names []string
 	for _, s := range n.Sites[1:] {

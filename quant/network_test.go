@@ -7,10 +7,11 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
-// Whatever the attention is, the network's own layers are quantized, what works out a gate is not, and no map
-// behind a gate is lost.
+// Whatever the attention is, the network's own layers are quantized, what works out a gate is not,
+// and no map behind a gate is lost.
 func TestAttentions(t *testing.T) {
-	for kind, products := range map[vgg16se.Attention]int{vgg16se.SE: 5, vgg16se.SSE: 5, vgg16se.SCSE: 5, vgg16se.BAM: 5, vgg16se.CBAM: 10, vgg16se.None: 0} {
+	for kind, products := range map[vgg16se.Attention]int{vgg16se.SE: 5, vgg16se.SSE: 5, vgg16se.SCSE: 5,
+		vgg16se.BAM: 5, vgg16se.CBAM: 10, vgg16se.None: 0} {
 		a := small
 		a.Attention = kind
 		_, m, n := fixture(t, a)

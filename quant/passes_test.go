@@ -12,7 +12,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// The equalized network answers as the one it was made of, bit for bit, and its channels are less unlike.
+// The equalized network answers as the one it was made of, bit for bit, and its channels are less
+// unlike.
 func TestEqualizeIsExact(t *testing.T) {
 	path, m, n := fixture(t, small)
 	out, groups := quant.Equalize(m, n, collect(t, m, n, sequence(0, 8), 2, small.InputSize))
@@ -60,7 +61,8 @@ func TestCorrection(t *testing.T) {
 	c := collect(t, m, n, sequence(0, 16), 2, small.InputSize)
 	logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}, Plain: true}
 	mean := func(path string) []float64 {
-		s, x, sums := open(t, prober, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize), make([]float64, small.Classes)
+		s, x, sums := open(t, prober, path, logits), vision.NewTensor(1, 3, small.InputSize, small.InputSize),
+			make([]float64, small.Classes)
 		for seed := range uint64(16) {
 			draw(x, seed)
 			if err := s.Run(context.Background(), x, func(_ int, v []float32) {
@@ -95,7 +97,8 @@ func TestCorrection(t *testing.T) {
 				t.Fatalf("%d layers corrected, want %d; %v", len(p.Bias), layers, err)
 			}
 		}
-		if t.Logf("%d levels: squared error of the means %.3g, corrected %.3g", levels, off[0], off[1]); off[1] >= off[0] {
+		if t.Logf("%d levels: squared error of the means %.3g, corrected %.3g", levels, off[0],
+			off[1]); off[1] >= off[0] {
 			t.Errorf("%d levels: the correction does not help", levels)
 		}
 	}

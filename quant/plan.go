@@ -19,19 +19,21 @@ type Plan struct {
 	Choices []Choice   `json:"tensors"` // of every site but the picture
 	Float   []string   `json:"float"`   // layers that stay in floating point
 	SE      SEScheme   `json:"se,omitempty"`
-	// SqueezeFloat keeps the means that gates are worked out of in float. The CPU file has them in 8 bits else: a mean of
-	// integers needs no map in float.
+	// SqueezeFloat keeps the means that gates are worked out of in float. The CPU file has them in
+	// 8 bits else: a mean of integers needs no map in float.
 	SqueezeFloat bool `json:"squeeze_float,omitempty"`
-	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its outputs.
+	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its
+	// outputs.
 	Bias map[string][]float32 `json:"bias_correction,omitempty"`
 }
 
-// Summary is the plan in a line, for the file that is made by it: everything but the ranges, which stand in the
-// file itself, and the corrected biases, which do so, too.
+// Summary is the plan in a line, for the file that is made by it: everything but the ranges, which
+// stand in the file itself, and the corrected biases, which do so, too.
 func (p *Plan) Summary(equalized bool) string {
 	float := slices.Sorted(slices.Values(p.Float))
 	return fmt.Sprintf("levels=%d float=[%s] gates=%s squeezes=%s equalized=%t biases-corrected=%t",
-		p.Levels, strings.Join(float, " "), kept(p.SE == SEGateFloat || p.Levels == LevelsS8), kept(p.SqueezeFloat || p.Levels == LevelsS8),
+		p.Levels, strings.Join(float, " "), kept(p.SE == SEGateFloat || p.Levels == LevelsS8),
+		kept(p.SqueezeFloat || p.Levels == LevelsS8),
 		equalized, len(p.Bias) > 0)
 }
 
@@ -42,15 +44,16 @@ func kept(float bool) string {
 	return "int8"
 }
 
-// SEScheme says what a squeeze-excitation block multiplies. Without one the emitter knows best: 8-bit
-// numbers on the CPU, where a product in float breaks the chain of integer operators, and float in TensorRT.
+// SEScheme says what a squeeze-excitation block multiplies. Without one the emitter knows best:
+// 8-bit numbers on the CPU, where a product in float breaks the chain of integer operators, and
+// float in TensorRT.
 type SEScheme string
 
 // SEGateFloat keeps the gates in float: their rounding hits whole channels.
 const SEGateFloat SEScheme = "gate-float"
 
-// PictureRange is the smallest and largest value that p makes of a byte: the picture's own range, which
-// no collection has to find and nothing ever exceeds.
+// PictureRange is the smallest and largest value that p makes of a byte: the picture's own range,
+// which no collection has to find and nothing ever exceeds.
 func PictureRange(p *vision.Preprocess) [2]float64 {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for c := range 3 {
@@ -84,15 +87,16 @@ func (p *Plan) codes(n *Graph) ([]code, error) {
 	}
 	for i, ch := range p.Choices {
 		if ch.Site != n.Sites[i+1].Name || !(ch.Threshold > 0) {
-			return nil, fmt.Errorf("quant: the plan keeps %g of %s where the network has %s", ch.Threshold, ch.Site, n.Sites[i+1].Name)
+			return nil, fmt.Errorf("quant: the plan keeps %g of %s where the network has %s", ch.Threshold, ch.Site,
+				n.Sites[i+1].Name)
 		}
 		codes = append(codes, code{float32(ch.Threshold / float64(p.Levels)), 0, codes[0].kind})
 	}
 	return codes, nil
 }
 
-// integer tells whether the layer runs on integers: in a file for TensorRT the last one never does, its few
-// weights decide.
+// integer tells whether the layer runs on integers: in a file for TensorRT the last one never does,
+// its few weights decide.
 func (p *Plan) integer(l *Layer) bool {
 	return !slices.Contains(p.Float, l.Name) && !(p.Levels == LevelsS8 && l.Last)
 }

@@ -27,12 +27,14 @@ func (p *Proof) Fused() bool { return p.Convolutions == p.WantConv && p.Dense ==
 // fusedConv and fusedDense are ONNX Runtime's integer operators for a whole layer.
 var (
 	fusedConv  = map[string]bool{"QLinearConv": true, "ConvInteger": true}
-	fusedDense = map[string]bool{"QGemm": true, "QLinearMatMul": true, "MatMulIntegerToFloat": true, "DynamicQuantizeMatMul": true}
+	fusedDense = map[string]bool{"QGemm": true, "QLinearMatMul": true, "MatMulIntegerToFloat": true,
+		"DynamicQuantizeMatMul": true}
 )
 
-// Prove loads the integer file at path, lets the runtime write down the graph that it really runs, and
-// counts the integer operators in it: what a file promises and what it gets are two things (a float
-// operator between dequantize and quantize is the usual reason for an INT8 model that is slower).
+// Prove loads the integer file at path, lets the runtime write down the graph that it really runs,
+// and counts the integer operators in it: what a file promises and what it gets are two things (a
+// float operator between dequantize and quantize is the usual reason for an INT8 model that is
+// slower).
 func Prove(ctx context.Context, rt infer.Prober, path string, n *Graph, p *Plan) (proof Proof, err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".proof.*")
 	if err != nil {

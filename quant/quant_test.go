@@ -141,7 +141,8 @@ func collect(t testing.TB, m *onnx.Model, n *quant.Graph, order []int, workers, 
 	return c
 }
 
-func plan(t testing.TB, n *quant.Graph, c *quant.Collection, method quant.Method, levels int, bits quant.WeightBits) *quant.Plan {
+func plan(t testing.TB, n *quant.Graph, c *quant.Collection, method quant.Method, levels int,
+	bits quant.WeightBits) *quant.Plan {
 	t.Helper()
 	choices, err := quant.Choose(n, c, method, levels)
 	if err != nil {
@@ -175,10 +176,13 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 		for _, exact := range []bool{false, true} {
 			logits := infer.ProbeOptions{Outputs: []string{vgg16se.Output}}
 			j := eval.NewEvaluator(small.Classes)
-			if err := j.Ask(context.Background(), open(t, prober, path, logits), 1, small.InputSize, labelled(sequence(100, 108), -1)); err != nil {
+			if err := j.Ask(context.Background(), open(t, prober, path, logits), 1, small.InputSize,
+				labelled(sequence(100, 108), -1)); err != nil {
 				t.Fatal(err)
 			}
-			v, err := j.Run(context.Background(), open(t, infer.Prober{Config: prober.Config, Input: prober.Input, Exact: exact}, file, logits), 1, small.InputSize, labelled(sequence(100, 108), -1))
+			v, err := j.Run(context.Background(),
+				open(t, infer.Prober{Config: prober.Config, Input: prober.Input, Exact: exact}, file, logits), 1,
+				small.InputSize, labelled(sequence(100, 108), -1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,7 +190,8 @@ func TestCPUFileRunsOnIntegers(t *testing.T) {
 				t.Errorf("%s bits: %+v", bits, v)
 			}
 		}
-		// Multiplied exactly or in 16 bits that saturate: no difference where no pair of weights is too large.
+		// Multiplied exactly or in 16 bits that saturate: no difference where no pair of weights is
+		// too large.
 		if bits != quant.Bits8 && db[true] != db[false] {
 			t.Errorf("%s bits: %.3f dB, multiplied exactly %.3f dB: the products saturate", bits, db[false], db[true])
 		}

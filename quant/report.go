@@ -133,7 +133,8 @@ func Curves(c *Collection, choices []Choice) []Curve {
 	var all []Curve
 	for _, ch := range choices {
 		h := c.Stats[ch.Site].Histogram
-		curve := Curve{Layer: ch.Layer, Max: h.Amax(), Counts: make([]uint64, curvePoints), Thresholds: ch.Thresholds, Chosen: ch.Method}
+		curve := Curve{Layer: ch.Layer, Max: h.Amax(), Counts: make([]uint64, curvePoints), Thresholds: ch.Thresholds,
+			Chosen: ch.Method}
 		for i, n := range h.Counts[:h.cells()] {
 			at := int((float64(i) + 0.5) * h.Width() / h.Amax() * curvePoints)
 			curve.Counts[min(at, curvePoints-1)] += n

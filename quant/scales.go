@@ -8,7 +8,8 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 )
 
-// Method is a way to choose the largest magnitude that a site keeps; what is larger is clipped to it.
+// Method is a way to choose the largest magnitude that a site keeps; what is larger is clipped to
+// it.
 type Method string
 
 // The methods, and Auto: for each site the one with the lowest error.
@@ -32,8 +33,8 @@ const (
 // percentile is the share of values that Percentile keeps.
 const percentile = 0.99999
 
-// Threshold is the magnitude that the method keeps of what h counted, in 1..levels codes. It is 1 where
-// all values are zero: any scale will do.
+// Threshold is the magnitude that the method keeps of what h counted, in 1..levels codes. It is 1
+// where all values are zero: any scale will do.
 func (h *Histogram) Threshold(m Method, levels int) (float64, error) {
 	if h.Amax() == 0 {
 		return 1, nil
@@ -82,9 +83,9 @@ func (h *Histogram) mse(levels int) float64 {
 	return best
 }
 
-// Error is the mean squared error of rounding to the codes 0..levels of scale threshold/levels, with
-// clipping at threshold. The density inside a cell is taken as uniform and cells are split where the
-// nearest code changes: over [a, b] with code value q the error is ((b−q)³−(a−q)³)/3.
+// Error is the mean squared error of rounding to the codes 0..levels of scale threshold/levels,
+// with clipping at threshold. The density inside a cell is taken as uniform and cells are split
+// where the nearest code changes: over [a, b] with code value q the error is ((b−q)³−(a−q)³)/3.
 func (h *Histogram) Error(threshold float64, levels int) float64 {
 	scale, w := threshold/float64(levels), h.Width()
 	sum := 0.0
@@ -145,8 +146,9 @@ type Choice struct {
 	Max        float64            `json:"max"`
 }
 
-// on is the method for a site. Entropy and percentile judge a distribution by its shape; a gate multiplies a
-// whole channel, and one that is clipped takes every value of it along: it keeps its largest value, as do the means behind it.
+// on is the method for a site. Entropy and percentile judge a distribution by its shape; a gate
+// multiplies a whole channel, and one that is clipped takes every value of it along: it keeps its
+// largest value, as do the means behind it.
 func (m Method) on(k Kind) Method {
 	if (k == SEGate || k == Squeeze) && m != MSE {
 		return MinMax

@@ -85,7 +85,8 @@ func TestDivergenceIsTheDefinition(t *testing.T) {
 	}
 }
 
-// The error from the histogram is that of rounding the values themselves, but for their place in a cell.
+// The error from the histogram is that of rounding the values themselves, but for their place in a
+// cell.
 func TestErrorIsThatOfRounding(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	v := make([]float32, 200_000)
@@ -110,7 +111,8 @@ func TestErrorIsThatOfRounding(t *testing.T) {
 	}
 }
 
-// A gate of a block that says nothing is 0.5 throughout, the lower end of a cell: clipping it must cost.
+// A gate of a block that says nothing is 0.5 throughout, the lower end of a cell: clipping it must
+// cost.
 func TestConstantIsNotClipped(t *testing.T) {
 	h := NewHistogram()
 	h.Add([]float32{0.5, 0.5, 0.5})

@@ -11,7 +11,8 @@ import (
 
 // Budget is what a plan may lose, on the pictures that choices are made with.
 type Budget struct {
-	Loss      float64 `json:"top1_loss,omitempty"`     // share of right answers, of equal answers without labels; 0: not asked
+	// share of right answers, of equal answers without labels; 0: not asked
+	Loss      float64 `json:"top1_loss,omitempty"`
 	SQNR      float64 `json:"logit_sqnr_db,omitempty"` // least; 0: not asked
 	Agreement float64 `json:"agreement,omitempty"`     // least; 0: not asked
 }
@@ -28,7 +29,8 @@ func ParseBudget(text string) (Budget, error) {
 			}
 		}
 	}
-	return Budget{}, fmt.Errorf("a budget is a number above 0 with its unit, 0.1pt (points of top-1) or 30dB (of the logits), got %q", text)
+	return Budget{}, fmt.Errorf("a budget is a number above 0 with its unit, 0.1pt (points of top-1) or 30dB (of "+
+		"the logits), got %q", text)
 }
 
 // Holds tells whether t is within the budget.
@@ -73,11 +75,15 @@ type change struct {
 	size  int64   // weights that are stored in more bytes
 }
 
-// Search gives up integers where that keeps start within the budget, and no more than that: it ranks what
-// could be demoted (each layer, the gates and the squeezes of the attention blocks) by what it brings alone, takes as few of the best as hold the budget, and takes back those that turn out not to matter.
-// Where nothing holds the budget the plan is start, and Held is false. It evaluates MaxEvaluations plans at most.
-func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial, error)) (*Plan, Searched, error) {
-	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start), out: Searched{Budget: b, Changes: []string{}}}
+// Search gives up integers where that keeps start within the budget, and no more than that: it
+// ranks what could be demoted (each layer, the gates and the squeezes of the attention blocks) by
+// what it brings alone, takes as few of the best as hold the budget, and takes back those that turn
+// out not to matter. Where nothing holds the budget the plan is start, and Held is false. It
+// evaluates MaxEvaluations plans at most.
+func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial,
+	error)) (*Plan, Searched, error) {
+	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start),
+		out: Searched{Budget: b, Changes: []string{}}}
 	first, err := s.try("start", nil)
 	if err != nil || b.Holds(first) {
 		s.out.Held = err == nil
@@ -105,7 +111,8 @@ func changes(n *Graph, p *Plan) []change {
 	var all []change
 	for i := range n.Layers {
 		if l := &n.Layers[i]; p.integer(l) {
-			all = append(all, change{name: l.Name, size: l.Size, apply: func(p *Plan) { p.Float = append(p.Float, l.Name) }})
+			all = append(all, change{name: l.Name, size: l.Size,
+				apply: func(p *Plan) { p.Float = append(p.Float, l.Name) }})
 		}
 	}
 	gates := slices.ContainsFunc(n.Sites, func(s Site) bool { return s.Kind == SEGate })
@@ -147,7 +154,8 @@ func (s *search) left() int { return MaxEvaluations - len(s.out.Steps) }
 // searchReserve is what rank leaves for the steps after it.
 const searchReserve = 12
 
-// rank tries every change alone, the best first from then on. What there is no room to try stands last.
+// rank tries every change alone, the best first from then on. What there is no room to try stands
+// last.
 func (s *search) rank(before float64) error {
 	for i := range s.all {
 		if s.left() <= searchReserve {
@@ -163,7 +171,8 @@ func (s *search) rank(before float64) error {
 	return nil
 }
 
-// fewest is the shortest run of the best changes that holds the budget, by halving; nil where all together do not.
+// fewest is the shortest run of the best changes that holds the budget, by halving; nil where all
+// together do not.
 func (s *search) fewest() ([]change, error) {
 	low, high := 0, len(s.all) // low does not hold
 	if _, err := s.try("together", s.all); err != nil || !s.out.Steps[len(s.out.Steps)-1].Holds {
@@ -183,7 +192,8 @@ func (s *search) fewest() ([]change, error) {
 	return slices.Clone(s.all[:high]), nil
 }
 
-// revert takes back what the budget holds without, the largest first, of equals the one that gains least.
+// revert takes back what the budget holds without, the largest first, of equals the one that gains
+// least.
 func (s *search) revert(kept []change) ([]change, error) {
 	order := slices.Clone(kept)
 	slices.Reverse(order)

@@ -51,12 +51,15 @@ func TestSearch(t *testing.T) {
 		n, evaluate := searchNetwork(tt.noise)
 		calls := 0
 		start := &Plan{Levels: LevelsU8}
-		p, s, err := Search(context.Background(), n, start, tt.budget, func(ctx context.Context, p *Plan) (Trial, error) {
+		p, s, err := Search(context.Background(), n, start, tt.budget, func(ctx context.Context, p *Plan) (Trial,
+			error) {
 			calls++
 			return evaluate(ctx, p)
 		})
-		if err != nil || s.Held != tt.held || !slices.Equal(s.Changes, tt.want) || calls != len(s.Steps) || calls > MaxEvaluations {
-			t.Errorf("%s: held %v by %v after %d evaluations, %v; want %v by %v", tt.name, s.Held, s.Changes, calls, err, tt.held, tt.want)
+		if err != nil || s.Held != tt.held || !slices.Equal(s.Changes, tt.want) || calls != len(s.Steps) ||
+			calls > MaxEvaluations {
+			t.Errorf("%s: held %v by %v after %d evaluations, %v; want %v by %v", tt.name, s.Held, s.Changes, calls,
+				err, tt.held, tt.want)
 		}
 		if trial, _ := evaluate(context.Background(), p); tt.held && !tt.budget.Holds(trial) || len(start.Float) != 0 {
 			t.Errorf("%s: the plan %v does not hold the budget, or the first plan was changed", tt.name, p.Float)
@@ -65,8 +68,10 @@ func TestSearch(t *testing.T) {
 }
 
 func TestParseBudget(t *testing.T) {
-	for text, want := range map[string]Budget{"0.1pt": {Loss: 0.001}, "30dB": {SQNR: 30}, "": {}, "30": {}, "-1pt": {}, "xdB": {}} {
-		if got, err := ParseBudget(text); math.Abs(got.Loss-want.Loss) > 1e-12 || got.SQNR != want.SQNR || (err == nil) != (want != Budget{}) {
+	for text, want := range map[string]Budget{"0.1pt": {Loss: 0.001}, "30dB": {SQNR: 30}, "": {}, "30": {}, "-1pt": {},
+		"xdB": {}} {
+		if got, err := ParseBudget(text); math.Abs(got.Loss-want.Loss) > 1e-12 || got.SQNR != want.SQNR ||
+			(err == nil) != (want != Budget{}) {
 			t.Errorf("%q: got %+v, %v, want %+v", text, got, err, want)
 		}
 	}

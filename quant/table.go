@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Legacy calibration tables, for an FP32 file that TensorRT up to 10 quantizes by itself. TensorRT 11 has no
-// such mode: there only a file with Q and DQ is quantized. A table goes with fp32.onnx, never with a file
-// that has Q and DQ (ONNX Runtime issue 8969).
+// Legacy calibration tables, for an FP32 file that TensorRT up to 10 quantizes by itself. TensorRT
+// 11 has no such mode: there only a file with Q and DQ is quantized. A table goes with fp32.onnx,
+// never with a file that has Q and DQ (ONNX Runtime issue 8969).
 
 // entry is one tensor of a table.
 type entry struct {
@@ -42,9 +42,9 @@ var ErrNoTextTable = errors.New("TensorRT's text table cannot be written")
 // ErrNoTables says that a version of TensorRT reads no calibration table at all.
 var ErrNoTables = errors.New("it quantizes nothing by itself: use int8.trt11.onnx")
 
-// WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a heading,
-// then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names with a colon cannot
-// stand in it, as the colon ends them: the error is ErrNoTextTable.
+// WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a
+// heading, then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names
+// with a colon cannot stand in it, as the colon ends them: the error is ErrNoTextTable.
 func WriteTextTable(w io.Writer, n *Graph, p *Plan, tensorRT string) error {
 	if err := legacy(tensorRT); err != nil {
 		return err
@@ -57,7 +57,8 @@ func WriteTextTable(w io.Writer, n *Graph, p *Plan, tensorRT string) error {
 	fmt.Fprintf(&text, "TRT-%s-EntropyCalibration2\n", strings.ReplaceAll(tensorRT, ".", ""))
 	for _, e := range all {
 		if strings.ContainsRune(e.name, ':') {
-			return fmt.Errorf("quant: table: the tensor %q has a colon in its name, which ends a name there: %w", e.name, ErrNoTextTable)
+			return fmt.Errorf("quant: table: the tensor %q has a colon in its name, which ends a name there: %w",
+				e.name, ErrNoTextTable)
 		}
 		fmt.Fprintf(&text, "%s: %08x\n", e.name, math.Float32bits(float32(e.threshold/LevelsS8)))
 	}
@@ -79,16 +80,17 @@ func legacy(version string) error {
 }
 
 // WriteFlatTable writes the table that ONNX Runtime's TensorRT provider reads with
-// trt_int8_calibration_table_name: a flatbuffer of type CalTableFlatBuffers.TrtTable, a vector of (key, value)
-// sorted by key, the value being the threshold as decimal text (ort_trt_int8_cal_table.fbs.h). It is built
-// front to back; every offset points forward.
+// trt_int8_calibration_table_name: a flatbuffer of type CalTableFlatBuffers.TrtTable, a vector of
+// (key, value) sorted by key, the value being the threshold as decimal text
+// (ort_trt_int8_cal_table.fbs.h). It is built front to back; every offset points forward.
 func WriteFlatTable(w io.Writer, n *Graph, p *Plan) error {
 	all, err := p.entries(n)
 	if err != nil {
 		return err
 	}
 	le := binary.LittleEndian
-	// Root offset, vtable of TrtTable (size 6, table 8, dict at 4), padding; TrtTable: its vtable, dict.
+	// Root offset, vtable of TrtTable (size 6, table 8, dict at 4), padding; TrtTable: its vtable,
+	// dict.
 	b := le.AppendUint32(nil, 12)
 	b = append(b, 6, 0, 8, 0, 4, 0, 0, 0) // vtable at 4
 	b = le.AppendUint32(b, 8)             // table at 12: vtable is 8 before it

@@ -34,13 +34,15 @@ func readFlatTable(b []byte) map[string]string {
 
 func TestTables(t *testing.T) {
 	n := &Graph{Sites: []Site{{Name: "input"}, {Name: "relu_b"}, {Name: "a"}}}
-	p := &Plan{Levels: LevelsS8, Picture: [2]float64{-2, 2.5}, Choices: []Choice{{Site: "relu_b", Threshold: 127}, {Site: "a", Threshold: 1.0 / 3}}}
+	p := &Plan{Levels: LevelsS8, Picture: [2]float64{-2, 2.5}, Choices: []Choice{{Site: "relu_b", Threshold: 127},
+		{Site: "a", Threshold: 1.0 / 3}}}
 	var flat, text bytes.Buffer
 	if err := WriteFlatTable(&flat, n, p); err != nil {
 		t.Fatal(err)
 	}
 	got := readFlatTable(flat.Bytes())
-	if want := map[string]string{"a": "0.333333333", "input": "2.5", "relu_b": "127"}; fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := map[string]string{"a": "0.333333333", "input": "2.5",
+		"relu_b": "127"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("flatbuffer: got %v, want %v", got, want)
 	}
 	if err := WriteTextTable(&text, n, p, "10.3"); err != nil {
@@ -49,7 +51,8 @@ func TestTables(t *testing.T) {
 	if want := "TRT-103-EntropyCalibration2\na: 3b2c02b0\ninput: 3ca14285\nrelu_b: 3f800000\n"; text.String() != want {
 		t.Errorf("text: got %q, want %q", text.String(), want)
 	}
-	if err := WriteTextTable(io.Discard, n, p, "11.0"); err == nil || !strings.Contains(err.Error(), "int8.trt11.onnx") {
+	if err := WriteTextTable(io.Discard, n, p, "11.0"); err == nil ||
+		!strings.Contains(err.Error(), "int8.trt11.onnx") {
 		t.Errorf("TensorRT 11: %v", err)
 	}
 	n.Sites[2].Name, p.Choices[1].Site = "a:0", "a:0"

@@ -29,8 +29,9 @@ func (w weights) at(i int) float64 {
 	return float64(math.Float32frombits(binary.LittleEndian.Uint32(w[4*i:])))
 }
 
-// filter gives the values of one output channel in the order in which a convolution multiplies them:
-// channels innermost (ONNX Runtime convolves integers in NHWC). For a matrix that is the order in the file.
+// filter gives the values of one output channel in the order in which a convolution multiplies
+// them: channels innermost (ONNX Runtime convolves integers in NHWC). For a matrix that is the
+// order in the file.
 type filter struct {
 	values         weights
 	channels, area int
@@ -54,8 +55,8 @@ func (f *filter) len() int { return f.channels * f.area }
 // inner is the i-th value, channels innermost.
 func (f *filter) inner(i int) float64 { return f.values.at(i%f.channels*f.area + i/f.channels) }
 
-// scale is the scale of one output channel: the largest weight, and with BitsPair the largest pair, get
-// the largest codes. A channel of zeros gets the smallest scale that is safe.
+// scale is the scale of one output channel: the largest weight, and with BitsPair the largest pair,
+// get the largest codes. A channel of zeros gets the smallest scale that is safe.
 func (f *filter) scale(bits WeightBits) float64 {
 	largest, pair := 0.0, 0.0
 	for i := range f.len() {
@@ -73,8 +74,8 @@ func (f *filter) scale(bits WeightBits) float64 {
 	return max(largest/codes, pair/(pairLimit-1), 0x1p-100) // rounding adds at most 1 to a pair
 }
 
-// weightScales are the scales of all output channels as they stand in a file: float32, and no smaller
-// than the bias b·scale⁻¹·in⁻¹ needs to fit in 32 bits with room for what is added to it.
+// weightScales are the scales of all output channels as they stand in a file: float32, and no
+// smaller than the bias b·scale⁻¹·in⁻¹ needs to fit in 32 bits with room for what is added to it.
 func weightScales(t, bias *onnx.Tensor, in float64, bits WeightBits) []float32 {
 	scales := make([]float32, t.Dims[0])
 	for o, f := range filters(t) {
@@ -93,10 +94,14 @@ func int8Weights(t *onnx.Tensor, scales []float32, bits WeightBits) onnx.Source 
 	if bits == Bits7 {
 		limit = 64
 	}
-	return codesOf(t, func(o int, v float64) float64 { return max(-limit, min(limit, math.RoundToEven(v/float64(scales[o])))) })
+	return codesOf(t, func(o int,
+		v float64) float64 {
+		return max(-limit, min(limit, math.RoundToEven(v/float64(scales[o]))))
+	})
 }
 
-// roundedWeights is what QuantizeLinear makes of a weight: divided in float32, as ONNX Runtime does it.
+// roundedWeights is what QuantizeLinear makes of a weight: divided in float32, as ONNX Runtime does
+// it.
 func roundedWeights(t *onnx.Tensor, scales []float32) onnx.Source {
 	return codesOf(t, func(o int, v float64) float64 {
 		return max(-128, min(127, math.RoundToEven(float64(float32(v)/scales[o]))))

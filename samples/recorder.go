@@ -8,8 +8,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Recorder takes copies of pictures worth keeping from the inference, and writes them in its own time: one at once, and
-// what comes meanwhile is passed over.
+// Recorder takes copies of pictures worth keeping from the inference, and writes them in its own
+// time: one at once, and what comes meanwhile is passed over.
 type Recorder struct {
 	folder *Folder
 	sum    string // the model's

@@ -10,10 +10,12 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// The pictures of a pipeline that are worth it come to the disk, and the inference never waits for that.
+// The pictures of a pipeline that are worth it come to the disk, and the inference never waits for
+// that.
 func TestRecorder(t *testing.T) {
 	dir := t.TempDir()
-	k, err := OpenRecorder(Config{Dir: dir, Changed: true, Bytes: 1 << 20, Count: 5}, "abc", slog.New(slog.DiscardHandler))
+	k, err := OpenRecorder(Config{Dir: dir, Changed: true, Bytes: 1 << 20, Count: 5}, "abc",
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,10 @@
-// Package samples keeps pictures worth looking at again, each beside what the network said of it, in a bounded folder:
+// Package samples keeps pictures worth looking at again, each beside what the network said of it,
+// in a bounded folder:
 //
 //	Decision, Frame ▶ <time>-<camera>-<label>-<score>.png and .json
 //
-// The pictures are what the network saw before preprocessing, without loss: 'vggse-agent calibrate' takes the folder as
-// it is, and so does whoever wants to label them for training.
+// The pictures are what the network saw before preprocessing, without loss: 'vggse-agent calibrate'
+// takes the folder as it is, and so does whoever wants to label them for training.
 package samples
 
 import (
@@ -25,13 +26,14 @@ import (
 
 // Config says which pictures are kept, and how many.
 type Config struct {
-	Dir     string        `mapstructure:"dir"`     // where they go; empty: nowhere
-	Below   float64       `mapstructure:"below"`   // keep where the best score is below, 0..1; 0: not for that
-	Changed bool          `mapstructure:"changed"` // keep where another label begins to hold
-	Every   time.Duration `mapstructure:"every"`   // keep one of each camera so often, whatever it shows; 0: not for that
-	Gap     time.Duration `mapstructure:"gap"`     // between two of one camera, at least
-	Bytes   int64         `mapstructure:"bytes"`   // of the folder, at most: then the oldest go
-	Count   int           `mapstructure:"count"`   // of pictures, at most: then the oldest go
+	Dir     string  `mapstructure:"dir"`     // where they go; empty: nowhere
+	Below   float64 `mapstructure:"below"`   // keep where the best score is below, 0..1; 0: not for that
+	Changed bool    `mapstructure:"changed"` // keep where another label begins to hold
+	// keep one of each camera so often, whatever it shows; 0: not for that
+	Every time.Duration `mapstructure:"every"`
+	Gap   time.Duration `mapstructure:"gap"`   // between two of one camera, at least
+	Bytes int64         `mapstructure:"bytes"` // of the folder, at most: then the oldest go
+	Count int           `mapstructure:"count"` // of pictures, at most: then the oldest go
 }
 
 // Validate returns the first key that cannot be.
@@ -53,7 +55,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Folder is the open folder of samples. It is for one goroutine, but for Worth, which is for one of its own.
+// Folder is the open folder of samples. It is for one goroutine, but for Worth, which is for one of
+// its own.
 type Folder struct {
 	cfg   Config
 	kept  []entry // oldest first
@@ -98,7 +101,8 @@ func size(dir, name string) int64 {
 
 const stamp = "20060102T150405.000Z"
 
-// ours reports whether a name is one that Save gave: nothing else in the folder is ever counted, or removed.
+// ours reports whether a name is one that Save gave: nothing else in the folder is ever counted, or
+// removed.
 func ours(name string) bool {
 	if len(name) < len(stamp) {
 		return false
@@ -107,8 +111,8 @@ func ours(name string) bool {
 	return err == nil
 }
 
-// Worth is why the picture of a decision is to be kept: "uncertain", "changed" or "sampled"; "" if it is not. It
-// remembers what it said.
+// Worth is why the picture of a decision is to be kept: "uncertain", "changed" or "sampled"; "" if
+// it is not. It remembers what it said.
 func (f *Folder) Worth(d *vision.Decision) (reason string) {
 	last, known := f.last[d.Camera]
 	since := d.Time.Sub(last)
@@ -146,11 +150,12 @@ type class struct {
 	Score float32 `json:"score"`
 }
 
-// Save writes the picture and its story; sum is the model's SHA-256. The oldest samples make room. The picture
-// appears last and whole: one with a story is complete.
+// Save writes the picture and its story; sum is the model's SHA-256. The oldest samples make room.
+// The picture appears last and whole: one with a story is complete.
 func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum string) error {
 	best := vision.Class{Label: vision.Unknown}
-	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]class, 0, len(d.Top)), sum}
+	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]class, 0, len(d.Top)),
+		sum}
 	for i, c := range d.Top {
 		if i == 0 {
 			best = c

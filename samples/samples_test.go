@@ -69,12 +69,14 @@ func TestSave(t *testing.T) {
 	}
 	text, err := os.ReadFile(filepath.Join(f.cfg.Dir, want+".json"))
 	var s story
-	if err != nil || json.Unmarshal(text, &s) != nil || s.Reason != "uncertain" || s.Label != "bolt m8/1" || s.Top[0].Score != 0.41249 || s.Model != "abc" || s.Frame != 7 {
+	if err != nil || json.Unmarshal(text, &s) != nil || s.Reason != "uncertain" || s.Label != "bolt m8/1" ||
+		s.Top[0].Score != 0.41249 || s.Model != "abc" || s.Frame != 7 {
 		t.Errorf("%s, %v", text, err)
 	}
 }
 
-// The folder stays within its bounds, also after a restart, and nothing of anybody else's is touched.
+// The folder stays within its bounds, also after a restart, and nothing of anybody else's is
+// touched.
 func TestBounds(t *testing.T) {
 	c := Config{Dir: t.TempDir(), Bytes: 1 << 20, Count: 3}
 	if err := os.WriteFile(filepath.Join(c.Dir, "mine.png"), nil, 0o644); err != nil {
@@ -85,7 +87,8 @@ func TestBounds(t *testing.T) {
 	start := time.Now()
 	save := func(f *Folder, i int) {
 		t.Helper()
-		if err := f.Save(decision(start.Add(time.Duration(i)*time.Second), "a", 0.5), &picture, "sampled", ""); err != nil {
+		if err := f.Save(decision(start.Add(time.Duration(i)*time.Second), "a", 0.5), &picture, "sampled",
+			""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +99,8 @@ func TestBounds(t *testing.T) {
 	for i := range 5 {
 		save(f, i)
 	}
-	if got := names(t, c.Dir); len(got) != 7 || !strings.HasPrefix(got[0], start.Add(2*time.Second).UTC().Format(stamp)) || got[6] != "mine.png" {
+	if got := names(t, c.Dir); len(got) != 7 ||
+		!strings.HasPrefix(got[0], start.Add(2*time.Second).UTC().Format(stamp)) || got[6] != "mine.png" {
 		t.Errorf("after five of at most three: %v", got)
 	}
 	c.Count = 2
@@ -111,22 +115,26 @@ func TestBounds(t *testing.T) {
 	if f.bytes > f.cfg.Bytes || len(f.kept) != 2 {
 		t.Errorf("%d bytes of at most %d in %d pictures", f.bytes, f.cfg.Bytes, len(f.kept))
 	}
-	if _, err := Open(Config{Dir: filepath.Join(c.Dir, "mine.png", "x"), Count: 1}); err == nil || !strings.HasPrefix(err.Error(), "samples.dir: ") {
+	if _, err := Open(Config{Dir: filepath.Join(c.Dir, "mine.png", "x"), Count: 1}); err == nil ||
+		!strings.HasPrefix(err.Error(), "samples.dir: ") {
 		t.Errorf("a folder that cannot be: %v", err)
 	}
 }
 
 func TestWorth(t *testing.T) {
 	start := time.Now()
-	f := &Folder{cfg: Config{Below: 0.6, Changed: true, Every: time.Minute, Gap: 2 * time.Second}, last: map[string]time.Time{}}
+	f := &Folder{cfg: Config{Below: 0.6, Changed: true, Every: time.Minute, Gap: 2 * time.Second},
+		last: map[string]time.Time{}}
 	for _, tt := range []struct {
 		after   time.Duration
 		score   float32
 		changed bool
 		want    string
 	}{
-		{0, 0.9, false, "sampled"}, {time.Second, 0.1, true, ""}, {3 * time.Second, 0.5, true, "changed"}, {5 * time.Second, 0.5, false, "uncertain"},
-		{9 * time.Second, 0.6, false, ""}, {64 * time.Second, 0.9, false, ""}, {65 * time.Second, 0.9, false, "sampled"},
+		{0, 0.9, false, "sampled"}, {time.Second, 0.1, true, ""}, {3 * time.Second, 0.5, true, "changed"},
+		{5 * time.Second, 0.5, false, "uncertain"},
+		{9 * time.Second, 0.6, false, ""}, {64 * time.Second, 0.9, false, ""},
+		{65 * time.Second, 0.9, false, "sampled"},
 	} {
 		d := decision(start.Add(tt.after), "a", tt.score)
 		d.Changed = tt.changed

@@ -1,4 +1,5 @@
-// Package systemd tells the service manager how the service fares, and holds the unit that it runs under.
+// Package systemd tells the service manager how the service fares, and holds the unit that it runs
+// under.
 //
 //	agent ──READY, STATUS, WATCHDOG──▶ systemd
 package systemd
@@ -26,8 +27,8 @@ func NewNotifier(getenv func(string) string) *Notifier {
 	return &Notifier{&net.UnixAddr{Name: name, Net: "unixgram"}}
 }
 
-// Notify sends assignments, one a line, such as "READY=1\nSTATUS=text". It does not wait for an answer:
-// there is none.
+// Notify sends assignments, one a line, such as "READY=1\nSTATUS=text". It does not wait for an
+// answer: there is none.
 func (n *Notifier) Notify(state string) error {
 	c, err := net.DialUnix(n.address.Net, nil, n.address)
 	if err != nil {
@@ -43,8 +44,8 @@ func (n *Notifier) Notify(state string) error {
 	return nil
 }
 
-// Watchdog is how long the manager waits for WATCHDOG=1 before it ends this process; 0: it does not watch
-// (sd_watchdog_enabled(3)).
+// Watchdog is how long the manager waits for WATCHDOG=1 before it ends this process; 0: it does not
+// watch (sd_watchdog_enabled(3)).
 func Watchdog(getenv func(string) string) time.Duration {
 	if pid := getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0

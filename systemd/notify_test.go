@@ -13,7 +13,8 @@ func env(pairs map[string]string) func(string) string {
 	return func(name string) string { return pairs[name] }
 }
 
-// TestNotify speaks to a socket as systemd has one, in the file system and in the abstract namespace.
+// TestNotify speaks to a socket as systemd has one, in the file system and in the abstract
+// namespace.
 func TestNotify(t *testing.T) {
 	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), "@vggse-test-" + strconv.Itoa(os.Getpid())} {
 		socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -60,7 +61,8 @@ func TestWatchdog(t *testing.T) {
 		{"", "", 0}, {"30000000", "", 30 * time.Second}, {"30000000", own, 30 * time.Second}, {"30000000", "1", 0},
 		{"-5", "", 0}, {"soon", "", 0}, {"9223372036854775807", "", 0},
 	} {
-		if got := Watchdog(env(map[string]string{"WATCHDOG_USEC": test.usec, "WATCHDOG_PID": test.pid})); got != test.want {
+		if got := Watchdog(env(map[string]string{"WATCHDOG_USEC": test.usec,
+			"WATCHDOG_PID": test.pid})); got != test.want {
 			t.Errorf("Watchdog(%q, %q) = %s, want %s", test.usec, test.pid, got, test.want)
 		}
 	}

@@ -34,7 +34,8 @@ func verified(t *testing.T, edit func(string) string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		changed := strings.NewReplacer("/usr/bin/vggse-agent", "/bin/true", "/usr/bin/jetson_clocks", "/bin/true").Replace(string(text))
+		changed := strings.NewReplacer("/usr/bin/vggse-agent", "/bin/true", "/usr/bin/jetson_clocks",
+			"/bin/true").Replace(string(text))
 		path := filepath.Join(dir, strings.Replace(unit, "@.", "@line1.", 1))
 		if err := os.WriteFile(path, []byte(edit(changed)), 0o644); err != nil {
 			t.Fatal(err)
@@ -60,7 +61,8 @@ func TestUnitsVerify(t *testing.T) {
 
 func TestUnitsAreHardened(t *testing.T) {
 	for _, unit := range units {
-		if out, err := analyze(t, "security", "--offline=true", "--no-pager", "--threshold="+threshold, unit); err != nil {
+		if out, err := analyze(t, "security", "--offline=true", "--no-pager", "--threshold="+threshold,
+			unit); err != nil {
 			t.Errorf("%s: %v, want an exposure of at most 2.0:\n%s", unit, err, out)
 		}
 	}
@@ -69,7 +71,8 @@ func TestUnitsAreHardened(t *testing.T) {
 		t.Fatal(err)
 	}
 	soft := filepath.Join(t.TempDir(), "soft.service")
-	if err := os.WriteFile(soft, []byte(strings.Replace(string(text), "SystemCallFilter=@system-service", "", 1)), 0o644); err != nil {
+	if err := os.WriteFile(soft, []byte(strings.Replace(string(text), "SystemCallFilter=@system-service", "", 1)),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := analyze(t, "security", "--offline=true", "--no-pager", "--threshold="+threshold, soft); err == nil {
@@ -87,7 +90,8 @@ func TestTemplateIsTheUnit(t *testing.T) {
 		}
 		texts[i] = string(text)
 	}
-	back := strings.NewReplacer("cameras of %i see", "cameras see", "/etc/vggse-agent/%i.yaml", "/etc/vggse-agent/vggse-agent.yaml",
+	back := strings.NewReplacer("cameras of %i see", "cameras see", "/etc/vggse-agent/%i.yaml",
+		"/etc/vggse-agent/vggse-agent.yaml",
 		"vggse-agent-%i", "vggse-agent", "vggse-agent/%i", "vggse-agent").Replace(texts[1])
 	if back != texts[0] {
 		t.Errorf("vggse-agent@.service differs from vggse-agent.service in more than its instance:\n%s", back)

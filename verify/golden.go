@@ -1,4 +1,5 @@
-// Package verify compares the answers of a bundle with goldens: pictures and the logits that the network must answer with.
+// Package verify compares the answers of a bundle with goldens: pictures and the logits that the
+// network must answer with.
 package verify
 
 import (
@@ -47,7 +48,8 @@ func seededPictures(n, size int) *vision.Tensor {
 	return x
 }
 
-// Read reads a safetensors file with the tensors input and logits and sees that they fit the bundle.
+// Read reads a safetensors file with the tensors input and logits and sees that they fit the
+// bundle.
 func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 	file, err := checkpoint.Open(path, "")
 	if err != nil {
@@ -61,10 +63,12 @@ func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 		return nil, fmt.Errorf("%s: it must hold the tensors input and logits", path)
 	case len(input.Shape) != 4 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size:
 		return nil, fmt.Errorf("%s: input is %v, must be n×3×%d×%d", path, input.Shape, size, size)
-	case len(logits.Shape) != 2 || logits.Shape[0] != input.Shape[0] || logits.Shape[1] != classes || logits.Shape[0] == 0:
+	case len(logits.Shape) != 2 || logits.Shape[0] != input.Shape[0] || logits.Shape[1] != classes ||
+		logits.Shape[0] == 0:
 		return nil, fmt.Errorf("%s: logits are %v, must be %d×%d", path, logits.Shape, input.Shape[0], classes)
 	}
-	g := &Goldens{Input: vision.NewTensor(int(input.Shape[0]), 3, int(size), int(size)), Origin: file.Metadata["origin"]}
+	g := &Goldens{Input: vision.NewTensor(int(input.Shape[0]), 3, int(size), int(size)),
+		Origin: file.Metadata["origin"]}
 	g.Logits = make(vision.Logits, logits.Elements())
 	if g.Origin == "" {
 		g.Origin = filepath.Base(path)
@@ -105,14 +109,16 @@ func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
 	})
 }
 
-// ForImport makes the goldens of a bundle on its way in the folder dir: those of the file given, else what the CPU
-// provider answers to seeded pictures. With neither, because there is no ONNX Runtime, it returns infer.ErrNoLibrary.
+// ForImport makes the goldens of a bundle on its way in the folder dir: those of the file given,
+// else what the CPU provider answers to seeded pictures. With neither, because there is no ONNX
+// Runtime, it returns infer.ErrNoLibrary.
 func ForImport(ctx context.Context, c infer.Config, spec *bundle.Spec, dir, given string) (*Goldens, error) {
 	if given != "" {
 		return Read(given, spec)
 	}
 	c.Providers, c.MaxBatch = []string{infer.CPU}, 1
-	engine, err := infer.Open(ctx, c, infer.ModelFile{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path), Input: spec.Input.Name,
+	engine, err := infer.Open(ctx, c, infer.ModelFile{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path),
+		Input:  spec.Input.Name,
 		Output: spec.Output.Name, Size: spec.Architecture.InputSize, Classes: len(spec.Labels), Precision: "fp32"})
 	if err != nil {
 		return nil, err
@@ -141,7 +147,8 @@ func picture(x *vision.Tensor, i int) *vision.Tensor {
 	return &vision.Tensor{Shape: [4]int64{1, x.Shape[1], x.Shape[2], x.Shape[3]}, Data: x.Data[i*size:][:size]}
 }
 
-// Inputs are the pictures of the bundle's goldens; the logits beside them are another network's: fp32.
+// Inputs are the pictures of the bundle's goldens; the logits beside them are another network's:
+// fp32.
 func Inputs(n *infer.ModelFile) (*vision.Tensor, error) {
 	file, err := checkpoint.Open(n.Golden, "")
 	if err != nil {
@@ -149,7 +156,8 @@ func Inputs(n *infer.ModelFile) (*vision.Tensor, error) {
 	}
 	defer file.Close()
 	input, size := file.Tensor("input"), int64(n.Size)
-	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size || input.Shape[3] != size {
+	if input == nil || len(input.Shape) != 4 || input.Shape[0] < 1 || input.Shape[1] != 3 || input.Shape[2] != size ||
+		input.Shape[3] != size {
 		return nil, fmt.Errorf("%s: it must hold pictures n×3×%d×%[2]d as the tensor input", n.Golden, size)
 	}
 	x := vision.NewTensor(int(input.Shape[0]), 3, n.Size, n.Size)

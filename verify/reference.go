@@ -52,7 +52,8 @@ func reference(ctx context.Context, b *bundle.Bundle, cache string, p *progress.
 }
 
 // compute fans the pictures out over the cores; the progress counts them.
-func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *vision.Tensor, p *progress.Progress) (vision.Logits, error) {
+func compute(ctx context.Context, a vgg16se.Architecture, graph *onnx.Graph, x *vision.Tensor,
+	p *progress.Progress) (vision.Logits, error) {
 	n, classes := int(x.Shape[0]), a.Full().Classes
 	logits := make(vision.Logits, n*classes)
 	bar := p.Start("computing the reference", int64(n))

@@ -43,8 +43,8 @@ func (v *Verdict) String() string {
 		v.Pairs, v.Golden, v.Provider, v.Precision, v.MaxDiff, v.MeanDiff, v.MaxLogit, 100*v.Agreement)
 }
 
-// Run measures how far the network's answers are off. Beyond the tolerance the verdict comes with a *MissedError;
-// answers that are no numbers are a *MissedError without one.
+// Run measures how far the network's answers are off. Beyond the tolerance the verdict comes with a
+// *MissedError; answers that are no numbers are a *MissedError without one.
 func Run(ctx context.Context, n *infer.Network, o Options, p *progress.Progress) (*Verdict, error) {
 	g, err := find(ctx, n.Bundle, o, p)
 	if err != nil {
@@ -61,7 +61,8 @@ func Run(ctx context.Context, n *infer.Network, o Options, p *progress.Progress)
 		v.Tolerance = infer.Tolerance(info.Precision, info.Provider)
 	}
 	if math.IsInf(v.MaxDiff, 0) {
-		return nil, &MissedError{fmt.Sprintf("%s answers with NaN or infinity on %s: the weights are damaged, or too large for %s",
+		return nil, &MissedError{fmt.Sprintf("%s answers with NaN or infinity on %s: the weights are damaged, or "+
+			"too large for %s",
 			n.Bundle.Dir, info.Provider, info.Precision)}
 	}
 	if v.OK = v.MaxDiff <= v.Tolerance*v.MaxLogit; !v.OK {

@@ -18,7 +18,8 @@ type Architecture struct {
 	Classes   int     // 1000
 	Attention Attention
 
-	// A network of irregular widths, as pruning leaves it, has these instead of Width and Reduction.
+	// A network of irregular widths, as pruning leaves it, has these instead of Width and
+	// Reduction.
 	Channels [13]int // of the convolutions, in their order; 0 means what Width says
 	Squeezed [5]int  // neurons of the attention blocks; 0 means what Reduction says
 }
@@ -43,7 +44,8 @@ func orElse[T comparable](v *T, otherwise T) {
 	}
 }
 
-// smallestInput is the smallest picture that five max-pools, each halving and rounding down, leave a pixel of.
+// smallestInput is the smallest picture that five max-pools, each halving and rounding down, leave
+// a pixel of.
 const smallestInput = 32
 
 // limit keeps every product of two sizes far from overflow.
@@ -53,7 +55,8 @@ const limit = 1 << 20
 func (a Architecture) Validate() error {
 	a = a.Full()
 	if a.InputSize < smallestInput && a.InputSize > 0 {
-		return fmt.Errorf("vgg16se: an input of %d×%d dies on the way through five max-pools: the smallest that works is %d", a.InputSize, a.InputSize, smallestInput)
+		return fmt.Errorf("vgg16se: an input of %d×%d dies on the way through five max-pools: the smallest that "+
+			"works is %d", a.InputSize, a.InputSize, smallestInput)
 	}
 	if !(a.Width > 0 && a.Width <= 64) {
 		return fmt.Errorf("vgg16se: width must be > 0 and ≤ 64, got %g", a.Width)
@@ -61,7 +64,8 @@ func (a Architecture) Validate() error {
 	for _, f := range []struct {
 		name string
 		v    int
-	}{{"input size", a.InputSize}, {"reduction", a.Reduction}, {"hidden", a.Hidden}, {"second hidden", a.Hidden2}, {"pool size", a.PoolSize}, {"classes", a.Classes}} {
+	}{{"input size", a.InputSize}, {"reduction", a.Reduction}, {"hidden", a.Hidden}, {"second hidden", a.Hidden2},
+		{"pool size", a.PoolSize}, {"classes", a.Classes}} {
 		if f.v < 1 || f.v > limit {
 			return fmt.Errorf("vgg16se: %s must be from 1 to %d, got %d", f.name, limit, f.v)
 		}

@@ -33,7 +33,8 @@ func TestParametersOfTheArticle(t *testing.T) {
 	}
 }
 
-// The names are torchvision's (torchvision.models.vgg16().state_dict()) and, with SE, the article's.
+// The names are torchvision's (torchvision.models.vgg16().state_dict()) and, with SE, the
+// article's.
 func TestNames(t *testing.T) {
 	for _, c := range []struct {
 		a    Architecture
@@ -55,7 +56,9 @@ func TestNames(t *testing.T) {
 		if s := strings.Join(got, " "); s != c.want {
 			t.Errorf("%v: features.{%s}, want {%s}", c.a, s, c.want)
 		}
-		if s := strings.Join(classifier, " "); s != "classifier.0.weight classifier.0.bias classifier.3.weight classifier.3.bias classifier.6.weight classifier.6.bias" {
+		if s := strings.Join(classifier,
+			" "); s != "classifier.0.weight classifier.0.bias classifier.3.weight classifier.3.bias "+
+			"classifier.6.weight classifier.6.bias" {
 			t.Errorf("%v: %s", c.a, s)
 		}
 	}

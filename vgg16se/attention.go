@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// Attention is what stands at the end of each stage, before its max-pool. The article builds SE and names the
-// others as ways on (its section 8.2). "" means SE.
+// Attention is what stands at the end of each stage, before its max-pool. The article builds SE and
+// names the others as ways on (its section 8.2). "" means SE.
 type Attention string
 
 // The kinds of attention. U is what comes into the block, σ the sigmoid, W a matrix without bias.
 const (
-	SE   Attention = "se"   // σ(W2·relu(W1·mean(U)))·U (Hu et al., arXiv 1709.01507, equations 2 to 4)
-	SSE  Attention = "sse"  // σ(w∗U)·U, w a 1×1 convolution to one channel (Roy et al., arXiv 1803.02579, spatial squeeze)
+	SE Attention = "se" // σ(W2·relu(W1·mean(U)))·U (Hu et al., arXiv 1709.01507, equations 2 to 4)
+	// σ(w∗U)·U, w a 1×1 convolution to one channel (Roy et al., arXiv 1803.02579, spatial squeeze)
+	SSE  Attention = "sse"
 	SCSE Attention = "scse" // the sum of SE and SSE (Roy et al., concurrent squeeze)
 	BAM  Attention = "bam"  // U + U·σ(channels(U) + places(U)) (Park et al., arXiv 1807.06514, equations 1 to 4)
 	CBAM Attention = "cbam" // channels first, then places (Woo et al., arXiv 1807.06521, equations 1 to 3)
@@ -39,7 +40,8 @@ func (a Attention) String() string { return string(a) }
 // dilation is that of BAM's two 3×3 convolutions (Park et al., section 3.1).
 const dilation = 4
 
-// gate describes the block of one kind for c channels, squeezed to r of them, on a map of area places.
+// gate describes the block of one kind for c channels, squeezed to r of them, on a map of area
+// places.
 type gate struct {
 	op     string
 	params func(c, r int) []Param
@@ -55,7 +57,10 @@ var gates = map[Attention]gate{
 		func(c, r, area int64) int64 { return 3*c*area + 2*c*r }},
 	BAM: {OpBAM, bamParams,
 		func(c, r, area int64) int64 { return 2*c*area + 2*c*r + (c*r+18*r*r+r)*area }},
-	CBAM: {OpCBAM, func(c, r int) []Param { return append(mlp("mlp", c, r), Param{"spatial.weight", []int{1, 2, 7, 7}}) },
+	CBAM: {OpCBAM, func(c, r int) []Param {
+		return append(mlp("mlp", c, r),
+			Param{"spatial.weight", []int{1, 2, 7, 7}})
+	},
 		func(c, r, area int64) int64 { return 4*c*area + 4*c*r + 98*area }},
 }
 

@@ -2,8 +2,8 @@ package vgg16se
 
 import "github.com/vggse/vggse-agent/onnx"
 
-// attend appends the block of a layer: a gate, and its product with what came in. Gates that are sums are
-// added before they multiply, so that the map itself is read and written once.
+// attend appends the block of a layer: a gate, and its product with what came in. Gates that are
+// sums are added before they multiply, so that the map itself is read and written once.
 func (g *grapher) attend(l Layer) {
 	x, p := g.last, g.params(l)
 	switch l.Op {

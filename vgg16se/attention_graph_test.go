@@ -8,7 +8,8 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
-// Every attention block alone answers as PyTorch's modules of train/attention.py do (testdata/goldens.py).
+// Every attention block alone answers as PyTorch's modules of train/attention.py do
+// (testdata/goldens.py).
 func TestBlocksOfPyTorch(t *testing.T) {
 	f, err := checkpoint.Open("testdata/blocks.safetensors", "")
 	if err != nil {

@@ -10,13 +10,15 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
-// layout says how a checkpoint numbers the modules of features: norm is batch normalization behind the convolutions.
+// layout says how a checkpoint numbers the modules of features: norm is batch normalization behind
+// the convolutions.
 type layout struct {
 	attention Attention
 	norm      bool
 }
 
-// layouts are the article's class, torchvision's vgg16, the relatives of SE, and all of them with batch normalization.
+// layouts are the article's class, torchvision's vgg16, the relatives of SE, and all of them with
+// batch normalization.
 var layouts = func() (all []layout) {
 	for _, norm := range []bool{false, true} {
 		for _, a := range []Attention{SE, None, SSE, SCSE, BAM, CBAM} {
@@ -26,8 +28,9 @@ var layouts = func() (all []layout) {
 	return all
 }()
 
-// module is a layer with parameters: from is its name in the checkpoint, norms says which batch normalizations
-// of the checkpoint stand behind which of its parts; conv counts the convolutions before it, stage the max-pools.
+// module is a layer with parameters: from is its name in the checkpoint, norms says which batch
+// normalizations of the checkpoint stand behind which of its parts; conv counts the convolutions
+// before it, stage the max-pools.
 type module struct {
 	Layer
 	from        string
@@ -81,8 +84,8 @@ func (m module) norm(p Param) string {
 // normParts are the tensors of a batch normalization.
 var normParts = []string{".weight", ".bias", ".running_mean", ".running_var"}
 
-// names lists the keys that a checkpoint of the layout has. Before batch normalization a convolution
-// may lack its bias.
+// names lists the keys that a checkpoint of the layout has. Before batch normalization a
+// convolution may lack its bias.
 func (l layout) names() (required, optional []string) {
 	for _, m := range l.modules(Architecture{}) {
 		for _, p := range m.Params {
@@ -165,9 +168,10 @@ func without(names map[string]*checkpoint.Tensor, prefix string) map[string]*che
 
 var inFeatures = regexp.MustCompile(`^(features\.\d+)\.(.+)\.weight$`)
 
-// gateNames gives the weights of an attention block, whatever they are called (fc1 and fc2, excitation.0 and .2, …),
-// the names of its class here: a module of features with one matrix is sSE, with two SE, with three CBAM where one is a
-// k×k kernel of two channels, else scSE. BAM goes by its own names.
+// gateNames gives the weights of an attention block, whatever they are called (fc1 and fc2,
+// excitation.0 and .2, …), the names of its class here: a module of features with one matrix is
+// sSE, with two SE, with three CBAM where one is a k×k kernel of two channels, else scSE. BAM goes
+// by its own names.
 func gateNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	inside := map[string][]string{}
 	for name := range names {

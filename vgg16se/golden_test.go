@@ -72,8 +72,8 @@ func imported(t *testing.T, path string, input int) (Architecture, *onnx.Model) 
 	return a, m
 }
 
-// Every checkpoint is recognized as what it is, and the reference answers as PyTorch did in float64.
-// What is left is the rounding of folded weights to float32.
+// Every checkpoint is recognized as what it is, and the reference answers as PyTorch did in
+// float64. What is left is the rounding of folded weights to float32.
 func TestGoldensOfPyTorch(t *testing.T) {
 	for _, g := range goldens(t) {
 		t.Run(filepath.Base(g.File), func(t *testing.T) {

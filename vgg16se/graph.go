@@ -17,8 +17,9 @@ const (
 // It is called once per parameter; the Source it returns when the model is written.
 type Weights func(p Param) (onnx.Source, error)
 
-// Graph builds the network as an ONNX model (opset 17, of CBAM 18, IR version 8) with a symbolic batch N. Every
-// parameter is an initializer under its state_dict name. Nothing of the weights is read yet.
+// Graph builds the network as an ONNX model (opset 17, of CBAM 18, IR version 8) with a symbolic
+// batch N. Every parameter is an initializer under its state_dict name. Nothing of the weights is
+// read yet.
 func (a Architecture) Graph(weights Weights) (*onnx.Model, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
@@ -75,7 +76,8 @@ func (g *grapher) layer(l Layer, a Architecture, final bool) {
 }
 
 // averagePool appends PyTorch's AdaptiveAvgPool2d: nothing where the sizes agree, an average pool
-// where one divides the other, else two small matrices of averages, which expand and overlap exactly.
+// where one divides the other, else two small matrices of averages, which expand and overlap
+// exactly.
 func (g *grapher) averagePool(name string, in, out int) {
 	switch {
 	case in == out:

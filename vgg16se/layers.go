@@ -44,8 +44,9 @@ func (p Param) Elements() int64 {
 }
 
 // Layers lists the network. Multiply-adds count what convolutions and fully connected layers do
-// without their bias, and for attention one addition and one multiplication per element of the map (squeeze and
-// scale) beside its small matrices and convolutions, as the SE article's 15.47 → 15.48 GFLOPs do; ReLU and pools count nothing.
+// without their bias, and for attention one addition and one multiplication per element of the map
+// (squeeze and scale) beside its small matrices and convolutions, as the SE article's 15.47 → 15.48
+// GFLOPs do; ReLU and pools count nothing.
 func (a Architecture) Layers() []Layer {
 	a = a.Full()
 	var l builder
@@ -61,7 +62,8 @@ func (a Architecture) Layers() []Layer {
 		}
 		if g, ok := gates[a.Attention]; ok {
 			r := a.squeezed(i, c)
-			l.add("features", g.op, []int{c, size, size}, g.macs(int64(c), int64(r), int64(size)*int64(size)), g.params(c, r)...)
+			l.add("features", g.op, []int{c, size, size}, g.macs(int64(c), int64(r), int64(size)*int64(size)),
+				g.params(c, r)...)
 			l.layers[len(l.layers)-1].Gate = true
 		}
 		size /= 2
@@ -71,7 +73,8 @@ func (a Architecture) Layers() []Layer {
 	l.index = 0
 	in := c * a.PoolSize * a.PoolSize
 	for i, out := range []int{a.Hidden, a.Hidden2, a.Classes} {
-		l.add("classifier", OpLinear, []int{out}, int64(in)*int64(out), Param{"weight", []int{out, in}}, Param{"bias", []int{out}})
+		l.add("classifier", OpLinear, []int{out}, int64(in)*int64(out), Param{"weight", []int{out, in}},
+			Param{"bias", []int{out}})
 		if i < 2 {
 			l.add("classifier", OpReLU, []int{out}, 0)
 			l.index++ // Dropout
@@ -106,7 +109,8 @@ func (a Architecture) Params() []Param {
 	return all
 }
 
-// Parameters counts the trained numbers of the network, and those of them that are in attention blocks.
+// Parameters counts the trained numbers of the network, and those of them that are in attention
+// blocks.
 func (a Architecture) Parameters() (all, se int64) {
 	for _, l := range a.Layers() {
 		if all += l.Parameters; l.Gate {

@@ -39,7 +39,8 @@ func (a Architecture) Manifest() bundle.Architecture {
 // FromManifest is the architecture that a manifest names; an error where it is another network.
 func FromManifest(m bundle.Architecture) (Architecture, error) {
 	if m.Family != Family && m.Family != FamilyNone {
-		return Architecture{}, fmt.Errorf("vgg16se: architecture.family is %q, not %q or %q", m.Family, Family, FamilyNone)
+		return Architecture{}, fmt.Errorf("vgg16se: architecture.family is %q, not %q or %q", m.Family, Family,
+			FamilyNone)
 	}
 	a := Architecture{InputSize: m.InputSize, Width: m.Width, Reduction: m.Reduction, Hidden: m.Hidden,
 		Hidden2: m.Hidden2, PoolSize: m.PoolSize, Classes: m.Classes, Attention: Attention(m.Attention)}
@@ -47,10 +48,12 @@ func FromManifest(m bundle.Architecture) (Architecture, error) {
 		a.Attention = None
 	}
 	if n := copy(a.Channels[:], m.Channels); n != len(m.Channels) || n > 0 && n < len(a.Channels) {
-		return a, fmt.Errorf("vgg16se: architecture.channels has %d numbers, must have %d", len(m.Channels), len(a.Channels))
+		return a, fmt.Errorf("vgg16se: architecture.channels has %d numbers, must have %d", len(m.Channels),
+			len(a.Channels))
 	}
 	if n := copy(a.Squeezed[:], m.Squeezed); n != len(m.Squeezed) || n > 0 && n < len(a.Squeezed) {
-		return a, fmt.Errorf("vgg16se: architecture.squeezed has %d numbers, must have %d", len(m.Squeezed), len(a.Squeezed))
+		return a, fmt.Errorf("vgg16se: architecture.squeezed has %d numbers, must have %d", len(m.Squeezed),
+			len(a.Squeezed))
 	}
 	return a, a.Validate()
 }

@@ -38,9 +38,10 @@ func (e *MismatchError) Error() string {
 	return text + "\nA network of another family comes in as .onnx (torch.onnx.export)"
 }
 
-// Recognize infers the architecture from the names and shapes of a checkpoint: the article's VGG16-SE, its relatives
-// with another Attention, plain VGG16, and all of them with batch normalization, which Weights folds into the convolutions. The
-// size of the input, which no weight tells, comes from the caller (0 means 224). Anything else is a *MismatchError.
+// Recognize infers the architecture from the names and shapes of a checkpoint: the article's
+// VGG16-SE, its relatives with another Attention, plain VGG16, and all of them with batch
+// normalization, which Weights folds into the convolutions. The size of the input, which no weight
+// tells, comes from the caller (0 means 224). Anything else is a *MismatchError.
 func Recognize(tensors []checkpoint.Tensor, inputSize int) (Architecture, Weights, error) {
 	names := plainNames(tensors)
 	l := nearest(names)

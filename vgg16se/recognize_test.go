@@ -21,13 +21,15 @@ func TestRecognizeTellsWhatDiffers(t *testing.T) {
 			[]string{"nearest is VGG16-SE 64×64", "lacks: features.10.fc.2.weight"}},
 		{"a key too many", "torchvision.pth", with("aux.weight", onnx.Float32, 2, 2),
 			[]string{"nearest is VGG16 64×64", "besides: aux.weight"}},
-		{"another shape", "article-bn.pth", both(lacking("classifier.3.weight"), with("classifier.3.weight", onnx.Float32, 8, 9)),
+		{"another shape", "article-bn.pth",
+			both(lacking("classifier.3.weight"), with("classifier.3.weight", onnx.Float32, 8, 9)),
 			[]string{"with batch normalization", "classifier.3.weight is [8 9], should be [8 8]"}},
 		{"integers", "article.pth", both(lacking("features.0.bias"), with("features.0.bias", onnx.Int64, 2)),
 			[]string{"features.0.bias holds int64"}},
 		{"another family", "article.pth", func([]checkpoint.Tensor) []checkpoint.Tensor {
 			return with("layer1.0.conv1.weight", onnx.Float32, 8, 3, 3, 3)(nil)
-		}, []string{"lacks: features.0.weight, features.0.bias", "and 12 more", "besides: layer1.0.conv1.weight", "comes in as .onnx"}},
+		}, []string{"lacks: features.0.weight, features.0.bias", "and 12 more", "besides: layer1.0.conv1.weight",
+			"comes in as .onnx"}},
 	} {
 		f, err := checkpoint.Open("testdata/"+c.file, "")
 		if err != nil {

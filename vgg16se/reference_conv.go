@@ -31,7 +31,8 @@ func conv3x3(x []float64, in []int, out int, weight, bias floats) []float64 {
 	return y
 }
 
-// gather lays the 3×3×C neighbourhood of every pixel of row i side by side, in the order of a kernel.
+// gather lays the 3×3×C neighbourhood of every pixel of row i side by side, in the order of a
+// kernel.
 func gather(patches, x []float64, in []int, i int) {
 	c, h, w := in[0], in[1], in[2]
 	for j := range w {

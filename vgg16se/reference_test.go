@@ -9,8 +9,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// The goldens cover whole networks; here the pool that expands, overlaps, keeps and divides, against
-// numbers that torch.nn.functional.adaptive_avg_pool2d gives for the map 0, 1, 2, ….
+// The goldens cover whole networks; here the pool that expands, overlaps, keeps and divides,
+// against numbers that torch.nn.functional.adaptive_avg_pool2d gives for the map 0, 1, 2, ….
 func TestAdaptiveAveragePool(t *testing.T) {
 	ramp := func(n int) []float64 {
 		x := make([]float64, n*n)

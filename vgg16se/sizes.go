@@ -7,7 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
-// infer takes the sizes from the shapes of the weights; what is not there keeps the article's value.
+// infer takes the sizes from the shapes of the weights; what is not there keeps the article's
+// value.
 func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
 	var out [13]int
 	var squeezed [5]int
@@ -15,7 +16,8 @@ func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
 	for _, m := range l.modules(Architecture{}) {
 		rows, columns := 0, 0
 		t := names[m.source(m.Params[0])]
-		if t != nil && len(t.Shape) >= 2 && min(t.Shape[0], t.Shape[1]) >= 1 && max(t.Shape[0], t.Shape[1]) <= limit*limit {
+		if t != nil && len(t.Shape) >= 2 && min(t.Shape[0], t.Shape[1]) >= 1 &&
+			max(t.Shape[0], t.Shape[1]) <= limit*limit {
 			rows, columns = int(t.Shape[0]), int(t.Shape[1])
 		}
 		switch {
@@ -36,7 +38,8 @@ func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
 	return a
 }
 
-// inferWidth finds a factor that rounds to the channels of every convolution; where there is none, the channels themselves.
+// inferWidth finds a factor that rounds to the channels of every convolution; where there is none,
+// the channels themselves.
 func inferWidth(out [13]int) (width float64, irregular [13]int) {
 	low, high, ratio := 0.0, math.Inf(1), 0.0
 	k := 0
@@ -59,8 +62,8 @@ func inferWidth(out [13]int) (width float64, irregular [13]int) {
 	return (low + high) / 2, irregular
 }
 
-// inferReduction finds the factor that divides every stage's channels to its squeezed ones; where there is none,
-// the squeezed ones themselves.
+// inferReduction finds the factor that divides every stage's channels to its squeezed ones; where
+// there is none, the squeezed ones themselves.
 func inferReduction(a Architecture, squeezed [5]int) (reduction int, irregular [5]int) {
 	if slices.Contains(squeezed[:], 0) {
 		return 0, irregular

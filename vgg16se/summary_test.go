@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The other kinds of attention hold what Layers says, and what they multiply is in Conv and Gemm but for the sums over maps.
+// The other kinds of attention hold what Layers says, and what they multiply is in Conv and Gemm
+// but for the sums over maps.
 func TestAttentionsAgreeWithTheGraph(t *testing.T) {
 	for _, kind := range Attentions {
 		a := small
@@ -49,7 +50,8 @@ func TestAttentionsAgreeWithTheGraph(t *testing.T) {
 
 // What the graph costs, worked out from its nodes alone, is what Layers says.
 func TestLayersAgreeWithTheGraph(t *testing.T) {
-	for _, a := range []Architecture{{}, small, {Attention: None}, {InputSize: 96, Width: 0.25, PoolSize: 3, Hidden: 256, Classes: 9}, {InputSize: 256, PoolSize: 4}} {
+	for _, a := range []Architecture{{}, small, {Attention: None}, {InputSize: 96, Width: 0.25, PoolSize: 3,
+		Hidden: 256, Classes: 9}, {InputSize: 256, PoolSize: 4}} {
 		m, err := a.Graph(Seeded(1))
 		if err != nil {
 			t.Fatal(err)

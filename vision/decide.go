@@ -8,13 +8,14 @@ import (
 
 // DecideConfig says how the scores of single frames become a label that holds.
 type DecideConfig struct {
-	TopK       int           `mapstructure:"top_k"`      // classes listed in Decision.Top, ≥ 1
-	Threshold  float64       `mapstructure:"threshold"`  // a best score below it counts as Unknown, 0..1
-	Hysteresis float64       `mapstructure:"hysteresis"` // the class that holds may fall this much below Threshold, 0..1
-	Confirm    int           `mapstructure:"confirm"`    // frames in a row that must agree before Stable changes, ≥ 1
-	Dwell      time.Duration `mapstructure:"dwell"`      // Stable stays at least this long, ≥ 0
-	Smoothing  float64       `mapstructure:"smoothing"`  // weight of the past in the scores, 0 (off) to below 1
-	Unknown    string        `mapstructure:"unknown"`    // label where nothing reaches the threshold; empty: "unknown"
+	TopK      int     `mapstructure:"top_k"`     // classes listed in Decision.Top, ≥ 1
+	Threshold float64 `mapstructure:"threshold"` // a best score below it counts as Unknown, 0..1
+	// the class that holds may fall this much below Threshold, 0..1
+	Hysteresis float64       `mapstructure:"hysteresis"`
+	Confirm    int           `mapstructure:"confirm"`   // frames in a row that must agree before Stable changes, ≥ 1
+	Dwell      time.Duration `mapstructure:"dwell"`     // Stable stays at least this long, ≥ 0
+	Smoothing  float64       `mapstructure:"smoothing"` // weight of the past in the scores, 0 (off) to below 1
+	Unknown    string        `mapstructure:"unknown"`   // label where nothing reaches the threshold; empty: "unknown"
 }
 
 // Validate returns the first key that cannot be.
@@ -36,14 +37,14 @@ func (c *DecideConfig) Validate() error {
 	return nil
 }
 
-// Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers what
-// it said, so give each camera its own; it must not be used by two goroutines at once.
+// Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers
+// what it said, so give each camera its own; it must not be used by two goroutines at once.
 //
-// With p the softmax of a frame and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being those of
-// the frame before (q = p for the first). The frame votes for the class with the highest q where that
-// reaches Threshold; else for the stable class where its q reaches Threshold − Hysteresis, else for
-// Unknown. Stable starts as Unknown, and becomes another class when Confirm frames in a row have voted
-// for that one and Dwell has passed since it changed last.
+// With p the softmax of a frame and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being
+// those of the frame before (q = p for the first). The frame votes for the class with the highest q
+// where that reaches Threshold; else for the stable class where its q reaches Threshold −
+// Hysteresis, else for Unknown. Stable starts as Unknown, and becomes another class when Confirm
+// frames in a row have voted for that one and Dwell has passed since it changed last.
 type Decider struct {
 	cfg     DecideConfig
 	labels  []string
@@ -71,7 +72,8 @@ func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
 		cfg.Unknown = Unknown
 	}
 	if i := slices.Index(labels, cfg.Unknown); i >= 0 {
-		return nil, fmt.Errorf("vision: decide.unknown: %q is already labels[%d] of the bundle: choose another word", cfg.Unknown, i)
+		return nil, fmt.Errorf("vision: decide.unknown: %q is already labels[%d] of the bundle: choose another word",
+			cfg.Unknown, i)
 	}
 	d := &Decider{
 		cfg:     cfg,
@@ -94,13 +96,14 @@ func (d *Decider) Reset() {
 // SetThreshold replaces Threshold from the next frame on, 0..1.
 func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
 
-// Decide fills Top, Stable, Before and Changed of out from the logits of one frame, one for each label;
-// it reads out.Time for Dwell, reuses out.Top, and allocates nothing once that has grown. Stable.Score is the score that the stable
-// class has in this frame, 0 for Unknown. Changed is true in the one decision in which Stable became
-// another class; the first decision of all is Unknown and not Changed, unless Confirm is 1.
+// Decide fills Top, Stable, Before and Changed of out from the logits of one frame, one for each
+// label; it reads out.Time for Dwell, reuses out.Top, and allocates nothing once that has grown.
+// Stable.Score is the score that the stable class has in this frame, 0 for Unknown. Changed is true
+// in the one decision in which Stable became another class; the first decision of all is Unknown
+// and not Changed, unless Confirm is 1.
 //
-// Logits with a NaN or an infinity, or of another number, say nothing about the picture: Top is empty,
-// Stable is Unknown at once, without confirmation, and the past is forgotten.
+// Logits with a NaN or an infinity, or of another number, say nothing about the picture: Top is
+// empty, Stable is Unknown at once, without confirmation, and the past is forgotten.
 func (d *Decider) Decide(l Logits, out *Decision) {
 	was := d.stable.Index
 	out.Top = out.Top[:0]
@@ -130,7 +133,8 @@ func (d *Decider) smooth() {
 	}
 }
 
-// vote counts the frame of the time t for its class and makes that one stable when enough in a row have agreed.
+// vote counts the frame of the time t for its class and makes that one stable when enough in a row
+// have agreed.
 func (d *Decider) vote(t time.Time) {
 	choice := d.best[0]
 	if d.scores[choice] < float32(d.cfg.Threshold) {
@@ -153,7 +157,8 @@ func (d *Decider) vote(t time.Time) {
 	d.settle(choice, t)
 }
 
-// settle makes the class with the given index the stable one, with its score in this frame, of the time t.
+// settle makes the class with the given index the stable one, with its score in this frame, of the
+// time t.
 func (d *Decider) settle(index int, t time.Time) {
 	if index != d.stable.Index {
 		d.before, d.run, d.changed = d.stable, 0, t

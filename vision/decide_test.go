@@ -32,8 +32,9 @@ var frames = map[byte]Logits{
 	'0': nil,
 }
 
-// Each frame of says gives one letter of want: the stable class, upper case where it changed, '.' for
-// Unknown, ':' for Unknown where that is the change. Before is what stood before the last change.
+// Each frame of says gives one letter of want: the stable class, upper case where it changed, '.'
+// for Unknown, ':' for Unknown where that is the change. Before is what stood before the last
+// change.
 func TestDecideSequences(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -110,8 +111,8 @@ func checkDecision(t *testing.T, frame byte, d *Decision) {
 	}
 }
 
-// The class that holds may fall below the threshold by the hysteresis, unless another one reaches it; and what
-// has changed stays for the dwell, but for a frame that says nothing.
+// The class that holds may fall below the threshold by the hysteresis, unless another one reaches
+// it; and what has changed stays for the dwell, but for a frame that says nothing.
 func TestDecideHysteresisAndDwell(t *testing.T) {
 	weak, rival := logitsOf(0.45, 0.5, 0.05), logitsOf(0.39, 0.59, 0.02)
 	start := time.Now()
@@ -128,12 +129,16 @@ func TestDecideHysteresisAndDwell(t *testing.T) {
 		{"another reaches the threshold", 0.5, 0, []Logits{frames['a'], frames['b']}, "AB", 0},
 		{"another stays below it", 0.25, 0, []Logits{frames['a'], rival}, "Aa", 0},
 		{"unknown needs the whole threshold", 0.5, 0, []Logits{weak, weak}, "..", 0},
-		{"dwell", 0, 3 * time.Second, []Logits{frames['a'], frames['b'], frames['b'], frames['b'], frames['a']}, "AaaBb", 0},
-		{"a single other frame in the dwell", 0, 2 * time.Second, []Logits{frames['a'], frames['b'], frames['a'], frames['a']}, "Aaaa", 0},
+		{"dwell", 0, 3 * time.Second, []Logits{frames['a'], frames['b'], frames['b'], frames['b'], frames['a']},
+			"AaaBb", 0},
+		{"a single other frame in the dwell", 0, 2 * time.Second, []Logits{frames['a'], frames['b'], frames['a'],
+			frames['a']}, "Aaaa", 0},
 		{"nothing is said at once", 0, time.Minute, []Logits{frames['a'], frames['!'], frames['a']}, "A:.", 0},
-		{"another threshold, with its hysteresis", 0.15, 0, []Logits{frames['a'], weak, weak, frames['b']}, "Aa:.", 0.85},
+		{"another threshold, with its hysteresis", 0.15, 0, []Logits{frames['a'], weak, weak, frames['b']}, "Aa:.",
+			0.85},
 	} {
-		d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.6, Hysteresis: c.hysteresis, Confirm: 1, Dwell: c.dwell}, abc)
+		d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.6, Hysteresis: c.hysteresis, Confirm: 1,
+			Dwell: c.dwell}, abc)
 		if err != nil {
 			t.Fatal(err)
 		}

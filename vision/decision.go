@@ -34,7 +34,8 @@ type Decision struct {
 	Latency Latency
 }
 
-// CopyTo overwrites d with a deep copy of s, reusing d's memory: no allocation once d.Top has grown.
+// CopyTo overwrites d with a deep copy of s, reusing d's memory: no allocation once d.Top has
+// grown.
 func (s *Decision) CopyTo(d *Decision) {
 	top := append(d.Top[:0], s.Top...)
 	*d = *s

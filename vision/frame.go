@@ -14,8 +14,8 @@ type Frame struct {
 	Time                  time.Time // of capture, wall and monotonic
 }
 
-// Resize makes f a tightly packed width×height picture, growing Pix only where its capacity does not
-// suffice; the pixels are whatever was there before.
+// Resize makes f a tightly packed width×height picture, growing Pix only where its capacity does
+// not suffice; the pixels are whatever was there before.
 func (f *Frame) Resize(width, height int) {
 	f.Width, f.Height, f.Stride = width, height, 3*width
 	if n := f.Stride * height; cap(f.Pix) < n {
@@ -25,7 +25,8 @@ func (f *Frame) Resize(width, height int) {
 	}
 }
 
-// CopyFrom makes f a tightly packed copy of src, growing Pix only where its capacity does not suffice.
+// CopyFrom makes f a tightly packed copy of src, growing Pix only where its capacity does not
+// suffice.
 func (f *Frame) CopyFrom(src *Frame) {
 	f.Resize(src.Width, src.Height)
 	for y := range f.Height {

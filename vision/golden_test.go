@@ -63,8 +63,8 @@ func readJSON(t *testing.T, name string, v any) {
 	}
 }
 
-// Every pixel is within one level of Pillow's (pil-bilinear) and OpenCV's (area, linear) answer, and the
-// crops and bars stand where torchvision and Pillow put them.
+// Every pixel is within one level of Pillow's (pil-bilinear) and OpenCV's (area, linear) answer,
+// and the crops and bars stand where torchvision and Pillow put them.
 func TestApplyAnswersAsPillowAndOpenCV(t *testing.T) {
 	var file struct{ Cases []golden }
 	readJSON(t, "cases.json", &file)
@@ -92,7 +92,8 @@ func TestApplyAnswersAsPillowAndOpenCV(t *testing.T) {
 			for i := range want {
 				d := math.Abs(float64(got.Data[i] - want[i]))
 				if d > 1 {
-					t.Fatalf("channel %d, pixel %d: got %g, want %g ± 1", i/(g.Size*g.Size), i%(g.Size*g.Size), got.Data[i], want[i])
+					t.Fatalf("channel %d, pixel %d: got %g, want %g ± 1", i/(g.Size*g.Size), i%(g.Size*g.Size),
+						got.Data[i], want[i])
 				}
 				if d != 0 {
 					other++

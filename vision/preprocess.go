@@ -52,7 +52,8 @@ func Torchvision(size int) Preprocess {
 	}
 }
 
-// Validate returns the first thing in the declaration that cannot be for size×size inputs, naming its key.
+// Validate returns the first thing in the declaration that cannot be for size×size inputs, naming
+// its key.
 func (p *Preprocess) Validate(size int) error {
 	switch p.Resize {
 	case ResizeSquash, ResizeLetterbox:
@@ -61,7 +62,8 @@ func (p *Preprocess) Validate(size int) error {
 			return fmt.Errorf("shorter: must be ≥ the input size %d, got %d", size, p.Shorter)
 		}
 	default:
-		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox, p.Resize)
+		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox,
+			p.Resize)
 	}
 	switch p.Filter {
 	case FilterPILBilinear, FilterArea, FilterLinear:
@@ -72,7 +74,8 @@ func (p *Preprocess) Validate(size int) error {
 		return fmt.Errorf("channels: must be %s or %s, got %q", ChannelsRGB, ChannelsBGR, p.Channels)
 	}
 	if p.Scale == 0 || !finite(p.Scale) {
-		return fmt.Errorf("scale: must be given and not 0, got %g (1/255 = 0.00392156862745098 for pictures in 0..1)", p.Scale)
+		return fmt.Errorf("scale: must be given and not 0, got %g (1/255 = 0.00392156862745098 for pictures in 0..1)",
+			p.Scale)
 	}
 	for c := range 3 {
 		if !finite(p.Mean[c]) {
@@ -90,7 +93,8 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // geometry is the resize and window for a width×height picture, and where the window stands in the
 // size×size plane.
 func (p *Preprocess) geometry(width, height, size int) (g resample.Geometry, left, top int) {
-	g = resample.Geometry{SrcWidth: width, SrcHeight: height, DstWidth: size, DstHeight: size, Width: size, Height: size}
+	g = resample.Geometry{SrcWidth: width, SrcHeight: height, DstWidth: size, DstHeight: size, Width: size,
+		Height: size}
 	switch p.Resize {
 	case ResizeShortestCrop:
 		g.DstWidth, g.DstHeight = shortestTo(p.Shorter, width, height)
@@ -111,7 +115,8 @@ func shortestTo(n, width, height int) (int, int) {
 	return int(float64(n*width) / float64(height)), n
 }
 
-// longestTo is PIL.ImageOps.contain for a square: the other side is round(short/long·n), at least 1.
+// longestTo is PIL.ImageOps.contain for a square: the other side is round(short/long·n), at least
+// 1.
 func longestTo(n, width, height int) (int, int) {
 	if width >= height {
 		return n, max(1, int(math.RoundToEven(float64(height)/float64(width)*float64(n))))
@@ -119,5 +124,6 @@ func longestTo(n, width, height int) (int, int) {
 	return max(1, int(math.RoundToEven(float64(width)/float64(height)*float64(n)))), n
 }
 
-// halfOf is Python's int(round(n / 2.0)), ties to even: torchvision's centre crop, PIL.ImageOps.pad.
+// halfOf is Python's int(round(n / 2.0)), ties to even: torchvision's centre crop,
+// PIL.ImageOps.pad.
 func halfOf(n int) int { return int(math.RoundToEven(float64(n) / 2)) }

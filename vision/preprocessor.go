@@ -6,9 +6,10 @@ import (
 	"github.com/vggse/vggse-agent/vision/resample"
 )
 
-// Preprocessor makes tensors of frames the way a Preprocess declares: resize, crop, channel order, then
-// (value·scale − mean) / std, of which a table holds the 256 answers per channel. It keeps the weights
-// of the last frame size, so give each camera its own; it must not be used by two goroutines at once.
+// Preprocessor makes tensors of frames the way a Preprocess declares: resize, crop, channel order,
+// then (value·scale − mean) / std, of which a table holds the 256 answers per channel. It keeps the
+// weights of the last frame size, so give each camera its own; it must not be used by two
+// goroutines at once.
 type Preprocessor struct {
 	spec   Preprocess
 	size   int
@@ -52,9 +53,9 @@ func NewPreprocessor(p Preprocess, size int) (*Preprocessor, error) {
 	return pre, nil
 }
 
-// Apply writes frame f as picture n of the batch t, whose shape must be N×3×size×size with n < N. It
-// reads f.Pix and keeps nothing of it. It allocates only when the frame's size is another than before.
-// On an error t is as it was.
+// Apply writes frame f as picture n of the batch t, whose shape must be N×3×size×size with n < N.
+// It reads f.Pix and keeps nothing of it. It allocates only when the frame's size is another than
+// before. On an error t is as it was.
 func (p *Preprocessor) Apply(f *Frame, t *Tensor, n int) error {
 	if err := p.check(f, t, n); err != nil {
 		return fmt.Errorf("vision: preprocess: %w", err)
@@ -86,7 +87,8 @@ func (p *Preprocessor) check(f *Frame, t *Tensor, n int) error {
 	case f.Stride < 3*f.Width:
 		return fmt.Errorf("frame's stride of %d bytes is too small for %d pixels of 3 bytes", f.Stride, f.Width)
 	case len(f.Pix) < f.Stride*(f.Height-1)+3*f.Width:
-		return fmt.Errorf("frame of %d×%d pixels at stride %d has only %d bytes", f.Width, f.Height, f.Stride, len(f.Pix))
+		return fmt.Errorf("frame of %d×%d pixels at stride %d has only %d bytes", f.Width, f.Height, f.Stride,
+			len(f.Pix))
 	case t.Shape[1] != 3 || t.Shape[2] != size || t.Shape[3] != size:
 		return fmt.Errorf("tensor is %v, want N×3×%d×%d", t.Shape, size, size)
 	case n < 0 || int64(n) >= t.Shape[0]:

@@ -33,8 +33,9 @@ func TestApplyKeepsColour(t *testing.T) {
 	for _, resize := range []string{ResizeSquash, ResizeShortestCrop, ResizeLetterbox} {
 		for _, filter := range []string{FilterPILBilinear, FilterArea, FilterLinear} {
 			for _, dim := range [][2]int{{640, 360}, {1, 1}, {5, 700}, {700, 5}, {32, 32}, {33, 31}} {
-				p := Preprocess{Resize: resize, Shorter: 40, Fill: 9, Filter: filter, Channels: ChannelsRGB, Scale: 1.0 / 255,
-					Mean: [3]float64{0.1, 0.2, 0.3}, Std: [3]float64{0.5, 0.25, 0.125}}
+				p := Preprocess{Resize: resize, Shorter: 40, Fill: 9, Filter: filter, Channels: ChannelsRGB,
+					Scale: 1.0 / 255,
+					Mean:  [3]float64{0.1, 0.2, 0.3}, Std: [3]float64{0.5, 0.25, 0.125}}
 				pre, err := NewPreprocessor(p, size)
 				if err != nil {
 					t.Fatal(err)
@@ -51,7 +52,8 @@ func TestApplyKeepsColour(t *testing.T) {
 						if resize == ResizeLetterbox && got == bar {
 							bars++
 						} else if math.Abs(float64(got-want)) > 1e-6 {
-							t.Fatalf("%s %s %v: channel %d, pixel %d: got %g, want %g", resize, filter, dim, c, i, got, want)
+							t.Fatalf("%s %s %v: channel %d, pixel %d: got %g, want %g", resize, filter, dim, c, i, got,
+								want)
 						}
 					}
 					if bars == size*size {
@@ -79,8 +81,10 @@ func TestApplyRefuses(t *testing.T) {
 		spoil func(*Frame, *Tensor) (n int)
 		want  string
 	}{
-		{"empty frame", func(f *Frame, _ *Tensor) int { *f = Frame{}; return 0 }, "vision: preprocess: frame of 0×0 pixels is empty"},
-		{"negative height", func(f *Frame, _ *Tensor) int { f.Height = -1; return 0 }, "vision: preprocess: frame of 40×-1 pixels is empty"},
+		{"empty frame", func(f *Frame, _ *Tensor) int { *f = Frame{}; return 0 },
+			"vision: preprocess: frame of 0×0 pixels is empty"},
+		{"negative height", func(f *Frame, _ *Tensor) int { f.Height = -1; return 0 },
+			"vision: preprocess: frame of 40×-1 pixels is empty"},
 		{"stride too small", func(f *Frame, _ *Tensor) int { f.Stride--; return 0 },
 			"vision: preprocess: frame's stride of 119 bytes is too small for 40 pixels of 3 bytes"},
 		{"too few bytes", func(f *Frame, _ *Tensor) int { f.Pix = f.Pix[:len(f.Pix)-1]; return 0 },
@@ -91,8 +95,10 @@ func TestApplyRefuses(t *testing.T) {
 			"vision: preprocess: tensor is [1 1 32 32], want N×3×32×32"},
 		{"shape without data", func(_ *Frame, in *Tensor) int { in.Data = in.Data[1:]; return 0 },
 			"vision: preprocess: tensor of shape [2 3 32 32] has only 6143 floats"},
-		{"behind the batch", func(*Frame, *Tensor) int { return 2 }, "vision: preprocess: picture 2 is outside a batch of 2"},
-		{"before the batch", func(*Frame, *Tensor) int { return -1 }, "vision: preprocess: picture -1 is outside a batch of 2"},
+		{"behind the batch", func(*Frame, *Tensor) int { return 2 },
+			"vision: preprocess: picture 2 is outside a batch of 2"},
+		{"before the batch", func(*Frame, *Tensor) int { return -1 },
+			"vision: preprocess: picture -1 is outside a batch of 2"},
 	} {
 		f, in := filled(40, 30, 0, 1, 2, 3), NewTensor(2, 3, 32, 32)
 		n := c.spoil(f, in)
@@ -129,8 +135,8 @@ func TestNewPreprocessorRefuses(t *testing.T) {
 	}
 }
 
-// A camera that changes its size gets new tables; a frame that is a part of a larger one needs no bytes
-// behind its last pixel.
+// A camera that changes its size gets new tables; a frame that is a part of a larger one needs no
+// bytes behind its last pixel.
 func TestApplyFollowsTheFrame(t *testing.T) {
 	pre, err := NewPreprocessor(Torchvision(32), 32)
 	if err != nil {
@@ -230,8 +236,8 @@ func BenchmarkPreprocess(b *testing.B) {
 	}
 }
 
-// BenchmarkOutsideRun is all that the agent does to a 1280×720 frame on one core but for the network:
-// preprocess and decide, for a demo-sized and a full-sized network.
+// BenchmarkOutsideRun is all that the agent does to a 1280×720 frame on one core but for the
+// network: preprocess and decide, for a demo-sized and a full-sized network.
 func BenchmarkOutsideRun(b *testing.B) {
 	f := draw("scene", 1280, 720)
 	for _, c := range []struct{ size, classes int }{{96, 9}, {224, 1000}} {

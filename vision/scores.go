@@ -2,9 +2,9 @@ package vision
 
 import "math"
 
-// Softmax writes exp(lᵢ − max l) / Σⱼ exp(lⱼ − max l) into dst, which may be l and is at least as long.
-// The sum is kept in float64. Where l is empty or holds a NaN or an infinity there is no answer: dst is
-// filled with zeros and ok is false.
+// Softmax writes exp(lᵢ − max l) / Σⱼ exp(lⱼ − max l) into dst, which may be l and is at least as
+// long. The sum is kept in float64. Where l is empty or holds a NaN or an infinity there is no
+// answer: dst is filled with zeros and ok is false.
 func Softmax(dst, l []float32) (ok bool) {
 	dst = dst[:len(l)]
 	highest := math.Inf(-1)
@@ -28,9 +28,10 @@ func Softmax(dst, l []float32) (ok bool) {
 	return len(l) > 0
 }
 
-// TopK returns the indices of the k highest scores, best first, equal ones in their order; all of them
-// where there are fewer, none for a NaN. It reuses dst's memory and allocates nothing once cap(dst) ≥ k.
-// It keeps the best seen so far in order: n comparisons, and k moves for each score that gets in.
+// TopK returns the indices of the k highest scores, best first, equal ones in their order; all of
+// them where there are fewer, none for a NaN. It reuses dst's memory and allocates nothing once
+// cap(dst) ≥ k. It keeps the best seen so far in order: n comparisons, and k moves for each score
+// that gets in.
 func TopK(dst []int, scores []float32, k int) []int {
 	dst = dst[:0]
 	for i, s := range scores {

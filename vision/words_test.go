@@ -15,7 +15,8 @@ func TestFrameResize(t *testing.T) {
 		room := cap(f.Pix)
 		f.Resize(c.width, c.height)
 		if f.Width != c.width || f.Height != c.height || f.Stride != 3*c.width || len(f.Pix) != 3*c.width*c.height {
-			t.Errorf("%d×%d: got %d×%d, stride %d, %d bytes", c.width, c.height, f.Width, f.Height, f.Stride, len(f.Pix))
+			t.Errorf("%d×%d: got %d×%d, stride %d, %d bytes", c.width, c.height, f.Width, f.Height, f.Stride,
+				len(f.Pix))
 		}
 		if grew := cap(f.Pix) > room; grew != c.grows {
 			t.Errorf("%d×%d: got grown %t, want %t", c.width, c.height, grew, c.grows)

@@ -1,7 +1,7 @@
-// Command testsum reads the output of `go test -json` on stdin and prints what a person wants of it:
-// a line per package, the whole output of what failed, every skip with its reason, and at the end
-// "N passed, N failed, N skipped". A skip fails the run unless the file named by its argument has a
-// line that is a part of its reason; so does output without a single test.
+// Command testsum reads the output of `go test -json` on stdin and prints what a person wants of
+// it: a line per package, the whole output of what failed, every skip with its reason, and at the
+// end "N passed, N failed, N skipped". A skip fails the run unless the file named by its argument
+// has a line that is a part of its reason; so does output without a single test.
 package main
 
 import (
@@ -38,7 +38,8 @@ func main() {
 	if err != nil {
 		log.Fatalf("testsum: %v", err)
 	}
-	s := &summary{out: os.Stdout, expected: reasons(string(text)), said: map[string]*strings.Builder{}, blamed: map[string]bool{}}
+	s := &summary{out: os.Stdout, expected: reasons(string(text)), said: map[string]*strings.Builder{},
+		blamed: map[string]bool{}}
 	if err := s.read(os.Stdin); err != nil {
 		log.Fatalf("testsum: %v", err)
 	}

@@ -23,8 +23,8 @@ type batch struct {
 func (p *Pipeline) mostPictures() int { return max(1, min(p.MaxBatch, len(p.streams))) }
 
 // infer classifies the newest slots of the lanes in turn until ctx ends, or until every camera has
-// ended and nothing waits any more. It keeps its thread: handed from one to the next it lost a tenth of the
-// network's rate (bench ring, demo network, two cores).
+// ended and nothing waits any more. It keeps its thread: handed from one to the next it lost a
+// tenth of the network's rate (bench ring, demo network, two cores).
 func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -56,7 +56,8 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 			}
 		}
 		p.await(ctx, b)
-		began = time.Now().Add(time.Duration(len(b.slots)-1) * time.Duration(p.limit.every.Load())) // it counts pictures
+		// it counts pictures
+		began = time.Now().Add(time.Duration(len(b.slots)-1) * time.Duration(p.limit.every.Load()))
 		err := p.classify(ctx, v, b)
 		b.giveBack()
 		if err != nil {
@@ -65,8 +66,8 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// collect takes the newest slot of each lane that has one, while there is room, starting behind the lane that
-// was served last: a fast camera cannot starve a slow one.
+// collect takes the newest slot of each lane that has one, while there is room, starting behind the
+// lane that was served last: a fast camera cannot starve a slow one.
 func (p *Pipeline) collect(b *batch) {
 	for i, n := b.turn, 0; n < len(p.streams) && len(b.slots) < b.most; i, n = i+1, n+1 {
 		l := p.streams[i%len(p.streams)]
@@ -108,7 +109,8 @@ func (b *batch) giveBack() {
 	b.streams, b.slots = b.streams[:0], b.slots[:0]
 }
 
-// input is the tensor of all pictures, as the network of v sees them. A single one is where it was preprocessed.
+// input is the tensor of all pictures, as the network of v sees them. A single one is where it was
+// preprocessed.
 func (b *batch) input(v *binding) (*vision.Tensor, error) {
 	for i, s := range b.slots {
 		if s.binding == v {

@@ -65,10 +65,10 @@ type change struct {
 	done    chan struct{}
 }
 
-// Change makes another network answer, from one frame to the next: cameras stay open, and the frames that wait are
-// prepared anew. The labels that hold are forgotten. When it has returned nil, the network before is used no more.
-// between is called at the moment of the change and must not wait. Call it while Run runs, with a ctx that ends
-// when Run does.
+// Change makes another network answer, from one frame to the next: cameras stay open, and the
+// frames that wait are prepared anew. The labels that hold are forgotten. When it has returned nil,
+// the network before is used no more. between is called at the moment of the change and must not
+// wait. Call it while Run runs, with a ctx that ends when Run does.
 func (p *Pipeline) SwapNetwork(ctx context.Context, network Classifier, spec *bundle.Spec, between func()) error {
 	if !p.prepared.Load() {
 		return errors.New("the cameras are not there yet, try again")

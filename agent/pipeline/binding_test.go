@@ -19,8 +19,9 @@ func (n *opposite) Run(_ context.Context, t *vision.Tensor, out vision.Logits) e
 	return nil
 }
 
-// TestChange: from one frame to the next another network answers, with another input size and other labels; no frame of
-// the film is lost, the source stays open, and the network before is not run again.
+// TestChange: from one frame to the next another network answers, with another input size and other
+// labels; no frame of the film is lost, the source stays open, and the network before is not run
+// again.
 func TestChange(t *testing.T) {
 	const frames = 200
 	var closed atomic.Int32
@@ -55,7 +56,8 @@ func TestChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(r.decisions) != frames || closed.Load() != 1 || n.size.Load() != 8 || last < 20 || last >= frames {
-		t.Fatalf("%d decisions, %d after the change, closed %d times, input %d", len(r.decisions), frames-last, closed.Load(), n.size.Load())
+		t.Fatalf("%d decisions, %d after the change, closed %d times, input %d", len(r.decisions), frames-last,
+			closed.Load(), n.size.Load())
 	}
 	for i, d := range r.decisions {
 		names := []string{"bright", "dark"}
@@ -68,7 +70,8 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// TestChangeWithoutFrames: a network is exchanged also while no camera delivers, and a wish ends with its context.
+// TestChangeWithoutFrames: a network is exchanged also while no camera delivers, and a wish ends
+// with its context.
 func TestChangeWithoutFrames(t *testing.T) {
 	var closed atomic.Int32
 	p := testPipeline(&fakeNetwork{}, &discard{}, Camera{Name: "still", Open: func(context.Context) (Source, error) {
@@ -90,7 +93,8 @@ func TestChangeWithoutFrames(t *testing.T) {
 	}
 }
 
-// TestChangeOfBatches: also where a run takes several pictures, each is answered by the network of now, at its size.
+// TestChangeOfBatches: also where a run takes several pictures, each is answered by the network of
+// now, at its size.
 func TestChangeOfBatches(t *testing.T) {
 	var closed, wrong atomic.Int32
 	r := &published{want: 50, full: make(chan struct{})}

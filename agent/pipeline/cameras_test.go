@@ -53,7 +53,8 @@ func openHall(t *testing.T, codec string, fps map[string]string) *hall {
 	} else if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	network, err := infer.OpenBundle(t.Context(), "../demo/bundle", "fp32", infer.Config{Providers: []string{infer.CPU}, Threads: 1})
+	network, err := infer.OpenBundle(t.Context(), "../demo/bundle", "fp32",
+		infer.Config{Providers: []string{infer.CPU}, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +92,10 @@ func (h *hall) Record(d *vision.Decision, picture *vision.Frame) {
 	n := cameratest.Number(picture)
 	step := (n - f.number + cameratest.StreamFrames) % cameratest.StreamFrames
 	behind := (f.sent - 1 - n + 2*cameratest.StreamFrames) % cameratest.StreamFrames
-	const most = 60                                                                                                 // two seconds at 30: what a busy machine may take for decoding and one run
-	again := f.number >= 0 && (step == 0 || step > cameratest.StreamFrames/2 && time.Since(f.last) < 4*time.Second) // the film lasts 10 s
+	// two seconds at 30: what a busy machine may take for decoding and one run
+	const most = 60
+	// the film lasts 10 s
+	again := f.number >= 0 && (step == 0 || step > cameratest.StreamFrames/2 && time.Since(f.last) < 4*time.Second)
 	if !f.murky && (again || behind > most && behind < cameratest.StreamFrames/2) {
 		h.t.Errorf("%s: picture %d was classified after %d, when %d had been sent", d.Camera, n, f.number, f.sent)
 		f.stale++
@@ -165,12 +168,13 @@ func (f *filmed) count() int {
 	return lost
 }
 
-// A camera that falls silent, or whose server dies, is noticed within 3 s and back within 5 s of its return, and the one
-// beside it loses no more than one picture more than without such trouble.
+// A camera that falls silent, or whose server dies, is noticed within 3 s and back within 5 s of
+// its return, and the one beside it loses no more than one picture more than without such trouble.
 func TestLostCameraAndTheOneBeside(t *testing.T) {
 	h := openHall(t, "h264", map[string]string{"lost": "30", "beside": "10"})
 	lost, beside := h.cameras["lost"], h.cameras["beside"]
-	for _, trouble := range []struct{ fault, cure, status string }{{"stall", "play", "stalled"}, {"die", "up", "offline"}} {
+	for _, trouble := range []struct{ fault, cure, status string }{{"stall", "play", "stalled"},
+		{"die", "up", "offline"}} {
 		beside.count()
 		h.look(6*time.Second, never)
 		calm := beside.count()
@@ -181,7 +185,8 @@ func TestLostCameraAndTheOneBeside(t *testing.T) {
 		lost.Do(trouble.cure)
 		back := h.comes("lost", time.Now(), 30*time.Second)
 		missed := beside.count()
-		t.Logf("%s: noticed after %.2f s, answers again %.2f s after its return; the camera beside lost %d pictures, %d in 6 s without trouble",
+		t.Logf("%s: noticed after %.2f s, answers again %.2f s after its return; the camera beside lost %d "+
+			"pictures, %d in 6 s without trouble",
 			trouble.fault, noticed.Seconds(), back.Seconds(), missed, calm)
 		if noticed > 3*time.Second || back > 5*time.Second || missed > calm+1 {
 			t.Errorf("%s: want at most 3 s, 5 s and one picture more", trouble.fault)
@@ -189,8 +194,8 @@ func TestLostCameraAndTheOneBeside(t *testing.T) {
 	}
 }
 
-// Faults at random, one after the other and several at once: the process lives, nothing old is classified as new, and
-// every camera comes back.
+// Faults at random, one after the other and several at once: the process lives, nothing old is
+// classified as new, and every camera comes back.
 func TestFaults(t *testing.T) {
 	h := openHall(t, cameratest.Whole, map[string]string{"a": "30", "b": "30", "c": "30"})
 	random := rand.New(rand.NewPCG(8, 8))

@@ -21,8 +21,8 @@ type capture struct {
 	frame    vision.Frame // the whole picture, where the lanes take parts of it
 }
 
-// supervise keeps one camera open while its shutter is: a lost one is opened again with back-off, and each
-// change of its state is told once.
+// supervise keeps one camera open while its shutter is: a lost one is opened again with back-off,
+// and each change of its state is told once.
 func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) error {
 	status := &cameraStatus{name: f.Name, streams: f.streams, publisher: p.Publisher, log: p.Log}
 	for attempt := 0; ; attempt++ {
@@ -68,8 +68,8 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 	}
 }
 
-// capture opens the camera and reads, preprocesses and hands over frames until it is lost; worked is whether
-// there was a picture worth something.
+// capture opens the camera and reads, preprocesses and hands over frames until it is lost; worked
+// is whether there was a picture worth something.
 func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (worked bool, err error) {
 	defer f.deadline.clear()
 	f.deadline.set(f.stepLimit())
@@ -111,7 +111,8 @@ func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (
 	}
 }
 
-// picture is where the next one is read to: straight into the slot where it is classified as a whole.
+// picture is where the next one is read to: straight into the slot where it is classified as a
+// whole.
 func (f *capture) picture() *vision.Frame {
 	if len(f.streams) == 1 && f.streams[0].region.Whole() {
 		return &f.streams[0].next.frame
@@ -119,7 +120,8 @@ func (f *capture) picture() *vision.Frame {
 	return &f.frame
 }
 
-// fill makes the lane's part of a picture ready for the network; where that gains nothing, next stays unfilled.
+// fill makes the lane's part of a picture ready for the network; where that gains nothing, next
+// stays unfilled.
 func (p *Pipeline) fill(l *stream, picture *vision.Frame, start, read time.Time) error {
 	s := l.next
 	s.filled = false

@@ -43,7 +43,8 @@ func TestStatusOfACameraThatComesAndGoes(t *testing.T) {
 		greys []byte
 		err   error
 	}{
-		{[]byte{1}, stalled}, {nil, stalled}, {nil, camera.ErrLost}, {nil, fmt.Errorf("hung up: %w: %w", camera.ErrLost, io.EOF)},
+		{[]byte{1}, stalled}, {nil, stalled}, {nil, camera.ErrLost},
+		{nil, fmt.Errorf("hung up: %w: %w", camera.ErrLost, io.EOF)},
 		{[]byte{3}, camera.ErrLost}, {nil, errors.New("enough")},
 	}
 	r := &published{}
@@ -93,9 +94,10 @@ func TestUnpluggedIsNotStuck(t *testing.T) {
 func TestDarknessIsNotClassified(t *testing.T) {
 	c := camera.Config{Source: "/dev/video0", Frozen: time.Hour, Dark: time.Nanosecond}
 	r := &published{}
-	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "cam", Watch: c.Watch(), EveryFrame: true, Open: func(context.Context) (Source, error) {
-		return &scripted{greys: []byte{9, 8, 0, 0, 0, 0, 9}, err: errors.New("enough")}, nil
-	}})
+	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "cam", Watch: c.Watch(), EveryFrame: true,
+		Open: func(context.Context) (Source, error) {
+			return &scripted{greys: []byte{9, 8, 0, 0, 0, 0, 9}, err: errors.New("enough")}, nil
+		}})
 	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Fatal(err)
 	}
@@ -111,10 +113,12 @@ func TestDarknessIsNotClassified(t *testing.T) {
 
 // Each part of a picture is classified for itself, under its name, and sees its own pixels.
 func TestRegions(t *testing.T) {
-	left, right := camera.Region{Name: "l", Width: 0.5, Height: 1}, camera.Region{Name: "r", Left: 0.5, Width: 0.5, Height: 1}
+	left, right := camera.Region{Name: "l", Width: 0.5, Height: 1}, camera.Region{Name: "r", Left: 0.5, Width: 0.5,
+		Height: 1}
 	r := &published{}
-	p := testPipeline(networkFunc(judge), r, Camera{Name: "cam", Regions: []camera.Region{left, right}, EveryFrame: true,
-		Open: func(context.Context) (Source, error) { return &halves{frames: 10}, nil }})
+	p := testPipeline(networkFunc(judge), r, Camera{Name: "cam", Regions: []camera.Region{left, right},
+		EveryFrame: true,
+		Open:       func(context.Context) (Source, error) { return &halves{frames: 10}, nil }})
 	p.MaxBatch, p.MaxWait = 2, 50*time.Millisecond
 	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Fatal(err)

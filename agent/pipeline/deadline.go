@@ -7,16 +7,18 @@ import (
 )
 
 const (
-	// patience is how long opening a camera, a read of it, or a run of the network may take at the very
-	// most. Each of them has its own, shorter limit; beyond this one something hangs in C for good.
+	// patience is how long opening a camera, a read of it, or a run of the network may take at the
+	// very most. Each of them has its own, shorter limit; beyond this one something hangs in C for
+	// good.
 	stepLimit = 60 * time.Second
-	// networkPatience is that of a run of the network: the largest takes about 5 s on the smallest CPU.
+	// networkPatience is that of a run of the network: the largest takes about 5 s on the smallest
+	// CPU.
 	networkLimit = 2 * time.Minute
 )
 
-// pulse is one goroutine's word until when the step that it is in must have come to its end. Waiting for
-// another goroutine, or between two tries, is rest. It goes by the monotonic clock: a clock that is set
-// while the agent runs changes nothing.
+// pulse is one goroutine's word until when the step that it is in must have come to its end.
+// Waiting for another goroutine, or between two tries, is rest. It goes by the monotonic clock: a
+// clock that is set while the agent runs changes nothing.
 type deadline struct {
 	began time.Time
 	until atomic.Int64 // nanoseconds after began; 0: rest

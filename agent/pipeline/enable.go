@@ -49,8 +49,8 @@ func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, cancel
 }
 
-// turnout counts the cameras that may still deliver. When none is left but closed ones, and one has come to its
-// end, there is nothing to wait for: a film is over.
+// turnout counts the cameras that may still deliver. When none is left but closed ones, and one has
+// come to its end, there is nothing to wait for: a film is over.
 type openCount struct {
 	mu    sync.Mutex
 	open  int

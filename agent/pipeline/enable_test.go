@@ -13,7 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// A camera is closed and opened again while another goes on; a film that ends does not wait for a closed camera.
+// A camera is closed and opened again while another goes on; a film that ends does not wait for a
+// closed camera.
 func TestEnable(t *testing.T) {
 	var closed atomic.Int32
 	r := &published{}
@@ -38,7 +39,8 @@ func TestEnable(t *testing.T) {
 			r.mu.Lock()
 			all := slices.Clone(r.statuses)
 			r.mu.Unlock()
-			got := strings.Join(slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, "live ") }), ", ")
+			got := strings.Join(slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, "live ") }),
+				", ")
 			if strings.HasSuffix(got, want) {
 				return
 			}
@@ -79,10 +81,11 @@ func TestEnable(t *testing.T) {
 func TestThresholdAtRunTime(t *testing.T) {
 	var closed atomic.Int32
 	r := &published{want: 20, full: make(chan struct{})}
-	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "a", Decide: vision.DecideConfig{TopK: 1, Confirm: 1, Threshold: 1},
-		Open: func(context.Context) (Source, error) {
-			return &fakeSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
-		}})
+	p := testPipeline(&fakeNetwork{}, r,
+		Camera{Name: "a", Decide: vision.DecideConfig{TopK: 1, Confirm: 1, Threshold: 1},
+			Open: func(context.Context) (Source, error) {
+				return &fakeSource{frames: 1 << 30, every: time.Millisecond, closed: &closed}, nil
+			}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Run(ctx) }()

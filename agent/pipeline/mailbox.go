@@ -23,8 +23,8 @@ type slot struct {
 }
 
 // mailbox hands the newest slot of one camera to the inference. Three slots go round: one is being
-// filled, one is being classified, and the third waits here, full or empty. Newest wins: a full slot
-// that nobody took goes back to be filled again, and counts as dropped.
+// filled, one is being classified, and the third waits here, full or empty. Newest wins: a full
+// slot that nobody took goes back to be filled again, and counts as dropped.
 type mailbox struct {
 	mu      sync.Mutex
 	newest  *slot
@@ -57,8 +57,8 @@ func (b *mailbox) put(full *slot) *slot {
 	return next
 }
 
-// fresh reports whether a frame taken at t would gain nothing over the one that waits here already; it
-// then counts as dropped, and need not be preprocessed.
+// fresh reports whether a frame taken at t would gain nothing over the one that waits here already;
+// it then counts as dropped, and need not be preprocessed.
 func (b *mailbox) fresh(t time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

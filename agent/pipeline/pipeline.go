@@ -53,11 +53,13 @@ type Camera struct {
 	Decide vision.DecideConfig
 	// Slow is how long a read may take beyond what is usual, for a camera of a frame a minute.
 	Slow time.Duration
-	// Regions are the parts of each picture that are classified, each under its own name; empty: the whole picture.
+	// Regions are the parts of each picture that are classified, each under its own name; empty:
+	// the whole picture.
 	Regions []camera.Region
 	// Watch finds pictures that are there and say nothing; nil: nobody looks.
 	Watch *camera.Watch
-	// Motion is the change that wakes the network, 0..1; 0: it never sleeps. Asleep it works once per Heartbeat.
+	// Motion is the change that wakes the network, 0..1; 0: it never sleeps. Asleep it works once
+	// per Heartbeat.
 	Motion    float64
 	Heartbeat time.Duration
 }
@@ -122,7 +124,8 @@ func (p *Pipeline) Enable(camera string, on bool) {
 	}
 }
 
-// SetThreshold sets the score below which a class does not count, for all streams of the named camera.
+// SetThreshold sets the score below which a class does not count, for all streams of the named
+// camera.
 func (p *Pipeline) SetThreshold(camera string, score float64) {
 	if f := p.camera(camera); f != nil {
 		for _, l := range f.streams {
@@ -198,8 +201,8 @@ func (p *Pipeline) newStream(f *capture, r camera.Region) *stream {
 	return l
 }
 
-// Run moves frames until ctx ends (nil), every camera that is open has come to its end (nil), or something
-// fails that a retry cannot mend. It returns when all its goroutines have.
+// Run moves frames until ctx ends (nil), every camera that is open has come to its end (nil), or
+// something fails that a retry cannot mend. It returns when all its goroutines have.
 func (p *Pipeline) Run(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return fmt.Errorf("agent: %w", err)

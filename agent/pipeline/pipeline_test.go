@@ -145,13 +145,14 @@ func TestPipelineReopensALostCamera(t *testing.T) {
 	opens := 0
 	var closed atomic.Int32
 	r := &published{want: 6, full: make(chan struct{})}
-	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "cam", EveryFrame: true, Open: func(context.Context) (Source, error) {
-		opens++
-		if opens == 2 {
-			return nil, fmt.Errorf("not there yet: %w", camera.ErrLost)
-		}
-		return &fakeSource{frames: 3, err: camera.ErrLost, closed: &closed}, nil
-	}})
+	p := testPipeline(&fakeNetwork{}, r,
+		Camera{Name: "cam", EveryFrame: true, Open: func(context.Context) (Source, error) {
+			opens++
+			if opens == 2 {
+				return nil, fmt.Errorf("not there yet: %w", camera.ErrLost)
+			}
+			return &fakeSource{frames: 3, err: camera.ErrLost, closed: &closed}, nil
+		}})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-r.full; cancel() }()
 	if err := p.Run(ctx); err != nil {
@@ -175,7 +176,8 @@ func TestPipelineStopsOnWhatRetriesCannotMend(t *testing.T) {
 		t.Errorf("Run = %v, want %v", err, broken)
 	}
 	missing := errors.New("no such file")
-	p = testPipeline(&fakeNetwork{}, &published{}, Camera{Name: "b", Open: func(context.Context) (Source, error) { return nil, missing }})
+	p = testPipeline(&fakeNetwork{}, &published{},
+		Camera{Name: "b", Open: func(context.Context) (Source, error) { return nil, missing }})
 	if err := p.Run(t.Context()); !errors.Is(err, missing) || !strings.Contains(err.Error(), "camera b") {
 		t.Errorf("Run = %v, want %v of camera b", err, missing)
 	}
@@ -191,7 +193,8 @@ func TestPipelineIsFair(t *testing.T) {
 		}
 	}
 	p := testPipeline(&fakeNetwork{took: 8 * time.Millisecond}, r,
-		Camera{Name: "fast", Open: open(300 * time.Microsecond)}, Camera{Name: "slow", Open: open(3 * time.Millisecond)})
+		Camera{Name: "fast", Open: open(300 * time.Microsecond)},
+		Camera{Name: "slow", Open: open(3 * time.Millisecond)})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-r.full; cancel() }()
 	if err := p.Run(ctx); err != nil {
@@ -219,9 +222,10 @@ func (d *discard) Stats(mqtt.Stats)                                {}
 func TestPipelineDoesNotAllocatePerFrame(t *testing.T) {
 	run := func(frames int) uint64 {
 		var closed atomic.Int32
-		p := testPipeline(&fakeNetwork{}, &discard{}, Camera{Name: "a", EveryFrame: true, Open: func(context.Context) (Source, error) {
-			return &fakeSource{frames: frames, err: io.EOF, closed: &closed}, nil
-		}})
+		p := testPipeline(&fakeNetwork{}, &discard{},
+			Camera{Name: "a", EveryFrame: true, Open: func(context.Context) (Source, error) {
+				return &fakeSource{frames: frames, err: io.EOF, closed: &closed}, nil
+			}})
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if err := p.Run(t.Context()); err != nil {

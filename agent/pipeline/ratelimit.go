@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// rateLimit is the least time from one run of the network to the next. The zero value limits nothing.
+// rateLimit is the least time from one run of the network to the next. The zero value limits
+// nothing.
 type rateLimit struct{ every atomic.Int64 }
 
-// Limit holds the network back: at least every passes from one picture to the next; 0: nothing does. It may be called
-// from any goroutine.
+// Limit holds the network back: at least every passes from one picture to the next; 0: nothing
+// does. It may be called from any goroutine.
 func (p *Pipeline) Limit(every time.Duration) { p.limit.every.Store(int64(every)) }
 
 // wait holds the next run of the network back, the last having begun at last.

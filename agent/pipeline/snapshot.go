@@ -26,7 +26,8 @@ func (l *stream) deliver(f *vision.Frame) {
 	close(s.taken)
 }
 
-// Snapshot waits for the next frame that a decision of the named stream is made of and returns a copy of it.
+// Snapshot waits for the next frame that a decision of the named stream is made of and returns a
+// copy of it.
 func (p *Pipeline) Snapshot(ctx context.Context, name string) (*vision.Frame, error) {
 	l := p.stream(name)
 	if l == nil {

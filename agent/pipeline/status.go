@@ -8,7 +8,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// cameraStatus tells each change of one camera's state once, to the log and to the subscribers of every part of it.
+// cameraStatus tells each change of one camera's state once, to the log and to the subscribers of
+// every part of it.
 type cameraStatus struct {
 	name      string
 	streams   []*stream

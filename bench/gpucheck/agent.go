@@ -20,9 +20,11 @@ type agent struct {
 	env  []string
 }
 
-// newAgent gives the agent a state and a cache of its own under work, the library and the folders that were found.
+// newAgent gives the agent a state and a cache of its own under work, the library and the folders
+// that were found.
 func newAgent(path, work string, m *machine) *agent {
-	env := append(os.Environ(), "VGGSE_STATE_DIR="+filepath.Join(work, "state"), "VGGSE_CACHE_DIR="+filepath.Join(work, "cache"), "NO_COLOR=1")
+	env := append(os.Environ(), "VGGSE_STATE_DIR="+filepath.Join(work, "state"), "VGGSE_CACHE_DIR="+
+		filepath.Join(work, "cache"), "NO_COLOR=1")
 	if m.Library != "" {
 		env = append(env, "ORT_LIB="+m.Library)
 	}
@@ -42,7 +44,8 @@ type outcome struct {
 // said is the last line on stderr, which is where an error stands.
 func (o *outcome) said() string {
 	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
-	words, _, _ := strings.Cut(strings.TrimPrefix(lines[len(lines)-1], "vggse-agent: "), " (cure: an ONNX Runtime that has it")
+	words, _, _ := strings.Cut(strings.TrimPrefix(lines[len(lines)-1], "vggse-agent: "),
+		" (cure: an ONNX Runtime that has it")
 	return words
 }
 
@@ -58,7 +61,8 @@ func (a *agent) command(ctx context.Context, args ...string) (*exec.Cmd, *bytes.
 	return cmd, &stdout, &stderr
 }
 
-// run runs one command line to its end, five minutes at most. A refusal is an error with the agent's own words.
+// run runs one command line to its end, five minutes at most. A refusal is an error with the
+// agent's own words.
 func (a *agent) run(ctx context.Context, args ...string) (*outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -109,7 +113,8 @@ type answers map[string][]float64
 
 // classify asks for the answers of a bundle.
 func (a *agent) classify(ctx context.Context, bundleDir, provider, precision, pictures string) (answers, error) {
-	o, err := a.run(ctx, "classify", "--json", "--logits", "--bundle", bundleDir, "--provider", provider, "--precision", precision, pictures)
+	o, err := a.run(ctx, "classify", "--json", "--logits", "--bundle", bundleDir, "--provider", provider,
+		"--precision", precision, pictures)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +128,8 @@ func (a *agent) classify(ctx context.Context, bundleDir, provider, precision, pi
 			return nil, fmt.Errorf("classify --json: %w: %q", err, line)
 		}
 		if v.Provider != provider || v.Precision != precision {
-			return nil, fmt.Errorf("classify answered with %s on %s, %s on %s was asked for", v.Precision, v.Provider, precision, provider)
+			return nil, fmt.Errorf("classify answered with %s on %s, %s on %s was asked for", v.Precision, v.Provider,
+				precision, provider)
 		}
 		all[v.File] = v.Logits
 	}

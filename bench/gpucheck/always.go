@@ -11,13 +11,20 @@ import (
 	"strings"
 )
 
-// always are the checks that need no TensorRT. Those that CUDA is needed for say why they could not run.
+// always are the checks that need no TensorRT. Those that CUDA is needed for say why they could not
+// run.
 var always = []check{
 	{"always", "doctor", doctor},
 	{"always", "runtime install", runtimeInstall},
 	{"always", "CUDA opens", cudaOpens},
-	{"always", "node placement on CUDA", func(ctx context.Context, s *suite) (string, error) { return s.placement(ctx, "cuda") }},
-	{"always", "parity with the CPU, demo network", func(ctx context.Context, s *suite) (string, error) { return s.parity(ctx, s.demo, "cuda") }},
+	{"always", "node placement on CUDA", func(ctx context.Context, s *suite) (string,
+		error) {
+		return s.placement(ctx, "cuda")
+	}},
+	{"always", "parity with the CPU, demo network", func(ctx context.Context, s *suite) (string,
+		error) {
+		return s.parity(ctx, s.demo, "cuda")
+	}},
 	{"always", "strict: TensorRT without its library", strictTensorRT},
 	{"always", "strict: CUDA without a GPU", strictCUDA},
 	{"always", "auto takes the best and says why not better", ladder},
@@ -26,7 +33,10 @@ var always = []check{
 	{"always", "Ctrl-C in mid-run", interrupts},
 	{"always", "full-size network made here", makeFull},
 	{"always", "parity with the CPU, full size", fullParity},
-	{"always", "speeds on CPU and CUDA", func(ctx context.Context, s *suite) (string, error) { return s.speeds(ctx, "cpu", "cuda") }},
+	{"always", "speeds on CPU and CUDA", func(ctx context.Context, s *suite) (string,
+		error) {
+		return s.speeds(ctx, "cpu", "cuda")
+	}},
 }
 
 // doctor is told with all that it finds; it passes where ONNX Runtime does.
@@ -53,7 +63,8 @@ func doctor(ctx context.Context, s *suite) (string, error) {
 	return found, nil
 }
 
-// runtimeInstall puts the library that was found where the agent keeps its own, and uses it from there.
+// runtimeInstall puts the library that was found where the agent keeps its own, and uses it from
+// there.
 func runtimeInstall(ctx context.Context, s *suite) (string, error) {
 	library := s.report.Machine.Library
 	if library == "" {
@@ -71,14 +82,16 @@ func runtimeInstall(ctx context.Context, s *suite) (string, error) {
 	if len(i.Missing) > 0 {
 		found += "; libraries they miss: " + strings.Join(i.Missing, ", ")
 	}
-	own := &agent{s.agent.path, slices.DeleteFunc(slices.Clone(s.agent.env), func(v string) bool { return strings.HasPrefix(v, "ORT_LIB=") })}
+	own := &agent{s.agent.path, slices.DeleteFunc(slices.Clone(s.agent.env),
+		func(v string) bool { return strings.HasPrefix(v, "ORT_LIB=") })}
 	if _, err := own.run(ctx, "verify", s.demo, "--provider", "cpu", "--precision", "fp32"); err != nil {
 		return "", fmt.Errorf("installed, but not found: %w", err)
 	}
 	return found, nil
 }
 
-// cudaOpens decides whether the checks on CUDA can run: a machine with a GPU and a library for it must open.
+// cudaOpens decides whether the checks on CUDA can run: a machine with a GPU and a library for it
+// must open.
 func cudaOpens(ctx context.Context, s *suite) (string, error) {
 	var v struct {
 		Provider string
@@ -119,7 +132,8 @@ func (s *suite) placement(ctx context.Context, provider string) (string, error) 
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("%s: %w", precision, err))
 		case len(line.OnCPU) > 0 || line.Nodes[provider] == 0:
-			wrong = append(wrong, fmt.Errorf("%s: nodes %v, left to the CPU: %s", precision, line.Nodes, strings.Join(line.OnCPU, ", ")))
+			wrong = append(wrong, fmt.Errorf("%s: nodes %v, left to the CPU: %s", precision, line.Nodes,
+				strings.Join(line.OnCPU, ", ")))
 		default:
 			found = append(found, fmt.Sprintf("%s %v", precision, line.Nodes))
 		}
@@ -130,7 +144,8 @@ func (s *suite) placement(ctx context.Context, provider string) (string, error) 
 	return "nodes by provider: " + strings.Join(found, "; "), nil
 }
 
-// strictTensorRT: asked for by name, a provider that cannot be used stops the start and says what is missing.
+// strictTensorRT: asked for by name, a provider that cannot be used stops the start and says what
+// is missing.
 func strictTensorRT(ctx context.Context, s *suite) (string, error) {
 	if len(s.report.Machine.TensorRT) > 0 {
 		return "", absence("TensorRT is here: nothing to refuse")
@@ -167,7 +182,8 @@ func (s *suite) refuses(ctx context.Context, a *agent, provider string, words ..
 	return fmt.Sprintf("exit %d: %s", refused.code, refused.words), nil
 }
 
-// ladder: left to itself the agent takes the best provider that opens, and names those above it with the reason.
+// ladder: left to itself the agent takes the best provider that opens, and names those above it
+// with the reason.
 func ladder(ctx context.Context, s *suite) (string, error) {
 	var line struct{ Provider, Precision string }
 	o, err := s.agent.ask(ctx, &line, "bench", s.demo, "--provider", "auto", "--seconds", "0.2")

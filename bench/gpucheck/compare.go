@@ -58,7 +58,8 @@ func first(logits []float64) int {
 	return top
 }
 
-// tolerances are those of 'vggse-agent verify', in parts of the largest logit. Of INT8 both sides run the same file.
+// tolerances are those of 'vggse-agent verify', in parts of the largest logit. Of INT8 both sides
+// run the same file.
 var tolerances = map[string]float64{"fp32": 5e-3, "fp16": 2e-2, "int8": 0.2}
 
 // parity runs every precision of a bundle on a provider and on the CPU, the same file on both.
@@ -78,7 +79,8 @@ func (s *suite) parity(ctx context.Context, bundleDir, provider string) (string,
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("%s: %w", precision, err))
 		case d.worst > tolerances[precision]:
-			wrong = append(wrong, fmt.Errorf("%s: %v, more than %g of the largest logit apart", precision, d, tolerances[precision]))
+			wrong = append(wrong, fmt.Errorf("%s: %v, more than %g of the largest logit apart", precision, d,
+				tolerances[precision]))
 		default:
 			found = append(found, fmt.Sprintf("%s %v", precision, d))
 		}

@@ -45,7 +45,8 @@ func (m *machine) lines() []string {
 
 var cpuName = regexp.MustCompile(`(?m)^(?:model name|Model)\s*: (.*)$`)
 
-// look finds out what there is. given is the library, wheel or folder that the user names; "": it is looked for.
+// look finds out what there is. given is the library, wheel or folder that the user names; "": it
+// is looked for.
 func look(ctx context.Context, given string) (*machine, error) {
 	m := &machine{Cores: runtime.NumCPU()}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -56,7 +57,8 @@ func look(ctx context.Context, given string) (*machine, error) {
 	m.lookAtGPU(ctx)
 	python := sitePackages(ctx)
 	m.Folders = libraryFolders(python)
-	for _, dir := range append(slices.Clone(m.Folders), "/usr/lib/aarch64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/cuda/lib64") {
+	for _, dir := range append(slices.Clone(m.Folders), "/usr/lib/aarch64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
+		"/usr/lib64", "/usr/local/cuda/lib64") {
 		found, _ := filepath.Glob(filepath.Join(dir, "libnvinfer.so.*"))
 		m.TensorRT = append(m.TensorRT, found...)
 	}
@@ -76,7 +78,8 @@ func look(ctx context.Context, given string) (*machine, error) {
 	} else if info.IsDir() {
 		found := coresIn(path)
 		if len(found) == 0 {
-			return nil, fmt.Errorf("--ort: %s holds no libonnxruntime.so: name the file, or the folder that has it", path)
+			return nil, fmt.Errorf("--ort: %s holds no libonnxruntime.so: name the file, or the folder that has it",
+				path)
 		}
 		path = found[0]
 	}
@@ -88,7 +91,8 @@ func (m *machine) lookAtGPU(ctx context.Context) {
 	if model, err := os.ReadFile("/proc/device-tree/model"); err == nil {
 		m.GPU = strings.TrimRight(string(model), "\x00\n")
 	}
-	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader").Output()
+	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=name,memory.total,driver_version",
+		"--format=csv,noheader").Output()
 	if err != nil {
 		return
 	}
@@ -100,7 +104,8 @@ func (m *machine) lookAtGPU(ctx context.Context) {
 
 // gpuMemory is what all programs have of the GPU's memory, MiB; 0 where nothing tells.
 func gpuMemory(ctx context.Context) int {
-	out, _ := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits").Output()
+	out, _ := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=memory.used",
+		"--format=csv,noheader,nounits").Output()
 	line, _, _ := strings.Cut(string(out), "\n")
 	n, _ := strconv.Atoi(strings.TrimSpace(line))
 	return n
@@ -108,7 +113,8 @@ func gpuMemory(ctx context.Context) int {
 
 // sitePackages are the folders that python3 imports from: wheels bring CUDA and ONNX Runtime there.
 func sitePackages(ctx context.Context) []string {
-	out, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print('\\n'.join(p for p in sys.path if p))").Output()
+	out, err := exec.CommandContext(ctx, "python3", "-c",
+		"import sys; print('\\n'.join(p for p in sys.path if p))").Output()
 	if err != nil {
 		return nil
 	}
@@ -132,9 +138,11 @@ func libraryFolders(python []string) []string {
 	return all
 }
 
-// bestLibrary is the ONNX Runtime of Python or of an installed agent, one with a GPU provider first; "": there is none.
+// bestLibrary is the ONNX Runtime of Python or of an installed agent, one with a GPU provider
+// first; "": there is none.
 func bestLibrary(python []string) string {
-	dirs := []string{"/var/lib/vggse-agent/runtimes/current", "/usr/local/lib", "/usr/lib/" + map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] + "-linux-gnu"}
+	dirs := []string{"/var/lib/vggse-agent/runtimes/current", "/usr/local/lib",
+		"/usr/lib/" + map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] + "-linux-gnu"}
 	for _, dir := range python {
 		dirs = append(dirs, filepath.Join(dir, "onnxruntime", "capi"))
 	}

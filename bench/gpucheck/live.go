@@ -33,7 +33,8 @@ func (s *suite) start(ctx context.Context, provider string) (*daemon, error) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd, _, stderr := s.agent.command(ctx, "run", "--bundle", s.demo, "--source", "demo://parts?width=128&height=128&speed=max",
+	cmd, _, stderr := s.agent.command(ctx, "run", "--bundle", s.demo, "--source",
+		"demo://parts?width=128&height=128&speed=max",
 		"--set", "infer.providers="+provider, "--set", "http.listen="+address, "--set", "mqtt.spool.bytes=0")
 	d := &daemon{cmd: cmd, stderr: stderr, metrics: "http://" + address + "/metrics", ended: make(chan struct{})}
 	if err := cmd.Start(); err != nil {
@@ -50,7 +51,8 @@ var classified = regexp.MustCompile(`(?m)^vggse_frames_classified_total\{.*\} (\
 
 // reach waits until the daemon has classified n frames and returns how many it has.
 func (d *daemon) reach(ctx context.Context, n float64) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, fmt.Errorf("it did not classify %.0f frames in two minutes", n))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute,
+		fmt.Errorf("it did not classify %.0f frames in two minutes", n))
 	defer cancel()
 	for {
 		if have := d.frames(); have >= n {
@@ -94,7 +96,8 @@ func (d *daemon) resident() (float64, error) {
 	return 0, errors.Join(err, errors.New("/proc does not tell its memory"))
 }
 
-// stop sends the signal and returns how long the end took. The end must be its own, without an error.
+// stop sends the signal and returns how long the end took. The end must be its own, without an
+// error.
 func (d *daemon) stop(signal syscall.Signal) (time.Duration, error) {
 	begin := time.Now()
 	if err := d.cmd.Process.Signal(signal); err != nil {
@@ -146,7 +149,8 @@ func memory(ctx context.Context, s *suite) (string, error) {
 		gpu[i] = gpuMemory(ctx)
 	}
 	rate := (counted[1] - counted[0]) / time.Since(begin).Seconds()
-	found := fmt.Sprintf("%s: %.1f MiB after %.0f frames, %.1f after %.0f; the GPU's %d and %d MiB; %.0f frames/s through the whole daemon",
+	found := fmt.Sprintf("%s: %.1f MiB after %.0f frames, %.1f after %.0f; the GPU's %d and %d MiB; %.0f frames/s "+
+		"through the whole daemon",
 		s.on(), at[0], counted[0], at[1], counted[1], gpu[0], gpu[1], rate)
 	if at[1]-at[0] > most || gpu[1]-gpu[0] > int(most) {
 		return "", fmt.Errorf("more than %g MiB are left behind: %s", most, found)
@@ -176,5 +180,6 @@ func interrupts(ctx context.Context, s *suite) (string, error) {
 		}
 		worst = max(worst, took)
 	}
-	return fmt.Sprintf("%s: SIGINT and SIGTERM, %d times, ended it with exit code 0 in at most %.2f s", s.on(), len(signals), worst.Seconds()), nil
+	return fmt.Sprintf("%s: SIGINT and SIGTERM, %d times, ended it with exit code 0 in at most %.2f s", s.on(),
+		len(signals), worst.Seconds()), nil
 }

@@ -1,5 +1,6 @@
-// Command gpucheck runs the agent as its users do, on a machine with an NVIDIA GPU, and writes down what it proved:
-// one JSON and one table. 'make gpu-check' packs it with the agent; README.md says how to use the archive.
+// Command gpucheck runs the agent as its users do, on a machine with an NVIDIA GPU, and writes down
+// what it proved: one JSON and one table. 'make gpu-check' packs it with the agent; README.md says
+// how to use the archive.
 package main
 
 import (
@@ -26,15 +27,18 @@ func main() {
 	os.Exit(code)
 }
 
-// run returns the exit code: 0 where no check failed, 1 where one did, 2 for a mistake in the command line.
+// run returns the exit code: 0 where no check failed, 1 where one did, 2 for a mistake in the
+// command line.
 func run(ctx context.Context) (int, error) {
 	var agentPath, demo, ort, out, work string
 	var short bool
 	flag.StringVar(&agentPath, "agent", "vggse-agent", "`FILE` of the agent")
 	flag.StringVar(&demo, "demo", "demo/bundle", "`DIR` of the demo bundle")
-	flag.StringVar(&ort, "ort", "", "`FILE` libonnxruntime.so, or the folder with it (default: $ORT_LIB, Python's onnxruntime, the system's)")
+	flag.StringVar(&ort, "ort", "",
+		"`FILE` libonnxruntime.so, or the folder with it (default: $ORT_LIB, Python's onnxruntime, the system's)")
 	flag.StringVar(&out, "out", ".", "`DIR` for gpu-check.json and gpu-check.md")
-	flag.StringVar(&work, "work", "", "`DIR` for what is made on the way, 4 GB (default: a temporary one, removed in the end)")
+	flag.StringVar(&work, "work", "",
+		"`DIR` for what is made on the way, 4 GB (default: a temporary one, removed in the end)")
 	flag.BoolVar(&short, "short", false, "without the full-size network, and with fewer frames")
 	limit := flag.Duration("limit", 20*time.Minute, "stop after this time; what was found until then is written")
 	flag.Parse()

@@ -74,7 +74,8 @@ func (r *report) table() string {
 	for _, line := range r.Machine.lines() {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
-	fmt.Fprintf(&b, "\n%d checks passed, %d failed, %d could not run.\n", r.count(passed), r.count(failed), r.count(skipped))
+	fmt.Fprintf(&b, "\n%d checks passed, %d failed, %d could not run.\n", r.count(passed), r.count(failed),
+		r.count(skipped))
 	for _, t := range titles {
 		var rows [][]string
 		for _, c := range r.Checks {
@@ -86,10 +87,12 @@ func (r *report) table() string {
 	}
 	var rows [][]string
 	for _, s := range r.Speeds {
-		rows = append(rows, []string{s.Network, s.Provider, s.Precision, fmt.Sprint(s.Batch), fmt.Sprintf("%.2f", s.P50), fmt.Sprintf("%.2f", s.P99),
+		rows = append(rows, []string{s.Network, s.Provider, s.Precision, fmt.Sprint(s.Batch),
+			fmt.Sprintf("%.2f", s.P50), fmt.Sprintf("%.2f", s.P99),
 			fmt.Sprintf("%.1f", s.Images), fmt.Sprint(s.RSS), fmt.Sprintf("%.0f", s.Load)})
 	}
-	section(&b, "Speeds, of one run", []string{"network", "provider", "precision", "batch", "p50 ms", "p99 ms", "images/s", "MB", "load ms"}, rows)
+	section(&b, "Speeds, of one run", []string{"network", "provider", "precision", "batch", "p50 ms", "p99 ms",
+		"images/s", "MB", "load ms"}, rows)
 	return b.String()
 }
 
@@ -102,7 +105,8 @@ func section(b *strings.Builder, title string, head []string, rows [][]string) {
 	for _, row := range append([][]string{head}, rows...) {
 		for i := range row {
 			row[i] = strings.ReplaceAll(strings.Join(strings.Fields(row[i]), " "), "|", "¦")
-			if n := len([]rune(row[i])); i != 2 || len(head) > 4 { // what was found is a sentence: it stays as long as it is
+			// what was found is a sentence: it stays as long as it is
+			if n := len([]rune(row[i])); i != 2 || len(head) > 4 {
 				width[i] = max(width[i], n)
 			}
 		}

@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// makeFull makes the full-size network here, from a seed, and calibrates it: an archive could not carry it.
+// makeFull makes the full-size network here, from a seed, and calibrates it: an archive could not
+// carry it.
 func makeFull(ctx context.Context, s *suite) (string, error) {
 	if s.short {
 		return "", absence("left out: --short")
@@ -29,7 +30,8 @@ func makeFull(ctx context.Context, s *suite) (string, error) {
 		return "", fmt.Errorf("FP32 only: %w", err)
 	}
 	s.full = full
-	return fmt.Sprintf("new %.1f s, calibrate on 13 pictures %.1f s", made.took.Seconds(), calibrated.took.Seconds()), nil
+	return fmt.Sprintf("new %.1f s, calibrate on 13 pictures %.1f s", made.took.Seconds(), calibrated.took.Seconds()),
+		nil
 }
 
 func fullParity(ctx context.Context, s *suite) (string, error) {
@@ -39,8 +41,9 @@ func fullParity(ctx context.Context, s *suite) (string, error) {
 	return s.parity(ctx, s.full, "cuda")
 }
 
-// speeds benches both networks on the providers in every precision, one picture and eight at a time. On the CPU eight
-// at a time is no faster, and the full-size network slow: it has one line a precision.
+// speeds benches both networks on the providers in every precision, one picture and eight at a
+// time. On the CPU eight at a time is no faster, and the full-size network slow: it has one line a
+// precision.
 func (s *suite) speeds(ctx context.Context, providers ...string) (string, error) {
 	var wrong, absent []error
 	before := len(s.report.Speeds)

@@ -45,7 +45,8 @@ func (s *suite) run(ctx context.Context, checks []check) {
 	for _, c := range checks {
 		begin := time.Now()
 		found, err := c.run(ctx, s)
-		r := result{Part: c.part, Check: c.name, State: passed, Found: found, Seconds: float64(time.Since(begin).Milliseconds()) / 1000}
+		r := result{Part: c.part, Check: c.name, State: passed, Found: found,
+			Seconds: float64(time.Since(begin).Milliseconds()) / 1000}
 		var a absence
 		switch {
 		case ctx.Err() != nil:
@@ -95,8 +96,8 @@ func precisions(bundleDir, provider string) ([]string, error) {
 	return all, nil
 }
 
-// asFP32 makes a bundle whose only file is the one that the given provider runs in a precision, so that the CPU runs
-// that very file as it stands.
+// asFP32 makes a bundle whose only file is the one that the given provider runs in a precision, so
+// that the CPU runs that very file as it stands.
 func (s *suite) asFP32(bundleDir, key string) (string, error) {
 	b, err := bundle.Open(bundleDir)
 	if err != nil {

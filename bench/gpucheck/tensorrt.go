@@ -9,13 +9,20 @@ import (
 	"strings"
 )
 
-// withTensorRT are the checks that need libnvinfer. They are unproven until a machine that has it has run them.
+// withTensorRT are the checks that need libnvinfer. They are unproven until a machine that has it
+// has run them.
 var withTensorRT = []check{
 	{"tensorrt", "TensorRT opens", tensorRTOpens},
-	{"tensorrt", "engines are built, and every node is TensorRT's", func(ctx context.Context, s *suite) (string, error) { return s.placement(ctx, "tensorrt") }},
+	{"tensorrt", "engines are built, and every node is TensorRT's", func(ctx context.Context, s *suite) (string,
+		error) {
+		return s.placement(ctx, "tensorrt")
+	}},
 	{"tensorrt", "the second start finds the engine", engineFound},
 	{"tensorrt", "a flipped byte in an engine is refused", engineFlipped},
-	{"tensorrt", "parity with the CPU, demo network", func(ctx context.Context, s *suite) (string, error) { return s.parity(ctx, s.demo, "tensorrt") }},
+	{"tensorrt", "parity with the CPU, demo network", func(ctx context.Context, s *suite) (string,
+		error) {
+		return s.parity(ctx, s.demo, "tensorrt")
+	}},
 	{"tensorrt", "parity with the CPU, full size", fullParityTensorRT},
 	{"tensorrt", "speeds", func(ctx context.Context, s *suite) (string, error) { return s.speeds(ctx, "tensorrt") }},
 }
@@ -32,7 +39,8 @@ func tensorRTOpens(_ context.Context, s *suite) (string, error) {
 	return strings.Join(s.report.Machine.TensorRT, ", "), nil
 }
 
-// probeTensorRT decides before anything else whether TensorRT can be used: where it lies, it must open.
+// probeTensorRT decides before anything else whether TensorRT can be used: where it lies, it must
+// open.
 func (s *suite) probeTensorRT(ctx context.Context) {
 	_, err := s.agent.run(ctx, "verify", s.demo, "--provider", "tensorrt", "--precision", "fp32")
 	if err == nil {
@@ -103,7 +111,8 @@ func engineFlipped(ctx context.Context, s *suite) (string, error) {
 	case again.Seconds == 0 || !strings.Contains(said, "changed or damaged"):
 		return "", errors.New("the touched engine was used: " + said)
 	}
-	return fmt.Sprintf("refused and built anew in %.1f s: %s", again.Seconds, strings.ReplaceAll(strings.TrimSpace(said), "\n", "; ")), nil
+	return fmt.Sprintf("refused and built anew in %.1f s: %s", again.Seconds,
+		strings.ReplaceAll(strings.TrimSpace(said), "\n", "; ")), nil
 }
 
 func fullParityTensorRT(ctx context.Context, s *suite) (string, error) {

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// twins: two models of one shape give their own answers, also where the second takes the first one's folder: an
-// engine, or anything else that is kept, must never be the other's.
+// twins: two models of one shape give their own answers, also where the second takes the first
+// one's folder: an engine, or anything else that is kept, must never be the other's.
 func twins(ctx context.Context, s *suite) (string, error) {
 	provider := s.best()
 	if s.absent["tensorrt"] == nil {
@@ -18,7 +18,8 @@ func twins(ctx context.Context, s *suite) (string, error) {
 	var own []answers
 	for _, seed := range []string{"1", "2"} {
 		bundleDir := filepath.Join(s.work, "twin-"+seed)
-		_, err := s.agent.run(ctx, "new", "--out", bundleDir, "--seed", seed, "--width", "0.25", "--input", "96", "--hidden", "256", "--pool", "3", "--classes", "13")
+		_, err := s.agent.run(ctx, "new", "--out", bundleDir, "--seed", seed, "--width", "0.25", "--input", "96",
+			"--hidden", "256", "--pool", "3", "--classes", "13")
 		if err != nil {
 			return "", err
 		}

@@ -18,7 +18,8 @@ func (s *Store) lock() (unlock func(), err error) {
 	return filelock.Lock(context.Background(), filepath.Join(s.dir, ".lock"), 0o644)
 }
 
-// adopt gives what root wrote to the owner of the state folder, so that the service may change it, too.
+// adopt gives what root wrote to the owner of the state folder, so that the service may change it,
+// too.
 func (s *Store) adopt() error {
 	if os.Geteuid() != 0 {
 		return nil

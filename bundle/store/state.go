@@ -19,12 +19,13 @@ const patience = 2
 
 // state is the store's memory, in state.json.
 type state struct {
-	Active   string         `json:"active,omitempty"`
-	Previous string         `json:"previous,omitempty"` // what Refuse goes back to; empty: no installed one
-	Trial    int            `json:"trial,omitempty"`    // 0: Active has proved itself; else 1 + the starts since its activation
-	Turn     int            `json:"turn"`               // counts the uses, for a device may have no clock
-	Used     map[string]int `json:"used"`               // digest → turn of its last use
-	Refused  *Refusal       `json:"refused,omitempty"`  // the last
+	Active   string `json:"active,omitempty"`
+	Previous string `json:"previous,omitempty"` // what Refuse goes back to; empty: no installed one
+	// 0: Active has proved itself; else 1 + the starts since its activation
+	Trial   int            `json:"trial,omitempty"`
+	Turn    int            `json:"turn"`              // counts the uses, for a device may have no clock
+	Used    map[string]int `json:"used"`              // digest → turn of its last use
+	Refused *Refusal       `json:"refused,omitempty"` // the last
 }
 
 // Refusal is a model that was activated and could not run.
@@ -49,8 +50,8 @@ func (st *state) rank(sum string) int {
 	return st.Used[sum]
 }
 
-// Activate makes an installed bundle the one that the agent runs from its next start on, at first on trial: see
-// Begin, Confirm and Refuse. All its files are compared with their digests before.
+// Activate makes an installed bundle the one that the agent runs from its next start on, at first
+// on trial: see Begin, Confirm and Refuse. All its files are compared with their digests before.
 // Whether it answers right is not seen here: that is verify's work.
 func (s *Store) Activate(ctx context.Context, sum string) (Installed, error) {
 	i, err := s.Find(sum)
@@ -97,8 +98,8 @@ func (s *Store) Active() (i Installed, ok bool, err error) {
 	return i, err == nil, err
 }
 
-// Begin is Active for an agent that starts: it counts the starts of a model on trial, and goes back to the one
-// before where the process did not outlive them. Of such a model refused says why.
+// Begin is Active for an agent that starts: it counts the starts of a model on trial, and goes back
+// to the one before where the process did not outlive them. Of such a model refused says why.
 func (s *Store) Begin() (i Installed, ok bool, refused *Refusal, err error) {
 	st, err := s.read()
 	if err != nil || st.Trial == 0 { // what proved itself costs a start no writing
@@ -144,8 +145,8 @@ func (s *Store) Confirm(sum string) error {
 	})
 }
 
-// Refuse goes back from the active model, because of reason, to the one that runs meanwhile; where none does (running is
-// empty), to the last one that has proved itself.
+// Refuse goes back from the active model, because of reason, to the one that runs meanwhile; where
+// none does (running is empty), to the last one that has proved itself.
 func (s *Store) Refuse(sum, running string, reason error) error {
 	return s.change("refuse", func(st *state) error {
 		if st.Active != sum {

@@ -14,7 +14,8 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// Kept is how many bundles stay installed: the active one, and those that were installed or active last.
+// Kept is how many bundles stay installed: the active one, and those that were installed or active
+// last.
 const Kept = 3
 
 var (
@@ -39,9 +40,9 @@ type Installed struct {
 	Dir     string
 }
 
-// Install copies the bundle at path, a folder or a file that Pack made, into the store. Every file is compared
-// with its digest on the way; the bundle then stands there complete or not at all. One that is there already
-// and whole is left alone. The oldest beyond Kept are removed.
+// Install copies the bundle at path, a folder or a file that Pack made, into the store. Every file
+// is compared with its digest on the way; the bundle then stands there complete or not at all. One
+// that is there already and whole is left alone. The oldest beyond Kept are removed.
 func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -140,7 +141,8 @@ func (s *Store) List() ([]Installed, error) {
 	slices.SortFunc(sums, func(a, b string) int { return st.rank(b) - st.rank(a) })
 	all := make([]Installed, 0, len(sums))
 	for _, sum := range sums {
-		i := Installed{SHA256: sum, Active: sum == st.Active, OnTrial: sum == st.Active && st.Trial > 0, Dir: filepath.Join(s.dir, sum)}
+		i := Installed{SHA256: sum, Active: sum == st.Active, OnTrial: sum == st.Active && st.Trial > 0,
+			Dir: filepath.Join(s.dir, sum)}
 		if b, err := bundle.Open(i.Dir); err == nil {
 			i.Name, i.Version = b.Spec.Name, b.Spec.Version
 		}
@@ -152,7 +154,8 @@ func (s *Store) List() ([]Installed, error) {
 // Find is the installed bundle whose digest begins with the given four or more hexadecimal digits.
 func (s *Store) Find(sum string) (Installed, error) {
 	if !beginning.MatchString(sum) {
-		return Installed{}, fmt.Errorf("store: %q is no digest: it must be 4 to 64 hexadecimal digits, as 'vggse-agent model list' shows them", sum)
+		return Installed{}, fmt.Errorf("store: %q is no digest: it must be 4 to 64 hexadecimal digits, as "+
+			"'vggse-agent model list' shows them", sum)
 	}
 	all, err := s.List()
 	if err != nil {
@@ -170,7 +173,8 @@ func (s *Store) Find(sum string) (Installed, error) {
 	case 1:
 		return found[0], nil
 	}
-	return Installed{}, fmt.Errorf("store: model %s: %w: %d of the installed begin so, give more digits", sum, ErrNotInstalled, len(found))
+	return Installed{}, fmt.Errorf("store: model %s: %w: %d of the installed begin so, give more digits", sum,
+		ErrNotInstalled, len(found))
 }
 
 // Remove deletes an installed bundle, never the active one.

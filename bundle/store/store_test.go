@@ -17,7 +17,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// testBundle writes a bundle whose weights are the given text and returns its folder. Nothing here runs it.
+// testBundle writes a bundle whose weights are the given text and returns its folder. Nothing here
+// runs it.
 func testBundle(t testing.TB, weights string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -26,10 +27,14 @@ func testBundle(t testing.TB, weights string) string {
 	put(t, filepath.Join(dir, "report.json"), "{}") // which the manifest does not name
 	err := bundle.WriteSpec(dir, &bundle.Spec{
 		Schema: bundle.SpecSchema, Name: "parts", Version: weights,
-		Architecture: bundle.Architecture{Family: "vgg16se", InputSize: 96, Width: 1, Reduction: 16, Hidden: 8, PoolSize: 3, Classes: 2},
-		Input:        bundle.Port{Name: "input"}, Output: bundle.Port{Name: "logits"}, Preprocess: vision.Torchvision(96),
-		Labels: []string{"bolt", "nut"}, Provenance: bundle.Provenance{Tool: "a test", Created: time.Unix(0, 0).UTC()},
-		Files: map[string]bundle.File{bundle.FileFP32: {Path: "net/fp32.onnx", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(weights))}},
+		Architecture: bundle.Architecture{Family: "vgg16se", InputSize: 96, Width: 1, Reduction: 16, Hidden: 8,
+			PoolSize: 3, Classes: 2},
+		Input: bundle.Port{Name: "input"}, Output: bundle.Port{Name: "logits"},
+		Preprocess: vision.Torchvision(96),
+		Labels:     []string{"bolt", "nut"}, Provenance: bundle.Provenance{Tool: "a test",
+			Created: time.Unix(0, 0).UTC()},
+		Files: map[string]bundle.File{bundle.FileFP32: {Path: "net/fp32.onnx", SHA256: hex.EncodeToString(sum[:]),
+			Bytes: int64(len(weights))}},
 	})
 	if err != nil {
 		t.Fatal(err)

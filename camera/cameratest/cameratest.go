@@ -1,5 +1,5 @@
-// Package cameratest has the pictures, videos and the RTSP camera that tests of cameras need: films whose pictures
-// carry their number, so that a test sees which one it got.
+// Package cameratest has the pictures, videos and the RTSP camera that tests of cameras need: films
+// whose pictures carry their number, so that a test sees which one it got.
 package cameratest
 
 import (
@@ -19,7 +19,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Width and Height are the size of the pictures, which carry their number: bits bars of black or white in the upper half.
+// Width and Height are the size of the pictures, which carry their number: bits bars of black or
+// white in the upper half.
 const (
 	Width, Height = 320, 240
 	bits          = 10
@@ -65,7 +66,8 @@ func Video(t testing.TB, name string, n int, args ...string) string {
 func Encode(t testing.TB, path string, n int, args ...string) {
 	t.Helper()
 	command := exec.Command("ffmpeg", append(append(strings.Fields(fmt.Sprintf(
-		"-loglevel error -y -f rawvideo -pixel_format bgr24 -video_size %dx%d -framerate 30 -i -", Width, Height)), args...), path)...)
+		"-loglevel error -y -f rawvideo -pixel_format bgr24 -video_size %dx%d -framerate 30 -i -", Width, Height)),
+		args...), path)...)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -86,7 +88,8 @@ func Encode(t testing.TB, path string, n int, args ...string) {
 	}
 }
 
-// RTSP is a running camera/rtsptest that plays StreamFrames counted pictures in a loop. It is for the test's goroutine.
+// RTSP is a running camera/rtsptest that plays StreamFrames counted pictures in a loop. It is for
+// the test's goroutine.
 type RTSP struct {
 	URL string
 
@@ -130,17 +133,20 @@ func rtspPart(t testing.TB, codec string) (program, video string) {
 	return program, p.videos[codec]
 }
 
-// Cleanup removes what StartRTSP made for all tests of a process: call it from TestMain, at the end.
+// Cleanup removes what StartRTSP made for all tests of a process: call it from TestMain, at the
+// end.
 func Cleanup() {
 	if rtspParts.folder != "" {
 		os.RemoveAll(rtspParts.folder)
 	}
 }
 
-// Whole is H.264 in which each picture is a key frame: what is decoded after a loss shows its number, not a mixture.
+// Whole is H.264 in which each picture is a key frame: what is decoded after a loss shows its
+// number, not a mixture.
 const Whole = "h264, key frames alone"
 
-// StartRTSP starts a camera that sends h264, h265 or Whole; args are further flags of camera/rtsptest. The test's end ends it.
+// StartRTSP starts a camera that sends h264, h265 or Whole; args are further flags of
+// camera/rtsptest. The test's end ends it.
 func StartRTSP(t testing.TB, codec string, args ...string) *RTSP {
 	t.Helper()
 	program, file := rtspPart(t, codec)
@@ -166,17 +172,19 @@ func StartRTSP(t testing.TB, codec string, args ...string) *RTSP {
 	return c
 }
 
-// arguments are ffmpeg's arguments for a stream as cameras send it: a key frame each second, no pictures out
-// of order, access unit delimiters for rtsptest.
+// arguments are ffmpeg's arguments for a stream as cameras send it: a key frame each second, no
+// pictures out of order, access unit delimiters for rtsptest.
 func arguments(codec string) []string {
 	key := "30"
 	if codec == Whole {
 		key = "1"
 	}
 	if codec == "h265" {
-		return strings.Fields("-c:v libx265 -preset ultrafast -pix_fmt yuv420p -g 30 -x265-params log-level=error:bframes=0:repeat-headers=1:aud=1 -f hevc")
+		return strings.Fields("-c:v libx265 -preset ultrafast -pix_fmt yuv420p -g 30 -x265-params " +
+			"log-level=error:bframes=0:repeat-headers=1:aud=1 -f hevc")
 	}
-	return strings.Fields("-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -x264-params sliced-threads=0:repeat-headers=1:aud=1 -f h264 -g " + key)
+	return strings.Fields("-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -x264-params " +
+		"sliced-threads=0:repeat-headers=1:aud=1 -f h264 -g " + key)
 }
 
 func (c *RTSP) answer() string {

@@ -36,7 +36,8 @@ type camera struct {
 func newCamera(units []unit, codec string, fps float64, user, password string) *camera {
 	nonce, err := auth.GenerateNonce()
 	must(err)
-	c := &camera{units: units, fps: fps, user: user, password: password, nonce: nonce, address: "127.0.0.1:0", mode: "play"}
+	c := &camera{units: units, fps: fps, user: user, password: password, nonce: nonce, address: "127.0.0.1:0",
+		mode: "play"}
 	c.media = &description.Media{Type: description.MediaTypeVideo}
 	if codec == "h265" {
 		f := &format.H265{
@@ -73,13 +74,14 @@ func (c *camera) up() error {
 	if c.stream != nil {
 		return nil
 	}
-	server := &gortsplib.Server{Handler: c, RTSPAddress: c.address, Listen: func(network, address string) (net.Listener, error) {
-		l, err := net.Listen(network, address)
-		if err == nil {
-			c.address = l.Addr().String()
-		}
-		return l, err
-	}}
+	server := &gortsplib.Server{Handler: c, RTSPAddress: c.address,
+		Listen: func(network, address string) (net.Listener, error) {
+			l, err := net.Listen(network, address)
+			if err == nil {
+				c.address = l.Addr().String()
+			}
+			return l, err
+		}}
 	if err := server.Start(); err != nil {
 		return err
 	}
@@ -173,7 +175,8 @@ func (c *camera) current(r *base.Request) (*base.Response, *gortsplib.ServerStre
 }
 
 // OnDescribe answers DESCRIBE, at the path /cam.
-func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream,
+	error) {
 	if ctx.Path != "/cam" {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
 	}

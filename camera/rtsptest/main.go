@@ -1,6 +1,7 @@
-// Command rtsptest is an RTSP camera for tests: it plays an H.264 or H.265 file in a loop over RTP inside RTSP,
-// at the pace of a camera whether anyone watches or not, and misbehaves on command. It prints its URL, then
-// answers each command that it reads from its input with a line; at the end of the input it ends.
+// Command rtsptest is an RTSP camera for tests: it plays an H.264 or H.265 file in a loop over RTP
+// inside RTSP, at the pace of a camera whether anyone watches or not, and misbehaves on command. It
+// prints its URL, then answers each command that it reads from its input with a line; at the end of
+// the input it ends.
 //
 //	play     send normally              stall    keep connections, send nothing
 //	slow     a tenth of the rate        garbage  send noise in place of pictures

@@ -83,7 +83,8 @@ matrix product, and in reading weights that are used once. On CUDA an INT8 file 
 // bench measures one.
 func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err error) {
 	ctx := cmd.Context()
-	s.options.Set = append(s.options.Set, fmt.Sprint("infer.threads=", f.threads), fmt.Sprint("infer.max_batch=", f.batch))
+	s.options.Set = append(s.options.Set, fmt.Sprint("infer.threads=", f.threads),
+		fmt.Sprint("infer.max_batch=", f.batch))
 	network, err := openNetwork(ctx, s, dir, f.precision, f.provider)
 	if err != nil {
 		return err
@@ -120,7 +121,8 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	if err != nil {
 		return err
 	}
-	if err := line.roofs(ctx, e.Config.Infer, filepath.Join(dir, network.File), macs, length/5, cmd.ErrOrStderr()); err != nil {
+	if err := line.roofs(ctx, e.Config.Infer, filepath.Join(dir, network.File), macs, length/5,
+		cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if f.asJSON {
@@ -155,7 +157,9 @@ func (l *benchLine) print(w io.Writer, spec *bundle.Spec, version string) error 
 	}
 	fmt.Fprintf(w, "; %.1f MB of model, %.2f GB/s\n", l.Bytes, l.Bandwidth)
 	if l.Bound != "" {
-		_, err = fmt.Fprintf(w, "  %.0f %% of what bounds it, %s (in fp32: %.1f billion multiply-adds/s in a matrix product, %.1f GB/s of weights)\n",
+		_, err = fmt.Fprintf(w,
+			"  %.0f %% of what bounds it, %s (in fp32: %.1f billion multiply-adds/s in a matrix product, %.1f GB/s "+
+				"of weights)\n",
 			100*l.Share, l.Bound, l.TopMACs, l.TopBytes)
 	}
 	return err

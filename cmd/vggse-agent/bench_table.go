@@ -19,8 +19,9 @@ import (
 	"github.com/vggse/vggse-agent/internal/selfexec"
 )
 
-// benchAll measures every precision of the bundle on every provider, each in a process of its own: memory is that of one
-// network, and a driver that crashes takes one line with it. What cannot be had is said on stderr, why.
+// benchAll measures every precision of the bundle on every provider, each in a process of its own:
+// memory is that of one network, and a driver that crashes takes one line with it. What cannot be
+// had is said on stderr, why.
 func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 	b, err := bundle.Open(dir)
 	if err != nil {
@@ -86,7 +87,8 @@ func flagsOf(cmd *cobra.Command) (args []string) {
 }
 
 func printTable(w io.Writer, spec *bundle.Spec, lines []*benchLine) error {
-	fmt.Fprintf(w, "%s %s: batch %d, %d threads of the CPU, %d multiply-adds/picture (10⁶)\n", spec.Name, spec.Version, lines[0].Batch, lines[0].Threads, int64(lines[0].MACs*1000+0.5))
+	fmt.Fprintf(w, "%s %s: batch %d, %d threads of the CPU, %d multiply-adds/picture (10⁶)\n", spec.Name, spec.Version,
+		lines[0].Batch, lines[0].Threads, int64(lines[0].MACs*1000+0.5))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "provider\tprecision\tp50 ms\tp90\tp99\timages/s\tMB\tfile MB\tG mul-add/s\tGB/s\tof the ceiling\t")
 	for _, l := range lines {
@@ -94,17 +96,21 @@ func printTable(w io.Writer, spec *bundle.Spec, lines []*benchLine) error {
 		if l.Bound != "" {
 			ceiling = fmt.Sprintf("%.0f %% (%s)", 100*l.Share, l.Bound)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t%d\t%.1f\t%.1f\t%.2f\t%s\t\n", l.Provider, l.Precision, l.P50, l.P90, l.P99, l.Images, l.RSS, l.Bytes, l.GMACs, l.Bandwidth, ceiling)
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t%d\t%.1f\t%.1f\t%.2f\t%s\t\n", l.Provider, l.Precision, l.P50,
+			l.P90, l.P99, l.Images, l.RSS, l.Bytes, l.GMACs, l.Bandwidth, ceiling)
 	}
 	err := t.Flush()
 	if l := lines[len(lines)-1]; err == nil && l.TopMACs > 0 {
-		_, err = fmt.Fprintf(w, "ceilings of %s, measured in fp32: %.1f G mul-add/s in a matrix product, %.1f GB/s of weights used once\n", l.Provider, l.TopMACs, l.TopBytes)
+		_, err = fmt.Fprintf(w,
+			"ceilings of %s, measured in fp32: %.1f G mul-add/s in a matrix product, %.1f GB/s of weights used once\n",
+			l.Provider, l.TopMACs, l.TopBytes)
 	}
 	return err
 }
 
 // roofs measures the ceilings and holds the line against them; without them it says why on stderr.
-func (l *benchLine) roofs(ctx context.Context, c infer.Config, file string, macs int64, length time.Duration, stderr io.Writer) error {
+func (l *benchLine) roofs(ctx context.Context, c infer.Config, file string, macs int64, length time.Duration,
+	stderr io.Writer) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err

@@ -23,10 +23,12 @@ func TestBench(t *testing.T) {
 		stderr.Reset()
 		return execute(t.Context(), args, &stdout, &stderr)
 	}
-	if code := run("new", "--out", bundleDir, "--width", "0.125", "--input", "32", "--hidden", "8", "--classes", "3"); code != exitDone {
+	if code := run("new", "--out", bundleDir, "--width", "0.125", "--input", "32", "--hidden", "8", "--classes",
+		"3"); code != exitDone {
 		t.Fatalf("new: exit %d: %s", code, stderr.String())
 	}
-	if code := run("bench", "--json", "--provider", "cpu", "--threads", "1", "--batch", "2", "--seconds", "0.1", bundleDir); code != exitDone {
+	if code := run("bench", "--json", "--provider", "cpu", "--threads", "1", "--batch", "2", "--seconds", "0.1",
+		bundleDir); code != exitDone {
 		t.Fatalf("bench: exit %d: %s", code, stderr.String())
 	}
 	var line map[string]any
@@ -38,7 +40,8 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s is %v, want %v", key, line[key], want)
 		}
 	}
-	for _, key := range []string{"p50_ms", "p90_ms", "p99_ms", "images_per_s", "rss_mb", "gmacs_per_s", "runs", "load_ms", "gmacs", "model_mb", "gb_per_s",
+	for _, key := range []string{"p50_ms", "p90_ms", "p99_ms", "images_per_s", "rss_mb", "gmacs_per_s", "runs",
+		"load_ms", "gmacs", "model_mb", "gb_per_s",
 		"ceiling_gmacs_per_s", "ceiling_gb_per_s", "of_ceiling"} {
 		if v, _ := line[key].(float64); v <= 0 {
 			t.Errorf("%s is %v, want a positive number", key, line[key])
@@ -58,13 +61,15 @@ func TestBench(t *testing.T) {
 		{exitConfig, "infer.providers", []string{"--provider", "gpu", bundleDir}},
 		{exitFailed, "model.yaml", []string{t.TempDir()}},
 	} {
-		if code := run(append([]string{"bench"}, tt.args...)...); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
+		if code := run(append([]string{"bench"}, tt.args...)...); code != tt.code || !strings.Contains(stderr.String(),
+			tt.want) {
 			t.Errorf("bench %v: exit %d, %q; want %d and %q", tt.args, code, stderr.String(), tt.code, tt.want)
 		}
 	}
 }
 
-// TestBenchTable compares what can be had: on a machine without a GPU one row, and why not the others.
+// TestBenchTable compares what can be had: on a machine without a GPU one row, and why not the
+// others.
 func TestBenchTable(t *testing.T) {
 	about, err := infer.About(infer.Config{})
 	if err != nil {
@@ -75,25 +80,31 @@ func TestBenchTable(t *testing.T) {
 	}
 	t.Setenv("TEST_AS_VGGSE_AGENT", "1")
 	bundleDir := seededBundle(t)
-	code, stdout, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--threads", "1", "--set", "state_dir="+t.TempDir(), bundleDir)
-	if code != exitDone || strings.Count(stdout, "  fp32  ") != 1 || !strings.Contains(stdout, "batch 1, 1 threads") || !strings.Contains(stdout, "% (") {
+	code, stdout, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--threads", "1", "--set",
+		"state_dir="+t.TempDir(), bundleDir)
+	if code != exitDone || strings.Count(stdout, "  fp32  ") != 1 || !strings.Contains(stdout, "batch 1, 1 threads") ||
+		!strings.Contains(stdout, "% (") {
 		t.Errorf("bench: exit %d: %s%s", code, stdout, stderr)
 	}
-	if strings.Count(stderr, "\n") != 8 || !strings.Contains(stderr, "not fp32 on cuda: infer: open") || !strings.Contains(stderr, "not int8 on cpu: model.precision: bundle ") {
+	if strings.Count(stderr, "\n") != 8 || !strings.Contains(stderr, "not fp32 on cuda: infer: open") ||
+		!strings.Contains(stderr, "not int8 on cpu: model.precision: bundle ") {
 		t.Errorf("bench says of the others: %s", stderr)
 	}
 	code, stdout, _ = agentCmd(t, "bench", "--seconds", "0.1", "--json", bundleDir)
 	var line benchLine
-	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || line.Provider != "cpu" || line.P50 <= 0 {
+	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || line.Provider != "cpu" ||
+		line.P50 <= 0 {
 		t.Errorf("bench --json: exit %d, %v: %s", code, err, stdout)
 	}
-	if code, _, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--set", "infer.library=/none.so", bundleDir); code != exitFailed || !strings.Contains(stderr, "/none.so is not a file") {
+	if code, _, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--set", "infer.library=/none.so",
+		bundleDir); code != exitFailed || !strings.Contains(stderr, "/none.so is not a file") {
 		t.Errorf("bench without a runtime: exit %d: %s", code, stderr)
 	}
 }
 
 func TestUnder(t *testing.T) {
-	// 1 G multiply-adds and 100 MB a picture, 50 pictures a second, under 100 G and 10 GB/s: ten multiply-adds a byte.
+	// 1 G multiply-adds and 100 MB a picture, 50 pictures a second, under 100 G and 10 GB/s: ten
+	// multiply-adds a byte.
 	if r := roofline.Under(1e9, 100e6, 1, 50, 100, 10); r.Bound != "compute" || r.Share != 0.5 || r.Bandwidth != 5 {
 		t.Errorf("at the ridge: %+v", r)
 	}

@@ -34,8 +34,9 @@ func newBuildCmd(s *settings) *cobra.Command {
 		Long: `Build makes what the daemon would make at its first start with this bundle: the engine, its test against the CPU,
 and the list of which provider runs what. It takes minutes, so it is better done before the cameras wait for it. The
 daemon finds the engine if both use the same settings: run it as the service's user. Unproven on hardware.`,
-		Example: "  sudo -u vggse-agent vggse-agent build --config /etc/vggse-agent/vggse-agent.yaml /var/lib/vggse-agent/my-bundle",
-		Args:    exactArgs(1, "one BUNDLE"),
+		Example: "  sudo -u vggse-agent vggse-agent build --config /etc/vggse-agent/vggse-agent.yaml " +
+			"/var/lib/vggse-agent/my-bundle",
+		Args: exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line, err := build(cmd, s, args[0], precision, provider)
 			if err != nil || asJSON {
@@ -74,7 +75,8 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	}
 	defer network.Close()
 	info := network.Info()
-	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.took.Seconds()), Provider: info.Provider, Precision: info.Precision}
+	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.took.Seconds()), Provider: info.Provider,
+		Precision: info.Precision}
 	if p := info.Placement; p != nil {
 		line.Nodes, line.OnCPU = p.Nodes, p.OnCPU
 	}
@@ -92,7 +94,8 @@ func (l *buildLine) print(w io.Writer) error {
 	if l.Seconds > 0 {
 		how = fmt.Sprintf("took %.1f s", l.Seconds)
 	}
-	_, err := fmt.Fprintf(w, "%s: %s on %s %s, %.1f MB, nodes %v\n", l.Engine, l.Precision, l.Provider, how, float64(l.Bytes)/1e6, l.Nodes)
+	_, err := fmt.Fprintf(w, "%s: %s on %s %s, %.1f MB, nodes %v\n", l.Engine, l.Precision, l.Provider, how,
+		float64(l.Bytes)/1e6, l.Nodes)
 	for _, node := range l.OnCPU {
 		fmt.Fprintln(w, "  on the CPU:", node)
 	}

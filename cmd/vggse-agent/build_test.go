@@ -14,7 +14,8 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 )
 
-// TestBuildRefuses on a machine without the provider, in ONNX Runtime's own words, and leaves nothing.
+// TestBuildRefuses on a machine without the provider, in ONNX Runtime's own words, and leaves
+// nothing.
 func TestBuildRefuses(t *testing.T) {
 	about, err := infer.About(infer.Config{})
 	if err != nil {
@@ -25,18 +26,21 @@ func TestBuildRefuses(t *testing.T) {
 	}
 	cache := t.TempDir()
 	args := []string{"build", "--set", "state_dir=" + t.TempDir(), "--set", "cache_dir=" + cache, seededBundle(t)}
-	if code, _, stderr := agentCmd(t, args...); code != exitFailed || !strings.Contains(stderr, "TensorRT execution provider is not enabled in this build") {
+	if code, _, stderr := agentCmd(t, args...); code != exitFailed ||
+		!strings.Contains(stderr, "TensorRT execution provider is not enabled in this build") {
 		t.Errorf("build: exit %d: %s", code, stderr)
 	}
 	if left, _ := os.ReadDir(cache); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
-	if code, _, stderr := agentCmd(t, append(args, "--provider", "cpu")...); code != exitUsage || !strings.Contains(stderr, "--provider must be") {
+	if code, _, stderr := agentCmd(t, append(args, "--provider", "cpu")...); code != exitUsage ||
+		!strings.Contains(stderr, "--provider must be") {
 		t.Errorf("build for the cpu: exit %d: %s", code, stderr)
 	}
 }
 
-// stubRuntime is a folder with a real ONNX Runtime that has the bridge to TensorRT, and infer's stub in the place of the provider.
+// stubRuntime is a folder with a real ONNX Runtime that has the bridge to TensorRT, and infer's
+// stub in the place of the provider.
 func stubRuntime(t *testing.T) string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
@@ -51,20 +55,26 @@ func stubRuntime(t *testing.T) string {
 		t.Fatal(err)
 	}
 	shared := filepath.Join(dir, "shared.c")
-	if err := os.WriteFile(shared, []byte("static void *host; void Provider_SetHost(void *h) { host = h; } void *Provider_GetHost(void) { return host; }"), 0o644); err != nil {
+	if err := os.WriteFile(shared,
+		[]byte("static void *host; void Provider_SetHost(void *h) { host = h; } void *Provider_GetHost(void) { "+
+			"return host; }"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for name, source := range map[string]string{
-		"libonnxruntime_providers_shared.so": shared, "libonnxruntime_providers_tensorrt.so": "../../infer/testdata/stub.c", "libvggse-ort-shim.so": "../../infer/shim/shim.c",
+		"libonnxruntime_providers_shared.so":   shared,
+		"libonnxruntime_providers_tensorrt.so": "../../infer/testdata/stub.c",
+		"libvggse-ort-shim.so":                 "../../infer/shim/shim.c",
 	} {
-		if out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cc", "-shared", "-fPIC", "-o", filepath.Join(dir, name),
+			source).CombinedOutput(); err != nil {
 			t.Fatalf("cc: %v\n%s", err, out)
 		}
 	}
 	return dir
 }
 
-// TestBuildWithStub lets a provider hang, crash and fail while an engine is built by the real program.
+// TestBuildWithStub lets a provider hang, crash and fail while an engine is built by the real
+// program.
 func TestBuildWithStub(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "vggse-agent")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
@@ -83,8 +93,10 @@ func TestBuildWithStub(t *testing.T) {
 		{"nothing", nil, "Failed to get symbol GetProvider"},
 	} {
 		state, cache, marker := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "loaded")
-		cmd := exec.CommandContext(t.Context(), program, "build", "--set", "state_dir="+state, "--set", "cache_dir="+cache, bundleDir)
-		cmd.Env = append(os.Environ(), "ORT_LIB="+filepath.Join(dir, "libonnxruntime.so"), "ORT_SHIM="+filepath.Join(dir, "libvggse-ort-shim.so"), "STUB="+tt.stub, "STUB_MARKER="+marker)
+		cmd := exec.CommandContext(t.Context(), program, "build", "--set", "state_dir="+state, "--set",
+			"cache_dir="+cache, bundleDir)
+		cmd.Env = append(os.Environ(), "ORT_LIB="+filepath.Join(dir, "libonnxruntime.so"),
+			"ORT_SHIM="+filepath.Join(dir, "libvggse-ort-shim.so"), "STUB="+tt.stub, "STUB_MARKER="+marker)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if err := cmd.Start(); err != nil {
@@ -107,7 +119,8 @@ func TestBuildWithStub(t *testing.T) {
 		if err == nil || !strings.Contains(stderr.String(), tt.want) {
 			t.Errorf("%s, %v: %v: %s, want %q", tt.stub, tt.stop, err, stderr.String(), tt.want)
 		}
-		if left, _ := filepath.Glob(filepath.Join(cache, "engines", "[0-9a-f]*", "*")); len(left) > 0 && tt.stop != syscall.SIGKILL {
+		if left, _ := filepath.Glob(filepath.Join(cache, "engines", "[0-9a-f]*", "*")); len(left) > 0 &&
+			tt.stop != syscall.SIGKILL {
 			t.Errorf("%s, %v: left %v", tt.stub, tt.stop, left)
 		}
 		waitForNobody(t, program)

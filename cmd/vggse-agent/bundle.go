@@ -31,8 +31,9 @@ func newBundlePackCmd() *cobra.Command {
 		Long: `Pack writes the bundle in DIR into one tar file that 'vggse-agent model install' takes. The same bundle always
 makes the same bytes. The file begins with SHA256SUMS and the manifest; reports, which the manifest does not
 name, are left out. The digest that is printed is the bundle's name on every device: the SHA-256 of its model.yaml.`,
-		Example: "  vggse-agent bundle pack my-bundle\n  vggse-agent bundle pack my-bundle --out /media/usb/parts-3.vggse",
-		Args:    exactArgs(1, "one DIR"),
+		Example: "  vggse-agent bundle pack my-bundle\n  vggse-agent bundle pack my-bundle --out " +
+			"/media/usb/parts-3.vggse",
+		Args: exactArgs(1, "one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := bundle.Open(args[0])
 			if err != nil {
@@ -50,7 +51,8 @@ name, are left out. The digest that is printed is the bundle's name on every dev
 				return fmt.Errorf("bundle pack: %w", err)
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"file": out, "sha256": sum, "name": b.Spec.Name, "version": b.Spec.Version})
+				return printJSON(cmd.OutOrStdout(), map[string]string{"file": out, "sha256": sum, "name": b.Spec.Name,
+					"version": b.Spec.Version})
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s %s  %s\n", sum, b.Spec.Name, b.Spec.Version, out)
 			return err

@@ -41,8 +41,9 @@ evaluations. Equalized channels and corrected biases are kept where they help on
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
 agreement with FP32 is surely below --min-agreement (its 95 % interval is), or INT8 is not faster than FP32, the exit
 code is 3 and only the reports are left.`,
-		Example: "  vggse-agent demo-data --out build/pictures --n 640 --seed 11\n  vggse-agent calibrate --bundle demo/bundle --images build/pictures --out demo/bundle",
-		Args:    exactArgs(0, "no arguments"),
+		Example: "  vggse-agent demo-data --out build/pictures --n 640 --seed 11\n  vggse-agent calibrate --bundle " +
+			"demo/bundle --images build/pictures --out demo/bundle",
+		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := f.options()
 			if err != nil {
@@ -57,21 +58,30 @@ code is 3 and only the reports are left.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.Bundle, "bundle", "", "`DIR` with model.yaml")
-	flags.StringVar(&f.Images, "images", "", "`DIR` of pictures to calibrate on; 100 to 1000 of what the camera will see")
+	flags.StringVar(&f.Images, "images", "",
+		"`DIR` of pictures to calibrate on; 100 to 1000 of what the camera will see")
 	flags.StringVar(&f.Camera, "camera", "", "calibrate on the frames of a camera `URI` instead")
 	flags.IntVar(&f.Frames, "frames", 512, "frames to take from --camera")
-	flags.StringVar(&f.Eval, "eval", "", "`DIR` of pictures to judge on (default: a fifth of --images, which then is not calibrated on)")
+	flags.StringVar(&f.Eval, "eval", "",
+		"`DIR` of pictures to judge on (default: a fifth of --images, which then is not calibrated on)")
 	flags.StringVar(&f.Out, "out", "", "`DIR` of the bundle to make; may be --bundle")
 	flags.StringVar(&f.method, "method", "auto", "auto, minmax, percentile, entropy or mse")
-	flags.StringVar(&f.bits, "weights", "auto", "8, 7 or 8-pairwise bits; auto: what this machine's multiplier does not saturate on")
-	flags.StringVar(&f.Budget, "budget", "", "what INT8 may lose: `0.1pt` of top-1, or 30dB; layers are demoted to floating point until that holds (default: what --min-agreement wants; none: no search)")
-	flags.StringVar(&f.TensorRT, "tensorrt", "10.16", "`VERSION` that the calibration tables are for, the last that reads some; 11 and later read none")
-	flags.StringVar(&f.Collection, "collection", "", "`FILE` to keep the collection in; one that is there is taken up where it was left")
+	flags.StringVar(&f.bits, "weights", "auto",
+		"8, 7 or 8-pairwise bits; auto: what this machine's multiplier does not saturate on")
+	flags.StringVar(&f.Budget, "budget", "",
+		"what INT8 may lose: `0.1pt` of top-1, or 30dB; layers are demoted to floating point until that holds "+
+			"(default: what --min-agreement wants; none: no search)")
+	flags.StringVar(&f.TensorRT, "tensorrt", "10.16",
+		"`VERSION` that the calibration tables are for, the last that reads some; 11 and later read none")
+	flags.StringVar(&f.Collection, "collection", "",
+		"`FILE` to keep the collection in; one that is there is taken up where it was left")
 	flags.StringSliceVar(&f.Merge, "merge", nil, "`FILE`s that --collection of other devices wrote, to add")
-	flags.Float64Var(&f.MinAgreement, "min-agreement", 0.99, "share of pictures on which INT8 and FP32 must give the same answer")
+	flags.Float64Var(&f.MinAgreement, "min-agreement", 0.99,
+		"share of pictures on which INT8 and FP32 must give the same answer")
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.Float64Var(&f.Seconds, "seconds", 2, "time to measure latency for, each file")
-	flags.BoolVar(&f.CheckOnly, "check", false, "look at the pictures and at the manifest's preprocessing, say what is odd, and make nothing")
+	flags.BoolVar(&f.CheckOnly, "check", false,
+		"look at the pictures and at the manifest's preprocessing, say what is odd, and make nothing")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd
 }
@@ -126,7 +136,8 @@ func (f *calibrateFlags) print(w io.Writer, r *quant.Report) error {
 		err = printCalibration(w, r, f.Out)
 	}
 	if missed := r.Gate.Missed; err == nil && len(missed) > 0 {
-		err = withCode(exitGate, fmt.Errorf("calibrate: %s: no model was put into %s, see its report.html", strings.Join(missed, "; "), f.Out))
+		err = withCode(exitGate, fmt.Errorf("calibrate: %s: no model was put into %s, see its report.html",
+			strings.Join(missed, "; "), f.Out))
 	}
 	return err
 }

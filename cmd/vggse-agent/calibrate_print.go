@@ -42,7 +42,8 @@ func printCalibration(w io.Writer, r *quant.Report, out string) error {
 		if p := f.Proof; p != nil {
 			fused = fmt.Sprintf("%d/%d conv, %d/%d dense", p.Convolutions, p.WantConv, p.Dense, p.WantDense)
 		}
-		fmt.Fprintf(t, "%s\t%.2f\t%.1f %%\t%.2f %% (%.2f–%.2f)\t%s\t%.1f dB\t%s\t%s\t%s\n", f.Path, float64(f.Bytes)/1e6, 100*f.Share,
+		fmt.Fprintf(t, "%s\t%.2f\t%.1f %%\t%.2f %% (%.2f–%.2f)\t%s\t%.1f dB\t%s\t%s\t%s\n", f.Path,
+			float64(f.Bytes)/1e6, 100*f.Share,
 			100*v.Agreement.Value, 100*v.Agreement.Low, 100*v.Agreement.High, top1, v.SQNR, ms, faster, fused)
 	}
 	if err := t.Flush(); err != nil {
@@ -52,7 +53,8 @@ func printCalibration(w io.Writer, r *quant.Report, out string) error {
 	for _, x := range r.Tried {
 		tried = append(tried, fmt.Sprintf("%s %.1f dB", x.Method, x.SQNR))
 	}
-	fmt.Fprintf(w, "\nthresholds: %s (tried on pictures that gave no ranges: %s); weights: %s bits\nfarthest from FP32: %s\n",
+	fmt.Fprintf(w, "\nthresholds: %s (tried on pictures that gave no ranges: %s); weights: %s bits\nfarthest from "+
+		"FP32: %s\n",
 		r.Chosen, strings.Join(tried, ", "), r.Plan.Bits, strings.Join(r.Gate.Worst, ", "))
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)

@@ -25,8 +25,8 @@ func agentSays(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// TestCalibrateInPlace calibrates a seeded bundle into itself and classifies with what came of it; a gate
-// that cannot be reached then leaves the bundle as it is.
+// TestCalibrateInPlace calibrates a seeded bundle into itself and classifies with what came of it;
+// a gate that cannot be reached then leaves the bundle as it is.
 func TestCalibrateInPlace(t *testing.T) {
 	if _, err := infer.Version(infer.Config{}); err != nil {
 		t.Skip("ONNX Runtime not found (make deps)")
@@ -34,7 +34,8 @@ func TestCalibrateInPlace(t *testing.T) {
 	dir := t.TempDir()
 	bundleDir, pictures := filepath.Join(dir, "bundle"), filepath.Join(dir, "pictures")
 	for _, args := range [][]string{
-		{"new", "--out", bundleDir, "--width", "0.25", "--input", "96", "--hidden", "64", "--pool", "3", "--classes", "13"},
+		{"new", "--out", bundleDir, "--width", "0.25", "--input", "96", "--hidden", "64", "--pool", "3", "--classes",
+			"13"},
 		{"demo-data", "--out", pictures, "--n", "26", "--size", "96x64"},
 	} {
 		if code, _, stderr := agentSays(args...); code != 0 {
@@ -47,7 +48,8 @@ func TestCalibrateInPlace(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatalf("exit %d, %v, %s", code, err, stderr)
 	}
-	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 || r.Pictures.Calibration+r.Pictures.Choice+r.Pictures.HeldOut != 26 {
+	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 ||
+		r.Pictures.Calibration+r.Pictures.Choice+r.Pictures.HeldOut != 26 {
 		t.Errorf("%+v, %+v", r.Pictures, p)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
@@ -68,7 +70,8 @@ func TestCalibrateInPlace(t *testing.T) {
 		}
 		return
 	}
-	for _, key := range []string{bundle.FileFP32, bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11, bundle.FileFP16} {
+	for _, key := range []string{bundle.FileFP32, bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11,
+		bundle.FileFP16} {
 		if err := b.CheckFile(context.Background(), key); err != nil {
 			t.Error(err)
 		}
@@ -76,16 +79,19 @@ func TestCalibrateInPlace(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bundleDir, "calibration.flatbuffers")); err != nil {
 		t.Error(err)
 	}
-	if table, err := os.ReadFile(filepath.Join(bundleDir, "calibration.txt")); err != nil || !strings.HasPrefix(string(table), "TRT-") {
+	if table, err := os.ReadFile(filepath.Join(bundleDir, "calibration.txt")); err != nil ||
+		!strings.HasPrefix(string(table), "TRT-") {
 		t.Errorf("%v: %.40s", err, table)
 	}
 	plan := inspected(t, filepath.Join(bundleDir, "int8.cpu.onnx"))["vggse.plan"]
 	if !strings.Contains(plan, "levels=255") || !strings.Contains(plan, "squeezes=int8") {
 		t.Errorf("the file says of its plan: %q", plan)
 	}
-	again := append(common, "--out", bundleDir, "--min-agreement", "0", "--tensorrt", "11.2", "--weights", "8", "--method", "minmax")
+	again := append(common, "--out", bundleDir, "--min-agreement", "0", "--tensorrt", "11.2", "--weights", "8",
+		"--method", "minmax")
 	if code, stdout, _ = agentSays(again...); code == exitDone {
-		if _, err := os.Stat(filepath.Join(bundleDir, "calibration.flatbuffers")); err == nil || !strings.Contains(stdout, "TensorRT 11.2 reads no calibration table") {
+		if _, err := os.Stat(filepath.Join(bundleDir, "calibration.flatbuffers")); err == nil ||
+			!strings.Contains(stdout, "TensorRT 11.2 reads no calibration table") {
 			t.Errorf("tables for TensorRT 11, or nothing said of it: %v", err)
 		}
 	}
@@ -104,20 +110,23 @@ func TestCalibrateInPlace(t *testing.T) {
 	}
 }
 
-// A collection is taken up where it was left, another device's is added, and neither counts a picture twice.
+// A collection is taken up where it was left, another device's is added, and neither counts a
+// picture twice.
 func TestCollections(t *testing.T) {
 	needRuntime(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for i, name := range []string{"a", "b", "eval"} {
-		if code, _, stderr := agentSays("demo-data", "--out", at(name), "--n", "26", "--size", "96x64", "--seed", strconv.Itoa(i+1)); code != exitDone {
+		if code, _, stderr := agentSays("demo-data", "--out", at(name), "--n", "26", "--size", "96x64", "--seed",
+			strconv.Itoa(i+1)); code != exitDone {
 			t.Fatal(stderr)
 		}
 	}
 	bundleDir := seededBundle(t)
 	calibrate := func(images string, more ...string) (pictures int, digest, stderr string) {
 		t.Helper()
-		code, stdout, stderr := agentSays(append([]string{"calibrate", "--json", "--bundle", bundleDir, "--images", at(images), "--eval", at("eval"), "--out", at("out." + images),
+		code, stdout, stderr := agentSays(append([]string{"calibrate", "--json", "--bundle", bundleDir, "--images",
+			at(images), "--eval", at("eval"), "--out", at("out." + images),
 			"--method", "minmax", "--budget", "none", "--min-agreement", "0", "--seconds", "0"}, more...)...)
 		if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
 			return 0, "", stderr
@@ -135,7 +144,8 @@ func TestCollections(t *testing.T) {
 	if a < 20 || again != a || same != digest || !strings.Contains(said, "taking up") {
 		t.Errorf("taken up: %d pictures, then %d; %s", a, again, said)
 	}
-	if both, other, said := calibrate("a", "--collection", at("a.json"), "--merge", at("b.json")); both != a+b || other == digest {
+	if both, other, said := calibrate("a", "--collection", at("a.json"), "--merge", at("b.json")); both != a+b ||
+		other == digest {
 		t.Errorf("merged: %d of %d pictures: %s", both, a+b, said)
 	}
 	if err := os.WriteFile(at("damaged.json"), []byte(`{"source":`), 0o644); err != nil {

@@ -38,7 +38,9 @@ any source.`,
 				}
 			}
 			if len(all) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no camera is plugged in here; others are given as rtsp://HOST/PATH, csi://0, demo://parts or a file")
+				fmt.Fprintln(cmd.ErrOrStderr(),
+					"no camera is plugged in here; others are given as rtsp://HOST/PATH, csi://0, demo://parts or "+
+						"a file")
 			}
 			return nil
 		},

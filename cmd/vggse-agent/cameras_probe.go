@@ -96,7 +96,8 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 		}
 		if save != "" {
 			path := filepath.Join(save, fmt.Sprintf("frame-%04d.png", f.Seq))
-			if err := atomicfile.WriteFile(path, func(w io.Writer) error { return png.Encode(w, f.Image()) }); err != nil {
+			if err := atomicfile.WriteFile(path,
+				func(w io.Writer) error { return png.Encode(w, f.Image()) }); err != nil {
 				return t, err
 			}
 		}
@@ -106,7 +107,8 @@ func tryCamera(ctx context.Context, source string, frames int, save string) (t t
 	t.Got = fmt.Sprintf("%dx%d through %s", info.Width, info.Height, info.Backend)
 	t.FirstMS = round.Milliseconds(first.Sub(start))
 	if save != "" {
-		t.Warnings = append(t.Warnings, "frames a second are those that could be saved: leave --save out to see the camera's rate")
+		t.Warnings = append(t.Warnings,
+			"frames a second are those that could be saved: leave --save out to see the camera's rate")
 	}
 	if took := last.Sub(first); took > 0 {
 		t.FPS = float64(t.Frames-1) / took.Seconds()
@@ -139,7 +141,8 @@ func (t *trial) print(w io.Writer) error {
 	if t.AgeMS != nil {
 		age = fmt.Sprintf("%.1f ms (median)", *t.AgeMS)
 	}
-	_, err := fmt.Fprintf(w, "source       %s\nasked        %s\ngot          %s\nframes       %d, %.1f a second\nfirst frame  after %.0f ms\nage          %s\n",
+	_, err := fmt.Fprintf(w, "source       %s\nasked        %s\ngot          %s\nframes       %d, %.1f a "+
+		"second\nfirst frame  after %.0f ms\nage          %s\n",
 		t.URI, t.Asked, t.Got, t.Frames, t.FPS, t.FirstMS, age)
 	for _, warning := range t.Warnings {
 		fmt.Fprintf(w, "warning      %s\n", warning)

@@ -14,12 +14,14 @@ import (
 
 func TestCamerasTest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "pictures")
-	code, out, stderr := agentCmd(t, "cameras", "test", "demo://parts?width=320&height=180&fps=100&seed=3", "--frames", "5", "--save", dir, "--json")
+	code, out, stderr := agentCmd(t, "cameras", "test", "demo://parts?width=320&height=180&fps=100&seed=3", "--frames",
+		"5", "--save", dir, "--json")
 	var got trial
 	if err := json.Unmarshal([]byte(out), &got); code != exitDone || err != nil {
 		t.Fatalf("exit %d, %v: %s%s", code, err, out, stderr)
 	}
-	if got.Frames != 5 || got.Asked != "320x180 at 100 frames/s" || got.Got != "320x180 through demo" || got.AgeMS != nil || got.FPS <= 0 || got.FPS > 110 {
+	if got.Frames != 5 || got.Asked != "320x180 at 100 frames/s" || got.Got != "320x180 through demo" ||
+		got.AgeMS != nil || got.FPS <= 0 || got.FPS > 110 {
 		t.Errorf("%+v", got)
 	}
 	var saved, want vision.Frame
@@ -31,7 +33,8 @@ func TestCamerasTest(t *testing.T) {
 		t.Error("the fifth picture is not the scene's")
 	}
 	code, out, _ = agentCmd(t, "cameras", "test", filepath.Join(dir, "frame-0001.png"), "--frames", "9")
-	if code != exitDone || !strings.Contains(out, "frames       1, 0.0 a second") || !strings.Contains(out, "got          320x180 through ") {
+	if code != exitDone || !strings.Contains(out, "frames       1, 0.0 a second") ||
+		!strings.Contains(out, "got          320x180 through ") {
 		t.Errorf("one picture: exit %d\n%s", code, out)
 	}
 }
@@ -48,7 +51,8 @@ func TestCamerasRefuse(t *testing.T) {
 		{[]string{"cameras", "test", "demo://?x=y"}, exitUsage, "unknown key"},
 		{[]string{"cameras", "test", "/nowhere.png"}, exitFailed, "there is no file /nowhere.png"},
 	} {
-		if code, out, stderr := agentCmd(t, tt.args...); code != tt.code || out != "" || !strings.Contains(stderr, tt.want) {
+		if code, out, stderr := agentCmd(t, tt.args...); code != tt.code || out != "" ||
+			!strings.Contains(stderr, tt.want) {
 			t.Errorf("%v: exit %d, %q, want %d and %q", tt.args, code, stderr, tt.code, tt.want)
 		}
 	}
@@ -60,7 +64,8 @@ func TestCamerasList(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	if _, err := os.Stat("/sys/class/video4linux"); err != nil && (out != "" || !strings.Contains(stderr, "no camera is plugged in here")) {
+	if _, err := os.Stat("/sys/class/video4linux"); err != nil &&
+		(out != "" || !strings.Contains(stderr, "no camera is plugged in here")) {
 		t.Errorf("a machine without cameras: %q, %q", out, stderr)
 	}
 	for line := range strings.Lines(out) {

@@ -19,10 +19,12 @@ func newCheckConfigCmd(s *settings) *cobra.Command {
 		Short: "Validate a configuration and print what is in force, and from where",
 		Long: `Joins built-in defaults, the file, the environment (VGGSE_…) and --set, validates the result and
 prints every setting in force with its origin. Secrets are hidden. Exit code 78 for a mistake.`,
-		Example: "  vggse-agent check-config /etc/vggse-agent/vggse-agent.yaml\n  vggse-agent check-config --set mqtt.broker=tcp://broker:1883",
+		Example: "  vggse-agent check-config /etc/vggse-agent/vggse-agent.yaml\n  vggse-agent check-config --set " +
+			"mqtt.broker=tcp://broker:1883",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usagef("check-config wants at most one FILE, got %d (see 'vggse-agent check-config --help')", len(args))
+				return usagef("check-config wants at most one FILE, got %d (see 'vggse-agent check-config --help')",
+					len(args))
 			}
 			return nil
 		},

@@ -30,7 +30,8 @@ func newClassifyCmd(s *settings) *cobra.Command {
 		Long: `Classifies still pictures with the very preprocessing and runtime of the daemon. A folder is walked;
 'file' in the answer is the path as found. A picture that cannot be read is named on stderr, the
 others are classified all the same, and the exit code is 1.`,
-		Example: "  vggse-agent classify --bundle demo/bundle picture.jpg\n  vggse-agent classify --bundle demo/bundle --json --logits pictures/ > answers.jsonl",
+		Example: "  vggse-agent classify --bundle demo/bundle picture.jpg\n  vggse-agent classify --bundle " +
+			"demo/bundle --json --logits pictures/ > answers.jsonl",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("classify wants pictures or a folder of them (see 'vggse-agent classify --help')")
@@ -179,7 +180,8 @@ func printAnswer(w io.Writer, a *answer, asJSON bool) error {
 	for i, s := range a.Top {
 		line[i] = fmt.Sprintf("%s %.1f %%", s.Label, 100*s.Score)
 	}
-	_, err := fmt.Fprintf(w, "%s\t%s\t(%s, %s, %.1f ms)\n", a.File, strings.Join(line, ", "), a.Provider, a.Precision, a.LatencyMS)
+	_, err := fmt.Fprintf(w, "%s\t%s\t(%s, %s, %.1f ms)\n", a.File, strings.Join(line, ", "), a.Provider, a.Precision,
+		a.LatencyMS)
 	if err == nil && a.Logits != nil {
 		_, err = fmt.Fprintf(w, "\tlogits %v\n", a.Logits)
 	}

@@ -16,7 +16,8 @@ import (
 // publish is a real mosquitto_pub.
 func (b *mosquitto) publish(t *testing.T, topic, payload string) {
 	t.Helper()
-	cmd := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(b.port), "-q", "1", "-t", topic, "-m", payload)
+	cmd := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(b.port), "-q", "1", "-t", topic, "-m",
+		payload)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -25,7 +26,8 @@ func (b *mosquitto) publish(t *testing.T, topic, payload string) {
 // order gives a command, and returns its response.
 func (b *mosquitto) order(t *testing.T, lines <-chan string, id, name, args string) string {
 	t.Helper()
-	b.publish(t, "vggse/edge/command", fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args, time.Now().UTC().Format(time.RFC3339Nano)))
+	b.publish(t, "vggse/edge/command", fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args,
+		time.Now().UTC().Format(time.RFC3339Nano)))
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 		if got := await(t, lines, "command/response "); strings.Contains(got, fmt.Sprintf(`"id":%q`, id)) {
 			return got
@@ -52,8 +54,9 @@ http: {listen: "off"}
 	}
 }
 
-// TestCommands are the effects on the whole agent: what is set holds at once, outlives a SIGKILL, and yields to a
-// configuration that changed; a picture, other settings and a restart come when they are asked for.
+// TestCommands are the effects on the whole agent: what is set holds at once, outlives a SIGKILL,
+// and yields to a configuration that changed; a picture, other settings and a restart come when
+// they are asked for.
 func TestCommands(t *testing.T) {
 	broker := startMosquitto(t)
 	file, state := filepath.Join(t.TempDir(), "agent.yaml"), t.TempDir()
@@ -61,7 +64,8 @@ func TestCommands(t *testing.T) {
 	settingsFile(t, file, broker, "model: {bundle: "+bundleDir+"}")
 	args := []string{"run", "--config", file, "--set", "state_dir=" + state, "--log-level", "error"}
 	agent := startAgent(t, args...)
-	lines := broker.subscribe(t, "vggse/edge/+/+/state", "vggse/edge/+/status", "vggse/edge/command/response", "vggse/edge/available", "vggse/edge/right/result")
+	lines := broker.subscribe(t, "vggse/edge/+/+/state", "vggse/edge/+/status", "vggse/edge/command/response",
+		"vggse/edge/available", "vggse/edge/right/result")
 	await(t, lines, "left/status online")
 	broker.publish(t, "vggse/edge/left/enabled/set", "OFF")
 	await(t, lines, "left/status disabled")
@@ -77,7 +81,8 @@ func TestCommands(t *testing.T) {
 		await(t, broker.subscribe(t, "vggse/edge/+/+/state"), want)
 	}
 	await(t, lines, "right/result")
-	if got := broker.order(t, lines, "no", "snapshot", `{"camera":"left"}`); !strings.Contains(got, `"status":"error","message":"the camera is disabled"`) {
+	if got := broker.order(t, lines, "no", "snapshot", `{"camera":"left"}`); !strings.Contains(got,
+		`"status":"error","message":"the camera is disabled"`) {
 		t.Error(got)
 	}
 	broker.publish(t, "vggse/edge/left/enabled/set", "ON")
@@ -93,7 +98,8 @@ func TestCommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte("camras: []"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := broker.order(t, lines, "wrong", "reload", `{}`); !strings.Contains(got, `"status":"error"`) || !strings.Contains(got, "camras: unknown key") {
+	if got := broker.order(t, lines, "wrong", "reload", `{}`); !strings.Contains(got, `"status":"error"`) ||
+		!strings.Contains(got, "camras: unknown key") {
 		t.Error(got)
 	}
 	if got := broker.order(t, lines, "over", "restart", `{}`); !strings.Contains(got, `"status":"ok"`) {
@@ -108,14 +114,16 @@ func TestCommands(t *testing.T) {
 // snapshot asks for a picture and looks at it.
 func snapshot(t *testing.T, broker *mosquitto, lines <-chan string) {
 	t.Helper()
-	sub := exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", fmt.Sprint(broker.port), "-t", "vggse/edge/left/snapshot", "-C", "1", "-N", "-W", "20")
+	sub := exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", fmt.Sprint(broker.port), "-t",
+		"vggse/edge/left/snapshot", "-C", "1", "-N", "-W", "20")
 	var picture bytes.Buffer
 	sub.Stdout = &picture
 	if err := sub.Start(); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(300 * time.Millisecond) // mosquitto_sub says nothing when it is ready
-	if got := broker.order(t, lines, "picture", "snapshot", `{"camera":"left"}`); !strings.Contains(got, `"status":"ok"`) {
+	if got := broker.order(t, lines, "picture", "snapshot", `{"camera":"left"}`); !strings.Contains(got,
+		`"status":"ok"`) {
 		t.Error(got)
 	}
 	if err := sub.Wait(); err != nil {
@@ -130,7 +138,8 @@ func snapshot(t *testing.T, broker *mosquitto, lines <-chan string) {
 	}
 }
 
-// TestModelActivate: what 'model install' put there runs after the command, by its digest; nothing else can be named.
+// TestModelActivate: what 'model install' put there runs after the command, by its digest; nothing
+// else can be named.
 func TestModelActivate(t *testing.T) {
 	broker := startMosquitto(t)
 	here, file, state := t.TempDir(), filepath.Join(t.TempDir(), "agent.yaml"), t.TempDir()
@@ -152,14 +161,18 @@ func TestModelActivate(t *testing.T) {
 	startAgentIn(t, here, "run", "--config", file, "--set", "state_dir="+state, "--log-level", "error")
 	lines := broker.subscribe(t, "vggse/edge/#")
 	demoResult := modelOf(t, await(t, lines, "left/result"))
-	if got := broker.order(t, lines, "other", "model_activate", `{"sha256":"`+strings.Repeat("ab", 32)+`"}`); !strings.Contains(got, `"status":"error"`) {
+	if got := broker.order(t, lines, "other", "model_activate", `{"sha256":"`+strings.Repeat("ab", 32)+
+		`"}`); !strings.Contains(got, `"status":"error"`) {
 		t.Error(got)
 	}
-	_, stdout, _ = agentCmd(t, "model", "install", brokenBundle(t, seededBundle(t)), "--set", "state_dir="+state, "--json")
-	if got := broker.order(t, lines, "broken", "model_activate", `{"sha256":"`+digest(t, stdout)+`"}`); !strings.Contains(got, "was not activated: verify: ") {
+	_, stdout, _ = agentCmd(t, "model", "install", brokenBundle(t, seededBundle(t)), "--set", "state_dir="+state,
+		"--json")
+	if got := broker.order(t, lines, "broken", "model_activate", `{"sha256":"`+digest(t, stdout)+
+		`"}`); !strings.Contains(got, "was not activated: verify: ") {
 		t.Error(got)
 	}
-	if got := broker.order(t, lines, "this", "model_activate", `{"sha256":"`+installed.SHA256+`"}`); !strings.Contains(got, `"status":"ok"`) {
+	if got := broker.order(t, lines, "this", "model_activate", `{"sha256":"`+installed.SHA256+
+		`"}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Fatal(got)
 	}
 	for end := time.Now().Add(30 * time.Second); ; {

@@ -45,7 +45,8 @@ What cannot be had is said on stderr; --json prints a line each, as classify doe
 	return cmd
 }
 
-// compare asks every combination that can be had; the first is the one the others are compared with.
+// compare asks every combination that can be had; the first is the one the others are compared
+// with.
 func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*answer, []string, error) {
 	b, err := bundle.Open(dir)
 	if err != nil {
@@ -61,7 +62,8 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*an
 			case cmd.Context().Err() != nil:
 				return nil, nil, cmd.Context().Err()
 			case provider == infer.CPU && precision == "fp32":
-				return nil, nil, fmt.Errorf("compare: %w", err) // nothing to compare with: the picture, the bundle or the runtime is at fault
+				// nothing to compare with: the picture, the bundle or the runtime is at fault
+				return nil, nil, fmt.Errorf("compare: %w", err)
 			default:
 				fmt.Fprintf(cmd.ErrOrStderr(), "not %s on %s: %v\n", precision, provider, err)
 			}
@@ -87,7 +89,8 @@ func ask(cmd *cobra.Command, s settings, dir, image, precision, provider string,
 	return c.classify(cmd.Context(), image)
 }
 
-// printColumns writes the best classes of the first answer as rows, one column of logits for each answer.
+// printColumns writes the best classes of the first answer as rows, one column of logits for each
+// answer.
 func printColumns(w io.Writer, answers []*answer, labels []string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, cell func(a *answer) string) {

@@ -29,7 +29,8 @@ func TestDemoData(t *testing.T) {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 	stderr.Reset()
-	if code := execute(context.Background(), args, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "exists already") {
+	if code := execute(context.Background(), args, &stdout, &stderr); code != exitFailed ||
+		!strings.Contains(stderr.String(), "exists already") {
 		t.Errorf("a second time: exit %d, %q", code, stderr.String())
 	}
 }
@@ -41,7 +42,8 @@ func TestDemoDataRefuses(t *testing.T) {
 		{"--out", out, "--size", "90x160"}, {"--out", out, "--jobs", "0"}, {"--out", out, "extra"},
 	} {
 		var stdout, stderr bytes.Buffer
-		if code := execute(context.Background(), append([]string{"demo-data"}, args...), &stdout, &stderr); code != exitUsage {
+		if code := execute(context.Background(), append([]string{"demo-data"}, args...), &stdout,
+			&stderr); code != exitUsage {
 			t.Errorf("%q: exit %d, want %d (%s)", args, code, exitUsage, stderr.String())
 		}
 		if n := strings.Count(strings.TrimSpace(stderr.String()), "\n"); n > 0 || stdout.Len() > 0 {
@@ -58,7 +60,8 @@ func TestDemoDataStoppedLeavesNothing(t *testing.T) {
 	cancel()
 	parent := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	if code := execute(ctx, []string{"demo-data", "--out", filepath.Join(parent, "pictures")}, &stdout, &stderr); code != exitFailed {
+	if code := execute(ctx, []string{"demo-data", "--out", filepath.Join(parent, "pictures")}, &stdout,
+		&stderr); code != exitFailed {
 		t.Errorf("exit %d, want %d", code, exitFailed)
 	}
 	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {

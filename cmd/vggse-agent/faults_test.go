@@ -1,6 +1,7 @@
 //go:build !race
 
-// Painting thousands of pictures is ten times slower under the race detector and has nothing for it to find.
+// Painting thousands of pictures is ten times slower under the race detector and has nothing for it
+// to find.
 
 package main
 
@@ -27,7 +28,8 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// fault is a way to spoil a bundle's manifest or a set of pictures, and the check that has to name it.
+// fault is a way to spoil a bundle's manifest or a set of pictures, and the check that has to name
+// it.
 type fault struct {
 	name, check string
 	refused     bool
@@ -45,9 +47,10 @@ func faults() []fault {
 		{name: "channels swapped in the manifest", check: "preprocessing", spec: func(s *bundle.Spec) {
 			s.Preprocess.Channels = map[string]string{"rgb": "bgr", "bgr": "rgb"}[s.Preprocess.Channels]
 		}},
-		{name: "channels swapped in the pictures", check: "preprocessing", pictures: every(func(p color.NRGBA, _, _ int) color.NRGBA {
-			return color.NRGBA{p.B, p.G, p.R, 255}
-		})},
+		{name: "channels swapped in the pictures", check: "preprocessing",
+			pictures: every(func(p color.NRGBA, _, _ int) color.NRGBA {
+				return color.NRGBA{p.B, p.G, p.R, 255}
+			})},
 		{name: "no mean and standard deviation", check: "preprocessing", spec: func(s *bundle.Spec) {
 			s.Preprocess.Mean, s.Preprocess.Std = [3]float64{}, [3]float64{1, 1, 1}
 		}},
@@ -64,26 +67,33 @@ func faults() []fault {
 			}
 			return img
 		}},
-		{name: "near-duplicates", check: "near-duplicates", pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
-			return repaint(sceneOf(i/8), func(p color.NRGBA, x, _ int) color.NRGBA { p.B += uint8(i % 8); return p })
-		}},
+		{name: "near-duplicates", check: "near-duplicates",
+			pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
+				return repaint(sceneOf(i/8),
+					func(p color.NRGBA, x, _ int) color.NRGBA { p.B += uint8(i % 8); return p })
+			}},
 		{name: "dark", check: "dark", refused: true, pictures: every(func(p color.NRGBA, _, _ int) color.NRGBA {
 			return color.NRGBA{p.R / 16, p.G / 16, p.B / 16, 255}
 		})},
-		{name: "constant", check: "flat", refused: true, pictures: func(_ string, i, _ int, img *image.NRGBA) *image.NRGBA {
-			return repaint(img, func(color.NRGBA, int, int) color.NRGBA { return color.NRGBA{uint8(i), uint8(i / 256), 9, 255} })
-		}},
+		{name: "constant", check: "flat", refused: true,
+			pictures: func(_ string, i, _ int, img *image.NRGBA) *image.NRGBA {
+				return repaint(img, func(color.NRGBA, int, int) color.NRGBA {
+					return color.NRGBA{uint8(i), uint8(i / 256),
+						9, 255}
+				})
+			}},
 		{name: "noise", check: "noise", refused: true, pictures: every(func(color.NRGBA, int, int) color.NRGBA {
 			return color.NRGBA{uint8(r.Uint32()), uint8(r.Uint32()), uint8(r.Uint32()), 255}
 		})},
-		{name: "two halves that disagree", check: "halves", pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
-			if i < n/2 {
-				return img
-			}
-			return repaint(img, func(p color.NRGBA, _, _ int) color.NRGBA {
-				return color.NRGBA{p.R/2 + p.R/8, p.G/2 + p.G/8, p.B/2 + p.B/8, 255}
-			})
-		}},
+		{name: "two halves that disagree", check: "halves",
+			pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
+				if i < n/2 {
+					return img
+				}
+				return repaint(img, func(p color.NRGBA, _, _ int) color.NRGBA {
+					return color.NRGBA{p.R/2 + p.R/8, p.G/2 + p.G/8, p.B/2 + p.B/8, 255}
+				})
+			}},
 	}
 }
 
@@ -107,12 +117,17 @@ func sceneOf(seed int) *image.NRGBA {
 			cells[i][k] = uint8(40 + r.IntN(170))
 		}
 	}
-	return repaint(img, func(_ color.NRGBA, x, y int) color.NRGBA { v := cells[y/9][x/10]; return color.NRGBA{v, v, v, 255} })
+	return repaint(img, func(_ color.NRGBA, x, y int) color.NRGBA {
+		v := cells[y/9][x/10]
+		return color.NRGBA{v, v, v,
+			255}
+	})
 }
 
-// TestFaultsOfCalibration spoils pictures and manifests and wants each fault named, and nothing said of clean sets; on the demo
-// bundle, and on one that wants its pictures otherwise. VGGSE_FAULT_SEEDS=41,42 runs all of it with these seeds of the demo's
-// pictures; without, faults of pictures alone are tried on one bundle.
+// TestFaultsOfCalibration spoils pictures and manifests and wants each fault named, and nothing
+// said of clean sets; on the demo bundle, and on one that wants its pictures otherwise.
+// VGGSE_FAULT_SEEDS=41,42 runs all of it with these seeds of the demo's pictures; without, faults
+// of pictures alone are tried on one bundle.
 func TestFaultsOfCalibration(t *testing.T) {
 	seeds, pictures, all := []string{"2026"}, "650", false
 	if text := os.Getenv("VGGSE_FAULT_SEEDS"); text != "" {
@@ -121,7 +136,8 @@ func TestFaultsOfCalibration(t *testing.T) {
 	bundles := map[string]string{"demo": "../../demo/bundle", "second": secondBundle(t)}
 	for _, seed := range seeds {
 		clean := filepath.Join(t.TempDir(), "clean")
-		if code, _, stderr := agentSays("demo-data", "--out", clean, "--n", pictures, "--seed", seed, "--size", "160x90"); code != exitDone {
+		if code, _, stderr := agentSays("demo-data", "--out", clean, "--n", pictures, "--seed", seed, "--size",
+			"160x90"); code != exitDone {
 			t.Fatal(stderr)
 		}
 		for _, f := range faults() {
@@ -235,8 +251,8 @@ func readPNG(t *testing.T, path string) *image.NRGBA {
 	return out
 }
 
-// secondBundle is the demo's network made to read BGR from -1 to 1: mean and standard deviation are folded into its first
-// convolution. Only what it pads with differs, grey instead of the mean.
+// secondBundle is the demo's network made to read BGR from -1 to 1: mean and standard deviation are
+// folded into its first convolution. Only what it pads with differs, grey instead of the mean.
 func secondBundle(t *testing.T) string {
 	t.Helper()
 	b, err := bundle.Open("../../demo/bundle")
@@ -268,14 +284,17 @@ func secondBundle(t *testing.T) string {
 			}
 		}
 	}
-	*weight, *bias = onnx.NewFloat32(weight.Name, folded, weight.Dims...), onnx.NewFloat32(bias.Name, shift, bias.Dims...)
+	*weight, *bias = onnx.NewFloat32(weight.Name, folded, weight.Dims...),
+		onnx.NewFloat32(bias.Name, shift, bias.Dims...)
 	dir := t.TempDir()
-	if err := atomicfile.WriteFile(filepath.Join(dir, "fp32.onnx"), func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(dir, "fp32.onnx"),
+		func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		t.Fatal(err)
 	}
 	spec := b.Spec
 	spec.Name = "parts-bgr"
-	spec.Preprocess.Channels, spec.Preprocess.Mean, spec.Preprocess.Std = "bgr", [3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}
+	spec.Preprocess.Channels, spec.Preprocess.Mean, spec.Preprocess.Std = "bgr", [3]float64{0.5, 0.5, 0.5},
+		[3]float64{0.5, 0.5, 0.5}
 	sum, err := atomicfile.HashFile(t.Context(), filepath.Join(dir, "fp32.onnx"))
 	if err != nil {
 		t.Fatal(err)

@@ -55,14 +55,16 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 	f.IntVar(&o.Input, "input", 224, "height and width of the input in pixels (of .onnx: what the file says)")
 	f.StringVar(&o.Name, "name", "", "name of the bundle (default: that of the folder)")
 	f.StringVar(&o.Version, "version", "1", "version of the bundle")
-	f.StringVar(&o.Golden, "golden", "", "safetensors file with the tensors input (n×3×S×S) and logits (n×classes), for verify")
+	f.StringVar(&o.Golden, "golden", "",
+		"safetensors file with the tensors input (n×3×S×S) and logits (n×classes), for verify")
 	f.StringVar(&o.Key, "key", "", "where in a nested checkpoint the weights are, such as ema")
 	f.BoolVar(&asJSON, "json", false, "print one JSON line")
 	return cmd
 }
 
 func runImport(cmd *cobra.Command, o importer.Options, asJSON bool) error {
-	for _, f := range []struct{ name, value string }{{"labels", o.Labels}, {"preprocess", o.Preprocess}, {"out", o.Out}} {
+	for _, f := range []struct{ name, value string }{{"labels", o.Labels}, {"preprocess", o.Preprocess},
+		{"out", o.Out}} {
 		if f.value == "" {
 			return usagef("import wants --%s (see '%s --help')", f.name, cmd.CommandPath())
 		}

@@ -16,9 +16,9 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
-// BenchmarkImportFull imports the article's network, 554 MB, and copies the same file with fsync in turns; the goal
-// is at most twice the time, and 64 MB of heap. It writes a .safetensors of seeded weights, or takes the
-// checkpoint that IMPORT_CHECKPOINT names (1000 classes):
+// BenchmarkImportFull imports the article's network, 554 MB, and copies the same file with fsync in
+// turns; the goal is at most twice the time, and 64 MB of heap. It writes a .safetensors of seeded
+// weights, or takes the checkpoint that IMPORT_CHECKPOINT names (1000 classes):
 //
 //	go test -run '^$' -bench ImportFull -benchtime 5x ./cmd/vggse-agent
 func BenchmarkImportFull(b *testing.B) {
@@ -40,7 +40,8 @@ func BenchmarkImportFull(b *testing.B) {
 		copies = append(copies, time.Since(start))
 		start = time.Now()
 		out := filepath.Join(dir, "bundle")
-		if code := execute(b.Context(), []string{"import", file, "--labels", labels, "--preprocess", "torchvision", "--out", out}, io.Discard, io.Discard); code != exitDone {
+		if code := execute(b.Context(), []string{"import", file, "--labels", labels, "--preprocess", "torchvision",
+			"--out", out}, io.Discard, io.Discard); code != exitDone {
 			b.Fatal("import: exit", code)
 		}
 		imports = append(imports, time.Since(start))

@@ -41,21 +41,25 @@ func verified(t *testing.T, code int, args ...string) verify.Verdict {
 // From a checkpoint to answers of ONNX Runtime that agree with plain Go in float64.
 func TestImportAndVerify(t *testing.T) {
 	needRuntime(t)
-	for file, inputs := range map[string][]string{"article.pth": {"32", "64", "224", "256"}, "legacy.pt": {"96"}, "nested.pth": {"32"},
+	for file, inputs := range map[string][]string{"article.pth": {"32", "64", "224", "256"}, "legacy.pt": {"96"},
+		"nested.pth":          {"32"},
 		"article.safetensors": {"96"}, "half.pth": {"64"}, "torchvision.pth": {"96"}, "torchvision-bn.pth": {"64"},
 		"sse.pth": {"64"}, "scse.pth": {"96"}, "bam.pth": {"96", "224"}, "cbam.pth": {"64"}, "irregular.pth": {"64"}} {
 		for _, input := range inputs {
 			dir := filepath.Join(t.TempDir(), "b")
-			code, stdout, stderr := agentCmd(t, "import", "--json", checkpoints+file, "--labels", "a,b,c,d,e", "--preprocess", "torchvision", "--out", dir, "--input", input)
+			code, stdout, stderr := agentCmd(t, "import", "--json", checkpoints+file, "--labels", "a,b,c,d,e",
+				"--preprocess", "torchvision", "--out", dir, "--input", input)
 			if code != exitDone {
 				t.Fatalf("%s: exit %d: %s", file, code, stderr)
 			}
 			var line struct{ Architecture, SHA256 string }
-			if err := json.Unmarshal([]byte(stdout), &line); err != nil || !strings.Contains(line.Architecture, input+"×"+input) || len(line.SHA256) != 64 {
+			if err := json.Unmarshal([]byte(stdout), &line); err != nil || !strings.Contains(line.Architecture,
+				input+"×"+input) || len(line.SHA256) != 64 {
 				t.Errorf("%s: %v: %s", file, err, stdout)
 			}
 			v := verified(t, exitDone, dir)
-			if !v.OK || v.Pairs != verify.Pairs || v.Golden != verify.OriginReference || v.MaxDiff == 0 || v.MaxDiff > 1e-5*v.MaxLogit || v.Agreement < 0.999 {
+			if !v.OK || v.Pairs != verify.Pairs || v.Golden != verify.OriginReference || v.MaxDiff == 0 ||
+				v.MaxDiff > 1e-5*v.MaxLogit || v.Agreement < 0.999 {
 				t.Errorf("%s at %s: %+v", file, input, v)
 			}
 			if v := verified(t, exitGate, dir, "--tolerance", "1e-12"); v.OK {
@@ -78,7 +82,8 @@ func TestImportForeign(t *testing.T) {
 			if code, _, stderr := agentCmd(t, append(args, dir, "--golden", golden)...); code != exitDone {
 				t.Fatalf("%s: exit %d: %s", file, code, stderr)
 			}
-			if v := verified(t, exitDone, dir); !v.OK || v.Pairs != 2 || v.MaxDiff > 1e-5*v.MaxLogit || v.Golden != network+".safetensors" {
+			if v := verified(t, exitDone, dir); !v.OK || v.Pairs != 2 || v.MaxDiff > 1e-5*v.MaxLogit ||
+				v.Golden != network+".safetensors" {
 				t.Errorf("%s: %+v", file, v)
 			}
 			summarized(t, dir, golden)
@@ -95,7 +100,8 @@ func TestImportForeign(t *testing.T) {
 	}
 }
 
-// summarized sees that summary counts the multiply-adds that PyTorch's modules did, and finds the SE blocks.
+// summarized sees that summary counts the multiply-adds that PyTorch's modules did, and finds the
+// SE blocks.
 func summarized(t *testing.T, dir, golden string) {
 	t.Helper()
 	f, err := checkpoint.Open(golden, "")
@@ -126,7 +132,8 @@ func summarized(t *testing.T, dir, golden string) {
 func TestVerifyFindsWrongAnswers(t *testing.T) {
 	needRuntime(t)
 	dir := filepath.Join(t.TempDir(), "b")
-	code, _, stderr := agentCmd(t, "import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--preprocess", "torchvision",
+	code, _, stderr := agentCmd(t, "import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d",
+		"--preprocess", "torchvision",
 		"--out", dir, "--golden", "testdata/foreign/mobilenetv3.safetensors")
 	if code != exitDone {
 		t.Fatal(stderr)
@@ -153,20 +160,30 @@ func TestImportRefuses(t *testing.T) {
 		{exitUsage, "--labels", []string{ckpt, "--preprocess", tv, "--out", out}},
 		{exitUsage, "--preprocess", []string{ckpt, "--labels", labels, "--out", out}},
 		{exitUsage, "--out", []string{ckpt, "--labels", labels, "--preprocess", tv}},
-		{exitUsage, "filter is missing", []string{ckpt, "--labels", labels, "--preprocess", "resize=squash", "--out", out}},
-		{exitUsage, "three numbers", []string{ckpt, "--labels", labels, "--preprocess", "resize=squash,filter=area,channels=rgb,scale=1/255,mean=0,std=1,1,1", "--out", out}},
-		{exitUsage, "no such key", []string{ckpt, "--labels", labels, "--preprocess", "resize=squash,filter=area,channels=rgb,scale=1,mean=0,0,0,std=1,1,1,gamma=2", "--out", out}},
-		{exitUsage, "neither torchvision", []string{ckpt, "--labels", labels, "--preprocess", "imagenet", "--out", out}},
+		{exitUsage, "filter is missing", []string{ckpt, "--labels", labels, "--preprocess", "resize=squash", "--out",
+			out}},
+		{exitUsage, "three numbers", []string{ckpt, "--labels", labels, "--preprocess",
+			"resize=squash,filter=area,channels=rgb,scale=1/255,mean=0,std=1,1,1", "--out", out}},
+		{exitUsage, "no such key", []string{ckpt, "--labels", labels, "--preprocess",
+			"resize=squash,filter=area,channels=rgb,scale=1,mean=0,0,0,std=1,1,1,gamma=2", "--out", out}},
+		{exitUsage, "neither torchvision", []string{ckpt, "--labels", labels, "--preprocess", "imagenet", "--out",
+			out}},
 		{exitUsage, "no file nowhere.txt", []string{ckpt, "--labels", "nowhere.txt", "--preprocess", tv, "--out", out}},
-		{exitFailed, "2 labels, the network 5 classes", []string{ckpt, "--labels", "a,b", "--preprocess", tv, "--out", out}},
+		{exitFailed, "2 labels, the network 5 classes", []string{ckpt, "--labels", "a,b", "--preprocess", tv, "--out",
+			out}},
 		{exitFailed, "labels[1]", []string{ckpt, "--labels", "a,a,b,c,d", "--preprocess", tv, "--out", out}},
-		{exitFailed, "smallest that works is 32", []string{ckpt, "--labels", labels, "--preprocess", tv, "--input", "31", "--out", out}},
+		{exitFailed, "smallest that works is 32", []string{ckpt, "--labels", labels, "--preprocess", tv, "--input",
+			"31", "--out", out}},
 		{exitFailed, "not empty", []string{ckpt, "--labels", labels, "--preprocess", tv, "--out", full}},
 		{exitFailed, "no such file", []string{"none.pth", "--labels", labels, "--preprocess", tv, "--out", out}},
-		{exitFailed, "neither safetensors nor a PyTorch", []string{"importcmd.go", "--labels", labels, "--preprocess", tv, "--out", out}},
-		{exitFailed, "input and logits", []string{ckpt, "--labels", labels, "--preprocess", tv, "--golden", checkpoints + "article.safetensors", "--out", out}},
-		{exitFailed, "takes 64×64, --input says 32", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--preprocess", tv, "--input", "32", "--out", out}},
-		{exitFailed, "one score for each label", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c", "--preprocess", tv, "--out", out}},
+		{exitFailed, "neither safetensors nor a PyTorch", []string{"importcmd.go", "--labels", labels, "--preprocess",
+			tv, "--out", out}},
+		{exitFailed, "input and logits", []string{ckpt, "--labels", labels, "--preprocess", tv, "--golden",
+			checkpoints + "article.safetensors", "--out", out}},
+		{exitFailed, "takes 64×64, --input says 32", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels",
+			"a,b,c,d", "--preprocess", tv, "--input", "32", "--out", out}},
+		{exitFailed, "one score for each label", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels",
+			"a,b,c", "--preprocess", tv, "--out", out}},
 	} {
 		code, _, stderr := agentCmd(t, append([]string{"import"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.want) {

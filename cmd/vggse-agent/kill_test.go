@@ -32,9 +32,9 @@ func (k *killing) nap(least, most int) {
 	time.Sleep(time.Duration(least+k.random.IntN(most-least)) * time.Millisecond)
 }
 
-// life is one of the whole agent: in a third of them the broker is killed, in another third the way is cut,
-// in every sixth it stays cut until more than a window waits on disk, and in every ninth there is none; at its
-// end the agent is killed, and what it leaves on disk is written down.
+// life is one of the whole agent: in a third of them the broker is killed, in another third the way
+// is cut, in every sixth it stays cut until more than a window waits on disk, and in every ninth
+// there is none; at its end the agent is killed, and what it leaves on disk is written down.
 func (k *killing) life(n int) {
 	k.way.set(n%9 == 8)
 	before := k.last()
@@ -75,7 +75,8 @@ func (k *killing) life(n int) {
 		k.broker.kill()
 		k.broker.start(k.T)
 	}
-	if _, err := spool.Inspect(k.spool, func(r *spool.Record) bool { k.accepted[r.Seq] = string(r.Payload); return true }); err != nil {
+	if _, err := spool.Inspect(k.spool,
+		func(r *spool.Record) bool { k.accepted[r.Seq] = string(r.Payload); return true }); err != nil {
 		k.Fatal(err)
 	}
 }
@@ -172,18 +173,20 @@ func (k *killing) judge() (records, repeated, gone int) {
 	return len(first), repeated, gone
 }
 
-// TestKilledAgent: the whole agent and a real Mosquitto are killed again and again, and the way between them is
-// cut. Every record that a kill found on disk is acknowledged by the broker in the end, as it was; none comes for
-// the first time after a later one of its lane; repetitions stay within a window for each loss of the connection;
-// every gap in the numbers is told.
+// TestKilledAgent: the whole agent and a real Mosquitto are killed again and again, and the way
+// between them is cut. Every record that a kill found on disk is acknowledged by the broker in the
+// end, as it was; none comes for the first time after a later one of its lane; repetitions stay
+// within a window for each loss of the connection; every gap in the numbers is told.
 func TestKilledAgent(t *testing.T) {
 	broker, state := startMosquitto(t), t.TempDir()
 	k := &killing{
 		T: t, broker: broker, way: startLedger(t, broker.addr()), spool: filepath.Join(state, "spool"),
 		random: rand.New(rand.NewPCG(7, 50)), accepted: make(map[uint64]string),
 	}
-	k.args = []string{"run", "--bundle", "../../demo/bundle", "--source", "demo://parts?fps=45&seed=3&width=320&height=180",
-		"--broker", "tcp://" + k.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "mqtt.spool.min_free=0", "--set", "state_dir=" + state,
+	k.args = []string{"run", "--bundle", "../../demo/bundle", "--source",
+		"demo://parts?fps=45&seed=3&width=320&height=180",
+		"--broker", "tcp://" + k.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set",
+		"mqtt.spool.min_free=0", "--set", "state_dir=" + state,
 		"--set", "http.listen=off", "--log-level", "error"}
 	for n := range *lives {
 		k.life(n)
@@ -208,6 +211,7 @@ func TestKilledAgent(t *testing.T) {
 	if len(k.accepted) < 2**lives {
 		t.Errorf("only %d records were found on disk: the test does not test", len(k.accepted))
 	}
-	t.Logf("%d lives: %d records delivered, %d had waited on disk at a kill, 0 of them missing; %d repetitions in %d losses of the connection, %d gaps, each told",
+	t.Logf("%d lives: %d records delivered, %d had waited on disk at a kill, 0 of them missing; %d repetitions in "+
+		"%d losses of the connection, %d gaps, each told",
 		*lives, records, len(k.accepted), repeated, k.losses, gone)
 }

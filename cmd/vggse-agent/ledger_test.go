@@ -19,7 +19,8 @@ type delivery struct {
 	from, to uint64 // of a queue_dropped event
 }
 
-// ledger is a way to a broker that can be shut, and writes down every record whose acknowledgement came back.
+// ledger is a way to a broker that can be shut, and writes down every record whose acknowledgement
+// came back.
 type ledger struct {
 	listener net.Listener
 	wait     sync.WaitGroup

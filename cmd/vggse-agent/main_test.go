@@ -111,7 +111,8 @@ func TestClassify(t *testing.T) {
 func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 	bundleDir := seededBundle(t)
 	dir := t.TempDir()
-	if code, _, stderr := agentCmd(t, "demo-data", "--out", filepath.Join(dir, "good"), "--n", "13", "--seed", "5"); code != exitDone {
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", filepath.Join(dir, "good"), "--n", "13", "--seed",
+		"5"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	bad := filepath.Join(dir, "bad.png")
@@ -142,7 +143,8 @@ func TestDamagedBundleAnswersNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := execute(ctx, []string{"run", "--bundle", bundleDir, "--source", "demo://parts", "--set", "http.listen=off"}, &out, &errs)
+	code := execute(ctx, []string{"run", "--bundle", bundleDir, "--source", "demo://parts", "--set",
+		"http.listen=off"}, &out, &errs)
 	if code != exitFailed || !strings.Contains(errs.String(), "has SHA-256") {
 		t.Errorf("exit %d, stderr %q", code, errs.String())
 	}

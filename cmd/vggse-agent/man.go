@@ -31,7 +31,8 @@ func newManCmd() *cobra.Command {
 	return cmd
 }
 
-// writeManual fills dir. The pages bear the date 1 January 1970, so that two builds are the same bytes.
+// writeManual fills dir. The pages bear the date 1 January 1970, so that two builds are the same
+// bytes.
 func writeManual(root *cobra.Command, dir string) error {
 	pages, completions := filepath.Join(dir, "man1"), filepath.Join(dir, "completions")
 	for _, folder := range []string{pages, completions} {
@@ -41,7 +42,8 @@ func writeManual(root *cobra.Command, dir string) error {
 	}
 	root.DisableAutoGenTag = true
 	date := time.Unix(0, 0).UTC()
-	header := &doc.GenManHeader{Title: "VGGSE-AGENT", Section: "1", Date: &date, Source: "vggse-agent", Manual: "vggse-agent"}
+	header := &doc.GenManHeader{Title: "VGGSE-AGENT", Section: "1", Date: &date, Source: "vggse-agent",
+		Manual: "vggse-agent"}
 	if err := doc.GenManTree(root, header, pages); err != nil {
 		return fmt.Errorf("man pages: %w", err)
 	}

@@ -57,7 +57,8 @@ or reload (SIGHUP) of the agent on. The last three are kept.`,
 		},
 		newActivateCmd(s, show),
 		&cobra.Command{
-			Use: "remove SHA256", Short: "Remove an installed bundle that is not active", Args: exactArgs(1, "one SHA256"),
+			Use: "remove SHA256", Short: "Remove an installed bundle that is not active",
+			Args: exactArgs(1, "one SHA256"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				st, err := s.store()
 				if err != nil {
@@ -131,7 +132,8 @@ func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (sto
 	}
 	if e.Config.Model.Demo == "" {
 		return store.Installed{}, withCode(exitConfig, fmt.Errorf(
-			"model activate: model.bundle names %s, so no installed model would run: remove that key first", e.Config.Model.Bundle))
+			"model activate: model.bundle names %s, so no installed model would run: remove that key first",
+			e.Config.Model.Bundle))
 	}
 	st := store.At(e.Config.StateDir)
 	i, err := st.Find(sum)

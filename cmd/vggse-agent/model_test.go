@@ -25,8 +25,8 @@ func digest(t *testing.T, stdout string) string {
 	return line.SHA256
 }
 
-// TestModelLife carries a packed bundle to a device, activates it with a real verify and runs it; a model that
-// cannot be opened is refused at the next start, and the one before goes on.
+// TestModelLife carries a packed bundle to a device, activates it with a real verify and runs it; a
+// model that cannot be opened is refused at the next start, and the one before goes on.
 func TestModelLife(t *testing.T) {
 	state, file := t.TempDir(), filepath.Join(t.TempDir(), "parts.vggse")
 	agent := func(want int, args ...string) (stdout, stderr string) {
@@ -47,12 +47,14 @@ func TestModelLife(t *testing.T) {
 	if !strings.Contains(stderr, "verified: ") {
 		t.Errorf("activate says %q, want what verify found", stderr)
 	}
-	if stdout, _ = agent(exitDone, "check-config"); !strings.Contains(stdout, good) || !strings.Contains(stdout, "model activate") {
+	if stdout, _ = agent(exitDone, "check-config"); !strings.Contains(stdout, good) ||
+		!strings.Contains(stdout, "model activate") {
 		t.Errorf("check-config does not say that the active model runs:\n%s", stdout)
 	}
 	pictures := filepath.Join(t.TempDir(), "pictures")
 	agent(exitDone, "demo-data", "--out", pictures, "--n", "13", "--seed", "5")
-	run := []string{"run", "--source", "file://" + pictures + "/empty", "--broker", "embedded", "--set", "http.listen=off"}
+	run := []string{"run", "--source", "file://" + pictures + "/empty", "--broker", "embedded", "--set",
+		"http.listen=off"}
 	agent(exitDone, run...)
 
 	bad := brokenBundle(t, bundleDir)
@@ -60,10 +62,12 @@ func TestModelLife(t *testing.T) {
 	broken := digest(t, stdout)
 	agent(exitFailed, "model", "activate", broken)
 	agent(exitDone, "model", "activate", broken, "--no-verify")
-	if _, stderr = agent(exitDone, run...); !strings.Contains(stderr, "the new model was refused, the one before goes on") || !strings.Contains(stderr, "models/"+good) {
+	if _, stderr = agent(exitDone, run...); !strings.Contains(stderr,
+		"the new model was refused, the one before goes on") || !strings.Contains(stderr, "models/"+good) {
 		t.Errorf("run with a broken model says:\n%s", stderr)
 	}
-	if stdout, _ = agent(exitDone, "model", "list"); !strings.Contains(stdout, "* "+good) || !strings.Contains(stdout, "  "+broken) {
+	if stdout, _ = agent(exitDone, "model", "list"); !strings.Contains(stdout, "* "+good) ||
+		!strings.Contains(stdout, "  "+broken) {
 		t.Errorf("list shows:\n%s", stdout)
 	}
 	agent(exitFailed, "model", "remove", good)
@@ -86,7 +90,8 @@ func brokenBundle(t *testing.T, from string) string {
 	f := b.Spec.Files[bundle.FileFP32]
 	f.SHA256, f.Bytes = fmt.Sprintf("%x", sha256.Sum256([]byte(text))), int64(len(text))
 	b.Spec.Files[bundle.FileFP32] = f
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, f.Path), []byte(text), 0o644), bundle.WriteSpec(dir, &b.Spec)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, f.Path), []byte(text), 0o644),
+		bundle.WriteSpec(dir, &b.Spec)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -38,8 +38,8 @@ func resultOf(t *testing.T, lines <-chan string) seen {
 	}
 }
 
-// TestChangeover: a running agent takes an activated model of another size and other labels without losing a camera, by a
-// signal; one that cannot run is refused, and the one before goes on.
+// TestChangeover: a running agent takes an activated model of another size and other labels without
+// losing a camera, by a signal; one that cannot run is refused, and the one before goes on.
 func TestChangeover(t *testing.T) {
 	broker, state := startMosquitto(t), t.TempDir()
 	first, second := seededBundle(t), filepath.Join(t.TempDir(), "second")
@@ -49,7 +49,8 @@ func TestChangeover(t *testing.T) {
 	}
 	model := func(args ...string) string {
 		t.Helper()
-		code, stdout, stderr := agentCmd(t, append([]string{"model"}, append(args, "--json", "--set", "state_dir="+state)...)...)
+		code, stdout, stderr := agentCmd(t,
+			append([]string{"model"}, append(args, "--json", "--set", "state_dir="+state)...)...)
 		if code != exitDone {
 			t.Fatalf("model %v: exit %d: %s", args, code, stderr)
 		}
@@ -58,8 +59,10 @@ func TestChangeover(t *testing.T) {
 	a, b := digest(t, model("install", first)), digest(t, model("install", second))
 	broken := digest(t, model("install", brokenBundle(t, first)))
 	model("activate", a)
-	agent := startAgent(t, "run", "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://"+broker.addr(),
-		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+state, "--set", "http.listen=off")
+	agent := startAgent(t, "run", "--source", "demo://parts?fps=15&width=320&height=180", "--broker",
+		"tcp://"+broker.addr(),
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+state, "--set",
+		"http.listen=off")
 	lines, events := broker.subscribe(t, "vggse/edge/#"), broker.subscribe(t, "vggse/edge/event")
 	await(t, lines, "vggse/edge/camera/status online")
 	before := resultOf(t, lines)

@@ -45,7 +45,8 @@ seed): for benchmarks, tests and a first look. It classifies nothing. The prepro
 	f.IntVar(&o.arch.Hidden, "hidden", full.Hidden, "neurons of the hidden layers")
 	f.IntVar(&o.arch.PoolSize, "pool", full.PoolSize, "height and width after the adaptive average pool")
 	f.Var(&o.arch.Attention, "attention", "se, sse, scse, bam, cbam or none (plain VGG16)")
-	f.BoolFunc("no-se", "short for --attention none", func(string) error { return o.arch.Attention.Set(string(vgg16se.None)) })
+	f.BoolFunc("no-se", "short for --attention none",
+		func(string) error { return o.arch.Attention.Set(string(vgg16se.None)) })
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON line")
 	return cmd
 }
@@ -65,11 +66,13 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	spec := vgg16se.NewSpec(o.arch, labels)
 	spec.Preprocess = vision.Torchvision(o.arch.InputSize)
 	spec.Name, spec.Version = filepath.Base(filepath.Clean(o.out)), "0"
-	spec.Provenance = bundle.Provenance{Tool: "vggse-agent new", Seed: o.seed, Created: time.Now().UTC().Truncate(time.Second),
-		Notes: "random weights: it classifies nothing"}
+	spec.Provenance = bundle.Provenance{Tool: "vggse-agent new", Seed: o.seed,
+		Created: time.Now().UTC().Truncate(time.Second),
+		Notes:   "random weights: it classifies nothing"}
 	err = atomicfile.NewDir(o.out, func(dir string) error {
 		bar := progress.To(cmd.ErrOrStderr()).StartBytes("writing weights", onnx.Size(graph))
-		f, err := bundle.WriteFile(cmd.Context(), dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, graph) })
+		f, err := bundle.WriteFile(cmd.Context(), dir, "fp32.onnx", bar,
+			func(w io.Writer) error { return onnx.Write(w, graph) })
 		if err != nil {
 			return err
 		}

@@ -19,11 +19,13 @@ type verdictOfChild struct {
 	Error string `json:"error"` // "": it is done
 }
 
-// newPrepareCmd is the process that prepareInChild starts: it reads a job from stdin. TensorRT holds a thread in C
-// for minutes and takes gigabytes: in a process of its own a build can be ended at once, and what it took is given back.
+// newPrepareCmd is the process that prepareInChild starts: it reads a job from stdin. TensorRT
+// holds a thread in C for minutes and takes gigabytes: in a process of its own a build can be ended
+// at once, and what it took is given back.
 func newPrepareCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "prepare-engine", Short: "Build an engine (for the agent itself)", Hidden: true, Args: exactArgs(0, "a job on stdin"),
+		Use: "prepare-engine", Short: "Build an engine (for the agent itself)", Hidden: true,
+		Args: exactArgs(0, "a job on stdin"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v verdictOfChild
 			if err := prepare(cmd.Context(), cmd); err != nil {
@@ -49,7 +51,8 @@ func prepare(ctx context.Context, cmd *cobra.Command) error {
 	return infer.Prepare(ctx, job, inputs)
 }
 
-// prepareInChild runs the job in a process of its own. It ends with ctx, and never outlives this one.
+// prepareInChild runs the job in a process of its own. It ends with ctx, and never outlives this
+// one.
 func prepareInChild(ctx context.Context, job infer.Job) error {
 	text, err := json.Marshal(job)
 	if err != nil {

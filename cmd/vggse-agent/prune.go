@@ -38,8 +38,9 @@ network that loses at most half a point of top-1 (of agreement, where folders ar
 The report judges it on pictures that no choice has seen, those of --eval or a fifth of --images, beside
 channels chosen by the size of their weights (L1) and by lot. --out gets no calibrated files: run
 'calibrate' on it.`,
-		Example: "  vggse-agent demo-data --out build/pictures --n 4000 --seed 11\n  vggse-agent prune demo/bundle --images build/pictures --target 2x --out build/small",
-		Args:    exactArgs(1, "one BUNDLE"),
+		Example: "  vggse-agent demo-data --out build/pictures --n 4000 --seed 11\n  vggse-agent prune demo/bundle " +
+			"--images build/pictures --target 2x --out build/small",
+		Args: exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -54,13 +55,15 @@ channels chosen by the size of their weights (L1) and by lot. --out gets no cali
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.Images, "images", "", "`DIR` of pictures to fit on; a few thousand of what the camera will see")
-	flags.StringVar(&f.Eval, "eval", "", "`DIR` of pictures to judge on (default: a fifth of --images, which then is not fitted on)")
+	flags.StringVar(&f.Eval, "eval", "",
+		"`DIR` of pictures to judge on (default: a fifth of --images, which then is not fitted on)")
 	flags.StringVar(&f.target, "target", "", "how many times fewer multiply-adds, such as 2x")
 	flags.StringVar(&f.budget, "budget", "", "how many points may be lost, such as 0.5pt")
 	flags.StringVar(&f.Out, "out", "", "`DIR` of the bundle to make")
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.IntVar(&f.Step, "step", 8, "what widths are multiples of")
-	flags.BoolVar(&f.FitL1, "fit-l1", false, "fit the network whose channels L1 chose, too: what the choice of channels is worth")
+	flags.BoolVar(&f.FitL1, "fit-l1", false,
+		"fit the network whose channels L1 chose, too: what the choice of channels is worth")
 	flags.Float64Var(&f.Seconds, "seconds", 3, "time to measure latency for")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd
@@ -95,14 +98,16 @@ func (f *pruneFlags) print(w io.Writer, r *prune.Report) error {
 	}
 	err := show()
 	if err == nil && len(r.Missed) > 0 {
-		err = withCode(exitGate, fmt.Errorf("prune: %s: no bundle was put into %s, see its report.html", strings.Join(r.Missed, "; "), f.Out))
+		err = withCode(exitGate, fmt.Errorf("prune: %s: no bundle was put into %s, see its report.html",
+			strings.Join(r.Missed, "; "), f.Out))
 	}
 	return err
 }
 
 // printPruning is the report for a terminal.
 func printPruning(w io.Writer, r *prune.Report, out string) error {
-	fmt.Fprintf(w, "%s, fitted on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n", r.Bundle, r.Fitted, r.HeldOut, r.Machine, r.Runtime)
+	fmt.Fprintf(w, "%s, fitted on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n", r.Bundle, r.Fitted,
+		r.HeldOut, r.Machine, r.Runtime)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "network\tagreement\ttop-1\tchange (95 %)")
 	for _, way := range r.Ways {
@@ -110,15 +115,19 @@ func printPruning(w io.Writer, r *prune.Report, out string) error {
 		if way.Top1 != nil {
 			top1 = fmt.Sprintf("%.2f %%", 100**way.Top1)
 		}
-		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%+.2f ± %.2f points\n", way.Name, 100*way.Agreement, top1, 0-100*way.Lost, 100*way.LostHalf)
+		fmt.Fprintf(t, "%s\t%.2f %%\t%s\t%+.2f ± %.2f points\n", way.Name, 100*way.Agreement, top1, 0-100*way.Lost,
+			100*way.LostHalf)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	b, a := r.Before, r.After
-	fmt.Fprintf(w, "\nmultiply-adds %.1f → %.1f million (%.2f×), parameters %s → %s, file %.2f → %.2f MB; %.2f → %.2f ms, %.2f× as fast\n%s\n",
-		float64(b.MACs)/1e6, float64(a.MACs)/1e6, float64(b.MACs)/float64(a.MACs), grouped(b.Parameters), grouped(a.Parameters),
-		float64(b.Bytes)/1e6, float64(a.Bytes)/1e6, r.Latency.Before, r.Latency.After, r.Latency.Speedup, a.Architecture)
+	fmt.Fprintf(w, "\nmultiply-adds %.1f → %.1f million (%.2f×), parameters %s → %s, file %.2f → %.2f MB; %.2f → "+
+		"%.2f ms, %.2f× as fast\n%s\n",
+		float64(b.MACs)/1e6, float64(a.MACs)/1e6, float64(b.MACs)/float64(a.MACs), grouped(b.Parameters),
+		grouped(a.Parameters),
+		float64(b.Bytes)/1e6, float64(a.Bytes)/1e6, r.Latency.Before, r.Latency.After, r.Latency.Speedup,
+		a.Architecture)
 	if len(r.Missed) == 0 {
 		fmt.Fprintf(w, "\n%s now holds the bundle and report.html\n", out)
 	}

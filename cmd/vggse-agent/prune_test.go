@@ -11,20 +11,23 @@ import (
 	"github.com/vggse/vggse-agent/verify"
 )
 
-// A bundle gets smaller, and what comes out is a bundle like any other: summary counts it, verify finds it right.
+// A bundle gets smaller, and what comes out is a bundle like any other: summary counts it, verify
+// finds it right.
 func TestPrune(t *testing.T) {
 	needRuntime(t)
 	dir := t.TempDir()
 	bundleDir, images, small := filepath.Join(dir, "b"), filepath.Join(dir, "images"), filepath.Join(dir, "small")
 	for _, args := range [][]string{
-		{"new", "--out", bundleDir, "--input", "32", "--width", "0.25", "--hidden", "24", "--pool", "2", "--classes", "13", "--attention", "scse"},
+		{"new", "--out", bundleDir, "--input", "32", "--width", "0.25", "--hidden", "24", "--pool", "2", "--classes",
+			"13", "--attention", "scse"},
 		{"demo-data", "--out", images, "--n", "52", "--size", "80x64"},
 	} {
 		if code, _, stderr := agentCmd(t, args...); code != exitDone {
 			t.Fatalf("%v: exit %d: %s", args, code, stderr)
 		}
 	}
-	code, stdout, stderr := agentCmd(t, "prune", bundleDir, "--images", images, "--target", "1.5x", "--step", "8", "--seconds", "0", "--fit-l1", "--out", small, "--json")
+	code, stdout, stderr := agentCmd(t, "prune", bundleDir, "--images", images, "--target", "1.5x", "--step", "8",
+		"--seconds", "0", "--fit-l1", "--out", small, "--json")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -32,7 +35,8 @@ func TestPrune(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 6 || r.After.MACs*3 > r.Before.MACs*2 || r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 {
+	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 6 || r.After.MACs*3 > r.Before.MACs*2 ||
+		r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 {
 		t.Errorf("report: %s", stdout)
 	}
 	for _, l := range r.Layers {
@@ -42,13 +46,15 @@ func TestPrune(t *testing.T) {
 	}
 	code, stdout, stderr = agentCmd(t, "summary", "--json", small)
 	var s summary
-	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil || s.MACs != r.After.MACs || s.Parameters != r.After.Parameters {
+	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil || s.MACs != r.After.MACs ||
+		s.Parameters != r.After.Parameters {
 		t.Errorf("summary: exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
 	if v := verified(t, exitDone, small); !v.OK || v.Golden != verify.OriginReference {
 		t.Errorf("verify: %+v", v)
 	}
-	if page, err := os.ReadFile(filepath.Join(small, "report.html")); err != nil || !strings.Contains(string(page), r.After.Architecture) {
+	if page, err := os.ReadFile(filepath.Join(small, "report.html")); err != nil || !strings.Contains(string(page),
+		r.After.Architecture) {
 		t.Errorf("report.html: %v", err)
 	}
 }
@@ -64,7 +70,8 @@ func TestPruneRefuses(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "one of --target", []string{demo, "--images", dir, "--out", out}},
-		{exitUsage, "one of --target", []string{demo, "--images", dir, "--out", out, "--target", "2x", "--budget", "1pt"}},
+		{exitUsage, "one of --target", []string{demo, "--images", dir, "--out", out, "--target", "2x", "--budget",
+			"1pt"}},
 		{exitUsage, "factor above 1", []string{demo, "--images", dir, "--out", out, "--target", "half"}},
 		{exitUsage, "points above 0", []string{demo, "--images", dir, "--out", out, "--budget", "0pt"}},
 		{exitUsage, "multiple of 8", []string{demo, "--images", dir, "--out", out, "--target", "2x", "--step", "12"}},

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// asPyTorch imports a checkpoint and classifies picture.png: the ranking must be PyTorch's, the logits
-// within tolerance of the largest. Pixels may differ from Pillow's by 1/255.
+// asPyTorch imports a checkpoint and classifies picture.png: the ranking must be PyTorch's, the
+// logits within tolerance of the largest. Pixels may differ from Pillow's by 1/255.
 func asPyTorch(t *testing.T, file, labels, input string, want []float64, tolerance float64, more ...string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bundle")
@@ -20,7 +20,8 @@ func asPyTorch(t *testing.T, file, labels, input string, want []float64, toleran
 	if code, _, stderr := agentCmd(t, append(args, more...)...); code != exitDone {
 		t.Fatalf("%s: exit %d: %s", file, code, stderr)
 	}
-	code, stdout, stderr := agentCmd(t, "classify", "--bundle", dir, "--json", "--logits", "--provider", "cpu", checkpoints+"picture.png")
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", dir, "--json", "--logits", "--provider", "cpu",
+		checkpoints+"picture.png")
 	if code != exitDone {
 		t.Fatalf("%s: classify: exit %d: %s", file, code, stderr)
 	}
@@ -74,7 +75,8 @@ func TestFullSizeAgainstPyTorch(t *testing.T) {
 		t.Skip("PYTHON_WITH_TORCH names no Python with PyTorch")
 	}
 	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), python, checkpoints+"goldens.py", "full", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), python, checkpoints+"goldens.py", "full",
+		dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	labels := filepath.Join(dir, "labels.txt")
@@ -100,7 +102,8 @@ func pictureAnswers(t *testing.T, path string) map[string][]float64 {
 	return answers
 }
 
-// The daemon says of picture.png what PyTorch ranks first, for a checkpoint of the article's class and one of torchvision's.
+// The daemon says of picture.png what PyTorch ranks first, for a checkpoint of the article's class
+// and one of torchvision's.
 func TestImportedRunsInTheDaemon(t *testing.T) {
 	needRuntime(t)
 	broker := startMosquitto(t)
@@ -108,12 +111,16 @@ func TestImportedRunsInTheDaemon(t *testing.T) {
 	names := []string{"a", "b", "c", "d", "e"}
 	for file, want := range pictureAnswers(t, checkpoints+"picture.json") {
 		dir := filepath.Join(t.TempDir(), "bundle")
-		if code, _, stderr := agentCmd(t, "import", checkpoints+file, "--labels", strings.Join(names, ","), "--preprocess", "torchvision", "--input", "64", "--out", dir); code != exitDone {
+		if code, _, stderr := agentCmd(t, "import", checkpoints+file, "--labels", strings.Join(names, ","),
+			"--preprocess", "torchvision", "--input", "64", "--out", dir); code != exitDone {
 			t.Fatalf("%s: exit %d: %s", file, code, stderr)
 		}
 		camera, _, _ := strings.Cut(file, ".")
-		agent := startAgent(t, "run", "--bundle", dir, "--broker", "tcp://"+broker.addr(), "--log-level", "error", "--set", "device.id=edge",
-			"--set", "cameras.0.name="+camera, "--set", "cameras.0.source=file://"+absolute(t, checkpoints+"picture.png")+"?loop=true", "--set", "decide.threshold=0.1", "--set", "http.listen=")
+		agent := startAgent(t, "run", "--bundle", dir, "--broker", "tcp://"+broker.addr(), "--log-level", "error",
+			"--set", "device.id=edge",
+			"--set", "cameras.0.name="+camera, "--set", "cameras.0.source=file://"+
+				absolute(t, checkpoints+"picture.png")+"?loop=true", "--set", "decide.threshold=0.1", "--set",
+			"http.listen=")
 		await(t, lines, "vggse/edge/"+camera+"/classification "+names[slices.Index(want, slices.Max(want))])
 		if err := agent.Process.Kill(); err != nil {
 			t.Error(err)

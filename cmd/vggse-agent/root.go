@@ -65,7 +65,8 @@ func newRoot() *cobra.Command {
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%s wants %s, got %d arguments (see '%s --help')", cmd.Name(), what, len(args), cmd.CommandPath())
+			return usagef("%s wants %s, got %d arguments (see '%s --help')", cmd.Name(), what, len(args),
+				cmd.CommandPath())
 		}
 		return nil
 	}

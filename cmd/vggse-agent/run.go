@@ -40,7 +40,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			c := e.Config
 			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
 			host := agent.Host{
-				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level, c.Log.Format), Announce: hint,
+				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
+					c.Log.Format), Announce: hint,
 				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside,
 				Stuck: func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
@@ -70,8 +71,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	return cmd
 }
 
-// verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings the runtime down
-// must not end the agent.
+// verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings
+// the runtime down must not end the agent.
 func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
 	args := []string{"verify", bundleDir}
 	if s.options.File != "" {

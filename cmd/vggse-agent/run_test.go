@@ -80,7 +80,8 @@ func (b *mosquitto) subscribe(t *testing.T, topics ...string) <-chan string {
 	for _, topic := range append(topics, subscribed) { // its retained message comes when all others hold
 		args = append(args, "-t", topic)
 	}
-	pub := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(b.port), "-q", "1", "-r", "-t", subscribed, "-m", "yes")
+	pub := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(b.port), "-q", "1", "-r", "-t",
+		subscribed, "-m", "yes")
 	if said, err := pub.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
@@ -156,12 +157,14 @@ func startAgentIn(t *testing.T, dir string, args ...string) *exec.Cmd {
 func TestRunAgainstMosquitto(t *testing.T) {
 	broker := startMosquitto(t)
 	args := []string{"run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
-		"--broker", "tcp://" + broker.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--log-level", "error"}
+		"--broker", "tcp://" + broker.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true",
+		"--log-level", "error"}
 	agent := startAgent(t, args...)
 	lines := broker.subscribe(t, "vggse/edge/#")
 	await(t, lines, "vggse/edge/camera/status online")
 	result := await(t, lines, "vggse/edge/camera/result ")
-	for _, field := range []string{`"schema":"vggse.result/1"`, `"seq":`, `"top":[{"label":`, `"sha256":"`, `"latency_us":{`, `"provider":"cpu"`} {
+	for _, field := range []string{`"schema":"vggse.result/1"`, `"seq":`, `"top":[{"label":`, `"sha256":"`,
+		`"latency_us":{`, `"provider":"cpu"`} {
 		if !strings.Contains(result, field) {
 			t.Errorf("result %s: no %s", result, field)
 		}
@@ -192,17 +195,20 @@ func TestRunAgainstMosquitto(t *testing.T) {
 	}
 }
 
-// TestOneAgentPerState: a second agent with the same state folder is refused in one sentence, the first goes on, and
-// what waits is under that folder.
+// TestOneAgentPerState: a second agent with the same state folder is refused in one sentence, the
+// first goes on, and what waits is under that folder.
 func TestOneAgentPerState(t *testing.T) {
 	broker, state := startMosquitto(t), t.TempDir()
-	args := []string{"run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://" + broker.addr(),
-		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir=" + state, "--log-level", "error"}
+	args := []string{"run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
+		"--broker", "tcp://" + broker.addr(),
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir=" + state, "--log-level",
+		"error"}
 	startAgent(t, args...)
 	lines := broker.subscribe(t, "vggse/edge/#")
 	await(t, lines, "vggse/edge/camera/result ")
 	code, _, stderr := agentCmd(t, args...)
-	want := "spool: open " + filepath.Join(state, "spool") + ": another agent uses this folder: give this one a state_dir of its own"
+	want := "spool: open " + filepath.Join(state, "spool") +
+		": another agent uses this folder: give this one a state_dir of its own"
 	if code != exitFailed || !strings.Contains(stderr, want) || strings.Count(strings.TrimSpace(stderr), "\n") > 0 {
 		t.Errorf("exit %d: %s; want %q", code, stderr, want)
 	}
@@ -226,8 +232,8 @@ func TestRunEndsWithItsFile(t *testing.T) {
 	await(t, lines, "vggse/edge/available stopped")
 }
 
-// TestDemoShowsChangingLabels is what 'make run' promises: the trained demo bundle on the demo's conveyor,
-// seen through a real subscriber, names different parts one after the other.
+// TestDemoShowsChangingLabels is what 'make run' promises: the trained demo bundle on the demo's
+// conveyor, seen through a real subscriber, names different parts one after the other.
 func TestDemoShowsChangingLabels(t *testing.T) {
 	broker := startMosquitto(t)
 	lines := broker.subscribe(t, "vggse/edge/camera/classification")
@@ -246,14 +252,15 @@ func TestDemoShowsChangingLabels(t *testing.T) {
 	}
 }
 
-// TestReload: new settings are taken while the process goes on; wrong ones, and such as lead to nothing that runs, are
-// refused, and the old ones stay.
+// TestReload: new settings are taken while the process goes on; wrong ones, and such as lead to
+// nothing that runs, are refused, and the old ones stay.
 func TestReload(t *testing.T) {
 	broker := startMosquitto(t)
 	file := filepath.Join(t.TempDir(), "agent.yaml")
 	settings := func(text string) {
 		t.Helper()
-		text += fmt.Sprintf("\nmqtt: {broker: \"tcp://%s\", publish: {every: true}}\nhttp: {listen: \"off\"}\ndevice: {id: edge}\n", broker.addr())
+		text += fmt.Sprintf("\nmqtt: {broker: \"tcp://%s\", publish: {every: true}}\nhttp: {listen: "+
+			"\"off\"}\ndevice: {id: edge}\n", broker.addr())
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,8 @@ ORT_LIB is not set, from the next start of the agent on. Any ONNX Runtime from 1
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	show := func(cmd *cobra.Command, i *infer.InstalledRuntime) error { return printRuntime(cmd, i, asJSON) }
 	named := func(use, short string, do func(infer.Runtimes, string) error) *cobra.Command {
-		return &cobra.Command{Use: use + " NAME", Short: short, Args: exactArgs(1, "one NAME, as 'runtime list' shows it"),
+		return &cobra.Command{Use: use + " NAME", Short: short,
+			Args: exactArgs(1, "one NAME, as 'runtime list' shows it"),
 			RunE: func(_ *cobra.Command, args []string) error {
 				r, err := s.runtimes()
 				if err != nil {
@@ -43,7 +44,8 @@ ORT_LIB is not set, from the next start of the agent on. Any ONNX Runtime from 1
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "install FILE|DIR", Short: "Take the libraries out of a wheel, an npm package, a release archive or a folder, and use them",
+			Use:     "install FILE|DIR",
+			Short:   "Take the libraries out of a wheel, an npm package, a release archive or a folder, and use them",
 			Example: "  sudo vggse-agent runtime install onnxruntime_gpu-1.23.0-cp310-cp310-linux_aarch64.whl",
 			Args:    exactArgs(1, "one FILE (.whl, .tgz, .tar.gz) or DIR"),
 			RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,12 +96,14 @@ func (s *settings) runtimes() (infer.Runtimes, error) {
 
 func printRuntime(cmd *cobra.Command, i *infer.InstalledRuntime, asJSON bool) error {
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), runtimeLine{i.Name, i.Path, i.Version, i.Providers, append([]string{}, i.Missing...), i.Current})
+		return printJSON(cmd.OutOrStdout(), runtimeLine{i.Name, i.Path, i.Version, i.Providers,
+			append([]string{}, i.Missing...), i.Current})
 	}
 	mark := " "
 	if i.Current {
 		mark = "*"
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-28s  ONNX Runtime %-8s  %s\n", mark, i.Name, i.Version, strings.Join(i.Providers, ", "))
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %-28s  ONNX Runtime %-8s  %s\n", mark, i.Name, i.Version,
+		strings.Join(i.Providers, ", "))
 	return err
 }

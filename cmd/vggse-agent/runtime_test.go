@@ -27,10 +27,12 @@ func TestRuntimeVerbs(t *testing.T) {
 	state := "state_dir=" + t.TempDir()
 	code, stdout, stderr := agentCmd(t, "runtime", "install", "--json", "--set", state, folder)
 	var line runtimeLine
-	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || !line.Current || line.Version != about.Version || len(line.Providers) != 1 {
+	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || !line.Current ||
+		line.Version != about.Version || len(line.Providers) != 1 {
 		t.Fatalf("install: exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if code, stdout, stderr := agentCmd(t, "runtime", "list", "--set", state); code != exitDone || !strings.HasPrefix(stdout, "* "+line.Name) {
+	if code, stdout, stderr := agentCmd(t, "runtime", "list", "--set", state); code != exitDone ||
+		!strings.HasPrefix(stdout, "* "+line.Name) {
 		t.Errorf("list: exit %d: %s%s", code, stdout, stderr)
 	}
 	t.Setenv("ORT_LIB", "")
@@ -38,13 +40,15 @@ func TestRuntimeVerbs(t *testing.T) {
 	if !strings.Contains(stdout, filepath.Join("runtimes", "current", "libonnxruntime.so")) {
 		t.Errorf("doctor does not find it: exit %d: %s%s", code, stdout, stderr)
 	}
-	if code, _, stderr := agentCmd(t, "runtime", "use", "--set", state, "1.2.3"); code != exitFailed || !strings.Contains(stderr, line.Name) {
+	if code, _, stderr := agentCmd(t, "runtime", "use", "--set", state, "1.2.3"); code != exitFailed ||
+		!strings.Contains(stderr, line.Name) {
 		t.Errorf("use of another: exit %d: %s", code, stderr)
 	}
 	if code, _, stderr := agentCmd(t, "runtime", "remove", "--set", state, line.Name); code != exitDone {
 		t.Errorf("remove: exit %d: %s", code, stderr)
 	}
-	if code, _, stderr := agentCmd(t, "runtime", "install", "--set", state, state); code != exitFailed || !strings.Contains(stderr, "is not there") {
+	if code, _, stderr := agentCmd(t, "runtime", "install", "--set", state, state); code != exitFailed ||
+		!strings.Contains(stderr, "is not there") {
 		t.Errorf("install of nothing: exit %d: %s", code, stderr)
 	}
 }

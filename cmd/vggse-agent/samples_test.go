@@ -9,11 +9,14 @@ import (
 	"github.com/vggse/vggse-agent/quant"
 )
 
-// What a daemon keeps of its camera calibrates its network: the folder is given to calibrate as it is.
+// What a daemon keeps of its camera calibrates its network: the folder is given to calibrate as it
+// is.
 func TestSamplesCalibrate(t *testing.T) {
 	needRuntime(t)
-	broker, pictures, kept := startMosquitto(t), filepath.Join(t.TempDir(), "pictures"), filepath.Join(t.TempDir(), "kept")
-	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "60", "--size", "160x120"); code != exitDone {
+	broker, pictures, kept := startMosquitto(t), filepath.Join(t.TempDir(), "pictures"),
+		filepath.Join(t.TempDir(), "kept")
+	if code, _, stderr := agentCmd(t, "demo-data", "--out", pictures, "--n", "60", "--size",
+		"160x120"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	all := filepath.Join(t.TempDir(), "all") // one folder: a film of every class
@@ -30,12 +33,15 @@ func TestSamplesCalibrate(t *testing.T) {
 		}
 	}
 	bundleDir, out := seededBundle(t), filepath.Join(t.TempDir(), "out")
-	code, _, stderr := agentCmd(t, "run", "--bundle", bundleDir, "--source", "file://"+all+"?fps=10", "--broker", "tcp://"+broker.addr(),
-		"--set", "samples.dir="+kept, "--set", "samples.below=1", "--set", "samples.gap=0s", "--set", "samples.count=40")
+	code, _, stderr := agentCmd(t, "run", "--bundle", bundleDir, "--source", "file://"+all+"?fps=10", "--broker",
+		"tcp://"+broker.addr(),
+		"--set", "samples.dir="+kept, "--set", "samples.below=1", "--set", "samples.gap=0s", "--set",
+		"samples.count=40")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	code, stdout, stderr := agentCmd(t, "calibrate", "--bundle", bundleDir, "--images", kept, "--out", out, "--budget", "none", "--min-agreement", "0", "--seconds", "0.2", "--json")
+	code, stdout, stderr := agentCmd(t, "calibrate", "--bundle", bundleDir, "--images", kept, "--out", out, "--budget",
+		"none", "--min-agreement", "0", "--seconds", "0.2", "--json")
 	if code != exitDone && code != exitGate { // so small a network may be no faster in INT8
 		t.Fatalf("exit %d: %s", code, stderr)
 	}

@@ -26,8 +26,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// judged puts a tap before a broker: what the program publishes there, in whatever process, must be in the
-// contract.
+// judged puts a tap before a broker: what the program publishes there, in whatever process, must be
+// in the contract.
 func judged(t *testing.T, brokerURL string) *contract.Tap {
 	t.Helper()
 	c, err := contract.New(mqtt.AsyncAPI, map[string]string{"prefix": "vggse", "discovery": "homeassistant"})

@@ -18,8 +18,10 @@ type settings struct {
 func addSettings(cmd *cobra.Command) *settings {
 	s := &settings{options: configs.Options{Environ: os.Environ()}}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&s.options.File, "config", "", "configuration `FILE` (default ./vggse-agent.yaml, then /etc/vggse-agent/vggse-agent.yaml)")
-	flags.StringArrayVar(&s.options.Set, "set", nil, "set one `KEY=VALUE`, repeatable (list elements as cameras.0.fps=5)")
+	flags.StringVar(&s.options.File, "config", "",
+		"configuration `FILE` (default ./vggse-agent.yaml, then /etc/vggse-agent/vggse-agent.yaml)")
+	flags.StringArrayVar(&s.options.Set, "set", nil,
+		"set one `KEY=VALUE`, repeatable (list elements as cameras.0.fps=5)")
 	flags.StringVar(&s.logLevel, "log-level", "", "debug, info, warn or error (short for --set log.level=…)")
 	flags.StringVar(&s.logFormat, "log-format", "", "text or json (short for --set log.format=…)")
 	return s

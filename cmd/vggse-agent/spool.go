@@ -27,7 +27,8 @@ configuration.`,
 	cmd.AddCommand(
 		v.command("stat [DIR]", "Count what waits", v.stat),
 		v.peekCommand(),
-		v.command("verify [DIR]", "Read every record and compare it with its checksum; exit code 1 where one is damaged", v.verify),
+		v.command("verify [DIR]",
+			"Read every record and compare it with its checksum; exit code 1 where one is damaged", v.verify),
 		v.command("repair [DIR]", "Write what holds of damaged files anew; the agent must not run", v.repair),
 	)
 	return cmd
@@ -45,7 +46,8 @@ func (v *spoolVerb) command(use, short string, run func(cmd *cobra.Command, dir 
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usagef("%s wants at most one DIR, got %d arguments (see '%s --help')", cmd.Name(), len(args), cmd.CommandPath())
+				return usagef("%s wants at most one DIR, got %d arguments (see '%s --help')", cmd.Name(), len(args),
+					cmd.CommandPath())
 			}
 			return nil
 		},
@@ -87,7 +89,8 @@ func (v *spoolVerb) verify(cmd *cobra.Command, dir string) error {
 	if sum.Damaged == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %d damaged places: the agent steps over them; 'vggse-agent spool repair %s' writes the rest anew", dir, sum.Damaged, dir)
+	return fmt.Errorf("%s: %d damaged places: the agent steps over them; 'vggse-agent spool repair %s' writes the "+
+		"rest anew", dir, sum.Damaged, dir)
 }
 
 func (v *spoolVerb) repair(cmd *cobra.Command, dir string) error {
@@ -101,7 +104,8 @@ func (v *spoolVerb) repair(cmd *cobra.Command, dir string) error {
 	return v.print(cmd, &sum)
 }
 
-// print tells a summary; stream_id, first_seq, last_seq and in_use go beyond what other verbs promise.
+// print tells a summary; stream_id, first_seq, last_seq and in_use go beyond what other verbs
+// promise.
 func (v *spoolVerb) print(cmd *cobra.Command, sum *spool.Summary) error {
 	if v.asJSON {
 		return printJSON(cmd.OutOrStdout(), struct {

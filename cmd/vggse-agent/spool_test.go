@@ -30,13 +30,15 @@ func spoolJSON(t *testing.T, want int, args ...string) (w waiting) {
 	return w
 }
 
-// TestSpool looks into what a real agent without a broker has left, while it runs and after it was killed; damage is
-// found, repaired, and told.
+// TestSpool looks into what a real agent without a broker has left, while it runs and after it was
+// killed; damage is found, repaired, and told.
 func TestSpool(t *testing.T) {
 	state := t.TempDir()
 	dir := filepath.Join(state, "spool")
-	agent := startAgent(t, "run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180", "--broker", "tcp://127.0.0.1:1",
-		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "mqtt.spool.min_free=0", "--set", "state_dir="+state, "--set", "http.listen=off", "--log-level", "error")
+	agent := startAgent(t, "run", "--bundle", seededBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
+		"--broker", "tcp://127.0.0.1:1",
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "mqtt.spool.min_free=0", "--set",
+		"state_dir="+state, "--set", "http.listen=off", "--log-level", "error")
 	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		if _, err := os.Stat(dir); err == nil {
 			if w := spoolJSON(t, exitDone, "stat", dir); w.Records >= 20 && w.InUse {
@@ -47,7 +49,8 @@ func TestSpool(t *testing.T) {
 			t.Fatal("nothing waits")
 		}
 	}
-	if code, _, stderr := agentCmd(t, "spool", "repair", dir); code != exitFailed || !strings.Contains(stderr, "stop it first") {
+	if code, _, stderr := agentCmd(t, "spool", "repair", dir); code != exitFailed ||
+		!strings.Contains(stderr, "stop it first") {
 		t.Errorf("repair at work: exit %d: %s", code, stderr)
 	}
 	agent.Process.Kill()
@@ -68,7 +71,8 @@ func TestSpool(t *testing.T) {
 				Redelivered bool
 			}
 		}
-		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Seq == 0 || r.Payload.Seq != r.Seq || !r.Payload.Redelivered || !strings.HasPrefix(r.Topic, "vggse/edge/camera/") {
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Seq == 0 || r.Payload.Seq != r.Seq ||
+			!r.Payload.Redelivered || !strings.HasPrefix(r.Topic, "vggse/edge/camera/") {
 			t.Fatalf("peek: %v in %s", err, line)
 		}
 	}
@@ -92,7 +96,8 @@ func TestSpool(t *testing.T) {
 	if w := spoolJSON(t, exitDone, "verify", dir); w.Damaged != 0 || w.Records != left.Records-1 || w.Dropped != 1 {
 		t.Errorf("repaired: %+v", w)
 	}
-	if code, _, stderr := agentCmd(t, "spool", "stat", state+"/nowhere"); code != exitFailed || !strings.Contains(stderr, "no such file") {
+	if code, _, stderr := agentCmd(t, "spool", "stat", state+"/nowhere"); code != exitFailed ||
+		!strings.Contains(stderr, "no such file") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

@@ -109,7 +109,8 @@ func summarizeGraph(g *onnx.Graph) *summary {
 		if c.Parameters == 0 && c.MACs == 0 {
 			continue
 		}
-		l := summaryLayer{Name: cmp.Or(c.Name, fmt.Sprint("node ", i)), Op: c.Op, Shape: []int{}, Parameters: c.Parameters, MACs: c.MACs, SE: c.SE}
+		l := summaryLayer{Name: cmp.Or(c.Name, fmt.Sprint("node ", i)), Op: c.Op, Shape: []int{},
+			Parameters: c.Parameters, MACs: c.MACs, SE: c.SE}
 		for _, d := range c.Shape[min(1, len(c.Shape)):] {
 			l.Shape = append(l.Shape, int(d))
 		}
@@ -130,7 +131,8 @@ func (s *summary) print(w io.Writer) error {
 			orDash(l.Parameters), share(l.Parameters, s.Parameters), orDash(l.MACs), share(l.MACs, s.MACs))
 	}
 	fmt.Fprintf(t, "all\t\t\t%s\t\t%s\t\t\n", grouped(s.Parameters), grouped(s.MACs))
-	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", s.attention(), orDash(s.SEParameters), share(s.SEParameters, s.Parameters),
+	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", s.attention(), orDash(s.SEParameters),
+		share(s.SEParameters, s.Parameters),
 		orDash(s.SEMACs), share(s.SEMACs, s.MACs))
 	return t.Flush()
 }

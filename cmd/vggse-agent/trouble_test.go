@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var trouble = flag.Duration("trouble", 3*time.Second, "length of each trouble of TestTroubleDropsNothing; from 20s on (make soak) not one frame more may be dropped")
+var trouble = flag.Duration("trouble", 3*time.Second,
+	"length of each trouble of TestTroubleDropsNothing; from 20s on (make soak) not one frame more may be dropped")
 
 const troubleFPS = 15
 
@@ -98,7 +99,8 @@ func (a *troubled) flood(ctx context.Context) (sent int) {
 			lines.Write(append(b, '\n'))
 		}
 		topic := []string{"command", "camera/enabled/set", "camera/threshold/set"}[random.IntN(3)]
-		pub := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(a.broker.port), "-q", "1", "-l", "-t", "vggse/edge/"+topic)
+		pub := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(a.broker.port), "-q", "1", "-l", "-t",
+			"vggse/edge/"+topic)
 		pub.Stdin = strings.NewReader(lines.String())
 		if said, err := pub.CombinedOutput(); err != nil {
 			a.Fatalf("%v: %s", err, said)
@@ -133,7 +135,8 @@ func impostor(t *testing.T) net.Listener {
 	return l
 }
 
-// startTroubled runs an agent whose state folder is a file system of 32 MiB, where the test may mount one.
+// startTroubled runs an agent whose state folder is a file system of 32 MiB, where the test may
+// mount one.
 func startTroubled(t *testing.T) *troubled {
 	broker := startMosquitto(t)
 	a := &troubled{T: t, broker: broker, way: startLedger(t, broker.addr()), disk: t.TempDir()}
@@ -146,8 +149,10 @@ func startTroubled(t *testing.T) *troubled {
 		t.Fatal(err)
 	}
 	a.metrics = "http://" + l.Addr().String() + "/metrics"
-	agent := []string{"run", "--bundle", "../../demo/bundle", "--source", fmt.Sprintf("demo://parts?fps=%d&seed=3&width=640&height=360", troubleFPS),
-		"--broker", "tcp://" + a.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir=" + a.disk,
+	agent := []string{"run", "--bundle", "../../demo/bundle", "--source",
+		fmt.Sprintf("demo://parts?fps=%d&seed=3&width=640&height=360", troubleFPS),
+		"--broker", "tcp://" + a.way.addr(), "--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set",
+		"state_dir=" + a.disk,
 		"--set", "mqtt.spool.min_free=0", "--set", "http.listen=" + l.Addr().String(), "--log-level", "error"}
 	l.Close()
 	a.pid = startAgent(t, agent...).Process.Pid
@@ -165,15 +170,17 @@ func startTroubled(t *testing.T) *troubled {
 	return a
 }
 
-// TestTroubleDropsNothing: at 15 frames a second the agent drops not one more while the broker is dead, hostile, or
-// floods it with nonsense, while the network is cut, and while the disk is full; and each of those heals by itself.
+// TestTroubleDropsNothing: at 15 frames a second the agent drops not one more while the broker is
+// dead, hostile, or floods it with nonsense, while the network is cut, and while the disk is full;
+// and each of those heals by itself.
 func TestTroubleDropsNothing(t *testing.T) {
 	a := startTroubled(t)
 	filler := filepath.Join(a.disk, "filler")
 	calm := 0.0
 	during := func(what string, act func(ctx context.Context)) {
 		t.Helper()
-		skipped, classified, before := a.metric("vggse_frames_skipped_total"), a.metric("vggse_frames_classified_total"), a.resident()
+		skipped, classified, before := a.metric("vggse_frames_skipped_total"),
+			a.metric("vggse_frames_classified_total"), a.resident()
 		ctx, cancel := context.WithTimeout(t.Context(), *trouble)
 		defer cancel()
 		began := time.Now()
@@ -182,7 +189,8 @@ func TestTroubleDropsNothing(t *testing.T) {
 		frames := a.metric("vggse_frames_classified_total") - classified
 		fps := frames / time.Since(began).Seconds()
 		skipped = a.metric("vggse_frames_skipped_total") - skipped
-		t.Logf("%-28s %5.0f frames, %.1f/s, %.0f dropped, RSS %+d KiB", what, frames, fps, skipped, (a.resident()-before)>>10)
+		t.Logf("%-28s %5.0f frames, %.1f/s, %.0f dropped, RSS %+d KiB", what, frames, fps, skipped,
+			(a.resident()-before)>>10)
 		if what == "calm" {
 			calm = max(calm, skipped)
 		}
@@ -200,7 +208,8 @@ func TestTroubleDropsNothing(t *testing.T) {
 			t.Fatal("the disk is not full")
 		}
 		a.broker.kill()
-		t.Logf("memory mode %s after the loss of broker and disk", a.until("vggse_queue_disk_failing", 1).Round(50*time.Millisecond))
+		t.Logf("memory mode %s after the loss of broker and disk",
+			a.until("vggse_queue_disk_failing", 1).Round(50*time.Millisecond))
 	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)

@@ -27,9 +27,10 @@ without any they are computed now in float64 by plain Go code that no runtime ha
 
 It ends with exit code 3 where the largest difference is more than --tolerance parts of the largest logit:
 1e-4 for fp32 on the CPU, 5e-3 on a GPU (whose TF32 has a mantissa of 10 bits), 2e-2 for fp16, 0.2 for int8.`,
-		Example: "  vggse-agent verify demo/bundle\n  vggse-agent verify parts --golden from-pytorch.safetensors --provider cuda",
-		Args:    exactArgs(1, "one BUNDLE"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runVerify(cmd, s, args[0], o) },
+		Example: "  vggse-agent verify demo/bundle\n  vggse-agent verify parts --golden from-pytorch.safetensors " +
+			"--provider cuda",
+		Args: exactArgs(1, "one BUNDLE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd, s, args[0], o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Golden, "golden", "", "safetensors `FILE` with the tensors input (n×3×S×S) and logits (n×classes)")

@@ -41,7 +41,8 @@ func newVersionCmd(s *settings) *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "vggse-agent %s (commit %s, %s, tags %s)\nOpenCV %s\nONNX Runtime %s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(),
+				"vggse-agent %s (commit %s, %s, tags %s)\nOpenCV %s\nONNX Runtime %s\n",
 				v.Version, v.Commit, v.Go, strings.Join(v.Tags, ","), v.OpenCV, v.ONNXRuntime)
 			return err
 		},

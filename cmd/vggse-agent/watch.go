@@ -18,7 +18,8 @@ import (
 	"github.com/vggse/vggse-agent/mqtt/watch"
 )
 
-// watchRefresh is how often the table is drawn again: often enough for ages to the tenth of a second.
+// watchRefresh is how often the table is drawn again: often enough for ages to the tenth of a
+// second.
 const watchRefresh = 200 * time.Millisecond
 
 func newWatchCmd(s *settings) *cobra.Command {
@@ -133,7 +134,8 @@ func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.Fi
 		tick := time.NewTicker(watchRefresh)
 		defer tick.Stop()
 		for {
-			if _, err := io.WriteString(f, home+strings.Join(draw(), clearLine+"\r\n")+clearLine+clearBelow); err != nil {
+			if _, err := io.WriteString(f,
+				home+strings.Join(draw(), clearLine+"\r\n")+clearLine+clearBelow); err != nil {
 				return fmt.Errorf("watch: %w", err)
 			}
 			select {
@@ -148,7 +150,8 @@ func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.Fi
 	return err
 }
 
-// Control sequences of a terminal (ECMA-48, xterm): a screen of its own without cursor, home, clear.
+// Control sequences of a terminal (ECMA-48, xterm): a screen of its own without cursor, home,
+// clear.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[2J"
 	leaveScreen = "\x1b[?25h\x1b[?1049l"

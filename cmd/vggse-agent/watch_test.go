@@ -33,7 +33,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// With --json every message of a real link is one object on one line; the verb ends with its context.
+// With --json every message of a real link is one object on one line; the verb ends with its
+// context.
 func TestWatchJSON(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	embedded, err := broker.Start("127.0.0.1:2883", log)
@@ -41,7 +42,8 @@ func TestWatchJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer embedded.Close()
-	link, err := mqtt.NewLink(mqtt.Config{Broker: embedded.URL(), TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute},
+	link, err := mqtt.NewLink(mqtt.Config{Broker: embedded.URL(), TopicPrefix: "vggse", QoS: 1,
+		StatsInterval: time.Minute},
 		mqtt.Identity{Device: "edge01", Cameras: []string{"left"}}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -51,12 +53,14 @@ func TestWatchJSON(t *testing.T) {
 	var wait sync.WaitGroup
 	wait.Go(func() { link.Run(ctx) })
 	gear := vision.Class{Label: "gear", Index: 0, Score: 0.9}
-	if err := link.Publish(ctx, &vision.Decision{Camera: "left", Time: time.Now(), Top: []vision.Class{gear}, Stable: gear, Changed: true}); err != nil {
+	if err := link.Publish(ctx, &vision.Decision{Camera: "left", Time: time.Now(), Top: []vision.Class{gear},
+		Stable: gear, Changed: true}); err != nil {
 		t.Fatal(err)
 	}
 	var out, errs syncBuffer
 	wait.Go(func() {
-		if code := execute(ctx, []string{"watch", "--json", "--broker", embedded.URL()}, &out, &errs); code != exitDone {
+		if code := execute(ctx, []string{"watch", "--json", "--broker", embedded.URL()}, &out,
+			&errs); code != exitDone {
 			t.Errorf("exit code %d: %s", code, errs.String())
 		}
 	})

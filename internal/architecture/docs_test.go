@@ -18,12 +18,13 @@ var (
 	fence    = regexp.MustCompile("(?ms)^```.*?^```")
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	repoFile = regexp.MustCompile(`^[\w.-]+(/[\w.-]+)*(/|/[\w.-]+\.(go|c|h|py|sh|md|yaml|json|txt|conf|svg|png|tmpl))$`)
-	// foreign begins the names of files that are no part of the repository: made by a command, or a user's.
+	// foreign begins the names of files that are no part of the repository: made by a command, or a
+	// user's.
 	foreign = []string{"./", "DIR/", "bad/", "build/", "bin/", "results/gpu-check.", "packages/"}
 )
 
-// TestLinks checks that every relative link of the documentation leads to a file, every fragment to a
-// heading, and every path of the repository in backticks to a file or a folder.
+// TestLinks checks that every relative link of the documentation leads to a file, every fragment to
+// a heading, and every path of the repository in backticks to a file or a folder.
 func TestLinks(t *testing.T) {
 	root := "../.."
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {

@@ -15,7 +15,8 @@ import (
 
 const module = "github.com/vggse/vggse-agent/"
 
-// adapters are the libraries that one room alone may import, and that room; bench measures against the bare ones, too.
+// adapters are the libraries that one room alone may import, and that room; bench measures against
+// the bare ones, too.
 var adapters = map[string]string{
 	"gocv.io/x/gocv":                      "camera",
 	"github.com/yalue/onnxruntime_go":     "infer",
@@ -24,8 +25,9 @@ var adapters = map[string]string{
 	"github.com/mochi-mqtt/server/v2":     "mqtt/broker",
 }
 
-// TestImports compares what each folder imports of the others with the table: both ways, so that no row is wider
-// than the code. A new room or arrow is a decision: change the table, and say why in docs/architecture.md.
+// TestImports compares what each folder imports of the others with the table: both ways, so that no
+// row is wider than the code. A new room or arrow is a decision: change the table, and say why in
+// docs/architecture.md.
 func TestImports(t *testing.T) {
 	got := map[string]map[string]bool{}
 	for path, imports := range goFiles(t) {
@@ -98,7 +100,8 @@ func top(room string) string {
 	return first
 }
 
-// goFiles are the imports of every Go file that is no test, in every build configuration, by path from the root.
+// goFiles are the imports of every Go file that is no test, in every build configuration, by path
+// from the root.
 func goFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	const root = "../.."

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestNewFolder: an empty folder is filled like one that is not there; one with something in it, also since the work began, stays as it
-// is; and work that fails leaves nothing.
+// TestNewFolder: an empty folder is filled like one that is not there; one with something in it,
+// also since the work began, stays as it is; and work that fails leaves nothing.
 func TestNewFolder(t *testing.T) {
 	put := func(name string) func(string) error {
 		return func(dir string) error { return os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644) }
@@ -28,7 +28,10 @@ func TestNewFolder(t *testing.T) {
 			t.Errorf("%s: %q, %v", out, b, err)
 		}
 	}
-	if err := NewDir(used, func(aside string) error { return errors.Join(put("new")(aside), put("old")(used)) }); err == nil {
+	if err := NewDir(used, func(aside string) error {
+		return errors.Join(put("new")(aside),
+			put("old")(used))
+	}); err == nil {
 		t.Error("a folder that was filled meanwhile was replaced")
 	}
 	if err := NewDir(used, put("new")); err == nil {

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// WriteFile makes the file at path hold what write writes, readable by all, or leaves what was there
-// before: it writes aside in the same folder, syncs, renames and syncs the folder. The error wraps that
-// of write.
+// WriteFile makes the file at path hold what write writes, readable by all, or leaves what was
+// there before: it writes aside in the same folder, syncs, renames and syncs the folder. The error
+// wraps that of write.
 func WriteFile(path string, write func(io.Writer) error) error {
 	return WriteFileMode(path, 0o644, write)
 }

@@ -10,9 +10,11 @@ import (
 	"os"
 )
 
-// WriteHashed is WriteFile for a large file: it hashes and counts what write writes on the way, hands a copy to
-// progress and ends early with ctx. It returns the SHA-256 in hexadecimal digits and the number of bytes.
-func WriteHashed(ctx context.Context, path string, progress io.Writer, write func(io.Writer) error) (string, int64, error) {
+// WriteHashed is WriteFile for a large file: it hashes and counts what write writes on the way,
+// hands a copy to progress and ends early with ctx. It returns the SHA-256 in hexadecimal digits
+// and the number of bytes.
+func WriteHashed(ctx context.Context, path string, progress io.Writer, write func(io.Writer) error) (string, int64,
+	error) {
 	hash := newHasher()
 	defer hash.stop()
 	var size counter
@@ -26,7 +28,8 @@ func WriteHashed(ctx context.Context, path string, progress io.Writer, write fun
 // writebackStep is how much gathers in memory before the disk is set to work.
 const writebackStep = 16 << 20
 
-// hasher writes to file and hashes what it writes beside that, on another core, while the disk works.
+// hasher writes to file and hashes what it writes beside that, on another core, while the disk
+// works.
 type hasher struct {
 	file   io.Writer
 	ahead  int64 // written, and not yet on its way to the disk
@@ -72,7 +75,8 @@ func (h *hasher) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// stop waits for the other core and returns the SHA-256 in hexadecimal digits; it may be called twice.
+// stop waits for the other core and returns the SHA-256 in hexadecimal digits; it may be called
+// twice.
 func (h *hasher) stop() string {
 	if h.blocks != nil {
 		close(h.blocks)

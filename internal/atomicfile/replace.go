@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckReplaceable refuses a folder out that has something in it, unless it is the folder own itself.
+// CheckReplaceable refuses a folder out that has something in it, unless it is the folder own
+// itself.
 func CheckReplaceable(out, own string) error {
 	entries, err := os.ReadDir(out)
 	switch {
@@ -31,7 +32,8 @@ func sameFolder(a, b string) bool {
 	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
-// MakeAside makes an empty folder beside out, that is to take its place: for ReplaceDir, or to be removed.
+// MakeAside makes an empty folder beside out, that is to take its place: for ReplaceDir, or to be
+// removed.
 func MakeAside(out string) (string, error) {
 	out, err := filepath.Abs(out)
 	if err != nil {
@@ -66,8 +68,9 @@ func LinkOrCopy(from, to string) error {
 	return WriteFile(to, func(w io.Writer) error { _, err := io.Copy(w, in); return err })
 }
 
-// ReplaceDir makes out the folder aside: by one rename, or where out has something in it by exchanging the two in
-// one step, so that a reader finds the old bundle or the new one. What was there before then lies aside.
+// ReplaceDir makes out the folder aside: by one rename, or where out has something in it by
+// exchanging the two in one step, so that a reader finds the old bundle or the new one. What was
+// there before then lies aside.
 func ReplaceDir(aside, out string) error {
 	if real, err := filepath.EvalSymlinks(out); err == nil {
 		out = real

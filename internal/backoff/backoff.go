@@ -15,8 +15,8 @@ const (
 )
 
 // Delay is how long to wait before the given attempt, counted from 0, to open a lost source again:
-// from a quarter of a second doubling to 2 s, after ten minutes to 30 s, the upper half of it random, so
-// that many agents do not come back in step.
+// from a quarter of a second doubling to 2 s, after ten minutes to 30 s, the upper half of it
+// random, so that many agents do not come back in step.
 func Delay(attempt int) time.Duration {
 	longest := short
 	if attempt >= awayAttempts {

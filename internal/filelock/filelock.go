@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Lock makes the file at path where it is missing, with the permissions mode, and keeps other processes, and other
-// calls in this one, out until unlock is called (flock(2), exclusive). Waiting ends with ctx.
+// Lock makes the file at path where it is missing, with the permissions mode, and keeps other
+// processes, and other calls in this one, out until unlock is called (flock(2), exclusive). Waiting
+// ends with ctx.
 func Lock(ctx context.Context, path string, mode fs.FileMode) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, mode)
 	if err != nil {

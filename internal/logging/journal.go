@@ -1,4 +1,5 @@
-// Package logging hands log records to a terminal, a file or systemd's journal, and limits what repeats.
+// Package logging hands log records to a terminal, a file or systemd's journal, and limits what
+// repeats.
 package logging
 
 import (
@@ -15,8 +16,9 @@ import (
 	slogjournal "github.com/systemd/slog-journal"
 )
 
-// New returns a logger that writes to w: format is text or json, level one of slog's names (others mean info). Where w is systemd's
-// journal, text goes there with its level and its attributes as fields. What repeats is limited.
+// New returns a logger that writes to w: format is text or json, level one of slog's names (others
+// mean info). Where w is systemd's journal, text goes there with its level and its attributes as
+// fields. What repeats is limited.
 func New(w io.Writer, level, format string) *slog.Logger {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
@@ -38,7 +40,8 @@ func sink(w io.Writer, format string, level slog.Level) slog.Handler {
 	return slog.NewTextHandler(w, options)
 }
 
-// isJournal compares a file with the device and inode that systemd names in $JOURNAL_STREAM (systemd.exec(5)).
+// isJournal compares a file with the device and inode that systemd names in $JOURNAL_STREAM
+// (systemd.exec(5)).
 func isJournal(f *os.File, stream string) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -48,7 +51,8 @@ func isJournal(f *os.File, stream string) bool {
 	return ok && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// journal hands a record to the journal twice: as a line for who reads, and as fields VGGSE_… for who filters.
+// journal hands a record to the journal twice: as a line for who reads, and as fields VGGSE_… for
+// who filters.
 type journal struct {
 	fields, words slog.Handler
 	line          *lineOf
@@ -73,12 +77,13 @@ func newJournal(level slog.Leveler) (*journal, error) {
 		return nil, err
 	}
 	line := new(lineOf)
-	words := slog.NewTextHandler(line, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
-			return slog.Attr{} // the journal has them
-		}
-		return a
-	}})
+	words := slog.NewTextHandler(line,
+		&slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+				return slog.Attr{} // the journal has them
+			}
+			return a
+		}})
 	return &journal{fields: fields, words: words, line: line}, nil
 }
 

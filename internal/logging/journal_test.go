@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A fault that repeats is written logBurst times a minute for each camera, and what was left out is counted; other
-// messages and debugging go on.
+// A fault that repeats is written logBurst times a minute for each camera, and what was left out is
+// counted; other messages and debugging go on.
 func TestLogIsLimited(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
@@ -26,7 +26,8 @@ func TestLogIsLimited(t *testing.T) {
 		log.Debug("frame")
 	}
 	log.Info("other")
-	for text, want := range map[string]int{"camera=infeed": logBurst, "camera=outfeed": logBurst, "msg=frame": 100, "msg=other": 1} {
+	for text, want := range map[string]int{"camera=infeed": logBurst, "camera=outfeed": logBurst, "msg=frame": 100,
+		"msg=other": 1} {
 		if got := strings.Count(out.String(), text); got != want {
 			t.Errorf("%d lines with %s, want %d", got, text, want)
 		}
@@ -35,12 +36,14 @@ func TestLogIsLimited(t *testing.T) {
 	now = now.Add(logWindow)
 	infeed.Warn("camera lost")
 	infeed.Warn("camera lost")
-	if want := fmt.Sprintf("hidden_before=%d", 100-logBurst); strings.Count(out.String(), "hidden_before") != 1 || !strings.Contains(out.String(), want) {
+	if want := fmt.Sprintf("hidden_before=%d", 100-logBurst); strings.Count(out.String(), "hidden_before") != 1 ||
+		!strings.Contains(out.String(), want) {
 		t.Errorf("want %s once: %s", want, out.String())
 	}
 	log.Info("new")
 	if n := len(limited.seen.entries); n != 3 {
-		t.Errorf("%d messages are remembered, want 3: outfeed's, whose count is still to be told, infeed's and the new one", n)
+		t.Errorf("%d messages are remembered, want 3: outfeed's, whose count is still to be told, infeed's and the "+
+			"new one", n)
 	}
 }
 

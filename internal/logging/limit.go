@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// How often the same message, of the same camera, is written in a window of time. What is beyond it is counted and told with
-// the next one that is written: a fault that repeats with every frame must not fill a disk.
+// How often the same message, of the same camera, is written in a window of time. What is beyond it
+// is counted and told with the next one that is written: a fault that repeats with every frame must
+// not fill a disk.
 const (
 	logBurst  = 20
 	logWindow = time.Minute
 )
 
-// limiter is a slog.Handler in front of another. Debugging is not limited: who asks for it wants all.
+// limiter is a slog.Handler in front of another. Debugging is not limited: who asks for it wants
+// all.
 type limiter struct {
 	slog.Handler
 	about string // what WithAttrs has said of the camera
@@ -65,7 +67,8 @@ func cameraOf(about string, a slog.Attr) string {
 	return about
 }
 
-// count says whether a message is to be written, and how many like it were not since the last that was.
+// count says whether a message is to be written, and how many like it were not since the last that
+// was.
 func (s *logged) count(e entry) (hidden int, write bool) {
 	s.Lock()
 	defer s.Unlock()

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Progress tells how far a procedure is on a writer: a bar where that is a terminal, else a line every few seconds.
-// A nil Progress is silent.
+// Progress tells how far a procedure is on a writer: a bar where that is a terminal, else a line
+// every few seconds. A nil Progress is silent.
 type Progress struct{ w io.Writer }
 
 // To is a Progress that writes to w.
@@ -67,7 +67,8 @@ func (p *Progress) Steps() func(step string, done, of int) {
 	}
 }
 
-// Bar is one step under way. Its methods may be called from several goroutines. What cannot be shown is no error.
+// Bar is one step under way. Its methods may be called from several goroutines. What cannot be
+// shown is no error.
 type Bar struct{ bar *progressbar.ProgressBar }
 
 // Add counts n things done.

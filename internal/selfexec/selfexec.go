@@ -1,4 +1,5 @@
-// Package selfexec runs this program once more, as a child that a crash or an end of this process takes along.
+// Package selfexec runs this program once more, as a child that a crash or an end of this process
+// takes along.
 package selfexec
 
 import (
@@ -15,8 +16,9 @@ import (
 	"time"
 )
 
-// Run runs this program once more with args, and stdin to read, and returns what it printed. It ends with ctx,
-// and the child never outlives this process. The error of a child that failed is its last word.
+// Run runs this program once more with args, and stdin to read, and returns what it printed. It
+// ends with ctx, and the child never outlives this process. The error of a child that failed is its
+// last word.
 func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -40,7 +42,8 @@ func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err e
 	return out.Bytes(), err
 }
 
-// crash is the line with which Go's runtime, or C++'s, tells a crash before it prints all registers and stacks.
+// crash is the line with which Go's runtime, or C++'s, tells a crash before it prints all registers
+// and stacks.
 var crash = regexp.MustCompile(`(?m)^(SIG[A-Z]+: .*|terminate called .*|fatal error: .*|panic: .*)$`)
 
 // died explains the end of a child: that it was killed, a crash, or its last line.

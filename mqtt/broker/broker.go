@@ -25,8 +25,8 @@ type Broker struct {
 	addr   *net.TCPAddr
 }
 
-// StartBroker listens on addr, a loopback address with its port such as 127.0.0.1:1883, or on the next
-// port that is free. Close it to end its goroutines.
+// StartBroker listens on addr, a loopback address with its port such as 127.0.0.1:1883, or on the
+// next port that is free. Close it to end its goroutines.
 func Start(addr string, log *slog.Logger) (*Broker, error) {
 	l, err := listenNear(addr)
 	if err != nil {
@@ -48,8 +48,8 @@ func Start(addr string, log *slog.Logger) (*Broker, error) {
 	return b, nil
 }
 
-// allowAll lets everybody in: the listener is on loopback. (The library's own hook would bring a YAML
-// parser for its file of users.)
+// allowAll lets everybody in: the listener is on loopback. (The library's own hook would bring a
+// YAML parser for its file of users.)
 type allowAll struct{ mochi.HookBase }
 
 func (*allowAll) ID() string { return "allow-all" }
@@ -73,7 +73,8 @@ func listenNear(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("port %q is no number up to 65535", service)
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("%s is not a loopback address: it lets everybody in, so it must not be reached from elsewhere", host)
+		return nil, fmt.Errorf("%s is not a loopback address: it lets everybody in, so it must not be reached from "+
+			"elsewhere", host)
 	}
 	for i := range ports {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(port)+i)))
@@ -81,7 +82,8 @@ func listenNear(addr string) (net.Listener, error) {
 			return l, err
 		}
 	}
-	return nil, fmt.Errorf("no free port from %s to %d: stop another broker, or set mqtt.broker to one", service, int(port)+ports-1)
+	return nil, fmt.Errorf("no free port from %s to %d: stop another broker, or set mqtt.broker to one", service,
+		int(port)+ports-1)
 }
 
 // URL is where the broker listens, as mqtt.broker takes it.

@@ -38,7 +38,8 @@ type Tap struct {
 	closed   bool
 }
 
-// NewTap listens on a loopback port and passes on what comes to broker (HOST:PORT), packet by packet.
+// NewTap listens on a loopback port and passes on what comes to broker (HOST:PORT), packet by
+// packet.
 func NewTap(brokerURL string, show func(packet []byte)) (*Tap, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

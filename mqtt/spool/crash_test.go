@@ -21,7 +21,8 @@ type oracle struct {
 }
 
 func newOracle(t *testing.T) *oracle {
-	return &oracle{t: t, payload: map[uint64][]byte{}, safe: map[uint64]bool{}, got: map[uint64]bool{}, tells: map[uint64]Loss{}}
+	return &oracle{t: t, payload: map[uint64][]byte{}, safe: map[uint64]bool{}, got: map[uint64]bool{},
+		tells: map[uint64]Loss{}}
 }
 
 // append gives the spool a record of random size and class.
@@ -72,7 +73,8 @@ func (o *oracle) check(r *Record, after uint64) {
 func (o *oracle) tell(s *Spool) (told bool) {
 	for reason := range reasons {
 		if l := s.Lost(reason); l.Count > 0 {
-			seq, err := s.Append(Sync, "a/b", 1, l, func(b []byte, _ uint64) []byte { return fmt.Appendf(b, "%s %v", reason, l) })
+			seq, err := s.Append(Sync, "a/b", 1, l,
+				func(b []byte, _ uint64) []byte { return fmt.Appendf(b, "%s %v", reason, l) })
 			if err != nil {
 				o.t.Fatal(err)
 			}
@@ -84,8 +86,8 @@ func (o *oracle) tell(s *Spool) (told bool) {
 	return told
 }
 
-// complete fails for a gap that was not told, and for a promise that was not kept, told or not, unless the
-// disk was full.
+// complete fails for a gap that was not told, and for a promise that was not kept, told or not,
+// unless the disk was full.
 func (o *oracle) complete(full bool) {
 	var lost []Loss
 	for seq, l := range o.tells {
@@ -176,8 +178,8 @@ func (o *oracle) drain(s *Spool) {
 	}
 }
 
-// The power is cut at every kind of write, sync and rename, again and again in the life of one folder:
-// whatever was called safe comes, as it was, in order, and every gap is told.
+// The power is cut at every kind of write, sync and rename, again and again in the life of one
+// folder: whatever was called safe comes, as it was, in order, and every gap is told.
 func TestPowerCuts(t *testing.T) {
 	cuts := *schedules
 	total := map[string]int{}

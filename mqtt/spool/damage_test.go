@@ -44,8 +44,8 @@ func (m *memFS) clone() *memFS {
 	return after
 }
 
-// Flipped bits, lost ends and zeroed pages, in thousands of folders: nothing panics, no payload is wrong,
-// no record is lost but those in the damaged places, and what is lost is told.
+// Flipped bits, lost ends and zeroed pages, in thousands of folders: nothing panics, no payload is
+// wrong, no record is lost but those in the damaged places, and what is lost is told.
 func TestDamage(t *testing.T) {
 	sound, o := filled(t, 1, 300)
 	names := sound.segments()
@@ -91,7 +91,8 @@ func TestDamage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("trial %d: %v", trial, err)
 		}
-		after := &oracle{t: t, payload: map[uint64][]byte{}, safe: intact, got: map[uint64]bool{}, tells: map[uint64]Loss{}}
+		after := &oracle{t: t, payload: map[uint64][]byte{}, safe: intact, got: map[uint64]bool{},
+			tells: map[uint64]Loss{}}
 		for seq, p := range o.payload {
 			if seq <= s.before { // above it: the stream file is gone, and so is the last record
 				after.payload[seq] = p
@@ -113,9 +114,11 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// FuzzScan reads foreign bytes as a segment: what it takes for a record encodes to the same bytes again.
+// FuzzScan reads foreign bytes as a segment: what it takes for a record encodes to the same bytes
+// again.
 func FuzzScan(f *testing.F) {
-	good := appendRecord(nil, &Record{Seq: 7, QoS: 1, Topic: "a/b", Payload: []byte("x"), Lost: Loss{1, 2, 3}}, crcSeed(1))
+	good := appendRecord(nil, &Record{Seq: 7, QoS: 1, Topic: "a/b", Payload: []byte("x"), Lost: Loss{1, 2, 3}},
+		crcSeed(1))
 	f.Add(good, uint64(1))
 	f.Add(append(make([]byte, 16), good...), uint64(1))
 	f.Add(good[:len(good)-9], uint64(1))

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// disk is what the spool has on disk. Its methods block on it, and are called with Spool.diskMu held.
+// disk is what the spool has on disk. Its methods block on it, and are called with Spool.diskMu
+// held.
 type disk struct {
 	fs      FS
 	dir     string
@@ -32,9 +33,9 @@ type writer struct {
 	seed    uint32
 }
 
-// append writes records of one class, in order, and syncs them: when it returns nil they are safe. After
-// an error nothing more is written to that segment, because what a failed sync has left is unknown; the
-// records that were not told safe come again.
+// append writes records of one class, in order, and syncs them: when it returns nil they are safe.
+// After an error nothing more is written to that segment, because what a failed sync has left is
+// unknown; the records that were not told safe come again.
 func (d *disk) append(class Class, records []Record) (safe int, err error) {
 	w := &d.writing[class]
 	for safe < len(records) {
@@ -173,8 +174,8 @@ func (d *disk) rewind() {
 	}
 }
 
-// after returns the record with the lowest number above seq, of all classes; nil where there is none. It is
-// valid until the next call.
+// after returns the record with the lowest number above seq, of all classes; nil where there is
+// none. It is valid until the next call.
 func (d *disk) after(seq uint64) *Record {
 	var best *Record
 	for class := range classes {

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Flush writes what has waited too long for its acknowledgement, and frees what has it. Call it every
-// SyncAfter; it blocks on the disk. A disk that fails is left alone for half a minute, then tried again.
+// Flush writes what has waited too long for its acknowledgement, and frees what has it. Call it
+// every SyncAfter; it blocks on the disk. A disk that fails is left alone for half a minute, then
+// tried again.
 func (s *Spool) Flush() {
 	s.diskMu.Lock()
 	defer s.diskMu.Unlock()
@@ -75,8 +76,8 @@ func (s *Spool) settle() {
 	s.state.Bytes = int64(s.disk.segments()) * s.disk.size
 }
 
-// collect copies the records of a class that are not written, into memory that is used again: all that fit
-// a batch, once the oldest of them is due.
+// collect copies the records of a class that are not written, into memory that is used again: all
+// that fit a batch, once the oldest of them is due.
 func (s *Spool) collect(class Class, all bool) bool {
 	after := int64(AsyncAfter)
 	if class == Sync {
@@ -145,11 +146,13 @@ func (s *Spool) written(safe int) {
 	s.rescue(s.batch[safe:])
 }
 
-// rescue keeps aside the records of class Sync that memory gave up while they were being written in vain.
+// rescue keeps aside the records of class Sync that memory gave up while they were being written in
+// vain.
 func (s *Spool) rescue(failed []Record) {
 	for i := range failed {
 		r := failed[i]
-		if r.Class != Sync || s.ring.holds(r.Seq) || s.isDone(r.Seq) || len(s.kept) > 0 && s.kept[len(s.kept)-1].Seq >= r.Seq {
+		if r.Class != Sync || s.ring.holds(r.Seq) || s.isDone(r.Seq) || len(s.kept) > 0 &&
+			s.kept[len(s.kept)-1].Seq >= r.Seq {
 			continue
 		}
 		r.Payload = append([]byte(nil), r.Payload...)
@@ -157,8 +160,8 @@ func (s *Spool) rescue(failed []Record) {
 	}
 }
 
-// Close writes all that is not acknowledged, and that this run has ended well. Whoever calls Flush has
-// stopped to do so.
+// Close writes all that is not acknowledged, and that this run has ended well. Whoever calls Flush
+// has stopped to do so.
 func (s *Spool) Close() error {
 	s.diskMu.Lock()
 	defer s.diskMu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FS is what the spool needs of a file system. Tests bring one that forgets what was not synced, and one
-// that fails.
+// FS is what the spool needs of a file system. Tests bring one that forgets what was not synced,
+// and one that fails.
 type FS interface {
 	MkdirAll(dir string) error
 	List(dir string) ([]string, error)

@@ -20,8 +20,9 @@ type Summary struct {
 	InUse       bool   // an agent is at work on it: the figures may be half-way through its last write
 }
 
-// Inspect reads a folder without changing anything in it, and calls see with every record that waits, oldest
-// first, until see returns false; see may be nil. The record is valid until see returns.
+// Inspect reads a folder without changing anything in it, and calls see with every record that
+// waits, oldest first, until see returns false; see may be nil. The record is valid until see
+// returns.
 func Inspect(dir string, see func(*Record) bool) (Summary, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: inspect: %w", err)
@@ -35,8 +36,9 @@ func Inspect(dir string, see func(*Record) bool) (Summary, error) {
 	return sum, nil
 }
 
-// Repair writes the records that hold in damaged files anew, puts copies of those files into the folder bad, and
-// remembers for the agent's next start which numbers are lost. It fails with ErrInUse while an agent has the folder.
+// Repair writes the records that hold in damaged files anew, puts copies of those files into the
+// folder bad, and remembers for the agent's next start which numbers are lost. It fails with
+// ErrInUse while an agent has the folder.
 func Repair(dir string) (Summary, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: repair: %w", err)
@@ -107,7 +109,8 @@ func (s *Spool) walk(see func(*Record) bool) Summary {
 	return sum
 }
 
-// mend replaces a damaged segment by one with the records that hold. It was set aside when it was read.
+// mend replaces a damaged segment by one with the records that hold. It was set aside when it was
+// read.
 func (d *disk) mend(s *segment) error {
 	name := segmentName(s.class, s.n)
 	b, _ := d.read(name) // what cannot be read is zero

@@ -23,8 +23,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// Inspect tells what waits and what is damaged, and changes nothing; Repair makes damage good as far as it goes, and
-// the loss is told at the next start. Neither disturbs an agent at work.
+// Inspect tells what waits and what is damaged, and changes nothing; Repair makes damage good as
+// far as it goes, and the loss is told at the next start. Neither disturbs an agent at work.
 func TestInspectAndRepair(t *testing.T) {
 	dir := t.TempDir() + "/spool"
 	if _, err := Inspect(dir, nil); err == nil {

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// memFS is a file system in memory that knows what is on the disk and what is not there yet. It can fail
-// any operation, and crash: what was not synced is then lost, kept or torn by sectors, at random.
+// memFS is a file system in memory that knows what is on the disk and what is not there yet. It can
+// fail any operation, and crash: what was not synced is then lost, kept or torn by sectors, at
+// random.
 type memFS struct {
 	files   map[string]*inode // as programs see it
 	durable map[string]*inode // names on the disk

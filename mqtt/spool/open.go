@@ -12,16 +12,16 @@ import (
 	"syscall"
 )
 
-// block is how many sequence numbers are reserved at once: so seldom is the file synced, and so far the
-// numbers jump when a run ended without notice.
+// block is how many sequence numbers are reserved at once: so seldom is the file synced, and so far
+// the numbers jump when a run ended without notice.
 const block = 1 << 20
 
 // ErrInUse is the error of a folder that another process has.
 var ErrInUse = errors.New("another agent uses this folder: give this one a state_dir of its own")
 
-// Open makes the spool of a folder, which is made if it is not there, and goes on with its stream. It
-// fails where the folder cannot be used at all, for one because another process has it (ErrInUse); a disk
-// that only fails leaves a spool that is in memory for now, as State tells.
+// Open makes the spool of a folder, which is made if it is not there, and goes on with its stream.
+// It fails where the folder cannot be used at all, for one because another process has it
+// (ErrInUse); a disk that only fails leaves a spool that is in memory for now, as State tells.
 func Open(dir string, o Options) (*Spool, error) {
 	s := newSpool(dir, o)
 	err := s.open()
@@ -45,7 +45,8 @@ func newSpool(dir string, o Options) *Spool {
 	}
 	s := Memory("")
 	size := cmp.Or(o.segment, SegmentSize)
-	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size), minFree: o.MinFree, next: 1}
+	s.disk = &disk{fs: o.FS, dir: dir, size: size, limit: max(cmp.Or(o.Bytes, DefaultBytes), 4*size),
+		minFree: o.MinFree, next: 1}
 	s.stream = &pageFile{fs: o.FS, path: filepath.Join(dir, "stream")}
 	s.cursor = &pageFile{fs: o.FS, path: filepath.Join(dir, "cursor")}
 	s.disk.cursor = s.cursor
@@ -155,8 +156,8 @@ func (s *Spool) reserve() error {
 	return nil
 }
 
-// The cursor file holds what is done, for each class the first segment that is not, the id, the losses that
-// no record tells of safely, and the spans that are done out of line.
+// The cursor file holds what is done, for each class the first segment that is not, the id, the
+// losses that no record tells of safely, and the spans that are done out of line.
 func (s *Spool) cursorValue() []byte {
 	b := binary.LittleEndian.AppendUint64(nil, s.acked)
 	for class := range classes {
@@ -226,8 +227,8 @@ func (d *disk) list() error {
 	return nil
 }
 
-// load reads the segments that an earlier run has left, once. It may take as long as reading 256 MiB does,
-// so that Open does it only where it must.
+// load reads the segments that an earlier run has left, once. It may take as long as reading 256
+// MiB does, so that Open does it only where it must.
 func (s *Spool) load() {
 	if s.loaded {
 		return
@@ -301,8 +302,8 @@ func (d *disk) setAside(b []byte, name string) {
 	f.WriteAt(b, 0) //nolint:errcheck // see above
 }
 
-// resume goes on writing where the last run stopped, if the segment is sound and can be synced: what stands
-// in it may not be on the disk itself yet.
+// resume goes on writing where the last run stopped, if the segment is sound and can be synced:
+// what stands in it may not be on the disk itself yet.
 func (d *disk) resume(class Class) {
 	l := d.logs[class]
 	if len(l) == 0 || l[len(l)-1].damaged > 0 {

@@ -9,9 +9,10 @@ import (
 	"sync"
 )
 
-// pageFile is a small value kept in a file of two pages that are written in turn, so that a torn write
-// leaves the one before. A page is generation, length, CRC-32C and value. After open, one goroutine may write
-// while another syncs: a sync makes safe what was written before it, and no write waits for it.
+// pageFile is a small value kept in a file of two pages that are written in turn, so that a torn
+// write leaves the one before. A page is generation, length, CRC-32C and value. After open, one
+// goroutine may write while another syncs: a sync makes safe what was written before it, and no
+// write waits for it.
 type pageFile struct {
 	fs   FS
 	path string

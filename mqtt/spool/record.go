@@ -116,8 +116,8 @@ func checksum(h []byte, seed uint32) uint32 {
 	return crc32.Update(crc32.Update(seed, castagnoli, h[:20]), castagnoli, h[headerSize:])
 }
 
-// decode reads the record at the start of b into r, whose Payload then points into b, and returns its size;
-// 0 where there is none that holds.
+// decode reads the record at the start of b into r, whose Payload then points into b, and returns
+// its size; 0 where there is none that holds.
 func decode(b []byte, class Class, seed uint32, r *Record) int {
 	if len(b) < headerSize || binary.LittleEndian.Uint32(b) != magic {
 		return 0
@@ -133,7 +133,8 @@ func decode(b []byte, class Class, seed uint32, r *Record) int {
 	body := h[headerSize:]
 	*r = Record{Seq: binary.LittleEndian.Uint64(h[8:]), Class: class, QoS: h[16] & flagQoS, Late: true}
 	if h[16]&flagLoss != 0 && len(body) >= lossSize {
-		r.Lost = Loss{binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint64(body[8:]), binary.LittleEndian.Uint64(body[16:])}
+		r.Lost = Loss{binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint64(body[8:]),
+			binary.LittleEndian.Uint64(body[16:])}
 		body = body[lossSize:]
 	}
 	topic := int(h[17])

@@ -15,8 +15,8 @@ type entry struct {
 	born    int64 // nanoseconds since the spool was made
 }
 
-// ring holds the newest records in memory that is used again: entry seq stands at seq modulo its size.
-// The numbers in it have no gaps.
+// ring holds the newest records in memory that is used again: entry seq stands at seq modulo its
+// size. The numbers in it have no gaps.
 type ring struct {
 	entries     []entry
 	first, next uint64 // numbers held: first ≤ n < next

@@ -13,8 +13,8 @@ import (
 // SegmentSize is the length of every segment in bytes.
 const SegmentSize = 4 << 20
 
-// segment is one file of a log. Its number is higher than that of every segment used before, and seeds
-// the CRC of its records.
+// segment is one file of a log. Its number is higher than that of every segment used before, and
+// seeds the CRC of its records.
 type segment struct {
 	n           uint64
 	class       Class
@@ -46,9 +46,9 @@ func parseSegment(name string) (class Class, n uint64, free, ok bool) {
 	return 0, n, true, kind == freePrefix
 }
 
-// scan calls see with every record of a segment's bytes that holds, and returns the end of the last one and
-// how often it had to step over damage to find the next. Records come with rising numbers: an older one is
-// a remnant.
+// scan calls see with every record of a segment's bytes that holds, and returns the end of the last
+// one and how often it had to step over damage to find the next. Records come with rising numbers:
+// an older one is a remnant.
 func scan(b []byte, class Class, n uint64, see func(at int64, r *Record)) (end int64, damaged int) {
 	seed := crcSeed(n)
 	var r Record
@@ -94,17 +94,17 @@ func (d *disk) read(name string) ([]byte, error) {
 	return b, trouble
 }
 
-// obtain makes a segment for new records of a class: one that waits for its next use, a new one, or, where
-// the bounds do not allow one, the oldest of the lowest class, whose records are lost. When it returns, the
-// file's name is safe.
+// obtain makes a segment for new records of a class: one that waits for its next use, a new one,
+// or, where the bounds do not allow one, the oldest of the lowest class, whose records are lost.
+// When it returns, the file's name is safe.
 func (d *disk) obtain(class Class) (*segment, File, error) {
 	if len(d.free) == 0 {
 		if err := d.extend(); err != nil && (!noSpace(err) || !d.sacrifice(class)) {
 			return nil, nil, err
 		}
 	}
-	// What stands in a file that is used again was acknowledged, or told as lost: that must be known
-	// after a power cut, or it would look like damage.
+	// What stands in a file that is used again was acknowledged, or told as lost: that must be
+	// known after a power cut, or it would look like damage.
 	if err := d.cursor.sync(); err != nil {
 		return nil, nil, err
 	}
@@ -181,8 +181,8 @@ func (d *disk) create(name string) (err error) {
 	return f.Sync()
 }
 
-// sacrifice frees the oldest segment of the lowest class up to the given one, but none that is being
-// written. Whoever reads on finds the gap in the numbers, and counts it.
+// sacrifice frees the oldest segment of the lowest class up to the given one, but none that is
+// being written. Whoever reads on finds the gap in the numbers, and counts it.
 func (d *disk) sacrifice(highest Class) bool {
 	for class := range highest + 1 {
 		for i, s := range d.logs[class] {

@@ -19,8 +19,9 @@ const (
 	ramBytes      = 16 << 20 // of their payloads
 	keptMax       = 4096     // records of class Sync in memory beyond MemoryRecords, while the disk fails
 
-	// SyncAfter is how long a record of class Sync may wait for its acknowledgement before it is written;
-	// AsyncAfter the same for class Async. So much can a power cut take of what was not acknowledged.
+	// SyncAfter is how long a record of class Sync may wait for its acknowledgement before it is
+	// written; AsyncAfter the same for class Async. So much can a power cut take of what was not
+	// acknowledged.
 	SyncAfter  = 50 * time.Millisecond
 	AsyncAfter = time.Second
 
@@ -36,9 +37,9 @@ type Options struct {
 	segment int64   // bytes of one; 0: SegmentSize
 }
 
-// Spool holds records from Append until Ack. Append, Ack, Take and Connect never wait for the disk but
-// where a record has to be read from it; Flush does. Append may be called by any goroutine; Take, Ack and
-// Connect by one, Flush by one other.
+// Spool holds records from Append until Ack. Append, Ack, Take and Connect never wait for the disk
+// but where a record has to be read from it; Flush does. Append may be called by any goroutine;
+// Take, Ack and Connect by one, Flush by one other.
 type Spool struct {
 	mu        sync.Mutex
 	id        string // of the stream of numbers
@@ -119,11 +120,12 @@ func (s *Spool) StreamID() string { return s.id }
 // ErrSize is the error of a record that is too long.
 var ErrSize = errors.New("record is too long")
 
-// Append accepts a record: it gives it the next number, lets encode write the payload for that number
-// into memory which is used again, and returns the number. While no connection is up, the record is Late.
-// Where memory is full and the disk cannot help, the oldest record of the lowest class makes room.
-// encode must not call the spool.
-func (s *Spool) Append(class Class, topic string, qos byte, lost Loss, encode func(b []byte, seq uint64) []byte) (uint64, error) {
+// Append accepts a record: it gives it the next number, lets encode write the payload for that
+// number into memory which is used again, and returns the number. While no connection is up, the
+// record is Late. Where memory is full and the disk cannot help, the oldest record of the lowest
+// class makes room. encode must not call the spool.
+func (s *Spool) Append(class Class, topic string, qos byte, lost Loss,
+	encode func(b []byte, seq uint64) []byte) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq := s.seq + 1
@@ -147,8 +149,8 @@ func (s *Spool) Append(class Class, topic string, qos byte, lost Loss, encode fu
 	return seq, nil
 }
 
-// evict takes the oldest record out of memory. It is lost where it is neither done nor on disk: at once for
-// class Async, for class Sync when too many of those are kept aside.
+// evict takes the oldest record out of memory. It is lost where it is neither done nor on disk: at
+// once for class Async, for class Sync when too many of those are kept aside.
 func (s *Spool) evict() {
 	r := s.ring.pop()
 	if r.written || s.isDone(r.Seq) {
@@ -167,14 +169,15 @@ func (s *Spool) evict() {
 	}
 }
 
-// drop notes that what r itself tells of losses is lost with it; r is counted by whoever finds the gap.
+// drop notes that what r itself tells of losses is lost with it; r is counted by whoever finds the
+// gap.
 func (s *Spool) drop(r *Record) {
 	s.lost[Full].Add(r.Lost)
 	s.state.Full = true
 }
 
-// Ack tells that the record with this number, and in its queue all before it, need not be sent again. The
-// cursor on disk follows where one of them may be there.
+// Ack tells that the record with this number, and in its queue all before it, need not be sent
+// again. The cursor on disk follows where one of them may be there.
 func (s *Spool) Ack(seq uint64) {
 	s.mu.Lock()
 	if seq >= s.tells {
@@ -218,8 +221,8 @@ func (s *Spool) State() State {
 	return s.state
 }
 
-// Waiting is how many records have no acknowledgement yet, about: of those that only the disk holds, whole
-// segments are counted.
+// Waiting is how many records have no acknowledgement yet, about: of those that only the disk
+// holds, whole segments are counted.
 func (s *Spool) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,7 +33,8 @@ func give(t testing.TB, s *Spool, class Class, n int) (last uint64) {
 	t.Helper()
 	for range n {
 		var err error
-		if last, err = s.Append(class, "t", 1, Loss{}, func(b []byte, seq uint64) []byte { return fmt.Appendf(b, "%0100d", seq) }); err != nil {
+		if last, err = s.Append(class, "t", 1, Loss{},
+			func(b []byte, seq uint64) []byte { return fmt.Appendf(b, "%0100d", seq) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +103,8 @@ func TestNoBytesWhileAcknowledged(t *testing.T) {
 	}
 }
 
-// What an earlier run has left counts as waiting as soon as there is a connection, before anything was accepted or written.
+// What an earlier run has left counts as waiting as soon as there is a connection, before anything
+// was accepted or written.
 func TestWaitingAfterRestart(t *testing.T) {
 	files := newMemFS()
 	s := open(t, small(files))
@@ -220,8 +222,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// M9: every kind of failure at every operation: the spool goes on in memory within one Flush, comes back by
-// itself, and keeps its promises.
+// M9: every kind of failure at every operation: the spool goes on in memory within one Flush, comes
+// back by itself, and keeps its promises.
 func TestFailingDisk(t *testing.T) {
 	for _, errno := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
 		at := 1
@@ -277,8 +279,8 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
-// A long backlog and what comes now go side by side, each in order, and nothing is sent twice after the
-// next loss of the connection.
+// A long backlog and what comes now go side by side, each in order, and nothing is sent twice after
+// the next loss of the connection.
 func TestLanes(t *testing.T) {
 	s := Memory(NewID())
 	backlog := give(t, s, Async, 2000)
@@ -348,8 +350,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// Append, Flush, and Take with Ack go side by side, as in the agent: each record comes once, in order, and the
-// race detector sees the first segments and the cursor file being made.
+// Append, Flush, and Take with Ack go side by side, as in the agent: each record comes once, in
+// order, and the race detector sees the first segments and the cursor file being made.
 func TestSideBySide(t *testing.T) {
 	s, err := Open(t.TempDir()+"/spool", Options{segment: 8 << 10, Bytes: 64 << 20})
 	if err != nil {
@@ -396,8 +398,8 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// A disk that is read-only when the agent starts, or becomes so: what is there is sent, what comes is kept in
-// memory, and the disk is used again when it can be, without a restart.
+// A disk that is read-only when the agent starts, or becomes so: what is there is sent, what comes
+// is kept in memory, and the disk is used again when it can be, without a restart.
 func TestReadOnlyDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("vggse-test", disk, "tmpfs", 0, "size=64m"); err != nil {
@@ -469,14 +471,15 @@ func TestAppendAllocates(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { s.Append(Async, "t", 1, Loss{}, encode) }); n != 0 {
 		t.Errorf("%g allocations", n)
 	}
-	if _, err := s.Append(Async, "t", 1, Loss{}, func(b []byte, _ uint64) []byte { return append(b, make([]byte, MaxPayload+1)...) }); !errors.Is(err, ErrSize) {
+	if _, err := s.Append(Async, "t", 1, Loss{},
+		func(b []byte, _ uint64) []byte { return append(b, make([]byte, MaxPayload+1)...) }); !errors.Is(err, ErrSize) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// BenchmarkOutage writes records of 500 bytes in groups of 20 to a real disk, into segments that were used
-// before. It reports the bytes written for each record as the block device counts them, over the middle half
-// of the groups, because others may use the device too.
+// BenchmarkOutage writes records of 500 bytes in groups of 20 to a real disk, into segments that
+// were used before. It reports the bytes written for each record as the block device counts them,
+// over the middle half of the groups, because others may use the device too.
 func BenchmarkOutage(b *testing.B) {
 	dir := b.TempDir() + "/spool"
 	s, err := Open(dir, Options{})

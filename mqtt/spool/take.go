@@ -14,9 +14,10 @@ type queue struct {
 	to   uint64 // last number of the queue
 }
 
-// Connect begins a connection: what is not acknowledged is taken again, and is late. After an outage that
-// left more than longBacklog records there are two queues: the backlog, and what is accepted from now on.
-// Each keeps its order, and Take prefers the second, which is so slow that the first gets the rest.
+// Connect begins a connection: what is not acknowledged is taken again, and is late. After an
+// outage that left more than longBacklog records there are two queues: the backlog, and what is
+// accepted from now on. Each keeps its order, and Take prefers the second, which is so slow that
+// the first gets the rest.
 func (s *Spool) Connect() {
 	s.diskMu.Lock()
 	defer s.diskMu.Unlock()
@@ -47,8 +48,8 @@ func (s *Spool) Disconnect() {
 	s.mu.Unlock()
 }
 
-// Take copies the next record to send into r, whose Payload it uses again, and reports whether there is
-// one. Numbers that it finds missing are added to what Lost tells.
+// Take copies the next record to send into r, whose Payload it uses again, and reports whether
+// there is one. Numbers that it finds missing are added to what Lost tells.
 func (s *Spool) Take(r *Record) bool {
 	s.mu.Lock()
 	split := s.split
@@ -88,8 +89,8 @@ func (s *Spool) takeFrom(l *queue, r *Record) bool {
 	return true
 }
 
-// look finds the first number of a queue that is neither taken nor done, and the last one that there may be;
-// where memory has the record of the first, it is copied.
+// look finds the first number of a queue that is neither taken nor done, and the last one that
+// there may be; where memory has the record of the first, it is copied.
 func (s *Spool) look(l *queue, r *Record) (from, known uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +117,8 @@ func (s *Spool) search(from, known uint64, r *Record) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.IndexFunc(s.kept, func(k Record) bool { return k.Seq >= from && !s.isDone(k.Seq) }); i >= 0 && (found == nil || s.kept[i].Seq < found.Seq) {
+	if i := slices.IndexFunc(s.kept, func(k Record) bool { return k.Seq >= from && !s.isDone(k.Seq) }); i >= 0 &&
+		(found == nil || s.kept[i].Seq < found.Seq) {
 		found = &s.kept[i]
 	}
 	if seq := s.skip(max(from, s.ring.first)); s.ring.holds(seq) && (found == nil || seq <= found.Seq) {
@@ -162,8 +164,8 @@ func (s *Spool) miss(from, to uint64) {
 	s.join()
 }
 
-// Lost returns what was lost for a reason since the last call, to be told at once in a record that carries
-// it. Until that is safe, the cursor remembers it.
+// Lost returns what was lost for a reason since the last call, to be told at once in a record that
+// carries it. Until that is safe, the cursor remembers it.
 func (s *Spool) Lost(reason Reason) Loss {
 	s.mu.Lock()
 	defer s.mu.Unlock()

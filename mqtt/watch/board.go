@@ -205,8 +205,8 @@ func (c *cameraRow) relabel(label string, now time.Time) {
 	}
 }
 
-// result takes one result. Frames a second are told by the numbers and times of captured frames, because
-// not every frame becomes a result.
+// result takes one result. Frames a second are told by the numbers and times of captured frames,
+// because not every frame becomes a result.
 func (c *cameraRow) result(r *result, now time.Time) {
 	if between := r.Time.Sub(c.captured).Seconds(); c.frame > 0 && r.Frame > c.frame && between > 0 {
 		fps := float64(r.Frame-c.frame) / between
@@ -251,7 +251,8 @@ func (b *Board) event(where string, m mqtt.Message, now time.Time) {
 	b.events = b.events[max(0, len(b.events)-mostEvents):]
 }
 
-// printable makes a foreign word fit to be shown: nothing that a terminal would obey, and not too long.
+// printable makes a foreign word fit to be shown: nothing that a terminal would obey, and not too
+// long.
 func printable(s string) string {
 	s = strings.ToValidUTF8(s, "�")
 	s = strings.Map(func(r rune) rune {

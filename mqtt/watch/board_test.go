@@ -27,7 +27,8 @@ func testBoard() *Board {
 		{"edge01/info", `{"name":"Line 3","model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"}}`},
 		{"edge01/left/status", "online"},
 		{"edge01/left/classification", "gear"},
-		{"edge01/left/result", `{"frame_id":10,"ts":"2026-03-01T12:29:58Z","label":"gear","top":[{"label":"gear","p":0.5}],"latency_us":{"infer":6600}}`},
+		{"edge01/left/result",
+			`{"frame_id":10,"ts":"2026-03-01T12:29:58Z","label":"gear","top":[{"label":"gear","p":0.5}],"latency_us":{"infer":6600}}`},
 		{"edge01/left/event", `{"event_type":"class_changed","ts":"2026-03-01T12:29:58Z","label":"bolt","previous":"gear"}`},
 		{"edge01/left/result", `{"frame_id":25,"ts":"2026-03-01T12:29:59Z","label":"bolt","top":[{"label":"bolt","p":0.913}],
 			"model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"},"latency_us":{"infer":7100}}`},
@@ -73,12 +74,15 @@ func TestWatchTable(t *testing.T) {
 
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// FuzzWatch gives a board foreign topics and payloads: nothing that a terminal would obey comes out, and
-// no line is wider than the terminal.
+// FuzzWatch gives a board foreign topics and payloads: nothing that a terminal would obey comes
+// out, and no line is wider than the terminal.
 func FuzzWatch(f *testing.F) {
-	f.Add("edge01/left/result", []byte(`{"label":"\u001b[2J","top":[{"label":"x","p":1e308}],"frame_id":3,"ts":"2026-03-01T12:29:59Z"}`), uint8(80), uint8(24))
+	f.Add("edge01/left/result",
+		[]byte(`{"label":"\u001b[2J","top":[{"label":"x","p":1e308}],"frame_id":3,"ts":"2026-03-01T12:29:59Z"}`),
+		uint8(80), uint8(24))
 	f.Add("\x1b]0;title\x07/left/status", []byte("\x1b[31m"), uint8(1), uint8(1))
-	f.Add("d/c/event", []byte(`{"event_type":"class_changed","label":"日本語の長いラベル","previous":"\u202e"}`), uint8(30), uint8(9))
+	f.Add("d/c/event", []byte(`{"event_type":"class_changed","label":"日本語の長いラベル","previous":"\u202e"}`), uint8(30),
+		uint8(9))
 	f.Add("d/health", []byte(`{"overall":"failed","parts":{"a":{"reason":"\r\n"}}}`), uint8(100), uint8(3))
 	f.Add("d/c/classification", []byte{0xff, 0xfe, 0x9b, '3', '1', 'm'}, uint8(60), uint8(20))
 	f.Fuzz(func(t *testing.T, topic string, payload []byte, width, height uint8) {
@@ -91,7 +95,10 @@ func FuzzWatch(f *testing.F) {
 		}
 		for _, line := range append(lines, Line("vggse", m)) {
 			plain := colours.ReplaceAllString(line, "")
-			if i := strings.IndexFunc(plain, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u202e' }); i >= 0 {
+			if i := strings.IndexFunc(plain, func(r rune) bool {
+				return r < 0x20 || r >= 0x7f && r < 0xa0 ||
+					r == '\u202e'
+			}); i >= 0 {
 				t.Fatalf("control character in %q", plain)
 			}
 		}

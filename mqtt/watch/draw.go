@@ -24,7 +24,8 @@ const (
 // Style colours text, or does not.
 type Style struct{ Colour bool }
 
-// Colours (ECMA-48 SGR), and a palette of the 256 in which neighbours differ and all read on dark and light.
+// Colours (ECMA-48 SGR), and a palette of the 256 in which neighbours differ and all read on dark
+// and light.
 const (
 	bold   = "1"
 	dim    = "2"
@@ -35,7 +36,8 @@ const (
 )
 
 var palette = []string{
-	"38;5;39", "38;5;208", "38;5;71", "38;5;170", "38;5;178", "38;5;44", "38;5;203", "38;5;105", "38;5;149", "38;5;216", "38;5;67", "38;5;133",
+	"38;5;39", "38;5;208", "38;5;71", "38;5;170", "38;5;178", "38;5;44", "38;5;203", "38;5;105", "38;5;149",
+	"38;5;216", "38;5;67", "38;5;133",
 }
 
 func (s Style) paint(sgr, text string) string {
@@ -82,7 +84,8 @@ func (b *Board) Draw(s Style, width, height int, now time.Time) []string {
 	}
 	if len(lines) > height {
 		hidden := len(lines) - height + 1
-		lines = append(lines[:max(0, height-1)], s.paint(dim, fit(fmt.Sprintf("  … %d more lines: make the terminal taller", hidden), width)))
+		lines = append(lines[:max(0, height-1)],
+			s.paint(dim, fit(fmt.Sprintf("  … %d more lines: make the terminal taller", hidden), width)))
 	}
 	return lines
 }
@@ -106,7 +109,8 @@ func (b *Board) headline(s Style, width int) string {
 		}
 	}
 	text := fit(fmt.Sprintf("%s/#  %s", b.prefix, b.broker), max(0, width-4))
-	right := fmt.Sprintf("   %s   %s   %.1f messages/s", count(len(b.devices), "device"), count(b.cameras, "camera"), b.rate)
+	right := fmt.Sprintf("   %s   %s   %.1f messages/s", count(len(b.devices), "device"), count(b.cameras, "camera"),
+		b.rate)
 	room := width - 2 - uniseg.StringWidth(text) - 3
 	if uniseg.StringWidth(state+right) > room {
 		right = ""

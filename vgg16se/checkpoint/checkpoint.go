@@ -45,7 +45,8 @@ func Open(path, key string) (*File, error) {
 	return f, nil
 }
 
-var errFormat = errors.New("neither safetensors nor a PyTorch checkpoint: save it with torch.save(model.state_dict(), …) or as .safetensors")
+var errFormat = errors.New("neither safetensors nor a PyTorch checkpoint: save it with " +
+	"torch.save(model.state_dict(), …) or as .safetensors")
 
 // parse tells the format from the first bytes.
 func parse(b []byte, key string) (*File, error) {

@@ -8,7 +8,8 @@ import (
 )
 
 // likely are the keys under which training scripts keep the weights, the likeliest first.
-var likely = []string{"state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module", "ema", "ema_state_dict", "model_ema"}
+var likely = []string{"state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module",
+	"ema", "ema_state_dict", "model_ema"}
 
 // set is a dict that holds tensors under names.
 type set struct {
@@ -61,7 +62,8 @@ func (t *tensor) named(name string, find content) (Tensor, error) {
 		return Tensor{}, err
 	}
 	if width := t.kind.Width(); t.offset > int64(len(data))/width {
-		return Tensor{}, fmt.Errorf("it begins at element %d of a storage that has %d", t.offset, int64(len(data))/width)
+		return Tensor{}, fmt.Errorf("it begins at element %d of a storage that has %d", t.offset,
+			int64(len(data))/width)
 	} else {
 		data = data[t.offset*width:]
 	}
@@ -69,8 +71,8 @@ func (t *tensor) named(name string, find content) (Tensor, error) {
 	return made, made.check()
 }
 
-// sets lists the dicts from d down that hold tensors directly, each once, three levels deep. What an
-// optimizer remembers is left out.
+// sets lists the dicts from d down that hold tensors directly, each once, three levels deep. What
+// an optimizer remembers is left out.
 func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 	if seen[d] {
 		return nil

@@ -33,7 +33,8 @@ var rebuilders = map[global]bool{
 var harmless = map[global]bool{
 	"argparse.Namespace": true, "types.SimpleNamespace": true, "pathlib.PosixPath": true, "pathlib.PurePosixPath": true,
 	"pathlib._local.PosixPath": true, "datetime.datetime": true, "datetime.timedelta": true, "_codecs.encode": true,
-	"numpy.dtype": true, "numpy.ndarray": true, "numpy.core.multiarray.scalar": true, "numpy._core.multiarray.scalar": true,
+	"numpy.dtype": true, "numpy.ndarray": true, "numpy.core.multiarray.scalar": true,
+	"numpy._core.multiarray.scalar":      true,
 	"numpy.core.multiarray._reconstruct": true, "numpy._core.multiarray._reconstruct": true,
 	"builtins.set": true, "builtins.frozenset": true, "builtins.slice": true, "builtins.complex": true,
 	"torch.device": true, "torch.Tensor": true, "torch.nn.parameter.Parameter": true, "torch.nn.parameter.Buffer": true,
@@ -50,7 +51,8 @@ func unknownGlobal(g global) error {
 	if len(name) > 80 {
 		name = name[:80] + "…"
 	}
-	return fmt.Errorf("it needs the Python object %q; this reader runs no Python: save with torch.save(model.state_dict(), …)", name)
+	return fmt.Errorf("it needs the Python object %q; this reader runs no Python: save with "+
+		"torch.save(model.state_dict(), …)", name)
 }
 
 // storage is a reference to numbers in the file.

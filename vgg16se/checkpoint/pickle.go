@@ -8,8 +8,9 @@ import (
 	"math"
 )
 
-// A pickle is a program for a small stack machine (Python's pickletools documents its opcodes). This
-// machine builds data only: what Python would call, it looks up in the closed list of globals.go.
+// A pickle is a program for a small stack machine (Python's pickletools documents its opcodes).
+// This machine builds data only: what Python would call, it looks up in the closed list of
+// globals.go.
 
 var (
 	errPickle  = errors.New("damaged: its pickle ends early or makes no sense")
@@ -134,7 +135,8 @@ func (m *machine) top() (any, error) {
 	return v, err
 }
 
-// popMark takes everything above the last mark off the stack, and the mark; valid until the next push.
+// popMark takes everything above the last mark off the stack, and the mark; valid until the next
+// push.
 func (m *machine) popMark() ([]any, error) {
 	for i := len(m.stack) - 1; i >= 0; i-- {
 		if _, ok := m.stack[i].(mark); ok {

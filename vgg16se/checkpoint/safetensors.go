@@ -13,8 +13,8 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// The format (huggingface/safetensors, Apache-2.0): 8 bytes length of the header, little-endian; the header, a
-// JSON object of tensors; the data.
+// The format (huggingface/safetensors, Apache-2.0): 8 bytes length of the header, little-endian;
+// the header, a JSON object of tensors; the data.
 
 // maxHeader bounds the header; 4 MB describe some 40,000 tensors.
 const maxHeader = 4 << 20
@@ -80,14 +80,16 @@ func (f *File) safetensor(name string, dec *json.Decoder, data []byte) error {
 	}
 	from, to := e.Offsets[0], e.Offsets[1]
 	if from < 0 || to < from || to > int64(len(data)) {
-		return fmt.Errorf("tensor %q: bytes %d to %d of %d: the file is truncated or damaged", name, from, to, len(data))
+		return fmt.Errorf("tensor %q: bytes %d to %d of %d: the file is truncated or damaged", name, from, to,
+			len(data))
 	}
 	t := Tensor{Name: name, Type: kind, Shape: e.Shape, data: data[from:to]}
 	if err := t.check(); err != nil {
 		return err
 	}
 	if want := t.Elements() * kind.Width(); want != to-from {
-		return fmt.Errorf("tensor %q: shape %v of %v wants %d bytes, the file has %d", name, e.Shape, kind, want, to-from)
+		return fmt.Errorf("tensor %q: shape %v of %v wants %d bytes, the file has %d", name, e.Shape, kind, want,
+			to-from)
 	}
 	f.Tensors = append(f.Tensors, t)
 	return nil

@@ -58,7 +58,8 @@ func TestSafetensorsRoundTrip(t *testing.T) {
 	if f.Format != Safetensors || len(f.Tensors) != 3 || f.Metadata["origin"] != "test" {
 		t.Fatalf("got %+v", f)
 	}
-	if got := fmt.Sprint(values(t, f.Tensor("a.weight")), f.Tensor("a.weight").Shape, values(t, f.Tensor("scalar"))); got != "[1 2 3 4] [2 2] [5]" {
+	if got := fmt.Sprint(values(t, f.Tensor("a.weight")), f.Tensor("a.weight").Shape,
+		values(t, f.Tensor("scalar"))); got != "[1 2 3 4] [2 2] [5]" {
 		t.Error(got)
 	}
 	if f.Tensor("b") != nil {
@@ -80,7 +81,8 @@ func TestElementTypes(t *testing.T) {
 			[]float64{1, -2, 0x1p-24, 1023 * 0x1p-24, 65504, inf, -inf, 0}},
 	} {
 		n := len(c.want)
-		f, err := parse(raw(fmt.Sprintf(`{"x":{"dtype":%q,"shape":[%d],"data_offsets":[0,%d]}}`, c.kind, n, len(c.data)), string(c.data)), "")
+		f, err := parse(raw(fmt.Sprintf(`{"x":{"dtype":%q,"shape":[%d],"data_offsets":[0,%d]}}`, c.kind, n,
+			len(c.data)), string(c.data)), "")
 		if err != nil {
 			t.Errorf("%s: %v", c.kind, err)
 			continue
@@ -147,7 +149,8 @@ func TestSafetensorsRefuses(t *testing.T) {
 		{"backwards", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "1234"), "bytes 4 to 0"},
 		{"wrong size", raw(`{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234"), "does not fit"},
 		{"rest", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}`, "12345678"), "wants 4 bytes"},
-		{"overflow", raw(`{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, "1234"), "does not fit"},
+		{"overflow", raw(`{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, "1234"),
+			"does not fit"},
 		{"negative", raw(`{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, "1234"), "does not fit"},
 		{"type", raw(`{"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}`, "1"), "not supported"},
 	} {

@@ -29,7 +29,8 @@ func (t *Tensor) check() error {
 	case width == 0:
 		return fmt.Errorf("tensor %q: elements of %v are not supported", t.Name, t.Type)
 	case n < 0 || t.strides == nil && n > have/width:
-		return fmt.Errorf("tensor %q: shape %v of %v does not fit into the %d bytes that the file has for it", t.Name, t.Shape, t.Type, have)
+		return fmt.Errorf("tensor %q: shape %v of %v does not fit into the %d bytes that the file has for it", t.Name,
+			t.Shape, t.Type, have)
 	case t.strides == nil || n == 0:
 		return nil
 	case len(t.strides) != len(t.Shape):
@@ -52,7 +53,8 @@ func (t *Tensor) check() error {
 	return nil
 }
 
-// contiguous says whether the strides are those of a row-major tensor; of a dimension of 1 the stride does not matter.
+// contiguous says whether the strides are those of a row-major tensor; of a dimension of 1 the
+// stride does not matter.
 func (t *Tensor) contiguous() bool {
 	next := int64(1)
 	for i := len(t.Shape) - 1; i >= 0; i-- {

@@ -14,7 +14,8 @@ import (
 // content finds the bytes of a storage in the file.
 type content func(*storage) ([]byte, error)
 
-// maxDirectory bounds what is read of a zip file besides the weights; 4 MB list some 50,000 storages.
+// maxDirectory bounds what is read of a zip file besides the weights; 4 MB list some 50,000
+// storages.
 const maxDirectory = 4 << 20
 
 // budgetReader stops a zip file whose directory is out of proportion.
@@ -30,8 +31,9 @@ func (r *budgetReader) ReadAt(p []byte, at int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, at)
 }
 
-// parseZip reads what torch.save writes since PyTorch 1.6: a zip file, nothing compressed, with NAME/data.pkl and
-// one NAME/data/KEY per storage (torch/serialization.py, caffe2/serialize/inline_container.cc).
+// parseZip reads what torch.save writes since PyTorch 1.6: a zip file, nothing compressed, with
+// NAME/data.pkl and one NAME/data/KEY per storage (torch/serialization.py,
+// caffe2/serialize/inline_container.cc).
 func parseZip(b []byte, key string) (*File, error) {
 	archive, err := zip.NewReader(&budgetReader{bytes.NewReader(b), maxDirectory}, int64(len(b)))
 	if err != nil {
@@ -49,7 +51,8 @@ func parseZip(b []byte, key string) (*File, error) {
 		return nil, errFormat
 	}
 	if files[prefix+"constants.pkl"] != nil {
-		return nil, errors.New("a TorchScript archive: save with torch.save(model.state_dict(), …), or export it to .onnx")
+		return nil, errors.New("a TorchScript archive: save with torch.save(model.state_dict(), …), or export it " +
+			"to .onnx")
 	}
 	order, err := stored(b, files[prefix+"byteorder"])
 	if err == nil && string(order) == "big" {
@@ -87,8 +90,8 @@ func stored(b []byte, f *zip.File) ([]byte, error) {
 var legacyMagic = []byte{0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}
 
 // parseLegacy reads what torch.save wrote before PyTorch 1.6: pickles of a magic number, the
-// version, facts of the machine, the object, and the list of storage keys; then in that order each storage, its
-// count in 8 bytes before it.
+// version, facts of the machine, the object, and the list of storage keys; then in that order each
+// storage, its count in 8 bytes before it.
 func parseLegacy(b []byte, key string) (*File, error) {
 	var parts [5]any
 	storages := map[string]*storage{}

@@ -40,7 +40,8 @@ func view(count, offset int64, shape, strides []int64) string {
 		}
 		return s + "t"
 	}
-	return rebuild + "((" + str("storage") + float32s + str("0") + str("cpu") + integer(count) + "tQ" + integer(offset) +
+	return rebuild + "((" + str("storage") + float32s + str("0") + str("cpu") + integer(count) + "tQ" +
+		integer(offset) +
 		tuple(shape) + tuple(strides) + "\x89" + ordered + "tR"
 }
 
@@ -49,7 +50,8 @@ func archive(t testing.TB, program string, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	for name, content := range map[string][]byte{"x/data.pkl": []byte(program), "x/byteorder": []byte("little"), "x/data/0": data} {
+	for name, content := range map[string][]byte{"x/data.pkl": []byte(program), "x/byteorder": []byte("little"),
+		"x/data/0": data} {
 		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +106,8 @@ func TestNestedKeys(t *testing.T) {
 	}
 }
 
-// Every hostile file gets one clear error for less than 64 MB; five seconds would be a hang on a busy machine.
+// Every hostile file gets one clear error for less than 64 MB; five seconds would be a hang on a
+// busy machine.
 func TestHostileFiles(t *testing.T) {
 	one := []int64{1}
 	dict := func(v string) string { return proto + "}" + str("w") + v + "s." }
@@ -122,8 +125,10 @@ func TestHostileFiles(t *testing.T) {
 		w.CreateHeader(&zip.FileHeader{Name: fmt.Sprint("x/data/", i), Method: zip.Store})
 	}
 	w.Close()
-	laughs := proto + "}" + str("k") + "NN\x86" + strings.Repeat("2\x86", 1000) + "s." // pairs of the same pair, 2¹⁰⁰⁰ when written out
-	wide := proto + "}q\x00"                                                           // a thousand times the same dict in a dict, four levels deep
+	// pairs of the same pair, 2¹⁰⁰⁰ when written out
+	laughs := proto + "}" + str("k") + "NN\x86" + strings.Repeat("2\x86", 1000) + "s."
+	// a thousand times the same dict in a dict, four levels deep
+	wide := proto + "}q\x00"
 	for level := range 4 {
 		wide += "}("
 		for i := range 1000 {
@@ -133,7 +138,8 @@ func TestHostileFiles(t *testing.T) {
 	}
 	var largest uint64
 	var slowest time.Duration
-	pairs := proto + "](" + strings.Repeat("]("+"NNe", 10_000) + "eq\x00" + strings.Repeat("ccollections\nOrderedDict\nh\x00\x85R", 10_000) + "."
+	pairs := proto + "](" + strings.Repeat("]("+"NNe", 10_000) + "eq\x00" +
+		strings.Repeat("ccollections\nOrderedDict\nh\x00\x85R", 10_000) + "."
 	for _, c := range []struct {
 		name string
 		b    []byte
@@ -142,9 +148,11 @@ func TestHostileFiles(t *testing.T) {
 		{"zip bomb", bomb.Bytes(), "compressed"},
 		{"crowded zip", crowd.Bytes(), "more than 16 MB"},
 		{"os.system", archive(t, proto+"cos\nsystem\n"+str("echo")+"\x85R.", nil), `"os.system"`},
-		{"eval by stack", archive(t, proto+str("builtins")+str("eval")+"\x93"+str("1")+"\x85R.", nil), `"builtins.eval"`},
+		{"eval by stack", archive(t, proto+str("builtins")+str("eval")+"\x93"+str("1")+"\x85R.", nil),
+			`"builtins.eval"`},
 		{"whole module", archive(t, proto+"c__main__\nVGG16SE\n)\x81.", nil), "state_dict()"},
-		{"huge shape", archive(t, dict(view(1, 0, []int64{1 << 40, 1 << 40}, []int64{1, 1})), floats(1)), "does not fit"},
+		{"huge shape", archive(t, dict(view(1, 0, []int64{1 << 40, 1 << 40}, []int64{1, 1})), floats(1)),
+			"does not fit"},
 		{"large shape", archive(t, dict(view(1, 0, []int64{1 << 40}, one)), floats(1)), "last element"},
 		{"negative", archive(t, dict(view(1, 0, []int64{-1}, one)), floats(1)), "does not fit"},
 		{"offset", archive(t, dict(view(1, 99, one, one)), floats(1)), "begins at element 99"},
@@ -213,7 +221,8 @@ func FuzzPickle(f *testing.F) {
 func FuzzTorch(f *testing.F) {
 	f.Add(archive(f, proto+"}"+str("w")+view(1, 0, []int64{1}, []int64{1})+"s.", floats(1)))
 	legacy := string(proto) + string(legacyMagic) + "." + proto + integer(1001) + "." + proto + "}." +
-		proto + "}" + str("w") + view(1, 0, []int64{1}, []int64{1}) + "s." + proto + "]" + str("0") + "a." + "\x01\x00\x00\x00\x00\x00\x00\x00" + "1234"
+		proto + "}" + str("w") + view(1, 0, []int64{1}, []int64{1}) + "s." + proto + "]" + str("0") + "a." +
+		"\x01\x00\x00\x00\x00\x00\x00\x00" + "1234"
 	f.Add([]byte(legacy))
 	if _, err := parse([]byte(legacy), ""); err != nil {
 		f.Fatal(err)

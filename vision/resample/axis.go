@@ -12,8 +12,8 @@ type axis struct {
 	shift  int
 }
 
-// newAxis tabulates output pixels from..from+count of a line of n that is made from m source pixels.
-// shift is as large as 16-bit weights allow, at most maxShift.
+// newAxis tabulates output pixels from..from+count of a line of n that is made from m source
+// pixels. shift is as large as 16-bit weights allow, at most maxShift.
 func newAxis(f Filter, m, n, from, count, maxShift int) axis {
 	a := axis{first: make([]int32, count), count: make([]int32, count)}
 	lines := make([][]float64, count)
@@ -36,8 +36,8 @@ func newAxis(f Filter, m, n, from, count, maxShift int) axis {
 	return a
 }
 
-// quantize rounds the running sum rather than each weight, so that the integers sum to 1<<shift exactly
-// and a grey picture keeps its grey. No weight is off by more than one unit.
+// quantize rounds the running sum rather than each weight, so that the integers sum to 1<<shift
+// exactly and a grey picture keeps its grey. No weight is off by more than one unit.
 func quantize(dst []int16, w []float64, shift int) {
 	sum, done := 0.0, 0
 	for i, v := range w {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The weights of every output pixel are ≥ 0, sum to one exactly, lie inside the source, fit the kernel's
-// padding, and are within one unit of the exact ones.
+// The weights of every output pixel are ≥ 0, sum to one exactly, lie inside the source, fit the
+// kernel's padding, and are within one unit of the exact ones.
 func TestAxisWeights(t *testing.T) {
 	for _, f := range filters {
 		for _, c := range []struct{ src, dst int }{
@@ -19,7 +19,8 @@ func TestAxisWeights(t *testing.T) {
 			for i := range a.first {
 				weights := a.weight[i*a.taps:][:a.taps]
 				first, exact := f.taps(nil, i, c.dst, c.src)
-				if n := int(a.count[i]); first != int(a.first[i]) || len(exact) != n || n < 1 || first < 0 || first+n > c.src {
+				if n := int(a.count[i]); first != int(a.first[i]) || len(exact) != n || n < 1 || first < 0 ||
+					first+n > c.src {
 					t.Fatalf("filter %d, %d→%d, pixel %d: %d pixels from %d", f, c.src, c.dst, i, n, first)
 				}
 				sum := 0
@@ -30,11 +31,13 @@ func TestAxisWeights(t *testing.T) {
 						want = math.Ldexp(exact[k], a.shift)
 					}
 					if w < 0 || math.Abs(float64(w)-want) > 1+1e-6 {
-						t.Fatalf("filter %d, %d→%d, pixel %d, weight %d: got %d, want %.3f ± 1", f, c.src, c.dst, i, k, w, want)
+						t.Fatalf("filter %d, %d→%d, pixel %d, weight %d: got %d, want %.3f ± 1", f, c.src, c.dst, i, k,
+							w, want)
 					}
 				}
 				if sum != 1<<a.shift {
-					t.Fatalf("filter %d, %d→%d, pixel %d: weights sum to %d, want %d", f, c.src, c.dst, i, sum, 1<<a.shift)
+					t.Fatalf("filter %d, %d→%d, pixel %d: weights sum to %d, want %d", f, c.src, c.dst, i, sum,
+						1<<a.shift)
 				}
 			}
 		}

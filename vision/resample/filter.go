@@ -7,11 +7,12 @@ type Filter uint8
 
 // The filters. All their weights are ≥ 0 and sum to 1, so no result leaves 0..255.
 const (
-	// Triangle is Pillow's BILINEAR: a tent as wide as two source pixels, or two output pixels where the
-	// picture shrinks (antialiasing). Source: precompute_coeffs in Pillow's src/libImaging/Resample.c.
+	// Triangle is Pillow's BILINEAR: a tent as wide as two source pixels, or two output pixels
+	// where the picture shrinks (antialiasing). Source: precompute_coeffs in Pillow's
+	// src/libImaging/Resample.c.
 	Triangle Filter = iota
-	// Area is the mean over the part of the source that the output pixel covers: OpenCV's INTER_AREA
-	// where the picture shrinks.
+	// Area is the mean over the part of the source that the output pixel covers: OpenCV's
+	// INTER_AREA where the picture shrinks.
 	Area
 	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR.
 	Linear
@@ -48,7 +49,8 @@ func triangleTaps(w []float64, i, n, m int) (int, []float64) {
 	return first, w
 }
 
-// areaTaps counts in units of 1/n source pixel: pixel x covers [x·n, x·n+n), the output [i·m, i·m+m).
+// areaTaps counts in units of 1/n source pixel: pixel x covers [x·n, x·n+n), the output [i·m,
+// i·m+m).
 func areaTaps(w []float64, i, n, m int) (int, []float64) {
 	first, last := i*m/n, ((i+1)*m+n-1)/n
 	for x := first; x < last; x++ {

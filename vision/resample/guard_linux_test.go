@@ -13,7 +13,8 @@ func fenced(t *testing.T, n int, early bool) []byte {
 	t.Helper()
 	page := syscall.Getpagesize()
 	room := (n + page - 1) / page * page
-	m, err := syscall.Mmap(-1, 0, room+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	m, err := syscall.Mmap(-1, 0, room+2*page, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,8 @@ func fenced(t *testing.T, n int, early bool) []byte {
 	return m[page+room-n:][:n:n]
 }
 
-// The kernel reads no byte before or behind the picture and the row between the sums: it would crash here.
+// The kernel reads no byte before or behind the picture and the row between the sums: it would
+// crash here.
 func TestKernelStaysInside(t *testing.T) {
 	if kernels() == 0 {
 		t.Skip("this build has no vector kernel (no cgo, or not amd64 or arm64)")

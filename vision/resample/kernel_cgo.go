@@ -10,7 +10,8 @@ import "C"
 // kernels is how many ways through the kernel this processor can go, the last being the fastest.
 func kernels() int { return int(C.resample_count()) }
 
-// applyKernel is Apply by the vector kernel, by way number level of kernels: one call into C a picture.
+// applyKernel is Apply by the vector kernel, by way number level of kernels: one call into C a
+// picture.
 func (p *Plan) applyKernel(level int, dst *Target, src []byte, stride int) {
 	C.resample_apply(C.int(level), dst.c(), (*C.uint8_t)(&src[p.offset]), C.ptrdiff_t(stride), C.int(3*p.columns),
 		(*C.int16_t)(&p.row[0]), p.y.c(p.y.shift-fraction), p.x.c(p.x.shift+fraction))

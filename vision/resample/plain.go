@@ -1,7 +1,7 @@
 package resample
 
-// applyPlain is Apply in Go: the whole of it where there is no vector kernel, and what that is tested
-// against.
+// applyPlain is Apply in Go: the whole of it where there is no vector kernel, and what that is
+// tested against.
 func (p *Plan) applyPlain(dst *Target, src []byte, stride int) {
 	if p.sums == nil {
 		p.sums = make([]int32, 3*p.columns)
@@ -12,7 +12,8 @@ func (p *Plan) applyPlain(dst *Target, src []byte, stride int) {
 	}
 }
 
-// sumDown makes p.row the weighted sum of the source rows that output row y is made of, two at a time.
+// sumDown makes p.row the weighted sum of the source rows that output row y is made of, two at a
+// time.
 func (p *Plan) sumDown(y int, src []byte, stride int) {
 	shift := p.y.shift - fraction
 	for j := range p.sums {

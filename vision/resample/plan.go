@@ -1,15 +1,16 @@
 // Package resample turns an interleaved 8-bit picture of three channels into three float planes of
-// another size: one antialiased resize, one crop and one table per channel, in one pass over the rows.
+// another size: one antialiased resize, one crop and one table per channel, in one pass over the
+// rows.
 //
 // The vertical sum comes first, over the columns that the crop needs and no others, into a row of
-// 16-bit numbers with four bits behind the point; the horizontal sum makes bytes of it, and the table
-// makes floats of those. All sums are integers, so the vector kernel (cgo, amd64 and arm64) and the
-// plain Go code give the same bits.
+// 16-bit numbers with four bits behind the point; the horizontal sum makes bytes of it, and the
+// table makes floats of those. All sums are integers, so the vector kernel (cgo, amd64 and arm64)
+// and the plain Go code give the same bits.
 //
-// How far this is from the exact sum: half a level by the last rounding, 1/32 by the one between, 1/32
-// by the vertical weights, and by the horizontal ones 1/32, or s/2048 where the picture shrinks s > 64
-// times. Pillow, which sums horizontally first and rounds to bytes between, is within one level of the
-// exact sum. So up to s = 500 the two never differ by more than one level.
+// How far this is from the exact sum: half a level by the last rounding, 1/32 by the one between,
+// 1/32 by the vertical weights, and by the horizontal ones 1/32, or s/2048 where the picture
+// shrinks s > 64 times. Pillow, which sums horizontally first and rounds to bytes between, is
+// within one level of the exact sum. So up to s = 500 the two never differ by more than one level.
 package resample
 
 import "fmt"
@@ -36,8 +37,8 @@ type Target struct {
 	Tables *[3][256]float32 // per source channel: what to write for each byte
 }
 
-// Plan holds the tables for one Geometry and one Filter. It keeps a row in between, so it must not be
-// used by two goroutines at once.
+// Plan holds the tables for one Geometry and one Filter. It keeps a row in between, so it must not
+// be used by two goroutines at once.
 type Plan struct {
 	x, y    axis
 	columns int // source columns that the window needs
@@ -71,8 +72,8 @@ func New(g Geometry, f Filter) (*Plan, error) {
 	return p, nil
 }
 
-// Apply computes the window of the picture src, whose rows lie stride bytes apart. It allocates nothing
-// after its first call.
+// Apply computes the window of the picture src, whose rows lie stride bytes apart. It allocates
+// nothing after its first call.
 func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 	g := &p.geo
 	if stride < 3*g.SrcWidth {

@@ -20,7 +20,8 @@ func levels() *[3][256]float32 {
 	return &t
 }
 
-// window is a fresh Target of width×height, its rows pad floats longer; its last row ends with the slice.
+// window is a fresh Target of width×height, its rows pad floats longer; its last row ends with the
+// slice.
 func window(width, height, pad int) *Target {
 	t := &Target{Stride: width + pad, Tables: levels()}
 	for c := range t.Planes {
@@ -38,7 +39,8 @@ func noise(n int, seed uint64) []byte {
 	return pix
 }
 
-// same fails the test unless every way through the vector kernel writes the bits of the plain Go code.
+// same fails the test unless every way through the vector kernel writes the bits of the plain Go
+// code.
 func same(t *testing.T, g Geometry, f Filter, src []byte, stride int) {
 	t.Helper()
 	p, err := New(g, f)
@@ -102,7 +104,8 @@ func TestExtremesDoNotOverflow(t *testing.T) {
 					for c, plane := range got.Planes {
 						for i, have := range plane {
 							if want := float32(1000*c + int(v)); have != want {
-								t.Fatalf("%v, filter %d, kernel %d: plane %d, pixel %d: got %g, want %g", dim, f, p.kernel, c, i, have, want)
+								t.Fatalf("%v, filter %d, kernel %d: plane %d, pixel %d: got %g, want %g", dim, f,
+									p.kernel, c, i, have, want)
 							}
 						}
 					}
@@ -150,14 +153,18 @@ func TestErrors(t *testing.T) {
 		plane  int
 		want   string
 	}{
-		"empty source":     {func(g *Geometry) { g.SrcHeight = 0 }, 96, 24, 8, "resample: source of 8×0 pixels is empty"},
-		"window outside":   {func(g *Geometry) { g.X = 1 }, 96, 24, 8, "resample: window 4×2 at 1,0 is not inside 4×2"},
-		"window empty":     {func(g *Geometry) { g.Width = 0 }, 96, 24, 8, "resample: window 0×2 at 0,0 is not inside 4×2"},
-		"negative window":  {func(g *Geometry) { g.Y = -1 }, 96, 24, 8, "resample: window 4×2 at 0,-1 is not inside 4×2"},
-		"stride too small": {func(*Geometry) {}, 96, 23, 8, "resample: stride of 23 bytes is too small for 8 pixels of 3 bytes"},
-		"short picture":    {func(*Geometry) {}, 95, 24, 8, "resample: 8×4 pixels need 96 bytes, got 95"},
-		"short plane":      {func(*Geometry) {}, 96, 24, 7, "resample: plane 0: 4×2 floats at stride 4 need 8, got 7"},
-		"nothing wrong":    {func(*Geometry) {}, 96, 24, 8, ""},
+		"empty source": {func(g *Geometry) { g.SrcHeight = 0 }, 96, 24, 8,
+			"resample: source of 8×0 pixels is empty"},
+		"window outside": {func(g *Geometry) { g.X = 1 }, 96, 24, 8, "resample: window 4×2 at 1,0 is not inside 4×2"},
+		"window empty": {func(g *Geometry) { g.Width = 0 }, 96, 24, 8,
+			"resample: window 0×2 at 0,0 is not inside 4×2"},
+		"negative window": {func(g *Geometry) { g.Y = -1 }, 96, 24, 8,
+			"resample: window 4×2 at 0,-1 is not inside 4×2"},
+		"stride too small": {func(*Geometry) {}, 96, 23, 8,
+			"resample: stride of 23 bytes is too small for 8 pixels of 3 bytes"},
+		"short picture": {func(*Geometry) {}, 95, 24, 8, "resample: 8×4 pixels need 96 bytes, got 95"},
+		"short plane":   {func(*Geometry) {}, 96, 24, 7, "resample: plane 0: 4×2 floats at stride 4 need 8, got 7"},
+		"nothing wrong": {func(*Geometry) {}, 96, 24, 8, ""},
 	} {
 		g := ok
 		c.geo(&g)
@@ -183,7 +190,8 @@ func FuzzKernel(f *testing.F) {
 	f.Add(uint16(1), uint16(1), uint8(1), uint8(1), uint8(1), uint64(2))
 	f.Add(uint16(5), uint16(700), uint8(200), uint8(33), uint8(2), uint64(3))
 	f.Fuzz(func(t *testing.T, w, h uint16, dw, dh, filter uint8, seed uint64) {
-		g := Geometry{SrcWidth: 1 + int(w)%2000, SrcHeight: 1 + int(h)%2000, DstWidth: 1 + int(dw), DstHeight: 1 + int(dh)}
+		g := Geometry{SrcWidth: 1 + int(w)%2000, SrcHeight: 1 + int(h)%2000, DstWidth: 1 + int(dw),
+			DstHeight: 1 + int(dh)}
 		g.Width, g.Height = g.DstWidth, g.DstHeight
 		same(t, g, filters[filter%3], noise(3*g.SrcWidth*g.SrcHeight, seed), 3*g.SrcWidth)
 	})
