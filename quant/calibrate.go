@@ -36,7 +36,7 @@ type Options struct {
 	Merge        []string   // collections of other devices to add
 	TensorRT     string     // version that the calibration tables are for
 	Workers      int        // pictures in work at the same time
-	Seconds      float64    // to measure latency for
+	Seconds      float64    // to measure latency for; 0: not measured, and not held against the file
 	CheckOnly    bool       // the pictures and the manifest are inspected, nothing is made
 	Tool         string     // who calibrates, for the report
 }

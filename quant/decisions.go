@@ -106,16 +106,23 @@ func gateFiles(files []FileReport, minAgreement float64) (missed []string, open 
 	return missed, open
 }
 
-// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is not
-// faster.
-func gateSpeed(p *Proof, l *eval.Latency) (missed []string) {
+// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is proven
+// to be slower than FP32's. What the measurement leaves open is a finding. l is nil where nothing was
+// measured.
+func gateSpeed(p *Proof, l *eval.Latency) (missed []string, open []dataset.Finding) {
 	if !p.Fused() {
-		missed = append(missed,
-			fmt.Sprintf("only %d of %d convolutions and %d of %d fully connected layers run on integers",
-				p.Convolutions, p.WantConv, p.Dense, p.WantDense))
+		missed = append(missed, fmt.Sprintf(
+			"only %d of %d convolutions and %d of %d fully connected layers run on integers",
+			p.Convolutions, p.WantConv, p.Dense, p.WantDense))
 	}
+	if l == nil || l.Faster() {
+		return missed, nil
+	}
+	evidence := fmt.Sprintf("INT8 takes %.2f ms, FP32 %.2f ms", l.Here, l.FP32)
 	if l.Slower() {
-		missed = append(missed, fmt.Sprintf("INT8 takes %.2f ms, FP32 %.2f ms: it is not optimized", l.Here, l.FP32))
+		return append(missed, evidence+": it is not optimized"), nil
 	}
-	return missed
+	return missed, []dataset.Finding{{Check: "speed", Severity: "warn",
+		Evidence: fmt.Sprintf("%s: %.2f to %.2f times as fast, so this machine cannot tell now", evidence, l.SpeedupLow, l.SpeedupHigh),
+		Cure:     "measure on a quiet machine, or for longer: --seconds"}}
 }
