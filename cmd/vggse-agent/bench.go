@@ -4,40 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/infer/roofline"
 	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vgg16se"
-	"github.com/vggse/vggse-agent/vision"
 )
-
-// benchLine is what the verb prints with --json.
-type benchLine struct {
-	Provider  string  `json:"provider"`
-	Precision string  `json:"precision"`
-	Threads   int     `json:"threads"`
-	Batch     int     `json:"batch"`
-	P50       float64 `json:"p50_ms"`
-	P90       float64 `json:"p90_ms"`
-	P99       float64 `json:"p99_ms"`
-	Images    float64 `json:"images_per_s"`
-	RSS       int     `json:"rss_mb"`
-	GMACs     float64 `json:"gmacs_per_s,omitempty"` // of a VGG16-SE; what a foreign network computes is not known
-	Runs      int     `json:"runs"`
-	Load      float64 `json:"load_ms"`
-	roofline.Roofline
-}
 
 type benchFlags struct {
 	precision, provider string
@@ -94,21 +70,11 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	for _, a := range info.Tried {
 		fmt.Fprintf(cmd.ErrOrStderr(), "not on %s: %v\n", a.Provider, a.Err)
 	}
-	in := vision.NewTensor(f.batch, 3, spec.Architecture.InputSize, spec.Architecture.InputSize)
-	random := rand.New(rand.NewPCG(1, 1))
-	for i := range in.Data {
-		in.Data[i] = 2*random.Float32() - 1
-	}
-	out := make(vision.Logits, f.batch*len(spec.Labels))
 	length := time.Duration(f.seconds * float64(time.Second))
-	if _, err := roofline.Measure(ctx, network.Engine, in, out, length/5); err != nil {
-		return err
-	}
-	took, err := roofline.Measure(ctx, network.Engine, in, out, length)
+	line, err := roofline.Run(ctx, network, f.batch, length)
 	if err != nil {
 		return err
 	}
-	line := benchResult(took, info, f.batch)
 	var macs int64
 	if a, err := vgg16se.FromManifest(spec.Architecture); err == nil {
 		macs, _ = a.MACs()
@@ -121,32 +87,17 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	if err != nil {
 		return err
 	}
-	if err := line.roofs(ctx, e.Config.Infer, filepath.Join(dir, network.File), macs, length/5,
+	if err := line.HoldAgainst(ctx, e.Config.Infer, filepath.Join(dir, network.File), macs, length/5,
 		cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if f.asJSON {
 		return printJSON(cmd.OutOrStdout(), line)
 	}
-	return line.print(cmd.OutOrStdout(), spec, info.Version)
+	return printBench(cmd.OutOrStdout(), line, spec, info.Version)
 }
 
-func benchResult(took []time.Duration, info infer.Info, batch int) benchLine {
-	var sum time.Duration
-	for _, d := range took {
-		sum += d
-	}
-	slices.Sort(took)
-	percentile := func(p int) float64 { return round.Milliseconds(took[(len(took)-1)*p/100]) }
-	return benchLine{
-		Provider: info.Provider, Precision: info.Precision, Threads: info.Threads, Batch: batch,
-		P50: percentile(50), P90: percentile(90), P99: percentile(99),
-		Images: round.Three(float64(len(took)*batch) / sum.Seconds()), RSS: residentMB(),
-		Runs: len(took), Load: round.Milliseconds(info.Load + info.WarmUp),
-	}
-}
-
-func (l *benchLine) print(w io.Writer, spec *bundle.Spec, version string) error {
+func printBench(w io.Writer, l *roofline.Result, spec *bundle.Spec, version string) error {
 	_, err := fmt.Fprintf(w, "%s %s: %s on %s, ONNX Runtime %s, %d threads, batch %d\n",
 		spec.Name, spec.Version, l.Precision, l.Provider, version, l.Threads, l.Batch)
 	fmt.Fprintf(w, "  loaded and warm in %.0f ms, %d MB resident\n", l.Load, l.RSS)
@@ -163,16 +114,4 @@ func (l *benchLine) print(w io.Writer, spec *bundle.Spec, version string) error 
 			100*l.Share, l.Bound, l.TopMACs, l.TopBytes)
 	}
 	return err
-}
-
-// residentMB is the memory of this process that is in RAM, in MiB; 0 where /proc does not say.
-func residentMB() int {
-	text, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.Atoi(strings.Fields(value)[0])
-			return kb >> 10
-		}
-	}
-	return 0
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,7 +24,7 @@ func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	var lines []*benchLine
+	var lines []*roofline.Result
 	for _, provider := range []string{infer.TensorRT, infer.CUDA, infer.CPU} {
 		for _, precision := range []string{"int8", "fp16", "fp32"} {
 			line, err := benchInChild(cmd, dir, precision, provider)
@@ -58,14 +55,14 @@ func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 }
 
 // benchInChild runs the same command line again, for one precision on one provider.
-func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*benchLine, error) {
+func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*roofline.Result, error) {
 	args := append([]string{"bench"}, flagsOf(cmd)...)
 	args = append(args, "--json", "--precision", precision, "--provider", provider, dir)
 	stdout, err := selfexec.Run(cmd.Context(), args, nil)
 	if err != nil {
 		return nil, err
 	}
-	line := new(benchLine)
+	line := new(roofline.Result)
 	if err := json.Unmarshal(stdout, line); err != nil {
 		return nil, fmt.Errorf("its process answers %q: %w", stdout, err)
 	}
@@ -86,7 +83,7 @@ func flagsOf(cmd *cobra.Command) (args []string) {
 	return args
 }
 
-func printTable(w io.Writer, spec *bundle.Spec, lines []*benchLine) error {
+func printTable(w io.Writer, spec *bundle.Spec, lines []*roofline.Result) error {
 	fmt.Fprintf(w, "%s %s: batch %d, %d threads of the CPU, %d multiply-adds/picture (10⁶)\n", spec.Name, spec.Version,
 		lines[0].Batch, lines[0].Threads, int64(lines[0].MACs*1000+0.5))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -106,23 +103,4 @@ func printTable(w io.Writer, spec *bundle.Spec, lines []*benchLine) error {
 			l.Provider, l.TopMACs, l.TopBytes)
 	}
 	return err
-}
-
-// roofs measures the ceilings and holds the line against them; without them it says why on stderr.
-func (l *benchLine) roofs(ctx context.Context, c infer.Config, file string, macs int64, length time.Duration,
-	stderr io.Writer) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	c.Providers = []string{l.Provider}
-	top, bytes, err := roofline.Ceilings(ctx, c, length)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "no ceilings:", err)
-	}
-	l.Roofline = roofline.Under(macs, info.Size(), l.Batch, l.Images, top, bytes)
-	return nil
 }

@@ -91,7 +91,7 @@ func TestBenchTable(t *testing.T) {
 		t.Errorf("bench says of the others: %s", stderr)
 	}
 	code, stdout, _ = agentCmd(t, "bench", "--seconds", "0.1", "--json", bundleDir)
-	var line benchLine
+	var line roofline.Result
 	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || line.Provider != "cpu" ||
 		line.P50 <= 0 {
 		t.Errorf("bench --json: exit %d, %v: %s", code, err, stdout)

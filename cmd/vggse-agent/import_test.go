@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
@@ -110,7 +111,7 @@ func summarized(t *testing.T, dir, golden string) {
 	}
 	defer f.Close()
 	code, stdout, stderr := agentCmd(t, "summary", "--json", dir)
-	var s summary
+	var s vgg16se.Summary
 	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil {
 		t.Fatalf("summary: exit %d: %v: %s", code, err, stderr)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/prune"
 	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vgg16se"
 )
 
 // A bundle gets smaller, and what comes out is a bundle like any other: summary counts it, verify
@@ -45,7 +46,7 @@ func TestPrune(t *testing.T) {
 		}
 	}
 	code, stdout, stderr = agentCmd(t, "summary", "--json", small)
-	var s summary
+	var s vgg16se.Summary
 	if err := json.Unmarshal([]byte(stdout), &s); code != exitDone || err != nil || s.MACs != r.After.MACs ||
 		s.Parameters != r.After.Parameters {
 		t.Errorf("summary: exit %d, %v: %s%s", code, err, stdout, stderr)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,28 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
-
-// summaryLayer is one layer of summary's JSON line.
-type summaryLayer struct {
-	Name       string `json:"name"`
-	Op         string `json:"op"`
-	Shape      []int  `json:"shape"`
-	Parameters int64  `json:"parameters"`
-	MACs       int64  `json:"macs"`
-	SE         bool   `json:"se"`
-}
-
-// summary is what the verb prints.
-type summary struct {
-	Parameters   int64          `json:"parameters"`
-	SEParameters int64          `json:"se_parameters"`
-	MACs         int64          `json:"macs"`
-	SEMACs       int64          `json:"se_macs"`
-	Layers       []summaryLayer `json:"layers"`
-}
 
 func newSummaryCmd() *cobra.Command {
 	var asJSON bool
@@ -49,7 +28,7 @@ came as .onnx the shapes are worked out from the graph, and SE blocks are known 
 			if err != nil {
 				return err
 			}
-			s, what, err := summarizeBundle(b)
+			s, what, err := vgg16se.Summarize(b)
 			if err != nil {
 				return fmt.Errorf("summary: %w", err)
 			}
@@ -57,70 +36,15 @@ came as .onnx the shapes are worked out from the graph, and SE blocks are known 
 				return printJSON(cmd.OutOrStdout(), s)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n\n", b.Spec.Name, b.Spec.Version, what)
-			return s.print(cmd.OutOrStdout())
+			return printSummary(cmd.OutOrStdout(), s)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line")
 	return cmd
 }
 
-// summarizeBundle knows a VGG of ours by its manifest, any other network by its graph.
-func summarizeBundle(b *bundle.Bundle) (*summary, string, error) {
-	if b.Spec.Architecture.Family != bundle.FamilyONNX {
-		a, err := vgg16se.FromManifest(b.Spec.Architecture)
-		if err != nil {
-			return nil, "", err
-		}
-		return summarize(a), a.String(), nil
-	}
-	path, err := b.Path(bundle.FileFP32)
-	if err != nil {
-		return nil, "", err
-	}
-	m, err := onnx.Open(path)
-	if err != nil {
-		return nil, "", err
-	}
-	defer m.Close()
-	what := fmt.Sprintf("ONNX opset %d, %d nodes, %d classes", m.Opset(""), len(m.Graph.Nodes), len(b.Spec.Labels))
-	return summarizeGraph(&m.Graph), what, nil
-}
-
-func summarize(a vgg16se.Architecture) *summary {
-	s := &summary{}
-	s.Parameters, s.SEParameters = a.Parameters()
-	s.MACs, s.SEMACs = a.MACs()
-	for _, l := range a.Layers() {
-		s.Layers = append(s.Layers, summaryLayer{l.Name, l.Op, l.Shape, l.Parameters, l.MACs, l.Gate})
-	}
-	return s
-}
-
-// summarizeGraph shows the nodes that hold parameters or do arithmetic with them.
-func summarizeGraph(g *onnx.Graph) *summary {
-	s := &summary{}
-	for i, c := range g.Costs() {
-		s.Parameters += c.Parameters
-		s.MACs += c.MACs
-		if c.SE {
-			s.SEParameters += c.Parameters
-			s.SEMACs += c.MACs
-		}
-		if c.Parameters == 0 && c.MACs == 0 {
-			continue
-		}
-		l := summaryLayer{Name: cmp.Or(c.Name, fmt.Sprint("node ", i)), Op: c.Op, Shape: []int{},
-			Parameters: c.Parameters, MACs: c.MACs, SE: c.SE}
-		for _, d := range c.Shape[min(1, len(c.Shape)):] {
-			l.Shape = append(l.Shape, int(d))
-		}
-		s.Layers = append(s.Layers, l)
-	}
-	return s
-}
-
-// print writes the table; layers that only move numbers show their shape.
-func (s *summary) print(w io.Writer) error {
+// printSummary writes the table; layers that only move numbers show their shape.
+func printSummary(w io.Writer, s *vgg16se.Summary) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "layer\top\tshape\tparameters\t\tmultiply-adds\t\t")
 	for _, l := range s.Layers {
@@ -131,14 +55,14 @@ func (s *summary) print(w io.Writer) error {
 			orDash(l.Parameters), share(l.Parameters, s.Parameters), orDash(l.MACs), share(l.MACs, s.MACs))
 	}
 	fmt.Fprintf(t, "all\t\t\t%s\t\t%s\t\t\n", grouped(s.Parameters), grouped(s.MACs))
-	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", s.attention(), orDash(s.SEParameters),
+	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", attention(s), orDash(s.SEParameters),
 		share(s.SEParameters, s.Parameters),
 		orDash(s.SEMACs), share(s.SEMACs, s.MACs))
 	return t.Flush()
 }
 
 // attention is what the gates are: SE, or in a network of ours one of its relatives.
-func (s *summary) attention() string {
+func attention(s *vgg16se.Summary) string {
 	for _, l := range s.Layers {
 		switch l.Op {
 		case vgg16se.OpSSE, vgg16se.OpSCSE, vgg16se.OpBAM, vgg16se.OpCBAM:

@@ -88,6 +88,7 @@ func (r *result) score() float64 {
 	return 0
 }
 
+// New is an empty board for what the broker at the URL carries below the topic prefix.
 func New(brokerURL, prefix string) *Board {
 	return &Board{
 		broker: brokerURL, prefix: prefix, trouble: "connecting",
