@@ -91,7 +91,7 @@ func Run(ctx context.Context, c configs.Config, host Host) (err error) {
 	return group.Wait()
 }
 
-// work is Run but for who looks on.
+// work is Run without the supervisor.
 func work(ctx context.Context, c configs.Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
 	c.Infer = observer.hears(c.Infer)
@@ -146,9 +146,9 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if recorder != nil {
 		line.Recorder = recorder
 	}
-	clerk := &commands{config: &c, overrides: kept, pipeline: line, link: link, host: &host, log: log}
-	clerk.tellStates()
-	link.Handle(clerk)
+	handler := &commands{config: &c, overrides: kept, pipeline: line, link: link, host: &host, log: log}
+	handler.tellStates()
+	link.Handle(handler)
 	changes.pipeline, changes.link = line, link
 	observer.begin(line, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))

@@ -94,16 +94,6 @@ func (v ValueInfo) String() string {
 	return fmt.Sprintf("%s %v[%s]", v.Name, v.Type, strings.Join(words, " "))
 }
 
-// Property returns the metadata entry with the given key, and whether it is there.
-func (m *Model) Property(key string) (string, bool) {
-	for _, p := range m.Metadata {
-		if p.Key == key {
-			return p.Value, true
-		}
-	}
-	return "", false
-}
-
 // SetProperty sets the metadata entry with the given key.
 func (m *Model) SetProperty(key, value string) {
 	for i := range m.Metadata {

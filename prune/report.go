@@ -6,8 +6,6 @@ import (
 	"html/template"
 	"io"
 	"math"
-
-	"github.com/vggse/vggse-agent/vgg16se"
 )
 
 // ReportSchema names the layout of report.json.
@@ -105,9 +103,6 @@ func (s *Analysis) MACs() int64 {
 	all, _ := s.network.Arch.MACs()
 	return all
 }
-
-// Arch is the architecture as it is.
-func (s *Analysis) Arch() vgg16se.Architecture { return s.network.Arch }
 
 //go:embed report.html.tmpl
 var page string

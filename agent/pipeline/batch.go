@@ -9,20 +9,20 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// batch is what one run of the network takes: the newest slots of some lanes, at most one of each.
+// batch is what one run of the network takes: the newest slots of some streams, at most one of each.
 type batch struct {
 	most    int
 	streams []*stream
 	slots   []*slot
-	turn    int           // the lane that is asked first
-	view    vision.Tensor // the part of sight.input that is in use
+	turn    int           // the stream that is asked first
+	view    vision.Tensor // the part of binding.input that is in use
 	timer   *time.Timer
 }
 
 // mostPictures is how many pictures one run of the network may take.
 func (p *Pipeline) mostPictures() int { return max(1, min(p.MaxBatch, len(p.streams))) }
 
-// infer classifies the newest slots of the lanes in turn until ctx ends, or until every camera has
+// infer classifies the newest slots of the streams in turn until ctx ends, or until every camera has
 // ended and nothing waits any more. It keeps its thread: handed from one to the next it lost a
 // tenth of the network's rate (bench ring, demo network, two cores).
 func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
@@ -66,8 +66,8 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// collect takes the newest slot of each lane that has one, while there is room, starting behind the
-// lane that was served last: a fast camera cannot starve a slow one.
+// collect takes the newest slot of each stream that has one, while there is room, starting behind the
+// stream that was served last: a fast camera cannot starve a slow one.
 func (p *Pipeline) collect(b *batch) {
 	for i, n := b.turn, 0; n < len(p.streams) && len(b.slots) < b.most; i, n = i+1, n+1 {
 		l := p.streams[i%len(p.streams)]
@@ -82,7 +82,7 @@ func (p *Pipeline) collect(b *batch) {
 	}
 }
 
-// await gives the other lanes until MaxWait after the first slot was ready to fill the batch.
+// await gives the other streams until MaxWait after the first slot was ready to fill the batch.
 func (p *Pipeline) await(ctx context.Context, b *batch) {
 	for len(b.slots) < b.most {
 		wait := p.MaxWait - time.Since(b.slots[0].ready)
@@ -167,7 +167,7 @@ func (s *streamBinding) decide(l *stream, from *slot, out vision.Logits, d *visi
 	s.decider.Decide(out, d)
 }
 
-// tell hands the lane's decision to whoever wants it, and the picture that it was made of.
+// tell hands the stream's decision to whoever wants it, and the picture that it was made of.
 func (p *Pipeline) tell(ctx context.Context, l *stream, s *slot) error {
 	l.meter.add(&l.decision.Latency)
 	err := p.Publisher.Publish(ctx, &l.decision)

@@ -8,17 +8,17 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// sight is how the cameras are seen through one network: all that changes with a model.
+// binding is what the streams need to be classified by one network: all that changes with a model.
 type binding struct {
 	network Classifier
 	size    int             // of the network's input, pixels
 	labels  int             // how many
 	input   *vision.Tensor  // room for a whole batch; nil where that is one picture
 	out     vision.Logits   // of a whole batch; both belong to the inference's goroutine
-	streams []streamBinding // by lane.index
+	streams []streamBinding // by stream.index
 }
 
-// laneSight is what one lane needs for it.
+// streamBinding is what one stream needs for it.
 type streamBinding struct {
 	prep    *vision.Preprocessor // for the capture
 	late    *vision.Preprocessor // for the inference, where a frame was prepared for the network before

@@ -12,16 +12,16 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// feed is one camera: what keeps it open, and the lanes that its pictures go to.
+// capture is one camera: what keeps it open, and the streams that its pictures go to.
 type capture struct {
 	Camera
 	streams  []*stream
 	enabled  *enabled
 	deadline deadline     // of the capture
-	frame    vision.Frame // the whole picture, where the lanes take parts of it
+	frame    vision.Frame // the whole picture, where the streams take parts of it
 }
 
-// supervise keeps one camera open while its shutter is: a lost one is opened again with back-off,
+// supervise keeps one camera open while it is enabled: a lost one is opened again with back-off,
 // and each change of its state is told once.
 func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) error {
 	status := &cameraStatus{name: f.Name, streams: f.streams, publisher: p.Publisher, log: p.Log}
@@ -120,7 +120,7 @@ func (f *capture) picture() *vision.Frame {
 	return &f.frame
 }
 
-// fill makes the lane's part of a picture ready for the network; where that gains nothing, next
+// fill makes the stream's part of a picture ready for the network; where that gains nothing, next
 // stays unfilled.
 func (p *Pipeline) fill(l *stream, picture *vision.Frame, start, read time.Time) error {
 	s := l.next

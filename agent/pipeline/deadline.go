@@ -16,7 +16,7 @@ const (
 	networkLimit = 2 * time.Minute
 )
 
-// pulse is one goroutine's word until when the step that it is in must have come to its end.
+// deadline is one goroutine's word until when the step that it is in must have come to its end.
 // Waiting for another goroutine, or between two tries, is rest. It goes by the monotonic clock: a
 // clock that is set while the agent runs changes nothing.
 type deadline struct {

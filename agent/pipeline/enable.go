@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// shutter says whether a camera is meant to be open. Whoever turns it waits for nothing.
+// enabled says whether a camera is meant to be open. Whoever changes it waits for nothing.
 type enabled struct {
 	mu      sync.Mutex
 	on      bool
@@ -37,7 +37,7 @@ func (s *enabled) state() (open bool, turned <-chan struct{}) {
 	return s.on, s.changed
 }
 
-// hold returns a context for the use of the camera: it ends with ctx, and when the shutter closes.
+// use returns a context for the use of the camera: it ends with ctx, and when the camera is disabled.
 func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +49,7 @@ func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, cancel
 }
 
-// turnout counts the cameras that may still deliver. When none is left but closed ones, and one has
+// openCount counts the cameras that may still deliver. When none is left but closed ones, and one has
 // come to its end, there is nothing to wait for: a film is over.
 type openCount struct {
 	mu    sync.Mutex

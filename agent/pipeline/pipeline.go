@@ -56,7 +56,7 @@ type Camera struct {
 	// Regions are the parts of each picture that are classified, each under its own name; empty:
 	// the whole picture.
 	Regions []camera.Region
-	// Watch finds pictures that are there and say nothing; nil: nobody looks.
+	// Watch finds pictures that are there and say nothing; nil: none are looked for.
 	Watch *camera.Watch
 	// Motion is the change that wakes the network, 0..1; 0: it never sleeps. Asleep it works once
 	// per Heartbeat.
@@ -67,7 +67,7 @@ type Camera struct {
 // Pipeline is the whole program between the cameras and the publisher:
 //
 //	Source.Read ▶ Preprocessor.Apply ▶ [newest wins] ▶ Classifier.Run ▶ Decider.Decide ▶ Publisher.Publish
-//	└──── a feed per camera ───────┘     a lane per    └──────────── one goroutine for all ─────────┘
+//	└─── a capture per camera ─────┘    a stream per   └──────────── one goroutine for all ─────────┘
 //	                                  part of a picture
 //
 // so that capture and preprocessing of the next frame overlap the inference of this one.
@@ -79,29 +79,29 @@ type Pipeline struct {
 	Publisher  Publisher
 	StatsEvery time.Duration // between two Stats; 0: never
 	Log        *slog.Logger
-	MaxBatch   int           // pictures of different lanes in one Run; 0 is 1
+	MaxBatch   int           // pictures of different streams in one Run; 0 is 1
 	MaxWait    time.Duration // how long the first of them waits for the others
 	Recorder   Recorder      // nil: no picture is kept
 
 	captures []*capture
 	streams  []*stream
-	ready    chan struct{}           // some lane has a full slot; capacity 1
+	ready    chan struct{}           // some stream has a full slot; capacity 1
 	binding  atomic.Pointer[binding] // for what is captured from now on
 	changes  chan change
 	network  deadline    // of the inference
 	limit    rateLimit   // of the inference
-	prepared atomic.Bool // lanes will not change any more
+	prepared atomic.Bool // streams will not change any more
 }
 
-// lane is one part of a camera's pictures, mostly the whole, on its way through the pipeline.
+// stream is one part of a camera's pictures, mostly the whole, on its way through the pipeline.
 type stream struct {
 	name     string
-	index    int // in Pipeline.lanes
+	index    int // in Pipeline.streams
 	capture  *capture
 	region   camera.Region
 	box      *mailbox
-	next     *slot          // to be filled; the feed's
-	binding  *binding       // of the last slot that was filled; the feed's
+	next     *slot          // to be filled; the capture's
+	binding  *binding       // of the last slot that was filled; the capture's
 	motion   *camera.Motion // nil: every frame is classified
 	decision vision.Decision
 	meter    meter
@@ -134,7 +134,7 @@ func (p *Pipeline) SetThreshold(camera string, score float64) {
 	}
 }
 
-// feed is that of a camera; nil: there is none, or the pipeline does not run yet.
+// camera is the capture of a camera; nil: there is none, or the pipeline does not run yet.
 func (p *Pipeline) camera(camera string) *capture {
 	if !p.prepared.Load() {
 		return nil
@@ -147,7 +147,7 @@ func (p *Pipeline) camera(camera string) *capture {
 	return nil
 }
 
-// lane is the one of a name; nil: there is none, or the pipeline does not run yet.
+// stream is the one of a name; nil: there is none, or the pipeline does not run yet.
 func (p *Pipeline) stream(name string) *stream {
 	if !p.prepared.Load() {
 		return nil
@@ -160,7 +160,7 @@ func (p *Pipeline) stream(name string) *stream {
 	return nil
 }
 
-// prepare makes feeds and lanes: all memory that the steady state needs.
+// prepare makes captures and streams: all memory that the steady state needs.
 func (p *Pipeline) prepare() error {
 	p.ready, p.changes = make(chan struct{}, 1), make(chan change)
 	p.network.began = time.Now()
@@ -188,7 +188,7 @@ func (p *Pipeline) prepare() error {
 	return nil
 }
 
-// newLane adds the lane of a part of the feed's pictures.
+// newStream adds the stream of a part of the capture's pictures.
 func (p *Pipeline) newStream(f *capture, r camera.Region) *stream {
 	l := &stream{name: r.Of(f.Name), index: len(p.streams), capture: f, region: r}
 	l.setThreshold(f.Decide.Threshold)

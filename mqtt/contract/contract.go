@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
@@ -26,8 +24,6 @@ type Message struct {
 // Contract is an AsyncAPI 3 document, ready to judge. It may be used from several goroutines.
 type Contract struct {
 	operations []operation
-	mu         sync.Mutex
-	seen       map[string]int
 }
 
 // operation is what may be sent, or received, on the topics of one channel.
@@ -89,7 +85,7 @@ func New(text []byte, values map[string]string) (*Contract, error) {
 	if err := compiler.AddResource("contract.yaml", whole); err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
-	c := &Contract{seen: make(map[string]int)}
+	c := new(Contract)
 	for name, o := range doc.Operations {
 		channel, ok := doc.Channels[strings.TrimPrefix(o.Channel.Ref, "#/channels/")]
 		if !ok {
@@ -151,9 +147,6 @@ func (c *Contract) check(action string, m Message) error {
 		var err error
 		for _, p := range o.payloads {
 			if err = p.check(m.Payload); err == nil {
-				c.mu.Lock()
-				c.seen[o.name]++
-				c.mu.Unlock()
 				return nil
 			}
 		}
@@ -177,27 +170,4 @@ func (p *payload) check(b []byte) error {
 		return err
 	}
 	return p.schema.Validate(v)
-}
-
-// Seen is how many messages of each operation were found right.
-func (c *Contract) Seen() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make(map[string]int)
-	for name, n := range c.seen {
-		all[name] = n
-	}
-	return all
-}
-
-// Operations are the names of those with the action, "send" or "receive", sorted.
-func (c *Contract) Operations(action string) []string {
-	var names []string
-	for _, o := range c.operations {
-		if o.action == action {
-			names = append(names, o.name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

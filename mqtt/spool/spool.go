@@ -10,9 +10,8 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultBytes   = 256 << 20
-	DefaultMinFree = 0.1
-	MinBytes       = 4 * SegmentSize
+	DefaultBytes = 256 << 20
+	MinBytes     = 4 * SegmentSize
 
 	// MemoryRecords is how many records memory holds, and ramBytes how much of their payloads.
 	MemoryRecords = 8192
