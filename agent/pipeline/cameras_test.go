@@ -53,7 +53,7 @@ func openHall(t *testing.T, codec string, fps map[string]string) *hall {
 	} else if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	network, err := infer.OpenBundle(t.Context(), "../demo/bundle", "fp32",
+	network, err := infer.OpenBundle(t.Context(), "../../demo/bundle", "fp32",
 		infer.Config{Providers: []string{infer.CPU}, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
