@@ -107,7 +107,8 @@ func TestEngineCondition(t *testing.T) {
 	for want, p := range map[string]*infer.Placement{
 		"ok all on tensorrt":      nil,
 		"ok nodes: 1 on tensorrt": {Nodes: map[string]int{infer.TensorRT: 1}},
-		"degraded nodes: 1 on cpu, 2 on cuda; left to the CPU: /se5/NonZero (NonZero)": {Nodes: map[string]int{infer.CUDA: 2, infer.CPU: 1}, OnCPU: []string{"/se5/NonZero (NonZero)"}},
+		"degraded nodes: 1 on cpu, 2 on cuda; left to the CPU: /se5/NonZero (NonZero)": {
+			Nodes: map[string]int{infer.CUDA: 2, infer.CPU: 1}, OnCPU: []string{"/se5/NonZero (NonZero)"}},
 	} {
 		if c := engineCondition(infer.Info{Provider: infer.TensorRT, Placement: p}); c.Status+" "+c.Reason != want {
 			t.Errorf("engineCondition(%+v) = %+v, want %q", p, c, want)

@@ -29,7 +29,8 @@ func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or 'import')", dir, SpecFile)
+		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or "+
+			"'import')", dir, SpecFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bundle: open bundle: %w", err)

@@ -145,7 +145,8 @@ func (u *URI) rtp() string {
 	if address != "" {
 		s += " address=" + quote(address)
 	}
-	return fmt.Sprintf(`%s caps="application/x-rtp,media=video,clock-rate=90000,encoding-name=%s" ! rtpjitterbuffer latency=%d drop-on-latency=true`,
+	return fmt.Sprintf(`%s caps="application/x-rtp,media=video,clock-rate=90000,encoding-name=%s" `+
+		`! rtpjitterbuffer latency=%d drop-on-latency=true`,
 		s, strings.ToUpper(u.codec()), u.jitter())
 }
 

@@ -16,7 +16,8 @@ var pipelineSources = []string{
 	"csi://1?width=1920&height=1080&fps=60&sensor-mode=2&flip=rotate-180",
 	"/dev/video0", "/dev/video0?codec=mjpeg&width=1920&height=1080&fps=30",
 	"/dev/video1?codec=yuyv&width=640&height=480&fps=29.97",
-	"rtsp://cam/x", `rtsp://me:a"b\c ! fakesrc@cam:8554/x?a=b#codec=h265&latency=250&timeout=5000&transport=udp&flip=vertical`,
+	"rtsp://cam/x", `rtsp://me:a"b\c ! fakesrc@cam:8554/x?a=b` +
+		`#codec=h265&latency=250&timeout=5000&transport=udp&flip=vertical`,
 	"rtp://@:5004?codec=h264", "rtp://239.1.2.3:5004?codec=h265&latency=50", "file:///data/a.mp4",
 	`file://a" ! fakesrc name="\.mp4?flip=horizontal`,
 	"gst:videotestsrc num-buffers=3", "gst:videotestsrc ! appsink sync=false", "demo://",

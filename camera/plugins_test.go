@@ -39,7 +39,8 @@ func TestMissingPlugin(t *testing.T) {
 		t.Fatalf("OpenCV %s has no GStreamer: 'scripts/deps' installs Debian's, which has", m.opencv)
 	}
 	for source, want := range map[string]string{
-		"gst:videotestsrc ! avdec_nosuch ! appsink": "GStreamer has no element avdec_nosuch: install gstreamer1.0-libav",
+		"gst:videotestsrc ! avdec_nosuch ! appsink": "" +
+			"GStreamer has no element avdec_nosuch: install gstreamer1.0-libav",
 		"gst:nosuchelement ! appsink": "GStreamer has no element nosuchelement: install the plugin " +
 			"that brings it",
 	} {

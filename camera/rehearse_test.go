@@ -204,7 +204,8 @@ func TestAuthorization(t *testing.T) {
 	got := authorization(challenges, "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x")
 	// md5(md5("Mufasa:testrealm@host.com:Circle Of Life"):nonce:md5("DESCRIBE:rtsp://h/x")), from
 	// md5sum
-	want := `Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="rtsp://h/x", response="5b0e2e76a7487ae1fc03aa8e10f4474c"`
+	want := `Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", ` +
+		`uri="rtsp://h/x", response="5b0e2e76a7487ae1fc03aa8e10f4474c"`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -190,7 +190,8 @@ func (u *URI) checkPort() error {
 
 // secrets finds what must not be shown: credentials before a host, and the values of telling names.
 // It rather hides too much: a password may hold nearly anything.
-var secrets = regexp.MustCompile(`(?i)(://).+@|((?:user-pw|user-id|pass(?:word|wd)?|pwd|token)\s*=\s*)("(?:[^"\\]|\\.)*"|[^&\s"]+)`)
+var secrets = regexp.MustCompile(`(?i)(://).+@|` +
+	`((?:user-pw|user-id|pass(?:word|wd)?|pwd|token)\s*=\s*)("(?:[^"\\]|\\.)*"|[^&\s"]+)`)
 
 // Redact returns a source, or a text that holds one, with credentials replaced by ***.
 func Redact(text string) string {

@@ -107,7 +107,9 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 		{"region", "cameras: [{name: a, source: \"demo://parts\", roi: [\"b 0 0 2\"]}]\n", Options{},
 			[]string{`cameras[0].roi: "b 0 0 2": "b" is no number`, "agent.yaml:1"}},
 		{"region as another camera",
-			"cameras: [{name: a-b, source: \"demo://parts\"}, {name: a, source: \"demo://parts\", roi: [b 0 0 1 1]}]\n", Options{}, []string{`cameras[1].roi: "a-b" is already cameras[0]`}},
+			"cameras: [{name: a-b, source: \"demo://parts\"}, " +
+				"{name: a, source: \"demo://parts\", roi: [b 0 0 1 1]}]\n",
+			Options{}, []string{`cameras[1].roi: "a-b" is already cameras[0]`}},
 		{"motion", "", Options{Set: []string{"cameras.0.motion=3"}},
 			[]string{"cameras[0].motion: must be off, or a change of brightness between 0 and 1"}},
 		{"own key", "cameras: [{name: a, source: \"demo://parts\", decide: {top_k: 1}}]\n", Options{},

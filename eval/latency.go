@@ -81,7 +81,8 @@ func race(run func(second bool) (time.Duration, error), lasts func(round int) bo
 		}
 		low, high := medianInterval(ratios)
 		if low > 1 || high < 1 || round == maxRounds || len(ratios) >= mostPairs {
-			l := Latency{FP32: median(took[0]), Here: median(took[1]), SpeedupLow: low, SpeedupHigh: high, Runs: len(ratios)}
+			l := Latency{FP32: median(took[0]), Here: median(took[1]), SpeedupLow: low, SpeedupHigh: high,
+				Runs: len(ratios)}
 			l.Speedup = l.FP32 / l.Here
 			l.BestSpeedup = slices.Min(took[0]) / slices.Min(took[1])
 			return l, nil

@@ -35,7 +35,9 @@ func TestRaceRefusesOnlyWhatIsProven(t *testing.T) {
 		{"a third slower", 9, 12, true, false},
 	} {
 		r := rand.New(rand.NewPCG(1, 7))
-		noise := func(int) float64 { return 1 + 0.5*r.Float64() + 3*math.Floor(1.05*r.Float64()) } // now and then, four times
+		noise := func(int) float64 { // now and then, four times as long
+			return 1 + 0.5*r.Float64() + 3*math.Floor(1.05*r.Float64())
+		}
 		pairs := 0
 		l, err := race(timed(c.a, c.b, noise), func(round int) bool {
 			pairs++

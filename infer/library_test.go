@@ -46,7 +46,8 @@ func TestOlderRuntimes(t *testing.T) {
 		version, _, _ := strings.Cut(filepath.Base(filepath.Dir(library)), "-")
 		t.Run(version, func(t *testing.T) {
 			again := exec.CommandContext(t.Context(), os.Args[0], "-test.v",
-				"-test.run=^(TestRunAnswersAsNumpy|TestInfo|TestRunAllocatesNothing|TestRunRefuses|TestCancelEndsTheRun|TestRunsQueueAndCloseWaits|TestOpenExplains|TestLadder.*|TestAbout)$")
+				"-test.run=^(TestRunAnswersAsNumpy|TestInfo|TestRunAllocatesNothing|TestRunRefuses|"+
+					"TestCancelEndsTheRun|TestRunsQueueAndCloseWaits|TestOpenExplains|TestLadder.*|TestAbout)$")
 			again.Env = append(os.Environ(), "ORT_LIB="+library, "ORT_SHIM="+shim, "ORT_EXPECT="+version)
 			out, err := again.CombinedOutput()
 			if err != nil || strings.Count(string(out), "\n--- PASS") < 8 || strings.Contains(string(out), "--- SKIP") {
@@ -98,7 +99,8 @@ func TestWhatTheShimLacks(t *testing.T) {
 			((void (*)(const void *))dlsym(shim, "vggse_shim_over"))(&real);
 			const Base *base = ((const Base *(*)(void))dlsym(shim, "OrtGetApiBase"))();
 			void *const *api = base->get_api(24);
-			int last = api[265] == 0, first = ((void *(*)(int, int))api[266])(1, 2) == &code, end = ((void *(*)(void))api[414])() == &code;
+			int last = api[265] == 0, first = ((void *(*)(int, int))api[266])(1, 2) == &code,
+				end = ((void *(*)(void))api[414])() == &code;
 			printf("%d %d %d code %d: %s", last, first, end, code, said);
 			return base->get_api(16) != old;
 		}`
@@ -129,11 +131,13 @@ func TestShimTable(t *testing.T) {
 		#include <onnxruntime_c_api.h>
 		#define AT(name, n) _Static_assert(offsetof(OrtApi, name) == n * sizeof(void *), #name)
 		AT(CreateStatus, 0); AT(ReleaseStatus, 93); AT(GetAvailableProviders, 125); AT(ReleaseAvailableProviders, 126);
-		AT(SetUserLoggingFunction, 266); AT(SessionOptionsAppendExecutionProvider_VitisAI, 276); AT(CreateLoraAdapter, 280);
+		AT(SetUserLoggingFunction, 266); AT(SessionOptionsAppendExecutionProvider_VitisAI, 276);
+		AT(CreateLoraAdapter, 280);
 		AT(GetTensorSizeInBytes, 318); AT(TensorTypeAndShape_HasShape, 390);
 		_Static_assert(offsetof(OrtApi, GetEpApi) == 317 * sizeof(void *), "the last of 1.22");
 		_Static_assert(offsetof(OrtApi, SetEpDynamicOptions) == 284 * sizeof(void *), "the last of 1.20");
-		_Static_assert(ORT_API_VERSION == 24, "the binding asks for another version: see binding in library.go, and shim.c");
+		_Static_assert(ORT_API_VERSION == 24,
+			"the binding asks for another version: see binding in library.go, and shim.c");
 		_Static_assert(sizeof(OrtApi) <= 512 * sizeof(void *), "room in shim.c");
 		int main(void) { return 0; }`)
 	if out, err := cc.CombinedOutput(); err != nil {

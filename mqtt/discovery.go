@@ -195,7 +195,8 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 func (d *discovery) button(title, command, args string) haComponent {
 	return haComponent{
 		"platform": "button", "name": title, "entity_category": "config", "command_topic": d.link.topics.command,
-		"command_template": fmt.Sprintf(`{"id":"ha-{{ (now().timestamp() * 1000) | int }}","name":%q,"args":%s,"ts":"{{ utcnow().strftime('%%Y-%%m-%%dT%%H:%%M:%%SZ') }}"}`, command, args),
+		"command_template": fmt.Sprintf(`{"id":"ha-{{ (now().timestamp() * 1000) | int }}","name":%q,"args":%s,`+
+			`"ts":"{{ utcnow().strftime('%%Y-%%m-%%dT%%H:%%M:%%SZ') }}"}`, command, args),
 	}
 }
 

@@ -48,8 +48,10 @@ type publisher interface {
 type store struct{ paho.Client }
 
 func openStore(brokerURL, dir string) (publisher, error) {
-	c := paho.NewClient(paho.NewClientOptions().AddBroker(brokerURL).SetClientID("peer").SetCleanSession(false).SetConnectRetry(true).
-		SetConnectRetryInterval(100 * time.Millisecond).SetMaxReconnectInterval(100 * time.Millisecond).SetResumeSubs(true).
+	c := paho.NewClient(paho.NewClientOptions().AddBroker(brokerURL).SetClientID("peer").SetCleanSession(false).
+		SetConnectRetry(true).
+		SetConnectRetryInterval(100 * time.Millisecond).SetMaxReconnectInterval(100 * time.Millisecond).
+		SetResumeSubs(true).
 		SetWriteTimeout(5 * time.Second).SetStore(paho.NewFileStore(dir)))
 	c.Connect()
 	return store{c}, nil

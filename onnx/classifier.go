@@ -76,5 +76,6 @@ func (g *Graph) scores(classes int) (ValueInfo, error) {
 	for i, o := range g.Outputs {
 		words[i] = o.String()
 	}
-	return ValueInfo{}, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model has %s", classes, strings.Join(words, ", "))
+	return ValueInfo{}, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; "+
+		"this model has %s", classes, strings.Join(words, ", "))
 }

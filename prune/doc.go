@@ -1,7 +1,7 @@
 // Package prune takes channels out of a VGG16-SE, exactly: what is left is a smaller network of the
 // same kind, with irregular widths and no masks.
 //
-//	Network, pictures ──Analyse, Measure──▶ Study ──Plan──▶ widths ──Apply──▶ smaller Network
+//	VGG, pictures ──Analyse, Measure──▶ Analysis ──Plan──▶ widths ──Apply──▶ smaller VGG
 //
 // Which channels go follows from what they carry and what their reader makes of it: Optimal Brain
 // Surgeon (Hassibi and Stork, 1993) on second moments of the activations. What the removed ones

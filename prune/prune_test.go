@@ -33,7 +33,8 @@ func (s scenes) Load(i int, t *vision.Tensor) error {
 		a, b, p := 6*r.Float64(), 6*r.Float64(), 6*r.Float64()
 		for y := range side {
 			for x := range side {
-				t.Data[(c*side+y)*side+x] = float32(math.Sin(a*float64(x)/20+p)*math.Cos(b*float64(y)/20) + 0.1*r.NormFloat64())
+				wave := math.Sin(a*float64(x)/20+p) * math.Cos(b*float64(y)/20)
+				t.Data[(c*side+y)*side+x] = float32(wave + 0.1*r.NormFloat64())
 			}
 		}
 	}

@@ -123,6 +123,7 @@ func gateSpeed(p *Proof, l *eval.Latency) (missed []string, open []dataset.Findi
 		return append(missed, evidence+": it is not optimized"), nil
 	}
 	return missed, []dataset.Finding{{Check: "speed", Severity: "warn",
-		Evidence: fmt.Sprintf("%s: %.2f to %.2f times as fast, so this machine cannot tell now", evidence, l.SpeedupLow, l.SpeedupHigh),
+		Evidence: fmt.Sprintf("%s: %.2f to %.2f times as fast, so this machine cannot tell now", evidence,
+			l.SpeedupLow, l.SpeedupHigh),
 		Cure:     "measure on a quiet machine, or for longer: --seconds"}}
 }

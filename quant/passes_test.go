@@ -18,7 +18,8 @@ func TestEqualizeIsExact(t *testing.T) {
 	path, m, n := fixture(t, small)
 	out, groups := quant.Equalize(m, n, collect(t, m, n, sequence(0, 8), 2, small.InputSize))
 	if groups != 13+2 {
-		t.Errorf("%d groups, want 13 convolutions, five of them through a squeeze-excitation block, and 2 dense layers", groups)
+		t.Errorf("%d groups, want 13 convolutions, five of them through a squeeze-excitation block, "+
+			"and 2 dense layers", groups)
 	}
 	file := filepath.Join(t.TempDir(), "equalized.onnx")
 	write(t, file, out)

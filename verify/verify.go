@@ -81,7 +81,8 @@ func find(ctx context.Context, b *bundle.Bundle, o Options, p *progress.Progress
 		return ofBundle(ctx, b)
 	}
 	if b.Spec.Architecture.Family == bundle.FamilyONNX {
-		return nil, fmt.Errorf("bundle %s has no goldens and is no VGG that could be computed here: give --golden FILE", b.Dir)
+		return nil, fmt.Errorf("bundle %s has no goldens and is no VGG that could be computed here: "+
+			"give --golden FILE", b.Dir)
 	}
 	return reference(ctx, b, o.CacheDir, p)
 }

@@ -50,5 +50,6 @@ func twins(ctx context.Context, s *suite) (string, error) {
 	if d.worst < 0.05 {
 		return "", fmt.Errorf("both give the same answers (%v apart)", d)
 	}
-	return fmt.Sprintf("on %s each gives its own answers from the same folder; they are %.2g of the largest logit apart", provider, d.worst), nil
+	return fmt.Sprintf("on %s each gives its own answers from the same folder; they are %.2g of the largest "+
+		"logit apart", provider, d.worst), nil
 }

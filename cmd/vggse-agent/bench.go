@@ -27,10 +27,11 @@ func newBenchCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench BUNDLE",
 		Short: "Measure how fast a bundle's network runs on this machine",
-		Long: `Bench runs the network alone, without camera and broker, on made-up pictures: first for a fifth of the time
-unmeasured, then for the given seconds. Latencies are of one run, which is one batch. With neither --precision nor
---provider it compares all that can be had in one table. The ceilings are what the provider reaches in FP32 in a plain
-matrix product, and in reading weights that are used once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
+		Long: `Bench runs the network alone, without camera and broker, on made-up pictures: first for a fifth of
+the time unmeasured, then for the given seconds. Latencies are of one run, which is one batch. With
+neither --precision nor --provider it compares all that can be had in one table. The ceilings are
+what the provider reaches in FP32 in a plain matrix product, and in reading weights that are used
+once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
 		Example: "  vggse-agent bench demo/bundle\n  vggse-agent bench --threads 1 --seconds 20 --json demo/bundle",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -31,9 +31,10 @@ func newBuildCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build BUNDLE",
 		Short: "Build the TensorRT engine of a bundle ahead of time",
-		Long: `Build makes what the daemon would make at its first start with this bundle: the engine, its test against the CPU,
-and the list of which provider runs what. It takes minutes, so it is better done before the cameras wait for it. The
-daemon finds the engine if both use the same settings: run it as the service's user. Unproven on hardware.`,
+		Long: `Build makes what the daemon would make at its first start with this bundle: the engine, its test
+against the CPU, and the list of which provider runs what. It takes minutes, so it is better done
+before the cameras wait for it. The daemon finds the engine if both use the same settings: run it as
+the service's user. Unproven on hardware.`,
 		Example: "  sudo -u vggse-agent vggse-agent build --config /etc/vggse-agent/vggse-agent.yaml " +
 			"/var/lib/vggse-agent/my-bundle",
 		Args: exactArgs(1, "one BUNDLE"),

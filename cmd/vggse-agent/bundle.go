@@ -28,9 +28,10 @@ func newBundlePackCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack DIR",
 		Short: "Put a bundle into one reproducible, checksummed file, to carry to many devices",
-		Long: `Pack writes the bundle in DIR into one tar file that 'vggse-agent model install' takes. The same bundle always
-makes the same bytes. The file begins with SHA256SUMS and the manifest; reports, which the manifest does not
-name, are left out. The digest that is printed is the bundle's name on every device: the SHA-256 of its model.yaml.`,
+		Long: `Pack writes the bundle in DIR into one tar file that 'vggse-agent model install' takes. The same
+bundle always makes the same bytes. The file begins with SHA256SUMS and the manifest; reports, which
+the manifest does not name, are left out. The digest that is printed is the bundle's name on every
+device: the SHA-256 of its model.yaml.`,
 		Example: "  vggse-agent bundle pack my-bundle\n  vggse-agent bundle pack my-bundle --out " +
 			"/media/usb/parts-3.vggse",
 		Args: exactArgs(1, "one DIR"),

@@ -35,8 +35,9 @@ TensorRT, and half-precision ones; proves from ONNX Runtime's own graph that eve
 operator; and judges the result on pictures that no choice has seen: those of --eval, else a fifth of
 --images. Folders that are named like labels give the labels.
 
-A plan that loses too much is searched for what to demote: --budget, or what --min-agreement wants, in at most 40
-evaluations. Equalized channels and corrected biases are kept where they help on pictures that no range is from.
+A plan that loses too much is searched for what to demote: --budget, or what --min-agreement wants,
+in at most 40 evaluations. Equalized channels and corrected biases are kept where they help on
+pictures that no range is from.
 
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
 agreement with FP32 is surely below --min-agreement (its 95 % interval is), or INT8 is surely slower than
@@ -79,7 +80,8 @@ FP32, the exit code is 3 and only the reports are left.`,
 	flags.Float64Var(&f.MinAgreement, "min-agreement", 0.99,
 		"share of pictures on which INT8 and FP32 must give the same answer")
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
-	flags.Float64Var(&f.Seconds, "seconds", 2, "time to measure latency for; 0: it is not measured, and not held against the file")
+	flags.Float64Var(&f.Seconds, "seconds", 2,
+		"time to measure latency for; 0: it is not measured, and not held against the file")
 	flags.BoolVar(&f.CheckOnly, "check", false,
 		"look at the pictures and at the manifest's preprocessing, say what is odd, and make nothing")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")

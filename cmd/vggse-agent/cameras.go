@@ -16,9 +16,9 @@ func newCamerasCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cameras",
 		Short: "List the cameras that are here, or try one",
-		Long: `Lists the capture devices of this machine: what they call themselves, the names that stay the same wherever they
-are plugged in, whether they are free, and the formats, sizes and rates that they offer. 'cameras test' opens
-any source.`,
+		Long: `Lists the capture devices of this machine: what they call themselves, the names that stay the same
+wherever they are plugged in, whether they are free, and the formats, sizes and rates that they
+offer. 'cameras test' opens any source.`,
 		Example: `  vggse-agent cameras
   vggse-agent cameras test /dev/video0 --frames 60 --save pictures`,
 		Args: exactArgs(0, "no arguments, or test URI"),

@@ -37,9 +37,10 @@ func newCamerasTestCmd(asJSON *bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test URI",
 		Short: "Open one source as the daemon does, and say what it gives",
-		Long: `Opens the source as the daemon does, reads some frames, and says what was asked and what came: size, backend,
-frames a second, how long the first one took, and how old frames are (of V4L2 since the camera gave them, of RTSP beyond
-the freshest). --save writes them as PNG, as the network would see them. Exit code 1 where the camera is lost.`,
+		Long: `Opens the source as the daemon does, reads some frames, and says what was asked and what came: size,
+backend, frames a second, how long the first one took, and how old frames are (of V4L2 since the
+camera gave them, of RTSP beyond the freshest). --save writes them as PNG, as the network would see
+them. Exit code 1 where the camera is lost.`,
 		Example: `  vggse-agent cameras test 'v4l2:///dev/video0?width=1280&height=720&codec=mjpeg' --frames 60
   vggse-agent cameras test rtsp://user:password@camera.local/stream --save pictures --json`,
 		Args: exactArgs(1, "one URI"),

@@ -20,8 +20,8 @@ func newCompareCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare BUNDLE IMAGE",
 		Short: "Show the logits of one picture for every precision and provider, side by side",
-		Long: `Compare classifies one picture with every model file of the bundle on every execution provider of this machine.
-What cannot be had is said on stderr; --json prints a line each, as classify does.`,
+		Long: `Compare classifies one picture with every model file of the bundle on every execution provider of
+this machine. What cannot be had is said on stderr; --json prints a line each, as classify does.`,
 		Example: "  vggse-agent compare demo/bundle picture.png",
 		Args:    exactArgs(2, "a BUNDLE and an IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

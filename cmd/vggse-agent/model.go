@@ -13,9 +13,9 @@ func newModelCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
 		Short: "Install bundles on this device, and choose the one that runs",
-		Long: `Installed bundles lie under models/ of the state folder, each under its digest (the SHA-256 of its model.yaml,
-of which the first four or more digits do). The active one is used where model.bundle is not set, from the next start
-or reload (SIGHUP) of the agent on. The last three are kept.`,
+		Long: `Installed bundles lie under models/ of the state folder, each under its digest (the SHA-256 of its
+model.yaml, of which the first four or more digits do). The active one is used where model.bundle is
+not set, from the next start or reload (SIGHUP) of the agent on. The last three are kept.`,
 		Args: exactArgs(0, "one of the verbs install, list, activate and remove"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -80,9 +80,10 @@ func newActivateCmd(s *settings, show func(*cobra.Command, store.Installed) erro
 	cmd := &cobra.Command{
 		Use:   "activate SHA256",
 		Short: "Run an installed bundle from now on",
-		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the bundle the
-active one: at the agent's next start or reload it runs. Where it then cannot be opened, or ends the agent twice before it has
-run for a minute, the one before runs again, and the log says why.`,
+		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the
+bundle the active one: at the agent's next start or reload it runs. Where it then cannot be opened,
+or ends the agent twice before it has run for a minute, the one before runs again, and the log says
+why.`,
 		Args: exactArgs(1, "one SHA256"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i, err := activate(cmd, s, args[0], unverified)

@@ -26,18 +26,18 @@ func newPruneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune BUNDLE --images DIR --target 2x|--budget 0.5pt --out DIR",
 		Short: "Make a bundle's network smaller: whole channels out, the rest fitted anew",
-		Long: `Takes whole channels out of a VGG16-SE or a relative of it, through convolutions, attention and classifier alike. What is left is a
-plain network of the same kind with irregular widths, smaller and faster everywhere; 'calibrate' makes it
-faster still. No training, no labels and no Python: pictures show which channels the others can stand in
-for, and how much the answers feel each layer; the weights that read what is gone are fitted anew by least
-squares.
+		Long: `Takes whole channels out of a VGG16-SE or a relative of it, through convolutions, attention and
+classifier alike. What is left is a plain network of the same kind with irregular widths, smaller
+and faster everywhere; 'calibrate' makes it faster still. No training, no labels and no Python:
+pictures show which channels the others can stand in for, and how much the answers feel each layer;
+the weights that read what is gone are fitted anew by least squares.
 
---target 2x takes channels out until the network has half the multiply-adds, and those first that cost the answers
-least for the time that this machine saves: every layer is timed at every width, on the CPU provider. --budget 0.5pt finds the smallest
-network that loses at most half a point of top-1 (of agreement, where folders are not named like labels).
-The report judges it on pictures that no choice has seen, those of --eval or a fifth of --images, beside
-channels chosen by the size of their weights (L1) and by lot. --out gets no calibrated files: run
-'calibrate' on it.`,
+--target 2x takes channels out until the network has half the multiply-adds, and those first that
+cost the answers least for the time that this machine saves: every layer is timed at every width, on
+the CPU provider. --budget 0.5pt finds the smallest network that loses at most half a point of top-1
+(of agreement, where folders are not named like labels). The report judges it on pictures that no
+choice has seen, those of --eval or a fifth of --images, beside channels chosen by the size of their
+weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`,
 		Example: "  vggse-agent demo-data --out build/pictures --n 4000 --seed 11\n  vggse-agent prune demo/bundle " +
 			"--images build/pictures --target 2x --out build/small",
 		Args: exactArgs(1, "one BUNDLE"),

@@ -16,9 +16,9 @@ func newSpoolCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spool",
 		Short: "Look into what waits on disk for the broker",
-		Long: `What the broker has not acknowledged in time waits in the folder spool of the state folder. stat, peek and verify
-only read, also while the agent runs; its figures may then be half-way through a write. DIR is by default that of the
-configuration.`,
+		Long: `What the broker has not acknowledged in time waits in the folder spool of the state folder. stat,
+peek and verify only read, also while the agent runs; its figures may then be half-way through a
+write. DIR is by default that of the configuration.`,
 		Args: exactArgs(0, "one of the verbs stat, peek, verify and repair"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -21,9 +21,10 @@ func newVerifyCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE",
 		Short: "Check that a bundle answers on this machine as it should",
-		Long: `Verify runs golden pairs, pictures and the logits that belong to them, on the provider that the daemon would
-use, and measures how far its answers are off. The pairs come from --golden, or from the bundle; for a VGG of ours
-without any they are computed now in float64 by plain Go code that no runtime has a part in.
+		Long: `Verify runs golden pairs, pictures and the logits that belong to them, on the provider that the
+daemon would use, and measures how far its answers are off. The pairs come from --golden, or from
+the bundle; for a VGG of ours without any they are computed now in float64 by plain Go code that no
+runtime has a part in.
 
 It ends with exit code 3 where the largest difference is more than --tolerance parts of the largest logit:
 1e-4 for fp32 on the CPU, 5e-3 on a GPU (whose TF32 has a mantissa of 10 bits), 2e-2 for fp16, 0.2 for int8.`,

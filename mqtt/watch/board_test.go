@@ -24,17 +24,23 @@ func testBoard() *Board {
 	b.Connection(nil)
 	for _, m := range [][2]string{
 		{"edge01/available", "online"},
-		{"edge01/info", `{"name":"Line 3","model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"}}`},
+		{"edge01/info", `{"name":"Line 3",` +
+			`"model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"}}`},
 		{"edge01/left/status", "online"},
 		{"edge01/left/classification", "gear"},
 		{"edge01/left/result",
-			`{"frame_id":10,"ts":"2026-03-01T12:29:58Z","label":"gear","top":[{"label":"gear","p":0.5}],"latency_us":{"infer":6600}}`},
-		{"edge01/left/event", `{"event_type":"class_changed","ts":"2026-03-01T12:29:58Z","label":"bolt","previous":"gear"}`},
-		{"edge01/left/result", `{"frame_id":25,"ts":"2026-03-01T12:29:59Z","label":"bolt","top":[{"label":"bolt","p":0.913}],
-			"model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"},"latency_us":{"infer":7100}}`},
+			`{"frame_id":10,"ts":"2026-03-01T12:29:58Z","label":"gear",` +
+				`"top":[{"label":"gear","p":0.5}],"latency_us":{"infer":6600}}`},
+		{"edge01/left/event", `{"event_type":"class_changed","ts":"2026-03-01T12:29:58Z",` +
+			`"label":"bolt","previous":"gear"}`},
+		{"edge01/left/result", `{"frame_id":25,"ts":"2026-03-01T12:29:59Z","label":"bolt",
+			"top":[{"label":"bolt","p":0.913}],
+			"model":{"name":"parts","version":"1.2","precision":"int8","provider":"tensorrt"},
+			"latency_us":{"infer":7100}}`},
 		{"edge01/right/status", "offline"},
 		{"edge01/right/event", `{"event_type":"camera_lost","ts":"2026-03-01T12:29:59Z"}`},
-		{"edge01/health", `{"overall":"degraded","parts":{"cameras":{"status":"degraded","reason":"offline: right"},"queue":{"status":"ok"}}}`},
+		{"edge01/health", `{"overall":"degraded",` +
+			`"parts":{"cameras":{"status":"degraded","reason":"offline: right"},"queue":{"status":"ok"}}}`},
 		{"edge02/available", "offline"},
 		{"edge02/press/status", "online"},
 		{"edge02/press/classification", "unknown"},
