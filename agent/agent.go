@@ -134,7 +134,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		host.Announce(c.MQTT.Broker)
 	}
 	publisher := observed{link, observer}
-	line := &pipeline.Pipeline{
+	p := &pipeline.Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
 		MaxBatch: c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
@@ -144,15 +144,15 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		return err
 	}
 	if recorder != nil {
-		line.Recorder = recorder
+		p.Recorder = recorder
 	}
-	handler := &commands{config: &c, overrides: kept, pipeline: line, link: link, host: &host, log: log}
+	handler := &commands{config: &c, overrides: kept, pipeline: p, link: link, host: &host, log: log}
 	handler.tellStates()
 	link.Handle(handler)
-	changes.pipeline, changes.link = line, link
-	observer.begin(line, link, network, trial)
+	changes.pipeline, changes.link = p, link
+	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
-	if err := runAll(ctx, line, link, changes, recorder); err != nil {
+	if err := runAll(ctx, p, link, changes, recorder); err != nil {
 		return err
 	}
 	return observer.trialPassed()

@@ -125,5 +125,5 @@ func gateSpeed(p *Proof, l *eval.Latency) (missed []string, open []dataset.Findi
 	return missed, []dataset.Finding{{Check: "speed", Severity: "warn",
 		Evidence: fmt.Sprintf("%s: %.2f to %.2f times as fast, so this machine cannot tell now", evidence,
 			l.SpeedupLow, l.SpeedupHigh),
-		Cure:     "measure on a quiet machine, or for longer: --seconds"}}
+		Cure: "measure on a quiet machine, or for longer: --seconds"}}
 }
