@@ -100,27 +100,13 @@ func top(room string) string {
 	return first
 }
 
-// goFiles are the imports of every Go file that is no test, in every build configuration, by path
-// from the root.
+// goFiles are the imports of every Go file that is no test, in every build configuration, by path from
+// the root.
 func goFiles(t *testing.T) map[string][]string {
 	t.Helper()
-	const root = "../.."
 	files := map[string][]string{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if rel != "." && skipped(rel) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
+	walk(t, func(path, rel string) error {
+		if strings.HasSuffix(rel, "_test.go") {
 			return nil
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
@@ -137,13 +123,35 @@ func goFiles(t *testing.T) map[string][]string {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if len(files) < 200 {
 		t.Fatalf("%d Go files were found: the test does not look where the code is", len(files))
 	}
 	return files
+}
+
+// walk visits every Go file of the module; rel is its path from the root.
+func walk(t *testing.T, visit func(path, rel string) error) {
+	t.Helper()
+	const root = "../.."
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.IsDir() && rel != "." && skipped(rel):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(rel, ".go"):
+			return nil
+		}
+		return visit(path, filepath.ToSlash(rel))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // skipped are folders that hold no room: build output, hidden folders, test data.
