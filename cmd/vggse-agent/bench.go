@@ -60,9 +60,9 @@ once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
 // bench measures one.
 func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err error) {
 	ctx := cmd.Context()
-	s.options.Set = append(s.options.Set, fmt.Sprint("infer.threads=", f.threads),
-		fmt.Sprint("infer.max_batch=", f.batch))
-	network, err := openNetwork(ctx, s, dir, f.precision, f.provider)
+	overrides := append(networkOverrides(dir, f.precision, f.provider),
+		fmt.Sprint("infer.threads=", f.threads), fmt.Sprint("infer.max_batch=", f.batch))
+	network, err := openNetwork(ctx, s, overrides...)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func bench(cmd *cobra.Command, s *settings, dir string, f *benchFlags) (err erro
 	if err := network.Close(); err != nil { // its memory, for the ceilings
 		return err
 	}
-	e, err := s.load()
+	e, err := s.load(overrides...)
 	if err != nil {
 		return err
 	}

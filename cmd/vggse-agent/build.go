@@ -59,18 +59,13 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	if provider != infer.TensorRT && provider != infer.CUDA {
 		return nil, usagef("--provider must be tensorrt or cuda, got %q: nothing else builds anything", provider)
 	}
-	s.options.Bundle = dir
-	s.options.Set = append(s.options.Set, "infer.providers="+provider, "infer.on_fallback=fail")
-	if precision != "" {
-		s.options.Set = append(s.options.Set, "model.precision="+precision)
-	}
-	e, err := s.load()
+	e, err := s.load(append(networkOverrides(dir, precision, provider), "infer.on_fallback=fail")...)
 	if err != nil {
 		return nil, err
 	}
-	clock := buildClock{w: cmd.ErrOrStderr()}
-	e.Config.Infer.Engines.Tell = clock.tell
-	network, err := infer.OpenBundle(cmd.Context(), e.Config.Model.Bundle, e.Config.Model.Precision, e.Config.Infer)
+	clock, c := buildClock{w: cmd.ErrOrStderr()}, buildsInChild(e.Config.Infer)
+	c.Engines.Tell = clock.tell
+	network, err := infer.OpenBundle(cmd.Context(), e.Config.Model.Bundle, e.Config.Model.Precision, c)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	if err != nil {
 		return err
 	}
-	network, err := openNetwork(cmd.Context(), s, f.bundle, f.precision, f.provider)
+	network, err := openNetwork(cmd.Context(), s, networkOverrides(f.bundle, f.precision, f.provider)...)
 	if err != nil {
 		return err
 	}
@@ -102,22 +102,6 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 		return fmt.Errorf("%d of %d pictures could not be classified", failed, len(files))
 	}
 	return nil
-}
-
-// openNetwork opens the configured network, with the flags of a verb laid over the configuration.
-func openNetwork(ctx context.Context, s *settings, bundleDir, precision, provider string) (*infer.Network, error) {
-	s.options.Bundle = bundleDir
-	if precision != "" {
-		s.options.Set = append(s.options.Set, "model.precision="+precision)
-	}
-	if provider != "" {
-		s.options.Set = append(s.options.Set, "infer.providers="+provider)
-	}
-	e, err := s.load()
-	if err != nil {
-		return nil, err
-	}
-	return infer.OpenBundle(ctx, e.Config.Model.Bundle, e.Config.Model.Precision, e.Config.Infer)
 }
 
 // classifier holds the buffers of a run over many pictures.

@@ -55,7 +55,7 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*an
 	var answers []*answer
 	for _, precision := range []string{"fp32", "fp16", "int8"} {
 		for _, provider := range []string{infer.CPU, infer.CUDA, infer.TensorRT} {
-			a, err := ask(cmd, *s, dir, image, precision, provider, top)
+			a, err := ask(cmd, s, dir, image, precision, provider, top)
 			switch {
 			case err == nil:
 				answers = append(answers, a)
@@ -75,9 +75,9 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*an
 	return answers, b.Spec.Labels, nil
 }
 
-// ask classifies the picture once; s is the caller's copy.
-func ask(cmd *cobra.Command, s settings, dir, image, precision, provider string, top int) (*answer, error) {
-	network, err := openNetwork(cmd.Context(), &s, dir, precision, provider)
+// ask classifies the picture once.
+func ask(cmd *cobra.Command, s *settings, dir, image, precision, provider string, top int) (*answer, error) {
+	network, err := openNetwork(cmd.Context(), s, networkOverrides(dir, precision, provider)...)
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func TestImportRefuses(t *testing.T) {
 			"31", "--out", out}},
 		{exitFailed, "not empty", []string{ckpt, "--labels", labels, "--preprocess", tv, "--out", full}},
 		{exitFailed, "no such file", []string{"none.pth", "--labels", labels, "--preprocess", tv, "--out", out}},
-		{exitFailed, "neither safetensors nor a PyTorch", []string{"importcmd.go", "--labels", labels, "--preprocess",
+		{exitFailed, "neither safetensors nor a PyTorch", []string{"import.go", "--labels", labels, "--preprocess",
 			tv, "--out", out}},
 		{exitFailed, "input and logits", []string{ckpt, "--labels", labels, "--preprocess", tv, "--golden",
 			checkpoints + "article.safetensors", "--out", out}},

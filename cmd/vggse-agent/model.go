@@ -142,8 +142,7 @@ func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (sto
 		return i, err
 	}
 	if !unverified {
-		verify := *s // openNetwork sets the bundle
-		v, err := verifyBundle(cmd, &verify, i.Dir, verifyFlags{})
+		v, err := verifyBundle(cmd, s, i.Dir, verifyFlags{})
 		if err != nil {
 			return i, fmt.Errorf("model %.12s was not activated: %w", i.SHA256, err)
 		}

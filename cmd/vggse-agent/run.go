@@ -33,11 +33,10 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
   vggse-agent run --config /etc/vggse-agent/vggse-agent.yaml --set decide.threshold=0.8`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := s.load()
+			c, err := s.loadForRun()
 			if err != nil {
 				return err
 			}
-			c := e.Config
 			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
@@ -51,13 +50,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			asked := make(chan os.Signal, 1)
 			signal.Notify(asked, syscall.SIGHUP)
 			defer signal.Stop(asked)
-			err = agent.RunReloading(cmd.Context(), c, host, asked, func() (configs.Config, error) {
-				e, err := s.load()
-				if err != nil {
-					return configs.Config{}, err
-				}
-				return e.Config, nil
-			})
+			err = agent.RunReloading(cmd.Context(), c, host, asked, s.loadForRun)
 			if errors.Is(err, agent.ErrRestart) {
 				return withCode(exitRestart, err)
 			}
@@ -69,6 +62,16 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	flags.StringVar(&s.options.Bundle, "bundle", "", "`DIR` with model.yaml (short for --set model.bundle=DIR)")
 	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
 	return cmd
+}
+
+// loadForRun are the settings of the daemon.
+func (s *settings) loadForRun() (configs.Config, error) {
+	e, err := s.load()
+	if err != nil {
+		return configs.Config{}, err
+	}
+	e.Config.Infer = buildsInChild(e.Config.Infer)
+	return e.Config, nil
 }
 
 // verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings

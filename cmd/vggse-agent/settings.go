@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/infer"
 )
 
 // settings are the flags that every verb with a configuration takes.
@@ -27,9 +30,11 @@ func addSettings(cmd *cobra.Command) *settings {
 	return s
 }
 
-// load joins the layers of the configuration; a mistake in one of them is exit code 78.
-func (s *settings) load() (*configs.Effective, error) {
+// load joins the layers of the configuration, with overrides, KEY=VALUE each, over all of them; a
+// mistake in one of them is exit code 78.
+func (s *settings) load(overrides ...string) (*configs.Effective, error) {
 	o := s.options
+	o.Set = append(slices.Clone(o.Set), overrides...)
 	if s.logLevel != "" {
 		o.Set = append(o.Set, "log.level="+s.logLevel)
 	}
@@ -37,8 +42,34 @@ func (s *settings) load() (*configs.Effective, error) {
 		o.Set = append(o.Set, "log.format="+s.logFormat)
 	}
 	e, err := configs.Load(o)
-	if err == nil {
-		e.Config.Infer.Engines.Prepare = prepareInChild
-	}
 	return e, withCode(exitConfig, err)
+}
+
+// buildsInChild is c with engines built in a process of their own.
+func buildsInChild(c infer.Config) infer.Config {
+	engines := *c.Engines
+	engines.Prepare = prepareInChild
+	c.Engines = &engines
+	return c
+}
+
+// networkOverrides are the flags of a verb that opens one bundle, as overrides; "" overrides nothing.
+func networkOverrides(dir, precision, provider string) []string {
+	all := []string{"model.bundle=" + dir}
+	if precision != "" {
+		all = append(all, "model.precision="+precision)
+	}
+	if provider != "" {
+		all = append(all, "infer.providers="+provider)
+	}
+	return all
+}
+
+// openNetwork opens a bundle with the configuration in force and overrides of a verb over it.
+func openNetwork(ctx context.Context, s *settings, overrides ...string) (*infer.Network, error) {
+	e, err := s.load(overrides...)
+	if err != nil {
+		return nil, err
+	}
+	return infer.OpenBundle(ctx, e.Config.Model.Bundle, e.Config.Model.Precision, buildsInChild(e.Config.Infer))
 }

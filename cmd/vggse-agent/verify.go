@@ -56,7 +56,7 @@ func runVerify(cmd *cobra.Command, s *settings, dir string, o verifyFlags) error
 
 // verifyBundle opens the bundle in the folder dir and verifies it; a miss is exit code 3.
 func verifyBundle(cmd *cobra.Command, s *settings, dir string, o verifyFlags) (*verify.Verdict, error) {
-	network, err := openNetwork(cmd.Context(), s, dir, o.precision, o.provider)
+	network, err := openNetwork(cmd.Context(), s, networkOverrides(dir, o.precision, o.provider)...)
 	if err != nil {
 		return nil, err
 	}
