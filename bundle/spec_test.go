@@ -37,7 +37,8 @@ func TestSpecValidate(t *testing.T) {
 		{func(s *Spec) { s.Preprocess.Resize = vision.ResizeLetterbox }, ""},
 		{func(s *Spec) { s.Preprocess.Shorter = 95 }, "preprocess.shorter: must be ≥ the input size 96, got 95"},
 		{func(s *Spec) { s.Preprocess.Filter = "cubic" },
-			`preprocess.filter: must be pil-bilinear, area or linear, got "cubic"`},
+			`preprocess.filter: must be one of area, linear, nearest, pil-bicubic, ` +
+				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, got "cubic"`},
 		{func(s *Spec) { s.Preprocess.Channels = "RGB" }, `preprocess.channels: must be rgb or bgr, got "RGB"`},
 		{func(s *Spec) { s.Preprocess.Scale = 0 },
 			"preprocess.scale: must be given and not 0, got 0 (1/255 = 0.00392156862745098 for pictures in 0..1)"},

@@ -2,7 +2,10 @@ package vision
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/vision/resample"
 )
@@ -14,12 +17,25 @@ const (
 	ResizeLetterbox    = "letterbox"     // longer side to size, the rest filled with Fill
 )
 
-// Filters of Preprocess.
+// Filters of Preprocess. Those named pil-… and nearest are Pillow's; all but nearest widen where the
+// picture shrinks (antialiasing).
 const (
-	FilterPILBilinear = "pil-bilinear" // Pillow's antialiased triangle filter: what torchvision does
-	FilterArea        = "area"         // mean over the covered source area: OpenCV INTER_AREA where the picture shrinks
-	FilterLinear      = "linear"       // two taps, no antialiasing: OpenCV INTER_LINEAR
+	FilterNearest     = "nearest"
+	FilterPILBilinear = "pil-bilinear" // what torchvision does; within one level of Pillow
+	FilterPILBicubic  = "pil-bicubic"  // most of timm, newer torchvision, many of Hugging Face
+	FilterPILBox      = "pil-box"
+	FilterPILHamming  = "pil-hamming"
+	FilterPILLanczos  = "pil-lanczos"
+	FilterArea        = "area"   // mean over the covered source area: OpenCV INTER_AREA where the picture shrinks
+	FilterLinear      = "linear" // two taps, no antialiasing: OpenCV INTER_LINEAR
 )
+
+// filters are those of package resample.
+var filters = map[string]resample.Filter{
+	FilterNearest: resample.Nearest, FilterPILBilinear: resample.Triangle, FilterPILBicubic: resample.Bicubic,
+	FilterPILBox: resample.Box, FilterPILHamming: resample.Hamming, FilterPILLanczos: resample.Lanczos,
+	FilterArea: resample.Area, FilterLinear: resample.Linear,
+}
 
 // Channel orders of Preprocess.
 const (
@@ -65,10 +81,9 @@ func (p *Preprocess) Validate(size int) error {
 		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox,
 			p.Resize)
 	}
-	switch p.Filter {
-	case FilterPILBilinear, FilterArea, FilterLinear:
-	default:
-		return fmt.Errorf("filter: must be %s, %s or %s, got %q", FilterPILBilinear, FilterArea, FilterLinear, p.Filter)
+	if _, ok := filters[p.Filter]; !ok {
+		return fmt.Errorf("filter: must be one of %s, got %q",
+			strings.Join(slices.Sorted(maps.Keys(filters)), ", "), p.Filter)
 	}
 	if p.Channels != ChannelsRGB && p.Channels != ChannelsBGR {
 		return fmt.Errorf("channels: must be %s or %s, got %q", ChannelsRGB, ChannelsBGR, p.Channels)

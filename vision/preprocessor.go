@@ -32,17 +32,9 @@ func NewPreprocessor(p Preprocess, size int) (*Preprocessor, error) {
 	if err := p.Validate(size); err != nil {
 		return nil, fmt.Errorf("vision: preprocess.%w", err)
 	}
-	pre := &Preprocessor{spec: p, size: size, planes: [3]int{0, 1, 2}}
+	pre := &Preprocessor{spec: p, size: size, filter: filters[p.Filter], planes: [3]int{0, 1, 2}}
 	if p.Channels == ChannelsRGB {
 		pre.planes = [3]int{2, 1, 0}
-	}
-	switch p.Filter {
-	case FilterArea:
-		pre.filter = resample.Area
-	case FilterLinear:
-		pre.filter = resample.Linear
-	default:
-		pre.filter = resample.Triangle
 	}
 	for c, plane := range pre.planes {
 		for v := range pre.tables[c] {

@@ -123,7 +123,8 @@ func TestNewPreprocessorRefuses(t *testing.T) {
 	}{
 		{"no size", func(*Preprocess) int { return 0 }, "vision: preprocess: input size must be > 0, got 0"},
 		{"no filter", func(p *Preprocess) int { p.Filter = ""; return 32 },
-			`vision: preprocess.filter: must be pil-bilinear, area or linear, got ""`},
+			`vision: preprocess.filter: must be one of area, linear, nearest, pil-bicubic, ` +
+				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, got ""`},
 		{"crop larger than picture", func(p *Preprocess) int { p.Shorter = 31; return 32 },
 			"vision: preprocess.shorter: must be ≥ the input size 32, got 31"},
 	} {
@@ -257,5 +258,34 @@ func BenchmarkOutsideRun(b *testing.B) {
 				decide.Decide(logits, &out)
 			}
 		})
+	}
+}
+
+// TestFiltersOfPillow: a manifest's filter is the one of package resample that has its name: of a line
+// of black and white pixels each gives the grey that Pillow 11.3 does.
+func TestFiltersOfPillow(t *testing.T) {
+	f := new(Frame)
+	f.Resize(8, 1)
+	for x := range 8 {
+		for c := range 3 {
+			f.Pix[3*x+c] = []byte{0, 255, 255, 0, 0, 0, 255, 0}[x]
+		}
+	}
+	for filter, want := range map[string][3]float32{
+		FilterNearest: {255, 0, 255}, FilterPILBox: {170, 0, 85}, FilterPILHamming: {171, 30, 117},
+		FilterPILBicubic: {168, 52, 96}, FilterPILLanczos: {171, 59, 88},
+	} {
+		p, err := NewPreprocessor(Preprocess{Resize: ResizeSquash, Filter: filter, Channels: ChannelsRGB,
+			Scale: 1, Std: [3]float64{1, 1, 1}}, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := NewTensor(1, 3, 3, 3)
+		if err := p.Apply(f, x, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := [3]float32(x.Data[:3]); got != want {
+			t.Errorf("%s: got %v, want %v", filter, got, want)
+		}
 	}
 }

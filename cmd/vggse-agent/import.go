@@ -30,8 +30,8 @@ that the network was trained with torchvision's presets (shorter side to round(i
 Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); else give every part:
 
   resize=squash|shortest-crop|letterbox   shorter=PIXELS (shortest-crop)   fill=0…255 (letterbox)
-  filter=pil-bilinear|area|linear         channels=rgb|bgr
-  scale=1/255                             mean=R,G,B   std=R,G,B (in the order of channels, after scale)`,
+  filter=pil-bilinear|pil-bicubic|pil-lanczos|pil-box|pil-hamming|nearest|area|linear
+  channels=rgb|bgr   scale=1/255   mean=R,G,B   std=R,G,B (in the order of channels, after scale)`,
 		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,

@@ -5,7 +5,8 @@ import "math"
 // Filter says which source pixels an output pixel is made of.
 type Filter uint8
 
-// The filters. All their weights are ≥ 0 and sum to 1, so no result leaves 0..255.
+// The filters. The weights of Triangle, Area and Linear are ≥ 0 and sum to 1, so no result leaves
+// 0..255; the others, Pillow's, are clipped between the two directions as there.
 const (
 	// Triangle is Pillow's BILINEAR: a tent as wide as two source pixels, or two output pixels
 	// where the picture shrinks (antialiasing). Source: precompute_coeffs in Pillow's
@@ -16,6 +17,13 @@ const (
 	Area
 	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR.
 	Linear
+	// Nearest to Lanczos are Pillow's filters of these names, to the bit. Box to Lanczos widen where the
+	// picture shrinks (antialiasing). Bicubic has a = -0.5, Lanczos three lobes.
+	Nearest
+	Box
+	Hamming
+	Bicubic
+	Lanczos
 )
 
 // taps appends to w the weights with which output pixel i of n is summed from a line of m source

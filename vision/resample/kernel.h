@@ -46,4 +46,15 @@ void resample_apply(int level, resample_target dst, const uint8_t *src, ptrdiff_
 // resample_down_plain is resample_down for any width, where vectors do not fit.
 resample_down resample_down_plain;
 
+// resample_pillow_axis is a pillowAxis of pillow.go.
+typedef struct {
+	const int32_t *first, *count, *weight;
+	int outputs, taps;
+} resample_pillow_axis;
+
+// resample_pillow does what pillow.go does: src is source row top, of which height are needed; rows
+// and sums are room for what stands between the two directions.
+void resample_pillow(resample_target dst, const uint8_t *src, ptrdiff_t stride, int height, int top,
+		     uint8_t *rows, int32_t *sums, resample_pillow_axis x, resample_pillow_axis y);
+
 #endif

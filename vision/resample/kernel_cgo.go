@@ -4,6 +4,8 @@ package resample
 
 // #cgo noescape resample_apply
 // #cgo nocallback resample_apply
+// #cgo noescape resample_pillow
+// #cgo nocallback resample_pillow
 // #include "kernel.h"
 import "C"
 
@@ -15,6 +17,19 @@ func kernels() int { return int(C.resample_count()) }
 func (p *Plan) applyKernel(level int, dst *Target, src []byte, stride int) {
 	C.resample_apply(C.int(level), dst.c(), (*C.uint8_t)(&src[p.offset]), C.ptrdiff_t(stride), C.int(3*p.columns),
 		(*C.int16_t)(&p.row[0]), p.y.c(p.y.shift-fraction), p.x.c(p.x.shift+fraction))
+}
+
+// applyKernel is apply in C.
+func (p *pillow) applyKernel(dst *Target, src []byte, stride int) {
+	C.resample_pillow(dst.c(), (*C.uint8_t)(&src[p.top*stride]), C.ptrdiff_t(stride), C.int(p.height), C.int(p.top),
+		(*C.uint8_t)(&p.rows[0]), (*C.int32_t)(&p.sums[0]), p.x.c(), p.y.c())
+}
+
+func (a *pillowAxis) c() C.resample_pillow_axis {
+	return C.resample_pillow_axis{
+		first: (*C.int32_t)(&a.first[0]), count: (*C.int32_t)(&a.count[0]), weight: (*C.int32_t)(&a.weight[0]),
+		outputs: C.int(len(a.first)), taps: C.int(a.taps),
+	}
 }
 
 // c is the axis for C, whose sums drop shift bits.

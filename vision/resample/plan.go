@@ -47,6 +47,7 @@ type Plan struct {
 	kernel  int     // way through the vector kernel; -1 for the plain Go code
 	row     []int16 // one row after the vertical sum, interleaved, with room for padded weights
 	sums    []int32 // of the plain Go code
+	pillow  *pillow // for the filters that go rows first; nil: the others
 }
 
 // New tabulates a resize. The error names the number that cannot be.
@@ -57,6 +58,9 @@ func New(g Geometry, f Filter) (*Plan, error) {
 	case g.Width <= 0 || g.Height <= 0 || g.X < 0 || g.Y < 0 || g.X+g.Width > g.DstWidth || g.Y+g.Height > g.DstHeight:
 		return nil, fmt.Errorf("resample: window %d×%d at %d,%d is not inside %d×%d",
 			g.Width, g.Height, g.X, g.Y, g.DstWidth, g.DstHeight)
+	}
+	if _, _, ok := f.kernelOf(); ok {
+		return &Plan{geo: g, kernel: kernels() - 1, pillow: newPillow(f, &g)}, nil
 	}
 	p := &Plan{
 		geo: g, kernel: kernels() - 1,
@@ -88,9 +92,14 @@ func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 				c, g.Width, g.Height, dst.Stride, need, len(plane))
 		}
 	}
-	if p.kernel < 0 {
+	switch {
+	case p.pillow != nil && p.kernel < 0:
+		p.pillow.apply(dst, src, stride)
+	case p.pillow != nil:
+		p.pillow.applyKernel(dst, src, stride)
+	case p.kernel < 0:
 		p.applyPlain(dst, src, stride)
-	} else {
+	default:
 		p.applyKernel(p.kernel, dst, src, stride)
 	}
 	return nil
