@@ -33,8 +33,9 @@ type Motion struct {
 	remaining int       // frames to classify, movement or not
 }
 
-// NewMotion sees changes of the mean brightness of a part beyond threshold, 0..1. After one, confirm
-// frames are classified at least; a still scene once in half a heartbeat (0: motionHeartbeat).
+// NewMotion sees changes of the mean brightness of a part beyond threshold, 0..1. After one,
+// confirm frames are classified at least; a still scene once in half a heartbeat (0:
+// motionHeartbeat).
 func NewMotion(threshold float64, confirm int, heartbeat time.Duration) *Motion {
 	if heartbeat <= 0 {
 		heartbeat = motionHeartbeat

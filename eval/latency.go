@@ -14,8 +14,8 @@ import (
 // Latency is how long one run of each of two files takes, in interleaved pairs, so that whatever
 // else the machine does hits both alike. Speedup is the ratio of the medians, BestSpeedup that of
 // the shortest runs, which a busy machine disturbs least. SpeedupLow to SpeedupHigh is the 99 %
-// interval of the median of the pairs' ratios: it is looked at up to maxRounds times, so that chance
-// decides in at most 5 of 100 measurements.
+// interval of the median of the pairs' ratios: it is looked at up to maxRounds times, so that
+// chance decides in at most 5 of 100 measurements.
 type Latency struct {
 	FP32        float64 `json:"fp32_ms"`
 	Here        float64 `json:"ms"`
@@ -59,8 +59,8 @@ func Race(ctx context.Context, a, b *infer.Probe, x *vision.Tensor, span time.Du
 	return l, nil
 }
 
-// race runs rounds of pairs until the interval does not hold 1, or there were maxRounds. A round goes
-// on while lasts says so. The order of the two changes from pair to pair.
+// race runs rounds of pairs until the interval does not hold 1, or there were maxRounds. A round
+// goes on while lasts says so. The order of the two changes from pair to pair.
 func race(run func(second bool) (time.Duration, error), lasts func(round int) bool) (Latency, error) {
 	var took [2][]float64
 	var ratios []float64

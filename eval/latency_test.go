@@ -21,8 +21,8 @@ func timed(a, b float64, machine func(i int) float64) func(second bool) (time.Du
 	}
 }
 
-// TestRaceRefusesOnlyWhatIsProven: equal files on a noisy machine are neither slower nor faster, and
-// are measured for longer; a difference is found in spite of the noise.
+// TestRaceRefusesOnlyWhatIsProven: equal files on a noisy machine are neither slower nor faster,
+// and are measured for longer; a difference is found in spite of the noise.
 func TestRaceRefusesOnlyWhatIsProven(t *testing.T) {
 	for _, c := range []struct {
 		name           string

@@ -106,9 +106,9 @@ func gateFiles(files []FileReport, minAgreement float64) (missed []string, open 
 	return missed, open
 }
 
-// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is proven
-// to be slower than FP32's. What the measurement leaves open is a finding. l is nil where nothing was
-// measured.
+// gateSpeed says what the CPU file missed: operators that are no integer ones, or a run that is
+// proven to be slower than FP32's. What the measurement leaves open is a finding. l is nil where
+// nothing was measured.
 func gateSpeed(p *Proof, l *eval.Latency) (missed []string, open []dataset.Finding) {
 	if !p.Fused() {
 		missed = append(missed, fmt.Sprintf(

@@ -7,8 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 )
 
-// TestGateSpeed: what is not proven to be slower passes, with a finding; what runs outside of integers
-// does not, however fast.
+// TestGateSpeed: what is not proven to be slower passes, with a finding; what runs outside of
+// integers does not, however fast.
 func TestGateSpeed(t *testing.T) {
 	whole := &Proof{Convolutions: 13, WantConv: 13, Dense: 3, WantDense: 3}
 	part := &Proof{Convolutions: 12, WantConv: 13, Dense: 3, WantDense: 3}

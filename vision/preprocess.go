@@ -17,8 +17,8 @@ const (
 	ResizeLetterbox    = "letterbox"     // longer side to size, the rest filled with Fill
 )
 
-// Filters of Preprocess. Those named pil-… and nearest are Pillow's; all but nearest widen where the
-// picture shrinks (antialiasing).
+// Filters of Preprocess. Those named pil-… and nearest are Pillow's; all but nearest widen where
+// the picture shrinks (antialiasing).
 const (
 	FilterNearest     = "nearest"
 	FilterPILBilinear = "pil-bilinear" // what torchvision does; within one level of Pillow

@@ -261,8 +261,8 @@ func BenchmarkOutsideRun(b *testing.B) {
 	}
 }
 
-// TestFiltersOfPillow: a manifest's filter is the one of package resample that has its name: of a line
-// of black and white pixels each gives the grey that Pillow 11.3 does.
+// TestFiltersOfPillow: a manifest's filter is the one of package resample that has its name: of a
+// line of black and white pixels each gives the grey that Pillow 11.3 does.
 func TestFiltersOfPillow(t *testing.T) {
 	f := new(Frame)
 	f.Resize(8, 1)

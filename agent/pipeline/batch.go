@@ -9,7 +9,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// batch is what one run of the network takes: the newest slots of some streams, at most one of each.
+// batch is what one run of the network takes: the newest slots of some streams, at most one of
+// each.
 type batch struct {
 	most    int
 	streams []*stream
@@ -22,8 +23,8 @@ type batch struct {
 // mostPictures is how many pictures one run of the network may take.
 func (p *Pipeline) mostPictures() int { return max(1, min(p.MaxBatch, len(p.streams))) }
 
-// infer classifies the newest slots of the streams in turn until ctx ends, or until every camera has
-// ended and nothing waits any more. It keeps its thread: handed from one to the next it lost a
+// infer classifies the newest slots of the streams in turn until ctx ends, or until every camera
+// has ended and nothing waits any more. It keeps its thread: handed from one to the next it lost a
 // tenth of the network's rate (bench ring, demo network, two cores).
 func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	runtime.LockOSThread()
@@ -66,8 +67,8 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// collect takes the newest slot of each stream that has one, while there is room, starting behind the
-// stream that was served last: a fast camera cannot starve a slow one.
+// collect takes the newest slot of each stream that has one, while there is room, starting behind
+// the stream that was served last: a fast camera cannot starve a slow one.
 func (p *Pipeline) collect(b *batch) {
 	for i, n := b.turn, 0; n < len(p.streams) && len(b.slots) < b.most; i, n = i+1, n+1 {
 		l := p.streams[i%len(p.streams)]

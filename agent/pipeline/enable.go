@@ -37,7 +37,8 @@ func (s *enabled) state() (open bool, turned <-chan struct{}) {
 	return s.on, s.changed
 }
 
-// use returns a context for the use of the camera: it ends with ctx, and when the camera is disabled.
+// use returns a context for the use of the camera: it ends with ctx, and when the camera is
+// disabled.
 func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,8 +50,8 @@ func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, cancel
 }
 
-// openCount counts the cameras that may still deliver. When none is left but closed ones, and one has
-// come to its end, there is nothing to wait for: a film is over.
+// openCount counts the cameras that may still deliver. When none is left but closed ones, and one
+// has come to its end, there is nothing to wait for: a film is over.
 type openCount struct {
 	mu    sync.Mutex
 	open  int

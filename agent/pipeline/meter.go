@@ -11,8 +11,8 @@ import (
 // window is how many of the latest frames the percentiles of Stats look at.
 const window = 1024
 
-// meter counts what one camera's stream does. captured and still may be read at any time; the rest is
-// guarded.
+// meter counts what one camera's stream does. captured and still may be read at any time; the rest
+// is guarded.
 type meter struct {
 	captured atomic.Uint64
 	still    atomic.Uint64 // of them: nothing had moved

@@ -53,7 +53,8 @@ func buildsInChild(c infer.Config) infer.Config {
 	return c
 }
 
-// networkOverrides are the flags of a verb that opens one bundle, as overrides; "" overrides nothing.
+// networkOverrides are the flags of a verb that opens one bundle, as overrides; "" overrides
+// nothing.
 func networkOverrides(dir, precision, provider string) []string {
 	all := []string{"model.bundle=" + dir}
 	if precision != "" {

@@ -79,7 +79,8 @@ func residentMB() int {
 	return 0
 }
 
-// HoldAgainst measures the ceilings and holds the result against them; without them it says why on stderr.
+// HoldAgainst measures the ceilings and holds the result against them; without them it says why on
+// stderr.
 func (l *Result) HoldAgainst(ctx context.Context, c infer.Config, file string, macs int64, length time.Duration,
 	stderr io.Writer) error {
 	info, err := os.Stat(file)

@@ -100,8 +100,8 @@ func top(room string) string {
 	return first
 }
 
-// goFiles are the imports of every Go file that is no test, in every build configuration, by path from
-// the root.
+// goFiles are the imports of every Go file that is no test, in every build configuration, by path
+// from the root.
 func goFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}

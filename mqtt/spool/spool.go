@@ -195,7 +195,8 @@ func (s *Spool) Ack(seq uint64) {
 	}
 	s.mu.Unlock()
 	if write {
-		// An error costs repetitions only: the next may get through, and Flush finds out about the disk.
+		// An error costs repetitions only: the next may get through, and Flush finds out about the
+		// disk.
 		s.cursor.write(value) //nolint:errcheck
 	}
 }

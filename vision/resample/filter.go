@@ -17,8 +17,8 @@ const (
 	Area
 	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR.
 	Linear
-	// Nearest to Lanczos are Pillow's filters of these names, to the bit. Box to Lanczos widen where the
-	// picture shrinks (antialiasing). Bicubic has a = -0.5, Lanczos three lobes.
+	// Nearest to Lanczos are Pillow's filters of these names, to the bit. Box to Lanczos widen
+	// where the picture shrinks (antialiasing). Bicubic has a = -0.5, Lanczos three lobes.
 	Nearest
 	Box
 	Hamming

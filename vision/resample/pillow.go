@@ -5,10 +5,11 @@ import "math"
 // pillowBits is PRECISION_BITS of Pillow's Resample.c: weights are integers of 2^-22.
 const pillowBits = 32 - 8 - 2
 
-// pillow resizes to the bit as Pillow up to 12 does (src/libImaging/Resample.c): first along the rows,
-// rounded and clipped to bytes, then along the columns. Filters with weights below zero overshoot, so
-// the order and the clipping between matter: Pillow 13 goes along the columns first where that is less
-// work, and hard edges then differ by up to 29 levels for bicubic (measured, testdata/pillow.py in both).
+// pillow resizes to the bit as Pillow up to 12 does (src/libImaging/Resample.c): first along the
+// rows, rounded and clipped to bytes, then along the columns. Filters with weights below zero
+// overshoot, so the order and the clipping between matter: Pillow 13 goes along the columns first
+// where that is less work, and hard edges then differ by up to 29 levels for bicubic (measured,
+// testdata/pillow.py in both).
 type pillow struct {
 	x, y   pillowAxis
 	top    int    // first source row that is needed
@@ -17,8 +18,8 @@ type pillow struct {
 	sums   []int32
 }
 
-// pillowAxis is one direction: for each output pixel its first source pixel, how many there are, and
-// taps weights, zero beyond count.
+// pillowAxis is one direction: for each output pixel its first source pixel, how many there are,
+// and taps weights, zero beyond count.
 type pillowAxis struct {
 	first, count, weight []int32
 	taps                 int
@@ -103,8 +104,9 @@ func newPillow(f Filter, g *Geometry) *pillow {
 	return p
 }
 
-// newPillowAxis is precompute_coeffs and normalize_coeffs_8bpc for output pixels from..from+count of
-// a line of n that is made from m source pixels; for Nearest it is ImagingScaleAffine of Geometry.c.
+// newPillowAxis is precompute_coeffs and normalize_coeffs_8bpc for output pixels from..from+count
+// of a line of n that is made from m source pixels; for Nearest it is ImagingScaleAffine of
+// Geometry.c.
 func newPillowAxis(f Filter, m, n, from, count int) pillowAxis {
 	if f == Nearest {
 		return nearestAxis(m, n, from, count)

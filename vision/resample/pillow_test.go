@@ -44,7 +44,8 @@ func resized(t *testing.T, p *Plan, src []byte) []byte {
 	return out
 }
 
-// TestPillowFilters: every filter at a thousand random sizes gives Pillow's own bytes, in Go and in C.
+// TestPillowFilters: every filter at a thousand random sizes gives Pillow's own bytes, in Go and in
+// C.
 func TestPillowFilters(t *testing.T) {
 	text, err := os.ReadFile("testdata/pillow.json")
 	if err != nil {
@@ -54,7 +55,8 @@ func TestPillowFilters(t *testing.T) {
 	if err := json.Unmarshal(text, &goldens); err != nil {
 		t.Fatal(err)
 	}
-	filters := map[string]Filter{"nearest": Nearest, "box": Box, "hamming": Hamming, "bicubic": Bicubic, "lanczos": Lanczos}
+	filters := map[string]Filter{"nearest": Nearest, "box": Box, "hamming": Hamming, "bicubic": Bicubic,
+		"lanczos": Lanczos}
 	compared := map[string]int{}
 	for _, row := range goldens.Rows {
 		name, n := row[0].(string), [5]int{}
