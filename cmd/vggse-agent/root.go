@@ -43,6 +43,7 @@ func newRoot() *cobra.Command {
 		newCompareCmd(s),
 		newDemoDataCmd(),
 		newDoctorCmd(s),
+		newEvaluateCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
 		newManCmd(),

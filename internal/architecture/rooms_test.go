@@ -15,7 +15,7 @@ var rooms = map[string]string{
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
-		"importer infer infer/roofline internal/atomicfile internal/logging " +
+		"eval importer infer infer/roofline internal/atomicfile internal/logging " +
 		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
 		"mqtt/watch onnx prune quant systemd verify vgg16se vgg16se/checkpoint " +
 		"vision",
@@ -24,7 +24,7 @@ var rooms = map[string]string{
 	"demo":    "vision",
 	"device":  "",
 	"doctor":  "bundle camera configs device infer mqtt",
-	"eval":    "device infer vision",
+	"eval":    "dataset device infer internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
 	"infer":               "bundle internal/atomicfile internal/filelock vision",
