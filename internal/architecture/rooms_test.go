@@ -24,7 +24,8 @@ var rooms = map[string]string{
 	"demo":    "vision",
 	"device":  "",
 	"doctor":  "bundle camera configs device infer mqtt",
-	"eval":    "dataset device infer internal/progress vision",
+	"eval": "bundle dataset device infer internal/atomicfile internal/progress " +
+		"vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
 	"infer":               "bundle internal/atomicfile internal/filelock vision",
