@@ -212,7 +212,7 @@ func (e *Evaluation) unreadable(a *Answer) {
 	if e.Unreadable == 1 {
 		f.Evidence = a.Err.Error()
 	}
-	f.Cure = fmt.Sprintf("%d pictures were left out: copy them again, or remove them", e.Unreadable)
+	f.Cure = fmt.Sprintf("left out: %d; copy such pictures again, or remove them", e.Unreadable)
 }
 
 func nameOf(labels []string, class int) string {

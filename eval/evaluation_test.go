@@ -84,7 +84,7 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	if len(e.Findings) != 1 || e.Findings[0].Evidence != "picture 0 is damaged" ||
-		!strings.HasPrefix(e.Findings[0].Cure, "2 pictures") {
+		!strings.HasPrefix(e.Findings[0].Cure, "left out: 2;") {
 		t.Errorf("%+v", e.Findings)
 	}
 	if c := Compare(abc, answers, abc, answers); c.Agreement.Of != 4 || c.Top1.Of != 4 {
