@@ -70,6 +70,10 @@ func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, erro
 	if err != nil {
 		return nil, &OptionError{"labels", err}
 	}
+	if len(labels) == 1 {
+		return nil, &OptionError{"labels", errors.New("one label is no choice: a softmax of one score is always 1; " +
+			"export the network with two outputs, one for each answer")}
+	}
 	var n *imported
 	var file io.Closer
 	if IsONNX(o.File) {
@@ -83,6 +87,9 @@ func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, erro
 	defer file.Close()
 	if n.spec.Preprocess, err = ParsePreprocess(o.Preprocess, n.spec.Architecture.InputSize); err != nil {
 		return nil, &OptionError{"preprocess", err}
+	}
+	if odd := contradiction(&n.spec.Preprocess); odd != "" {
+		p.Say("warning: --preprocess: %s", odd)
 	}
 	if err := n.write(ctx, &o, p); err != nil {
 		return nil, fmt.Errorf("import: %w", err)
@@ -98,6 +105,10 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 	}
 	if len(file.Others) > 0 {
 		p.Say("took the weights under %q; there are also: %s (--key)", file.Key, strings.Join(file.Others, ", "))
+	}
+	if o.Golden == "" {
+		p.Say("taken for: ReLU, max-pools, batch normalization with eps 1e-5, sigmoid gates; the file does not say so, " +
+			"prove it with --golden")
 	}
 	n, err := fromTensors(file, o.Input, labels)
 	if err != nil {
@@ -131,6 +142,7 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File),
 		Created: time.Now().UTC().Truncate(time.Second)}
 	return atomicfile.NewDir(o.Out, func(dir string) error {
+		checkNumbers(n.graph)
 		bar := p.StartBytes("writing weights", onnx.Size(n.graph))
 		f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar,
 			func(w io.Writer) error { return onnx.Write(w, n.graph) })
@@ -141,7 +153,7 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 		n.spec.Files = map[string]bundle.File{bundle.FileFP32: f}
 		if o.Golden != "" || n.foreign { // the reference of a VGG of ours is computed on demand
 			if err := n.addGoldens(ctx, o, dir, p); err != nil {
-				return fmt.Errorf("goldens: %w", err)
+				return err
 			}
 		}
 		return bundle.WriteSpec(dir, &n.spec)
@@ -161,8 +173,11 @@ func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *pr
 		p.Say("no goldens: there is no ONNX Runtime here to make them; verify will want --golden")
 		return nil
 	}
-	if err != nil {
-		return err
+	switch {
+	case o.Golden == "" && (errors.Is(err, infer.ErrNoProvider) || err != nil && fixedBatch.MatchString(err.Error())):
+		return cannotRun(err)
+	case err != nil:
+		return fmt.Errorf("goldens: %w", err)
 	}
 	n.spec.Files[bundle.FileGolden], err = g.Write(ctx, dir)
 	return err

@@ -3,27 +3,11 @@ package importer
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/vggse/vggse-agent/vision"
 )
-
-// ReadLabels takes a file with one label a line, or the labels themselves with commas between.
-func ReadLabels(s string) ([]string, error) {
-	text, err := os.ReadFile(s)
-	switch {
-	case err == nil:
-		return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' || r == '\r' }), nil
-	case strings.Contains(s, ","):
-		return strings.Split(s, ","), nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no file %s, and it is not a list with commas", s)
-	}
-	return nil, err
-}
 
 // ParsePreprocess reads "torchvision" or KEY=V,…; every part that matters must be there.
 func ParsePreprocess(s string, size int) (vision.Preprocess, error) {
@@ -81,10 +65,14 @@ func setNumber(p *vision.Preprocess, key, v string) (err error) {
 	switch key {
 	case "resize", "filter", "channels":
 	case "shorter":
-		p.Shorter, err = strconv.Atoi(v)
+		if p.Shorter, err = strconv.Atoi(v); err != nil {
+			err = fmt.Errorf("must be a number of pixels, got %q", v)
+		}
 	case "fill":
 		var fill uint64
-		fill, err = strconv.ParseUint(v, 10, 8)
+		if fill, err = strconv.ParseUint(v, 10, 8); err != nil {
+			err = fmt.Errorf("must be 0 to 255, got %q", v)
+		}
 		p.Fill = uint8(fill)
 	case "scale":
 		p.Scale, err = fraction(v)
@@ -101,19 +89,22 @@ func setNumber(p *vision.Preprocess, key, v string) (err error) {
 // fraction reads a number or a quotient such as 1/255.
 func fraction(s string) (float64, error) {
 	above, below, ok := strings.Cut(s, "/")
-	a, err := strconv.ParseFloat(above, 64)
-	if err != nil || !ok {
-		return a, err
+	a, err := strconv.ParseFloat(strings.TrimSpace(above), 64)
+	b := 1.0
+	if ok && err == nil {
+		b, err = strconv.ParseFloat(strings.TrimSpace(below), 64)
 	}
-	b, err := strconv.ParseFloat(below, 64)
-	if err == nil && b == 0 {
-		err = errors.New("division by zero")
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is no number and no quotient such as 1/255", s)
+	case b == 0:
+		return 0, fmt.Errorf("%q divides by zero", s)
 	}
-	return a / b, err
+	return a / b, nil
 }
 
 func three(s string) (v [3]float64, err error) {
-	words := strings.Split(s, ",")
+	words := strings.Split(strings.Trim(strings.TrimSpace(s), "[]()"), ",")
 	if len(words) != 3 {
 		return v, fmt.Errorf("wants three numbers, got %q", s)
 	}

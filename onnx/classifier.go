@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -12,32 +11,56 @@ type Classifier struct {
 	Size          int  // height and width of the input, 0 where the graph takes any
 	Classes       int  // columns of the output, 0 where the graph does not say
 	Softmax       bool // the graph ended in a Softmax, which AsClassifier took off
+	Batch         int  // that the file was exported for, 0 where it takes any
+}
+
+// inputCure says how the export has to change for the input to fit.
+func inputCure(in ValueInfo) string {
+	switch {
+	case len(in.Shape) != 4:
+		return ": export it with pictures N×3×S×S as its input"
+	case in.Shape[3].Size == 3 && in.Shape[1].Size != 3:
+		return ": its channels come last; export it with channels first (tf2onnx: --inputs-as-nchw " + in.Name + ")"
+	case in.Type != Float32:
+		return ": export it with a float32 input, preprocessed"
+	case in.Shape[1].Size == 1:
+		return ": it takes grey pictures, this program gives it three channels"
+	case in.Shape[1].Size == 0:
+		return ": its channels are left open; fix that dimension to 3 (onnxruntime.tools.make_dynamic_shape_fixed)"
+	case in.Shape[1].Size == 3:
+		return ": height and width must be equal"
+	}
+	return ""
 }
 
 // AsClassifier sees that the model takes one batch of square float32 pictures, N×3×S×S, and answers
 // with one row of scores each, and makes it the classifier that a bundle wants: a symbolic batch N,
-// and raw scores, so that a last Softmax is taken off. What exporters noted of shapes inside is
-// dropped, because it may hold their batch. classes chooses among several outputs.
+// and raw scores, so that a last Softmax is taken off, also behind operators that only pass values
+// on, and written out. A sigmoid, and what names only the best classes, are refused. What exporters
+// noted of shapes inside is dropped, because it may hold their batch, and so is what only other
+// outputs need. classes chooses among several outputs.
 func (m *Model) AsClassifier(classes int) (*Classifier, error) {
 	inputs := m.Graph.FreeInputs()
 	if len(inputs) != 1 {
-		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %d: %v", len(inputs), inputs)
+		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %d: %v: export it with the "+
+			"picture as its only input", len(inputs), inputs)
 	}
 	in := inputs[0]
 	if in.Type != Float32 || len(in.Shape) != 4 || in.Shape[1].Size != 3 || in.Shape[2].Size != in.Shape[3].Size {
-		return nil, fmt.Errorf("onnx: the input must be float32[N 3 S S], this model has %v", in)
+		return nil, fmt.Errorf("onnx: the input must be float32[N 3 S S], this model has %v%s", in, inputCure(in))
 	}
 	out, err := m.Graph.scores(classes)
 	if err != nil {
 		return nil, err
 	}
-	c := &Classifier{Input: in.Name, Size: int(in.Shape[2].Size), Classes: int(out.Shape[1].Size)}
-	i := slices.IndexFunc(m.Graph.Nodes, func(n Node) bool { return slices.Contains(n.Outputs, out.Name) })
-	if i >= 0 && m.Graph.Nodes[i].OpType == "Softmax" && len(m.Graph.Nodes[i].Inputs) == 1 {
-		c.Softmax = true
-		out.Name = m.Graph.Nodes[i].Inputs[0]
-		m.Graph.Nodes = slices.Delete(m.Graph.Nodes, i, i+1)
+	c := &Classifier{Input: in.Name, Size: int(in.Shape[2].Size), Classes: int(out.Shape[1].Size),
+		Batch: int(in.Shape[0].Size)}
+	h := newHead(&m.Graph, out.Name)
+	if c.Softmax, err = h.take(); err != nil {
+		return nil, err
 	}
+	out.Name = h.out
+	m.Graph.prune(out.Name)
 	c.Output = out.Name
 	out.Shape = append([]Dim{{Name: "N"}}, out.Shape[1:]...)
 	m.Graph.Outputs = []ValueInfo{out}
@@ -72,10 +95,20 @@ func (g *Graph) scores(classes int) (ValueInfo, error) {
 	if len(fit) == 1 {
 		return fit[0], nil
 	}
+	cure := ""
+	switch {
+	case len(fit) > 1:
+		cure = ": export it with one of them only"
+	case len(g.Outputs) == 1 && len(g.Outputs[0].Shape) == 2 && g.Outputs[0].Shape[1].Size > 0:
+		cure = fmt.Sprintf(": give %d labels", g.Outputs[0].Shape[1].Size)
+	case len(g.Outputs) == 1 && g.Outputs[0].Type == Float32:
+		cure = ": flatten its answer to one row before the export"
+	}
 	words := make([]string, len(g.Outputs))
 	for i, o := range g.Outputs {
 		words[i] = o.String()
 	}
-	return ValueInfo{}, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; "+
-		"this model has %s", classes, strings.Join(words, ", "))
+	return ValueInfo{}, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model "+
+		"has %s%s", classes,
+		strings.Join(words, ", "), cure)
 }

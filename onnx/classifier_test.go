@@ -22,7 +22,7 @@ func TestAsClassifier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Classifier{"x", "scores", 64, 9, true}); *c != want {
+	if want := (Classifier{"x", "scores", 64, 9, true, 1}); *c != want {
 		t.Errorf("got %+v, want %+v", *c, want)
 	}
 	if got := m.Graph.Inputs[0].String() + " " +

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
@@ -73,7 +75,17 @@ func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 	if g.Origin == "" {
 		g.Origin = filepath.Base(path)
 	}
-	return g, errors.Join(decode(input, g.Input.Data), decode(logits, g.Logits))
+	if err := errors.Join(decode(input, g.Input.Data), decode(logits, g.Logits)); err != nil {
+		return nil, err
+	}
+	for name, v := range map[string][]float32{"input": g.Input.Data, "logits": g.Logits} {
+		for i, x := range v {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				return nil, fmt.Errorf("%s: %s[%d] is %g: goldens must be numbers", path, name, i, x)
+			}
+		}
+	}
+	return g, nil
 }
 
 func decode(t *checkpoint.Tensor, into []float32) error {
@@ -114,7 +126,12 @@ func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
 // Runtime, it returns infer.ErrNoLibrary.
 func ForImport(ctx context.Context, c infer.Config, spec *bundle.Spec, dir, given string) (*Goldens, error) {
 	if given != "" {
-		return Read(given, spec)
+		g, err := Read(given, spec)
+		if err == nil && rawScores(g.Logits, len(spec.Labels)) != nil {
+			err = fmt.Errorf("%s: its logits are probabilities (every row sums to 1): give the raw scores in front "+
+				"of the softmax", given)
+		}
+		return g, err
 	}
 	c.Providers, c.MaxBatch = []string{infer.CPU}, 1
 	engine, err := infer.Open(ctx, c, infer.ModelFile{Path: filepath.Join(dir, spec.Files[bundle.FileFP32].Path),
@@ -125,8 +142,33 @@ func ForImport(ctx context.Context, c infer.Config, spec *bundle.Spec, dir, give
 	}
 	defer engine.Close()
 	g := &Goldens{Input: seededPictures(Pairs, spec.Architecture.InputSize), Origin: OriginSelfMade}
-	g.Logits, err = runPairs(ctx, engine, g.Input, len(spec.Labels))
-	return g, err
+	if g.Logits, err = runPairs(ctx, engine, g.Input, len(spec.Labels)); err != nil {
+		return nil, err
+	}
+	return g, rawScores(g.Logits, len(spec.Labels))
+}
+
+// rawScores refuses answers that are no numbers, and rows that are probabilities already, whatever
+// in a graph makes them so: a softmax would be taken of them once more.
+func rawScores(v vision.Logits, classes int) error {
+	shares := 0
+	for row := range slices.Chunk(v, classes) {
+		sum, least := 0.0, 0.0
+		for _, x := range row {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				return errors.New("the network answers with NaN or infinity: its weights are damaged")
+			}
+			sum, least = sum+float64(x), min(least, float64(x))
+		}
+		if least >= 0 && math.Abs(sum-1) < 1e-3 {
+			shares++
+		}
+	}
+	if shares*classes == len(v) {
+		return errors.New("the network answers with probabilities (every row sums to 1): export it with raw scores, " +
+			"without its last softmax")
+	}
+	return nil
 }
 
 // runPairs answers for every picture of the batch, one at a time.

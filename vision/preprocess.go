@@ -43,6 +43,9 @@ const (
 	ChannelsBGR = "bgr"
 )
 
+// MaxSize is the largest height and width of a network's input: 4096×4096×3 floats are 200 MB.
+const MaxSize = 4096
+
 // Preprocess declares the way from a picture to the tensor: resize, crop, channel order, then
 // (value*Scale − Mean[c]) / Std[c]. Mean and Std stand in the order of Channels. Nothing of it is
 // ever assumed: a manifest that leaves a part out is refused.
@@ -71,11 +74,17 @@ func Torchvision(size int) Preprocess {
 // Validate returns the first thing in the declaration that cannot be for size×size inputs, naming
 // its key.
 func (p *Preprocess) Validate(size int) error {
+	if size > MaxSize {
+		return fmt.Errorf("resize: the input size must be at most %d, got %d", MaxSize, size)
+	}
 	switch p.Resize {
 	case ResizeSquash, ResizeLetterbox:
 	case ResizeShortestCrop:
 		if p.Shorter < size {
 			return fmt.Errorf("shorter: must be ≥ the input size %d, got %d", size, p.Shorter)
+		}
+		if p.Shorter > 4*MaxSize {
+			return fmt.Errorf("shorter: must be at most %d, got %d", 4*MaxSize, p.Shorter)
 		}
 	default:
 		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox,

@@ -9,6 +9,7 @@ import (
 	"github.com/vggse/vggse-agent/importer"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 func newImportCmd(s *settings) *cobra.Command {
@@ -68,6 +69,9 @@ func runImport(cmd *cobra.Command, o importer.Options, asJSON bool) error {
 		if f.value == "" {
 			return usagef("import wants --%s (see '%s --help')", f.name, cmd.CommandPath())
 		}
+	}
+	if o.Input < 1 || o.Input > vision.MaxSize {
+		return usagef("import: --input must be 1 to %d pixels, got %d", vision.MaxSize, o.Input)
 	}
 	r, err := importer.Import(cmd.Context(), o, progress.To(cmd.ErrOrStderr()))
 	if option := (*importer.OptionError)(nil); errors.As(err, &option) {

@@ -1,0 +1,295 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+)
+
+// head is the way from the network's raw scores to an output.
+type head struct {
+	g    *Graph
+	by   map[string]int  // tensor → the node that makes it
+	fed  map[string]bool // tensors that depend on what a caller feeds
+	tail []int           // nodes behind the scores, from the output up, each with its one fed input
+	out  string
+}
+
+func newHead(g *Graph, out string) *head {
+	h := &head{g: g, by: map[string]int{}, fed: map[string]bool{}, out: out}
+	for i, n := range g.Nodes {
+		for _, t := range n.Outputs {
+			h.by[t] = i
+		}
+	}
+	for _, in := range g.FreeInputs() {
+		h.fed[in.Name] = true
+	}
+	for more := true; more; { // the nodes of a file need not be sorted
+		more = false
+		for i := range g.Nodes {
+			n := &g.Nodes[i]
+			if slices.ContainsFunc(n.reads(), func(t string) bool { return h.fed[t] }) {
+				for _, t := range n.Outputs {
+					more = more || !h.fed[t]
+					h.fed[t] = true
+				}
+			}
+		}
+	}
+	return h
+}
+
+// reads are the inputs of a node and what the graphs inside it, of an If or Loop, read.
+func (n *Node) reads() []string {
+	all := slices.Clone(n.Inputs)
+	for _, a := range n.Attributes {
+		if a.Graph == nil {
+			continue
+		}
+		for i := range a.Graph.Nodes {
+			all = append(all, a.Graph.Nodes[i].reads()...)
+		}
+		for _, o := range a.Graph.Outputs {
+			all = append(all, o.Name)
+		}
+	}
+	return all
+}
+
+// Operators behind the scores. Those of keepOps pass raw scores on as they pass probabilities on;
+// those of roundOps are made for 0 to 1 and go with the Softmax; what one of mixOps makes of
+// probabilities cannot be made of raw scores.
+var (
+	keepOps = map[string]bool{"Identity": true, "Cast": true, "Reshape": true, "Flatten": true, "Squeeze": true,
+		"Unsqueeze": true, "Dropout": true, "Transpose": true}
+	roundOps = map[string]bool{"Clip": true, "QuantizeLinear": true, "DequantizeLinear": true}
+	mixOps   = map[string]bool{"Mul": true, "Add": true, "Sub": true, "Div": true, "Min": true, "Max": true,
+		"Round": true, "Floor": true, "Ceil": true, "Sqrt": true, "Pow": true, "Concat": true, "Gather": true,
+		"Slice": true, "Split": true, "Where": true, "Sum": true, "Mean": true, "Neg": true, "Pad": true,
+		"ReduceMean": true, "ReduceSum": true, "Reciprocal": true, "Abs": true}
+	chosenOps = map[string]bool{"TopK": true, "ArgMax": true, "ArgMin": true, "Hardmax": true, "OneHot": true,
+		"NonMaxSuppression": true}
+)
+
+// take makes the tensor out hold raw scores: it takes a Softmax off, in whatever form, and refuses
+// what a row of scores cannot be read from. It tells whether there was a Softmax.
+func (h *head) take() (bool, error) {
+	at := h.out
+	for {
+		n := h.maker(at)
+		if n == nil {
+			return false, nil
+		}
+		if scores, ok, err := h.softmax(n, at); ok || err != nil {
+			if err == nil {
+				err = h.bypass(scores)
+			}
+			return ok, err
+		}
+		if err := h.refused(n); err != nil {
+			return false, err
+		}
+		fed := h.fedInput(n)
+		if fed == "" || !keepOps[n.OpType] && !roundOps[n.OpType] && !mixOps[n.OpType] {
+			return false, nil
+		}
+		h.tail = append(h.tail, h.by[at])
+		at = fed
+	}
+}
+
+func (h *head) maker(t string) *Node {
+	if i, ok := h.by[t]; ok {
+		return &h.g.Nodes[i]
+	}
+	return nil
+}
+
+// fedInput is the one input that depends on the picture, "" where there are several.
+func (h *head) fedInput(n *Node) string {
+	fed := ""
+	for _, t := range n.Inputs {
+		switch {
+		case !h.fed[t] || t == fed:
+		case fed != "":
+			return ""
+		default:
+			fed = t
+		}
+	}
+	return fed
+}
+
+// refused says of a node why no row of scores can be read from what it answers.
+func (h *head) refused(n *Node) error {
+	switch {
+	case chosenOps[n.OpType]:
+		return fmt.Errorf("onnx: the output comes from %s, which answers with the best classes only, not with one "+
+			"score for each label: export the scores in front of it", n.OpType)
+	case n.OpType == "Sigmoid" || n.OpType == "HardSigmoid" || n.OpType == "QLinearSigmoid" || h.logistic(n):
+		return fmt.Errorf("onnx: the network ends in a sigmoid (%s), which scores each label by itself; here the "+
+			"labels exclude each other: export the raw scores in front of it if exactly one label is right for a "+
+			"picture",
+			n.OpType)
+	}
+	return nil
+}
+
+// logistic recognizes 1/(1+exp(−x)), and exp(x)/(1+exp(x)), where they are written out.
+func (h *head) logistic(n *Node) bool {
+	if n.OpType != "Div" && n.OpType != "Reciprocal" || len(n.Inputs) == 0 {
+		return false
+	}
+	if n.OpType == "Div" && h.fed[n.Inputs[0]] { // exp x/(1+exp x), not x·sigmoid x
+		if above := h.through(n.Inputs[0]); above == nil || above.OpType != "Exp" {
+			return false
+		}
+	}
+	add := h.through(n.Inputs[len(n.Inputs)-1])
+	if add == nil || add.OpType != "Add" {
+		return false
+	}
+	exp := h.through(h.fedInput(add))
+	return exp != nil && exp.OpType == "Exp"
+}
+
+// through is the node that makes t, past those that pass values on.
+func (h *head) through(t string) *Node {
+	n := h.maker(t)
+	for n != nil && keepOps[n.OpType] && h.fedInput(n) != "" {
+		n = h.maker(h.fedInput(n))
+	}
+	return n
+}
+
+// softmax recognizes a node that makes probabilities of scores, and returns the tensor of the
+// scores. A row may be shifted as a whole: a softmax of it stays the same.
+func (h *head) softmax(n *Node, at string) (scores string, ok bool, err error) {
+	switch n.OpType {
+	case "Softmax":
+		if a := n.Attribute("axis"); a != nil && a.Int == 0 {
+			return "", false, fmt.Errorf("onnx: the last Softmax goes over the pictures of a batch (axis 0), not " +
+				"over the " +
+				"labels: export the network with a Softmax over axis 1, or with none")
+		}
+		return first(n.Inputs), len(n.Inputs) == 1, nil
+	case "QLinearSoftmax":
+		return h.dequantized(n, at), len(n.Inputs) >= 3, nil
+	case "Exp": // of a LogSoftmax or of x − log Σ exp x
+		from := h.through(first(n.Inputs))
+		if from != nil && (from.OpType == "LogSoftmax" || from.OpType == "Sub" && h.logSum(from)) {
+			return n.Inputs[0], true, nil
+		}
+	case "Div", "Mul":
+		if len(n.Inputs) == 2 {
+			exp := h.through(n.Inputs[0])
+			if exp != nil && exp.OpType == "Exp" && h.sumOf(n.Inputs[1], exp) {
+				return exp.Inputs[0], true, nil
+			}
+			exp = h.through(n.Inputs[1])
+			if n.OpType == "Mul" && exp != nil && exp.OpType == "Exp" && h.sumOf(n.Inputs[0], exp) {
+				return exp.Inputs[0], true, nil
+			}
+		}
+	}
+	return "", false, nil
+}
+
+// sumOf tells whether t is the sum of what exp puts out, or one by it, possibly kept above zero.
+func (h *head) sumOf(t string, exp *Node) bool {
+	for range 8 {
+		n := h.maker(t)
+		if n == nil {
+			return false
+		}
+		if n.OpType == "ReduceSum" {
+			return h.through(n.Inputs[0]) == exp
+		}
+		if t = h.fedInput(n); t == "" {
+			return false
+		}
+	}
+	return false
+}
+
+// logSum tells whether the node takes a logarithm of a sum of exponentials away.
+func (h *head) logSum(sub *Node) bool {
+	if len(sub.Inputs) != 2 {
+		return false
+	}
+	n := h.through(sub.Inputs[1])
+	for range 8 {
+		if n == nil {
+			return false
+		}
+		if n.OpType == "ReduceLogSumExp" || n.OpType == "Log" {
+			return true
+		}
+		n = h.through(h.fedInput(n))
+	}
+	return false
+}
+
+// dequantized puts a DequantizeLinear in the place of a QLinearSoftmax and returns what it reads.
+func (h *head) dequantized(n *Node, at string) string {
+	*n = Node{OpType: "DequantizeLinear", Name: n.Name, Inputs: slices.Clone(n.Inputs[:min(3, len(n.Inputs))]),
+		Outputs: []string{at + "/scores"}}
+	return n.Outputs[0]
+}
+
+// bypass leads the scores to the output: past what made probabilities of them and what is made for
+// those, through what only passes values on.
+func (h *head) bypass(scores string) error {
+	for _, i := range slices.Backward(h.tail) {
+		n := &h.g.Nodes[i]
+		switch {
+		case mixOps[n.OpType]:
+			return fmt.Errorf("onnx: the network makes its answer of a Softmax by %s, so neither raw scores nor "+
+				"probabilities come out: export the scores in front of the Softmax", n.OpType)
+		case keepOps[n.OpType]:
+			fed := h.fedInput(n)
+			n.Inputs = slices.Clone(n.Inputs)
+			for k, t := range n.Inputs {
+				if t == fed {
+					n.Inputs[k] = scores
+				}
+			}
+			scores = n.Outputs[0]
+		}
+	}
+	h.out = scores
+	return nil
+}
+
+// prune drops the nodes that nothing needs that makes the tensor out.
+func (g *Graph) prune(out string) {
+	by := map[string]int{}
+	for i, n := range g.Nodes {
+		for _, t := range n.Outputs {
+			by[t] = i
+		}
+	}
+	needed, todo := map[int]bool{}, []string{out}
+	for len(todo) > 0 {
+		t := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if i, made := by[t]; made && !needed[i] {
+			needed[i] = true
+			todo = append(todo, g.Nodes[i].reads()...)
+		}
+	}
+	var kept []Node
+	for i, n := range g.Nodes {
+		if needed[i] {
+			kept = append(kept, n)
+		}
+	}
+	g.Nodes = kept
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0]
+}
