@@ -107,7 +107,8 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 		p.Say("took the weights under %q; there are also: %s (--key)", file.Key, strings.Join(file.Others, ", "))
 	}
 	if o.Golden == "" {
-		p.Say("taken for: ReLU, max-pools, batch normalization with eps 1e-5, sigmoid gates; the file does not say so, " +
+		p.Say("taken for: ReLU, max-pools, batch normalization with eps 1e-5, sigmoid gates; the file does not say " +
+			"so, " +
 			"prove it with --golden")
 	}
 	n, err := fromTensors(file, o.Input, labels)

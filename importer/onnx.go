@@ -99,7 +99,8 @@ var (
 func cannotRun(err error) error {
 	text := err.Error()
 	if m := irVersion.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("the file has version IR %s, this ONNX Runtime reads up to IR %s: save it with an older one, "+
+		return fmt.Errorf("the file has version IR %s, this ONNX Runtime reads up to IR %s: save it with an older "+
+			"one, "+
 			"or install a newer runtime", m[1], m[2])
 	}
 	if m := noOperator.FindStringSubmatch(text); m != nil {

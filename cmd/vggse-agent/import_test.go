@@ -172,7 +172,7 @@ func TestImportRefuses(t *testing.T) {
 		{exitUsage, "no file nowhere.txt", []string{ckpt, "--labels", "nowhere.txt", "--preprocess", tv, "--out", out}},
 		{exitFailed, "2 labels, the network 5 classes", []string{ckpt, "--labels", "a,b", "--preprocess", tv, "--out",
 			out}},
-		{exitFailed, "labels[1]", []string{ckpt, "--labels", "a,a,b,c,d", "--preprocess", tv, "--out", out}},
+		{exitUsage, "labels must differ", []string{ckpt, "--labels", "a,a,b,c,d", "--preprocess", tv, "--out", out}},
 		{exitFailed, "smallest that works is 32", []string{ckpt, "--labels", labels, "--preprocess", tv, "--input",
 			"31", "--out", out}},
 		{exitFailed, "not empty", []string{ckpt, "--labels", labels, "--preprocess", tv, "--out", full}},
