@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
@@ -82,7 +83,9 @@ func sysfs(t *testing.T, root, milli string) {
 
 // TestHeatLowersTheRate: a pipeline on a machine that gets hot classifies fewer frames, says why,
 // and goes on at full rate when the machine is cool again.
-func TestHeatLowersTheRate(t *testing.T) {
+func TestHeatLowersTheRate(t *testing.T) { synctest.Test(t, heatLowersTheRate) }
+
+func heatLowersTheRate(t *testing.T) {
 	root := t.TempDir()
 	sysfs(t, root, "60000")
 	var closed atomic.Int32

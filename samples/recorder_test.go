@@ -25,7 +25,7 @@ func TestRecorder(t *testing.T) {
 	var f vision.Frame
 	f.Resize(64, 36)
 	d := vision.Decision{Camera: "a", Top: []vision.Class{{Label: "x", Score: 0.5}}, Changed: true}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		d.Time = time.Now()
 		k.Record(&d, &f)
 		kept, err := filepath.Glob(dir + "/*.png")
@@ -36,7 +36,7 @@ func TestRecorder(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d samples after 20 s", len(kept))
+			t.Fatalf("%d samples after %s", len(kept), 2*time.Minute)
 		}
 	}
 	cancel()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vggse/vggse-agent/vision"
@@ -22,7 +23,9 @@ func (n *opposite) Run(_ context.Context, t *vision.Tensor, out vision.Logits) e
 // TestChange: from one frame to the next another network answers, with another input size and other
 // labels; no frame of the film is lost, the source stays open, and the network before is not run
 // again.
-func TestChange(t *testing.T) {
+func TestChange(t *testing.T) { synctest.Test(t, changeMidFilm) }
+
+func changeMidFilm(t *testing.T) {
 	const frames = 200
 	var closed atomic.Int32
 	source := &fakeSource{frames: frames, err: io.EOF, every: time.Millisecond, closed: &closed}

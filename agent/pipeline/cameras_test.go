@@ -21,6 +21,9 @@ import (
 // faults is the length of TestFaults; `make soak` asks for 500.
 var faults = flag.Int("faults", 30, "faults of TestFaults")
 
+// whole is for a machine of one's own: the cameras' tests hold times against their bars.
+var whole = flag.Bool("whole", false, "hold the times of lost cameras, and the age of pictures, against their bars")
+
 // filmed is a real RTSP camera in a running pipeline, and what was made of its pictures.
 type filmed struct {
 	*cameratest.RTSP
@@ -28,6 +31,8 @@ type filmed struct {
 	mu       sync.Mutex
 	sent     int  // pictures, when it was last looked at
 	murky    bool // its pictures are garbled, and their numbers with them
+	cured    int  // pictures sent, when they were garbled no more
+	clear    int  // pictures in a row, of those that were sent since then
 	number   int  // of the last picture that was classified; -1: none
 	answers  int
 	lost     int // pictures between two that were classified one after the other
@@ -79,7 +84,7 @@ func openHall(t *testing.T, codec string, fps map[string]string) *hall {
 	})
 	t.Cleanup(h.end)
 	for name := range h.cameras {
-		h.comes(name, time.Now(), time.Minute)
+		h.comes(name, time.Now())
 	}
 	return h
 }
@@ -92,22 +97,22 @@ func (h *hall) Record(d *vision.Decision, picture *vision.Frame) {
 	n := cameratest.Number(picture)
 	step := (n - f.number + cameratest.StreamFrames) % cameratest.StreamFrames
 	behind := (f.sent - 1 - n + 2*cameratest.StreamFrames) % cameratest.StreamFrames
-	// two seconds at 30: what a busy machine may take for decoding and one run
+	// two seconds at 30
 	const most = 60
 	// the film lasts 10 s
 	again := f.number >= 0 && (step == 0 || step > cameratest.StreamFrames/2 && time.Since(f.last) < 4*time.Second)
-	if !f.murky && (again || behind > most && behind < cameratest.StreamFrames/2) {
+	if old := *whole && behind > most && behind < cameratest.StreamFrames/2; !f.murky && (again || old) {
 		h.t.Errorf("%s: picture %d was classified after %d, when %d had been sent", d.Camera, n, f.number, f.sent)
 		f.stale++
 	}
 	if f.number >= 0 && step > 0 {
 		f.lost += step - 1
 	}
+	if f.clear++; again || (n-f.cured+cameratest.StreamFrames)%cameratest.StreamFrames > cameratest.StreamFrames/2 {
+		f.clear = 0
+	}
 	f.number, f.last = n, time.Now()
 	f.answers++
-	if f.murky {
-		f.number = -1
-	}
 }
 
 func (h *hall) Publish(context.Context, *vision.Decision) error { return nil }
@@ -139,22 +144,22 @@ func (h *hall) look(length time.Duration, done func() bool) bool {
 func never() bool { return false }
 
 // comes waits for an answer to a picture of the camera after since, and returns how long that took.
-func (h *hall) comes(name string, since time.Time, most time.Duration) time.Duration {
+func (h *hall) comes(name string, since time.Time) time.Duration {
 	h.t.Helper()
 	f := h.cameras[name]
-	if !h.look(most, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.last.After(since) }) {
+	if !h.look(hangs, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.last.After(since) }) {
 		pprof.Lookup("goroutine").WriteTo(h.t.Output(), 1) //nolint:errcheck // it is for who looks for the reason
-		h.t.Fatalf("%s: no answer within %s; statuses %v", name, most, f.statuses)
+		h.t.Fatalf("%s: no answer within %s; statuses %v", name, hangs, f.statuses)
 	}
 	return time.Since(since)
 }
 
 // becomes waits until the camera has the status, and returns how long that took.
-func (h *hall) becomes(name, status string, since time.Time, most time.Duration) time.Duration {
+func (h *hall) becomes(name, status string, since time.Time) time.Duration {
 	h.t.Helper()
 	f := h.cameras[name]
-	if !h.look(most, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.statuses[status].After(since) }) {
-		h.t.Fatalf("%s is not %s within %s", name, status, most)
+	if !h.look(hangs, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.statuses[status].After(since) }) {
+		h.t.Fatalf("%s is not %s within %s", name, status, hangs)
 	}
 	return time.Since(since)
 }
@@ -168,8 +173,9 @@ func (f *filmed) count() int {
 	return lost
 }
 
-// A camera that falls silent, or whose server dies, is noticed within 3 s and back within 5 s of
-// its return, and the one beside it loses no more than one picture more than without such trouble.
+// A camera that falls silent, or whose server dies, is noticed and comes back, while the one beside
+// it goes on; on a machine of one's own (-whole) within 3 s, and within 5 s of its return, and the
+// one beside it loses no more than one picture more than without such trouble.
 func TestLostCameraAndTheOneBeside(t *testing.T) {
 	h := openHall(t, "h264", map[string]string{"lost": "30", "beside": "10"})
 	lost, beside := h.cameras["lost"], h.cameras["beside"]
@@ -180,15 +186,16 @@ func TestLostCameraAndTheOneBeside(t *testing.T) {
 		calm := beside.count()
 
 		lost.Do(trouble.fault)
-		noticed := h.becomes("lost", trouble.status, time.Now(), 10*time.Second)
+		noticed := h.becomes("lost", trouble.status, time.Now())
+		h.comes("beside", time.Now())
 		h.look(time.Second, never)
 		lost.Do(trouble.cure)
-		back := h.comes("lost", time.Now(), 30*time.Second)
+		back := h.comes("lost", time.Now())
 		missed := beside.count()
 		t.Logf("%s: noticed after %.2f s, answers again %.2f s after its return; the camera beside lost %d "+
 			"pictures, %d in 6 s without trouble",
 			trouble.fault, noticed.Seconds(), back.Seconds(), missed, calm)
-		if noticed > 3*time.Second || back > 5*time.Second || missed > calm+1 {
+		if *whole && (noticed > 3*time.Second || back > 5*time.Second || missed > calm+1) {
 			t.Errorf("%s: want at most 3 s, 5 s and one picture more", trouble.fault)
 		}
 	}
@@ -213,15 +220,21 @@ func TestFaults(t *testing.T) {
 		if random.IntN(2) == 0 { // else the next one comes before it has recovered
 			h.look(time.Second, never)
 		}
-		if fault == "garbage" {
-			h.look(1500*time.Millisecond, never) // until what was garbled has gone through
+		if fault == "garbage" { // until what was garbled has gone through
+			at := f.At()
+			f.mu.Lock()
+			f.cured, f.clear = at, 0
+			f.mu.Unlock()
+			if !h.look(hangs, func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.clear >= 15 }) {
+				t.Fatalf("%s: no clear pictures within %s after garbled ones", name, hangs)
+			}
 		}
 		f.mu.Lock()
 		f.murky = false
 		f.mu.Unlock()
 	}
 	for name, f := range h.cameras {
-		h.comes(name, time.Now(), 30*time.Second)
+		h.comes(name, time.Now())
 		f.mu.Lock()
 		t.Logf("%s: %d answers, %d of old pictures, statuses %d", name, f.answers, f.stale, len(f.statuses))
 		if f.statuses["stalled"].IsZero() && f.statuses["offline"].IsZero() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
@@ -79,7 +80,7 @@ func TestUnpluggedIsNotStuck(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	f := p.captures[0]
-	for end := time.Now().Add(10 * time.Second); f.deadline.until.Load() != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(hangs); f.deadline.until.Load() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("between two tries the clock runs")
 		}
@@ -157,7 +158,9 @@ func (h *halves) Read(_ context.Context, f *vision.Frame) error {
 func (h *halves) Close() error { return nil }
 
 // A batch holds at most one picture of each camera, and each gets the answer to its own.
-func TestBatches(t *testing.T) {
+func TestBatches(t *testing.T) { synctest.Test(t, batches) }
+
+func batches(t *testing.T) {
 	var closed, most atomic.Int32
 	r := &published{want: 200, full: make(chan struct{})}
 	var cameras []Camera

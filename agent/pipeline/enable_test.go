@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
@@ -35,7 +36,7 @@ func TestEnable(t *testing.T) {
 	go func() { done <- p.Run(t.Context()) }()
 	told := func(want string) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(hangs); ; time.Sleep(time.Millisecond) {
 			r.mu.Lock()
 			all := slices.Clone(r.statuses)
 			r.mu.Unlock()
@@ -50,7 +51,7 @@ func TestEnable(t *testing.T) {
 		}
 	}
 	told("live disabled")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	if _, err := p.Snapshot(ctx, "live"); err == nil || err.Error() != "the camera is disabled" {
 		t.Errorf("picture of a closed camera: %v", err)
@@ -69,7 +70,7 @@ func TestEnable(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(hangs):
 		t.Fatal("the film is over, and the pipeline goes on")
 	}
 	if closed.Load() != 1 {
@@ -78,7 +79,9 @@ func TestEnable(t *testing.T) {
 }
 
 // A threshold holds from the next frame on.
-func TestThresholdAtRunTime(t *testing.T) {
+func TestThresholdAtRunTime(t *testing.T) { synctest.Test(t, thresholdAtRunTime) }
+
+func thresholdAtRunTime(t *testing.T) {
 	var closed atomic.Int32
 	r := &published{want: 20, full: make(chan struct{})}
 	p := testPipeline(&fakeNetwork{}, r,

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -66,7 +67,9 @@ func TestMailboxDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestMailboxDrainWaitsForTheReader(t *testing.T) {
+func TestMailboxDrainWaitsForTheReader(t *testing.T) { synctest.Test(t, mailboxDrainWaitsForTheReader) }
+
+func mailboxDrainWaitsForTheReader(t *testing.T) {
 	b, s := newMailbox(1, 3, 2, 2)
 	if !b.drain(t.Context()) {
 		t.Fatal("drain of an empty box = false")
@@ -74,10 +77,11 @@ func TestMailboxDrainWaitsForTheReader(t *testing.T) {
 	s = b.put(fill(s, 1))
 	done := make(chan bool)
 	go func() { done <- b.drain(t.Context()) }()
+	synctest.Wait()
 	select {
 	case <-done:
 		t.Fatal("drain returned while a frame waited")
-	case <-time.After(20 * time.Millisecond):
+	default:
 	}
 	b.giveBack(b.take())
 	if !<-done {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -22,6 +23,10 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
 )
+
+// hangs is how long the tests wait for what must come: it ends a test that hangs, however busy the
+// machine is.
+const hangs = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
@@ -184,7 +189,9 @@ func TestPipelineStopsOnWhatRetriesCannotMend(t *testing.T) {
 }
 
 // TestPipelineIsFair: a camera ten times as fast as another gets no more of a saturated network.
-func TestPipelineIsFair(t *testing.T) {
+func TestPipelineIsFair(t *testing.T) { synctest.Test(t, pipelineIsFair) }
+
+func pipelineIsFair(t *testing.T) {
 	var closed atomic.Int32
 	r := &published{want: 60, full: make(chan struct{})}
 	open := func(every time.Duration) func(context.Context) (Source, error) {
