@@ -63,7 +63,9 @@ func TestBuildingIsAState(t *testing.T) {
 	b := infer.Building{Provider: infer.TensorRT, Precision: "int8", SHA256: strings.Repeat("5a", 32),
 		Last: 341 * time.Second, Why: "there is none yet"}
 	heard(b)
-	if got := o.sentence(); !regexp.MustCompile(`building_engine: int8 for tensorrt, for [0-9hms]+ so far \(the last one took 5m41s\)`).MatchString(got) {
+	building := regexp.MustCompile(`building_engine: int8 for tensorrt, for [0-9hms]+ so far ` +
+		`\(the last one took 5m41s\)`)
+	if got := o.sentence(); !building.MatchString(got) {
 		t.Errorf("the manager hears %q", got)
 	}
 	if got := o.Unready(); len(got) != 1 || !strings.Contains(got[0], buildingEngine) {

@@ -107,7 +107,7 @@ func TestInStub(t *testing.T) {
 	}
 	os.Stdout.WriteString("refused: " + err.Error() + "\n")
 	if os.Getenv("STUB_WAIT") != "" {
-		time.Sleep(30 * time.Second)
+		time.Sleep(2 * time.Minute)
 		t.Error("nobody ended this process")
 	}
 }

@@ -30,7 +30,7 @@ func TestNotify(t *testing.T) {
 			t.Fatal(err)
 		}
 		buf := make([]byte, 100)
-		if err := socket.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		length, err := socket.Read(buf)
