@@ -1,13 +1,16 @@
 package camera
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // URI is a source, taken apart. See ParseURI for the forms.
@@ -89,14 +92,18 @@ func parse(source string) (URI, error) {
 			return URI{Scheme: scheme, Target: source}, nil
 		}
 	}
+	scheme = strings.ToLower(scheme)
 	if keysOf[scheme] == nil {
-		return URI{}, fmt.Errorf("unknown scheme %q: there are demo, test, file, v4l2, csi, rtsp, rtp and gst", scheme)
+		return URI{}, unknownScheme(scheme)
 	}
 	mark := "?"
 	if scheme == "rtsp" {
 		mark = "#"
 	}
 	target, query, _ := strings.Cut(rest, mark)
+	if scheme == "rtsp" && strings.Contains(query, "@") { // the rest of a password: say nothing of it
+		return URI{}, errPassword
+	}
 	u := URI{Scheme: scheme, Target: target}
 	if scheme == "demo" {
 		u.Seed = demoSeed
@@ -105,6 +112,27 @@ func parse(source string) (URI, error) {
 		return URI{}, err
 	}
 	return u, u.parseKeys(query)
+}
+
+// instead says for schemes that people try what reads such a source.
+var instead = map[string]string{
+	"http":  "gst:souphttpsrc location=URL is-live=true ! multipartdemux ! jpegdec reads an MJPEG stream",
+	"https": "gst:souphttpsrc location=URL is-live=true ! multipartdemux ! jpegdec reads an MJPEG stream",
+	"rtsps": "switch RTSP without TLS on in the camera and give rtsp://HOST (UniFi: rtsp://HOST:7447/…)",
+	"rtmp":  "give the camera's rtsp:// address",
+	"srt":   "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
+	"onvif": "give the rtsp:// address that the camera's page or an ONVIF tool shows",
+}
+
+func unknownScheme(scheme string) error {
+	const known = "there are demo, test, file, v4l2, csi, rtsp, rtp and gst"
+	if cure := instead[scheme]; cure != "" {
+		return fmt.Errorf("unknown scheme %q: %s; %s", scheme, known, cure)
+	}
+	if len(scheme) > 12 || strings.ContainsFunc(scheme, func(r rune) bool { return r < 'a' || r > 'z' }) {
+		return fmt.Errorf("unknown scheme: %s", known) // what stands there may be half a password
+	}
+	return fmt.Errorf("unknown scheme %q: %s", scheme, known)
 }
 
 // bareScheme is for what people write without a scheme: a number, a device, a file.
@@ -154,6 +182,10 @@ func (u *URI) parseTarget() error {
 	return nil
 }
 
+// errPassword is for a source whose user and password cannot be told from the rest.
+var errPassword = errors.New(
+	"want rtsp://host[:port]/path; a /, ? or # in a password is written %2F, %3F or %23, an @ in a path %40")
+
 // splitCredentials moves user:password@ from the target into their fields. A password may hold any
 // character but "/", "?" and "#", which are written %2F, %3F and %23.
 func (u *URI) splitCredentials() error {
@@ -174,9 +206,19 @@ func (u *URI) splitCredentials() error {
 	}
 	parsed, err := url.Parse("rtsp://" + u.Target)
 	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {
-		return fmt.Errorf("want rtsp://host[:port]/path; a /, ? or # in a password is written %%2F, %%3F or %%23")
+		return errPassword
+	}
+	if parsed.User == nil && strings.Contains(u.Target[len(host):], "@") && halfPassword(parsed) {
+		return errPassword
 	}
 	return nil
+}
+
+// halfPassword reports whether what looks like host:port may be the user and the first digits of a
+// password with a / or ? in it.
+func halfPassword(parsed *url.URL) bool {
+	host := parsed.Hostname()
+	return parsed.Port() != "" && host != "localhost" && net.ParseIP(host) == nil
 }
 
 func (u *URI) checkPort() error {
@@ -188,18 +230,5 @@ func (u *URI) checkPort() error {
 	return nil
 }
 
-// secrets finds what must not be shown: credentials before a host, and the values of telling names.
-// It rather hides too much: a password may hold nearly anything.
-var secrets = regexp.MustCompile(`(?i)(://).+@|` +
-	`((?:user-pw|user-id|pass(?:word|wd)?|pwd|token)\s*=\s*)("(?:[^"\\]|\\.)*"|[^&\s"]+)`)
-
 // Redact returns a source, or a text that holds one, with credentials replaced by ***.
-func Redact(text string) string {
-	return secrets.ReplaceAllStringFunc(text, func(s string) string {
-		if strings.HasPrefix(s, "://") {
-			return "://***@"
-		}
-		name, _, _ := strings.Cut(s, "=")
-		return name + "=***"
-	})
-}
+func Redact(text string) string { return redact.Text(text) }

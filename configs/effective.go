@@ -8,8 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // serviceDemo is where the package puts the demo bundle.
@@ -157,23 +159,36 @@ func (e *Effective) origin(key string) string {
 	return "default"
 }
 
-var (
-	credentials = regexp.MustCompile(`(://[^:/?#\s]*):[^/?#\s]*@`)
-	listIndex   = regexp.MustCompile(`\[(\d+)\]`)
-)
+var listIndex = regexp.MustCompile(`\[(\d+)\]`)
 
 // shown is the value as it may be printed.
 func shown(key string, value any) any {
-	text, ok := value.(string)
-	switch {
-	case !ok && reflect.TypeOf(value) == durationType:
-		return fmt.Sprint(value)
-	case !ok || text == "":
-		return value
-	case strings.HasSuffix(key, "password"):
+	switch v := value.(type) {
+	case nil:
+		return "nothing"
+	case time.Duration:
+		return v.String()
+	case string:
+		if v != "" && redact.Key(key) {
+			return "(hidden)"
+		}
+		return redact.Text(v)
+	case []string:
+		texts := make([]string, len(v))
+		for i, text := range v {
+			texts[i], _ = shown(key, text).(string)
+		}
+		return texts
+	case bool, int, int64, float64:
+		if redact.Key(key) {
+			return "(hidden)"
+		}
+		return v
+	}
+	if redact.Key(key) {
 		return "(hidden)"
 	}
-	return credentials.ReplaceAllString(text, "$1:(hidden)@")
+	return redact.Text(fmt.Sprint(value))
 }
 
 // whence says where the key that a validation error begins with was set.

@@ -3,9 +3,12 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // keys is the set of settings that a struct type knows: dotted names of leaves, lists of structs as
@@ -86,10 +89,25 @@ func (k *keys) sorted() []string {
 	return all
 }
 
+// candidates are the leaves and the sections, in alphabetical order.
+func (k *keys) candidates() []string {
+	all := k.sorted()
+	for _, key := range k.sorted() {
+		for i := strings.LastIndexByte(key, '.'); i > 0; i = strings.LastIndexByte(key[:i], '.') {
+			if section := strings.TrimSuffix(key[:i], ".*"); !slices.Contains(all, section) {
+				all = append(all, section)
+			}
+		}
+	}
+	sort.Strings(all)
+	return all
+}
+
 // unknown is the error for a key that is no setting: it names the nearest one that is.
 func (k *keys) unknown(where, key string) error {
+	key = redact.Text(key)
 	best, distance := "", len(key)
-	for _, candidate := range k.sorted() {
+	for _, candidate := range k.candidates() {
 		if d := levenshtein(generic(key), candidate); d < distance {
 			best, distance = candidate, d
 		}

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // envPrefix begins the environment variable of every key: VGGSE_MQTT_BROKER is mqtt.broker.
@@ -34,9 +32,13 @@ func (l *loader) envKey(name string) (string, bool) {
 }
 
 // set lays one value over what was there.
-func (l *loader) set(key, value, origin string) error {
+func (l *loader) set(key, text, origin string) error {
 	if !l.known.has(key) {
 		return l.known.unknown(origin+" ", key)
+	}
+	value, err := l.given(key, text)
+	if err != nil {
+		return fmt.Errorf("%s %w", origin, err)
 	}
 	l.origins[key] = origin
 	list, rest, inList := strings.Cut(key, ".")
@@ -99,48 +101,4 @@ func (l *loader) newCamera() map[string]any {
 // forget drops the origins below prefix.
 func (l *loader) forget(prefix string) {
 	maps.DeleteFunc(l.origins, func(key, _ string) bool { return strings.HasPrefix(key, prefix) })
-}
-
-// checkFile walks the YAML of a file: each key must be known, and its line is its origin.
-func (l *loader) checkFile(path string, text []byte) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if len(doc.Content) == 0 {
-		return nil
-	}
-	return l.checkNode(path, "", doc.Content[0])
-}
-
-func (l *loader) checkNode(path, key string, n *yaml.Node) error {
-	where := fmt.Sprintf("%s:%d: ", path, n.Line)
-	switch {
-	case key != "" && l.known.has(key):
-		l.origins[key] = strings.TrimSuffix(where, ": ")
-		return nil
-	case key != "" && !l.known.section(key):
-		return l.known.unknown(where, key)
-	case n.Kind == yaml.SequenceNode && l.known.lists[key]:
-		for i, child := range n.Content {
-			if err := l.checkNode(path, fmt.Sprintf("%s.%d", key, i), child); err != nil {
-				return err
-			}
-		}
-		return nil
-	case n.Kind != yaml.MappingNode || l.known.lists[key]:
-		return fmt.Errorf("%s%s: must hold keys of its own, not a single value", where, strings.TrimSpace(key))
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := n.Content[i].Value
-		if key != "" {
-			name = key + "." + name
-		}
-		child := n.Content[i+1]
-		child.Line = n.Content[i].Line
-		if err := l.checkNode(path, name, child); err != nil {
-			return err
-		}
-	}
-	return nil
 }

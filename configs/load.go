@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -108,10 +109,11 @@ func (l *loader) file(path string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: cannot be read: %w", candidate, err)
 		}
-		if err := l.checkFile(candidate, text); err != nil {
+		tree, err := l.readFile(candidate, text)
+		if err != nil {
 			return "", err
 		}
-		if err := l.viper.MergeConfig(bytes.NewReader(text)); err != nil {
+		if err := l.viper.MergeConfigMap(tree); err != nil {
 			return "", fmt.Errorf("%s: %w", candidate, err)
 		}
 		return candidate, nil
@@ -133,6 +135,9 @@ func (l *loader) overrides(o Options) error {
 		if !ok {
 			return l.known.unknown("environment variable "+name+": ",
 				strings.ToLower(strings.TrimPrefix(name, envPrefix)))
+		}
+		if value == "" { // a variable that a unit or a compose file leaves empty is not set
+			continue
 		}
 		if err := l.set(key, value, "environment "+name); err != nil {
 			return err
@@ -158,7 +163,7 @@ func (l *loader) overrides(o Options) error {
 	for _, pair := range o.Set {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return fmt.Errorf("--set %s: must be key=value", pair)
+			return fmt.Errorf("--set %s: must be key=value", keyLike.FindString(pair))
 		}
 		if err := l.set(strings.TrimSpace(key), value, "--set"); err != nil {
 			return err
@@ -167,6 +172,9 @@ func (l *loader) overrides(o Options) error {
 	l.viper.Set("cameras", l.cameras)
 	return nil
 }
+
+// keyLike is the part of a text that may be a key; the rest may be a password.
+var keyLike = regexp.MustCompile(`^[A-Za-z0-9_.]*`)
 
 // decode turns the joined layers into a Config; a value of the wrong type is an error with its key.
 func (l *loader) decode(cfg *Config) error {
@@ -182,7 +190,7 @@ func (l *loader) decode(cfg *Config) error {
 	// One mistake at a time, in one sentence; viper's own names of indices are those of our
 	// messages.
 	key := listIndex.ReplaceAllString(wrong.Name(), ".$1")
-	return fmt.Errorf("%s: must be %s, got %v", wrong.Name(), kind(l.known.leaves[generic(key)]),
+	return fmt.Errorf("%s: must be %s, got %v", wrong.Name(), described(l.known.leaves[generic(key)]),
 		shown(key, l.value(key)))
 }
 
@@ -202,8 +210,8 @@ func (l *loader) value(key string) any {
 	return l.viper.Get(key)
 }
 
-// kind is the type of a setting in words.
-func kind(t reflect.Type) string {
+// described is the type of a setting in words.
+func described(t reflect.Type) string {
 	switch {
 	case t == nil:
 		return "of another kind"
@@ -211,7 +219,7 @@ func kind(t reflect.Type) string {
 		return "a duration such as 90s"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
-	case t.Kind() == reflect.Int:
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
 		return "a whole number"
 	case t.Kind() == reflect.Float64:
 		return "a number"

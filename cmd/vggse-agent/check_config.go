@@ -62,22 +62,12 @@ func printEntries(w io.Writer, e *configs.Effective) error {
 	return table.Flush()
 }
 
-// nested turns dotted keys into the tree that the YAML file has.
-func nested(entries []configs.Entry) map[string]any {
+// nested turns dotted keys into the tree that the YAML file has: a part that is a number is the
+// place in a list.
+func nested(entries []configs.Entry) any {
 	root := make(map[string]any)
 	for _, entry := range entries {
 		parts := strings.Split(entry.Key, ".")
-		if len(parts) == 3 {
-			if i, err := strconv.Atoi(parts[1]); err == nil {
-				list, _ := root[parts[0]].([]map[string]any)
-				if i == len(list) {
-					list = append(list, make(map[string]any))
-				}
-				list[i][parts[2]] = entry.Value
-				root[parts[0]] = list
-				continue
-			}
-		}
 		node := root
 		for _, part := range parts[:len(parts)-1] {
 			child, ok := node[part].(map[string]any)
@@ -89,5 +79,30 @@ func nested(entries []configs.Entry) map[string]any {
 		}
 		node[parts[len(parts)-1]] = entry.Value
 	}
-	return root
+	return listed(root)
+}
+
+// listed makes a list of each map whose keys are 0, 1, 2 and so on.
+func listed(node map[string]any) any {
+	list := make([]any, 0, len(node))
+	for i := range len(node) {
+		if value, ok := node[strconv.Itoa(i)]; ok {
+			list = append(list, value)
+		}
+	}
+	whole := len(node) > 0 && len(list) == len(node)
+	for i, value := range list {
+		if child, ok := value.(map[string]any); ok && whole {
+			list[i] = listed(child)
+		}
+	}
+	if whole {
+		return list
+	}
+	for key, value := range node {
+		if child, ok := value.(map[string]any); ok {
+			node[key] = listed(child)
+		}
+	}
+	return node
 }

@@ -11,7 +11,7 @@ var rooms = map[string]string{
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/atomicfile internal/filelock",
-	"camera":            "demo vision",
+	"camera":            "demo internal/redact vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
@@ -19,7 +19,7 @@ var rooms = map[string]string{
 		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
 		"mqtt/watch onnx prune quant systemd verify vgg16se vgg16se/checkpoint " +
 		"vision",
-	"configs": "api bundle/store camera infer mqtt samples vision",
+	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "vision",
 	"device":  "",
@@ -35,6 +35,7 @@ var rooms = map[string]string{
 	"internal/filelock":   "",
 	"internal/logging":    "",
 	"internal/progress":   "",
+	"internal/redact":     "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
 	"mqtt":                "internal/atomicfile mqtt/spool vision",

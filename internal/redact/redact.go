@@ -1,0 +1,38 @@
+// Package redact hides credentials in what is shown: settings, log lines, errors.
+package redact
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Mark stands where a secret stood.
+const Mark = "***"
+
+// name is what a key with a secret is called, in the query of a URL, in the path of a camera that
+// takes its parameters there, or in a GStreamer pipeline: a word of it says so. It rather hides too
+// much.
+const name = `[\w.-]*(?:pass|pwd|passwd|secret|token|auth|api-?key|credential|signature|cookie)[\w.-]*` +
+	`|[\w.-]*[_.-](?:pw|key|sig)|(?:user|proxy)-id|key|pw|sig|loginpas`
+
+// credentials are user and password before a host, and the values of telling names. A password may
+// hold nearly anything, and what stands before the last @ may be part of one.
+var credentials = regexp.MustCompile(`(?i)(://).+@|\b((?:` + name + `)\s*[=:]\s*)` +
+	`("(?:[^"\\]|\\.)*"?|'[^']*'?|(?:\(\w+\))?(?:bearer|basic|digest)[\s\\]+[^\s&"'!]+|[^&\s"'!;]+)`)
+
+// Text returns a source, a URL, or a text that holds one, with credentials replaced by ***.
+func Text(text string) string {
+	return credentials.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.HasPrefix(s, "://") {
+			return "://" + Mark + "@"
+		}
+		end := strings.IndexAny(s, "=:")
+		return s[:end+1] + Mark
+	})
+}
+
+// secret is the last word of a setting that is a secret itself, not the file that holds it.
+var secret = regexp.MustCompile(`(?i)(^|[._])(password|passphrase|secret|token)$`)
+
+// Key reports whether the value of a setting of this name is a secret.
+func Key(key string) bool { return secret.MatchString(key) }

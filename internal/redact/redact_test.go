@@ -1,0 +1,48 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestText(t *testing.T) {
+	for _, text := range []string{
+		"rtsp://admin:geheim@h/x", "rtsp://admin:a geheim@h/x", "rtsp://admin:12/34geheim@h/x",
+		"rtsp://admin:12345#geheim@h/x", "rtsp://h/x?user=a&pwd=geheim",
+		"rtsp://h/user=admin&password=geheim&channel=1",
+		"rtsp://h/x?loginuse=a&loginpas=geheim", "rtsp://h/x?auth=geheim",
+		"rtsp://h/x?key=geheim", "rtsp://h/x?secret=geheim",
+		"rtsp://h/x?apikey=geheim&a=b", "rtsp://h/x?access_token=geheim", "rtsp://h/x?X-Amz-Signature=geheim",
+		"ws://h/mqtt?token=geheim", "wss://h/mqtt?x=1&sig=geheim", "rtsp://geheim@h/x",
+		"gst:rtspsrc location=rtsp://h/x user-id=geheim user-pw=geheim ! decodebin",
+		`gst:rtspsrc user-pw="a geheim b" ! decodebin`, `gst:rtspsrc user-pw="geheim`,
+		"gst:souphttpsrc user-pw='a geheim' ! x",
+		"gst:souphttpsrc location=http://h authorization=Bearer geheim ! jpegdec",
+		`gst:souphttpsrc extra-headers="x,Authorization=(string)Bearer\ geheim"`, "gst:souphttpsrc proxy-pw=geheim ! x",
+		"gst:souphttpsrc cookies=geheim ! x", "Authorization: Basic geheim",
+	} {
+		got := Text(text)
+		if strings.Contains(got, "geheim") || !strings.Contains(got, Mark) {
+			t.Errorf("%s: shown as %s", text, got)
+		}
+	}
+	for _, text := range []string{
+		"rtsp://192.168.1.5:554/stream1?channel=2&subtype=0", "demo://parts?fps=15&seed=1",
+		"/dev/video0", "file:///a b/c.mp4?loop=-1",
+		"gst:videotestsrc pattern=ball sensor-id=0 ! video/x-raw,width=640 ! videoconvert",
+		"tcp://broker:1883", "wss://broker:443/mqtt",
+	} {
+		if got := Text(text); got != text {
+			t.Errorf("%s: shown as %s, holds no secret", text, got)
+		}
+	}
+}
+
+func TestKey(t *testing.T) {
+	for key, want := range map[string]bool{"mqtt.password": true, "mqtt.password_file": false, "http.token_file": false,
+		"mqtt.topic_prefix": false, "mqtt.user": false, "x.token": true, "password": true} {
+		if got := Key(key); got != want {
+			t.Errorf("%s: %t, want %t", key, got, want)
+		}
+	}
+}
