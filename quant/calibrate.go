@@ -57,13 +57,14 @@ type calibration struct {
 	prober   infer.Prober
 	budget   Budget // of what a search may lose
 	search   bool
-	source   subject       // the FP32 file
-	chosen   subject       // what is quantized: source, or source with its channels equalized
-	fit      *dataset.Set  // calibrated on
-	choice   *evaluated    // choices are made on: these and then those that were calibrated on
-	held     *evaluated    // evaluated on
-	plans    map[int]*Plan // by levels
-	legacy   *Plan         // signed, of source
+	source   subject         // the FP32 file
+	chosen   subject         // what is quantized: source, or source with its channels equalized
+	fit      *dataset.Set    // calibrated on
+	choice   *evaluated      // choices are made on: these and then those that were calibrated on
+	held     *evaluated      // evaluated on
+	plans    map[int]*Plan   // by levels
+	legacy   *Plan           // signed, of source; nil where there is none
+	left     map[string]bool // files that are not made, by key
 	report   Report
 }
 
@@ -124,12 +125,12 @@ func (c *calibration) work(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"open", c.open}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect},
+		{"open", c.open}, {"rehearse", c.rehearse}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect},
 		{"choose", c.choose},
 		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain},
 	}
 	if c.CheckOnly {
-		steps = steps[:3]
+		steps = append(steps[:1:1], steps[2:4]...)
 	}
 	for _, s := range steps {
 		begin := time.Now()
@@ -155,6 +156,9 @@ func (c *calibration) open(ctx context.Context) error {
 	}
 	c.chosen = c.source
 	if c.source.network, err = Analyse(c.source.model, c.bundle.Spec.Input.Name); err != nil {
+		return err
+	}
+	if err := checkGraph(c.source.model, c.source.network); err != nil && !c.CheckOnly {
 		return err
 	}
 	c.report.Machine, err = eval.ThisHost()

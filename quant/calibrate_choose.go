@@ -48,7 +48,7 @@ func (c *calibration) choosing() int {
 func (c *calibration) choose(ctx context.Context) error {
 	c.plans = map[int]*Plan{}
 	highest, best := map[int]float64{}, map[int][]Method{}
-	for _, levels := range levelsOf {
+	for _, levels := range c.levels() {
 		tried, err := c.tryMethods(ctx, &c.source, levels, methodsToTry(c.Method))
 		if err != nil {
 			return err
@@ -71,6 +71,9 @@ func (c *calibration) choose(ctx context.Context) error {
 		levels int
 		key    string
 	}{{LevelsU8, bundle.FileINT8CPU}, {LevelsS8, bundle.FileINT8TRT}} {
+		if c.plans[kind.levels] == nil {
+			continue
+		}
 		if err := c.correct(ctx, kind.levels, highest[kind.levels]); err != nil {
 			return err
 		}
@@ -156,7 +159,7 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, meth
 		return err
 	}
 	after, plans := map[int]float64{}, map[int]*Plan{}
-	for _, levels := range levelsOf {
+	for _, levels := range c.levels() {
 		tried, err := c.tryMethods(ctx, s, levels, methods[levels])
 		if err != nil {
 			return err
@@ -164,7 +167,7 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, meth
 		plans[levels], after[levels] = tried[0].plan, tried[0].SQNR
 	}
 	kept := keepEqualized(before, after)
-	for _, levels := range levelsOf {
+	for _, levels := range c.levels() {
 		c.report.Passes = append(c.report.Passes, Pass{Name: fmt.Sprintf("equalized channels (%d groups)", groups),
 			Levels: levels,
 			Before: before[levels], After: after[levels], Kept: kept})

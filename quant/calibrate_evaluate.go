@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -78,8 +79,12 @@ func (c *calibration) evaluate(ctx context.Context) error {
 			return err
 		}
 		v, err := c.evaluateFile(ctx, file, f.Key != bundle.FileINT8CPU, c.held, bar.One)
-		if err != nil {
+		switch {
+		case err != nil && (f.Key == bundle.FileINT8CPU || ctx.Err() != nil):
 			return fmt.Errorf("%s: %w", f.Path, err)
+		case err != nil:
+			c.leave(f.Key, f.Path, cause(err))
+			continue
 		}
 		for i := range v.Classes {
 			v.Classes[i].Label = c.bundle.Spec.Labels[v.Classes[i].Class]
@@ -104,9 +109,46 @@ func (c *calibration) evaluate(ctx context.Context) error {
 	if err := c.prove(ctx, &c.report.Files[0]); err != nil {
 		return err
 	}
-	missed, open := gateFiles(c.report.Files, c.MinAgreement)
-	c.report.Gate.Missed = append(c.report.Gate.Missed, missed...)
-	c.found(open...)
+	return c.gate()
+}
+
+// leastSQNR is what the logits of a file must have of signal to noise, in dB: below it the noise is
+// half as strong as they are, and equal answers are those of a network that always says the same.
+const leastSQNR = 6
+
+// gate holds every file against the least agreement. One for a GPU that misses it is left out, with
+// a finding; the CPU's file is what this machine runs, so without it the whole gate is missed.
+func (c *calibration) gate() error {
+	kept := c.report.Files[:0]
+	for _, f := range c.report.Files {
+		if c.left[f.Key] { // no runtime could load it
+			if err := os.Remove(c.path(f.Path)); err != nil {
+				return err
+			}
+			continue
+		}
+		missed, open := gateFiles([]FileReport{f}, c.MinAgreement)
+		if c.MinAgreement > 0 && f.Verdict.SQNR < leastSQNR {
+			missed = append(missed, fmt.Sprintf("%s answers with %.1f dB of signal to noise, less than %d", f.Path,
+				f.Verdict.SQNR, leastSQNR))
+		}
+		plan := map[string]*Plan{bundle.FileINT8CPU: c.plans[LevelsU8], bundle.FileINT8TRT: c.plans[LevelsS8]}[f.Key]
+		if plan != nil && plan.integers(c.chosen.network) == 0 {
+			missed = append(missed, f.Path+" has nothing in 8 bits: every layer had to be demoted to hold the budget")
+		}
+		if len(missed) > 0 && f.Key != bundle.FileINT8CPU {
+			c.found(dataset.Finding{Check: f.Path, Severity: "warn", Evidence: strings.Join(missed, "; "),
+				Cure: "the file is left out of the bundle"})
+			if err := os.Remove(c.path(f.Path)); err != nil {
+				return err
+			}
+			continue
+		}
+		c.report.Gate.Missed = append(c.report.Gate.Missed, missed...)
+		c.found(open...)
+		kept = append(kept, f)
+	}
+	c.report.Files = kept
 	return nil
 }
 

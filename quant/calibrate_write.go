@@ -18,38 +18,88 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// emit writes the files.
-func (c *calibration) emit(ctx context.Context) error {
+// emitted is a file that is ready to be written.
+type emitted struct {
+	key, name string
+	m         *onnx.Model
+	plan      *Plan // nil: nothing is in 8 bits
+}
+
+// models makes what the files hold. What cannot be made is left out, with a finding; not the CPU's
+// file.
+func (c *calibration) models(ctx context.Context) ([]emitted, error) {
 	cpu, err := EmitCPU(c.chosen.model, c.chosen.network, c.plans[LevelsU8])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	trt, err := EmitTRT(c.chosen.model, c.chosen.network, c.plans[LevelsS8])
-	if err != nil {
-		return err
-	}
-	if err := Lint(trt); err != nil {
-		return fmt.Errorf("the file for TensorRT breaks its rules: %w", err)
-	}
-	type emitted struct {
-		key, name string
-		m         *onnx.Model
-		plan      *Plan // nil: nothing is in 8 bits
-	}
-	unsigned, signed := c.plans[LevelsU8], c.plans[LevelsS8]
-	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, unsigned}, {bundle.FileINT8TRT, "int8.trt.onnx", trt,
-		signed}}
-	half, err := EmitFP16(c.source.model)
-	if err != nil {
-		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
-			Evidence: err.Error(), Cure: "this bundle has no FP16 files"})
-	} else {
-		trt11, err := EmitFP16(trt)
+	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, c.plans[LevelsU8]}}
+	signed := c.plans[LevelsS8]
+	if signed != nil {
+		trt, err := c.trtModel(&c.chosen, signed)
 		if err != nil {
-			return err
+			c.leave(bundle.FileINT8TRT, "int8.trt.onnx", cause(err))
+		} else {
+			files = append(files, emitted{bundle.FileINT8TRT, "int8.trt.onnx", trt, signed})
 		}
-		files = append(files, emitted{bundle.FileFP16, "fp16.onnx", half, nil},
-			emitted{bundle.FileINT8TRT11, "int8.trt11.onnx", trt11, signed})
+	}
+	out, err := c.leavesHalf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if out != "" {
+		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
+			Evidence: out, Cure: "this bundle has no FP16 files"})
+		return files, nil
+	}
+	for _, f := range []struct {
+		key, name string
+		make      func() (*onnx.Model, *Plan, error)
+	}{
+		{bundle.FileFP16, "fp16.onnx", func() (*onnx.Model, *Plan, error) {
+			m, err := EmitFP16(c.source.model)
+			return m, nil, err
+		}},
+		{bundle.FileINT8TRT11, "int8.trt11.onnx", func() (*onnx.Model, *Plan, error) { return c.strictModel(signed) }},
+	} {
+		if c.left[f.key] || f.key == bundle.FileINT8TRT11 && signed == nil {
+			continue
+		}
+		m, plan, err := f.make()
+		if err != nil {
+			c.leave(f.key, f.name, cause(err))
+			continue
+		}
+		files = append(files, emitted{f.key, f.name, m, plan})
+	}
+	return files, nil
+}
+
+// strictModel is the file for TensorRT 11, whose numbers in between are in half precision.
+func (c *calibration) strictModel(signed *Plan) (*onnx.Model, *Plan, error) {
+	plan, err := signed.strict(c.chosen.network)
+	if err != nil {
+		return nil, nil, err
+	}
+	if plan.integers(c.chosen.network) == 0 {
+		return nil, nil, errors.New("no layer has scales that half precision holds")
+	}
+	if kept := plan.Float[len(signed.Float):]; len(kept) > 0 {
+		c.found(dataset.Finding{Check: "int8.trt11.onnx", Severity: "warn",
+			Evidence: fmt.Sprintf("half precision does not hold the scales of %s", strings.Join(kept, ", ")),
+			Cure:     "they are in float16 in this file"})
+	}
+	m, err := c.trtModel(&c.chosen, plan)
+	if err == nil {
+		m, err = EmitFP16(m)
+	}
+	return m, plan, err
+}
+
+// emit writes the files.
+func (c *calibration) emit(ctx context.Context) error {
+	files, err := c.models(ctx)
+	if err != nil {
+		return err
 	}
 	total := int64(0)
 	for _, f := range files {
@@ -75,6 +125,9 @@ func (c *calibration) emit(ctx context.Context) error {
 // tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its
 // ranges, not those of an equalized network.
 func (c *calibration) tables() error {
+	if c.legacy == nil {
+		return nil
+	}
 	var text, flat bytes.Buffer
 	err := WriteTextTable(&text, c.chosen.network, c.legacy, c.TensorRT)
 	switch {

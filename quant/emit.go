@@ -18,6 +18,7 @@ type emitter struct {
 	layers map[string]*Layer // by node name
 	read   map[string]string // tensor → what its readers read instead
 	made   map[string]bool   // initializers that are new
+	taken  map[string]string // constant → the first layer that has it in integers
 }
 
 func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
@@ -26,7 +27,7 @@ func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
 		return nil, err
 	}
 	e := &emitter{n: n, plan: p, codes: codes, layers: map[string]*Layer{}, read: map[string]string{},
-		made: map[string]bool{}}
+		made: map[string]bool{}, taken: map[string]string{}}
 	for _, name := range p.Float {
 		if !slices.ContainsFunc(n.Layers, func(l Layer) bool { return l.Name == name }) {
 			return nil, fmt.Errorf("quant: the plan keeps %s in float, the network has no such layer", name)
@@ -134,6 +135,7 @@ func (e *emitter) wanted(tensor string) bool {
 // integerLayer emits a layer with 8-bit weights and a 32-bit bias, writing the tensor out.
 func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 	w, in := e.n.stored(l), float64(e.codes[l.In].scale)
+	weight, offset := e.own(l.Weight, l), e.own(l.Bias, l)
 	var bias *onnx.Tensor
 	if l.Bias != "" {
 		bias = e.n.graph.Initializer(l.Bias)
@@ -146,23 +148,33 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 	node := *c
 	e.out.Nodes = e.out.Nodes[:last] // its weights come first
 	node.Outputs = []string{out}
-	node.Inputs[1] = e.dequantize(l.Weight,
-		onnx.Tensor{Name: l.Weight + "/int8", Type: onnx.Int8, Dims: w.Dims,
+	node.Inputs[1] = e.dequantize(weight,
+		onnx.Tensor{Name: weight + "/int8", Type: onnx.Int8, Dims: w.Dims,
 			Source: int8Weights(w, scales, e.plan.Bits)},
-		onnx.NewFloat32(l.Weight+"/scale", scales, rows),
-		onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows}, Data: make([]byte, rows)})
+		onnx.NewFloat32(weight+"/scale", scales, rows),
+		onnx.Tensor{Name: weight + "/zero", Type: onnx.Int8, Dims: []int64{rows}, Data: make([]byte, rows)})
 	if bias != nil {
 		products := make([]float32, rows)
 		for o, s := range scales {
 			products[o] = float32(in * float64(s))
 		}
-		node.Inputs[2] = e.dequantize(l.Bias,
-			onnx.Tensor{Name: l.Bias + "/int32", Type: onnx.Int32, Dims: []int64{rows},
+		node.Inputs[2] = e.dequantize(offset,
+			onnx.Tensor{Name: offset + "/int32", Type: onnx.Int32, Dims: []int64{rows},
 				Data: int32Bias(bias, in, scales)},
-			onnx.NewFloat32(l.Bias+"/scale", products, rows),
-			onnx.Tensor{Name: l.Bias + "/zero", Type: onnx.Int32, Dims: []int64{rows}, Data: make([]byte, 4*rows)})
+			onnx.NewFloat32(offset+"/scale", products, rows),
+			onnx.Tensor{Name: offset + "/zero", Type: onnx.Int32, Dims: []int64{rows}, Data: make([]byte, 4*rows)})
 	}
 	e.out.Nodes = append(e.out.Nodes, node)
+}
+
+// own is the name under which a layer has a constant in integers: that of the constant, but for
+// the second layer that reads it, whose scales are others.
+func (e *emitter) own(constant string, l *Layer) string {
+	if by, taken := e.taken[constant]; taken && by != l.Name {
+		return constant + "/" + l.Name
+	}
+	e.taken[constant] = l.Name
+	return constant
 }
 
 // corrected is the layer's bias with the plan's correction.
@@ -175,7 +187,7 @@ func (e *emitter) corrected(l *Layer, bias *onnx.Tensor) *onnx.Tensor {
 	for o := range sum {
 		sum[o] = float32(weights(bias.Data).at(o)) + add[o]
 	}
-	t := onnx.NewFloat32(l.Bias+"/corrected", sum, int64(len(sum)))
+	t := onnx.NewFloat32(e.own(l.Bias, l)+"/corrected", sum, int64(len(sum)))
 	return &t
 }
 
@@ -330,8 +342,10 @@ func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 		zero := e.constant(onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows},
 			Data: make([]byte, rows)})
 		q, dq := l.Weight+"/q", l.Weight+"/dq"
-		e.node("QuantizeLinear", q, []string{l.Weight, scale, zero}, []string{q}, onnx.Int("axis", 0))
-		e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq}, onnx.Int("axis", 0))
+		if e.own(l.Weight, l) == l.Weight { // one pair for all layers that share the weight
+			e.node("QuantizeLinear", q, []string{l.Weight, scale, zero}, []string{q}, onnx.Int("axis", 0))
+			e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq}, onnx.Int("axis", 0))
+		}
 		c := e.copyNode(v)
 		c.Inputs[1] = dq
 		if l.Bias != "" && e.plan.Bias[l.Name] != nil {

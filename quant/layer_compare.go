@@ -34,6 +34,9 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 			sites, names, rounded = append(sites, s), append(names, t), append(rounded, t+"/dq")
 		}
 	}
+	if len(names) == 0 {
+		return nil, nil
+	}
 	power, noise := make([]float64, len(sites)), make([]float64, len(sites))
 	float, integer := filepath.Join(dir, "layers.fp32.onnx"), filepath.Join(dir, "layers.int8.onnx")
 	defer os.Remove(float)

@@ -57,6 +57,7 @@ type Graph struct {
 // by operators, not by names: convolutions with a ReLU, Mul with a gate that comes from a Sigmoid,
 // pools, and Gemm behind a flatten. What it does not know stays in float.
 func Analyse(m *onnx.Model, input string) (*Graph, error) {
+	nameNodes(&m.Graph)
 	n := &Graph{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{}}
 	for i := range n.graph.Nodes {
 		for _, t := range n.graph.Nodes[i].Inputs {
@@ -82,6 +83,24 @@ func Analyse(m *onnx.Model, input string) (*Graph, error) {
 		return nil, fmt.Errorf("quant: the graph has no convolution that reads %q: nothing can be quantized", input)
 	}
 	return n, nil
+}
+
+// nameNodes gives nodes without a name, or with that of another, one of their own: plans go by it.
+func nameNodes(g *onnx.Graph) {
+	taken := map[string]bool{}
+	for i := range g.Nodes {
+		taken[g.Nodes[i].Name] = true
+	}
+	seen := map[string]bool{"": true}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		for k := 0; seen[n.Name]; k++ {
+			if name := fmt.Sprintf("%s/%d.%d", n.OpType, i, k); !taken[name] {
+				n.Name = name
+			}
+		}
+		seen[n.Name] = true
+	}
 }
 
 // convolvedBy is what ONNX Runtime's direct integer convolution on x86 wants the channels to be a

@@ -87,7 +87,7 @@ func Precisions(n *Graph, cpu, signed *Plan) []Precision {
 		if cpu.integer(l) {
 			p.CPU = "int8"
 		}
-		if signed.integer(l) {
+		if signed != nil && signed.integer(l) {
 			p.TensorRT, p.Strict = "int8", "int8"
 		}
 		all = append(all, p)

@@ -55,6 +55,9 @@ func (f *filter) len() int { return f.channels * f.area }
 // inner is the i-th value, channels innermost.
 func (f *filter) inner(i int) float64 { return f.values.at(i%f.channels*f.area + i/f.channels) }
 
+// deadScale is the scale of a channel of zeros.
+const deadScale = 0x1p-100
+
 // scale is the scale of one output channel: the largest weight, and with BitsPair the largest pair,
 // get the largest codes. A channel of zeros gets the smallest scale that is safe.
 func (f *filter) scale(bits WeightBits) float64 {
@@ -71,7 +74,7 @@ func (f *filter) scale(bits WeightBits) float64 {
 			pair = max(pair, math.Abs(f.inner(i)+f.inner(i+1)))
 		}
 	}
-	return max(largest/codes, pair/(pairLimit-1), 0x1p-100) // rounding adds at most 1 to a pair
+	return max(largest/codes, pair/(pairLimit-1), deadScale) // rounding adds at most 1 to a pair
 }
 
 // weightScales are the scales of all output channels as they stand in a file: float32, and no
