@@ -42,7 +42,8 @@ func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 // at begins an error about a line.
 func (t *tree) at(line int) string { return fmt.Sprintf("%s:%d: ", t.path, line) }
 
-// value is what the node of a key stands for; nil where it is not set. Line is where the key stands.
+// value is what the node of a key stands for; nil where it is not set. Line is where the key
+// stands.
 func (t *tree) value(key string, n *yaml.Node, line int) (any, error) {
 	if t.nodes++; t.nodes > nodeLimit {
 		return nil, fmt.Errorf("%smore than %d values, anchors written out", t.at(line), nodeLimit)
@@ -178,8 +179,8 @@ var (
 )
 
 // given is what a text means for a setting, wherever it was written: for a text itself, for a list
-// also its YAML form, else the number or the truth. One that is neither stays a text, and is refused
-// with the key's name when all is decoded.
+// also its YAML form, else the number or the truth. One that is neither stays a text, and is
+// refused with the key's name when all is decoded.
 func (l *loader) given(key, text string) (any, error) {
 	t := l.known.leaves[generic(key)]
 	kind, trimmed := t.Kind(), strings.TrimSpace(text)

@@ -125,7 +125,8 @@ func (c *calibration) work(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"open", c.open}, {"rehearse", c.rehearse}, {"pictures", c.pictures}, {"inspect", c.inspect}, {"collect", c.collect},
+		{"open", c.open}, {"rehearse", c.rehearse}, {"pictures", c.pictures}, {"inspect", c.inspect},
+		{"collect", c.collect},
 		{"choose", c.choose},
 		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain},
 	}

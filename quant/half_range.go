@@ -74,7 +74,8 @@ func floatTensors(g *onnx.Graph, input string) (tensors, layers []string) {
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		to := n.Attribute("to")
-		if notFloat[n.OpType] || n.OpType == "Cast" && to != nil && to.Int != int64(onnx.Float32) || len(n.Outputs) == 0 {
+		if notFloat[n.OpType] || n.OpType == "Cast" && to != nil && to.Int != int64(onnx.Float32) ||
+			len(n.Outputs) == 0 {
 			continue
 		}
 		for _, t := range n.Inputs {

@@ -27,7 +27,8 @@ func checkGraph(m *onnx.Model, n *Graph) error {
 			"(onnx.version_converter) and import it again", v, oldestOpset)
 	}
 	if len(n.Tensors()) == 0 {
-		return errors.New("nothing in the network can be stored in 8 bits: no convolution or Gemm with constant float32 " +
+		return errors.New("nothing in the network can be stored in 8 bits: no convolution or Gemm with constant " +
+			"float32 " +
 			"weights that is fed by the picture has a Relu behind it; it stays in FP32")
 	}
 	return nil
@@ -153,7 +154,8 @@ func (c *calibration) proveRehearsal(ctx context.Context, p *Plan) error {
 		}
 	}
 	if !proof.Fused() {
-		return fmt.Errorf("in 8 bits only %d of the network's %d convolutions and %d of %d fully connected layers would "+
+		return fmt.Errorf("in 8 bits only %d of the network's %d convolutions and %d of %d fully connected layers "+
+			"would "+
 			"run on integers: this calibrator does not know how it is built; it stays in FP32",
 			proof.Convolutions, conv, proof.Dense, dense)
 	}
