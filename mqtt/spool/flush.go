@@ -161,7 +161,8 @@ func (s *Spool) rescue(failed []Record) {
 }
 
 // Close writes all that is not acknowledged, and that this run has ended well. Whoever calls Flush
-// has stopped to do so.
+// has stopped to do so. Where the disk does not take all of it, the rest is lost, which the next
+// run tells: the cursor is written all the same, but not that this run has ended well.
 func (s *Spool) Close() error {
 	s.diskMu.Lock()
 	defer s.diskMu.Unlock()
@@ -170,14 +171,15 @@ func (s *Spool) Close() error {
 	}
 	s.load()
 	err := s.enter()
-	if err == nil {
+	entered := err == nil
+	if entered {
 		err = s.flush(true)
 	}
 	s.mu.Lock()
 	value, last := s.cursorValue(), s.seq
 	s.mu.Unlock()
-	if err == nil {
-		err = errors.Join(s.cursor.write(value), s.cursor.sync())
+	if entered {
+		err = errors.Join(err, s.cursor.write(value), s.cursor.sync())
 	}
 	if err == nil {
 		err = s.writeStream(last, 1)

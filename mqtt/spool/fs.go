@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,15 +50,34 @@ func (OS) List(dir string) ([]string, error) {
 	return names, err
 }
 
+// errNoFile is the error of what is there and is no file: a folder, a pipe.
+var errNoFile = errors.New("is no file")
+
 // Open opens a file of a file system that is read-only for reading.
 func (OS) Open(path string) (File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openFile(path, os.O_RDWR)
 	if errors.Is(err, syscall.EROFS) {
-		if f, err = os.Open(path); err == nil {
+		if f, err = openFile(path, os.O_RDONLY); err == nil {
 			return &osFile{f, true}, nil
 		}
 	}
 	return wrap(f, err)
+}
+
+// openFile opens a regular file, and never waits for the other end of a pipe.
+func openFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, how|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ELOOP) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errNoFile}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: cmp.Or(err, errNoFile)}
+	}
+	return f, nil
 }
 
 func (OS) Create(path string) (File, error) {

@@ -22,8 +22,16 @@ type Summary struct {
 
 // Inspect reads a folder without changing anything in it, and calls see with every record that
 // waits, oldest first, until see returns false; see may be nil. The record is valid until see
-// returns.
-func Inspect(dir string, see func(*Record) bool) (Summary, error) {
+// returns. Root looks as the folder's owner.
+func Inspect(dir string, see func(*Record) bool) (sum Summary, err error) {
+	err = asOwner(dir, func() error {
+		sum, err = inspect(dir, see)
+		return err
+	})
+	return sum, err
+}
+
+func inspect(dir string, see func(*Record) bool) (Summary, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: inspect: %w", err)
 	}
@@ -38,8 +46,20 @@ func Inspect(dir string, see func(*Record) bool) (Summary, error) {
 
 // Repair writes the records that hold in damaged files anew, puts copies of those files into the
 // folder bad, and remembers for the agent's next start which numbers are lost. It fails with
-// ErrInUse while an agent has the folder.
-func Repair(dir string) (Summary, error) {
+// ErrInUse while an agent has the folder. Root does it as the folder's owner, to whom the files
+// must belong, and gives that account what root has made there.
+func Repair(dir string) (sum Summary, err error) {
+	err = asOwner(dir, func() error {
+		sum, err = repair(dir)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: give it to the account of the agent: chown -R ACCOUNT %s", err, dir)
+		}
+		return err
+	})
+	return sum, err
+}
+
+func repair(dir string) (Summary, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: repair: %w", err)
 	}
@@ -68,18 +88,10 @@ func Repair(dir string) (Summary, error) {
 
 // read is what Open does with what is there, without a lock and without numbers for new records.
 func (s *Spool) read() error {
-	if err := s.disk.list(); err != nil {
+	if _, err := s.recall(); err != nil {
 		return err
 	}
-	stream, err := s.stream.open()
-	if err != nil {
-		return err
-	}
-	s.readStream(stream)
 	s.before = s.seq
-	if cursor, err := s.cursor.open(); err == nil {
-		s.readCursor(cursor)
-	}
 	s.load()
 	s.seq = max(s.onDisk, s.acked) // above it, numbers were reserved and never given
 	s.ring.begin(s.seq + 1)
@@ -146,7 +158,7 @@ func (d *disk) mend(s *segment) error {
 // looking is the machine's file system for who must not change it.
 type looking struct{ OS }
 
-func (looking) Open(path string) (File, error) { return wrap(os.Open(path)) }
+func (looking) Open(path string) (File, error) { return wrap(openFile(path, os.O_RDONLY)) }
 
 func (looking) MkdirAll(string) error       { return fs.ErrPermission }
 func (looking) Create(string) (File, error) { return nil, fs.ErrPermission }

@@ -14,7 +14,13 @@ func lockDir(dir string, files FS) (unlock func(), err error) {
 	if _, ok := files.(OS); !ok {
 		return func() {}, nil
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.EISDIR) { // what nobody can lock keeps nobody out
+		if err = os.Rename(path, path+"-"+NewID()[:8]); err == nil {
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,16 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"testing"
 )
 
 // memFS is a file system in memory that knows what is on the disk and what is not there yet. It can
@@ -193,3 +197,13 @@ func (f *memFile) Sync() error {
 
 func (f *memFile) Close() error         { return nil }
 func (f *memFile) Size() (int64, error) { return int64(len(f.node.now)), nil }
+
+// errFull is what a full disk says.
+var errFull = fmt.Errorf("mem: %w", syscall.ENOSPC)
+
+func mustMkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -79,26 +79,20 @@ func (s *Spool) open() error {
 	if entered != nil && !passing(entered) {
 		return entered
 	}
-	if err := s.disk.list(); err != nil {
-		return err
-	}
-	stream, err := s.stream.open()
+	known, err := s.recall()
 	if err != nil {
 		return err
 	}
-	if !s.readStream(stream) { // a new stream; what lies there is of another one, but comes first
+	if !known { // a new stream; what lies there is of another one, but comes first
 		s.id = NewID()
-		s.load()
-		s.seq = s.onDisk
-		s.unclean = s.seq > 0
 	}
 	s.before = s.seq
 	s.ring.begin(s.seq + 1)
-	if cursor, err := s.cursor.open(); err == nil {
-		s.readCursor(cursor)
-	}
 	s.back.sent = s.acked
 	if entered == nil {
+		entered = s.reserve()
+	}
+	if entered == nil && s.state.Found != "" { // the other page must not be further back than recall allows
 		entered = s.reserve()
 	}
 	if entered != nil {
@@ -107,6 +101,101 @@ func (s *Spool) open() error {
 		s.fail(entered)
 	}
 	return nil
+}
+
+// recall reads where the numbers and the acknowledgements stood, and decides where the numbers go
+// on: above the highest that any file knows, in the same stream only where no number of it can be
+// given again. known is whether it can go on.
+//
+// A file of two pages that has lost one may have lost the newer: what is left is then from before
+// the last write, which has reserved at most a block more (see reserve). So that far the numbers
+// jump. A file that tells less than the records and acknowledgements that are there is older than
+// that, and nothing bounds what was given.
+func (s *Spool) recall() (known bool, err error) {
+	if err := s.disk.list(); err != nil {
+		return false, err
+	}
+	stream, lost, err := s.openSlots(s.stream)
+	if err != nil {
+		return false, err
+	}
+	known = s.readStream(stream)
+	cursor, holes, _ := s.openSlots(s.cursor) // that it cannot be read costs repetitions
+	told := s.readCursor(cursor)
+	if !known {
+		s.load()
+		s.seq = s.onDisk
+		if lost > 0 || s.onDisk > 0 || cursor != nil {
+			s.seq, s.unclean = s.seq+block, true // what the old stream has given besides is told as lost
+			s.note(max(lost, 1), "the file stream is lost: a new stream begins")
+		}
+		return false, nil
+	}
+	if !s.unclean && holes > 0 { // a power cut may have left such a page
+		s.note(holes, "a page of the file cursor is lost: records may come again")
+	}
+	highest := max(told, s.peek())
+	if lost == 0 && highest <= s.seq {
+		return true, nil
+	}
+	reserved := s.seq
+	s.load()
+	highest = max(highest, s.onDisk)
+	s.unclean = true
+	if lost == 0 || highest > reserved+block {
+		s.seq = max(reserved, highest) + block
+		s.note(1, "the file stream is older than the records: a new stream begins")
+		return false, nil
+	}
+	s.seq = max(reserved, highest) + block
+	s.note(lost, fmt.Sprintf("a page of the file stream is lost: the numbers go on from %d", s.seq+1))
+	return true, nil
+}
+
+// note remembers for State that one of the small files was damaged.
+func (s *Spool) note(places int, what string) {
+	s.state.Damaged += places
+	if s.state.Found != "" {
+		what = s.state.Found + "; " + what
+	}
+	s.state.Found = what
+}
+
+// peek reads the last segment of each class for the highest number in it.
+func (s *Spool) peek() (highest uint64) {
+	for class := range classes {
+		log := s.disk.logs[class]
+		if len(log) == 0 || log[len(log)-1].n < s.low[class] {
+			continue
+		}
+		seg := log[len(log)-1]
+		s.disk.index(seg, segmentName(class, seg.n))
+		highest = max(highest, seg.last)
+	}
+	return highest
+}
+
+// openSlots opens one of the two small files. What stands in its place and is no file is put aside,
+// and then nothing is known.
+func (s *Spool) openSlots(f *pageFile) (value []byte, lost int, err error) {
+	value, lost, err = f.open()
+	if !errors.Is(err, errNoFile) {
+		return value, lost, err
+	}
+	// who only looks may not
+	if err := s.disk.putAside(filepath.Base(f.path)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, 0, err
+	}
+	return nil, 2, nil
+}
+
+// putAside moves what cannot be used into the folder bad.
+func (d *disk) putAside(name string) error {
+	dir := filepath.Join(d.dir, "bad")
+	if err := d.fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	return d.fs.Rename(filepath.Join(d.dir, name), filepath.Join(dir, name+"-"+NewID()[:8]))
 }
 
 // passing reports whether an error is the disk's, which may be well again without a restart.
@@ -139,10 +228,15 @@ func (s *Spool) writeStream(reserved uint64, clean byte) error {
 	if err := s.stream.write(append(b, s.id...)); err != nil {
 		return err
 	}
-	return s.stream.sync()
+	err := s.stream.sync()
+	if err != nil {
+		s.stream.takeBack()
+	}
+	return err
 }
 
-// reserve makes sure that the next numbers will not be given again by a later run.
+// reserve makes sure that the next numbers will not be given again by a later run: it reserves a
+// block from the last one given on, which is at most the number reserved before.
 func (s *Spool) reserve() error {
 	s.mu.Lock()
 	limit := s.seq + block
@@ -153,6 +247,7 @@ func (s *Spool) reserve() error {
 	s.mu.Lock()
 	s.limit = limit
 	s.mu.Unlock()
+	s.cursor.prepare() //nolint:errcheck // whoever writes it tries again
 	return nil
 }
 
@@ -177,28 +272,33 @@ func (s *Spool) cursorValue() []byte {
 	return b
 }
 
-func (s *Spool) readCursor(b []byte) {
+// readCursor returns the highest number that the cursor tells of; 0 where it is not this stream's.
+func (s *Spool) readCursor(b []byte) (highest uint64) {
 	const id = 8 + 8*int(classes)
 	const losses = id + idSize
 	const spans = losses + lossSize*int(reasons)
 	if len(b) < spans || string(b[id:losses]) != s.id {
-		return
+		return 0
 	}
 	word := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
-	s.acked = min(word(0), s.seq)
+	s.acked = word(0)
+	highest = s.acked
 	for class := range int(classes) {
 		s.low[class] = word(8 + 8*class)
+		s.disk.next = max(s.disk.next, s.low[class]) // records in a segment below it would be passed over
 	}
 	for reason := range int(reasons) {
 		at := losses + lossSize*reason
 		s.lost[reason] = Loss{word(at), word(at + 8), word(at + 16)}
 	}
 	for at := spans; at+16 <= len(b); at += 16 {
-		if d := (span{word(at), word(at + 8)}); d.from <= d.to && d.to <= s.seq {
+		if d := (span{word(at), word(at + 8)}); d.from <= d.to {
 			s.mark(d)
+			highest = max(highest, d.to)
 		}
 	}
 	s.join()
+	return highest
 }
 
 // list takes stock of the files of a folder, without reading them.
@@ -240,12 +340,12 @@ func (s *Spool) load() {
 		var found []*segment
 		for _, seg := range d.logs[class] {
 			name := segmentName(class, seg.n)
-			if seg.n >= s.low[class] {
+			if seg.n >= s.low[class] && !seg.read {
 				d.index(seg, name)
 			}
 			damaged += seg.damaged
 			if seg.records == 0 {
-				d.free = append(d.free, name)
+				d.free = append(d.free, name) // obtain finds out whether it is still there
 				continue
 			}
 			highest = max(highest, seg.last)
@@ -266,6 +366,7 @@ func (s *Spool) load() {
 
 // index reads a segment; a damaged one is set aside as a copy.
 func (d *disk) index(s *segment, name string) {
+	s.read = true
 	b, err := d.read(name)
 	s.end, s.damaged = scan(b, s.class, s.n, func(_ int64, r *Record) {
 		if s.records == 0 {
@@ -277,7 +378,10 @@ func (d *disk) index(s *segment, name string) {
 	if err != nil && s.damaged == 0 {
 		s.damaged = 1
 	}
-	if s.damaged > 0 {
+	switch {
+	case errors.Is(err, fs.ErrPermission): // its records may be well: it must not be used again
+		d.putAside(name) //nolint:errcheck // a folder that cannot be written is found out by whoever writes
+	case s.damaged > 0:
 		d.setAside(b, name)
 	}
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -13,13 +14,17 @@ import (
 // write leaves the one before. A page is generation, length, CRC-32C and value. After open, one
 // goroutine may write while another syncs: a sync makes safe what was written before it, and no
 // write waits for it.
+//
+// The first write fills both pages, so that later a page without a value is one that was lost, or
+// torn by a power cut: which of the two was the newest one, nobody can tell then.
 type pageFile struct {
-	fs   FS
-	path string
-	mu   sync.Mutex // of what follows
-	file File
-	gen  uint64
-	page [pageSize]byte
+	fs     FS
+	path   string
+	mu     sync.Mutex // of what follows
+	file   File
+	gen    uint64 // of the newest value; 0: there is none
+	newest int64  // page that holds it
+	page   [pageSize]byte
 }
 
 const (
@@ -27,27 +32,41 @@ const (
 	pageHeader = 8 + 4 + 4
 )
 
-// open reads the newest page that holds; nil where there is none. The file need not exist.
-func (s *pageFile) open() ([]byte, error) {
+// open reads the newest page that holds; nil where there is none. It counts the pages that held
+// something and do no more. The file need not exist.
+func (s *pageFile) open() (newest []byte, lost int, err error) {
 	f, err := s.fs.Open(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	s.file = f
-	var newest []byte
+	var gens []uint64
 	for i := range int64(2) {
 		page := make([]byte, pageSize)
-		if n, _ := f.ReadAt(page, i*pageSize); n < pageHeader { // what cannot be read does not hold
+		n, _ := f.ReadAt(page, i*pageSize) // what cannot be read does not hold
+		clear(page[n:])
+		gen, value := readSlot(page)
+		if value == nil {
+			if len(bytes.TrimLeft(page, "\x00")) > 0 {
+				lost++
+			}
 			continue
 		}
-		if gen, value := readSlot(page); value != nil && (newest == nil || gen > s.gen) {
-			s.gen, newest = gen, value
+		gens = append(gens, gen)
+		if newest == nil || gen > s.gen {
+			s.gen, s.newest, newest = gen, i, value
 		}
 	}
-	return newest, nil
+	switch {
+	case len(gens) == 1:
+		lost = 1
+	case len(gens) == 2 && max(gens[0], gens[1])-min(gens[0], gens[1]) != 1:
+		lost = 1 // one of them is from long ago
+	}
+	return newest, lost, nil
 }
 
 func readSlot(page []byte) (gen uint64, value []byte) {
@@ -73,14 +92,43 @@ func (s *pageFile) write(value []byte) error {
 	if err := s.create(); err != nil {
 		return err
 	}
-	s.gen++
+	first := s.gen == 0
+	err := s.put(value)
+	if err == nil && first {
+		err = s.put(value)
+	}
+	return err
+}
+
+// put writes one page. After an error the next one goes there again: the other page is still good.
+func (s *pageFile) put(value []byte) error {
 	p := s.page[:pageHeader+len(value)]
-	binary.LittleEndian.PutUint64(p, s.gen)
+	binary.LittleEndian.PutUint64(p, s.gen+1)
 	binary.LittleEndian.PutUint32(p[8:], uint32(len(value)))
 	binary.LittleEndian.PutUint32(p[12:], slotSum(p[:12], value))
 	copy(p[pageHeader:], value)
-	_, err := s.file.WriteAt(p, int64(s.gen%2)*pageSize)
-	return err
+	if _, err := s.file.WriteAt(p, (1-s.newest)*pageSize); err != nil {
+		return err
+	}
+	s.gen++
+	s.newest = 1 - s.newest
+	return nil
+}
+
+// takeBack forgets the last write, whose sync has failed: the next one goes to the same page.
+func (s *pageFile) takeBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gen--
+	s.newest = 1 - s.newest
+}
+
+// prepare makes the file while there is room for it: on a disk that is full later, only its pages
+// are written.
+func (s *pageFile) prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.create()
 }
 
 // create makes the file with its blocks, where it is not there yet.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ type segment struct {
 	first, last uint64 // sequence numbers; 0: there is no record
 	until       uint64 // records from this number on stand in the next segment; 0: none do
 	records     int
-	damaged     int // places that were stepped over when it was read at the start
+	damaged     int  // places that were stepped over when it was read at the start
+	read        bool // it was
 }
 
 func segmentName(class Class, n uint64) string { return fmt.Sprintf("%s-%016x.seg", class, n) }
@@ -98,21 +100,38 @@ func (d *disk) read(name string) ([]byte, error) {
 // or, where the bounds do not allow one, the oldest of the lowest class, whose records are lost.
 // When it returns, the file's name is safe.
 func (d *disk) obtain(class Class) (*segment, File, error) {
-	if len(d.free) == 0 {
-		if err := d.extend(); err != nil && (!noSpace(err) || !d.sacrifice(class)) {
+	for {
+		if len(d.free) == 0 {
+			if err := d.extend(); err != nil && (!noSpace(err) || !d.sacrifice(class)) {
+				return nil, nil, err
+			}
+		}
+		// What stands in a file that is used again was acknowledged, or told as lost: that must be
+		// known after a power cut, or it would look like damage.
+		if err := d.cursor.sync(); err != nil {
 			return nil, nil, err
 		}
+		s, f, err := d.reuse(class)
+		if !errors.Is(err, errUnusable) {
+			return s, f, err
+		}
+		d.free = d.free[:len(d.free)-1] // the next one, or a new one
 	}
-	// What stands in a file that is used again was acknowledged, or told as lost: that must be
-	// known after a power cut, or it would look like damage.
-	if err := d.cursor.sync(); err != nil {
-		return nil, nil, err
-	}
-	s := &segment{n: d.next, class: class}
+}
+
+// errUnusable is the error of a free file that is gone, is another account's, or is none.
+var errUnusable = errors.New("file cannot be used")
+
+// reuse gives the last of the free files the name and the number of a new segment.
+func (d *disk) reuse(class Class) (*segment, File, error) {
+	s := &segment{n: d.next, class: class, read: true}
 	d.next++
 	waiting := &d.free[len(d.free)-1]
 	path := filepath.Join(d.dir, segmentName(class, s.n))
 	if err := d.fs.Rename(filepath.Join(d.dir, *waiting), path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errUnusable
+		}
 		return nil, nil, err
 	}
 	*waiting = segmentName(class, s.n)
@@ -120,6 +139,10 @@ func (d *disk) obtain(class Class) (*segment, File, error) {
 		return nil, nil, err
 	}
 	f, err := d.fs.Open(path)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoFile) {
+		d.putAside(*waiting) //nolint:errcheck // it is not used again either way
+		return nil, nil, errUnusable
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -81,7 +81,8 @@ type Spool struct {
 // State says how the spool fares.
 type State struct {
 	Err     error  // of the disk: records are kept in memory only; nil: all is well
-	Damaged int    // places in segments that were stepped over at the start
+	Damaged int    // places in files that were stepped over at the start
+	Found   string // what was wrong with the files that keep count, at the start; empty: nothing
 	Full    bool   // records were dropped, and not told of yet
 	Dropped uint64 // numbers told as lost since the start, whatever the reason
 	Bytes   int64  // of segments in use
