@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -13,15 +14,18 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
-	subscribe    = 8 // packet types (MQTT 3.1.1, table 2.1)
+	message      = 3 // packet types (MQTT 3.1.1, table 2.1): PUBLISH
+	puback       = 4
+	subscribe    = 8
 	suback       = 9
 )
 
 // guardedConn stands between paho and the network and ends the connection before paho meets a
 // packet that it cannot stand: one longer than limit, for which it would allocate up to 256 MB (P16
 // in docs/decisions/010-what-paho-does.md), or a SUBACK with more codes than the SUBSCRIBE had
-// filters, on which it panics (P17). It also gives every write a time limit, and lets another
-// goroutine end the connection in a way that paho notices (drop).
+// filters, on which it panics (P17). A message that is too long is read past and acknowledged
+// instead: a retained one would come again with every connection. It also gives every write a time
+// limit, and lets another goroutine end the connection in a way that paho notices (drop).
 //
 // paho hears of the end through Read alone, and only when nobody is inside one of its methods: a
 // Publish that has begun when the connection ends would wait for paho's WriteTimeout.
@@ -33,13 +37,16 @@ type guardedConn struct {
 
 	header [5]byte // fixed header read so far: type, then up to four bytes of length
 	have   int
-	left   int // bytes of the packet's rest
+	head   []byte // of header, what paho has not read yet
+	left   int    // bytes of the packet's rest
 
-	tap    func(packet []byte)   // sees every packet that is sent; nil: nobody does
-	failed atomic.Pointer[error] // why a write failed
-	reason atomic.Pointer[error] // why drop was called
-	calls  sync.RWMutex          // read-locked by whoever is inside paho
-	ended  atomic.Bool           // nobody goes there any more
+	// hears of a message that is read past, before and after; nil: nobody does
+	tooLong func(topic string, length int, past bool)
+	tap     func(packet []byte)   // sees every packet that is sent; nil: nobody does
+	failed  atomic.Pointer[error] // why a write failed
+	reason  atomic.Pointer[error] // why drop was called
+	calls   sync.RWMutex          // read-locked by whoever is inside paho
+	ended   atomic.Bool           // nobody goes there any more
 }
 
 func newGuardedConn(c net.Conn, limit int) *guardedConn {
@@ -67,11 +74,7 @@ func (g *guardedConn) drop(reason error) {
 
 // Read passes on what comes, up to the first packet that must not be.
 func (g *guardedConn) Read(p []byte) (int, error) {
-	n, err := g.in.Read(p)
-	if bad := g.inspect(p[:n]); bad != nil {
-		g.drop(bad)
-		n, err = 0, bad
-	}
+	n, err := g.read(p)
 	if err != nil {
 		g.ended.Store(true)
 		g.Conn.Close() // whoever hangs in a write comes back
@@ -81,6 +84,89 @@ func (g *guardedConn) Read(p []byte) (int, error) {
 		err = g.why(err)
 	}
 	return n, err
+}
+
+// read is Read but for the end. paho gets a packet's first byte only when the whole fixed header is
+// known.
+func (g *guardedConn) read(p []byte) (int, error) {
+	for len(p) > 0 && len(g.head) == 0 && g.left == 0 {
+		if err := g.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, g.head)
+	g.head = g.head[n:]
+	if n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	n, err := g.in.Read(p[:min(len(p), g.left)])
+	g.left -= n
+	return n, err
+}
+
+// next reads the fixed header of the next packet, and past one that is too long.
+func (g *guardedConn) next() error {
+	for g.have < 2 || g.header[g.have-1]&0x80 != 0 && g.have < len(g.header) {
+		c, err := g.in.ReadByte()
+		if err != nil {
+			return err
+		}
+		g.header[g.have] = c
+		g.have++
+	}
+	head := g.header[:g.have]
+	g.have = 0
+	length, err := remaining(head[1:])
+	if err == nil && head[0]>>4 == message && length > g.limit {
+		return g.pass(head[0], length)
+	}
+	if err == nil {
+		err = g.allowed(head[0]>>4, length)
+	}
+	if err != nil {
+		g.drop(err)
+		return err
+	}
+	g.head, g.left = head, length
+	return nil
+}
+
+// pass reads past a message of which the fixed header was read.
+func (g *guardedConn) pass(first byte, length int) error {
+	var size [2]byte
+	if _, err := io.ReadFull(g.in, size[:]); err != nil {
+		return err
+	}
+	name := make([]byte, int(size[0])<<8|int(size[1])) // a topic has at most 64 KiB
+	if _, err := io.ReadFull(g.in, name); err != nil {
+		return err
+	}
+	left := length - len(size) - len(name)
+	var id [2]byte
+	if first&0x06 != 0 { // it has a QoS, and wants an answer
+		if _, err := io.ReadFull(g.in, id[:]); err != nil {
+			return err
+		}
+		left -= len(id)
+	}
+	if left < 0 {
+		g.drop(errLength)
+		return errLength
+	}
+	topic := string(name)
+	if g.tooLong != nil {
+		g.tooLong(topic, length, false)
+	}
+	if _, err := io.CopyN(io.Discard, g.in, int64(left)); err != nil {
+		return err
+	}
+	if g.tooLong != nil {
+		g.tooLong(topic, length, true)
+	}
+	if first&0x06 != 0 {
+		g.Write([]byte{puback << 4, 2, id[0], id[1]}) //nolint:errcheck // never fails
+	}
+	return nil
 }
 
 // why is the first cause of a failed read: a drop, or a write that had failed before and left Read
@@ -114,33 +200,6 @@ func (g *guardedConn) Write(p []byte) (int, error) {
 		g.Conn.SetReadDeadline(time.Now().Add(closeGrace)) //nolint:errcheck // one that is closed reads nothing more
 	}
 	return len(p), nil
-}
-
-// inspect follows the stream of inbound packets, which may be cut anywhere.
-func (g *guardedConn) inspect(p []byte) error {
-	for len(p) > 0 {
-		if g.left > 0 {
-			n := min(g.left, len(p))
-			g.left -= n
-			p = p[n:]
-			continue
-		}
-		g.header[g.have] = p[0]
-		g.have++
-		p = p[1:]
-		if g.have == 1 || g.header[g.have-1]&0x80 != 0 && g.have < len(g.header) {
-			continue
-		}
-		length, err := remaining(g.header[1:g.have])
-		if err == nil {
-			err = g.allowed(g.header[0]>>4, length)
-		}
-		if err != nil {
-			return err
-		}
-		g.left, g.have = length, 0
-	}
-	return nil
 }
 
 func (g *guardedConn) allowed(kind byte, length int) error {

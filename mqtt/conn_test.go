@@ -4,9 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,11 +48,16 @@ func TestGuard(t *testing.T) {
 		"suback for two": {in: []byte{0x90, 4, 0, 1, 1, 1}},
 		"suback for one": {in: []byte{0x90, 3, 0, 1, 1}, fail: "1 filters where 2"},
 		"suback for six": {in: []byte{0x90, 8, 0, 1, 1, 1, 1, 1, 1, 1}, fail: "6 filters where 2"},
-		"256 MB":         {in: []byte{0x30, 0xff, 0xff, 0xff, 0x7f}, fail: "268435455 bytes"},
+		"256 MB":         {in: []byte{0x40, 0xff, 0xff, 0xff, 0x7f}, fail: "268435455 bytes"},
+		"topic too long": {in: []byte{0x32, 0x81, 0x80, 0x04, 0xff, 0xff}, fail: "malformed length"},
 		"length":         {in: []byte{0x30, 0xff, 0xff, 0xff, 0xff, 1}, fail: "malformed length"},
 	} {
 		for _, step := range []int{1, 2, 3, 1000} {
-			w := &wire{in: bytes.NewReader(append(fine.Bytes(), c.in...)), step: step}
+			in := append(fine.Bytes(), c.in...)
+			if name == "topic too long" {
+				in = append(in, make([]byte, 65538)...)
+			}
+			w := &wire{in: bytes.NewReader(in), step: step}
 			g := newGuardedConn(w, inboxLimit)
 			subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 			subscribe.Topics, subscribe.Qoss = []string{"a", strings.Repeat("b", 200)}, []byte{1, 1}
@@ -57,6 +70,180 @@ func TestGuard(t *testing.T) {
 				t.Errorf("%s, %d at once: got %v, want %q", name, step, err, c.fail)
 			}
 		}
+	}
+}
+
+// A message that is too long is read past, at no cost of memory, acknowledged where it has a QoS,
+// and told; what stands before and behind it is passed on whole.
+func TestGuardPassesOver(t *testing.T) {
+	small := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	small.TopicName, small.Payload = "a/b", []byte("here")
+	var fine bytes.Buffer
+	small.Write(&fine)
+	for _, length := range []int{inboxLimit + 1, 200_000, 100 << 20} {
+		for qos := range byte(3) {
+			head := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+			head.TopicName, head.Qos, head.MessageID, head.Retain = "homeassistant/status", qos, 0x1234, true
+			var b bytes.Buffer
+			head.Write(&b)
+			rest := b.Bytes()[2:]
+			long := []byte{b.Bytes()[0], byte(length) | 0x80, byte(length>>7) | 0x80, byte(length>>14) | 0x80,
+				byte(length >> 21)}
+			in := io.MultiReader(bytes.NewReader(fine.Bytes()), bytes.NewReader(append(long, rest...)),
+				io.LimitReader(zeros{}, int64(length-len(rest))), bytes.NewReader(fine.Bytes()))
+			w := &stream{in: in}
+			g := newGuardedConn(w, inboxLimit)
+			var told []string
+			g.tooLong = func(topic string, length int,
+				past bool) {
+				told = append(told, fmt.Sprint(topic, length, past))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got, err := io.ReadAll(g)
+			runtime.ReadMemStats(&after)
+			if err != nil || !bytes.Equal(got, append(fine.Bytes(), fine.Bytes()...)) {
+				t.Fatalf("%d bytes, QoS %d: %v, passed on %q", length, qos, err, got)
+			}
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+				t.Errorf("%d bytes cost %d", length, grown)
+			}
+			answer := []byte{0x40, 2, 0x12, 0x34}
+			if qos == 0 {
+				answer = nil
+			}
+			if !bytes.Equal(w.out.Bytes(), answer) {
+				t.Errorf("QoS %d: answered % x", qos, w.out.Bytes())
+			}
+			if want := []string{fmt.Sprint("homeassistant/status", length, false),
+				fmt.Sprint("homeassistant/status", length, true)}; !slices.Equal(told, want) {
+				t.Errorf("told %q", told)
+			}
+		}
+	}
+}
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// stream is a net.Conn that reads from in and remembers what was written.
+type stream struct {
+	net.Conn
+	in  io.Reader
+	out bytes.Buffer
+}
+
+func (s *stream) Read(p []byte) (int, error)       { return s.in.Read(p) }
+func (s *stream) Write(p []byte) (int, error)      { return s.out.Write(p) }
+func (s *stream) Close() error                     { return nil }
+func (s *stream) SetWriteDeadline(time.Time) error { return nil }
+
+// Messages beyond the limit, retained on every topic that the agent listens to, keep nobody off:
+// results flow, commands are answered, and each topic is named once.
+func TestLargeRetained(t *testing.T) {
+	m := startMosquitto(t)
+	file := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(file, make([]byte, 200_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	topics := []string{"homeassistant/status", "vggse/edge01/command", "vggse/edge01/cam01/enabled/set",
+		"vggse/edge01/cam02/threshold/set"}
+	for _, topic := range topics {
+		out, err := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", fmt.Sprint(m.port), "-q", "1", "-r", "-t",
+			topic, "-f", file).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	e := listen(t, m.port)
+	cfg := testConfig(m.url())
+	cfg.Commands.Allow = Commands
+	told := new(logs)
+	l, err := NewLink(cfg, testIdentity(), slog.New(slog.NewTextHandler(told, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Handle(&clerk{link: l})
+	start(t, l)
+	eventually(t, 10*time.Second, "read past all", func() bool { return l.missed.Load() == uint64(len(topics)) })
+	pub(t, m, "command", order("1", "reload", "{}", 0))
+	eventually(t, 10*time.Second, "answered", func() bool {
+		return strings.Contains(e.last("vggse/edge01/command/response"), `"status":"ok"`)
+	})
+	if text := told.String(); strings.Contains(text, "broker lost") ||
+		strings.Count(text, "passed over") != len(topics) {
+		t.Errorf("the log says %s", text)
+	}
+	for _, topic := range topics {
+		if !strings.Contains(told.String(), "topic="+topic) {
+			t.Errorf("the log does not name %s", topic)
+		}
+	}
+}
+
+// A message so long that the connection is lost before it is read: after the third time its
+// subscription is left out, and the connection stays.
+func TestEndlessRetained(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type round struct {
+		filters int
+		stays   bool
+	}
+	rounds := make(chan round, 100)
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			packets.ReadPacket(c) // CONNECT
+			c.Write([]byte{0x20, 2, 0, 0})
+			var asked *packets.SubscribePacket
+			for asked == nil {
+				p, err := packets.ReadPacket(c)
+				if err != nil {
+					break
+				}
+				asked, _ = p.(*packets.SubscribePacket)
+			}
+			if asked != nil && slices.Contains(asked.Topics, "homeassistant/status") {
+				c.Write(append([]byte{0x31, 0xff, 0xff, 0xff, 0x7f, 0, 20}, "homeassistant/status and no end"...))
+				time.Sleep(20 * time.Millisecond)
+				c.Close()
+				rounds <- round{len(asked.Topics), false}
+				continue
+			}
+			if asked != nil {
+				rounds <- round{len(asked.Topics), true}
+			}
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	})
+	told := new(logs)
+	link, err := NewLink(baseConfig("tcp://"+l.Addr().String()), testIdentity(),
+		slog.New(slog.NewTextHandler(told, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, link)
+	for i := range strikes + 1 {
+		if got := <-rounds; got.stays != (i == strikes) || got.filters == 0 {
+			t.Errorf("connection %d: %+v", i+1, got)
+		}
+	}
+	stop()
+	l.Close()
+	served.Wait()
+	if !strings.Contains(told.String(), "not listened to any more") || !strings.Contains(told.String(),
+		"topic=homeassistant/status") {
+		t.Errorf("the log says %s", told)
 	}
 }
 
@@ -102,7 +289,7 @@ func FuzzInbound(f *testing.F) {
 // says so, and connects again.
 func TestHostileBroker(t *testing.T) {
 	for name, poison := range map[string][]byte{
-		"256 MB":        {0x30, 0xff, 0xff, 0xff, 0x7f},
+		"256 MB":        {0x40, 0xff, 0xff, 0xff, 0x7f},
 		"SUBACK":        {0x90, 8, 0, 1, 1, 1, 1, 1, 1, 1},
 		"unknown":       {0xf0, 0},
 		"empty publish": {0x30, 0},

@@ -30,6 +30,7 @@ type Link struct {
 	connected   atomic.Bool
 	missed      atomic.Uint64 // messages that came in faster than they were looked at
 	retry       time.Duration // longest wait before an attempt to connect; 0: the usual
+	large       large
 	out         *outbox
 	available   *state
 	info        *state
@@ -97,6 +98,8 @@ func NewLink(cfg Config, id Identity, log *slog.Logger) (*Link, error) {
 		opening:   id.opening("vggse.event/1", ""),
 		answering: id.opening("vggse.response/1", ""),
 	}
+	l.large = large{log: log, limit: inboxLimit, missed: &l.missed, told: make(map[string]bool),
+		lost: make(map[string]int)}
 	l.dispatcher = newDispatcher(l)
 	l.furnish()
 	return l, nil
@@ -194,7 +197,10 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	}
 	s, err := spool.Open(c.Dir, spool.Options{Bytes: c.Bytes, MinFree: c.MinFree})
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w: make it this user's, choose another state_dir, or set mqtt.spool.bytes to 0", err)
+		const cure = "give it to this account with chown -R or 'sudo vggse-agent spool repair', choose another " +
+			"state_dir, " +
+			"or set mqtt.spool.bytes to 0"
+		return nil, fmt.Errorf("%w: %s", err, cure)
 	}
 	return s, err
 }

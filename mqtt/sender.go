@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,8 +21,9 @@ const (
 
 // Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far
 // as half a second goes, publishes "stopped", and returns when every goroutine of the connection
-// has ended and what still waits is on disk. A missing broker is weather, told once per change; an
-// error comes from the disk, at the end.
+// has ended and what still waits is on disk. A missing broker is weather, told once per change, and
+// so is a disk that fails: what it does not take at the end is lost, which the next run tells. The
+// error is always nil.
 func (l *Link) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -41,7 +41,8 @@ func (l *Link) Run(ctx context.Context) error {
 	group.Wait() //nolint:errcheck // none fails
 	l.memory.save(l.log)
 	if err := l.out.spool.Close(); err != nil {
-		return fmt.Errorf("mqtt: close spool: %w", err)
+		l.log.Error("the disk does not take what waits for the broker: it is lost, and told at the next start",
+			"error", err)
 	}
 	return nil
 }
@@ -58,6 +59,9 @@ func (l *Link) flush(ctx context.Context) {
 	tick := time.NewTicker(spool.SyncAfter)
 	defer tick.Stop()
 	trouble, last, since := "", uint64(0), time.Now()
+	if found := l.out.spool.State().Found; found != "" {
+		l.log.Warn("spool damaged", "found", found)
+	}
 	for {
 		switch now := l.out.spool.Last(); {
 		case now != last:
@@ -101,7 +105,7 @@ func (l *Link) connect(ctx context.Context) {
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
 		missed: &l.missed,
-		will:   &will{l.topics.available, Offline},
+		will:   &will{l.topics.available, Offline}, large: &l.large,
 	}
 	for {
 		what := "broker not reached, trying again"
@@ -130,10 +134,13 @@ func (l *Link) connect(ctx context.Context) {
 func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard) error {
 	l.out.connect()
 	l.connected.Store(true)
-	c := &sender{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.filters()...)}
+	c := &sender{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.large.without(l.filters())...)}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
+	if err != nil {
+		defer l.large.ended() // when nobody reads any more
+	}
 	if err != nil {
 		if len(c.flights) > 0 && doubt.lost(&c.flights[0].publication) {
 			l.log.Error("the broker ends the connection whenever it gets this message: given up",

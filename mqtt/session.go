@@ -57,6 +57,7 @@ type opening struct {
 	limit    int            // bytes of an inbound packet
 	inbox    int            // messages that wait in inbound
 	missed   *atomic.Uint64 // counts those that found no room there
+	large    *large         // sees messages beyond limit; nil: they are read past without a word
 }
 
 // open connects. The session outlives ctx, which only bounds the opening.
@@ -79,6 +80,9 @@ func open(ctx context.Context, o *opening) (*session, error) {
 		}
 		s.guard = newGuardedConn(conn, o.limit)
 		s.guard.tap = o.cfg.tap
+		if o.large != nil {
+			s.guard.tooLong = o.large.see
+		}
 		stop = context.AfterFunc(ctx, func() { s.guard.drop(context.Cause(ctx)) })
 		return s.guard, nil
 	})
@@ -145,6 +149,9 @@ func (unsent) Error() error          { return net.ErrClosed }
 // subscribe asks for filters at QoS 1; messages come through inbound. A refusal is an error of the
 // ack.
 func (s *session) subscribe(filters ...string) ack {
+	if len(filters) == 0 {
+		return granted{}
+	}
 	wanted := make(map[string]byte, len(filters))
 	for _, f := range filters {
 		wanted[f] = 1
@@ -155,6 +162,12 @@ func (s *session) subscribe(filters ...string) ack {
 	defer s.guard.leave()
 	return &subscription{s.client.SubscribeMultiple(wanted, nil).(*paho.SubscribeToken)}
 }
+
+// granted is the ack of a subscription to nothing.
+type granted struct{}
+
+func (granted) Done() <-chan struct{} { return closedChannel }
+func (granted) Error() error          { return nil }
 
 // subscription is an ack that knows of refused filters (code 0x80), which paho takes for success.
 type subscription struct{ *paho.SubscribeToken }
