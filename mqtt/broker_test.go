@@ -29,12 +29,12 @@ func TestEmbedded(t *testing.T) {
 	e := listen(t, b.Port())
 	l, stop := runLink(t, testConfig(b.URL()), quiet())
 	publish(t, l, "cam01", "gear", 2)
-	eventually(t, 10*time.Second, "label", func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
+	eventually(t, hang, "label", func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
 	late := listen(t, b.Port())
-	eventually(t, 10*time.Second, "retained label",
+	eventually(t, hang, "retained label",
 		func() bool { return late.last("vggse/edge01/cam01/classification") == "gear" })
 	stop()
-	eventually(t, 10*time.Second, "stopped", func() bool { return e.last("vggse/edge01/available") == Stopped })
+	eventually(t, hang, "stopped", func() bool { return e.last("vggse/edge01/available") == Stopped })
 }
 
 func TestEmbeddedStaysInside(t *testing.T) {
@@ -84,7 +84,7 @@ func TestWatch(t *testing.T) {
 		}
 		for await(t, changes) != nil { // attempts in between
 		}
-		eventually(t, 20*time.Second, "link connected", l.Connected)
+		eventually(t, hang, "link connected", l.Connected)
 		for range 20 {
 			l.Publish(ctx, decision("cam01"))
 		}
@@ -102,7 +102,7 @@ func await[T any](t *testing.T, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(30 * time.Second):
+	case <-time.After(hang):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -321,7 +321,7 @@ func TestHostileBroker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), hang)
 		done := make(chan struct{})
 		go func() { defer close(done); link.Run(ctx) }()
 		for range 2 {

@@ -92,7 +92,7 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.CameraStatus("cam01", CameraOnline)
 	publish(t, l, "cam01", "gear", 2)
 	l.CameraStatus("cam01", CameraOffline)
-	eventually(t, 10*time.Second, "connected", l.Connected)
+	eventually(t, hang, "connected", l.Connected)
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
@@ -104,16 +104,17 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.clock.offset += time.Hour // as if the clock had been set back
 	l.mu.Unlock()
 	l.checkClock()
-	time.Sleep(100 * time.Millisecond) // the SUBACK
+	// a link subscribes before it publishes: the broker takes commands from the first acknowledgement on
+	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 	pub(t, m, "command", order("1", "snapshot", `{"camera":"cam01"}`, 0))
 	pub(t, m, "command", "nonsense")
-	eventually(t, 10*time.Second, "answers", func() bool {
+	eventually(t, hang, "answers", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return strings.Contains(string(all["command/response"].Payload), "rejected") &&
 			all["cam01/snapshot"].Payload != nil
 	})
-	eventually(t, 10*time.Second, "all acknowledged", func() bool { return l.Waiting() == 0 })
+	eventually(t, hang, "all acknowledged", func() bool { return l.Waiting() == 0 })
 	stop()
 	mu.Lock()
 	defer mu.Unlock()

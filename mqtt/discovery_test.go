@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // rule is what Home Assistant's schema of one platform asks for: keys that must be there, and keys
@@ -231,22 +230,21 @@ func TestDiscoveryLives(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := start(t, l)
-		eventually(t, 10*time.Second, "connected", l.Connected)
+		eventually(t, hang, "connected", l.Connected)
 		return stop
 	}
 	stop := run(cfg, "cam01", "cam02")
-	eventually(t, 10*time.Second, "announced", func() bool { return strings.Contains(e.last(topic), `"cam02_label"`) })
-	time.Sleep(100 * time.Millisecond) // the SUBACK
+	eventually(t, hang, "announced", func() bool { return strings.Contains(e.last(topic), `"cam02_label"`) })
 	n := len(e.on(topic))
 	birth := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", fmt.Sprint(m.port), "-t", "homeassistant/status",
 		"-m", "online", "-q", "1", "-r")
 	if out, err := birth.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually(t, 10*time.Second, "announced again", func() bool { return len(e.on(topic)) > n })
+	eventually(t, hang, "announced again", func() bool { return len(e.on(topic)) > n })
 	stop()
 	stop = run(cfg, "cam01")
-	eventually(t, 10*time.Second, "cam02 taken away",
+	eventually(t, hang, "cam02 taken away",
 		func() bool { return strings.Contains(e.last(topic), `"cam02_label":{"platform":"sensor"}`) })
 	if got := homeAssistant(topic, []byte(e.last(topic))); len(got) > 0 {
 		t.Errorf("Home Assistant would say: %s", strings.Join(got, "; "))
@@ -255,21 +253,21 @@ func TestDiscoveryLives(t *testing.T) {
 	off := cfg
 	off.Discovery.Enabled = false
 	stop = run(off, "cam01")
-	eventually(t, 10*time.Second, "taken away", func() bool { return e.last(topic) == "" && len(e.on(topic)) > 0 })
+	eventually(t, hang, "taken away", func() bool { return e.last(topic) == "" && len(e.on(topic)) > 0 })
 	stop()
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "the rest is there", func() bool { return late.last("vggse/edge01/info") != "" })
+	eventually(t, hang, "the rest is there", func() bool { return late.last("vggse/edge01/info") != "" })
 	if len(late.on(topic)) > 0 {
 		t.Errorf("still retained: %s", late.last(topic))
 	}
 	stop = run(cfg, "cam01")
-	eventually(t, 10*time.Second, "announced once more", func() bool { return e.last(topic) != "" })
+	eventually(t, hang, "announced once more", func() bool { return e.last(topic) != "" })
 	stop()
 	moved := cfg
 	moved.Discovery.Prefix = "other"
 	moved.tap = nil // another prefix than the judge's
 	stop = run(moved, "cam01")
-	eventually(t, 10*time.Second, "under another prefix", func() bool {
+	eventually(t, hang, "under another prefix", func() bool {
 		return e.last(topic) == "" && strings.Contains(e.last("other/device/vggse_edge01/config"), `"cam01_label"`)
 	})
 	stop()

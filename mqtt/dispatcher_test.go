@@ -91,10 +91,9 @@ func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk)
 	l.Threshold("cam01", 0.6)
 	l.dispatcher.work = bucket{rate: 100, burst: 100}
 	start(t, l)
-	eventually(t, 10*time.Second, "connected", l.Connected)
-	eventually(t, 10*time.Second, "state", func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.6" })
-	time.Sleep(100 * time.Millisecond) // the SUBACK
-	return m, e, l, c
+	eventually(t, hang, "connected", l.Connected)
+	eventually(t, hang, "state", func() bool { return e.last("vggse/edge01/cam01/threshold/state") == "0.6" })
+	return m, e, l, c // a link subscribes before it publishes: the broker takes commands now
 }
 
 // Each command is answered once: done, failed, too old, not allowed, not understood; a repeated one
@@ -102,33 +101,41 @@ func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk)
 func TestCommands(t *testing.T) {
 	m, e, l, c := commanded(t, CommandSnapshot, CommandReload, CommandModelActivate)
 	sha := strings.Repeat("0a", 32)
-	for _, step := range []struct{ id, payload, status, message string }{
-		{"1", order("1", "reload", "{}", 0), "ok", ""},
-		{"2", order("2", "snapshot", `{"camera":"cam01"}`, 0), "ok", ""},
-		{"3", order("3", "model_activate", `{"sha256":"`+sha+`"}`, 0), "ok", ""},
-		{"4", order("4", "restart", "{}", 0), "rejected", "mqtt.commands.allow lacks restart"},
-		{"5", order("5", "reload", "{}", time.Minute), "expired", "ago, for 30s"},
-		{"6", order("6", "reload", "{}", -time.Minute), "rejected", "future"},
-		{"7", order("7", "snapshot", `{"camera":"cam99"}`, 0), "rejected", `no camera "cam99"`},
-		{"8", order("8", "snapshot", `{}`, 0), "rejected", `wants "camera"`},
-		{"9", order("9", "rm", `{}`, 0), "rejected", "must be one of"},
-		{"10", strings.Replace(order("10", "reload", "{}", 0), `"id"`, `"x":1,"id"`, 1), "rejected", `unknown key "x"`},
-		{"11", order("11", "reload", `{"camera":"cam01"}`, 0), "rejected", "takes no"},
+	for _, step := range []struct {
+		id, name, args  string
+		age             time.Duration
+		status, message string
+	}{
+		{"1", "reload", "{}", 0, "ok", ""},
+		{"2", "snapshot", `{"camera":"cam01"}`, 0, "ok", ""},
+		{"3", "model_activate", `{"sha256":"` + sha + `"}`, 0, "ok", ""},
+		{"4", "restart", "{}", 0, "rejected", "mqtt.commands.allow lacks restart"},
+		{"5", "reload", "{}", time.Hour, "expired", "ago, for 30s"},
+		{"6", "reload", "{}", -time.Hour, "rejected", "future"},
+		{"7", "snapshot", `{"camera":"cam99"}`, 0, "rejected", `no camera "cam99"`},
+		{"8", "snapshot", `{}`, 0, "rejected", `wants "camera"`},
+		{"9", "rm", `{}`, 0, "rejected", "must be one of"},
+		{"10", "reload", "{}", 0, "rejected", `unknown key "x"`},
+		{"11", "reload", `{"camera":"cam01"}`, 0, "rejected", "takes no"},
 	} {
-		pub(t, m, "command", step.payload)
+		payload := order(step.id, step.name, step.args, step.age)
+		if step.id == "10" {
+			payload = strings.Replace(payload, `"id"`, `"x":1,"id"`, 1)
+		}
+		pub(t, m, "command", payload)
 		var got string
-		eventually(t, 10*time.Second, "answer to "+step.id, func() bool {
+		eventually(t, hang, "answer to "+step.id, func() bool {
 			got = e.last("vggse/edge01/command/response")
 			return got != "" && len(e.on("vggse/edge01/command/response")) >= number(step.id)
 		})
 		if status := field[string](t, got, "status"); status != step.status {
-			t.Errorf("%s: got %s", step.payload, got)
+			t.Errorf("%s: got %s", payload, got)
 		}
 		if step.message != "" && !strings.Contains(field[string](t, got, "message"), step.message) {
-			t.Errorf("%s: got %s, want %s", step.payload, got, step.message)
+			t.Errorf("%s: got %s, want %s", payload, got, step.message)
 		}
 		if step.id != "10" && field[string](t, got, "id") != step.id { // there the id comes behind what is wrong
-			t.Errorf("%s: got %s", step.payload, got)
+			t.Errorf("%s: got %s", payload, got)
 		}
 	}
 	if got := e.last("vggse/edge01/cam01/snapshot"); !strings.Contains(got, "picture") {
@@ -136,15 +143,15 @@ func TestCommands(t *testing.T) {
 	}
 	pub(t, m, "command", order("1", "reload", "{}", 0)) // again
 	pub(t, m, "command", order("12", "reload", "{}", 0), "-r")
-	eventually(t, 10*time.Second, "answer to 12",
+	eventually(t, hang, "answer to 12",
 		func() bool { return len(e.on("vggse/edge01/command/response")) >= 12 })
 	c.mu.Lock()
 	c.fail = errors.New("the disk is full")
 	c.mu.Unlock()
 	pub(t, m, "command", order("13", "reload", "{}", 0))
-	eventually(t, 10*time.Second, "last answer",
+	eventually(t, hang, "last answer",
 		func() bool { return len(e.on("vggse/edge01/command/response")) >= 13 && l.missed.Load() == 1 })
-	eventually(t, 10*time.Second, "error", func() bool {
+	eventually(t, hang, "error", func() bool {
 		return strings.Contains(e.last("vggse/edge01/command/response"),
 			`"status":"error","message":"the disk is full"`)
 	})
@@ -163,7 +170,7 @@ func TestSets(t *testing.T) {
 	m, e, _, c := commanded(t, "set")
 	pub(t, m, "cam01/enabled/set", "OFF")
 	pub(t, m, "cam01/threshold/set", "0.85")
-	eventually(t, 10*time.Second, "states", func() bool {
+	eventually(t, hang, "states", func() bool {
 		return e.last("vggse/edge01/cam01/enabled/state") == "OFF" &&
 			e.last("vggse/edge01/cam01/threshold/state") == "0.85"
 	})
@@ -172,7 +179,7 @@ func TestSets(t *testing.T) {
 		pub(t, m, "cam01/threshold/set", nonsense)
 	}
 	pub(t, m, "cam99/enabled/set", "OFF")
-	eventually(t, 10*time.Second, "old state again",
+	eventually(t, hang, "old state again",
 		func() bool { return len(e.on("vggse/edge01/cam01/threshold/state")) > n })
 	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
 		t.Error("nonsense was taken")
@@ -181,7 +188,7 @@ func TestSets(t *testing.T) {
 		t.Errorf("did %s", got)
 	}
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "retained",
+	eventually(t, hang, "retained",
 		func() bool { return late.last("vggse/edge01/cam01/enabled/state") == "OFF" })
 }
 
@@ -197,18 +204,19 @@ func TestCommandFlood(t *testing.T) {
 	now := time.Now()
 	for i := range 1000 {
 		l.dispatcher.command(Message{Topic: l.topics.command,
-			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", time.Since(now)))}, now)
 	}
 	if got := l.missed.Load(); got != 1000-20 {
 		t.Errorf("%d passed over, want 980", got)
 	}
 	close(c.hold)
-	eventually(t, 10*time.Second, "every command looked at is answered", func() bool { return l.Waiting() == 20 })
+	eventually(t, hang, "every command looked at is answered", func() bool { return l.Waiting() == 20 })
 	cancel()
 	<-done
 	l.dispatcher.seen = map[string]time.Time{}
 	l.dispatcher.answers = bucket{rate: 100, burst: 100}
-	l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order("late", "reload", "{}", 0))}, now)
+	l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(order("late", "reload", "{}",
+		time.Since(now)))}, now)
 	if l.Waiting() != 21 {
 		t.Errorf("%d answers, want one more: the agent is ending", l.Waiting())
 	}
@@ -224,7 +232,7 @@ func TestCommandsAtTheEnd(t *testing.T) {
 	now := time.Now()
 	for i := range 4 {
 		l.dispatcher.command(Message{Topic: l.topics.command,
-			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", 0))}, now)
+			Payload: []byte(order(fmt.Sprint(i), "reload", "{}", time.Since(now)))}, now)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -138,17 +138,21 @@ func (k *killing) stop() {
 	k.broker.Wait()
 }
 
-// agent starts it; first closes when it has told of a safe record.
+// agent starts it; first closes when it has told of a number of safe records, from 1 to 40.
 func (k *killing) agent(drain string) (cmd *exec.Cmd, first, done chan struct{}) {
 	first = make(chan struct{})
+	left := 1 + k.random.IntN(40)
 	once := sync.OnceFunc(func() { close(first) })
 	cmd, done = child(k.t, func(out io.Reader) {
 		defer once()
-		for lines := bufio.NewScanner(out); lines.Scan(); once() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var seq uint64
 			var frame int64
 			if n, _ := fmt.Sscan(lines.Text(), &seq, &frame); n == 2 {
 				k.safe[seq] = frame
+			}
+			if left--; left == 0 {
+				once()
 			}
 		}
 	}, helperBroker+"="+k.way.url(), helperSpool+"="+k.dir+"/spool", helperDrain+"="+drain)

@@ -32,11 +32,11 @@ func TestTopicTree(t *testing.T) {
 	l.CameraStatus("cam01", CameraOnline)
 	l.CameraStatus("cam02", CameraDisabled)
 	publish(t, l, "cam01", "gear", 2)
-	eventually(t, 10*time.Second, "result heard", func() bool { return early.last("vggse/edge01/cam01/result") != "" })
+	eventually(t, hang, "result heard", func() bool { return early.last("vggse/edge01/cam01/result") != "" })
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
 	l.CameraStatus("cam01", CameraOffline)
 	l.CameraStatus("cam01", CameraOnline)
-	eventually(t, 10*time.Second, "camera back", func() bool {
+	eventually(t, hang, "camera back", func() bool {
 		return len(early.on("vggse/edge01/cam01/event")) == 3 && early.last("vggse/edge01/stats") != "" &&
 			l.Waiting() == 0
 	})
@@ -50,7 +50,7 @@ func TestTopicTree(t *testing.T) {
 		"vggse/edge01/cam02/classification": "unknown",
 	}
 	for topic, want := range retained {
-		eventually(t, 10*time.Second, topic+" is "+want, func() bool { return late.last(topic) == want })
+		eventually(t, hang, topic+" is "+want, func() bool { return late.last(topic) == want })
 		if got := late.on(topic)[0]; got.Retain != 1 || got.QoS != 1 {
 			t.Errorf("%s: retained %d, QoS %d", topic, got.Retain, got.QoS)
 		}
@@ -80,7 +80,7 @@ func TestTopicTree(t *testing.T) {
 		}
 	}
 	stop()
-	eventually(t, 10*time.Second, "stopped", func() bool { return late.last("vggse/edge01/available") == Stopped })
+	eventually(t, hang, "stopped", func() bool { return late.last("vggse/edge01/available") == Stopped })
 	for _, h := range late.on("vggse/edge01/available") {
 		if h.Payload == Offline {
 			t.Error("the last will was sent at a clean end")
@@ -125,22 +125,22 @@ func TestBrokerKilled(t *testing.T) {
 		}
 		e := listen(t, m.port) // before the link is there again
 		way.set(false)
-		eventually(t, 20*time.Second, "connected", l.Connected)
+		eventually(t, hang, "connected", l.Connected)
 		for range 50 {
 			l.Publish(ctx, d)
 			sent++
 		}
-		eventually(t, 20*time.Second, "all acknowledged", func() bool { return l.Waiting() == 0 })
-		eventually(t, 10*time.Second, "retained label",
+		eventually(t, hang, "all acknowledged", func() bool { return l.Waiting() == 0 })
+		eventually(t, hang, "retained label",
 			func() bool { return e.last("vggse/edge01/cam01/classification") == "gear" })
-		eventually(t, 10*time.Second, "the last one is heard", func() bool {
+		eventually(t, hang, "the last one is heard", func() bool {
 			last := e.last("vggse/edge01/cam01/result")
 			return last != "" && uint64(field[float64](t, last, "seq")) == sent
 		})
 		collect(e)
 		m.kill()
 		way.set(true)
-		eventually(t, 20*time.Second, "loss noticed", func() bool { return !l.Connected() })
+		eventually(t, hang, "loss noticed", func() bool { return !l.Connected() })
 		for range 50 {
 			l.Publish(ctx, d)
 			sent++
@@ -170,19 +170,19 @@ func TestLastWill(t *testing.T) {
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "results", func() bool { return len(e.on("vggse/edge01/cam01/result")) > 5 })
+	eventually(t, hang, "results", func() bool { return len(e.on("vggse/edge01/cam01/result")) > 5 })
 	if got := e.last("vggse/edge01/available"); got != Online {
 		t.Errorf("availability is %q", got)
 	}
 	agent.Process.Kill()
 	agent.Wait()
-	eventually(t, 10*time.Second, "offline", func() bool { return e.last("vggse/edge01/available") == Offline })
+	eventually(t, hang, "offline", func() bool { return e.last("vggse/edge01/available") == Offline })
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, "offline is retained",
+	eventually(t, hang, "offline is retained",
 		func() bool { return late.last("vggse/edge01/available") == Offline })
 	// and it comes back under its name
 	_, stop := runLink(t, testConfig(m.url()), quiet())
-	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == Online })
+	eventually(t, hang, "online", func() bool { return e.last("vggse/edge01/available") == Online })
 	stop()
 }
 
@@ -192,14 +192,14 @@ func TestReassert(t *testing.T) {
 	e := listen(t, m.port)
 	_, stop := runLink(t, testConfig(m.url()), quiet())
 	defer stop()
-	eventually(t, 10*time.Second, "online", func() bool { return e.last("vggse/edge01/available") == Online })
+	eventually(t, hang, "online", func() bool { return e.last("vggse/edge01/available") == Online })
 	n := len(e.on("vggse/edge01/available"))
 	pub := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", strings.Split(m.addr(), ":")[1], "-r", "-q", "1",
 		"-t", "vggse/edge01/available", "-m", Offline)
 	if out, err := pub.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	eventually(t, 10*time.Second, "online again", func() bool {
+	eventually(t, hang, "online again", func() bool {
 		return len(e.on("vggse/edge01/available")) >= n+2 && e.last("vggse/edge01/available") == Online
 	})
 }
@@ -222,7 +222,7 @@ func TestOverflowIsTold(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); l.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	eventually(t, 20*time.Second, "loss told", func() bool {
+	eventually(t, hang, "loss told", func() bool {
 		return e.last("vggse/edge01/event") != "" &&
 			l.Waiting() == 0
 	})
@@ -235,7 +235,7 @@ func TestOverflowIsTold(t *testing.T) {
 			t.Errorf("%s is %v, want %v in %s", key, got, want, event)
 		}
 	}
-	eventually(t, 20*time.Second, "all others arrive",
+	eventually(t, hang, "all others arrive",
 		func() bool { return len(e.on("vggse/edge01/cam01/result")) == spool.MemoryRecords })
 }
 

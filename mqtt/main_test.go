@@ -129,6 +129,9 @@ func start(t *testing.T, l *Link) (stop func()) {
 	return stop
 }
 
+// hang is how long a test waits for what must come, however slow the machine is.
+const hang = 2 * time.Minute
+
 // eventually waits until ok holds.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()

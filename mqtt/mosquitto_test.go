@@ -63,7 +63,7 @@ func (m *mosquitto) start() {
 	}
 	m.done = make(chan struct{})
 	go func() { m.cmd.Wait(); close(m.done) }()
-	eventually(m.t, 10*time.Second, "mosquitto listens", func() bool {
+	eventually(m.t, hang, "mosquitto listens", func() bool {
 		select {
 		case <-m.done:
 			m.t.Fatalf("mosquitto ended: %s", out)
@@ -150,7 +150,7 @@ func listen(t *testing.T, port int, options ...string) *ears {
 	})
 	select {
 	case <-subscribed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(hang):
 		t.Fatal("mosquitto_sub does not subscribe")
 	}
 	return e

@@ -97,11 +97,11 @@ func TestOutage(t *testing.T) {
 	}
 	for n := range records {
 		if publish(); n > 4000 && n%50 == 0 { // no faster than the disk: memory holds 8192
-			eventually(t, time.Minute, "earlier records are on disk",
+			eventually(t, hang, "earlier records are on disk",
 				func() bool { return l.out.spool.Safe(uint64(n - 4000)) })
 		}
 	}
-	eventually(t, time.Minute, "all are on disk", func() bool { return l.out.spool.Safe(uint64(records)) })
+	eventually(t, hang, "all are on disk", func() bool { return l.out.spool.Safe(uint64(records)) })
 	disk, grown := filesOf(t, dir), stop()-before
 
 	ready := make(chan struct{})
@@ -110,7 +110,7 @@ func TestOutage(t *testing.T) {
 	defer func() { broker.Process.Kill(); broker.Wait() }()
 	<-ready
 	stop = peak()
-	eventually(t, time.Minute, "connected", l.Connected)
+	eventually(t, hang, "connected", l.Connected)
 	began, last := time.Now(), 0
 	for ; l.Waiting() > 0 || last < 20; last++ { // what comes meanwhile does not wait behind what waited
 		publish()
@@ -162,11 +162,11 @@ func TestReconnects(t *testing.T) {
 	}
 	stop := start(t, l)
 	cycle := func() {
-		eventually(t, time.Minute, "connected", l.Connected)
+		eventually(t, hang, "connected", l.Connected)
 		l.Publish(ctx, decision("cam01"))
-		eventually(t, time.Minute, "acknowledged", func() bool { return l.Waiting() == 0 })
+		eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 		way.set(true)
-		eventually(t, time.Minute, "loss noticed", func() bool { return !l.Connected() })
+		eventually(t, hang, "loss noticed", func() bool { return !l.Connected() })
 		way.set(false)
 		n++
 	}
@@ -175,7 +175,7 @@ func TestReconnects(t *testing.T) {
 		heap              uint64
 	}
 	count := func() (h held) {
-		eventually(t, time.Minute, "connected", l.Connected)
+		eventually(t, hang, "connected", l.Connected)
 		var m runtime.MemStats
 		for range 20 { // the broker's side of the last connection takes a moment to end
 			time.Sleep(50 * time.Millisecond)
@@ -200,11 +200,17 @@ func TestReconnects(t *testing.T) {
 	for range size(1000, 40) {
 		cycle()
 	}
+	grown := func(after held) bool {
+		return after.goroutines > before.goroutines || after.files > before.files || after.heap > before.heap+1<<20
+	}
 	after := count()
+	for end := time.Now().Add(hang); grown(after) && time.Now().Before(end); { // a busy machine tidies up late
+		after = count()
+	}
 	stop()
 	t.Logf("%d connections lost: goroutines %+d, descriptors %+d, heap %+d KiB", n-20,
 		after.goroutines-before.goroutines, after.files-before.files, (int64(after.heap)-int64(before.heap))>>10)
-	if after.goroutines > before.goroutines || after.files > before.files || after.heap > before.heap+1<<20 {
+	if grown(after) {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
@@ -229,14 +235,14 @@ func TestBrokerBack(t *testing.T) {
 	defer wait.Wait()
 	defer cancel()
 	for _, l := range links {
-		eventually(t, time.Minute, "connected", l.Connected)
+		eventually(t, hang, "connected", l.Connected)
 	}
 	m.kill()
 	time.Sleep(time.Duration(size(60, 3)) * time.Second)
 	m.start()
 	began, took := time.Now(), make([]time.Duration, 0, len(links))
 	back := make([]bool, len(links))
-	eventually(t, 2*time.Minute, "all are back", func() bool {
+	eventually(t, hang, "all are back", func() bool {
 		for i, l := range links {
 			if !back[i] && l.Connected() {
 				back[i] = true

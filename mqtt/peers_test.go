@@ -95,6 +95,18 @@ func (c *counter) quietFor(d time.Duration) bool {
 	return time.Since(c.latest) > d
 }
 
+// lacks reports whether one of the records has not come.
+func (c *counter) lacks(due map[int]bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range due {
+		if c.came[n] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // contest is one publisher against one counting broker.
 type contest struct {
 	*testing.T
@@ -157,13 +169,14 @@ func (k *contest) run(many int) *racer {
 	return r
 }
 
-// drain lets a publisher of one more record run until nothing comes any more. It reports whether it
-// lived.
-func (k *contest) drain(calm time.Duration) bool {
+// drain lets a publisher of one more record run until nothing comes any more, and until due has come,
+// or will not. It reports whether it lived.
+func (k *contest) drain(calm time.Duration, due map[int]bool) bool {
 	k.way.set(false)
 	r := k.run(1)
 	defer r.kill()
-	for began := time.Now(); time.Since(began) < calm || !k.counter.quietFor(calm); {
+	for began := time.Now(); time.Since(began) < calm || !k.counter.quietFor(calm) ||
+		k.counter.lacks(due) && time.Since(began) < hang; {
 		select {
 		case <-r.done:
 			return false
@@ -197,7 +210,11 @@ func (k *contest) kills(lives int, f *figures) {
 		}
 		r.kill()
 	}
-	k.drain(3 * time.Second)
+	var due map[int]bool // the peers may lose some: of theirs nothing is waited for
+	if k.kind == peerOurs {
+		due = maps.Clone(k.accepted)
+	}
+	k.drain(3*time.Second, due)
 	k.counter.mu.Lock()
 	defer k.counter.mu.Unlock()
 	f.accepted = len(k.accepted)
@@ -236,7 +253,7 @@ func (k *contest) damage(records, trials int, f *figures) {
 		}
 		spoil(k.T, k.dir, random)
 		k.counter.reset()
-		if f.trials++; !k.drain(time.Second) {
+		if f.trials++; !k.drain(time.Second, nil) {
 			f.crashed++
 		}
 		k.way.set(true)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -15,6 +16,7 @@ type proxy struct {
 	shut     bool
 	bad      []byte // a connection that sends it is cut
 	conns    map[net.Conn]bool
+	tries    atomic.Int64 // connections that came
 	wait     sync.WaitGroup
 }
 
@@ -53,6 +55,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
+		p.tries.Add(1)
 		out, err := net.Dial("tcp", p.to)
 		if err != nil {
 			in.Close()

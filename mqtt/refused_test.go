@@ -36,7 +36,7 @@ func TestRefusedMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 30*time.Second, "all others arrive", func() bool { return l.Waiting() == 0 })
+	eventually(t, hang, "all others arrive", func() bool { return l.Waiting() == 0 })
 	events := r.events()
 	got := make(map[uint64]bool)
 	r.mu.Lock()

@@ -3,8 +3,10 @@ package mqtt
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,7 @@ func runAs(t *testing.T, cfg Config, change func(*Identity)) (l *Link, stop func
 		t.Fatal(err)
 	}
 	stop = start(t, l)
-	eventually(t, 10*time.Second, "connected", l.Connected)
+	eventually(t, hang, "connected", l.Connected)
 	return l, stop
 }
 
@@ -28,8 +30,12 @@ func runAs(t *testing.T, cfg Config, change func(*Identity)) (l *Link, stop func
 func leftOn(t *testing.T, m *mosquitto, prefix, last string) []string {
 	t.Helper()
 	late := listen(t, m.port)
-	eventually(t, 10*time.Second, last+" is retained", func() bool { return late.last(last) != "" })
-	time.Sleep(100 * time.Millisecond) // what is retained comes at once
+	eventually(t, hang, last+" is retained", func() bool { return late.last(last) != "" })
+	mark := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", strconv.Itoa(m.port), "-q", "1", "-t", "mark", "-m", "x")
+	if out, err := mark.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, hang, "the mark", func() bool { return late.last("mark") != "" }) // behind all that is retained
 	late.mu.Lock()
 	defer late.mu.Unlock()
 	var topics []string
@@ -61,7 +67,7 @@ func TestNothingStale(t *testing.T) {
 	l, stop := runAs(t, cfg, func(*Identity) {})
 	l.Enabled("cam02", true)
 	publish(t, l, "cam02", "gear", 1)
-	eventually(t, 10*time.Second, "acknowledged", func() bool { return l.Waiting() == 0 })
+	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 	stop()
 	if got := leftOn(t, m, "vggse/edge01/cam02/", "vggse/edge01/cam02/enabled/state"); len(got) != 3 {
 		t.Errorf("retained of cam02: %v", got)
@@ -79,7 +85,7 @@ func TestNothingStale(t *testing.T) {
 	}
 	_, stop = runAs(t, cfg, func(id *Identity) { id.Cameras = []string{"cam01"} })
 	gone := func() bool { return !slices.Contains(remembered(), "vggse/edge01/cam02/status") }
-	eventually(t, 10*time.Second, "cam02 forgotten", gone)
+	eventually(t, hang, "cam02 forgotten", gone)
 	stop()
 	if got := leftOn(t, m, "vggse/edge01/cam02/", "vggse/edge01/cam01/status"); len(got) > 0 {
 		t.Errorf("still retained: %v", got)
@@ -89,7 +95,7 @@ func TestNothingStale(t *testing.T) {
 	elsewhere.StateDir, elsewhere.TopicPrefix = cfg.StateDir, "factory/hall"
 	elsewhere.tap = nil // another prefix than the judge's
 	_, stop = runAs(t, elsewhere, func(id *Identity) { id.Cameras = []string{"cam01"} })
-	eventually(t, 10*time.Second, "the old prefix forgotten",
+	eventually(t, hang, "the old prefix forgotten",
 		func() bool { return !slices.Contains(remembered(), "vggse/edge01/info") })
 	stop()
 	if got := leftOn(t, m, "vggse/", "factory/hall/edge01/info"); len(got) > 0 {
@@ -131,7 +137,7 @@ func TestModelEvents(t *testing.T) {
 	third.Version = "3"
 	l.Model(third, nil)
 	l.Model(third, nil)
-	eventually(t, 10*time.Second, "both changes", func() bool { return len(told()) == 2 })
+	eventually(t, hang, "both changes", func() bool { return len(told()) == 2 })
 	stop()
 	_, stop = runAs(t, cfg, func(id *Identity) { id.Model.Version = "3" })
 	stop()

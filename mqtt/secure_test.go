@@ -123,9 +123,9 @@ func TestSecure(t *testing.T) {
 		cfg := good
 		cfg.Broker = brokerURL
 		l, stop := runLink(t, cfg, quiet())
-		eventually(t, 10*time.Second, brokerURL+" connected", l.Connected)
+		eventually(t, hang, brokerURL+" connected", l.Connected)
 		publish(t, l, "cam01", "gear", 2)
-		eventually(t, 10*time.Second, brokerURL+" acknowledged", func() bool { return l.Waiting() == 0 })
+		eventually(t, hang, brokerURL+" acknowledged", func() bool { return l.Waiting() == 0 })
 		stop()
 	}
 	for what, spoil := range map[string]func(*Config){
@@ -135,10 +135,13 @@ func TestSecure(t *testing.T) {
 	} {
 		cfg := good
 		spoil(&cfg)
+		way := startProxy(t, m.addr())
+		cfg.Broker = "ssl://" + way.listener.Addr().String()
 		told := new(logs)
 		l, stop := runLink(t, cfg, slog.New(slog.NewTextHandler(told, nil)))
-		eventually(t, 10*time.Second, what+" is told", func() bool { return strings.Contains(told.String(), what) })
-		time.Sleep(1500 * time.Millisecond) // the next attempts say nothing new
+		eventually(t, hang, what+" is told", func() bool { return strings.Contains(told.String(), what) })
+		before := way.tries.Load() // the next attempts say nothing new
+		eventually(t, hang, what+": more attempts", func() bool { return way.tries.Load() >= before+5 })
 		stop()
 		if l.Connected() {
 			t.Errorf("%s: connected", what)
@@ -172,14 +175,14 @@ func TestCertificatesRenewed(t *testing.T) {
 	cfg.TLS = TLS{CA: a.path("ca"), Cert: a.path("device"), Key: a.path("device-key")}
 	told := new(logs)
 	l, _ := runLink(t, cfg, slog.New(slog.NewTextHandler(told, nil)))
-	eventually(t, 10*time.Second, "connected", l.Connected)
+	eventually(t, hang, "connected", l.Connected)
 
 	m.kill()
 	next := &authority{t: t, dir: a.dir}
 	next.cert, next.key = next.issue("ca", nil)
 	next.issue("broker", []net.IP{net.IPv4(127, 0, 0, 2)})
 	m.start()
-	eventually(t, 10*time.Second, "a certificate for another address is told",
+	eventually(t, hang, "a certificate for another address is told",
 		func() bool { return strings.Contains(told.String(), "valid for 127.0.0.2") })
 	m.kill()
 	next.issue("broker", here)
@@ -187,15 +190,15 @@ func TestCertificatesRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.start()
-	eventually(t, 10*time.Second, "half a certificate is told",
+	eventually(t, hang, "half a certificate is told",
 		func() bool { return strings.Contains(told.String(), "mqtt.tls.cert") })
 	if l.Connected() {
 		t.Error("connected with half a certificate")
 	}
 	next.issue("device", nil)
-	eventually(t, 10*time.Second, "connected with what is new", l.Connected)
+	eventually(t, hang, "connected with what is new", l.Connected)
 	publish(t, l, "cam01", "gear", 1)
-	eventually(t, 10*time.Second, "acknowledged", func() bool { return l.Waiting() == 0 })
+	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 }
 
 // Less than TLS 1.2 is refused, whatever the other side offers.
