@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -141,10 +142,16 @@ func startAgent(t *testing.T, args ...string) *exec.Cmd {
 // startAgentIn does so in the folder dir.
 func startAgentIn(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
+	return startAgentTo(t, os.Stderr, dir, args...)
+}
+
+// startAgentTo does so, and its log goes to log.
+func startAgentTo(t *testing.T, log io.Writer, dir string, args ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TEST_AS_VGGSE_AGENT=1")
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +275,8 @@ func TestReload(t *testing.T) {
 	const camera = "cameras: [{name: %s, source: \"demo://parts?fps=15&width=320&height=180\"}]"
 	bundleDir := seededBundle(t)
 	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}", "one", bundleDir))
-	agent := startAgent(t, "run", "--config", file, "--log-level", "error")
+	told := new(syncBuffer)
+	agent := startAgentTo(t, told, "", "run", "--config", file, "--log-level", "error")
 	lines := broker.subscribe(t, "vggse/edge/#")
 	await(t, lines, "vggse/edge/one/result ")
 	reload := func() {
@@ -283,7 +291,12 @@ func TestReload(t *testing.T) {
 
 	settings("camras: []")
 	reload()
-	time.Sleep(300 * time.Millisecond) // nothing tells that it was refused but the log
+	for end := time.Now().Add(patience); !strings.Contains(told.String(), "new settings refused"); {
+		if time.Now().After(end) {
+			t.Fatalf("the log does not say that the settings are refused: %s", told.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	settings(fmt.Sprintf(camera+"\nmodel: {bundle: /nowhere}", "three"))
 	reload()
 	await(t, lines, "vggse/edge/available stopped")
