@@ -26,6 +26,7 @@ const (
 	FileINT8TRT   = "int8.trt"   // signed, symmetric: for TensorRT up to 10
 	FileINT8TRT11 = "int8.trt11" // the same with half-precision tensors: for TensorRT 11
 	FileGolden    = "golden"
+	FileGoldens8  = "golden.int8" // judged pictures with the answers of FP32, for INT8 files
 )
 
 // Spec is the manifest of a bundle: what the network is, how it wants its pictures, what its rows

@@ -37,6 +37,7 @@ type Options struct {
 	TensorRT     string     // version that the calibration tables are for
 	Workers      int        // pictures in work at the same time
 	Seconds      float64    // to measure latency for; 0: not measured, and not held against the file
+	Goldens      string     // GoldenPictures or GoldenNone; "": GoldenPictures
 	CheckOnly    bool       // the pictures and the manifest are inspected, nothing is made
 	Tool         string     // who calibrates, for the report
 }
@@ -65,6 +66,7 @@ type calibration struct {
 	plans    map[int]*Plan   // by levels
 	legacy   *Plan           // signed, of source; nil where there is none
 	left     map[string]bool // files that are not made, by key
+	goldens  *bundle.File    // for the INT8 files; nil: none
 	report   Report
 }
 
@@ -128,7 +130,7 @@ func (c *calibration) work(ctx context.Context) error {
 		{"open", c.open}, {"rehearse", c.rehearse}, {"pictures", c.pictures}, {"inspect", c.inspect},
 		{"collect", c.collect},
 		{"choose", c.choose},
-		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain},
+		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain}, {"goldens", c.makeGoldens},
 	}
 	if c.CheckOnly {
 		steps = append(steps[:1:1], steps[2:4]...)

@@ -203,8 +203,13 @@ func (c *calibration) complete() error {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true
 	}
+	if c.goldens != nil {
+		spec.Files[bundle.FileGoldens8] = *c.goldens
+		made[c.goldens.Path] = true
+	}
 	for key, f := range spec.Files { // of an earlier calibration, no longer made
-		if stale := strings.HasPrefix(key, "int8.") || key == bundle.FileFP16; stale && !made[f.Path] {
+		if stale := strings.HasPrefix(key, "int8.") || key == bundle.FileFP16 || key == bundle.FileGoldens8; stale &&
+			!made[f.Path] {
 			delete(spec.Files, key)
 			made[f.Path] = true
 		}

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
@@ -26,16 +27,24 @@ type Goldens struct {
 	Input  *vision.Tensor // N×3×S×S
 	Logits vision.Logits
 	Origin string // where the logits come from
+	// Tolerance is how far INT8 may be off, in parts of the largest logit, where it was measured; 0:
+	// infer.Tolerance.
+	Tolerance float64
 }
 
 // Origins of goldens that this program makes itself.
 const (
 	OriginReference = "float64 reference in Go"
+	OriginJudged    = "what FP32 answered to judged pictures"
+	OriginOwnFP32   = "what FP32 answers here to made-up pictures"
 	OriginSelfMade  = "self-made: what ONNX Runtime's CPU provider answered at import"
 )
 
-// FileName is the file of goldens in a bundle.
-const FileName = "golden.safetensors"
+// Files of goldens in a bundle: of the network, and of its INT8 files.
+const (
+	FileName  = "golden.safetensors"
+	FileName8 = "golden.int8.safetensors"
+)
 
 // Pairs is how many pictures are made up where none are given.
 const Pairs = 3
@@ -72,6 +81,11 @@ func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 	g := &Goldens{Input: vision.NewTensor(int(input.Shape[0]), 3, int(size), int(size)),
 		Origin: file.Metadata["origin"]}
 	g.Logits = make(vision.Logits, logits.Elements())
+	if s := file.Metadata["tolerance"]; s != "" {
+		if g.Tolerance, err = strconv.ParseFloat(s, 64); err != nil || !(g.Tolerance >= 0 && g.Tolerance <= 1) {
+			return nil, fmt.Errorf("%s: its tolerance %q must be 0 to 1", path, s)
+		}
+	}
 	if g.Origin == "" {
 		g.Origin = filepath.Base(path)
 	}
@@ -101,6 +115,11 @@ func decode(t *checkpoint.Tensor, into []float32) error {
 
 // Write puts the goldens into dir and returns their manifest entry.
 func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
+	return g.WriteAs(ctx, dir, FileName)
+}
+
+// WriteAs is Write with the name of the file.
+func (g *Goldens) WriteAs(ctx context.Context, dir, name string) (bundle.File, error) {
 	floats := func(v []float32) onnx.Source {
 		return func(w io.Writer) error {
 			var b bytes.Buffer
@@ -116,8 +135,12 @@ func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
 		{Name: "input", Shape: g.Input.Shape[:], Source: floats(g.Input.Data)},
 		{Name: "logits", Shape: []int64{n, int64(len(g.Logits)) / n}, Source: floats(g.Logits)},
 	}
-	return bundle.WriteFile(ctx, dir, FileName, io.Discard, func(w io.Writer) error {
-		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"origin": g.Origin})
+	facts := map[string]string{"origin": g.Origin}
+	if g.Tolerance > 0 {
+		facts["tolerance"] = strconv.FormatFloat(g.Tolerance, 'g', 4, 64)
+	}
+	return bundle.WriteFile(ctx, dir, name, io.Discard, func(w io.Writer) error {
+		return checkpoint.WriteSafetensors(w, tensors, facts)
 	})
 }
 

@@ -82,6 +82,9 @@ FP32, the exit code is 3 and only the reports are left.`,
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.Float64Var(&f.Seconds, "seconds", 2,
 		"time to measure latency for; 0: it is not measured, and not held against the file")
+	flags.StringVar(&f.Goldens, "goldens", quant.GoldenPictures,
+		"pictures: some judged pictures go into the bundle, with the answers of FP32, for verify on the device; "+
+			"none: no picture leaves this machine, the device holds INT8 against its own FP32")
 	flags.BoolVar(&f.CheckOnly, "check", false,
 		"look at the pictures and at the manifest's preprocessing, say what is odd, and make nothing")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
@@ -109,6 +112,8 @@ func (f *calibrateFlags) options() (quant.Options, error) {
 		return o, usagef("calibrate: --tensorrt must be a version such as 10.3, got %q", o.TensorRT)
 	case budgetErr != nil:
 		return o, usagef("calibrate: --budget: %v", budgetErr)
+	case o.Goldens != quant.GoldenPictures && o.Goldens != quant.GoldenNone:
+		return o, usagef("calibrate: --goldens must be pictures or none, got %q", o.Goldens)
 	case o.MinAgreement < 0 || o.MinAgreement > 1:
 		return o, usagef("calibrate: --min-agreement must be 0 to 1, got %g", o.MinAgreement)
 	case o.Workers < 1 || o.Frames < 1 || o.Seconds < 0:

@@ -47,7 +47,7 @@ var rooms = map[string]string{
 	"prune": "bundle dataset eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
-		"internal/round onnx vision",
+		"internal/round onnx verify vision",
 	"samples":            "internal/atomicfile vision",
 	"systemd":            "",
 	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",

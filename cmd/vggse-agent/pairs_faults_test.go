@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestEveryBundleIsAcceptedByEveryVerb makes a bundle with each verb that makes one, out of each
+// bundle that there is, and hands it to each verb that reads one.
+func TestEveryBundleIsAcceptedByEveryVerb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("calibrates four bundles")
+	}
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	must := func(args ...string) {
+		t.Helper()
+		if code, _, stderr := agentCmd(t, args...); code != exitDone {
+			t.Fatalf("%v: exit %d, %s", args, code, stderr)
+		}
+	}
+	must("demo-data", "--out", in("pictures"), "--n", "60", "--seed", "5")
+	must("new", "--out", in("new"), "--classes", "3", "--width", "0.0625", "--hidden", "16", "--input", "32", "--pool", "1")
+	must("import", "../../vgg16se/testdata/article.pth", "--labels", "a,b,c,d,e", "--input", "64", "--out",
+		in("checkpoint"), "--preprocess", "torchvision")
+	must("import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--out", in("foreign"),
+		"--preprocess", "torchvision")
+	made := []string{"new", "checkpoint", "foreign"}
+	quick := []string{"--images", in("pictures"), "--seconds", "0", "--budget", "none", "--min-agreement", "0", "--method",
+		"minmax"}
+	for _, b := range [][2]string{{"new", "none"}, {"checkpoint", "pictures"}, {"checkpoint", "none"}} {
+		out := b[0] + "-int8-" + b[1]
+		args := append([]string{"calibrate", "--bundle", in(b[0]), "--goldens", b[1], "--out", in(out)}, quick...)
+		switch code, _, stderr := agentCmd(t, args...); {
+		case code == exitGate && strings.Contains(stderr, "it is not optimized"):
+			continue // a network so small may run no faster on this machine
+		case code != exitDone:
+			t.Fatalf("%v: exit %d, %s", args, code, stderr)
+		}
+		made = append(made, out)
+		_, err := os.Stat(in(out + "/golden.int8.safetensors"))
+		if kept := err == nil; kept != (b[1] == "pictures") {
+			t.Errorf("--goldens %s: pictures are in the bundle: %t", b[1], kept)
+		}
+	}
+	state := "state_dir=" + in("state")
+	pictures, err := filepath.Glob(in("pictures") + "/*/*.png")
+	if err != nil || len(pictures) == 0 {
+		t.Fatalf("no pictures: %v", err)
+	}
+	picture := pictures[0]
+	for _, name := range made {
+		for _, precision := range []string{"fp32", "auto"} {
+			must("verify", in(name), "--precision", precision)
+			must("classify", "--bundle", in(name), "--precision", precision, picture)
+		}
+		must("compare", in(name), picture)
+		must("summary", in(name))
+		must("bundle", "pack", in(name), "--out", in(name+".vggse"))
+		must("--set", state, "model", "install", in(name+".vggse"))
+		var installed struct {
+			SHA256 string `json:"sha256"`
+		}
+		_, stdout, _ := agentCmd(t, "--set", state, "model", "install", in(name), "--json")
+		if err := json.Unmarshal([]byte(stdout), &installed); err != nil {
+			t.Fatal(err)
+		}
+		must("--set", state, "model", "activate", installed.SHA256)
+	}
+}

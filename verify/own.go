@@ -1,0 +1,62 @@
+package verify
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// ownTolerance is how far INT8 may be off FP32 on pictures that are made up: its ranges are of
+// others.
+const ownTolerance = 0.5
+
+// ownFP32 are made-up pictures with what the bundle's FP32 file answers to them here.
+func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
+	if err := b.CheckFile(ctx, bundle.FileFP32); err != nil {
+		return nil, err
+	}
+	path, err := b.Path(bundle.FileFP32)
+	if err != nil {
+		return nil, err
+	}
+	s, err := infer.OpenProbe(ctx, infer.Config{}, path, b.Spec.Input.Name,
+		infer.ProbeOptions{Outputs: []string{b.Spec.Output.Name}})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	g := &Goldens{Input: smoothPictures(Pairs, b.Spec.Architecture.InputSize, &b.Spec.Preprocess),
+		Origin: OriginOwnFP32, Tolerance: ownTolerance}
+	for i := range Pairs {
+		if err := s.Run(ctx, picture(g.Input, i), func(_ int, v []float32) { g.Logits = append(g.Logits, v...) }); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// smoothPictures are preprocessed pictures of a few slow waves in each channel: as bright, and as
+// even from pixel to pixel, as pictures of a camera are.
+func smoothPictures(n, size int, p *vision.Preprocess) *vision.Tensor {
+	x, r := vision.NewTensor(n, 3, size, size), rand.New(rand.NewPCG(2, uint64(size)))
+	for plane := range 3 * n {
+		var waves [4][3]float64 // periods across and down, and where it begins
+		for k := range waves {
+			waves[k] = [3]float64{6 * r.Float64(), 6 * r.Float64(), r.Float64()}
+		}
+		c := plane % 3
+		for at := range size * size {
+			sum := 0.0
+			for _, w := range waves {
+				sum += math.Sin(2 * math.Pi * (w[0]*float64(at%size)/float64(size) + w[1]*float64(at/size)/float64(size) + w[2]))
+			}
+			value := math.Round(127.5 + 127.5*sum/float64(len(waves)))
+			x.Data[plane*size*size+at] = float32((value*p.Scale - p.Mean[c]) / p.Std[c])
+		}
+	}
+	return x
+}
