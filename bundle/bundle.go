@@ -60,6 +60,12 @@ func ParseSpec(text []byte) (*Spec, error) {
 // parseSpec reads a manifest strictly: no key may be unknown, none that a network depends on left
 // out.
 func parseSpec(text []byte, s *Spec) error {
+	if len(text) > specBytes {
+		return fmt.Errorf("has %d bytes, a manifest has at most %d", len(text), specBytes)
+	}
+	if err := noKeyTwice(text); err != nil {
+		return err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	switch err := dec.Decode(s); {
@@ -80,6 +86,38 @@ func parseSpec(text []byte, s *Spec) error {
 	}
 	if given.Preprocess["mean"] == nil { // the one key whose zero value Validate takes for a choice
 		return errors.New("preprocess.mean: missing (write [0, 0, 0] for none)")
+	}
+	return nil
+}
+
+// specBytes is the most that a manifest has: some ten thousand labels and their digests.
+const specBytes = 1 << 20
+
+// noKeyTwice finds a key that a mapping has twice. The decoder would report every pair of them,
+// which of 6,000 are 18 million.
+func noKeyTwice(text []byte) error {
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return err
+	}
+	todo := []*yaml.Node{&root}
+	for len(todo) > 0 {
+		n := todo[len(todo)-1]
+		todo = append(todo[:len(todo)-1], n.Content...)
+		if n.Kind == yaml.AliasNode {
+			return fmt.Errorf("line %d: a manifest has no aliases", n.Line)
+		}
+		if n.Kind != yaml.MappingNode {
+			continue
+		}
+		seen := map[string]bool{}
+		for i := 0; i < len(n.Content); i += 2 {
+			k := n.Content[i]
+			if seen[k.Value] {
+				return fmt.Errorf("line %d: the key %.40q is there twice", k.Line, k.Value)
+			}
+			seen[k.Value] = true
+		}
 	}
 	return nil
 }

@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -94,6 +97,12 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("schema: %q is not %q: made by another version of vggse-agent", s.Schema, SpecSchema)
 	case s.Name == "":
 		return errors.New("name: must not be empty")
+	case checkText(s.Name) != nil:
+		return fmt.Errorf("name: %w", checkText(s.Name))
+	case checkText(s.Version) != nil:
+		return fmt.Errorf("version: %w", checkText(s.Version))
+	case s.Architecture.InputSize > vision.MaxSize:
+		return fmt.Errorf("architecture.input_size: must be at most %d, got %d", vision.MaxSize, s.Architecture.InputSize)
 	case s.Architecture.InputSize <= 0:
 		return fmt.Errorf("architecture.input_size: must be > 0, got %d", s.Architecture.InputSize)
 	case s.Input.Name == "":
@@ -125,7 +134,26 @@ func (s *Spec) validateLabels() error {
 		if j, ok := seen[l]; ok {
 			return fmt.Errorf("labels[%d]: %q is already labels[%d]", i, l, j)
 		}
+		if err := checkText(l); err != nil {
+			return fmt.Errorf("labels[%d]: %w", i, err)
+		}
 		seen[l] = i
+	}
+	return nil
+}
+
+// textBytes is the most that a name or a label has: every result carries some.
+const textBytes = 512
+
+// checkText refuses what cannot be shown or published.
+func checkText(s string) error {
+	switch {
+	case len(s) > textBytes:
+		return fmt.Errorf("has %d bytes, at most %d are possible", len(s), textBytes)
+	case !utf8.ValidString(s):
+		return errors.New("is not UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return fmt.Errorf("has a control character in it: %q", s)
 	}
 	return nil
 }

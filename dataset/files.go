@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,17 +22,45 @@ func Files(args []string) ([]string, error) {
 			continue
 		}
 		before := len(files)
-		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && camera.IsPicture(path) {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err != nil {
+		if files, err = walk(arg, files, map[string]bool{}); err != nil {
 			return nil, err
 		}
 		if len(files) == before {
 			return nil, fmt.Errorf("%s: no picture in it (%s)", arg, strings.Join(camera.PictureTypes, ", "))
+		}
+	}
+	return files, nil
+}
+
+// walk appends the pictures under dir to files, in the order of their names. Links to files and
+// folders are followed, each folder once; what begins with a dot is no picture of anybody's.
+func walk(dir string, files []string, seen map[string]bool) ([]string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	if seen[real] {
+		return files, nil
+	}
+	seen[real] = true
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil: // a link to nothing
+		case info.IsDir():
+			if files, err = walk(path, files, seen); err != nil {
+				return nil, err
+			}
+		case info.Mode().IsRegular() && camera.IsPicture(path):
+			files = append(files, path)
 		}
 	}
 	return files, nil

@@ -26,6 +26,7 @@ func (c *calibration) inspect(ctx context.Context) error {
 		return err
 	}
 	c.found(dataset.Audit(summaries, len(c.bundle.Spec.Labels))...)
+	c.found(dataset.LabelOrder(summaries, c.bundle.Spec.Labels)...)
 	mistaken, err := c.checkPreprocess(ctx, reference)
 	if err != nil {
 		return err

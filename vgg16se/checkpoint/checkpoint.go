@@ -27,6 +27,7 @@ type File struct {
 	Others   []string          // keys of further sets of tensors that were not taken
 
 	mapping *onnx.Mapping
+	names   map[string]bool // of the tensors of a safetensors file
 }
 
 // Open maps the checkpoint at path and finds its tensors. In a nested PyTorch checkpoint it takes
@@ -57,6 +58,12 @@ func parse(b []byte, key string) (*File, error) {
 		return parseLegacy(b, key)
 	case len(b) > 8 && b[8] == '{':
 		return parseSafetensors(b)
+	}
+	switch start := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 64)])); {
+	case bytes.HasPrefix(start, []byte("version https://git-lfs")):
+		return nil, errors.New("a pointer of Git LFS, not the file itself: run git lfs pull")
+	case bytes.HasPrefix(start, []byte("<!doctype")) || bytes.HasPrefix(start, []byte("<html")):
+		return nil, errors.New("an HTML page, not the file itself: download it again, by its raw address")
 	}
 	return nil, errFormat
 }

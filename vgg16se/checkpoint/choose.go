@@ -25,6 +25,7 @@ func choose(format string, root any, key string, find content) (*File, error) {
 	}
 	sets := d.sets("", 0, map[*dict]bool{})
 	if key == "" {
+		sets = worthwhile(sets)
 		slices.SortStableFunc(sets, func(a, b set) int { return a.rank() - b.rank() })
 	} else {
 		i := slices.IndexFunc(sets, func(s set) bool { return s.key == key })
@@ -86,7 +87,7 @@ func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 			break
 		}
 	}
-	if depth == 3 || len(found) > 0 {
+	if depth == 3 {
 		return found
 	}
 	for i, v := range d.values {
@@ -101,6 +102,21 @@ func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 		found = append(found, below.sets(name, depth+1, seen)...)
 	}
 	return found
+}
+
+// worthwhile drops the sets that have no weight of a layer, two dimensions or more, where another
+// has: a loss or a best accuracy that stands as a tensor beside the weights is no network.
+func worthwhile(sets []set) []set {
+	weights := slices.DeleteFunc(slices.Clone(sets), func(s set) bool {
+		return !slices.ContainsFunc(s.values, func(v any) bool {
+			t, ok := v.(*tensor)
+			return ok && len(t.shape) > 1
+		})
+	})
+	if len(weights) == 0 {
+		return sets
+	}
+	return weights
 }
 
 // rank is the place of the set's key in likely.

@@ -36,7 +36,13 @@ var harmless = map[global]bool{
 	"numpy.dtype": true, "numpy.ndarray": true, "numpy.core.multiarray.scalar": true,
 	"numpy._core.multiarray.scalar":      true,
 	"numpy.core.multiarray._reconstruct": true, "numpy._core.multiarray._reconstruct": true,
-	"builtins.set": true, "builtins.frozenset": true, "builtins.slice": true, "builtins.complex": true,
+	"__builtin__.set": true, "__builtin__.frozenset": true, "__builtin__.list": true, "builtins.list": true,
+	"__builtin__.slice": true, "__builtin__.complex": true, "builtins.dict": true, "__builtin__.dict": true,
+	"builtins.int": true, "builtins.float": true, "builtins.str": true, "collections.deque": true,
+	"__builtin__.int": true, "__builtin__.float": true, "datetime.timezone": true, "datetime.date": true,
+	"pathlib.WindowsPath": true, "pathlib.PureWindowsPath": true, "pathlib._local.WindowsPath": true,
+	"torch.torch_version.TorchVersion": true,
+	"builtins.set":                     true, "builtins.frozenset": true, "builtins.slice": true, "builtins.complex": true,
 	"torch.device": true, "torch.Tensor": true, "torch.nn.parameter.Parameter": true, "torch.nn.parameter.Buffer": true,
 	"torch.float32": true, "torch.float64": true, "torch.float16": true, "torch.bfloat16": true,
 	"torch.int64": true, "torch.int32": true, "torch.uint8": true, "torch.bool": true,
@@ -143,6 +149,16 @@ func newTensor(args tuple) (*tensor, error) {
 	strides, ok4 := ints(args[3])
 	if !ok1 || !ok2 || !ok3 || !ok4 || offset < 0 {
 		return nil, errPickle
+	}
+	if len(args) > 6 {
+		if facts, ok := args[6].(*dict); ok {
+			for i, k := range facts.keys {
+				if on, _ := facts.values[i].(bool); on {
+					return nil, fmt.Errorf("a tensor is stored with the flag %v, not worked out: save it with "+
+						"tensor.resolve_neg().resolve_conj()", k)
+				}
+			}
+		}
 	}
 	return &tensor{s, offset, shape, strides}, nil
 }

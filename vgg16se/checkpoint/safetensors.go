@@ -84,6 +84,13 @@ func (f *File) safetensor(name string, dec *json.Decoder, data []byte) error {
 			len(data))
 	}
 	t := Tensor{Name: name, Type: kind, Shape: e.Shape, data: data[from:to]}
+	if f.names == nil {
+		f.names = map[string]bool{}
+	}
+	if f.names[name] {
+		return fmt.Errorf("tensor %q is in it twice: the file is damaged", name)
+	}
+	f.names[name] = true
 	if err := t.check(); err != nil {
 		return err
 	}
