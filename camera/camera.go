@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -222,8 +223,24 @@ func (s *Stream) Age() (age time.Duration, known bool) {
 	return 0, false
 }
 
+// Skipped is how many pictures of a folder were left out because they cannot be read, and why the
+// newest of them was.
+func (s *Stream) Skipped() (n int, why string) {
+	pictures, ok := s.source.(*stills)
+	if !ok || len(pictures.left) == 0 {
+		return 0, ""
+	}
+	return pictures.skipped, pictures.left[len(pictures.left)-1]
+}
+
 // Info says what was opened. Its Warnings are valid until the next Read.
-func (s *Stream) Info() Info { return s.info }
+func (s *Stream) Info() Info {
+	info := s.info
+	if pictures, ok := s.source.(*stills); ok {
+		info.Warnings = append(slices.Clone(info.Warnings), pictures.warnings()...)
+	}
+	return info
+}
 
 // Close closes the source; it may be called twice, but not during a Read.
 func (s *Stream) Close() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"runtime"
 	"time"
 
@@ -104,7 +105,10 @@ func (u *URI) explain(p *plan, err error) error {
 		return err
 	case p.backend == backendGStreamer && lacking(p.text) != "":
 		return fmt.Errorf("%w: %s", ErrLost, lacking(p.text))
+	case u.Scheme == "rtsp" && p.backend == backendFFmpeg && len(url.UserPassword(u.User, u.Password).String()) > 127:
+		return fmt.Errorf("%w: FFmpeg takes at most 127 characters of user and password: choose a shorter one", ErrLost)
 	case u.Scheme == "rtsp":
+		oneSession.turn(u.Target)
 		return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
 	case p.backend == backendGStreamer:
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", ErrLost, Redact(p.text))

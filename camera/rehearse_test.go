@@ -79,7 +79,14 @@ func TestRehearse(t *testing.T) {
 		{"huge", []string{"RTSP/1.0 200 OK\nContent-Length: 999999999\n\n"}, `an answer of "999999999" bytes`},
 		{"no description", []string{"RTSP/1.0 200 OK\n\n"}, "no video at this path"},
 		{"UDP only", []string{described(sdpVideo), "RTSP/1.0 461 Unsupported Transport\n\n"},
-			"answers SETUP with status 461"},
+			"add #transport=udp"},
+		{"one viewer", []string{described(sdpVideo), "RTSP/1.0 453 Not Enough Bandwidth\n\n"}, "no room for another"},
+		{"endless header", []string{"RTSP/1.0 200 OK\nA: " + strings.Repeat("x", talkLimit) + "\n\n"},
+			"does not end its answer"},
+		{"endless line", []string{strings.Repeat("x", talkLimit+1)}, "does not end its answer"},
+		{"SHA-256 only", []string{"RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", " +
+			"algorithm=SHA-256\n\n"}, "Digest with SHA-256"},
+		{"elsewhere", []string{"RTSP/1.0 302 Moved\nLocation: http://h/x\n\n"}, "which is no rtsp://"},
 		{"not now", []string{described(sdpVideo), setUp, "RTSP/1.0 455 Not Valid\n\n"}, "answers PLAY with status 455"},
 	}
 	for _, tt := range tests {
@@ -158,7 +165,7 @@ func TestRehearseMute(t *testing.T) {
 			if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s: %v", what, err)
 			}
-			within(t, what, start, openLimit+time.Second)
+			within(t, what, start, answerLimit+time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start = time.Now()
@@ -198,19 +205,64 @@ func TestRehearseHungUp(t *testing.T) {
 }
 
 // The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
-func TestAuthorization(t *testing.T) {
-	challenges := []string{`Digest realm="r", nonce="n", algorithm="SHA-256"`,
-		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}
-	got := authorization(challenges, "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x")
+func TestChallenges(t *testing.T) {
+	c, err := choose([]string{`Basic realm="r"`, `Digest realm="r", nonce="n", algorithm="SHA-256"`,
+		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`})
+	if err != nil {
+		t.Fatal(err)
+	}
 	// md5(md5("Mufasa:testrealm@host.com:Circle Of Life"):nonce:md5("DESCRIBE:rtsp://h/x")), from
 	// md5sum
 	want := `Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", ` +
 		`uri="rtsp://h/x", response="5b0e2e76a7487ae1fc03aa8e10f4474c"`
-	if got != want {
+	if got := c.answer("Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got := authorization([]string{`Basic realm="r"`}, "a", "b", "PLAY", "x"); got != "Basic YTpi" {
-		t.Errorf("basic: got %s", got)
+	if c, err := choose([]string{`Basic realm="r"`}); err != nil || c.answer("a", "b", "PLAY", "x") != "Basic YTpi" {
+		t.Errorf("basic: %v", err)
+	}
+	if _, err := choose([]string{`Digest realm="r", nonce="n", algorithm=SHA-256`}); err == nil {
+		t.Error("SHA-256 alone: no error")
+	}
+	c, err = choose([]string{`Basic realm="r", Digest realm="a, b", qop="auth-int,auth", nonce="n", opaque="o", stale=TRUE`})
+	if err != nil || c.realm != "a, b" || !c.qop || !c.stale || c.opaque != "o" {
+		t.Fatalf("%+v %v", c, err)
+	}
+	got := fieldsOf(c.answer("u", "p", "PLAY", "x"))
+	response := md5hex(md5hex("u:a, b:p") + ":n:00000001:" + got["cnonce"] + ":auth:" + md5hex("PLAY:x"))
+	if got["response"] != response || got["opaque"] != "o" || got["qop"] != "auth" || got["nc"] != "00000001" {
+		t.Errorf("%v, want response %s", got, response)
+	}
+	if next := fieldsOf(c.answer("u", "p", "PLAY", "x")); next["nc"] != "00000002" {
+		t.Errorf("the second answer counts %s", next["nc"])
+	}
+}
+
+// A server may want a new answer at each request, and may name another place; the password is not
+// sent where nobody asks for it.
+func TestRehearseWithQuirks(t *testing.T) {
+	stale := func(nonce string) string {
+		return "RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"" + nonce +
+			"\", stale=\"TRUE\"\n\n"
+	}
+	address, _ := server(t, stale("1"), described(sdpVideo), stale("2"), setUp, stale("3"), playing1)
+	u := URI{Scheme: "rtsp", Target: address + "/x", User: "u", Password: "SECRET"}
+	if codec, err := u.rehearse(t.Context()); codec != "h265" {
+		t.Errorf("a nonce for each request: %q, %v", codec, err)
+	}
+	there, asked := server(t, described(sdpVideo), setUp, playing1)
+	here, _ := server(t, "RTSP/1.0 302 Moved\nLocation: rtsp://"+there+"/y\n\n")
+	u = URI{Scheme: "rtsp", Target: here + "/x", User: "u", Password: "SECRET"}
+	if codec, err := u.rehearse(t.Context()); codec != "h265" || u.Target != there+"/y" || u.User != "u" {
+		t.Errorf("elsewhere: %q, %v, now %s", codec, err, u.Target)
+	}
+	if strings.Contains(asked(), "Authorization") {
+		t.Error("the password was sent without a question")
+	}
+	loop, _ := server(t)
+	u = URI{Scheme: "rtsp", Target: loop + "/x", User: "u", Password: "SECRET"}
+	if err := u.moveTo("rtsp://other.example/y"); err != nil || u.User != "" || u.Password != "" {
+		t.Errorf("another host: %v, user %q is taken along", err, u.User)
 	}
 }
 

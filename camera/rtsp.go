@@ -2,46 +2,72 @@ package camera
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/textproto"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// bodyLimit is the longest body of an answer that is read, bytes.
-const bodyLimit = 1 << 16
+const (
+	bodyLimit = 1 << 16 // the longest body of an answer that is read, bytes
+	talkLimit = 1 << 19 // and of a whole conversation, with all lines and headers
+	hopLimit  = 5       // how often a server may send us elsewhere
+	// answerLimit is for one answer: what makes its stream on demand needs 4 to 10 s to start.
+	answerLimit = 12 * time.Second
+)
 
 // rehearse has a short conversation of our own with an RTSP server before OpenCV has its turn: what
 // is the stream, and does it flow? OpenCV would only say that it could not open, and a call into it
 // cannot be cancelled: a camera that has stalled is found out here, where it can. It returns the
 // codec, as h264 or in the server's own words; every error is an ErrLost, for servers are repaired
-// and passwords set while we run, or ctx's.
+// and passwords set while we run, or ctx's. Where the server sends us elsewhere, u is changed to
+// that place.
 func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
+	for range hopLimit {
+		var moved *movedError
+		if codec, err = u.ask(ctx); !errors.As(err, &moved) {
+			return codec, err
+		}
+		if err := u.moveTo(moved.to); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrLost, err)
+		}
+	}
+	return "", fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
+}
+
+// ask is one conversation.
+func (u *URI) ask(ctx context.Context) (codec string, err error) {
 	conn, err := u.dial(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(openLimit))
+	patience := max(answerLimit, u.Timeout)
+	conn.SetDeadline(time.Now().Add(patience))
 	talk := &conversation{
 		uri: "rtsp://" + u.Target, user: u.User, password: u.Password,
-		conn: conn, in: textproto.NewReader(bufio.NewReader(conn)),
+		conn: conn, in: textproto.NewReader(bufio.NewReader(&bounded{conn, talkLimit})),
 	}
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	track, err := talk.describe()
-	if err == nil && !u.UDP {
-		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(u.silence())) })
+	if err == nil && !u.UDP && !oneSession.has(u.Target) {
+		conn.SetDeadline(time.Now().Add(patience))
+		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(max(firstFrameLimit, u.Timeout))) })
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -56,6 +82,77 @@ func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
 		return "", fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return track.codec, nil
+}
+
+// movedError is an answer that names another place.
+type movedError struct{ to string }
+
+func (e *movedError) Error() string { return "the server sends us elsewhere, to " + Redact(e.to) }
+
+// moveTo makes u the place that a server named. Its user and password are taken along to the same
+// host only.
+func (u *URI) moveTo(place string) error {
+	next := URI{Scheme: "rtsp", Options: u.Options}
+	var ok bool
+	if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
+		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))
+	}
+	if err := next.splitCredentials(); err != nil {
+		return fmt.Errorf("the server sends us elsewhere, to %s: %w", Redact(place), err)
+	}
+	if next.User == "" && hostOf(next.Target) == hostOf(u.Target) {
+		next.User, next.Password = u.User, u.Password
+	}
+	*u = next
+	return nil
+}
+
+func hostOf(target string) string {
+	parsed, err := url.Parse("rtsp://" + target)
+	if err != nil {
+		return target
+	}
+	return parsed.Hostname()
+}
+
+// sessions are the servers that give one session only, and forget an ended one late.
+type sessions struct {
+	mu  sync.Mutex
+	one map[string]bool
+}
+
+var oneSession = sessions{one: make(map[string]bool)}
+
+func (s *sessions) has(target string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.one[target]
+}
+
+// turn is for an opening that failed although the server describes its video: the rehearsal may
+// have had the only session, so the next one does without; where that has not helped, it is as
+// before.
+func (s *sessions) turn(target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.one[target] = !s.one[target]
+}
+
+// bounded reads a conversation up to its limit.
+type bounded struct {
+	in   io.Reader
+	left int
+}
+
+var errTooLong = errors.New("what answers there does not end its answer")
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := b.in.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 func (u *URI) dial(ctx context.Context) (net.Conn, error) {
@@ -81,7 +178,7 @@ func (u *URI) dial(ctx context.Context) (net.Conn, error) {
 type conversation struct {
 	uri            string
 	user, password string
-	challenges     []string // of the server, once it has asked for the password
+	challenge      *challenge // of the server, once it has asked for the password
 	session        string
 	conn           io.Writer
 	in             *textproto.Reader
@@ -131,7 +228,7 @@ func (c *conversation) play(t track, patience func()) error {
 	if err := c.send("PLAY", c.uri, "Range: npt=0.000-"); err != nil {
 		return err
 	}
-	for {
+	for again := false; ; {
 		mark, err := c.in.R.Peek(1)
 		if err != nil {
 			return err
@@ -139,30 +236,45 @@ func (c *conversation) play(t track, patience func()) error {
 		if mark[0] == '$' { // RFC 2326, section 10.12: a packet of the stream
 			return nil
 		}
-		if _, err := c.receive("PLAY"); err != nil {
+		a, err := c.receive("PLAY")
+		if a.status == 401 && !again {
+			if next, bad := choose(a.header.Values("WWW-Authenticate")); bad == nil && next.stale {
+				c.challenge, again = next, true
+				err = c.send("PLAY", c.uri, "Range: npt=0.000-")
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// do sends a request, a second time with the password where the server asks for it, and returns the
-// answer.
+// do sends a request, again with the password where the server asks for it, and returns the answer.
+// A server may ask anew at each request; the password is wrong where it refuses the answer to what
+// it has just asked.
 func (c *conversation) do(method, uri string, headers ...string) (a answer, err error) {
-	if err := c.send(method, uri, headers...); err != nil {
-		return a, err
-	}
-	a, err = c.receive(method)
-	if a.status == 401 && c.user != "" && c.challenges == nil {
-		c.challenges = a.header.Values("WWW-Authenticate")
+	for asked := false; ; asked = true {
 		if err := c.send(method, uri, headers...); err != nil {
 			return a, err
 		}
 		a, err = c.receive(method)
+		if a.status != 401 {
+			return a, err
+		}
+		if c.user == "" {
+			return a, errors.New("the server wants a user and a password: rtsp://USER:PASSWORD@…")
+		}
+		next, bad := choose(a.header.Values("WWW-Authenticate"))
+		switch {
+		case bad != nil:
+			return a, bad
+		case asked && !(next.stale && next.nonce != c.challenge.nonce):
+			return a, err
+		case asked && c.cseq > hopLimit*4: // stale for ever
+			return a, err
+		}
+		c.challenge = next
 	}
-	if a.status == 401 && c.user == "" {
-		return a, errors.New("the server wants a user and a password: rtsp://USER:PASSWORD@…")
-	}
-	return a, err
 }
 
 func (c *conversation) send(method, uri string, headers ...string) error {
@@ -171,8 +283,8 @@ func (c *conversation) send(method, uri string, headers ...string) error {
 	if c.session != "" {
 		headers = append(headers, "Session: "+c.session)
 	}
-	if c.challenges != nil {
-		headers = append(headers, "Authorization: "+authorization(c.challenges, c.user, c.password, method, uri))
+	if c.challenge != nil {
+		headers = append(headers, "Authorization: "+c.challenge.answer(c.user, c.password, method, uri))
 	}
 	_, err := fmt.Fprintf(c.conn, "%s %s RTSP/1.0\r\n%s\r\n\r\n", method, uri, strings.Join(headers, "\r\n"))
 	return err
@@ -211,33 +323,109 @@ func (c *conversation) receive(method string) (a answer, err error) {
 		return a, errors.New("the server refuses this user and password")
 	case 404:
 		return a, errors.New("the server has no such path")
+	case 301, 302, 303, 305, 307, 308:
+		if to := a.header.Get("Location"); to != "" {
+			return a, &movedError{to}
+		}
+	case 453:
+		return a, errors.New("the server has no room for another viewer: end the other one")
+	case 461:
+		return a, errors.New("the camera does not send through TCP: add #transport=udp to its address")
 	}
 	return a, fmt.Errorf("the server answers %s with status %d", method, a.status)
 }
 
-var digestField = regexp.MustCompile(`(\w+)="?([^",]*)"?`)
+var (
+	digestField = regexp.MustCompile(`(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))`)
+	// eachScheme finds where a challenge begins: several may share one header.
+	eachScheme = regexp.MustCompile(`(?i)(?:^|,\s*)(Digest|Basic|Bearer|Negotiate|NTLM)(?:\s+|$)`)
+)
 
-// authorization answers a server's challenges: MD5 digest (RFC 2617) where it may, else the
-// password itself.
-func authorization(challenges []string, user, password, method, uri string) string {
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-	for _, challenge := range challenges {
-		scheme, rest, _ := strings.Cut(challenge, " ")
-		field := make(map[string]string)
-		for _, m := range digestField.FindAllStringSubmatch(rest, -1) {
-			field[strings.ToLower(m[1])] = m[2]
-		}
-		if !strings.EqualFold(scheme, "Digest") || field["algorithm"] != "" && !strings.EqualFold(field["algorithm"],
-			"MD5") {
-			continue
-		}
-		a1 := md5hex(user + ":" + field["realm"] + ":" + password)
-		a2 := md5hex(method + ":" + uri)
-		return fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", response="%s"`,
-			user, field["realm"], field["nonce"], uri, md5hex(a1+":"+field["nonce"]+":"+a2))
-	}
-	return basic
+// challenge is how a server wants to be told the password: MD5 digest (RFC 2617), or as it is.
+type challenge struct {
+	basic, stale, session bool
+	realm, nonce, opaque  string
+	qop                   bool // "auth" is offered
+	count                 int  // answers given to this nonce
 }
+
+// choose takes the best of a server's challenges that FFmpeg can answer, too. The password itself is
+// sent only to who asks for it.
+func choose(headers []string) (*challenge, error) {
+	var basic *challenge
+	var others []string
+	for _, header := range headers {
+		begins := eachScheme.FindAllStringSubmatchIndex(header, -1)
+		for i, at := range begins {
+			end := len(header)
+			if i+1 < len(begins) {
+				end = begins[i+1][0]
+			}
+			scheme, field := header[at[2]:at[3]], fieldsOf(header[at[1]:end])
+			algorithm := strings.ToUpper(field["algorithm"])
+			switch {
+			case strings.EqualFold(scheme, "Basic"):
+				basic = &challenge{basic: true}
+			case !strings.EqualFold(scheme, "Digest"):
+				others = append(others, scheme)
+			case algorithm != "" && algorithm != "MD5" && algorithm != "MD5-SESS":
+				others = append(others, "Digest with "+algorithm)
+			default:
+				return &challenge{
+					realm: field["realm"], nonce: field["nonce"], opaque: field["opaque"],
+					stale: strings.EqualFold(field["stale"], "true"), session: algorithm == "MD5-SESS",
+					qop: slices.Contains(strings.FieldsFunc(field["qop"], commaOrSpace), "auth"),
+				}, nil
+			}
+		}
+	}
+	if basic == nil {
+		return nil, fmt.Errorf("the camera asks for the password by %s, which FFmpeg does not know: set its RTSP "+
+			"authentication to Digest with MD5", cmp.Or(strings.Join(others, " or "), "no method that it names"))
+	}
+	return basic, nil
+}
+
+func commaOrSpace(r rune) bool { return r == ',' || r == ' ' }
+
+func fieldsOf(text string) map[string]string {
+	field := make(map[string]string)
+	for _, m := range digestField.FindAllStringSubmatch(text, -1) {
+		field[strings.ToLower(m[1])] = m[2] + m[3]
+	}
+	return field
+}
+
+// answer is the value of Authorization for one request.
+func (c *challenge) answer(user, password, method, uri string) string {
+	if c.basic {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	c.count++
+	count, client := fmt.Sprintf("%08x", c.count), fmt.Sprintf("%016x", rand.Uint64())
+	a1 := md5hex(user + ":" + c.realm + ":" + password)
+	if c.session {
+		a1 = md5hex(a1 + ":" + c.nonce + ":" + client)
+	}
+	response := a1 + ":" + c.nonce + ":"
+	if c.qop {
+		response += count + ":" + client + ":auth:"
+	}
+	text := fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", response="%s"`,
+		quoteSafe.Replace(user), c.realm, c.nonce, uri, md5hex(response+md5hex(method+":"+uri)))
+	if c.opaque != "" {
+		text += fmt.Sprintf(`, opaque="%s"`, c.opaque)
+	}
+	if c.session {
+		text += ", algorithm=MD5-sess"
+	}
+	if c.qop || c.session {
+		text += fmt.Sprintf(`, qop=auth, nc=%s, cnonce="%s"`, count, client)
+	}
+	return text
+}
+
+var quoteSafe = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 func md5hex(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 

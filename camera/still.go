@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vggse/vggse-agent/vision"
 )
 
 // stillFPS is how many pictures of a folder are shown a second where nobody says.
 const stillFPS = 1
+
+// lookEvery is how often a single picture's file is looked at for a newer one.
+const lookEvery = 100 * time.Millisecond
 
 // PictureTypes are the endings of the files that ReadImage reads.
 var PictureTypes = []string{".png", ".jpg", ".jpeg", ".bmp"}
@@ -73,6 +77,12 @@ type stills struct {
 	rounds int // further rounds; −1 for ever
 	flip   Flip
 	kept   vision.Frame // the picture, where there is only one
+	of     time.Time    // when its file was written
+	looked time.Time    // for a newer one
+	left   []string     // pictures of this round that could not be read, one sentence each
+	// skipped is how many could not be read in all rounds
+	skipped int
+	good    bool // this round has had a picture
 }
 
 // listStills finds the pictures that a path means: itself, those in a folder, those that match a
@@ -125,31 +135,77 @@ func openFile(u *URI) (source, Info, error) {
 	if len(paths) > 1 {
 		return s, Info{Kind: "pictures", Backend: decoder, FPS: stillFPS}, nil
 	}
+	if file, err := os.Stat(paths[0]); err == nil {
+		s.of = file.ModTime()
+	}
 	if err := readStill(paths[0], &s.kept, u.Flip); err != nil {
 		return nil, Info{}, err
 	}
 	return s, Info{Kind: "picture", Backend: decoder, FPS: stillFPS, Width: s.kept.Width, Height: s.kept.Height}, nil
 }
 
-// next reads the next picture of the list; a single one was decoded at the start.
+// next reads the next picture of the list. One that cannot be read is left out, and named in a
+// warning; a round without any is an error. A single picture is decoded at the start, and again
+// when its file was written again.
 func (s *stills) next(_ context.Context, f *vision.Frame) error {
-	if s.at == len(s.paths) {
-		if s.rounds == 0 {
-			return io.EOF
+	for {
+		if s.at == len(s.paths) {
+			if len(s.left) > 0 && !s.good {
+				return fmt.Errorf("none of %d pictures can be read: %s", len(s.paths), s.left[0])
+			}
+			if s.rounds == 0 {
+				return io.EOF
+			}
+			if s.rounds > 0 {
+				s.rounds--
+			}
+			s.at, s.good, s.left = 0, false, nil
 		}
-		s.at = 0
-		if s.rounds > 0 {
-			s.rounds--
+		path := s.paths[s.at]
+		s.at++
+		if len(s.paths) == 1 {
+			s.again(path)
+			f.Resize(s.kept.Width, s.kept.Height)
+			copy(f.Pix, s.kept.Pix)
+			return nil
 		}
+		err := readStill(path, f, s.flip)
+		if err == nil {
+			s.good = true
+			return nil
+		}
+		if errors.Is(err, ErrNoOpenCV) {
+			return err
+		}
+		s.left = append(s.left, err.Error())
+		s.skipped++
 	}
-	path := s.paths[s.at]
-	s.at++
-	if len(s.paths) > 1 {
-		return readStill(path, f, s.flip)
+}
+
+// again decodes a single picture anew where its file has changed; one that is being written just
+// now waits for its next turn.
+func (s *stills) again(path string) {
+	now := time.Now()
+	if now.Sub(s.looked) < lookEvery {
+		return
 	}
-	f.Resize(s.kept.Width, s.kept.Height)
-	copy(f.Pix, s.kept.Pix)
-	return nil
+	s.looked = now
+	info, err := os.Stat(path)
+	if err != nil || info.ModTime().Equal(s.of) {
+		return
+	}
+	var fresh vision.Frame
+	if readStill(path, &fresh, s.flip) == nil {
+		s.kept, s.of = fresh, info.ModTime()
+	}
+}
+
+// warnings are what was left out so far in this round: the first ones, and how many there are.
+func (s *stills) warnings() []string {
+	if len(s.left) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d of %d pictures left out: %s", len(s.left), len(s.paths), s.left[0])}
 }
 
 func (s *stills) close() error { return nil }

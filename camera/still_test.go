@@ -3,11 +3,15 @@ package camera
 import (
 	"bytes"
 	"errors"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -213,6 +217,111 @@ func TestOpenFileRefuses(t *testing.T) {
 		_, err := Open(t.Context(), Config{Name: "a", Source: source})
 		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrLost) {
 			t.Errorf("%s: got %v, want %q, and not lost", source, err, want)
+		}
+	}
+}
+
+// A picture of a folder that is damaged, empty, or goes away is left out and named; the rest is shown,
+// round after round. A folder without any good one is an error.
+func TestFolderWithBadPictures(t *testing.T) {
+	dir := t.TempDir()
+	good := func(name string, grey uint8) {
+		img := image.NewGray(image.Rect(0, 0, 4, 4))
+		for i := range img.Pix {
+			img.Pix[i] = grey
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good("a.png", 10)
+	good("c.png", 30)
+	good("e.png", 50)
+	for name, text := range map[string]string{"b.png": "", "d.jpg": "\xff\xd8\xff\xe0cut"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(t.Context(), Config{Source: "file://" + dir + "?loop=1&speed=max"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var f vision.Frame
+	var got []uint8
+	for len(got) < 10 {
+		if err := s.Read(t.Context(), &f); err != nil {
+			if err != io.EOF {
+				t.Fatal(err)
+			}
+			break
+		}
+		if got = append(got, f.Pix[0]); len(got) == 3 {
+			if n, why := s.Skipped(); n != 2 || !strings.Contains(why, "d.jpg") {
+				t.Errorf("%d left out, the last: %s", n, why)
+			}
+			os.Remove(filepath.Join(dir, "c.png"))
+		}
+	}
+	if !slices.Equal(got, []uint8{10, 30, 50, 10, 50}) {
+		t.Errorf("pictures %v, want 10 30 50 and then 10 50", got)
+	}
+	if w := s.Info().Warnings; len(w) != 1 || !strings.Contains(w[0], "3 of 5 pictures left out") {
+		t.Errorf("warnings %q", w)
+	}
+	os.Remove(filepath.Join(dir, "a.png"))
+	os.Remove(filepath.Join(dir, "e.png"))
+	bad, err := Open(t.Context(), Config{Source: "file://" + dir + "?loop=-1&speed=max"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	if err := bad.Read(t.Context(), &f); err == nil || !strings.Contains(err.Error(), "none of 2 pictures") {
+		t.Errorf("a folder without a good picture: %v", err)
+	}
+}
+
+// A picture that is written again while it is shown is shown anew.
+func TestPictureWrittenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap.png")
+	write := func(grey uint8, when time.Time) {
+		img := image.NewGray(image.Rect(0, 0, 2, 2))
+		img.Pix[0] = grey
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(10, time.Unix(1e9, 0))
+	s, err := Open(t.Context(), Config{Source: "file://" + path + "?loop=-1&speed=max"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var f vision.Frame
+	for round := 0; f.Pix == nil || f.Pix[0] != 20; round++ {
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case round == 1 && f.Pix[0] != 10:
+			t.Errorf("the first picture is %d, want 10", f.Pix[0])
+		case round == 1:
+			write(20, time.Unix(2e9, 0))
+		case round > 2000:
+			t.Fatal("the new picture never came")
+		case round > 1:
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }

@@ -22,12 +22,18 @@ type capture struct {
 }
 
 // supervise keeps one camera open while it is enabled: a lost one is opened again with back-off,
-// and each change of its state is told once.
+// and each change of its state is told once. One that is wrong is told too, and tried again, for a
+// file may come and a disk be mounted; it ends the others only where all are wrong.
 func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) error {
 	status := &cameraStatus{name: f.Name, streams: f.streams, publisher: p.Publisher, log: p.Log}
+	failing := false // with what another try may not mend
 	for attempt := 0; ; attempt++ {
 		open, turned := f.enabled.state()
 		if !open {
+			if failing {
+				failing = false
+				there.recovers()
+			}
 			status.disabled()
 			there.goes()
 			select {
@@ -50,12 +56,27 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 			continue
 		case errors.Is(err, io.EOF) && !errors.Is(err, camera.ErrLost): // a film's end, not a server's that hung up
 			status.ended()
+			if failing {
+				there.recovers()
+			}
 			there.ends()
 			return nil
 		case !errors.Is(err, camera.ErrLost):
-			return fmt.Errorf("camera %s: %w", f.Name, err)
+			if worked && failing {
+				there.recovers()
+			}
+			if (!failing || worked) && !there.fails() {
+				return fmt.Errorf("camera %s: %w", f.Name, err)
+			}
+			failing = true
+			status.failed(err)
+		default:
+			if failing {
+				failing = false
+				there.recovers()
+			}
+			status.lost(err)
 		}
-		status.lost(err)
 		if worked {
 			attempt = 0
 		}
@@ -86,6 +107,7 @@ func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (
 			return worked, err
 		}
 		read := time.Now()
+		status.skips(source)
 		if f.Watch != nil {
 			if err := f.Watch.Look(picture); errors.Is(err, camera.ErrDark) {
 				status.lost(err)

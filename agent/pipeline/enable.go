@@ -55,6 +55,7 @@ func (s *enabled) use(ctx context.Context) (context.Context, context.CancelFunc)
 type openCount struct {
 	mu    sync.Mutex
 	open  int
+	wrong int // of the open ones, those that fail
 	ended bool
 	over  func() // called then
 }
@@ -69,7 +70,30 @@ func (t *openCount) change(by int, ended bool) {
 	defer t.mu.Unlock()
 	t.open += by
 	t.ended = t.ended || ended
-	if t.open == 0 && t.ended {
+	t.check()
+}
+
+// fails tells of an open camera that is wrong; ok is whether another one may still deliver.
+func (t *openCount) fails() (ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wrong++
+	if t.ended {
+		t.check()
+		return true
+	}
+	return t.wrong < t.open
+}
+
+// recovers tells that one that was wrong is so no more, or is closed.
+func (t *openCount) recovers() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wrong--
+}
+
+func (t *openCount) check() {
+	if t.open == t.wrong && t.ended {
 		t.over()
 	}
 }

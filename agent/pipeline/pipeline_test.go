@@ -188,6 +188,30 @@ func TestPipelineStopsOnWhatRetriesCannotMend(t *testing.T) {
 	}
 }
 
+// One camera that is wrong does not end the others, and those decide when the end has come; where
+// all are wrong, the first one's reason is the end.
+func TestPipelineGoesOnBesideAWrongCamera(t *testing.T) {
+	var closed atomic.Int32
+	missing := errors.New("no such file")
+	wrong := func(context.Context) (Source, error) { return nil, missing }
+	good := func(context.Context) (Source, error) { return &fakeSource{frames: 5, closed: &closed}, nil }
+	r := &published{}
+	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "wrong", Open: wrong},
+		Camera{Name: "good", Open: good, EveryFrame: true}, Camera{Name: "worse", Open: wrong})
+	if err := p.Run(t.Context()); err != nil {
+		t.Errorf("Run = %v beside a good camera", err)
+	}
+	r.mu.Lock()
+	if n := len(r.decisions); n != 5 {
+		t.Errorf("%d decisions of the good camera, want 5", n)
+	}
+	r.mu.Unlock()
+	p = testPipeline(&fakeNetwork{}, &published{}, Camera{Name: "a", Open: wrong}, Camera{Name: "b", Open: wrong})
+	if err := p.Run(t.Context()); !errors.Is(err, missing) {
+		t.Errorf("Run = %v where all are wrong, want %v", err, missing)
+	}
+}
+
 // TestPipelineIsFair: a camera ten times as fast as another gets no more of a saturated network.
 func TestPipelineIsFair(t *testing.T) { synctest.Test(t, pipelineIsFair) }
 

@@ -16,6 +16,8 @@ type cameraStatus struct {
 	publisher Publisher
 	log       *slog.Logger
 	now       string
+	skipped   int
+	why       string // of the last failure
 }
 
 func (s *cameraStatus) change(to string) bool {
@@ -48,6 +50,24 @@ func (s *cameraStatus) lost(err error) {
 		}
 	case s.change(mqtt.CameraOffline):
 		s.log.Warn("camera lost, trying again", "camera", s.name, "error", err)
+	}
+}
+
+// failed tells of a camera that is wrong while others go on; once for each reason.
+func (s *cameraStatus) failed(err error) {
+	if s.change(mqtt.CameraOffline) || s.why != err.Error() {
+		s.log.Error("camera cannot be used, the others go on, trying again", "camera", s.name, "error", err)
+	}
+	s.why = err.Error()
+}
+
+// skips tells of pictures that the source has left out since the last time.
+func (s *cameraStatus) skips(source Source) {
+	if counts, ok := source.(interface{ Skipped() (int, string) }); ok {
+		if n, why := counts.Skipped(); n > s.skipped {
+			s.log.Warn("picture left out", "camera", s.name, "so_far", n, "error", why)
+			s.skipped = n
+		}
 	}
 }
 
