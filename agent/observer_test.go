@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -154,7 +155,10 @@ func unready(t *testing.T) {
 			t.Errorf("unready = %q, want %q", got, want)
 		}
 	}
-	check("opening the network, for 0s so far")
+	if got := o.Unready(); len(got) != 1 || !regexp.MustCompile(`^opening the network, for \d+s so far$`).
+		MatchString(got[0]) {
+		t.Errorf("unready = %q", got)
+	}
 	o.pipeline, o.link = &pipeline.Pipeline{}, link
 	check("the broker is not connected; no camera delivers: a, b")
 	observed{link, o}.CameraStatus("a", mqtt.CameraOnline)

@@ -103,7 +103,7 @@ func TestBuildWithStub(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tt.stop != nil {
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 				if _, err := os.Stat(marker); err == nil {
 					break
 				}
@@ -130,7 +130,7 @@ func TestBuildWithStub(t *testing.T) {
 // waitForNobody sees that no process runs the program any more.
 func waitForNobody(t *testing.T, program string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		exes, _ := filepath.Glob("/proc/[0-9]*/exe")
 		var alive []string
 		for _, exe := range exes {

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/jpeg"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +30,7 @@ func (b *mosquitto) order(t *testing.T, lines <-chan string, id, name, args stri
 	t.Helper()
 	b.publish(t, "vggse/edge/command", fmt.Sprintf(`{"id":%q,"name":%q,"args":%s,"ts":%q}`, id, name, args,
 		time.Now().UTC().Format(time.RFC3339Nano)))
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if got := await(t, lines, "command/response "); strings.Contains(got, fmt.Sprintf(`"id":%q`, id)) {
 			return got
 		}
@@ -115,21 +117,26 @@ func TestCommands(t *testing.T) {
 func snapshot(t *testing.T, broker *mosquitto, lines <-chan string) {
 	t.Helper()
 	sub := exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", fmt.Sprint(broker.port), "-t",
-		"vggse/edge/left/snapshot", "-C", "1", "-N", "-W", "20")
-	var picture bytes.Buffer
-	sub.Stdout = &picture
+		"vggse/edge/left/snapshot", "-t", subscribed, "-C", "2", "-N", "-W", fmt.Sprint(patience.Seconds()))
+	out, err := sub.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := sub.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // mosquitto_sub says nothing when it is ready
+	if _, err := io.ReadFull(out, make([]byte, len("yes"))); err != nil { // retained: the subscription holds
+		t.Fatal(err)
+	}
 	if got := broker.order(t, lines, "picture", "snapshot", `{"camera":"left"}`); !strings.Contains(got,
 		`"status":"ok"`) {
 		t.Error(got)
 	}
-	if err := sub.Wait(); err != nil {
+	picture, err := io.ReadAll(out)
+	if err := errors.Join(err, sub.Wait()); err != nil {
 		t.Fatal(err)
 	}
-	img, err := jpeg.Decode(&picture)
+	img, err := jpeg.Decode(bytes.NewReader(picture))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +182,7 @@ func TestModelActivate(t *testing.T) {
 		`"}`); !strings.Contains(got, `"status":"ok"`) {
 		t.Fatal(got)
 	}
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		if got := modelOf(t, await(t, lines, "left/result")); got != demoResult {
 			break
 		}

@@ -54,12 +54,11 @@ func (b *mosquitto) start(t *testing.T) {
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", b.port)); err == nil {
 			c.Close()
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("mosquitto does not listen")
 }
@@ -197,7 +196,7 @@ func TestRunAgainstMosquitto(t *testing.T) {
 	if err := agent.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
-	if took := time.Since(stop); took > 2*time.Second {
+	if took := time.Since(stop); took > 2*time.Second && *trouble >= soak {
 		t.Errorf("Ctrl-C took %s, want under 2 s", took)
 	}
 }

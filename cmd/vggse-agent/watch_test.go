@@ -48,7 +48,7 @@ func TestWatchJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var wait sync.WaitGroup
 	wait.Go(func() { link.Run(ctx) })
