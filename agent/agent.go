@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
@@ -98,10 +99,11 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
-	refused := make(map[string]error)
-	network, trial, err := openActive(ctx, &c, func(bundleDir string, reason error) {
-		log.Error("the new model was refused, the one before goes on", "sha256", bundleDir, "reason", reason)
-		refused[bundleDir] = reason
+	refused := make(map[string]string)
+	network, trial, err := openActive(ctx, &c, func(r store.Refusal) {
+		log.Error("the new model was refused, the one before goes on where there is one", "sha256", r.SHA256, "reason",
+			r.Reason)
+		refused[r.SHA256] = r.Reason
 	})
 	if err != nil {
 		return err
@@ -128,7 +130,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		return err
 	}
 	for bundleDir, reason := range refused {
-		link.ModelRefused(bundleDir, reason.Error())
+		link.ModelRefused(bundleDir, reason)
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker)
@@ -152,6 +154,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	changes.pipeline, changes.link = p, link
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
+	link.Health("model", modelCondition(refused, c.Model.Bundle))
 	if err := runAll(ctx, p, link, changes, recorder); err != nil {
 		return err
 	}

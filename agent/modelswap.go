@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"reflect"
@@ -179,16 +178,13 @@ func openBeside(ctx context.Context, c *configs.Config, running string) (*infer.
 		return n, nil, err
 	}
 	s := store.At(c.StateDir)
-	active, ok, refused, err := s.Begin()
+	active, err := s.Begin(ctx, store.BootID())
 	if err != nil {
 		return nil, nil, err
 	}
-	if refused != nil {
-		return nil, nil, fmt.Errorf("%.12s: %s", refused.SHA256, refused.Reason)
-	}
-	takeInstalled(&c.Model, active, ok)
+	takeInstalled(&c.Model, active.Installed, active.OK)
 	var t *trial
-	if ok && active.OnTrial {
+	if active.OnTrial {
 		t = &trial{store: s, sum: active.SHA256, since: time.Now()}
 	}
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)

@@ -3,11 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // probation is how long a model that was activated must run before it counts as good.
@@ -42,44 +45,67 @@ func (t *trial) refused(running string, why error) error {
 }
 
 // openActive opens the bundle that model.bundle names, else the active one of those that are
-// installed. One that cannot be opened on its trial, or that ended the process twice, gives way to
-// the one before it, and to the demo where there was none: refuse is told of it, and c which it
-// became.
-func openActive(ctx context.Context, c *configs.Config, refuse func(bundleDir string, reason error)) (*infer.Network,
-	*trial, error) {
+// installed. One that cannot be opened, or that crashed the agent on its trial, gives way to the
+// one before it: refuse is told of it, and c which it became. Where there is none that can be
+// opened it is an error: the demo speaks only where no model was ever activated.
+func openActive(ctx context.Context, c *configs.Config, refuse func(store.Refusal)) (*infer.Network, *trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
 	}
 	s := store.At(c.StateDir)
-	active, ok, refused, err := s.Begin()
+	begun, err := s.Begin(ctx, store.BootID())
 	if err != nil {
 		return nil, nil, err
 	}
-	if refused != nil {
-		refuse(refused.SHA256, errors.New(refused.Reason))
+	if begun.Refused != nil {
+		refuse(*begun.Refused)
 	}
-	takeInstalled(&c.Model, active, ok)
+	if !begun.OK && begun.Refused != nil {
+		return nil, nil, fmt.Errorf("model %.12s was refused (%s) and no other is active: activate one that is installed",
+			begun.Refused.SHA256, begun.Refused.Reason)
+	}
+	takeInstalled(&c.Model, begun.Installed, begun.OK)
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
-	if !ok || !active.OnTrial {
-		return n, nil, err
+	switch {
+	case err == nil && begun.OnTrial:
+		return n, &trial{store: s, sum: begun.SHA256, since: time.Now()}, nil
+	case err == nil || !begun.OK || ctx.Err() != nil || errors.Is(err, infer.ErrNoLibrary):
+		return n, nil, err // where the machine lacks the runtime no model is to blame
 	}
-	if err == nil {
-		return n, &trial{store: s, sum: active.SHA256, since: time.Now()}, nil
+	return openBefore(ctx, c, s, begun.Installed, err, refuse)
+}
+
+// openBefore opens the model before the active one, which could not be opened because of reason.
+// The active one stays what it is unless it was on trial: its files may come back.
+func openBefore(ctx context.Context, c *configs.Config, s *store.Store, active store.Installed, reason error,
+	refuse func(store.Refusal)) (*infer.Network, *trial, error) {
+	before, ok := s.Before()
+	if active.OnTrial {
+		if err := s.Refuse(active.SHA256, "", reason); err != nil {
+			return nil, nil, err
+		}
 	}
-	if ctx.Err() != nil {
-		return nil, nil, err
+	if !ok {
+		return nil, nil, fmt.Errorf("the active model %.12s cannot be opened, and there is none before it: %w",
+			active.SHA256, reason)
 	}
-	refuse(active.SHA256, err)
-	if err := s.Refuse(active.SHA256, "", err); err != nil {
-		return nil, nil, err
-	}
-	if active, ok, err = s.Active(); err != nil {
-		return nil, nil, err
-	}
-	takeInstalled(&c.Model, active, ok)
-	n, err = infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+	refuse(store.Refusal{SHA256: active.SHA256, Reason: reason.Error()})
+	takeInstalled(&c.Model, before, true)
+	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	return n, nil, err
+}
+
+// modelCondition is the part "model" of the health at the start.
+func modelCondition(refused map[string]string, running string) mqtt.Condition {
+	for sum, reason := range refused {
+		c := mqtt.Condition{Status: mqtt.Degraded, Reason: fmt.Sprintf("model %.12s was refused: %s", sum, reason)}
+		if filepath.Base(running) == sum { // nothing to go back to
+			c.Status = mqtt.Failed
+		}
+		return c
+	}
+	return mqtt.Condition{Status: mqtt.OK}
 }
 
 // takeInstalled makes m name the installed bundle, or the demo where ok is false.

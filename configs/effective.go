@@ -56,9 +56,9 @@ func (e *Effective) findBundle() error {
 	m.Bundle = m.Demo
 	active, ok, err := store.At(e.Config.StateDir).Active()
 	switch {
-	case err != nil:
+	case err != nil && !ok:
 		return fmt.Errorf("model.bundle: the active model cannot be used: %w", err)
-	case ok:
+	case ok: // also a damaged one: what would mend it needs settings, and what opens it says so
 		m.Bundle = active.Dir
 		e.origins["model.bundle"] = "model activate"
 	}

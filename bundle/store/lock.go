@@ -2,40 +2,22 @@ package store
 
 import (
 	"context"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/filelock"
 )
 
-// lock keeps other processes out until unlock is called; the folder is made where it is missing.
-func (s *Store) lock() (unlock func(), err error) {
+// lock keeps other processes out until unlock is called; the folder is made where it is missing. A
+// store in a folder of another account is refused to root: whatever root writes or follows there,
+// that account may exchange meanwhile.
+func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
+	if err := account.NotForRoot(filepath.Dir(s.dir)); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, err
 	}
-	return filelock.Lock(context.Background(), filepath.Join(s.dir, ".lock"), 0o644)
-}
-
-// adopt gives what root wrote to the owner of the state folder, so that the service may change it,
-// too.
-func (s *Store) adopt() error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(filepath.Dir(s.dir))
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
-		return nil
-	}
-	return filepath.WalkDir(s.dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
-	})
+	return filelock.Lock(ctx, filepath.Join(s.dir, ".lock"), 0o644)
 }

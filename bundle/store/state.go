@@ -9,26 +9,37 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// patience is how many starts a model may fail that has never run to the end of its trial.
+// patience is how many crashes of a model on trial are let pass before it is refused.
 const patience = 2
+
+// stateLimit is the largest state.json, and record beside it, that is read, bytes.
+const stateLimit = 1 << 20
+
+// errStateDamaged is why nobody knows which model is active.
+var errStateDamaged = errors.New("is damaged: activate a model again, which writes it anew")
 
 // state is the store's memory, in state.json.
 type state struct {
-	Active   string `json:"active,omitempty"`
-	Previous string `json:"previous,omitempty"` // what Refuse goes back to; empty: no installed one
-	// 0: Active has proved itself; else 1 + the starts since its activation
-	Trial   int            `json:"trial,omitempty"`
-	Turn    int            `json:"turn"`              // counts the uses, for a device may have no clock
-	Used    map[string]int `json:"used"`              // digest → turn of its last use
-	Refused *Refusal       `json:"refused,omitempty"` // the last
+	Active string `json:"active,omitempty"`
+	// what was active before Active; empty: none. Where Active is on trial, Refuse goes back to it.
+	Previous string `json:"previous,omitempty"`
+	// Previous has not proved itself either, but did nothing wrong
+	Unproven bool           `json:"previous_unproven,omitempty"`
+	Trial    int            `json:"trial,omitempty"`   // 0: Active has proved itself; else it is on trial
+	Boot     string         `json:"boot,omitempty"`    // in which it last began on trial; empty: it never did
+	Crashes  int            `json:"crashes,omitempty"` // of the agent in that boot, since it is on trial
+	Turn     int            `json:"turn"`              // counts the uses, for a device may have no clock
+	Used     map[string]int `json:"used"`              // digest → turn of its last use
+	Refused  *Refusal       `json:"refused,omitempty"` // the last, since the last activation
 }
 
-// Refusal is a model that was activated and could not run.
+// Refusal is a model that was activated and could not run, or crashed the agent.
 type Refusal struct {
 	SHA256 string `json:"sha256"`
 	Reason string `json:"reason"`
@@ -54,30 +65,7 @@ func (st *state) rank(sum string) int {
 // on trial: see Begin, Confirm and Refuse. All its files are compared with their digests before.
 // Whether it answers right is not seen here: that is verify's work.
 func (s *Store) Activate(ctx context.Context, sum string) (Installed, error) {
-	i, err := s.Find(sum)
-	if err != nil {
-		return i, err
-	}
-	if err := bundle.CheckAll(ctx, i.Dir); err != nil {
-		return i, fmt.Errorf("store: activate: %w", err)
-	}
-	unlock, err := s.lock()
-	if err != nil {
-		return i, fmt.Errorf("store: activate: %w", err)
-	}
-	defer unlock()
-	err = s.edit(func(st *state) error {
-		st.touch(i.SHA256)
-		st.Refused = nil
-		if st.Active == i.SHA256 {
-			return nil
-		}
-		if st.Trial == 0 {
-			st.Previous = st.Active
-		}
-		st.Active, st.Trial = i.SHA256, 1
-		return nil
-	})
+	i, err := s.activate(ctx, sum)
 	if err != nil {
 		return i, fmt.Errorf("store: activate: %w", err)
 	}
@@ -85,50 +73,128 @@ func (s *Store) Activate(ctx context.Context, sum string) (Installed, error) {
 	return i, nil
 }
 
-// Active is the bundle to run; ok is false where none was ever activated.
+func (s *Store) activate(ctx context.Context, sum string) (Installed, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return Installed{}, err
+	}
+	defer unlock()
+	i, err := s.find(sum) // under the lock: nobody removes it meanwhile
+	if err != nil {
+		return i, err
+	}
+	if err := bundle.CheckAll(ctx, i.Dir); err != nil {
+		return i, err
+	}
+	return i, s.edit(func(st *state) error {
+		st.touch(i.SHA256)
+		st.activate(i.SHA256)
+		return nil
+	})
+}
+
+// activate puts a model on trial. What it goes back to is the last that proved itself, else one
+// that at least did nothing wrong.
+func (st *state) activate(sum string) {
+	spoilt := st.Refused != nil && st.Refused.SHA256 == st.Active
+	st.Refused = nil
+	if st.Active == sum {
+		st.Crashes = 0
+		return
+	}
+	switch {
+	case st.Trial == 0:
+		st.Previous, st.Unproven = st.Active, false
+	case (st.Previous == "" || st.Unproven) && !spoilt && st.Crashes == 0:
+		st.Previous, st.Unproven = st.Active, true
+	}
+	if st.Previous == sum {
+		st.Previous, st.Unproven = "", false
+	}
+	st.Active, st.Trial, st.Boot, st.Crashes = sum, 1, "", 0
+}
+
+// Active is the bundle to run; ok is false where none was ever activated. Whether it is there, and
+// whole, is not looked at: opening it says so.
 func (s *Store) Active() (i Installed, ok bool, err error) {
 	st, err := s.read()
 	if err != nil {
-		return i, false, fmt.Errorf("store: %w", err)
+		return Installed{Dir: s.file(), Active: true}, !errors.Is(err, fs.ErrPermission), fmt.Errorf("store: %w", err)
 	}
-	if st.Active == "" {
-		return i, false, nil
-	}
-	i, err = s.Find(st.Active)
-	return i, err == nil, err
+	return s.installed(st.Active, st), st.Active != "", nil
 }
 
-// Begin is Active for an agent that starts: it counts the starts of a model on trial, and goes back
-// to the one before where the process did not outlive them. Of such a model refused says why.
-func (s *Store) Begin() (i Installed, ok bool, refused *Refusal, err error) {
+// installed is the bundle of a digest, but for its name.
+func (s *Store) installed(sum string, st *state) Installed {
+	active := sum == st.Active
+	return Installed{SHA256: sum, Active: active, OnTrial: active && st.Trial > 0, Dir: filepath.Join(s.dir, sum)}
+}
+
+// Beginning is what a start of the agent finds.
+type Beginning struct {
+	Installed          // to run
+	OK        bool     // false: none was ever activated
+	Refused   *Refusal // a model that was refused since the last activation; nil: none
+	Now       bool     // by this start
+}
+
+// Begin is Active for an agent that starts in the given boot. Of a model on trial it counts the
+// crashes of the agent, and goes back to the one before where there were too many.
+func (s *Store) Begin(ctx context.Context, boot string) (Beginning, error) {
+	end := s.ending()
 	st, err := s.read()
-	if err != nil || st.Trial == 0 { // what proved itself costs a start no writing
-		if err == nil {
-			i, ok, err = s.Active()
-		}
-		return i, ok, nil, err
-	}
-	unlock, err := s.lock()
 	if err != nil {
-		return i, false, nil, fmt.Errorf("store: %w", err)
+		return Beginning{}, fmt.Errorf("store: %w", err)
+	}
+	now := false
+	if st.Trial > 0 { // what proved itself costs a start no writing
+		now, err = s.beginTrial(ctx, boot, end, &st)
+	}
+	if end != nil {
+		err = errors.Join(err, s.forgetEnding())
+	}
+	if err != nil {
+		return Beginning{}, fmt.Errorf("store: %w", err)
+	}
+	return Beginning{s.installed(st.Active, st), st.Active != "", st.Refused, now}, nil
+}
+
+// beginTrial writes down what begin decides.
+func (s *Store) beginTrial(ctx context.Context, boot string, end *Ending, now **state) (refused bool, err error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return false, err
 	}
 	defer unlock()
 	err = s.edit(func(st *state) error {
-		switch {
-		case st.Trial == 0:
-		case st.Trial > patience:
-			st.refuse(fmt.Sprintf("the agent ended %d times while it ran this model for the first time", patience))
-			refused = st.Refused
-		default:
-			st.Trial++
-		}
+		*st, refused = st.begin(boot, end)
+		*now = st
 		return nil
 	})
-	if err != nil {
-		return i, false, nil, fmt.Errorf("store: %w", err)
+	return refused, err
+}
+
+// begin is what a start in the given boot makes of the state, where the process before ended so
+// (nil: nobody knows). A crash counts for the model on trial only where the model was running in
+// this very boot. After patience of them the one before is active again; where there is none, the
+// model stays, and is named as the cause: no other network ever speaks in its place.
+func (st state) begin(boot string, end *Ending) (next state, refused bool) {
+	if st.Trial == 0 {
+		return st, false
 	}
-	i, ok, err = s.Active()
-	return i, ok, refused, err
+	switch {
+	case boot == "" || st.Boot != boot:
+		st.Crashes = 0
+	case end.crashed() && end.Boot == boot:
+		st.Crashes++
+		refused = st.Crashes >= patience
+	}
+	st.Boot = boot
+	if refused {
+		st.refuse(fmt.Sprintf("the agent crashed %d times (SIG%s) while it ran this model for the first time", st.Crashes,
+			strings.TrimPrefix(end.Status, "SIG")))
+	}
+	return st, refused
 }
 
 // Confirm ends the trial of a model that runs.
@@ -139,45 +205,57 @@ func (s *Store) Confirm(sum string) error {
 	}
 	return s.change("confirm", func(st *state) error {
 		if st.Active == sum {
-			st.Trial, st.Previous = 0, ""
+			st.Trial, st.Boot, st.Crashes = 0, "", 0
+			if st.Refused != nil && st.Refused.SHA256 == sum {
+				st.Refused = nil
+			}
 		}
 		return nil
 	})
 }
 
 // Refuse goes back from the active model, because of reason, to the one that runs meanwhile; where
-// none does (running is empty), to the last one that has proved itself.
+// none does (running is empty), to the one before. Where there is none either, it stays the active
+// one.
 func (s *Store) Refuse(sum, running string, reason error) error {
 	return s.change("refuse", func(st *state) error {
 		if st.Active != sum {
 			return nil
 		}
-		proven := st.Previous
+		proven, unproven := st.Previous, st.Unproven
 		st.refuse(reason.Error())
 		if running != "" && running != proven {
-			st.Active, st.Previous, st.Trial = running, proven, 2 // its own trial goes on
+			st.Active, st.Previous, st.Unproven, st.Trial = running, proven, unproven, 1 // its own trial goes on
 		}
 		return nil
 	})
 }
 
-// Refused is the last model that could not run, since the last activation; nil: none.
-func (s *Store) Refused() (*Refusal, error) {
+// Before is the model that was active before the active one; ok is false where none was.
+func (s *Store) Before() (i Installed, ok bool) {
 	st, err := s.read()
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+	if err != nil || st.Previous == "" {
+		return i, false
 	}
-	return st.Refused, nil
+	return s.installed(st.Previous, st), true
 }
 
+// refuse goes back to the model before, where there is one.
 func (st *state) refuse(reason string) {
 	st.Refused = &Refusal{st.Active, reason}
-	st.Active, st.Previous, st.Trial = st.Previous, "", 0
+	if st.Previous == "" {
+		return
+	}
+	st.Active, st.Trial, st.Boot, st.Crashes = st.Previous, 0, "", 0
+	if st.Unproven {
+		st.Trial = 1
+	}
+	st.Previous, st.Unproven = "", false
 }
 
 // change is edit under the lock.
 func (s *Store) change(what string, edit func(*state) error) error {
-	unlock, err := s.lock()
+	unlock, err := s.lock(context.Background())
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", what, err)
 	}
@@ -193,15 +271,23 @@ func (s *Store) file() string { return filepath.Join(s.dir, "state.json") }
 // read returns the state; that of an empty store where nothing was written yet.
 func (s *Store) read() (*state, error) {
 	st := &state{Used: make(map[string]int)}
-	text, err := os.ReadFile(s.file())
+	text, err := atomicfile.ReadSmall(s.file(), stateLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
 	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w (%w)", s.file(), errStateDamaged, err)
+	}
 	if err := json.Unmarshal(text, st); err != nil {
-		return nil, fmt.Errorf("%s is damaged (%w): remove it, then activate a model again", s.file(), err)
+		return nil, fmt.Errorf("%s %w (%w)", s.file(), errStateDamaged, err)
+	}
+	for _, sum := range []string{st.Active, st.Previous} {
+		if sum != "" && !bundle.IsDigest(sum) {
+			return nil, fmt.Errorf("%s %w (%q is no digest)", s.file(), errStateDamaged, sum)
+		}
 	}
 	if st.Used == nil {
 		st.Used = make(map[string]int)
@@ -209,15 +295,23 @@ func (s *Store) read() (*state, error) {
 	return st, nil
 }
 
-// edit changes the state, all of it or nothing. The lock is held.
+// edit changes the state, all of it or nothing; one that is damaged is written anew. The lock is
+// held.
 func (s *Store) edit(change func(*state) error) error {
 	st, err := s.read()
+	if errors.Is(err, errStateDamaged) {
+		st, err = &state{Used: make(map[string]int)}, nil
+		if info, err := os.Lstat(s.file()); err == nil && !info.Mode().IsRegular() {
+			if err := os.RemoveAll(s.file()); err != nil {
+				return err
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if err := change(st); err != nil {
 		return err
 	}
-	err = atomicfile.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
-	return errors.Join(err, s.adopt())
+	return atomicfile.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
 }

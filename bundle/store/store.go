@@ -48,7 +48,7 @@ func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
@@ -130,19 +130,29 @@ func (s *Store) digests() ([]string, error) {
 
 // List is what is installed, the last used first. A damaged bundle is in it, without a name.
 func (s *Store) List() ([]Installed, error) {
+	all, err := s.list()
+	if err != nil {
+		return all, fmt.Errorf("store: list: %w", err)
+	}
+	return all, nil
+}
+
+func (s *Store) list() ([]Installed, error) {
 	sums, err := s.digests()
 	if err != nil {
-		return nil, fmt.Errorf("store: list: %w", err)
+		return nil, err
 	}
 	st, err := s.read()
+	if errors.Is(err, errStateDamaged) {
+		st, err = &state{}, nil // then none is marked as active
+	}
 	if err != nil {
-		return nil, fmt.Errorf("store: list: %w", err)
+		return nil, err
 	}
 	slices.SortFunc(sums, func(a, b string) int { return st.rank(b) - st.rank(a) })
 	all := make([]Installed, 0, len(sums))
 	for _, sum := range sums {
-		i := Installed{SHA256: sum, Active: sum == st.Active, OnTrial: sum == st.Active && st.Trial > 0,
-			Dir: filepath.Join(s.dir, sum)}
+		i := s.installed(sum, st)
 		if b, err := bundle.Open(i.Dir); err == nil {
 			i.Name, i.Version = b.Spec.Name, b.Spec.Version
 		}
@@ -153,11 +163,19 @@ func (s *Store) List() ([]Installed, error) {
 
 // Find is the installed bundle whose digest begins with the given four or more hexadecimal digits.
 func (s *Store) Find(sum string) (Installed, error) {
+	i, err := s.find(sum)
+	if err != nil {
+		return i, fmt.Errorf("store: %w", err)
+	}
+	return i, nil
+}
+
+func (s *Store) find(sum string) (Installed, error) {
 	if !beginning.MatchString(sum) {
-		return Installed{}, fmt.Errorf("store: %q is no digest: it must be 4 to 64 hexadecimal digits, as "+
+		return Installed{}, fmt.Errorf("%q is no digest: it must be 4 to 64 hexadecimal digits, as "+
 			"'vggse-agent model list' shows them", sum)
 	}
-	all, err := s.List()
+	all, err := s.list()
 	if err != nil {
 		return Installed{}, err
 	}
@@ -169,34 +187,41 @@ func (s *Store) Find(sum string) (Installed, error) {
 	}
 	switch len(found) {
 	case 0:
-		return Installed{}, fmt.Errorf("store: model %.12s: %w (see 'vggse-agent model list')", sum, ErrNotInstalled)
+		return Installed{}, fmt.Errorf("model %.12s: %w (see 'vggse-agent model list')", sum, ErrNotInstalled)
 	case 1:
 		return found[0], nil
 	}
-	return Installed{}, fmt.Errorf("store: model %s: %w: %d of the installed begin so, give more digits", sum,
+	return Installed{}, fmt.Errorf("model %s: %w: %d of the installed begin so, give more digits", sum,
 		ErrNotInstalled, len(found))
 }
 
 // Remove deletes an installed bundle, never the active one.
 func (s *Store) Remove(sum string) (Installed, error) {
-	i, err := s.Find(sum)
-	if err != nil {
-		return i, err
-	}
-	unlock, err := s.lock()
-	if err != nil {
-		return i, fmt.Errorf("store: remove: %w", err)
-	}
-	defer unlock()
-	err = s.edit(func(st *state) error {
-		if st.Active == i.SHA256 {
-			return fmt.Errorf("model %.12s is active: activate another first", i.SHA256)
-		}
-		delete(st.Used, i.SHA256)
-		return os.RemoveAll(i.Dir)
-	})
+	i, err := s.remove(sum)
 	if err != nil {
 		return i, fmt.Errorf("store: remove: %w", err)
 	}
 	return i, nil
+}
+
+func (s *Store) remove(sum string) (Installed, error) {
+	unlock, err := s.lock(context.Background())
+	if err != nil {
+		return Installed{}, err
+	}
+	defer unlock()
+	i, err := s.find(sum)
+	if err != nil {
+		return i, err
+	}
+	return i, s.edit(func(st *state) error {
+		if st.Active == i.SHA256 {
+			return fmt.Errorf("model %.12s is active: activate another first", i.SHA256)
+		}
+		if st.Previous == i.SHA256 {
+			st.Previous, st.Unproven = "", false
+		}
+		delete(st.Used, i.SHA256)
+		return os.RemoveAll(i.Dir)
+	})
 }

@@ -204,17 +204,24 @@ func TestTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	active(a, "refused")
-	if r, err := s.Refused(); err != nil || r == nil || r.Reason != "no memory" || r.SHA256 != b.SHA256 {
+	if r, err := s.Begin(t.Context(), "boot"); err != nil || r.Refused == nil || r.Refused.Reason != "no memory" ||
+		r.Refused.SHA256 != b.SHA256 || r.Now {
 		t.Errorf("got %+v %v", r, err)
 	}
 	activate(b)
-	for start := range patience {
-		if i, ok, refused, err := s.Begin(); err != nil || !ok || refused != nil || i.SHA256 != b.SHA256 {
-			t.Errorf("start %d: got %.8s %v %v %v", start, i.SHA256, ok, refused, err)
+	for start := range 5 { // ends that nobody recorded, as of a loss of power, condemn nothing
+		if i, err := s.Begin(t.Context(), "boot"); err != nil || !i.OK || i.Refused != nil || i.SHA256 != b.SHA256 {
+			t.Errorf("start %d: got %+v %v", start, i, err)
 		}
 	}
-	if i, ok, refused, err := s.Begin(); err != nil || !ok || refused == nil || i.SHA256 != a.SHA256 {
-		t.Errorf("third start: got %.8s %v %v %v, want the model before", i.SHA256, ok, refused, err)
+	for crash := range patience {
+		if err := RecordEnding(filepath.Dir(s.dir), Ending{"boot", "core-dump", "dumped", "SEGV"}); err != nil {
+			t.Fatal(err)
+		}
+		i, err := s.Begin(t.Context(), "boot")
+		if want := crash == patience-1; err != nil || i.Now != want || (i.SHA256 == a.SHA256) != want {
+			t.Errorf("after crash %d: got %+v %v", crash, i, err)
+		}
 	}
 	c := install(t, s, testBundle(t, "c"))
 	activate(b)
