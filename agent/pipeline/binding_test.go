@@ -28,8 +28,7 @@ func TestChange(t *testing.T) { synctest.Test(t, changeMidFilm) }
 func changeMidFilm(t *testing.T) {
 	const frames = 200
 	var closed atomic.Int32
-	over := make(chan struct{})
-	source := &fakeSource{err: io.EOF, every: time.Millisecond, closed: &closed, over: over}
+	source := &fakeSource{frames: frames, err: io.EOF, every: time.Millisecond, closed: &closed}
 	r := &published{full: make(chan struct{}), want: 20}
 	p := testPipeline(&fakeNetwork{}, r, Camera{
 		Name: "film", EveryFrame: true, Open: func(context.Context) (Source, error) { return source, nil },
@@ -56,12 +55,9 @@ func changeMidFilm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "decisions of the other network", func() bool { return r.count() > last+20 })
-	close(over)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	frames := source.n
 	if len(r.decisions) != frames || closed.Load() != 1 || n.size.Load() != 8 || last < 20 || last >= frames {
 		t.Fatalf("%d decisions, %d after the change, closed %d times, input %d", len(r.decisions), frames-last,
 			closed.Load(), n.size.Load())
@@ -131,8 +127,7 @@ func TestChangeOfBatches(t *testing.T) {
 		if err := p.SwapNetwork(ctx, sized(int64(spec.Architecture.InputSize)), &spec, func() {}); err != nil {
 			t.Fatal(err)
 		}
-		before := r.count()
-		await(t, "a decision", func() bool { return r.count() > before })
+		time.Sleep(2 * time.Millisecond)
 	}
 	<-r.full
 	cancel()
@@ -149,13 +144,10 @@ func TestChangeOfBatches(t *testing.T) {
 	}
 }
 
-// hang is how long a test waits for what must come, however slow the machine is.
-const hang = 2 * time.Minute
-
 // await polls until is holds.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(hang); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s did not come", what)
 		}
