@@ -62,7 +62,8 @@ func openActive(ctx context.Context, c *configs.Config, refuse func(store.Refusa
 		refuse(*begun.Refused)
 	}
 	if !begun.OK && begun.Refused != nil {
-		return nil, nil, fmt.Errorf("model %.12s was refused (%s) and no other is active: activate one that is installed",
+		return nil, nil, fmt.Errorf("model %.12s was refused (%s) and no other is active: activate one that is "+
+			"installed",
 			begun.Refused.SHA256, begun.Refused.Reason)
 	}
 	takeInstalled(&c.Model, begun.Installed, begun.OK)

@@ -102,7 +102,8 @@ func (s *Spec) Validate() error {
 	case checkText(s.Version) != nil:
 		return fmt.Errorf("version: %w", checkText(s.Version))
 	case s.Architecture.InputSize > vision.MaxSize:
-		return fmt.Errorf("architecture.input_size: must be at most %d, got %d", vision.MaxSize, s.Architecture.InputSize)
+		return fmt.Errorf("architecture.input_size: must be at most %d, got %d", vision.MaxSize,
+			s.Architecture.InputSize)
 	case s.Architecture.InputSize <= 0:
 		return fmt.Errorf("architecture.input_size: must be > 0, got %d", s.Architecture.InputSize)
 	case s.Input.Name == "":

@@ -128,7 +128,8 @@ func (u *URI) planFFmpeg() *plan {
 	}
 	return &plan{
 		backend: backendFFmpeg, text: text, flip: u.Flip, limit: u.silence(),
-		params: []property{propOpenTimeout, milliseconds(probeLimit + u.Timeout), propReadTimeout, milliseconds(u.silence())},
+		params: []property{propOpenTimeout, milliseconds(probeLimit + u.Timeout), propReadTimeout,
+			milliseconds(u.silence())},
 	}
 }
 

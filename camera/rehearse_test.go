@@ -224,7 +224,9 @@ func TestChallenges(t *testing.T) {
 	if _, err := choose([]string{`Digest realm="r", nonce="n", algorithm=SHA-256`}); err == nil {
 		t.Error("SHA-256 alone: no error")
 	}
-	c, err = choose([]string{`Basic realm="r", Digest realm="a, b", qop="auth-int,auth", nonce="n", opaque="o", stale=TRUE`})
+	c, err = choose([]string{
+		`Basic realm="r", Digest realm="a, b", qop="auth-int,auth", nonce="n", opaque="o", stale=TRUE`,
+	})
 	if err != nil || c.realm != "a, b" || !c.qop || !c.stale || c.opaque != "o" {
 		t.Fatalf("%+v %v", c, err)
 	}

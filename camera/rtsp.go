@@ -349,8 +349,8 @@ type challenge struct {
 	count                 int  // answers given to this nonce
 }
 
-// choose takes the best of a server's challenges that FFmpeg can answer, too. The password itself is
-// sent only to who asks for it.
+// choose takes the best of a server's challenges that FFmpeg can answer, too. The password itself
+// is sent only to who asks for it.
 func choose(headers []string) (*challenge, error) {
 	var basic *challenge
 	var others []string

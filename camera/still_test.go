@@ -221,8 +221,8 @@ func TestOpenFileRefuses(t *testing.T) {
 	}
 }
 
-// A picture of a folder that is damaged, empty, or goes away is left out and named; the rest is shown,
-// round after round. A folder without any good one is an error.
+// A picture of a folder that is damaged, empty, or goes away is left out and named; the rest is
+// shown, round after round. A folder without any good one is an error.
 func TestFolderWithBadPictures(t *testing.T) {
 	dir := t.TempDir()
 	good := func(name string, grey uint8) {

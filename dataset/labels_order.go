@@ -52,7 +52,8 @@ func LabelOrder(summaries []Summary, labels []string) []Finding {
 	if len(moved) > 10 {
 		moved = append(moved[:10], "…")
 	}
-	return []Finding{{"label order", "warn", fmt.Sprintf("the labels stand in another order than in the training: %d of "+
-		"%d pictures are wrong, and of folders %s", known-right, known, strings.Join(moved, ", ")),
+	return []Finding{{"label order", "warn",
+		fmt.Sprintf("the labels stand in another order than in the training: %d of "+
+			"%d pictures are wrong, and of folders %s", known-right, known, strings.Join(moved, ", ")),
 		"put the labels into the order of the training (import --labels)"}}
 }

@@ -104,7 +104,8 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.clock.offset += time.Hour // as if the clock had been set back
 	l.mu.Unlock()
 	l.checkClock()
-	// a link subscribes before it publishes: the broker takes commands from the first acknowledgement on
+	// a link subscribes before it publishes: the broker takes commands from the first
+	// acknowledgement on
 	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 	pub(t, m, "command", order("1", "snapshot", `{"camera":"cam01"}`, 0))
 	pub(t, m, "command", "nonsense")

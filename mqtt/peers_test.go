@@ -169,8 +169,8 @@ func (k *contest) run(many int) *racer {
 	return r
 }
 
-// drain lets a publisher of one more record run until nothing comes any more, and until due has come,
-// or will not. It reports whether it lived.
+// drain lets a publisher of one more record run until nothing comes any more, and until due has
+// come, or will not. It reports whether it lived.
 func (k *contest) drain(calm time.Duration, due map[int]bool) bool {
 	k.way.set(false)
 	r := k.run(1)

@@ -31,7 +31,8 @@ func leftOn(t *testing.T, m *mosquitto, prefix, last string) []string {
 	t.Helper()
 	late := listen(t, m.port)
 	eventually(t, hang, last+" is retained", func() bool { return late.last(last) != "" })
-	mark := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", strconv.Itoa(m.port), "-q", "1", "-t", "mark", "-m", "x")
+	mark := exec.Command(needMosquitto(t, "mosquitto_pub"), "-p", strconv.Itoa(m.port), "-q", "1", "-t", "mark", "-m",
+		"x")
 	if out, err := mark.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -27,8 +27,8 @@ type Goldens struct {
 	Input  *vision.Tensor // N×3×S×S
 	Logits vision.Logits
 	Origin string // where the logits come from
-	// Tolerance is how far INT8 may be off, in parts of the largest logit, where it was measured; 0:
-	// infer.Tolerance.
+	// Tolerance is how far INT8 may be off, in parts of the largest logit, where it was measured;
+	// 0: infer.Tolerance.
 	Tolerance float64
 }
 

@@ -32,7 +32,8 @@ func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
 	g := &Goldens{Input: smoothPictures(Pairs, b.Spec.Architecture.InputSize, &b.Spec.Preprocess),
 		Origin: OriginOwnFP32, Tolerance: ownTolerance}
 	for i := range Pairs {
-		if err := s.Run(ctx, picture(g.Input, i), func(_ int, v []float32) { g.Logits = append(g.Logits, v...) }); err != nil {
+		if err := s.Run(ctx, picture(g.Input, i),
+			func(_ int, v []float32) { g.Logits = append(g.Logits, v...) }); err != nil {
 			return nil, err
 		}
 	}
@@ -51,8 +52,9 @@ func smoothPictures(n, size int, p *vision.Preprocess) *vision.Tensor {
 		c := plane % 3
 		for at := range size * size {
 			sum := 0.0
+			u, v := float64(at%size)/float64(size), float64(at/size)/float64(size)
 			for _, w := range waves {
-				sum += math.Sin(2 * math.Pi * (w[0]*float64(at%size)/float64(size) + w[1]*float64(at/size)/float64(size) + w[2]))
+				sum += math.Sin(2 * math.Pi * (w[0]*u + w[1]*v + w[2]))
 			}
 			value := math.Round(127.5 + 127.5*sum/float64(len(waves)))
 			x.Data[plane*size*size+at] = float32((value*p.Scale - p.Mean[c]) / p.Std[c])

@@ -31,7 +31,8 @@ var crashSignals = []string{"SEGV", "ABRT", "BUS", "FPE"}
 // kernel's for want of memory, nor the manager's after silence, nor a stop, nor a loss of power,
 // which records nothing.
 func (e *Ending) crashed() bool {
-	return e != nil && (e.Code == "killed" || e.Code == "dumped") && (e.Result == "signal" || e.Result == "core-dump") &&
+	return e != nil && (e.Code == "killed" || e.Code == "dumped") &&
+		(e.Result == "signal" || e.Result == "core-dump") &&
 		slices.Contains(crashSignals, strings.TrimPrefix(e.Status, "SIG"))
 }
 

@@ -191,7 +191,8 @@ func (st state) begin(boot string, end *Ending) (next state, refused bool) {
 	}
 	st.Boot = boot
 	if refused {
-		st.refuse(fmt.Sprintf("the agent crashed %d times (SIG%s) while it ran this model for the first time", st.Crashes,
+		st.refuse(fmt.Sprintf("the agent crashed %d times (SIG%s) while it ran this model for the first time",
+			st.Crashes,
 			strings.TrimPrefix(end.Status, "SIG")))
 	}
 	return st, refused

@@ -23,13 +23,15 @@ func TestEveryBundleIsAcceptedByEveryVerb(t *testing.T) {
 		}
 	}
 	must("demo-data", "--out", in("pictures"), "--n", "60", "--seed", "5")
-	must("new", "--out", in("new"), "--classes", "3", "--width", "0.0625", "--hidden", "16", "--input", "32", "--pool", "1")
+	must("new", "--out", in("new"), "--classes", "3", "--width", "0.0625", "--hidden", "16", "--input", "32", "--pool",
+		"1")
 	must("import", "../../vgg16se/testdata/article.pth", "--labels", "a,b,c,d,e", "--input", "64", "--out",
 		in("checkpoint"), "--preprocess", "torchvision")
 	must("import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--out", in("foreign"),
 		"--preprocess", "torchvision")
 	made := []string{"new", "checkpoint", "foreign"}
-	quick := []string{"--images", in("pictures"), "--seconds", "0", "--budget", "none", "--min-agreement", "0", "--method",
+	quick := []string{"--images", in("pictures"), "--seconds", "0", "--budget", "none", "--min-agreement", "0",
+		"--method",
 		"minmax"}
 	for _, b := range [][2]string{{"new", "none"}, {"checkpoint", "pictures"}, {"checkpoint", "none"}} {
 		out := b[0] + "-int8-" + b[1]

@@ -81,7 +81,8 @@ func (a *troubled) until(name string, want float64) (took time.Duration) {
 // classified waits until so many frames have been classified.
 func (a *troubled) classified(n float64) {
 	a.Helper()
-	for end := time.Now().Add(patience); a.metric("vggse_frames_classified_total") < n; time.Sleep(50 * time.Millisecond) {
+	end := time.Now().Add(patience)
+	for ; a.metric("vggse_frames_classified_total") < n; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			a.Fatalf("fewer than %g frames are classified after %s", n, patience)
 		}

@@ -74,8 +74,8 @@ func trustedBy(path string, trusted []uint32) error {
 	return nil
 }
 
-// unchangeable looks at one step of a path. A folder that all may write to is good enough where only
-// the owner of an entry may take it away, as in /tmp: then the entry decides.
+// unchangeable looks at one step of a path. A folder that all may write to is good enough where
+// only the owner of an entry may take it away, as in /tmp: then the entry decides.
 func unchangeable(path string, info fs.FileInfo, trusted []uint32) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -90,7 +90,8 @@ func unchangeable(path string, info fs.FileInfo, trusted []uint32) error {
 		return nil
 	}
 	if mode&0o002 != 0 || mode&0o020 != 0 && stat.Gid != 0 {
-		return fmt.Errorf("root does not load it, for others than root may write to %s: put it where only root writes, or "+
+		return fmt.Errorf("root does not load it, for others than root may write to %s: put it where only root "+
+			"writes, or "+
 			"'chmod go-w' that", path)
 	}
 	return nil

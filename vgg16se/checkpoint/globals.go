@@ -42,9 +42,11 @@ var harmless = map[global]bool{
 	"__builtin__.int": true, "__builtin__.float": true, "datetime.timezone": true, "datetime.date": true,
 	"pathlib.WindowsPath": true, "pathlib.PureWindowsPath": true, "pathlib._local.WindowsPath": true,
 	"torch.torch_version.TorchVersion": true,
-	"builtins.set":                     true, "builtins.frozenset": true, "builtins.slice": true, "builtins.complex": true,
-	"torch.device": true, "torch.Tensor": true, "torch.nn.parameter.Parameter": true, "torch.nn.parameter.Buffer": true,
-	"torch.float32": true, "torch.float64": true, "torch.float16": true, "torch.bfloat16": true,
+	"builtins.set":                     true, "builtins.frozenset": true, "builtins.slice": true,
+	"builtins.complex": true,
+	"torch.device":     true, "torch.Tensor": true, "torch.nn.parameter.Parameter": true,
+	"torch.nn.parameter.Buffer": true,
+	"torch.float32":             true, "torch.float64": true, "torch.float16": true, "torch.bfloat16": true,
 	"torch.int64": true, "torch.int32": true, "torch.uint8": true, "torch.bool": true,
 }
 
