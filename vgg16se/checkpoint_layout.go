@@ -141,7 +141,7 @@ func plainNames(tensors []checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	for again := true; again; {
 		again = false
 		for _, w := range wrappers {
-			if len(names) > 0 && allHave(names, w) {
+			if len(names) > 0 && mostHave(names, w) {
 				names, again = without(names, w), true
 			}
 		}
@@ -149,21 +149,69 @@ func plainNames(tensors []checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	return gateNames(names)
 }
 
-func allHave(names map[string]*checkpoint.Tensor, prefix string) bool {
+// besides is the largest part of the names that may stand beside a wrapped network: a criterion's
+// weights, a metric's counters.
+const besides = 0.2
+
+// mostHave tells whether the prefix stands before the names of a network: all, or all but a few
+// that are no layer's.
+func mostHave(names map[string]*checkpoint.Tensor, prefix string) bool {
+	others := 0
 	for name := range names {
-		if !strings.HasPrefix(name, prefix) {
+		switch {
+		case strings.HasPrefix(name, prefix):
+		case strings.HasPrefix(name, "features.") || strings.HasPrefix(name, "classifier."):
 			return false
+		default:
+			others++
 		}
 	}
-	return true
+	return float64(others) <= besides*float64(len(names))
 }
 
 func without(names map[string]*checkpoint.Tensor, prefix string) map[string]*checkpoint.Tensor {
 	short := make(map[string]*checkpoint.Tensor, len(names))
 	for name, t := range names {
-		short[strings.TrimPrefix(name, prefix)] = t
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			short[rest] = t
+		}
 	}
 	return short
+}
+
+var (
+	reducing  = regexp.MustCompile(`(reduce|reduction|squeeze|down|compress|encode)[^.]*\.weight$`)
+	expanding = regexp.MustCompile(`(expand|expansion|excite|excitation|up|restore|decode)[^.]*\.weight$`)
+	counted   = regexp.MustCompile(`^(.*?)(\d+)([^\d]*)\.weight$`)
+)
+
+// inOrder brings the two matrices of a gate, the first of list, into the order in which they are
+// used: the one that reduces first, by their shapes, of squares by their names. It tells whether
+// that order is known.
+func inOrder(names map[string]*checkpoint.Tensor, list []string) bool {
+	a, b := names[list[0]].Shape, names[list[1]].Shape
+	if len(a) < 2 || len(b) < 2 {
+		return true
+	}
+	first, second := counted.FindStringSubmatch(list[0]), counted.FindStringSubmatch(list[1])
+	swap := false
+	switch {
+	case a[0] < a[1]:
+	case a[0] > a[1] && b[0] < b[1]:
+		swap = true
+	case a[0] != a[1]:
+	case reducing.MatchString(list[0]) && expanding.MatchString(list[1]):
+	case expanding.MatchString(list[0]) && reducing.MatchString(list[1]):
+		swap = true
+	case first != nil && second != nil && first[1] == second[1] && first[3] == second[3]:
+		swap = len(first[2]) > len(second[2]) // 10 sorts before 2
+	default:
+		return false
+	}
+	if swap {
+		list[0], list[1] = list[1], list[0]
+	}
+	return true
 }
 
 var inFeatures = regexp.MustCompile(`^(features\.\d+)\.(.+)\.weight$`)
@@ -192,8 +240,10 @@ func gateNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tenso
 				break
 			}
 		}
+		sure := len(list) < 2 || inOrder(names, list)
 		var to []string
 		switch {
+		case !sure: // named as it is, it is refused
 		case len(list) == 1 && places != "":
 			to = []string{places}
 		case len(list) == 2:

@@ -1,0 +1,76 @@
+package dataset
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// answered are ten pictures of each of n folders, which the network answers as guess says.
+func answered(n int, guess func(class, picture int) int) []Summary {
+	var all []Summary
+	for class := range n {
+		for i := range 10 {
+			all = append(all, Summary{Class: class, Guess: guess(class, i)})
+		}
+	}
+	return all
+}
+
+func TestLabelsInAnotherOrderAreFound(t *testing.T) {
+	labels := []string{"bolt", "gear", "nut", "washer"}
+	swapped := []int{1, 0, 2, 3}
+	for name, c := range map[string]struct {
+		summaries []Summary
+		want      string // "": nothing odd
+	}{
+		"right":        {answered(4, func(class, _ int) int { return class }), ""},
+		"moved by one": {answered(4, func(class, _ int) int { return (class + 1) % 4 }), "bolt is answered as gear"},
+		"reversed":     {answered(4, func(class, _ int) int { return 3 - class }), "washer is answered as bolt"},
+		"moved, some wrong": {answered(4, func(class, i int) int { return (class + 1 + i/8) % 4 }),
+			"nut is answered as washer"},
+		"two are alike": {answered(4, func(class, i int) int {
+			if i < 4 {
+				return swapped[class]
+			}
+			return class
+		}), ""},
+		"always one": {answered(4, func(_, _ int) int { return 2 }), ""},
+		"noise":      {answered(4, func(_, i int) int { return i % 4 }), ""},
+		"no labels":  {[]Summary{{Class: -1, Guess: 1}}, ""},
+	} {
+		found := LabelOrder(c.summaries, labels)
+		switch {
+		case c.want == "" && len(found) > 0:
+			t.Errorf("%s: got %v, want nothing", name, found)
+		case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Evidence, c.want)):
+			t.Errorf("%s: got %v, want …%s…", name, found, c.want)
+		}
+	}
+}
+
+func TestFilesFollowsLinksAndLeavesHiddenFiles(t *testing.T) {
+	real, dir := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(real, "nut"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.png", "._a.png", "nut/b.png", "nut/.hidden.jpg"} {
+		if err := os.WriteFile(filepath.Join(real, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"root": real, "loop": dir, "gone.png": "/nowhere/x.png"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, arg := range []string{filepath.Join(dir, "root"), dir} {
+		root := filepath.Join(dir, "root")
+		want := []string{filepath.Join(root, "a.png"), filepath.Join(root, "nut", "b.png")}
+		if got, err := Files([]string{arg}); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, %v, want %q", arg, got, err, want)
+		}
+	}
+}
