@@ -30,7 +30,8 @@ func TestManifestsHaveBounds(t *testing.T) {
 			t.Errorf("%s: got %.300v, want …%s…", name, err, c.want)
 		}
 	}
-	for name, text := range map[string]string{"long": strings.Repeat("x", 900_000), "escape": "a\x1b[31m", "zero": "a\x00",
+	for name, text := range map[string]string{"long": strings.Repeat("x", 900_000), "escape": "a\x1b[31m",
+		"zero":    "a\x00",
 		"Latin-1": "M\xfcller"} {
 		if err := checkText(text); err == nil {
 			t.Errorf("%s: a label of this kind was taken", name)

@@ -73,7 +73,10 @@ func TestAWeightThatTwoLayersShareHasTwoBiasesAndNoNameTwice(t *testing.T) {
 		for _, s := range n.Sites[1:] {
 			p.Choices = append(p.Choices, Choice{Site: s.Name, Threshold: 1})
 		}
-		emit := map[int]func(*onnx.Model, *Graph, *Plan) (*onnx.Model, error){LevelsU8: EmitCPU, LevelsS8: EmitTRT}[levels]
+		emit := EmitCPU
+		if levels == LevelsS8 {
+			emit = EmitTRT
+		}
 		out, err := emit(m, n, p)
 		if err != nil {
 			t.Fatal(err)
