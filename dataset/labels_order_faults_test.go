@@ -1,6 +1,10 @@
 package dataset
 
 import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,5 +76,35 @@ func TestFilesFollowsLinksAndLeavesHiddenFiles(t *testing.T) {
 		if got, err := Files([]string{arg}); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, %v, want %q", arg, got, err, want)
 		}
+	}
+}
+
+func TestADamagedPictureDoesNotEndTheOthers(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 12 {
+		var b bytes.Buffer
+		m := image.NewGray(image.Rect(0, 0, 8+i, 8))
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("bad.png", "no picture")
+	good, found, err := ListReadable(t.Context(), dir, nil)
+	if err != nil || len(good) != 12 || len(found) != 1 || !strings.Contains(found[0].Evidence, "bad.png") {
+		t.Errorf("got %d pictures, %v, %v, want 12 and bad.png named", len(good), found, err)
+	}
+	for _, name := range []string{"cut.png", "empty.png"} {
+		write(name, "\xff\xd8\xff\xe0"+name)
+	}
+	if _, _, err = ListReadable(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "3 of 15") {
+		t.Errorf("got %v, want 3 of 15 refused", err)
 	}
 }

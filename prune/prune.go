@@ -169,7 +169,7 @@ func (p *pruning) pictures(ctx context.Context) error {
 
 // list is the pictures in a folder; what is odd about them is said.
 func (p *pruning) list(ctx context.Context, dir string) ([]dataset.Picture, error) {
-	files, found, err := dataset.List(ctx, dir, p.bundle.Spec.Labels)
+	files, found, err := dataset.ListReadable(ctx, dir, p.bundle.Spec.Labels)
 	for _, f := range found {
 		p.progress.Say("warning: %s: %s (%s)", f.Check, f.Evidence, f.Cure)
 	}

@@ -53,7 +53,7 @@ func (c *calibration) pictures(ctx context.Context) error {
 }
 
 func (c *calibration) list(ctx context.Context, dir string) ([]dataset.Picture, error) {
-	files, found, err := dataset.List(ctx, dir, c.bundle.Spec.Labels)
+	files, found, err := dataset.ListReadable(ctx, dir, c.bundle.Spec.Labels)
 	c.found(found...)
 	return files, err
 }
