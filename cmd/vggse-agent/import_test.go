@@ -71,13 +71,13 @@ func TestImportAndVerify(t *testing.T) {
 }
 
 // The networks of the article's section 8.1, as PyTorch's legacy and new exporter write them
-// (testdata/foreign.py), answer as PyTorch did.
+// (importer/testdata/foreign.py), answer as PyTorch did.
 func TestImportForeign(t *testing.T) {
 	needRuntime(t)
 	for _, network := range []string{"se-resnet", "se-inception", "mobilenetv3"} {
 		for _, exporter := range []string{"legacy", "new"} {
-			golden := "testdata/foreign/" + network + ".safetensors"
-			file := "testdata/foreign/" + network + "." + exporter + ".onnx"
+			golden := "../../importer/testdata/foreign/" + network + ".safetensors"
+			file := "../../importer/testdata/foreign/" + network + "." + exporter + ".onnx"
 			dir := filepath.Join(t.TempDir(), "b")
 			args := []string{"import", file, "--labels", "a,b,c,d", "--preprocess", "torchvision", "--out"}
 			if code, _, stderr := agentCmd(t, append(args, dir, "--golden", golden)...); code != exitDone {
@@ -133,9 +133,9 @@ func summarized(t *testing.T, dir, golden string) {
 func TestVerifyFindsWrongAnswers(t *testing.T) {
 	needRuntime(t)
 	dir := filepath.Join(t.TempDir(), "b")
-	code, _, stderr := agentCmd(t, "import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d",
+	code, _, stderr := agentCmd(t, "import", "../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d",
 		"--preprocess", "torchvision",
-		"--out", dir, "--golden", "testdata/foreign/mobilenetv3.safetensors")
+		"--out", dir, "--golden", "../../importer/testdata/foreign/mobilenetv3.safetensors")
 	if code != exitDone {
 		t.Fatal(stderr)
 	}
@@ -181,9 +181,9 @@ func TestImportRefuses(t *testing.T) {
 			tv, "--out", out}},
 		{exitFailed, "input and logits", []string{ckpt, "--labels", labels, "--preprocess", tv, "--golden",
 			checkpoints + "article.safetensors", "--out", out}},
-		{exitFailed, "takes 64×64, --input says 32", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels",
+		{exitFailed, "takes 64×64, --input says 32", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels",
 			"a,b,c,d", "--preprocess", tv, "--input", "32", "--out", out}},
-		{exitFailed, "one score for each label", []string{"testdata/foreign/se-resnet.legacy.onnx", "--labels",
+		{exitFailed, "one score for each label", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels",
 			"a,b,c", "--preprocess", tv, "--out", out}},
 	} {
 		code, _, stderr := agentCmd(t, append([]string{"import"}, c.args...)...)
@@ -198,11 +198,11 @@ func TestImportRefuses(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	for file, want := range map[string]string{
-		checkpoints + "nested.pth":               `"format":"pytorch zip","key":"state_dict"`,
-		checkpoints + "legacy.pt":                `{"name":"features.0.weight","shape":[2,3,3,3],"dtype":"float32"}`,
-		checkpoints + "bfloat16.safetensors":     `"dtype":"bfloat16"`,
-		"testdata/foreign/mobilenetv3.new.onnx":  `"opsets":{"ai.onnx":`,
-		"testdata/foreign/se-resnet.legacy.onnx": `"inputs":["image float32[1 3 64 64]"]`,
+		checkpoints + "nested.pth":                              `"format":"pytorch zip","key":"state_dict"`,
+		checkpoints + "legacy.pt":                               `{"name":"features.0.weight","shape":[2,3,3,3],"dtype":"float32"}`,
+		checkpoints + "bfloat16.safetensors":                    `"dtype":"bfloat16"`,
+		"../../importer/testdata/foreign/mobilenetv3.new.onnx":  `"opsets":{"ai.onnx":`,
+		"../../importer/testdata/foreign/se-resnet.legacy.onnx": `"inputs":["image float32[1 3 64 64]"]`,
 	} {
 		code, stdout, stderr := agentCmd(t, "inspect", "--json", file)
 		if code != exitDone || !strings.Contains(stdout, want) || strings.Count(stdout, "\n") != 1 {

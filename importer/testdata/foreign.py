@@ -1,6 +1,6 @@
 """Other networks as PyTorch's two exporters write them, and what PyTorch answers with them.
 
-    python cmd/vggse-agent/testdata/foreign.py     # wants torch, torchvision, onnx, onnxscript, safetensors
+    python importer/testdata/foreign.py     # wants torch, torchvision, onnx, onnxscript, safetensors
 
 Writes foreign/NAME.legacy.onnx, foreign/NAME.new.onnx with its weights outside, and
 foreign/NAME.safetensors with input and logits. The networks of section 8.1 of the article, made narrow: a ResNet

@@ -3,29 +3,30 @@
 // Painting thousands of pictures is ten times slower under the race detector and has nothing for it
 // to find.
 
-package main
+package quant_test
 
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
-	"image/draw"
+	paint "image/draw"
 	"image/png"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/quant"
 )
 
 // fault is a way to spoil a bundle's manifest or a set of pictures, and the check that has to name
@@ -129,17 +130,18 @@ func sceneOf(seed int) *image.NRGBA {
 // VGGSE_FAULT_SEEDS=41,42 runs all of it with these seeds of the demo's pictures; without, faults
 // of pictures alone are tried on one bundle.
 func TestFaultsOfCalibration(t *testing.T) {
-	seeds, pictures, all := []string{"2026"}, "650", false
+	needRuntime(t)
+	seeds, pictures, all := []string{"2026"}, 650, false
 	if text := os.Getenv("VGGSE_FAULT_SEEDS"); text != "" {
-		seeds, pictures, all = strings.Split(text, ","), "1300", true
+		seeds, pictures, all = strings.Split(text, ","), 1300, true
 	}
-	bundles := map[string]string{"demo": "../../demo/bundle", "second": secondBundle(t)}
+	bundles := map[string]string{"demo": "../demo/bundle", "second": secondBundle(t)}
 	for _, seed := range seeds {
-		clean := filepath.Join(t.TempDir(), "clean")
-		if code, _, stderr := agentSays("demo-data", "--out", clean, "--n", pictures, "--seed", seed, "--size",
-			"160x90"); code != exitDone {
-			t.Fatal(stderr)
+		number, err := strconv.ParseUint(seed, 10, 64)
+		if err != nil {
+			t.Fatal(err)
 		}
+		clean := demoPictures(t, pictures, number, 160, 90)
 		for _, f := range faults() {
 			set := clean
 			if f.pictures != nil {
@@ -156,7 +158,7 @@ func TestFaultsOfCalibration(t *testing.T) {
 	}
 }
 
-// caught runs calibrate --check and holds what it says against the fault.
+// caught inspects the pictures for a calibration and holds what it says against the fault.
 func caught(t *testing.T, f fault, dir, set string) {
 	b, err := bundle.Open(dir)
 	if err != nil {
@@ -181,29 +183,24 @@ func caught(t *testing.T, f fault, dir, set string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := agentSays("calibrate", "--check", "--json", "--bundle", bundleDir, "--images", set)
-	var said struct{ Findings []dataset.Finding }
+	r, err := quant.Calibrate(t.Context(), quant.Options{Bundle: bundleDir, Images: set, Method: quant.Auto,
+		Workers: runtime.NumCPU(), CheckOnly: true}, nil)
 	if f.refused {
-		if code != exitFailed || !strings.Contains(stderr, "cannot calibrate anything") {
-			t.Errorf("exit %d: %s", code, last(stderr))
+		if err == nil || !strings.Contains(err.Error(), "cannot calibrate anything") {
+			t.Errorf("got %v", err)
 		}
 		return
 	}
-	if err := json.Unmarshal([]byte(stdout), &said); err != nil {
-		t.Fatalf("exit %d, %v: %s", code, err, last(stderr))
+	if err != nil {
+		t.Fatal(err)
 	}
 	named := false
-	for _, found := range said.Findings {
+	for _, found := range r.Findings {
 		named = named || found.Check == f.check
 	}
-	if f.check == "" && len(said.Findings) > 0 || f.check != "" && !named {
-		t.Errorf("want %q, got %+v", f.check, said.Findings)
+	if f.check == "" && len(r.Findings) > 0 || f.check != "" && !named {
+		t.Errorf("want %q, got %+v", f.check, r.Findings)
 	}
-}
-
-func last(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
 
 // spoil writes the pictures of clean, in the order of their names, as the fault has them.
@@ -247,7 +244,7 @@ func readPNG(t *testing.T, path string) *image.NRGBA {
 		t.Fatal(err)
 	}
 	out := image.NewNRGBA(img.Bounds())
-	draw.Draw(out, out.Rect, img, image.Point{}, draw.Src)
+	paint.Draw(out, out.Rect, img, image.Point{}, paint.Src)
 	return out
 }
 
@@ -255,7 +252,7 @@ func readPNG(t *testing.T, path string) *image.NRGBA {
 // folded into its first convolution. Only what it pads with differs, grey instead of the mean.
 func secondBundle(t *testing.T) string {
 	t.Helper()
-	b, err := bundle.Open("../../demo/bundle")
+	b, err := bundle.Open("../demo/bundle")
 	if err != nil {
 		t.Fatal(err)
 	}
