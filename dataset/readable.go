@@ -21,8 +21,8 @@ const (
 	damagedNamed = 3
 )
 
-// ListReadable is List without the pictures that cannot be decoded, before anything is worked out of
-// the others. A finding names them; where they are many it is an error.
+// ListReadable is List without the pictures that cannot be decoded, before anything is worked out
+// of the others. A finding names them; where they are many it is an error.
 func ListReadable(ctx context.Context, dir string, labels []string) ([]Picture, []Finding, error) {
 	pictures, found, err := List(ctx, dir, labels)
 	if err != nil {

@@ -143,7 +143,8 @@ func TestCalibrateInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = os.Stat(filepath.Join(dir, "calibration.flatbuffers"))
-	if said := fmt.Sprint(r.Findings); err == nil || !strings.Contains(said, "TensorRT 11.2 reads no calibration table") {
+	if said := fmt.Sprint(r.Findings); err == nil ||
+		!strings.Contains(said, "TensorRT 11.2 reads no calibration table") {
 		t.Errorf("tables for TensorRT 11, or nothing said of it: %v, %s", err, said)
 	}
 	before, err := os.ReadFile(filepath.Join(dir, bundle.SpecFile))

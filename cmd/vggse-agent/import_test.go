@@ -133,7 +133,8 @@ func summarized(t *testing.T, dir, golden string) {
 func TestVerifyFindsWrongAnswers(t *testing.T) {
 	needRuntime(t)
 	dir := filepath.Join(t.TempDir(), "b")
-	code, _, stderr := agentCmd(t, "import", "../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d",
+	code, _, stderr := agentCmd(t, "import", "../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels",
+		"a,b,c,d",
 		"--preprocess", "torchvision",
 		"--out", dir, "--golden", "../../importer/testdata/foreign/mobilenetv3.safetensors")
 	if code != exitDone {
@@ -181,9 +182,11 @@ func TestImportRefuses(t *testing.T) {
 			tv, "--out", out}},
 		{exitFailed, "input and logits", []string{ckpt, "--labels", labels, "--preprocess", tv, "--golden",
 			checkpoints + "article.safetensors", "--out", out}},
-		{exitFailed, "takes 64×64, --input says 32", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels",
+		{exitFailed, "takes 64×64, --input says 32", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx",
+			"--labels",
 			"a,b,c,d", "--preprocess", tv, "--input", "32", "--out", out}},
-		{exitFailed, "one score for each label", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels",
+		{exitFailed, "one score for each label", []string{"../../importer/testdata/foreign/se-resnet.legacy.onnx",
+			"--labels",
 			"a,b,c", "--preprocess", tv, "--out", out}},
 	} {
 		code, _, stderr := agentCmd(t, append([]string{"import"}, c.args...)...)

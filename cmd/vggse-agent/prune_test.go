@@ -78,7 +78,8 @@ func TestPruneRefuses(t *testing.T) {
 		{exitUsage, "multiple of 8", []string{demo, "--images", dir, "--out", out, "--target", "2x", "--step", "12"}},
 		{exitFailed, "not a bundle", []string{dir, "--images", dir, "--out", out, "--target", "2x"}},
 		{exitFailed, "no picture", []string{demo, "--images", dir, "--out", out, "--target", "2x"}},
-		{exitFailed, "not empty", []string{demo, "--images", dir, "--out", "../../importer/testdata", "--target", "2x"}},
+		{exitFailed, "not empty", []string{demo, "--images", dir, "--out", "../../importer/testdata", "--target",
+			"2x"}},
 	} {
 		code, _, stderr := agentCmd(t, append([]string{"prune"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.want) {
