@@ -86,7 +86,8 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: must be embedded or a URL such as tcp://HOST:1883")
 	}
 	if !strings.Contains(brokerURL, "://") {
-		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", brokerURL, brokerURL)
+		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", shown(brokerURL),
+			shown(brokerURL))
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
@@ -102,17 +103,35 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	case !ok:
 		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", brokerURL, u.Scheme, port)
+		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", shown(brokerURL), u.Scheme, port)
 	case strings.HasPrefix(u.Scheme, "ws"):
-		u.Path = cmp.Or(strings.TrimSuffix(u.Path, "/"), "/mqtt") // EMQX and HiveMQ insist on it, Mosquitto takes any
+		if strings.Trim(u.Path, "/") == "" {
+			u.Path, u.RawPath = "/mqtt", "" // EMQX and HiveMQ insist on it, Mosquitto takes any
+		}
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
 		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics",
-			brokerURL)
+			shown(brokerURL))
 	default:
 		u.Path = ""
 	}
 	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	return u, nil
+}
+
+// shown is the address of a broker for people: without what may be a secret in it, which is all
+// before an @ and all behind a ? or #.
+func shown(broker string) string {
+	if at := strings.IndexAny(broker, "?#"); at >= 0 {
+		broker = broker[:at] + "?…"
+	}
+	if at := strings.LastIndexByte(broker, '@'); at >= 0 {
+		scheme, _, found := strings.Cut(broker, "://")
+		broker = "…" + broker[at:]
+		if found {
+			broker = scheme + "://" + broker
+		}
+	}
+	return broker
 }
 
 // Validate returns the first setting that cannot be, naming its key. It reads no file.
@@ -135,7 +154,7 @@ func (c *Config) Validate() error {
 	case c.User == "" && (c.Password != "" || c.PasswordFile != ""):
 		return fmt.Errorf("mqtt.user: must be set where a password is")
 	case !secure && c.TLS != TLS{}:
-		return fmt.Errorf("mqtt.tls: is only for ssl:// and wss://, but mqtt.broker is %s", c.Broker)
+		return fmt.Errorf("mqtt.tls: is only for ssl:// and wss://, but mqtt.broker is %s", shown(c.Broker))
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return fmt.Errorf("mqtt.tls.cert: must come together with mqtt.tls.key")
 	}

@@ -18,7 +18,10 @@ func TestParseBroker(t *testing.T) {
 		{in: "tls://host", want: "ssl://host:8883"},
 		{in: "mqtts://host/", want: "ssl://host:8883"},
 		{in: "ws://host", want: "ws://host:80/mqtt"},
+		{in: "ws://host/", want: "ws://host:80/mqtt"},
 		{in: "wss://host/a/b", want: "wss://host:443/a/b"},
+		{in: "ws://host/mqtt/", want: "ws://host:80/mqtt/"}, // as written: a proxy may insist on it
+		{in: "ws://host/a%2Fb/?token=x", want: "ws://host:80/a%2Fb/?token=x"},
 		{in: "", fail: "mqtt.broker: must be embedded or a URL"},
 		{in: "host:1883", fail: "write tcp://host:1883"},
 		{in: "http://host", fail: `unknown scheme "http"`},
@@ -28,6 +31,10 @@ func TestParseBroker(t *testing.T) {
 		{in: "tcp://me:geheim@host", fail: "mqtt.password_file"},
 		{in: "tcp://me:gehe%im@host", fail: "is not a URL"},
 		{in: "tcp://host:port", fail: "is not a URL"},
+		{in: "me:geheim@host:1883", fail: "write tcp://…@host:1883"},
+		{in: "http://host/x?token=geheim", fail: "unknown scheme"},
+		{in: "tcp://host/x?token=geheim", fail: "tcp://host/x?…"},
+		{in: "tcp://?token=geheim", fail: "no host"},
 	} {
 		u, err := ParseBroker(c.in)
 		switch {

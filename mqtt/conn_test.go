@@ -94,8 +94,7 @@ func TestGuardPassesOver(t *testing.T) {
 			w := &stream{in: in}
 			g := newGuardedConn(w, inboxLimit)
 			var told []string
-			g.tooLong = func(topic string, length int,
-				past bool) {
+			g.tooLong = func(topic string, length int, past bool) {
 				told = append(told, fmt.Sprint(topic, length, past))
 			}
 			var before, after runtime.MemStats

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -37,16 +39,85 @@ func dial(ctx context.Context, u *url.URL, files TLS) (net.Conn, error) {
 	case "ssl":
 		return (&tls.Dialer{NetDialer: d, Config: secure}).DialContext(ctx, "tcp", u.Host)
 	}
-	origin := &url.URL{Scheme: "http", Host: u.Host}
-	ws, err := (&websocket.Config{
-		Location: u, Origin: origin, Protocol: []string{"mqtt"}, Version: websocket.ProtocolVersionHybi13,
-		TlsConfig: secure, Dialer: d,
-	}).DialContext(ctx)
+	conn, err := d.DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return nil, err
 	}
+	if secure != nil {
+		over := tls.Client(conn, secure)
+		if err := over.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn = over
+	}
+	ws, err := upgrade(ctx, conn, u)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return ws, nil
+}
+
+// upgrade makes a connection a websocket. What the server says before that has a limit.
+func upgrade(ctx context.Context, conn net.Conn, u *url.URL) (net.Conn, error) {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	hello := &bounded{Conn: conn, left: helloLimit}
+	ws, err := websocket.NewClient(&websocket.Config{
+		Location: u, Origin: &url.URL{Scheme: "http", Host: u.Host}, Protocol: []string{"mqtt"},
+		Version: websocket.ProtocolVersionHybi13,
+	}, hello)
+	if !stop() {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, hello.explain(err, u)
+	}
+	hello.left = math.MaxInt64
 	ws.PayloadType = websocket.BinaryFrame
 	return ws, nil
+}
+
+// helloLimit is how many bytes a server may say before the websocket stands.
+const helloLimit = 64 << 10
+
+// bounded is a connection that may not bring more than left bytes; it remembers the first line.
+type bounded struct {
+	net.Conn
+	left int64
+	line []byte // at most 64 bytes of it
+}
+
+var errHello = fmt.Errorf("the server's answer is longer than %d bytes: is that a broker?", helloLimit)
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errHello
+	}
+	n, err := b.Conn.Read(p[:min(int64(len(p)), b.left)])
+	if b.left != math.MaxInt64 {
+		b.left -= int64(n)
+		b.line = append(b.line, p[:min(n, 64-len(b.line))]...)
+	}
+	return n, err
+}
+
+var httpStatus = regexp.MustCompile(`^HTTP/1\.[01] ([1-5]\d\d)\b`)
+
+// explain says what a server has answered that did not open a websocket.
+func (b *bounded) explain(err error, u *url.URL) error {
+	status := httpStatus.FindSubmatch(b.line)
+	switch {
+	case b.left <= 0:
+		return errHello
+	case status == nil && len(b.line) > 0:
+		return fmt.Errorf("the server does not speak HTTP: for a broker without websockets write tcp:// or ssl:// (%w)",
+			err)
+	case status == nil || string(status[1]) == "101":
+		return fmt.Errorf("websocket: %w", err)
+	}
+	return fmt.Errorf("the server answers HTTP status %s to %s: check the path in mqtt.broker", status[1],
+		u.EscapedPath())
 }
 
 // load reads the PEM files into a client configuration that checks the broker's name, at TLS 1.2 or

@@ -113,7 +113,7 @@ func (l *Link) connect(ctx context.Context) {
 		if err == nil {
 			what, trouble = "broker lost, connecting again", ""
 			began := time.Now()
-			l.log.Info("broker connected", "broker", l.broker.String())
+			l.log.Info("broker connected", "broker", shown(l.broker.String()))
 			err = l.serve(ctx, s, &doubt)
 			wait.held(time.Since(began))
 		} else {
@@ -124,7 +124,7 @@ func (l *Link) connect(ctx context.Context) {
 		}
 		if why := reason(err); why != trouble {
 			trouble = why
-			l.log.Warn(what, "broker", l.broker.String(), "error", why)
+			l.log.Warn(what, "broker", shown(l.broker.String()), "error", why)
 		}
 		pause(ctx, wait.next(time.Now()))
 	}
