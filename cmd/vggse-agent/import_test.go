@@ -201,8 +201,9 @@ func TestImportRefuses(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	for file, want := range map[string]string{
-		checkpoints + "nested.pth":                              `"format":"pytorch zip","key":"state_dict"`,
-		checkpoints + "legacy.pt":                               `{"name":"features.0.weight","shape":[2,3,3,3],"dtype":"float32"}`,
+		checkpoints + "nested.pth": `"format":"pytorch zip","key":"state_dict"`,
+		checkpoints + "legacy.pt": `{"name":"features.0.weight","shape":[2,3,3,3],` +
+			`"dtype":"float32"}`,
 		checkpoints + "bfloat16.safetensors":                    `"dtype":"bfloat16"`,
 		"../../importer/testdata/foreign/mobilenetv3.new.onnx":  `"opsets":{"ai.onnx":`,
 		"../../importer/testdata/foreign/se-resnet.legacy.onnx": `"inputs":["image float32[1 3 64 64]"]`,
