@@ -181,7 +181,7 @@ func TestRTSPRefuses(t *testing.T) {
 			strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "w:rd") {
 			t.Errorf("%s: got %v, want %q", tt.what, err, tt.want)
 		}
-		within(t, tt.what, start, 4*time.Second)
+		within(t, tt.what, start, answerLimit+2*time.Second)
 	}
 	s := mustOpen(t, Config{Source: "rtsp://operator:p@s%2Fs w:rd@" + host + "/cam"})
 	readFresh(t, s, cam, 5)

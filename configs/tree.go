@@ -72,7 +72,7 @@ func (t *tree) value(key string, n *yaml.Node, line int) (any, error) {
 	case isNull(n):
 		return nil, nil
 	case n.Kind != yaml.MappingNode && key == "":
-		return nil, fmt.Errorf("%smust hold keys such as mqtt: and cameras:", t.at(line))
+		return nil, fmt.Errorf("%smust hold keys such as 'mqtt:' and 'cameras:'", t.at(line))
 	case n.Kind != yaml.MappingNode:
 		return nil, fmt.Errorf("%s%s: must hold keys of its own, not a single value", t.at(line), key)
 	}

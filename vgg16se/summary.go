@@ -81,3 +81,14 @@ func summaryOfGraph(g *onnx.Graph) *Summary {
 	}
 	return s
 }
+
+// Gates is the kind of the gates: SE, or in a network of ours one of its relatives.
+func (s *Summary) Gates() string {
+	for _, l := range s.Layers {
+		switch l.Op {
+		case OpSSE, OpSCSE, OpBAM, OpCBAM:
+			return l.Op
+		}
+	}
+	return OpSE
+}

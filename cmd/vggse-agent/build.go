@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,15 +61,15 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	if err != nil {
 		return nil, err
 	}
-	clock, c := buildClock{w: cmd.ErrOrStderr()}, buildsInChild(e.Config.Infer)
-	c.Engines.Tell = clock.tell
+	clock, c := infer.NewBuildClock(cmd.ErrOrStderr()), buildsInChild(e.Config.Infer)
+	c.Engines.Tell = clock.Tell
 	network, err := infer.OpenBundle(cmd.Context(), e.Config.Model.Bundle, e.Config.Model.Precision, c)
 	if err != nil {
 		return nil, err
 	}
 	defer network.Close()
 	info := network.Info()
-	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.took.Seconds()), Provider: info.Provider,
+	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.Took.Seconds()), Provider: info.Provider,
 		Precision: info.Precision}
 	if p := info.Placement; p != nil {
 		line.Nodes, line.OnCPU = p.Nodes, p.OnCPU
@@ -96,44 +94,4 @@ func (l *buildLine) print(w io.Writer) error {
 		fmt.Fprintln(w, "  on the CPU:", node)
 	}
 	return err
-}
-
-// buildClock tells how long a build has been going on, every few seconds.
-type buildClock struct {
-	w    io.Writer
-	took time.Duration
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-func (c *buildClock) tell(b infer.Building) {
-	if b.Done {
-		c.stop()
-		<-c.done
-		c.took = b.Took
-		return
-	}
-	fmt.Fprintf(c.w, "building the %s engine for %s: %s%s\n", b.Precision, b.Provider, b.Why, lastTook(b.Last))
-	ctx, stop := context.WithCancel(context.Background())
-	c.stop, c.done = stop, make(chan struct{})
-	go func() {
-		defer close(c.done)
-		begin, tick := time.Now(), time.NewTicker(5*time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				fmt.Fprintf(c.w, "building for %s so far%s\n", time.Since(begin).Round(time.Second), lastTook(b.Last))
-			}
-		}
-	}()
-}
-
-func lastTook(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (the last one took %s)", d.Round(time.Second))
 }

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/dataset"
-	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/vision"
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // classifyFlags are the choices of one classify.
@@ -50,22 +46,6 @@ others are classified all the same, and the exit code is 1.`,
 	return cmd
 }
 
-// answer is one line of classify --json.
-type answer struct {
-	File      string        `json:"file"`
-	Top       []scored      `json:"top"`
-	Logits    vision.Logits `json:"logits,omitempty"`
-	Precision string        `json:"precision"`
-	Provider  string        `json:"provider"`
-	LatencyMS float64       `json:"latency_ms"` // of the network alone
-}
-
-type scored struct {
-	Label string  `json:"label"`
-	Index int     `json:"index"`
-	Score float32 `json:"score"`
-}
-
 func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) error {
 	files, err := dataset.Files(args)
 	if err != nil {
@@ -76,13 +56,13 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 		return err
 	}
 	defer network.Close()
-	c, err := newClassifier(network, f.top)
+	c, err := eval.NewClassifier(network, f.top)
 	if err != nil {
 		return err
 	}
 	failed := 0
 	for _, file := range files {
-		a, err := c.classify(cmd.Context(), file)
+		a, err := c.Classify(cmd.Context(), file)
 		switch {
 		case cmd.Context().Err() != nil:
 			return cmd.Context().Err()
@@ -104,59 +84,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	return nil
 }
 
-// classifier holds the buffers of a run over many pictures.
-type classifier struct {
-	network *infer.Network
-	prep    *vision.Preprocessor
-	frame   vision.Frame
-	tensor  *vision.Tensor
-	logits  vision.Logits
-	scores  []float32
-	top     int
-}
-
-func newClassifier(n *infer.Network, top int) (*classifier, error) {
-	spec := &n.Bundle.Spec
-	size := spec.Architecture.InputSize
-	prep, err := vision.NewPreprocessor(spec.Preprocess, size)
-	if err != nil {
-		return nil, err
-	}
-	return &classifier{
-		network: n, prep: prep, top: max(1, top),
-		tensor: vision.NewTensor(1, 3, size, size), logits: make(vision.Logits, len(spec.Labels)),
-		scores: make([]float32, len(spec.Labels)),
-	}, nil
-}
-
-// classify answers for one file; the answer's Logits are valid until the next call.
-func (c *classifier) classify(ctx context.Context, file string) (*answer, error) {
-	if err := camera.ReadImage(file, &c.frame); err != nil {
-		return nil, err
-	}
-	if err := c.prep.Apply(&c.frame, c.tensor, 0); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	start := time.Now()
-	if err := c.network.Run(ctx, c.tensor, c.logits); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	took := time.Since(start)
-	if !vision.Softmax(c.scores, c.logits) {
-		return nil, fmt.Errorf("%s: the network answers with NaN or infinity: its weights are damaged", file)
-	}
-	info := c.network.Info()
-	a := &answer{
-		File: file, Logits: c.logits, Precision: info.Precision, Provider: info.Provider,
-		LatencyMS: float64(took.Microseconds()) / 1000,
-	}
-	for _, i := range vision.TopK(nil, c.scores, c.top) {
-		a.Top = append(a.Top, scored{Label: c.network.Bundle.Spec.Labels[i], Index: i, Score: c.scores[i]})
-	}
-	return a, nil
-}
-
-func printAnswer(w io.Writer, a *answer, asJSON bool) error {
+func printAnswer(w io.Writer, a *eval.ImageAnswer, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, a)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 )
 
@@ -47,12 +48,12 @@ this machine. What cannot be had is said on stderr; --json prints a line each, a
 
 // compare asks every combination that can be had; the first is the one the others are compared
 // with.
-func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*answer, []string, error) {
+func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*eval.ImageAnswer, []string, error) {
 	b, err := bundle.Open(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	var answers []*answer
+	var answers []*eval.ImageAnswer
 	for _, precision := range []string{"fp32", "fp16", "int8"} {
 		for _, provider := range []string{infer.CPU, infer.CUDA, infer.TensorRT} {
 			a, err := ask(cmd, s, dir, image, precision, provider, top)
@@ -76,42 +77,42 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*an
 }
 
 // ask classifies the picture once.
-func ask(cmd *cobra.Command, s *settings, dir, image, precision, provider string, top int) (*answer, error) {
+func ask(cmd *cobra.Command, s *settings, dir, image, precision, provider string, top int) (*eval.ImageAnswer, error) {
 	network, err := openNetwork(cmd.Context(), s, networkOverrides(dir, precision, provider)...)
 	if err != nil {
 		return nil, err
 	}
 	defer network.Close()
-	c, err := newClassifier(network, top)
+	c, err := eval.NewClassifier(network, top)
 	if err != nil {
 		return nil, err
 	}
-	return c.classify(cmd.Context(), image)
+	return c.Classify(cmd.Context(), image)
 }
 
 // printColumns writes the best classes of the first answer as rows, one column of logits for each
 // answer.
-func printColumns(w io.Writer, answers []*answer, labels []string) error {
+func printColumns(w io.Writer, answers []*eval.ImageAnswer, labels []string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, cell func(a *answer) string) {
+	row := func(name string, cell func(a *eval.ImageAnswer) string) {
 		cells := make([]string, len(answers))
 		for i, a := range answers {
 			cells[i] = cell(a)
 		}
 		fmt.Fprintf(t, "%s\t%s\t\n", name, strings.Join(cells, "\t"))
 	}
-	row("", func(a *answer) string { return a.Provider + " " + a.Precision })
+	row("", func(a *eval.ImageAnswer) string { return a.Provider + " " + a.Precision })
 	for _, class := range answers[0].Top {
-		row(labels[class.Index], func(a *answer) string { return fmt.Sprintf("%.4f", a.Logits[class.Index]) })
+		row(labels[class.Index], func(a *eval.ImageAnswer) string { return fmt.Sprintf("%.4f", a.Logits[class.Index]) })
 	}
-	row("answer", func(a *answer) string { return a.Top[0].Label })
-	row("max |Δ|", func(a *answer) string {
+	row("answer", func(a *eval.ImageAnswer) string { return a.Top[0].Label })
+	row("max |Δ|", func(a *eval.ImageAnswer) string {
 		worst := 0.0
 		for i, v := range a.Logits {
 			worst = max(worst, math.Abs(float64(v)-float64(answers[0].Logits[i])))
 		}
 		return fmt.Sprintf("%.2g", worst)
 	})
-	row("ms", func(a *answer) string { return fmt.Sprintf("%.1f", a.LatencyMS) })
+	row("ms", func(a *eval.ImageAnswer) string { return fmt.Sprintf("%.1f", a.LatencyMS) })
 	return t.Flush()
 }

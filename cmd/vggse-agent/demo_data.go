@@ -1,17 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/demo"
-	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 )
 
@@ -41,8 +36,8 @@ gives the same pictures. DIR appears when all of them are written, and must not 
 				data.Height < 64 || data.Width < data.Height || data.Width > 8192 {
 				return usagef("demo-data: --size %q must be WIDTHxHEIGHT, no higher than wide, 64 to 8192 pixels", size)
 			}
-			if err := writeDemoData(cmd, out, data, jobs); err != nil {
-				return err
+			if err := demo.MakeDataset(cmd.Context(), out, data, jobs, progress.To(cmd.ErrOrStderr())); err != nil {
+				return fmt.Errorf("demo-data: %w", err)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), struct {
@@ -62,27 +57,4 @@ gives the same pictures. DIR appears when all of them are written, and must not 
 	f.IntVar(&jobs, "jobs", runtime.NumCPU(), "pictures drawn at the same time")
 	f.BoolVar(&asJSON, "json", false, "one JSON object on stdout")
 	return cmd
-}
-
-// writeDemoData draws into a folder aside, which takes its name when it is complete.
-func writeDemoData(cmd *cobra.Command, out string, data demo.Dataset, jobs int) error {
-	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("demo-data: %s exists already: choose another --out or remove it", out)
-	}
-	return atomicfile.NewDir(out, func(dir string) error {
-		bar := progress.To(cmd.ErrOrStderr()).Start("drawing", int64(data.Images))
-		group, ctx := errgroup.WithContext(cmd.Context())
-		for part := range jobs {
-			share := data
-			share.Part, share.Parts = part, jobs
-			group.Go(func() error {
-				return demo.WriteDataset(ctx, dir, share, bar.One)
-			})
-		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
-		bar.Done()
-		return nil
-	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -13,30 +12,7 @@ import (
 
 	"github.com/vggse/vggse-agent/importer"
 	"github.com/vggse/vggse-agent/onnx"
-	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
-
-// inspectTensor is one tensor of inspect's JSON line.
-type inspectTensor struct {
-	Name  string  `json:"name"`
-	Shape []int64 `json:"shape"`
-	Type  string  `json:"dtype"`
-}
-
-// inspection is what the verb prints.
-type inspection struct {
-	Format   string            `json:"format"`
-	Key      string            `json:"key,omitempty"`    // of a nested checkpoint
-	Others   []string          `json:"others,omitempty"` // keys of sets of tensors that are not shown
-	Producer string            `json:"producer,omitempty"`
-	IR       int64             `json:"ir_version,omitempty"`
-	Opsets   map[string]int64  `json:"opsets,omitempty"`
-	Inputs   []string          `json:"inputs,omitempty"`
-	Outputs  []string          `json:"outputs,omitempty"`
-	Nodes    map[string]int    `json:"nodes,omitempty"` // how many of each kind
-	Metadata map[string]string `json:"metadata,omitempty"`
-	Tensors  []inspectTensor   `json:"tensors"`
-}
 
 func newInspectCmd() *cobra.Command {
 	var key string
@@ -49,14 +25,14 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 		Example: "  vggse-agent inspect best.pth\n  vggse-agent inspect demo/bundle/fp32.onnx",
 		Args:    exactArgs(1, "one FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			i, err := inspect(args[0], key)
+			i, err := importer.Inspect(args[0], key)
 			if err != nil {
 				return fmt.Errorf("inspect: %w", err)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), i)
 			}
-			return i.print(cmd.OutOrStdout())
+			return printInspection(cmd.OutOrStdout(), i)
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "where in a nested checkpoint to look, such as ema")
@@ -64,53 +40,8 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 	return cmd
 }
 
-func inspect(path, key string) (*inspection, error) {
-	if importer.IsONNX(path) {
-		return inspectONNX(path)
-	}
-	f, err := checkpoint.Open(path, key)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	i := &inspection{Format: f.Format, Key: f.Key, Others: f.Others, Metadata: f.Metadata, Tensors: []inspectTensor{}}
-	for _, t := range f.Tensors {
-		i.Tensors = append(i.Tensors, inspectTensor{t.Name, append([]int64{}, t.Shape...), t.Type.String()})
-	}
-	return i, nil
-}
-
-func inspectONNX(path string) (*inspection, error) {
-	m, err := onnx.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	i := &inspection{Format: "onnx", Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), IR: m.IRVersion,
-		Opsets: map[string]int64{}, Nodes: map[string]int{}, Metadata: map[string]string{}, Tensors: []inspectTensor{}}
-	for _, o := range m.Opsets {
-		i.Opsets[cmp.Or(o.Domain, "ai.onnx")] = o.Version
-	}
-	for _, v := range m.Graph.FreeInputs() {
-		i.Inputs = append(i.Inputs, v.String())
-	}
-	for _, v := range m.Graph.Outputs {
-		i.Outputs = append(i.Outputs, v.String())
-	}
-	for _, n := range m.Graph.Nodes {
-		i.Nodes[n.OpType]++
-	}
-	for _, p := range m.Metadata {
-		i.Metadata[p.Key] = p.Value
-	}
-	for _, t := range m.Graph.Initializers {
-		i.Tensors = append(i.Tensors, inspectTensor{t.Name, append([]int64{}, t.Dims...), t.Type.String()})
-	}
-	return i, nil
-}
-
-// print writes the facts that the file has, then the table of tensors.
-func (i *inspection) print(w io.Writer) error {
+// printInspection writes the facts that the file has, then the table of tensors.
+func printInspection(w io.Writer, i *importer.Inspection) error {
 	facts := [][2]string{{"format", i.Format}, {"taken from", i.Key}, {"there is also", strings.Join(i.Others, ", ")},
 		{"producer", i.Producer}, {"inputs", strings.Join(i.Inputs, ", ")}, {"outputs", strings.Join(i.Outputs, ", ")}}
 	if i.IR > 0 {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // TestMain lets the test binary stand in for the program, for tests that kill it.
@@ -97,7 +99,7 @@ func TestClassify(t *testing.T) {
 		t.Fatalf("%d lines, want 13", len(lines))
 	}
 	for _, line := range lines {
-		var a answer
+		var a eval.ImageAnswer
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}

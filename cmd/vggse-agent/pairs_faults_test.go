@@ -27,7 +27,8 @@ func TestEveryBundleIsAcceptedByEveryVerb(t *testing.T) {
 		"1")
 	must("import", "../../vgg16se/testdata/article.pth", "--labels", "a,b,c,d,e", "--input", "64", "--out",
 		in("checkpoint"), "--preprocess", "torchvision")
-	must("import", "testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--out", in("foreign"),
+	must("import", "../../importer/testdata/foreign/se-resnet.legacy.onnx", "--labels", "a,b,c,d", "--out",
+		in("foreign"),
 		"--preprocess", "torchvision")
 	made := []string{"new", "checkpoint", "foreign"}
 	quick := []string{"--images", in("pictures"), "--seconds", "0", "--budget", "none", "--min-agreement", "0",

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // asPyTorch imports a checkpoint and classifies picture.png: the ranking must be PyTorch's, the
@@ -25,7 +27,7 @@ func asPyTorch(t *testing.T, file, labels, input string, want []float64, toleran
 	if code != exitDone {
 		t.Fatalf("%s: classify: exit %d: %s", file, code, stderr)
 	}
-	var got answer
+	var got eval.ImageAnswer
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || len(got.Logits) != len(want) {
 		t.Fatalf("%s: %v, %d logits: %s", file, err, len(got.Logits), stdout)
 	}

@@ -55,21 +55,10 @@ func printSummary(w io.Writer, s *vgg16se.Summary) error {
 			orDash(l.Parameters), share(l.Parameters, s.Parameters), orDash(l.MACs), share(l.MACs, s.MACs))
 	}
 	fmt.Fprintf(t, "all\t\t\t%s\t\t%s\t\t\n", grouped(s.Parameters), grouped(s.MACs))
-	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", attention(s), orDash(s.SEParameters),
+	fmt.Fprintf(t, "of it %s\t\t\t%s\t%s\t%s\t%s\t\n", s.Gates(), orDash(s.SEParameters),
 		share(s.SEParameters, s.Parameters),
 		orDash(s.SEMACs), share(s.SEMACs, s.MACs))
 	return t.Flush()
-}
-
-// attention is what the gates are: SE, or in a network of ours one of its relatives.
-func attention(s *vgg16se.Summary) string {
-	for _, l := range s.Layers {
-		switch l.Op {
-		case vgg16se.OpSSE, vgg16se.OpSCSE, vgg16se.OpBAM, vgg16se.OpCBAM:
-			return l.Op
-		}
-	}
-	return vgg16se.OpSE
 }
 
 func shapeText(shape []int) string {

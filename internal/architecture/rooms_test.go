@@ -11,21 +11,20 @@ var rooms = map[string]string{
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
-	"camera":            "demo internal/redact vision",
+	"camera":            "demo internal/redact internal/round vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
 		"eval importer infer infer/roofline internal/atomicfile internal/logging " +
 		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
-		"mqtt/watch onnx prune quant systemd verify vgg16se vgg16se/checkpoint " +
-		"vision",
+		"mqtt/watch onnx prune quant systemd verify vgg16se vision",
 	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
-	"demo":    "vision",
+	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
 	"doctor":  "bundle camera configs device infer mqtt",
-	"eval": "bundle dataset device infer internal/atomicfile internal/progress " +
-		"vision",
+	"eval": "bundle camera dataset device infer internal/atomicfile " +
+		"internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
 	"infer":               "bundle internal/atomicfile internal/filelock vision",

@@ -1,0 +1,92 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/vggse/vggse-agent/internal/round"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Measurement is what a source gave while it was measured: the JSON of cameras test.
+type Measurement struct {
+	URI      string   `json:"uri"`
+	Asked    string   `json:"asked"`
+	Got      string   `json:"got"`
+	Frames   int      `json:"frames"`
+	FPS      float64  `json:"fps"`
+	AgeMS    *float64 `json:"age_ms"` // median, when the frame was handed out; null: this source does not tell
+	FirstMS  float64  `json:"first_frame_ms"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Measure opens the source as the daemon does, reads at most so many frames, and closes it. Each
+// frame goes to keep, where that is not nil; it is valid until keep returns.
+func Measure(ctx context.Context, source string, frames int, keep func(*vision.Frame) error) (m *Measurement,
+	err error) {
+	u, err := ParseURI(source)
+	if err != nil {
+		return nil, err
+	}
+	m = new(Measurement)
+	start := time.Now()
+	s, err := Open(ctx, Config{Name: "test", Source: source})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	var f vision.Frame
+	var ages []time.Duration
+	var first, last time.Time
+	for ; m.Frames < frames; m.Frames++ {
+		if err := s.Read(ctx, &f); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("after %d frames: %w", m.Frames, err)
+		}
+		if m.Frames == 0 {
+			first = f.Time
+		}
+		last = f.Time
+		if age, known := s.Age(); known {
+			ages = append(ages, age)
+		}
+		if keep != nil {
+			if err := keep(&f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	info := s.Info()
+	m.URI, m.Asked, m.Warnings = info.URI, asked(&u), slices.Clone(info.Warnings)
+	m.Got = fmt.Sprintf("%dx%d through %s", info.Width, info.Height, info.Backend)
+	m.FirstMS = round.Milliseconds(first.Sub(start))
+	if took := last.Sub(first); took > 0 {
+		m.FPS = float64(m.Frames-1) / took.Seconds()
+	}
+	if len(ages) > 0 {
+		slices.Sort(ages)
+		age := round.Milliseconds(ages[len(ages)/2])
+		m.AgeMS = &age
+	}
+	return m, nil
+}
+
+// asked is the capture mode that a URI names.
+func asked(u *URI) string {
+	text := "whatever comes"
+	if u.Width > 0 {
+		text = fmt.Sprintf("%dx%d", u.Width, u.Height)
+	}
+	if u.FPS > 0 {
+		text += fmt.Sprintf(" at %g frames/s", u.FPS)
+	}
+	if u.Codec != "" {
+		text += " in " + u.Codec
+	}
+	return text
+}

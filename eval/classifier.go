@@ -1,0 +1,82 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// ImageAnswer is what a network says of one picture: a line of classify --json.
+type ImageAnswer struct {
+	File      string        `json:"file"`
+	Top       []Scored      `json:"top"`
+	Logits    vision.Logits `json:"logits,omitempty"`
+	Precision string        `json:"precision"`
+	Provider  string        `json:"provider"`
+	LatencyMS float64       `json:"latency_ms"` // of the network alone
+}
+
+// Scored is a class with its probability.
+type Scored struct {
+	Label string  `json:"label"`
+	Index int     `json:"index"`
+	Score float32 `json:"score"`
+}
+
+// Classifier lets a network answer for picture files one after another, in buffers of its own.
+type Classifier struct {
+	network *infer.Network
+	prep    *vision.Preprocessor
+	frame   vision.Frame
+	tensor  *vision.Tensor
+	logits  vision.Logits
+	scores  []float32
+	top     int
+}
+
+// NewClassifier makes one whose answers name the top best classes, at least one. The network stays
+// the caller's.
+func NewClassifier(n *infer.Network, top int) (*Classifier, error) {
+	spec := &n.Bundle.Spec
+	size := spec.Architecture.InputSize
+	prep, err := vision.NewPreprocessor(spec.Preprocess, size)
+	if err != nil {
+		return nil, err
+	}
+	return &Classifier{
+		network: n, prep: prep, top: max(1, top),
+		tensor: vision.NewTensor(1, 3, size, size), logits: make(vision.Logits, len(spec.Labels)),
+		scores: make([]float32, len(spec.Labels)),
+	}, nil
+}
+
+// Classify answers for one file; the answer's Logits are valid until the next call.
+func (c *Classifier) Classify(ctx context.Context, file string) (*ImageAnswer, error) {
+	if err := camera.ReadImage(file, &c.frame); err != nil {
+		return nil, err
+	}
+	if err := c.prep.Apply(&c.frame, c.tensor, 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	start := time.Now()
+	if err := c.network.Run(ctx, c.tensor, c.logits); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	took := time.Since(start)
+	if !vision.Softmax(c.scores, c.logits) {
+		return nil, fmt.Errorf("%s: the network answers with NaN or infinity: its weights are damaged", file)
+	}
+	info := c.network.Info()
+	a := &ImageAnswer{
+		File: file, Logits: c.logits, Precision: info.Precision, Provider: info.Provider,
+		LatencyMS: float64(took.Microseconds()) / 1000,
+	}
+	for _, i := range vision.TopK(nil, c.scores, c.top) {
+		a.Top = append(a.Top, Scored{Label: c.network.Bundle.Spec.Labels[i], Index: i, Score: c.scores[i]})
+	}
+	return a, nil
+}
