@@ -43,12 +43,17 @@ func (s scenes) Load(i int, t *vision.Tensor) error {
 
 var small = vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4, Hidden: 24, PoolSize: 2, Classes: 7}
 
-// network writes a seeded network whose channels repeat one another, and opens it.
-func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *prune.VGG {
+func needRuntime(t *testing.T) {
 	t.Helper()
 	if _, err := infer.Version(infer.Config{}); errors.Is(err, infer.ErrNoLibrary) {
 		t.Skip("ONNX Runtime not found (make deps)")
 	}
+}
+
+// network writes a seeded network whose channels repeat one another, and opens it.
+func network(t *testing.T, a vgg16se.Architecture, weights vgg16se.Weights) *prune.VGG {
+	t.Helper()
+	needRuntime(t)
 	graph, err := a.Graph(weights)
 	if err != nil {
 		t.Fatal(err)
