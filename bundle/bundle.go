@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 
@@ -27,13 +28,16 @@ type Bundle struct {
 // label.
 func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := atomicfile.ReadSmall(path, maxHead)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or "+
 			"'import')", dir, SpecFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bundle: open bundle: %w", err)
+	}
+	if err := isNamed(dir, text); err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	b := &Bundle{Dir: dir}
 	if err := parseSpec(text, &b.Spec); err != nil {
@@ -45,6 +49,21 @@ func Open(dir string) (*Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// isNamed holds a manifest against the name of its folder, where that is a digest as in the store:
+// one number pins every byte.
+func isNamed(dir string, text []byte) error {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	want, got := filepath.Base(whole), hexSum(text)
+	if IsDigest(want) && got != want {
+		return fmt.Errorf("%s has SHA-256 %.12s…, its folder is named %.12s…: the manifest was changed or damaged, "+
+			"install the bundle again", filepath.Join(dir, SpecFile), got, want)
+	}
+	return nil
 }
 
 // ParseSpec reads the text of a manifest that does not stand in a folder yet, as strictly as Open.

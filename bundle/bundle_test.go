@@ -100,7 +100,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, SpecFile), 0o755); err != nil {
 				t.Fatal(err)
 			}
-		}, "bundle: open bundle: read"},
+		}, "is not a file"},
 		{"empty manifest", func(t *testing.T, dir string) { put(t, dir, SpecFile, "") },
 			"model.yaml: is empty: copy the bundle again"},
 		{"two documents", edit("schema:", "name: x\n---\nschema:"), "more than one document"},

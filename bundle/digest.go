@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Digest is that of the bundle in the folder dir.
 func Digest(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, SpecFile))
+	text, err := atomicfile.ReadSmall(filepath.Join(dir, SpecFile), maxHead)
 	if err != nil {
 		return "", fmt.Errorf("bundle: %w", err)
 	}

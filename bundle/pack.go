@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -68,7 +67,7 @@ func open(dir string) (*Bundle, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, SpecFile))
+	text, err := atomicfile.ReadSmall(filepath.Join(dir, SpecFile), maxHead)
 	return b, text, err
 }
 
@@ -141,25 +140,6 @@ func (c *checked) err() error {
 			"bundle again", c.file.Path, got, c.file.SHA256)
 	}
 	return nil
-}
-
-// Copy copies the bundle in the folder from into the empty folder to.
-func Copy(ctx context.Context, from, to string) error {
-	b, text, err := open(from)
-	if err != nil {
-		return err
-	}
-	for _, f := range members(&b.Spec) {
-		file, err := os.Open(filepath.Join(from, f.Path))
-		if err != nil {
-			return err
-		}
-		err = save(ctx, to, f, file)
-		if err := errors.Join(err, file.Close()); err != nil {
-			return err
-		}
-	}
-	return saveText(to, text)
 }
 
 // save writes one file of a bundle into dir and sees that it is the one that the manifest names.

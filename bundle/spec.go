@@ -163,9 +163,18 @@ func (s *Spec) validateFiles() error {
 	if _, ok := s.Files[FileFP32]; !ok {
 		return fmt.Errorf("files.%s: missing", FileFP32)
 	}
+	byPath := make(map[string]File)
 	for _, key := range s.fileKeys() {
 		f := s.Files[key]
+		path := filepath.Clean(f.Path)
+		other, again := byPath[path]
+		byPath[path] = f
 		switch {
+		case path == SpecFile || path == sumsFile || strings.ContainsFunc(f.Path, unicode.IsControl):
+			return fmt.Errorf("files.%s.path: %q cannot be a file of a bundle", key, f.Path)
+		case again && (other.SHA256 != f.SHA256 || other.Bytes != f.Bytes):
+			return fmt.Errorf("files.%s: %s has another sha256 or another number of bytes elsewhere in files", key,
+				f.Path)
 		case !filepath.IsLocal(f.Path):
 			return fmt.Errorf("files.%s.path: %q must be a path inside the bundle", key, f.Path)
 		case !IsDigest(f.SHA256):

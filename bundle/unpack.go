@@ -11,14 +11,16 @@ import (
 	"strings"
 )
 
-// Unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does
+// unpack puts the bundle of a packed file into the empty folder dir: nothing that its manifest does
 // not name, and nothing that differs from what it says.
-func Unpack(ctx context.Context, path, dir string) error {
-	file, err := os.Open(path)
+func unpack(ctx context.Context, file *os.File, dir string) error {
+	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
 	in := tar.NewReader(file)
 	sums, err := head(in, sumsFile)
 	if err != nil {
@@ -37,7 +39,7 @@ func Unpack(ctx context.Context, path, dir string) error {
 		return err
 	}
 	for _, f := range members(spec) {
-		if err := member(ctx, in, dir, f); err != nil {
+		if err := member(ctx, in, dir, f, info.Size()); err != nil {
 			return err
 		}
 	}
@@ -51,7 +53,10 @@ func Unpack(ctx context.Context, path, dir string) error {
 // head reads one of the two small files that a packed bundle begins with.
 func head(in *tar.Reader, name string) ([]byte, error) {
 	h, err := in.Next()
-	if err != nil || h.Name != name || h.Size > maxHead {
+	if err == nil && h.Name == name && h.Size > maxHead {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", name, h.Size, maxHead)
+	}
+	if err != nil || h.Name != name {
 		return nil, fmt.Errorf("this is not a bundle: make one with 'vggse-agent bundle pack DIR', or give a "+
 			"folder with %s", SpecFile)
 	}
@@ -60,7 +65,7 @@ func head(in *tar.Reader, name string) ([]byte, error) {
 }
 
 // member takes the next file of the archive, which must be f.
-func member(ctx context.Context, in *tar.Reader, dir string, f File) error {
+func member(ctx context.Context, in *tar.Reader, dir string, f File, limit int64) error {
 	h, err := in.Next()
 	switch {
 	case err != nil:
@@ -69,6 +74,9 @@ func member(ctx context.Context, in *tar.Reader, dir string, f File) error {
 		return fmt.Errorf("%q stands where the manifest has %q: pack the bundle again", h.Name, f.Path)
 	case f.Bytes != 0 && h.Size != f.Bytes:
 		return fmt.Errorf("%s has %d bytes, the manifest says %d: pack the bundle again", f.Path, h.Size, f.Bytes)
+	}
+	if err := tooLarge(f.Path, h.Size, limit); err != nil {
+		return err
 	}
 	return cut(save(ctx, dir, f, in))
 }

@@ -44,26 +44,35 @@ type Installed struct {
 // is compared with its digest on the way; the bundle then stands there complete or not at all. One
 // that is there already and whole is left alone. The oldest beyond Kept are removed.
 func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
-	info, err := os.Stat(path)
+	source, err := bundle.OpenSource(path)
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
+	defer source.Close()
+	return s.InstallFrom(ctx, source)
+}
+
+// InstallFrom is Install of a bundle that is open. What installations that were killed have left is
+// removed.
+func (s *Store) InstallFrom(ctx context.Context, source *bundle.Source) (Installed, error) {
+	path := source.Path
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
 	defer unlock()
+	left, _ := filepath.Glob(filepath.Join(s.dir, ".incoming.*")) // nobody else has the lock
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return Installed{}, fmt.Errorf("store: install: %w", err)
+		}
+	}
 	aside, err := os.MkdirTemp(s.dir, ".incoming.*")
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
 	defer os.RemoveAll(aside)
-	if info.IsDir() {
-		err = bundle.Copy(ctx, path, aside)
-	} else {
-		err = bundle.Unpack(ctx, path, aside)
-	}
-	if err != nil {
+	if err := source.CopyTo(ctx, aside); err != nil {
 		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
 	}
 	sum, err := s.place(ctx, aside)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 )
 
@@ -28,11 +29,16 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 			Example: "  vggse-agent model install parts-3.vggse",
 			Args:    exactArgs(1, "one FILE or DIR"),
 			RunE: func(cmd *cobra.Command, args []string) error {
+				source, err := bundle.OpenSource(args[0]) // with the rights of who asks; the store has its owner's
+				if err != nil {
+					return fmt.Errorf("model install: %w", err)
+				}
+				defer source.Close()
 				st, err := s.store()
 				if err != nil {
 					return err
 				}
-				i, err := st.Install(cmd.Context(), args[0])
+				i, err := st.InstallFrom(cmd.Context(), source)
 				if err != nil {
 					return err
 				}
@@ -97,8 +103,11 @@ why.`,
 	return cmd
 }
 
-// store is the one of the configuration's state folder.
+// store is the one of the configuration's state folder. From here on root is the folder's owner.
 func (s *settings) store() (*store.Store, error) {
+	if err := s.becomeOwner(); err != nil {
+		return nil, err
+	}
 	e, err := s.load()
 	if err != nil {
 		return nil, err
@@ -127,6 +136,9 @@ func printInstalled(cmd *cobra.Command, i store.Installed, asJSON bool) error {
 }
 
 func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (store.Installed, error) {
+	if err := s.becomeOwner(); err != nil {
+		return store.Installed{}, err
+	}
 	e, err := s.load()
 	if err != nil {
 		return store.Installed{}, err

@@ -38,6 +38,7 @@ func newRoot() *cobra.Command {
 		newCalibrateCmd(),
 		newCamerasCmd(),
 		newPruneCmd(),
+		newRecordEndCmd(s),
 		newCheckConfigCmd(s),
 		newClassifyCmd(s),
 		newCompareCmd(s),

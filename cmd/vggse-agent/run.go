@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
   vggse-agent run --config /etc/vggse-agent/vggse-agent.yaml --set decide.threshold=0.8`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			debug.SetTraceback("crash") // stacks, then the signal itself: the manager shall see a crash as one
 			c, err := s.loadForRun()
 			if err != nil {
 				return err
