@@ -39,7 +39,8 @@ func (e *Effective) fill() error {
 	if c.CacheDir == "" {
 		c.CacheDir = e.folder("CACHE_DIRECTORY", "/var/cache/vggse-agent", "XDG_CACHE_HOME", ".cache")
 	}
-	c.Infer.In(c.StateDir, c.CacheDir)
+	_, service := instance(e.File)
+	c.Infer.In(c.StateDir, c.CacheDir, service)
 	if c.Model.Bundle == "" {
 		return e.findBundle()
 	}

@@ -35,15 +35,24 @@ type Config struct {
 
 	// folder of the libraries that 'runtime install' put there, see Candidates; "": none
 	Runtimes string `mapstructure:"-"`
+	// runtimes/ of the state folder, where it is not Runtimes: versions before 0.2 installed there
+	ownRuntimes string
 
 	// Engines is the cache of what GPU providers build; nil: they build at each start.
 	Engines *Engines `mapstructure:"-"`
 }
 
+// SystemRuntimes is the folder of the runtimes of the service. Only root writes there: what the
+// service may write, root must not load.
+const SystemRuntimes = "/opt/vggse-agent/runtimes"
+
 // In says where what belongs to the machine lies: installed runtimes and the pins of engines in the
-// state folder, engines in the cache.
-func (c *Config) In(stateDir, cacheDir string) {
+// state folder, engines in the cache. Runtimes of the service are in SystemRuntimes.
+func (c *Config) In(stateDir, cacheDir string, service bool) {
 	c.Runtimes = filepath.Join(stateDir, "runtimes")
+	if service {
+		c.Runtimes, c.ownRuntimes = SystemRuntimes, c.Runtimes
+	}
 	c.Engines = &Engines{Cache: filepath.Join(cacheDir, "engines"), State: stateDir}
 }
 

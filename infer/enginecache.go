@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/filelock"
 )
@@ -103,6 +104,12 @@ type pin struct {
 // ready returns the folder of the entry, which is made now where it is not there or not what it
 // was.
 func (c *Engines) ready(ctx context.Context, e entry, job Job) (dir string, err error) {
+	// An engine is code, and whoever has the pins can pin another.
+	for _, dir := range []string{c.Cache, c.State} {
+		if err := account.NotForRoot(dir); err != nil {
+			return "", err
+		}
+	}
 	dir = filepath.Join(c.Cache, e.model, e.variant)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", fmt.Errorf("cache_dir: %w", err)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/vggse/vggse-agent/internal/account"
 )
 
 // ErrNoLibrary is what Open and Version wrap when ONNX Runtime is nowhere to be found or too old.
@@ -29,11 +31,15 @@ const (
 //
 //  1. infer.library, and nowhere else when it is set
 //  2. the environment variable ORT_LIB, and nowhere else when it is set
-//  3. the runtime that 'vggse-agent runtime use' chose, or 'runtime install' put there last
+//  3. the runtime that 'vggse-agent runtime use' chose, or 'runtime install' put there last, then that
+//     of the service, in SystemRuntimes
 //  4. beside the executable
 //  5. ../build/onnxruntime/<os>-<arch>/ seen from the executable, where `make deps` puts it
-//  6. build/onnxruntime/<os>-<arch>/ of the checkout the process was started in (for `go run` and `go test`)
+//  6. build/onnxruntime/<os>-<arch>/ of the caller's own checkout that the process was started in, for
+//     `go run` and `go test` alone
 //  7. the system's: what the dynamic linker finds as libonnxruntime.so or libonnxruntime.so.1
+//
+// Root loads none that another account could change, wherever it was named.
 //
 // Names without a slash are for the dynamic linker; every other candidate is an existing file.
 func (c *Config) Candidates() []string {
@@ -45,8 +51,10 @@ func (c *Config) Candidates() []string {
 	}
 	built := filepath.Join("build", "onnxruntime", runtime.GOOS+"-"+runtime.GOARCH, libraryName)
 	var places []string
-	if c.Runtimes != "" {
-		places = append(places, filepath.Join(c.Runtimes, current, libraryName))
+	for _, dir := range []string{c.Runtimes, SystemRuntimes, c.ownRuntimes} {
+		if dir != "" {
+			places = append(places, filepath.Join(dir, current, libraryName))
+		}
 	}
 	if exe, err := os.Executable(); err == nil {
 		dir := filepath.Dir(exe)
@@ -91,11 +99,20 @@ func existing(paths []string) []string {
 	return found
 }
 
-// checkout is the nearest folder upwards from the working folder with a go.mod, or "".
+// checkout is the nearest folder upwards from the working folder with our go.mod, or "". Only what
+// 'go run' and 'go test' have built looks there, and only in a folder of the caller's own: whoever
+// stands in a folder of another does not ask for its code.
 func checkout() string {
+	if exe, err := os.Executable(); err != nil || !strings.Contains(exe, "/go-build") {
+		return ""
+	}
 	dir, err := os.Getwd()
 	for err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), "module github.com/vggse/vggse-agent\n") {
+			if uid, _, err := account.Owner(dir); err != nil || uid != os.Geteuid() {
+				return ""
+			}
 			return dir
 		}
 		parent := filepath.Dir(dir)
@@ -146,6 +163,9 @@ func noLibrary(why error) error {
 // in one sentence what was found, what is needed, and the cure.
 func load(path string) (*library, error) {
 	if strings.Contains(path, "/") {
+		if err := trusted(path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 		b, err := ReadBinary(path)
 		if err == nil {
 			err = b.Fits(glibc())
@@ -166,6 +186,35 @@ func load(path string) (*library, error) {
 	return l, nil
 }
 
+// trusted is an error where root must not load the library at path, or one of those beside it, which
+// it loads itself: the providers.
+func trusted(path string) error {
+	if err := account.Trusted(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // opening it says so
+		}
+		return err
+	}
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil // opening it says why
+	}
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(file)} {
+		beside, _ := filepath.Glob(filepath.Join(escaped(dir), "libonnxruntime*"))
+		for _, p := range beside {
+			if err := account.Trusted(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// escaped is a folder's name for filepath.Glob, in which nothing stands for anything else.
+func escaped(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
+}
+
 // introduce reads the version and decides what the binding opens.
 func (l *library) introduce(s shared) (err error) {
 	if l.base, l.version, err = s.base(); err != nil {
@@ -184,6 +233,9 @@ func (l *library) introduce(s shared) (err error) {
 	l.api = v[1]
 	if l.entry, err = shim(); err != nil {
 		return fmt.Errorf("is ONNX Runtime %s: %w", l.version, err)
+	}
+	if err := account.Trusted(l.entry); err != nil {
+		return fmt.Errorf("is ONNX Runtime %s, and its shim %s: %w", l.version, l.entry, err)
 	}
 	between, err := openShared(l.entry)
 	if err != nil {

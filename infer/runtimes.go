@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/filelock"
 )
 
 // Runtimes is the folder of the ONNX Runtimes that were installed for the agent, each in a folder
@@ -35,9 +37,11 @@ type InstalledRuntime struct {
 // whether they fit and load here, and makes them the current runtime. They stand there complete or
 // not at all.
 func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, error) {
-	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+	unlock, err := r.open(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("infer: install runtime: %w", err)
 	}
+	defer unlock()
 	aside, err := os.MkdirTemp(r.dir, ".incoming.*")
 	if err != nil {
 		return nil, fmt.Errorf("infer: install runtime: %w", err)
@@ -59,6 +63,38 @@ func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, 
 		return nil, err
 	}
 	return r.look(name), nil
+}
+
+// open makes the folder, readable by all whatever the umask is, keeps other installations out and
+// removes what those have left that were killed.
+func (r Runtimes) open(ctx context.Context) (unlock func(), err error) {
+	if err := account.NotForRoot(r.dir); err != nil {
+		return nil, err
+	}
+	_, missing := os.Stat(r.dir)
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if missing != nil && os.Geteuid() == 0 {
+		err := os.Chmod(r.dir, 0o755)
+		if r.dir == SystemRuntimes {
+			err = errors.Join(err, os.Chmod(filepath.Dir(r.dir), 0o755))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if unlock, err = filelock.LockDir(ctx, r.dir); err != nil {
+		return nil, err
+	}
+	left, _ := filepath.Glob(filepath.Join(escaped(r.dir), ".incoming.*"))
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	return unlock, nil
 }
 
 // collect puts the libraries into the folder aside, judges them, and returns the name that they
@@ -195,6 +231,9 @@ func MissingLibraries(library, provider string) []string {
 	if provider == CPU {
 		return nil
 	}
+	if trusted(library) != nil {
+		return nil // nor what it wants
+	}
 	needed := wants(library, provider)
 	if needed == nil {
 		return []string{providerFile(provider)}
@@ -202,6 +241,10 @@ func MissingLibraries(library, provider string) []string {
 	var missing []string
 	for _, name := range needed {
 		if strings.HasPrefix(name, "libonnxruntime") {
+			continue
+		}
+		if strings.Contains(name, "/") { // only names are looked up: a path would be code to run
+			missing = append(missing, name)
 			continue
 		}
 		s, err := openShared(name)

@@ -23,7 +23,8 @@ import (
 var libraryFile = regexp.MustCompile(`^libonnxruntime(\.so(\.\d+)*|_providers_(shared|tensorrt|cuda)\.so)$`)
 
 const (
-	mostLibrary = 4 << 30 // bytes of one library: the largest known has 0.3 GB
+	mostLibrary = 4 << 30 // bytes of all libraries: those of the largest known build have 0.7 GB
+	mostRatio   = 100     // of their bytes to those of an archive, which has one of 2 to 4
 	mostEntries = 64      // libraries in one archive, all machines together
 )
 
@@ -33,13 +34,17 @@ type taker struct {
 	core    string // base name of the core; "": none yet
 	seen    int
 	foreign []string // machines whose core passed
+	room    int64    // bytes that libraries may still have
 }
 
 // unpackLibraries walks the file or folder at from, copies the libraries for this machine into dir,
 // and returns the base name of the core. The error follows the name of from.
 func unpackLibraries(ctx context.Context, from, dir string) (core string, err error) {
-	t := &taker{dir: dir}
+	t := &taker{dir: dir, room: mostLibrary}
 	info, err := os.Stat(from)
+	if err == nil && !info.IsDir() {
+		t.room = min(mostLibrary, mostRatio*info.Size()+1<<20)
+	}
 	lower := strings.ToLower(from)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -141,7 +146,9 @@ func (t *taker) take(ctx context.Context, base string, open func() (io.ReadClose
 	}
 	defer r.Close()
 	aside := filepath.Join(t.dir, ".one")
-	if err := writeLibrary(aside, r); err != nil {
+	n, err := writeLibrary(aside, r, t.room)
+	t.room -= n
+	if err != nil {
 		return fmt.Errorf("holds a %s that could not be copied: %w", base, err)
 	}
 	b, err := ReadBinary(aside)
@@ -163,15 +170,16 @@ func (t *taker) take(ctx context.Context, base string, open func() (io.ReadClose
 	return os.Rename(aside, filepath.Join(t.dir, base))
 }
 
-// writeLibrary copies r to path, down to the disk.
-func writeLibrary(path string, r io.Reader) error {
+// writeLibrary copies at most limit bytes of r to path, readable by all, down to the disk.
+func writeLibrary(path string, r io.Reader, limit int64) (n int64, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	n, err := io.Copy(f, io.LimitReader(r, mostLibrary+1))
-	if err == nil && n > mostLibrary {
-		err = errors.New("it is larger than 4 GiB")
+	n, err = io.Copy(f, io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("it is larger than the %d bytes that libraries out of this may have: is the file damaged?",
+			limit)
 	}
-	return errors.Join(err, f.Sync(), f.Close())
+	return n, errors.Join(err, f.Chmod(0o755), f.Sync(), f.Close())
 }

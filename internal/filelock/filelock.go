@@ -18,6 +18,20 @@ func Lock(ctx context.Context, path string, mode fs.FileMode) (unlock func(), er
 	if err != nil {
 		return nil, err
 	}
+	return wait(ctx, f)
+}
+
+// LockDir is Lock on a folder itself, which must be there.
+func LockDir(ctx context.Context, dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx, f)
+}
+
+// wait locks an open file.
+func wait(ctx context.Context, f *os.File) (unlock func(), err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
