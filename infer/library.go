@@ -186,8 +186,8 @@ func load(path string) (*library, error) {
 	return l, nil
 }
 
-// trusted is an error where root must not load the library at path, or one of those beside it, which
-// it loads itself: the providers.
+// trusted is an error where root must not load the library at path, or one of those beside it,
+// which it loads itself: the providers.
 func trusted(path string) error {
 	if err := account.Trusted(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

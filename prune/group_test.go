@@ -97,7 +97,8 @@ func TestFold(t *testing.T) {
 // The parameters of every gate of every kind are known by their channels.
 func TestGateParameters(t *testing.T) {
 	for _, kind := range vgg16se.Attentions {
-		a := explicit(vgg16se.Architecture{InputSize: 64, Width: 0.25, Reduction: 4, Hidden: 24, PoolSize: 2, Classes: 7,
+		a := explicit(vgg16se.Architecture{InputSize: 64, Width: 0.25, Reduction: 4, Hidden: 24, PoolSize: 2,
+			Classes:   7,
 			Attention: kind})
 		for _, g := range groups(a, graphOf(t, a)) {
 			if g.gate == nil {

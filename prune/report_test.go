@@ -11,7 +11,8 @@ import (
 
 func reported() *Report {
 	top1, top5 := 0.9, 0.99
-	return &Report{Schema: ReportSchema, Tool: "a test", Bundle: "parts 1", Source: strings.Repeat("ab", 32), Asked: "2x",
+	return &Report{Schema: ReportSchema, Tool: "a test", Bundle: "parts 1", Source: strings.Repeat("ab", 32),
+		Asked:   "2x",
 		Machine: "a <machine> & its kernels", Runtime: "1.0", Fitted: 100, HeldOut: 25, Labelled: true,
 		Before: Size{"before", 4_000_000, 1000, 8_000_000}, After: Size{"after", 2_000_000, 400, 3_000_000},
 		Layers: []LayerReport{{Layer: "features.0", Before: 16, After: 8, BeforeMS: 0.5, AfterMS: 0.25}},
@@ -30,7 +31,8 @@ func TestWriteHTML(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"labelled", func(*Report) {}, []string{"parts 1", "2.00×", "2.67×", "1.20 ± 0.40", "points of top-1 lost", "8 of 16",
+		{"labelled", func(*Report) {}, []string{"parts 1", "2.00×", "2.67×", "1.20 ± 0.40", "points of top-1 lost",
+			"8 of 16",
 			"width:50.0%", "a &lt;machine&gt; &amp; its kernels", "&#43;0.00", "-1.20", "90.00 %"},
 			[]string{"<machine>", "none labelled", "The gate was missed"}},
 		{"not labelled", func(r *Report) {
@@ -79,7 +81,8 @@ func TestReportJSON(t *testing.T) {
 	}
 }
 
-// A layer's time is by what it takes in and puts out: one that only has fewer inputs is faster, too.
+// A layer's time is by what it takes in and puts out: one that only has fewer inputs is faster,
+// too.
 func TestLayers(t *testing.T) {
 	s := synthetic()
 	p := Plan(full(s))
@@ -98,7 +101,8 @@ func TestLayers(t *testing.T) {
 	}
 	layers := s.Layers(p)
 	for i, want := range []float64{1, 1, 2} { // of 16, 16 and 32 channels
-		if l := layers[i]; l.Before != s.groups[i].width || l.After != len(p[i]) || l.BeforeMS != 2 || l.AfterMS != want {
+		if l := layers[i]; l.Before != s.groups[i].width || l.After != len(p[i]) || l.BeforeMS != 2 ||
+			l.AfterMS != want {
 			t.Errorf("layer %d: %+v, want %g of 2 ms", i, l, want)
 		}
 	}

@@ -52,13 +52,14 @@ func demoPictures(t *testing.T, n int) string {
 	return dir
 }
 
-// A bundle gets smaller, and what comes out is a bundle like any other: its graph is what the report
-// counts, verify finds it right.
+// A bundle gets smaller, and what comes out is a bundle like any other: its graph is what the
+// report counts, verify finds it right.
 func TestRun(t *testing.T) {
 	needRuntime(t)
 	out := filepath.Join(t.TempDir(), "small")
 	o := prune.Options{Images: demoPictures(t, 52), Out: out, Factor: 1.5, Asked: "1.5x", Step: 8, FitL1: true,
-		Workers: 2, Tool: "a test", Bundle: seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.25, Reduction: 16,
+		Workers: 2, Tool: "a test",
+		Bundle: seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.25, Reduction: 16,
 			Hidden: 24, PoolSize: 2, Attention: vgg16se.SCSE})}
 	r, err := prune.Run(t.Context(), o, nil)
 	if err != nil {
@@ -102,8 +103,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Points are a limit: a network that loses no more comes out where there is one, on pictures that it
-// was not chosen by; where the held-out pictures then say otherwise, only the reports do.
+// Points are a limit: a network that loses no more comes out where there is one, on pictures that
+// it was not chosen by; where the held-out pictures then say otherwise, only the reports do.
 func TestRunWithPoints(t *testing.T) {
 	needRuntime(t)
 	images := demoPictures(t, 52)

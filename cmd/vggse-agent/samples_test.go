@@ -49,7 +49,7 @@ func TestSamplesCalibrate(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	held, err := filepath.Glob(filepath.Join(kept, "*.jpg")) // 40, or what a slow machine classified of the 60
+	held, err := filepath.Glob(filepath.Join(kept, "*.png")) // 40, or what a slow machine classified of the 60
 	if p := r.Pictures; err != nil || len(held) == 0 || len(held) > 40 ||
 		p.Calibration+p.Choice+p.HeldOut != len(held) || len(r.Files) == 0 {
 		t.Errorf("%d pictures are kept, of at most 40; %+v, %d files, %v", len(held), p, len(r.Files), err)

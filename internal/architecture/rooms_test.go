@@ -15,9 +15,10 @@ var rooms = map[string]string{
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
-		"eval importer infer infer/roofline internal/account internal/atomicfile internal/logging " +
-		"internal/progress internal/round internal/selfexec mqtt mqtt/spool " +
-		"mqtt/watch onnx prune quant systemd verify vgg16se vision",
+		"eval importer infer infer/roofline internal/account internal/atomicfile " +
+		"internal/logging internal/progress internal/round internal/selfexec " +
+		"mqtt mqtt/spool mqtt/watch onnx prune quant systemd verify vgg16se " +
+		"vision",
 	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
