@@ -108,12 +108,16 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	// acknowledgement on
 	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 	pub(t, m, "command", order("1", "snapshot", `{"camera":"cam01"}`, 0))
-	pub(t, m, "command", "nonsense")
-	eventually(t, hang, "answers", func() bool {
+	eventually(t, hang, "the snapshot and its answer", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return strings.Contains(string(all["command/response"].Payload), "rejected") &&
-			all["cam01/snapshot"].Payload != nil
+		return all["command/response"].Payload != nil && all["cam01/snapshot"].Payload != nil
+	})
+	pub(t, m, "command", "nonsense") // in its turn, for the last answer is the one that is recorded
+	eventually(t, hang, "the refusal", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Contains(string(all["command/response"].Payload), "rejected")
 	})
 	eventually(t, hang, "all acknowledged", func() bool { return l.Waiting() == 0 })
 	stop()

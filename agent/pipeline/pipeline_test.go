@@ -194,7 +194,9 @@ func TestPipelineGoesOnBesideAWrongCamera(t *testing.T) {
 	var closed atomic.Int32
 	missing := errors.New("no such file")
 	wrong := func(context.Context) (Source, error) { return nil, missing }
-	good := func(context.Context) (Source, error) { return &fakeSource{frames: 5, closed: &closed}, nil }
+	good := func(context.Context) (Source, error) {
+		return &fakeSource{frames: 5, err: io.EOF, closed: &closed}, nil
+	}
 	r := &published{}
 	p := testPipeline(&fakeNetwork{}, r, Camera{Name: "wrong", Open: wrong},
 		Camera{Name: "good", Open: good, EveryFrame: true}, Camera{Name: "worse", Open: wrong})
