@@ -99,11 +99,14 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
-	refused := make(map[string]string)
-	network, trial, err := openActive(ctx, &c, func(r store.Refusal) {
+	refused, now := make(map[string]string), make(map[string]string)
+	network, trial, err := openActive(ctx, &c, func(r store.Refusal, by bool) {
 		log.Error("the new model was refused, the one before goes on where there is one", "sha256", r.SHA256, "reason",
 			r.Reason)
 		refused[r.SHA256] = r.Reason
+		if by {
+			now[r.SHA256] = r.Reason
+		}
 	})
 	if err != nil {
 		return err
@@ -129,17 +132,18 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
-	for bundleDir, reason := range refused {
+	for bundleDir, reason := range now { // an event is told once, the health at every start
 		link.ModelRefused(bundleDir, reason)
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker)
 	}
-	publisher := observed{link, observer}
+	publisher, condition := observed{link, observer}, modelCondition(refused, c.Model.Bundle)
 	p := &pipeline.Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
-		Network: network, Publisher: publisher, StatsEvery: c.MQTT.StatsInterval, Log: log,
-		MaxBatch: c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
+		Network: observer.looksAt(network, condition, link), Publisher: publisher, Log: log,
+		StatsEvery: c.MQTT.StatsInterval,
+		MaxBatch:   c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
 	}
 	recorder, err := samples.OpenRecorder(c.Samples, network.SHA256, log)
 	if err != nil {
@@ -154,7 +158,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	changes.pipeline, changes.link = p, link
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
-	link.Health("model", modelCondition(refused, c.Model.Bundle))
+	link.Health("model", condition)
 	if err := runAll(ctx, p, link, changes, recorder); err != nil {
 		return err
 	}

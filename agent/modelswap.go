@@ -135,8 +135,10 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	if err != nil {
 		return err
 	}
-	err = c.pipeline.SwapNetwork(ctx, network, &network.Bundle.Spec, func() {
+	looked := c.observer.looksAt(network, mqtt.Condition{Status: mqtt.OK}, c.link)
+	err = c.pipeline.SwapNetwork(ctx, looked, &network.Bundle.Spec, func() {
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
+		c.link.Health("model", mqtt.Condition{Status: mqtt.OK}) // before its first answer says otherwise
 		c.observer.use(network, trial)
 	})
 	if err != nil {
@@ -146,7 +148,6 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	c.network = network
 	c.requests.runs(next)
 	tell(c.log, &next, network, time.Since(start))
-	c.link.Health("model", mqtt.Condition{Status: mqtt.OK})
 	c.link.Health("engine", engineCondition(network.Info()))
 	if err := before.Close(); err != nil {
 		c.log.Warn("the model before was not closed well", "error", err)

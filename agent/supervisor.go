@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,8 @@ type observer struct {
 	braking     bool             // it is wanted
 	beside      string           // bundle that is being opened beside the one that runs; empty: none
 	besideSince time.Time
+
+	wrong atomic.Bool // the last answer of the network was no number
 
 	build *engineBuild // an engine that is being built; nil: none
 	early *earlyLink   // says so on MQTT where there is no link yet
@@ -114,6 +117,11 @@ func (o *observer) use(n *infer.Network, t *trial) {
 	o.model, o.trial = api.Model(modelOf(n)), t
 }
 
+// looksAt is the network with its answers looked at; good is its condition while they are numbers.
+func (o *observer) looksAt(n *infer.Network, good mqtt.Condition, link *mqtt.Link) *answers {
+	return &answers{n, good, link.Health, o.log, &o.wrong}
+}
+
 // besides says which bundle is being opened beside the one that runs; empty: none.
 func (o *observer) besides(bundleDir string) {
 	o.mu.Lock()
@@ -159,6 +167,9 @@ func (o *observer) tend(ctx context.Context) {
 func (o *observer) trialPassed() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.wrong.Load() {
+		return nil
+	}
 	return o.trial.passed()
 }
 
@@ -170,7 +181,7 @@ func (o *observer) endTrial() {
 	if t == nil || time.Since(t.since) < probation {
 		return
 	}
-	if o.frames() == t.from {
+	if o.frames() == t.from || o.wrong.Load() {
 		return
 	}
 	if err := t.passed(); err != nil {

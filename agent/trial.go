@@ -48,7 +48,8 @@ func (t *trial) refused(running string, why error) error {
 // installed. One that cannot be opened, or that crashed the agent on its trial, gives way to the
 // one before it: refuse is told of it, and c which it became. Where there is none that can be
 // opened it is an error: the demo speaks only where no model was ever activated.
-func openActive(ctx context.Context, c *configs.Config, refuse func(store.Refusal)) (*infer.Network, *trial, error) {
+func openActive(ctx context.Context, c *configs.Config, refuse func(r store.Refusal, now bool)) (*infer.Network,
+	*trial, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
@@ -59,7 +60,7 @@ func openActive(ctx context.Context, c *configs.Config, refuse func(store.Refusa
 		return nil, nil, err
 	}
 	if begun.Refused != nil {
-		refuse(*begun.Refused)
+		refuse(*begun.Refused, begun.Now)
 	}
 	if !begun.OK && begun.Refused != nil {
 		return nil, nil, fmt.Errorf("model %.12s was refused (%s) and no other is active: activate one that is "+
@@ -80,7 +81,7 @@ func openActive(ctx context.Context, c *configs.Config, refuse func(store.Refusa
 // openBefore opens the model before the active one, which could not be opened because of reason.
 // The active one stays what it is unless it was on trial: its files may come back.
 func openBefore(ctx context.Context, c *configs.Config, s *store.Store, active store.Installed, reason error,
-	refuse func(store.Refusal)) (*infer.Network, *trial, error) {
+	refuse func(r store.Refusal, now bool)) (*infer.Network, *trial, error) {
 	before, ok := s.Before()
 	if active.OnTrial {
 		if err := s.Refuse(active.SHA256, "", reason); err != nil {
@@ -91,7 +92,7 @@ func openBefore(ctx context.Context, c *configs.Config, s *store.Store, active s
 		return nil, nil, fmt.Errorf("the active model %.12s cannot be opened, and there is none before it: %w",
 			active.SHA256, reason)
 	}
-	refuse(store.Refusal{SHA256: active.SHA256, Reason: reason.Error()})
+	refuse(store.Refusal{SHA256: active.SHA256, Reason: reason.Error()}, true)
 	takeInstalled(&c.Model, before, true)
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 	return n, nil, err

@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -18,9 +19,10 @@ type Network struct {
 }
 
 // OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the
-// wanted precision (auto, fp32, fp16 or int8) and the provider that can be had. The file is hashed
-// beside the loading; a digest that differs from the manifest closes the engine again, so that
-// nothing is ever answered by a damaged network.
+// wanted precision (auto, fp32, fp16 or int8) and the provider that can be had. The file, and those
+// with weights of its, are hashed beside the loading; a digest that differs from the manifest, or a
+// file that is exchanged meanwhile, closes the engine again, so that nothing is ever answered by a
+// damaged network.
 func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network, error) {
 	opened, err := bundle.Open(dir)
 	if err != nil {
@@ -47,7 +49,13 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		if err != nil {
 			return net, err
 		}
-		h.start(ctx, opened, picked.key)
+		keys, err := filesOf(opened, picked.key)
+		if err != nil {
+			return net, err
+		}
+		if err := h.start(ctx, opened, keys); err != nil {
+			return net, err
+		}
 		golden, _ := opened.Path(bundle.FileGolden) // "" where there is none
 		return ModelFile{
 			Path: path, Input: opened.Spec.Input.Name, Output: opened.Spec.Output.Name,
@@ -62,34 +70,48 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		}
 		return nil, err
 	}
-	if h.wait() != nil {
-		return nil, errors.Join(h.err, engine.Close())
+	if err := h.wait(); err != nil {
+		return nil, errors.Join(err, engine.Close())
 	}
 	file := opened.Spec.Files[picked.key]
 	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
 }
 
-// hashing checks one file of a bundle in the background, the last that was started.
+// hashing checks the files of one network in the background, of the last that was started.
 type hashing struct {
-	key    string
+	keys   []string
+	before untouched
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	err    error // valid after stop or wait
 }
 
-func (h *hashing) start(ctx context.Context, b *bundle.Bundle, key string) {
-	if h.key == key {
-		return
+func (h *hashing) start(ctx context.Context, b *bundle.Bundle, keys []string) (err error) {
+	if slices.Equal(h.keys, keys) {
+		return nil
 	}
 	h.stop()
-	h.key, h.err = key, nil
+	if h.before, err = remember(b, keys); err != nil {
+		return err
+	}
+	h.keys, h.err = keys, nil
 	ctx, h.cancel = context.WithCancel(ctx)
-	h.done.Go(func() { h.err = b.CheckFile(ctx, key) })
+	h.done.Go(func() {
+		for _, key := range keys {
+			if h.err = b.CheckFile(ctx, key); h.err != nil {
+				return
+			}
+		}
+	})
+	return nil
 }
 
 func (h *hashing) wait() error {
 	h.done.Wait()
-	return h.err
+	if h.err != nil {
+		return h.err
+	}
+	return h.before.check()
 }
 
 func (h *hashing) stop() {

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,11 +33,11 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
   vggse-agent run --config /etc/vggse-agent/vggse-agent.yaml --set decide.threshold=0.8`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			debug.SetTraceback("crash") // stacks, then the signal itself: the manager shall see a crash as one
 			c, err := s.loadForRun()
 			if err != nil {
 				return err
 			}
+			keepCrash(c.StateDir)
 			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
