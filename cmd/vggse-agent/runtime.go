@@ -23,8 +23,8 @@ func newRuntimeCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runtime",
 		Short: "Install ONNX Runtime libraries on this device, and choose the one that runs",
-		Long: `Installed runtimes lie under runtimes/ of the state folder, those of the service (settings in /etc/vggse-agent) in
-/opt/vggse-agent/runtimes, where only root writes. The current one is used where
+		Long: `Installed runtimes lie under runtimes/ of the state folder, those of the service (settings in
+/etc/vggse-agent) in /opt/vggse-agent/runtimes, where only root writes. The current one is used where
 infer.library is auto and ORT_LIB is not set, from the next start of the agent on. Any ONNX Runtime
 from 1.16 on will do.`,
 		Args: exactArgs(0, "one of the verbs install, list, use and remove"),
