@@ -28,7 +28,8 @@ var rooms = map[string]string{
 		"internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
-	"infer":               "bundle internal/account internal/atomicfile internal/filelock onnx vision",
+	"infer": "bundle internal/account internal/atomicfile internal/filelock onnx " +
+		"vision",
 	"infer/roofline":      "infer internal/round onnx vision",
 	"internal/account":    "",
 	"internal/atomicfile": "",
