@@ -57,9 +57,9 @@ func demoPictures(t *testing.T, n int) string {
 func TestRun(t *testing.T) {
 	needRuntime(t)
 	out := filepath.Join(t.TempDir(), "small")
-	o := prune.Options{Images: demoPictures(t, 52), Out: out, Factor: 1.5, Asked: "1.5x", Step: 8, FitL1: true,
+	o := prune.Options{Images: demoPictures(t, 52), Out: out, Factor: 1.5, Asked: "1.5x", Step: 16, FitL1: true,
 		Workers: 2, Tool: "a test",
-		Bundle: seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.25, Reduction: 16,
+		Bundle: seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4,
 			Hidden: 24, PoolSize: 2, Attention: vgg16se.SCSE})}
 	r, err := prune.Run(t.Context(), o, nil)
 	if err != nil {
@@ -107,8 +107,8 @@ func TestRun(t *testing.T) {
 // it was not chosen by; where the held-out pictures then say otherwise, only the reports do.
 func TestRunWithPoints(t *testing.T) {
 	needRuntime(t)
-	images := demoPictures(t, 52)
-	source := seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4, Hidden: 16, PoolSize: 1})
+	images := demoPictures(t, 26)
+	source := seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.0625, Reduction: 4, Hidden: 16, PoolSize: 1})
 	for _, points := range []float64{100, 1e-9} {
 		out := filepath.Join(t.TempDir(), "small")
 		o := prune.Options{Bundle: source, Images: images, Out: out, Points: points, Asked: fmt.Sprint(points, "pt"),
