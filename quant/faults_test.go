@@ -63,12 +63,13 @@ func faults() []fault {
 			}
 			return img
 		}},
-		{name: "one class", check: "one class", many: true, pictures: func(dir string, _, _ int, img *image.NRGBA) *image.NRGBA {
-			if dir != "gear" {
-				return nil
-			}
-			return img
-		}},
+		{name: "one class", check: "one class", many: true,
+			pictures: func(dir string, _, _ int, img *image.NRGBA) *image.NRGBA {
+				if dir != "gear" {
+					return nil
+				}
+				return img
+			}},
 		{name: "near-duplicates", check: "near-duplicates",
 			pictures: func(_ string, i, n int, img *image.NRGBA) *image.NRGBA {
 				return repaint(sceneOf(i/8),
