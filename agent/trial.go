@@ -69,13 +69,38 @@ func openActive(ctx context.Context, c *configs.Config, refuse func(r store.Refu
 	}
 	takeInstalled(&c.Model, begun.Installed, begun.OK)
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+	switch outcomeOf(begun, err, ctx.Err() != nil) {
+	case onTrial:
+		return n, &trial{store: s, sum: begun.SHA256, since: time.Now()}, nil
+	case givesWay:
+		return openBefore(ctx, c, s, begun.Installed, err, refuse)
+	}
+	return n, nil, err
+}
+
+// outcome is what becomes of a model that was to run.
+type outcome string
+
+const (
+	stays    outcome = "stays"     // it runs, and has proved itself
+	onTrial  outcome = "on trial"  // it runs, and has to prove itself
+	fails    outcome = "fails"     // it does not run, and no model is to blame, or none is installed
+	givesWay outcome = "gives way" // it does not run, and the one before is to
+)
+
+// outcomeOf says what becomes of the model that the store began with, by the error of opening it;
+// ended is that the agent itself is ending. Where the machine lacks the runtime no model is to
+// blame.
+func outcomeOf(begun store.Beginning, err error, ended bool) outcome {
 	switch {
 	case err == nil && begun.OnTrial:
-		return n, &trial{store: s, sum: begun.SHA256, since: time.Now()}, nil
-	case err == nil || !begun.OK || ctx.Err() != nil || errors.Is(err, infer.ErrNoLibrary):
-		return n, nil, err // where the machine lacks the runtime no model is to blame
+		return onTrial
+	case err == nil:
+		return stays
+	case !begun.OK || ended || errors.Is(err, infer.ErrNoLibrary):
+		return fails
 	}
-	return openBefore(ctx, c, s, begun.Installed, err, refuse)
+	return givesWay
 }
 
 // openBefore opens the model before the active one, which could not be opened because of reason.

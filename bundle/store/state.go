@@ -220,16 +220,23 @@ func (s *Store) Confirm(sum string) error {
 // one.
 func (s *Store) Refuse(sum, running string, reason error) error {
 	return s.change("refuse", func(st *state) error {
-		if st.Active != sum {
-			return nil
-		}
-		proven, unproven := st.Previous, st.Unproven
-		st.refuse(reason.Error())
-		if running != "" && running != proven {
-			st.Active, st.Previous, st.Unproven, st.Trial = running, proven, unproven, 1 // its own trial goes on
-		}
+		*st = st.goBack(sum, running, reason.Error())
 		return nil
 	})
+}
+
+// goBack is what Refuse makes of the state. A model that runs meanwhile, and is not the one before,
+// is on its own trial, which goes on.
+func (st state) goBack(sum, running, reason string) state {
+	if st.Active != sum {
+		return st
+	}
+	before, unproven := st.Previous, st.Unproven
+	st.refuse(reason)
+	if running != "" && running != before {
+		st.Active, st.Previous, st.Unproven, st.Trial = running, before, unproven, 1
+	}
+	return st
 }
 
 // Before is the model that was active before the active one; ok is false where none was.
