@@ -88,3 +88,39 @@ func TestKindOfTensorRT(t *testing.T) {
 		t.Errorf("CUDA beside it: %s", got)
 	}
 }
+
+// Whatever files a bundle has: a provider gets the first of its list that is there, never another
+// precision than the one asked for, and hasPrecision says whether any provider could have it.
+func TestPickFileOfEveryBundle(t *testing.T) {
+	keys := []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11}
+	for set := range 1 << len(keys) {
+		b := &bundle.Bundle{Dir: "b", Spec: bundle.Spec{Files: map[string]bundle.File{}}}
+		for i, key := range keys {
+			if set>>i&1 == 1 {
+				b.Spec.Files[key] = bundle.File{}
+			}
+		}
+		for _, wanted := range []string{"auto", "fp32", "fp16", "int8"} {
+			some := false
+			for provider, list := range files {
+				var want choice
+				for _, c := range list {
+					if _, there := b.Spec.Files[c.key]; there && want.key == "" && (wanted == "auto" || wanted == c.precision) {
+						want = c
+					}
+				}
+				got, err := pickFile(b, wanted, provider)
+				if got.key != want.key || got.precision != want.precision || (err == nil) != (want.key != "") {
+					t.Errorf("%v, %s on %s: %+v, %v; want %+v", b.Spec.Files, wanted, provider, got, err, want)
+				}
+				if err != nil && (!strings.Contains(err.Error(), wanted) || !strings.Contains(err.Error(), provider)) {
+					t.Errorf("%s on %s: %v does not name what is missing", wanted, provider, err)
+				}
+				some = some || err == nil
+			}
+			if err := hasPrecision(b, wanted); (err == nil) != some {
+				t.Errorf("%v, %s: %v, and a provider has it: %v", b.Spec.Files, wanted, err, some)
+			}
+		}
+	}
+}
