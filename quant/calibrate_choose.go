@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"slices"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/device"
@@ -243,11 +241,8 @@ func (c *calibration) demote(ctx context.Context, levels int, key string) error 
 	}
 	bar.Done()
 	c.plans[levels], c.report.Searches[key] = p, found
-	if !found.Held && c.Budget != "" {
-		best := slices.MaxFunc(found.Steps, func(a, b Step) int { return int(math.Copysign(1, a.SQNR-b.SQNR)) })
-		c.report.Gate.Missed = append(c.report.Gate.Missed,
-			fmt.Sprintf("%s cannot hold the budget %s: the best of %d plans has %.1f dB",
-				key, c.Budget, len(found.Steps), best.SQNR))
+	if missed := gateBudget(key, c.Budget, found); missed != "" {
+		c.report.Gate.Missed = append(c.report.Gate.Missed, missed)
 	}
 	return nil
 }

@@ -87,6 +87,17 @@ func searchBudget(budget string, minAgreement float64) (Budget, bool, error) {
 	return b, err == nil, err
 }
 
+// gateBudget says what a search missed: the budget that the user named; "": nothing. One that only
+// follows from the least agreement is the gate's.
+func gateBudget(key, budget string, s Searched) string {
+	if s.Held || budget == "" {
+		return ""
+	}
+	best := slices.MaxFunc(s.Steps, func(a, b Step) int { return cmp.Compare(a.SQNR, b.SQNR) })
+	return fmt.Sprintf("%s cannot hold the budget %s: the best of %d plans has %.1f dB", key, budget, len(s.Steps),
+		best.SQNR)
+}
+
 // gateFiles says what was missed, and what so few pictures cannot tell: a file is refused only
 // where its agreement is surely below the least, its 95 % interval with it.
 func gateFiles(files []FileReport, minAgreement float64) (missed []string, open []dataset.Finding) {

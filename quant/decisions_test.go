@@ -172,3 +172,22 @@ func TestGateFiles(t *testing.T) {
 		}
 	}
 }
+
+// A budget that the user named and no plan holds is missed; one that follows from the gate is the
+// gate's business.
+func TestGateBudget(t *testing.T) {
+	steps := []Step{{SQNR: 20}, {SQNR: 31.25}, {SQNR: 25}}
+	for _, tt := range []struct {
+		budget string
+		held   bool
+		want   string
+	}{
+		{"40dB", false, "int8.cpu cannot hold the budget 40dB: the best of 3 plans has 31.2 dB"},
+		{"30dB", true, ""},
+		{"", false, ""},
+	} {
+		if got := gateBudget("int8.cpu", tt.budget, Searched{Steps: steps, Held: tt.held}); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.budget, got, tt.want)
+		}
+	}
+}
