@@ -207,10 +207,11 @@ func (c *calibration) complete() error {
 		spec.Files[bundle.FileGoldens8] = *c.goldens
 		made[c.goldens.Path] = true
 	}
-	for key, f := range spec.Files { // of an earlier calibration, no longer made
-		if stale := strings.HasPrefix(key, "int8.") || key == bundle.FileFP16 || key == bundle.FileGoldens8; stale &&
-			!made[f.Path] {
-			delete(spec.Files, key)
+	for key, f := range c.bundle.Spec.Files { // of an earlier calibration, under whatever name
+		if strings.HasPrefix(key, "int8.") || key == bundle.FileFP16 || key == bundle.FileGoldens8 {
+			if spec.Files[key] == f && !made[f.Path] {
+				delete(spec.Files, key) // no longer made
+			}
 			made[f.Path] = true
 		}
 	}
