@@ -165,14 +165,14 @@ func TestRehearseMute(t *testing.T) {
 			if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s: %v", what, err)
 			}
-			within(t, what, start, answerLimit+time.Second)
+			within(t, what, start)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start = time.Now()
 			if _, err := u.rehearse(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("cancelled: %v", err)
 			}
-			within(t, "cancelled", start, time.Second)
+			within(t, "cancelled", start)
 		})
 	}
 }

@@ -209,10 +209,18 @@ func TestWrongFileIsNotBuilt(t *testing.T) {
 func TestConcurrentStarts(t *testing.T) {
 	b := newBench(t)
 	b.Tell = nil
-	b.extra = func(context.Context, Job) error { time.Sleep(200 * time.Millisecond); return nil }
+	var started atomic.Int32
+	b.extra = func(context.Context, Job) error {
+		for end := time.Now().Add(time.Minute); started.Load() < 6 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond) // for as many as can to wait
+		return nil
+	}
 	var group sync.WaitGroup
 	for range 6 {
 		group.Go(func() {
+			started.Add(1)
 			if _, err := b.Engines.ready(t.Context(), b.entry, b.job); err != nil {
 				t.Error(err)
 			}
