@@ -122,7 +122,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 			return err
 		}
 		defer embedded.Close()
-		c.MQTT.Broker = embedded.URL()
+		c.MQTT.Broker, c.MQTT.Dial = embedded.URL(), embedded.Dial
 	} else {
 		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
 	}

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -36,6 +37,9 @@ type Config struct {
 	StateDir      string          `mapstructure:"-"` // where what was announced is remembered; empty: nowhere
 
 	PublishOf map[string]Policy `mapstructure:"-"` // by camera, for those that have their own
+
+	// Dial, where set, connects in place of the network: to a broker inside this process.
+	Dial func(context.Context) (net.Conn, error) `mapstructure:"-"`
 
 	tap func(packet []byte) // sees every packet that is sent; for tests
 }

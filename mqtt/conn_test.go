@@ -232,10 +232,18 @@ func TestEndlessRetained(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := start(t, link)
-	for i := range strikes + 1 {
-		if got := <-rounds; got.stays != (i == strikes) || got.filters == 0 {
-			t.Errorf("connection %d: %+v", i+1, got)
+	lost := 0
+	for got := range rounds { // of a reset connection perhaps not even the topic arrives: it does not count
+		if got.filters == 0 {
+			t.Error("all subscriptions are left out")
 		}
+		if got.stays {
+			break
+		}
+		lost++
+	}
+	if lost < strikes {
+		t.Errorf("left out after %d connections", lost)
 	}
 	stop()
 	l.Close()

@@ -21,6 +21,9 @@ import (
 const helperBroker = "MQTT_TEST_HELPER_BROKER"
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(helperAttack); addr != "" {
+		os.Exit(attack(addr))
+	}
 	if broker, dir, file := os.Getenv(helperBroker), os.Getenv(helperSpool), os.Getenv(helperArrivals); file != "" {
 		os.Exit(recordForever(broker, file))
 	} else if kind := os.Getenv(helperPeer); kind != "" {

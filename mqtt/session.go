@@ -73,7 +73,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 	var refused error // paho keeps only the text of a failed dial
 	stop := func() bool { return true }
 	opts.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-		conn, err := dial(ctx, o.broker, o.cfg.TLS)
+		conn, err := o.dial(ctx)
 		if err != nil {
 			refused = err
 			return nil, err
@@ -100,6 +100,14 @@ func open(ctx context.Context, o *opening) (*session, error) {
 		return nil, token.Error()
 	}
 	return s, nil
+}
+
+// dial opens the byte stream.
+func (o *opening) dial(ctx context.Context) (net.Conn, error) {
+	if o.cfg.Dial != nil {
+		return o.cfg.Dial(ctx)
+	}
+	return dial(ctx, o.broker, o.cfg.TLS)
 }
 
 // profile are paho's options. Reconnecting, resending and storing are all off: the Link does them.

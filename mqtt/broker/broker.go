@@ -1,28 +1,31 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-const (
-	ports     = 100     // ports tried, from the wanted one up
-	MaxPacket = 1 << 20 // bytes of a packet; the library's default is without limit
-)
+const ports = 100 // ports tried, from the wanted one up
 
 // Broker is an MQTT broker inside this process, for a first look and for tests: anonymous, retained
-// messages in memory, nothing on disk.
+// messages in memory, nothing on disk. What comes from other processes is bounded (see limits).
 type Broker struct {
 	server *mochi.Server
 	addr   *net.TCPAddr
+
+	mu     sync.Mutex
+	conns  map[net.Conn]bool // of this process
+	served sync.WaitGroup    // those
+	closed bool
 }
 
 // StartBroker listens on addr, a loopback address with its port such as 127.0.0.1:1883, or on the
@@ -34,8 +37,15 @@ func Start(addr string, log *slog.Logger) (*Broker, error) {
 	}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumPacketSize = MaxPacket
+	capabilities.MaximumClientWritesPending = maxPending
+	capabilities.MaximumInflight = maxPending
+	capabilities.ReceiveMaximum = maxPending
+	capabilities.MaximumSessionExpiryInterval = 0
+	capabilities.TopicAliasMaximum = 0
+	capabilities.SharedSubAvailable = 0
 	server := mochi.New(&mochi.Options{Capabilities: capabilities, Logger: slog.New(slog.DiscardHandler)})
-	err = errors.Join(server.AddHook(new(allowAll), nil), server.AddListener(listeners.NewNet("loopback", l)))
+	err = errors.Join(server.AddHook(newLimits(), nil),
+		server.AddListener(listeners.NewNet("loopback", limitConns(l, maxConns))))
 	if err == nil {
 		err = server.Serve()
 	}
@@ -43,24 +53,30 @@ func Start(addr string, log *slog.Logger) (*Broker, error) {
 		l.Close()
 		return nil, fmt.Errorf("mqtt: embedded broker: %w", err)
 	}
-	b := &Broker{server: server, addr: l.Addr().(*net.TCPAddr)}
+	b := &Broker{server: server, addr: l.Addr().(*net.TCPAddr), conns: make(map[net.Conn]bool)}
 	log.Info("embedded broker listens", "url", b.URL())
 	return b, nil
 }
 
-// allowAll lets everybody in: the listener is on loopback. (The library's own hook would bring a
-// YAML parser for its file of users.)
-type allowAll struct{ mochi.HookBase }
-
-func (*allowAll) ID() string { return "allow-all" }
-
-func (*allowAll) Provides(b byte) bool {
-	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck
+// Dial connects within this process: to a client that comes this way the bounds do not apply, its
+// name is not given to another one, and on the topics that it publishes on nobody else can.
+func (b *Broker) Dial(context.Context) (net.Conn, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, net.ErrClosed
+	}
+	here, there := net.Pipe()
+	b.conns[there] = true
+	b.served.Go(func() {
+		b.server.EstablishConnection(inside, there) //nolint:errcheck // its client hears of it
+		there.Close()
+		b.mu.Lock()
+		delete(b.conns, there)
+		b.mu.Unlock()
+	})
+	return here, nil
 }
-
-func (*allowAll) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
-
-func (*allowAll) OnACLCheck(*mochi.Client, string, bool) bool { return true }
 
 // listenNear listens on a loopback address, at the given port or the first free one above it.
 func listenNear(addr string) (net.Listener, error) {
@@ -94,7 +110,15 @@ func (b *Broker) Port() int { return b.addr.Port }
 
 // Close ends every connection and the broker.
 func (b *Broker) Close() error {
-	if err := b.server.Close(); err != nil {
+	b.mu.Lock()
+	b.closed = true
+	for c := range b.conns {
+		c.Close()
+	}
+	b.mu.Unlock()
+	b.served.Wait()
+	err := b.server.Close()
+	if err != nil {
 		return fmt.Errorf("mqtt: close embedded broker: %w", err)
 	}
 	return nil
