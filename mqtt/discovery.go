@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // DiscoveryConfig says how Home Assistant finds the device.
@@ -42,10 +43,10 @@ type (
 	haComponent map[string]any
 )
 
-// Values of event_type, on the device's topic and on a camera's.
+// Values of event_type on the device's topic and on a camera's, as Home Assistant hears of them.
 var (
 	deviceEvents = []string{"model_changed", "model_rolled_back", "queue_dropped", "clock_stepped"}
-	cameraEvents = []string{"class_changed", "camera_lost", "camera_restored"}
+	cameraEvents = []string{"camera_lost", "camera_restored"} // and class_changed, which a sensor tells
 )
 
 const projectURL = "https://github.com/vggse/vggse-agent"
@@ -108,87 +109,150 @@ func (d *discovery) deviceEntities(all map[string]haComponent) {
 	all["model"] = haComponent{
 		"platform": "sensor", "name": "Model", "entity_category": "diagnostic", "icon": "mdi:brain",
 		"state_topic": t.info,
-		"value_template": "{{ value_json.model.name }} {{ value_json.model.version }} ({{ " +
-			"value_json.model.sha256[:12] }})",
+		"value_template": "{{ (value_json.model.name ~ ' ' ~ value_json.model.version ~ ' (' ~ " +
+			"value_json.model.sha256[:12] ~ ')')[:255] }}",
 	}
-	all["temperature"] = haComponent{
-		"platform": "sensor", "name": "Temperature", "device_class": "temperature", "state_class": "measurement",
-		"unit_of_measurement": "°C",
-		"entity_category":     "diagnostic", "state_topic": t.stats, "expire_after": d.silence(),
-		"suggested_display_precision": 1,
-		"value_template": "{{ (value_json.machine.temperature_c | default({}, true)).values() | list | " +
-			"max(default=None) if value_json.machine is defined else None }}",
+	if d.hasTemperature() {
+		all["temperature"] = d.temperature()
 	}
 	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic",
-		"state_topic": t.event, "event_types": deviceEvents}
+		"state_topic": t.event, "event_types": deviceEvents, "icon": "mdi:message-alert"}
 	for _, name := range []string{CommandReload, CommandRestart} {
 		if d.link.dispatcher.allowed(name) {
 			all[name] = d.button(map[string]string{CommandReload: "Reload configuration",
 				CommandRestart: "Restart"}[name], name, "{}")
+			if name == CommandRestart {
+				all[name]["device_class"] = "restart"
+			}
 		}
 	}
 }
 
-// cameraEntities are those of one camera.
+// temperature is that of the hottest zone. Its template stands the stats of a machine that tells
+// none.
+func (d *discovery) temperature() haComponent {
+	return haComponent{
+		"platform": "sensor", "name": "Temperature", "device_class": "temperature", "state_class": "measurement",
+		"unit_of_measurement": "°C", "entity_category": "diagnostic", "state_topic": d.link.topics.stats,
+		"expire_after": d.silence(), "suggested_display_precision": 1,
+		"value_template": "{% set zones = (value_json.machine | default({}, true)).temperature_c | " +
+			"default({}, true) %}{{ zones.values() | max if zones else None }}",
+	}
+}
+
+// hasTemperature reports whether the machine tells one; before its first stats, whether an earlier
+// run has announced one.
+func (d *discovery) hasTemperature() bool {
+	if known := d.link.machine.temperature; known != nil {
+		return *known
+	}
+	return d.link.memory.announced("temperature")
+}
+
+// cameraEntities are those of one camera, the i-th.
 func (d *discovery) cameraEntities(all map[string]haComponent, i int, name string) {
 	base := d.link.topics.base + name + "/"
-	title := func(what string) string { return name + " " + what }
 	both := []haAvailability{d.available(d.link.topics.available), d.available(base + "status")}
-	all[name+"_label"] = haComponent{
-		"platform": "sensor", "name": title("class"), "state_topic": base + "classification",
-		"json_attributes_topic": base + "result",
-		"default_entity_id":     "sensor.vggse_" + lower(d.link.id.Device+"_"+name) + "_class",
-		"availability_mode":     "all",
-		"availability":          both,
+	all[name+"_label"] = d.class(name, base, both)
+	all[name+"_confidence"] = haComponent{
+		"platform": "sensor", "name": title(name, "confidence"), "icon": "mdi:percent",
+		"state_topic": base + "summary", "unit_of_measurement": "%", "state_class": "measurement",
+		"suggested_display_precision": 1, "value_template": "{{ (value_json.p * 100) | round(1) }}",
+		"availability_mode": "all", "availability": both,
 	}
-	if n := len(d.link.id.Labels); n > 0 && n <= 32 { // a list for people to choose from
-		all[name+"_label"]["device_class"] = "enum"
-		all[name+"_label"]["options"] = append(slices.Clone(d.link.id.Labels), d.link.id.Unknown)
+	all[name+"_connected"] = haComponent{
+		"platform": "binary_sensor", "name": title(name, "connected"), "device_class": "connectivity",
+		"entity_category": "diagnostic", "state_topic": base + "status",
+		"value_template": "{{ 'ON' if value == 'online' else 'OFF' }}",
 	}
-	confidence := haComponent{
-		"platform": "sensor", "name": title("confidence"), "state_topic": base + "result", "unit_of_measurement": "%",
-		"state_class":                 "measurement",
-		"suggested_display_precision": 1,
-		"value_template":              "{{ (value_json.top[0].p * 100) | round(1) if value_json.top else None }}",
-		"availability_mode":           "all", "availability": both,
-	}
-	if h := d.link.cfg.policy(name).Heartbeat; h > 0 {
-		confidence["expire_after"] = int(3 * h.Seconds())
-	}
-	all[name+"_confidence"] = confidence
-	for key, unit := range map[string]string{"fps": "fps", "latency": "ms"} {
-		value := fmt.Sprintf("value_json.cameras[%d].fps", i)
-		if key == "latency" {
-			value = fmt.Sprintf("value_json.cameras[%d].total_us.p50 / 1000", i)
-		}
-		all[name+"_"+key] = haComponent{
-			"platform": "sensor", "name": title(key), "entity_category": "diagnostic",
-			"state_topic": d.link.topics.stats, "unit_of_measurement": unit,
-			"state_class": "measurement", "suggested_display_precision": 1, "expire_after": d.silence(),
-			"value_template": fmt.Sprintf("{{ (%s) | round(1) if value_json.cameras | length > %d else None }}", value,
-				i),
-		}
-	}
+	all[name+"_fps"] = d.figure(i, "fps", haComponent{
+		"name": title(name, "frames per second"), "icon": "mdi:speedometer", "unit_of_measurement": "fps"})
+	all[name+"_latency"] = d.figure(i, "total_us.p50 / 1000", haComponent{
+		"name": title(name, "latency"), "device_class": "duration", "unit_of_measurement": "ms"})
 	all[name+"_event"] = haComponent{
-		"platform": "event", "name": title("event"), "state_topic": base + "event",
-		"event_types": cameraEvents,
+		"platform": "event", "name": title(name, "event"), "state_topic": base + "event", "icon": "mdi:cctv",
+		"event_types":    cameraEvents,
+		"value_template": "{{ value if value_json.event_type != 'class_changed' else '' }}",
 	}
 	if d.link.dispatcher.allowed(commandSet) {
-		// Without the camera's own status, or nobody could switch it on again.
-		all[name+"_enabled"] = haComponent{"platform": "switch", "name": title("enabled"), "state_topic": base +
-			"enabled/state", "command_topic": base + "enabled/set"}
-		all[name+"_threshold"] = haComponent{
-			"platform": "number", "name": title("threshold"), "entity_category": "config", "min": 0, "max": 1,
-			"step":        0.01,
-			"state_topic": base + "threshold/state", "command_topic": base + "threshold/set",
-		}
+		d.switches(all, name, base)
 	}
 	if d.link.dispatcher.allowed(CommandSnapshot) {
-		all[name+"_image"] = haComponent{"platform": "image", "name": title("snapshot"), "image_topic": base +
-			"snapshot", "content_type": "image/jpeg"}
+		all[name+"_image"] = haComponent{"platform": "image", "name": title(name, "snapshot"),
+			"image_topic": base + "snapshot", "content_type": "image/jpeg"}
 		args, _ := json.Marshal(map[string]string{"camera": name})
-		all[name+"_shoot"] = d.button(title("take snapshot"), CommandSnapshot, string(args))
+		all[name+"_shoot"] = d.button(title(name, "take snapshot"), CommandSnapshot, string(args))
+		all[name+"_shoot"]["icon"] = "mdi:camera"
 	}
+}
+
+// class is the sensor of the label that holds. It has no attributes: Home Assistant's recorder
+// keeps a row of each of them with every change.
+func (d *discovery) class(name, base string, both []haAvailability) haComponent {
+	c := haComponent{
+		"platform": "sensor", "name": title(name, "class"), "icon": "mdi:shape",
+		"state_topic": base + "summary", "value_template": classTemplate,
+		"default_entity_id": "sensor.vggse_" + lower(d.link.id.Device+"_"+name) + "_class",
+		"availability_mode": "all", "availability": both,
+	}
+	if n := len(d.link.id.Labels); n > 0 && n <= 32 { // a list for people to choose from
+		options := make([]string, 0, n+1)
+		for _, label := range append(slices.Clone(d.link.id.Labels), d.link.id.Unknown) {
+			if word := haState(label); !slices.Contains(options, word) {
+				options = append(options, word)
+			}
+		}
+		c["device_class"], c["options"] = "enum", options
+	}
+	return c
+}
+
+// classTemplate is haState in Home Assistant's language.
+const classTemplate = "{% set word = value_json.label | trim %}" +
+	"{{ ('no class' if word == 'unknown' else word ~ ' (class)' if word | lower in " +
+	"['unknown', 'unavailable', 'none', ''] else word)[:255] }}"
+
+// haState is a label as a state there: not one of Home Assistant's own words, which stand for a
+// sensor without a value, without blanks around it, and not longer than a state may be.
+func haState(label string) string {
+	label = strings.TrimSpace(label)
+	switch strings.ToLower(label) {
+	case "unknown", "unavailable", "none", "":
+		if label == "unknown" {
+			return "no class"
+		}
+		label += " (class)"
+	}
+	if r := []rune(label); len(r) > 255 {
+		label = string(r[:255])
+	}
+	return label
+}
+
+// switches are what can be set of a camera.
+func (d *discovery) switches(all map[string]haComponent, name, base string) {
+	// Without the camera's own status, or nobody could switch it on again.
+	all[name+"_enabled"] = haComponent{"platform": "switch", "name": title(name, "enabled"), "icon": "mdi:cctv",
+		"state_topic": base + "enabled/state", "command_topic": base + "enabled/set"}
+	all[name+"_threshold"] = haComponent{
+		"platform": "number", "name": title(name, "threshold"), "entity_category": "config", "min": 0, "max": 1,
+		"step": 0.01, "icon": "mdi:tune-vertical",
+		"state_topic": base + "threshold/state", "command_topic": base + "threshold/set",
+	}
+}
+
+// figure is a sensor of one of the i-th camera's stats.
+func (d *discovery) figure(i int, path string, c haComponent) haComponent {
+	c["platform"], c["state_topic"], c["entity_category"] = "sensor", d.link.topics.stats, "diagnostic"
+	c["state_class"], c["suggested_display_precision"], c["expire_after"] = "measurement", 1, d.silence()
+	c["value_template"] = fmt.Sprintf("{{ (value_json.cameras[%d].%s) | round(1) "+
+		"if value_json.cameras | length > %d else None }}", i, path, i)
+	return c
+}
+
+// title is the name of a camera's entity, which begins with a capital as people write it there.
+func title(camera, what string) string {
+	return strings.ToUpper(camera[:1]) + camera[1:] + " " + what
 }
 
 // button sends a command with an id and a time of its own.

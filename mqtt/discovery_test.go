@@ -44,7 +44,8 @@ var (
 	objectID  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 	entityID  = regexp.MustCompile(`^[a-z_]+\.[a-z0-9_]+$`)
 	haTopic   = regexp.MustCompile(`^[^+#\x00]+$`)
-	haDevices = map[string][]string{"sensor": {"enum", "temperature"}, "binary_sensor": {"problem"}}
+	haDevices = map[string][]string{"sensor": {"enum", "temperature", "duration"},
+		"binary_sensor": {"problem", "connectivity"}, "button": {"restart"}}
 )
 
 // homeAssistant returns what Home Assistant would refuse in a device discovery message, by rules of
@@ -168,6 +169,10 @@ func TestDiscovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(string(l.discovery.payload), `"temperature"`) {
+		t.Error("a temperature is announced that nobody tells")
+	}
+	l.Stats(Stats{Machine: map[string]any{"temperature_c": map[string]float64{"cpu": 41.5}}})
 	if got := homeAssistant(l.discovery.topic, l.discovery.payload); len(got) > 0 {
 		t.Errorf("Home Assistant would say: %s", strings.Join(got, "; "))
 	}
@@ -177,7 +182,7 @@ func TestDiscovery(t *testing.T) {
 	}
 	for _, want := range []string{"problem", "model", "temperature", "event", "reload", "restart", "cam-01_label",
 		"cam-01_confidence", "cam-01_fps",
-		"cam-01_latency", "cam-01_event", "cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
+		"cam-01_latency", "cam-01_connected", "cam-01_event", "cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
 		"B_label"} {
 		if a.Components[want] == nil {
 			t.Errorf("no entity %s", want)

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"encoding/json"
 	"strings"
 	"sync"
 	"time"
@@ -144,6 +145,7 @@ func (l *Link) Stats(s Stats) {
 	}
 	l.mu.Lock()
 	m := l.id.Model
+	l.knowMachine(s.Machine)
 	l.mu.Unlock()
 	queue := l.Queue()
 	out := struct {
@@ -175,6 +177,21 @@ func (l *Link) Stats(s Stats) {
 		})
 	}
 	l.out.set(l.stats, encode(out))
+}
+
+// knowMachine notes whether the machine tells a temperature, and announces it where that is news.
+// l.mu is held.
+func (l *Link) knowMachine(machine any) {
+	var told struct {
+		Temperatures map[string]float64 `json:"temperature_c"`
+	}
+	json.Unmarshal(encode(machine), &told) //nolint:errcheck // of another form there is none
+	has := len(told.Temperatures) > 0
+	if known := l.machine.temperature; known != nil && *known == has {
+		return
+	}
+	l.machine.temperature = &has
+	l.announce()
 }
 
 func (p Percentiles) micros() map[string]int64 {

@@ -41,6 +41,8 @@ type Link struct {
 	memory      retainedTopics
 	certificate time.Time // of the next look at it
 
+	machine struct{ temperature *bool } // what it tells; nil: not known yet; guarded by mu
+
 	mu        sync.Mutex // guards what follows; taken before the outbox's and the spool's
 	cameras   map[string]*cameraTopics
 	opening   []byte // of the device's own events
@@ -59,6 +61,7 @@ type cameraTopics struct {
 	eventOpening                 []byte
 	gate                         gate
 	label                        string // as published
+	summary                      summary
 	now                          string // status as told; empty: not yet
 	wasLost                      bool   // told as camera_lost, and not yet as restored
 }
@@ -122,6 +125,9 @@ func (l *Link) furnish() {
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
 			gate: gate{Policy: l.cfg.policy(name)}, label: l.id.Unknown,
 		}
+		c.summary = summary{state: l.out.add(base+"summary", 1, true), label: l.id.Unknown, since: l.started,
+			limit: bucket{rate: summaryRate, burst: summaryBurst}}
+		c.summary.state.set(c.summary.payload())
 		c.status.set([]byte(CameraOffline))
 		c.classification.set([]byte(c.label))
 		l.cameras[name] = c
@@ -220,6 +226,8 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 		c.label = d.Stable.Label
 		l.out.setText(c.classification, c.label)
 	}
+	c.summary.note(d, now)
+	c.summary.tell(l.out, now)
 	var err error
 	at := l.clock.at(d.Time, now)
 	if d.Changed {

@@ -120,6 +120,13 @@ func (m *retainedTopics) entities(now map[string]string) (gone map[string]string
 	return gone
 }
 
+// announced reports whether an entity is told to Home Assistant.
+func (m *retainedTopics) announced(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.Entities[key] != ""
+}
+
 // save writes the file where something has changed; it blocks on the disk. One that fails is tried
 // again after a while.
 func (m *retainedTopics) save(log *slog.Logger) {

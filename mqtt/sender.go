@@ -209,6 +209,7 @@ func (c *sender) talk(ctx context.Context) error {
 				return errSilent
 			}
 			c.tellLoss()
+			c.tellSummaries(now)
 			c.checkHealth()
 			if now.Sub(told) >= reassert {
 				told = now
@@ -298,17 +299,39 @@ func (c *sender) take(m Message) {
 	}
 }
 
-// farewell publishes "stopped" and waits for its acknowledgement, for what is left of stopLimit.
+// farewell publishes that no camera delivers any more, then "stopped", and waits for the
+// acknowledgements, for what is left of stopLimit.
 func (c *sender) farewell() error {
-	a := c.publish(c.topics.available, 1, true, []byte(Stopped))
+	acks := make([]ack, 0, len(c.cameras)+1)
+	for _, status := range c.statesOfCameras() {
+		acks = append(acks, c.publish(status, 1, true, []byte(CameraOffline)))
+	}
+	acks = append(acks, c.publish(c.topics.available, 1, true, []byte(Stopped)))
 	limit := time.NewTimer(stopLimit / 2)
 	defer limit.Stop()
-	select {
-	case <-a.Done():
-		return a.Error()
-	case err := <-c.lost:
-		return err
-	case <-limit.C:
-		return errSilent
+	for _, a := range acks {
+		select {
+		case <-a.Done():
+			if err := a.Error(); err != nil {
+				return err
+			}
+		case err := <-c.lost:
+			return err
+		case <-limit.C:
+			return errSilent
+		}
 	}
+	return nil
+}
+
+// statesOfCameras are the status topics of the cameras that are told as online or stalled.
+func (l *Link) statesOfCameras() (topics []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range l.id.Cameras {
+		if c := l.cameras[name]; c.now == CameraOnline || c.now == CameraStalled {
+			topics = append(topics, c.status.topic)
+		}
+	}
+	return topics
 }
