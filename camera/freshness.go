@@ -32,6 +32,9 @@ type freshness struct {
 	wary      time.Duration // until the first frame may pass, by the stream's clock
 	since     time.Duration // our clock at the first of the frames that are being dropped
 	dropping  bool
+	// settled: what waited at the opening is over. Frames that come in bunches, as by Wi-Fi, are then
+	// no sign of it, and the newest of each bunch pass.
+	settled bool
 }
 
 // newFreshness is for a stream whose opening began when our clock was 0. RTSP tells how its clock
@@ -55,6 +58,7 @@ func (s *freshness) fresh(now, pts time.Duration) bool {
 	}
 	if pts > 0 { // the decoder cannot keep up, or the stream's clock was set: begin anew
 		s.dropping, s.lead = false, now-pts
+		s.settled, s.wary = true, 0
 	}
 	return true
 }
@@ -67,7 +71,7 @@ func (s *freshness) compare(now, pts time.Duration) bool {
 	leapt := !first && (step-elapsed).Abs() > leap
 	draining := step-elapsed > step/8 // the stream's clock runs faster than ours: we read what has waited
 	switch {
-	case leapt || draining && s.wary > 0:
+	case leapt || draining && s.wary > 0 && !s.settled:
 		s.wary = calm
 	case !first:
 		s.wary = max(0, s.wary-step)

@@ -111,3 +111,29 @@ func TestFreshnessForgivesDrift(t *testing.T) {
 		t.Errorf("%d of 100,000 frames were dropped, want the first few", dropped)
 	}
 }
+
+// Frames that come in bunches pass, the newest of each bunch at least.
+func TestFreshnessOfBunches(t *testing.T) {
+	for _, every := range []time.Duration{80 * ms, 100 * ms, 150 * ms, 200 * ms, 300 * ms, 400 * ms} {
+		s, bunches, fresh, newest := newFreshness(), 0, 0, 0
+		sent := time.Duration(0)
+		for now := time.Second; now < 21*time.Second; now += every {
+			passed := false
+			for i := 0; sent+40*ms <= now; i++ {
+				sent += 40 * ms
+				if passed = s.fresh(now+time.Duration(i)*ms, sent); passed && now > 6*time.Second {
+					fresh++
+				}
+			}
+			if now > 6*time.Second {
+				bunches++
+				if passed {
+					newest++
+				}
+			}
+		}
+		if newest < bunches*9/10 {
+			t.Errorf("a bunch each %v: the newest of %d of %d passed, %d frames in all", every, newest, bunches, fresh)
+		}
+	}
+}
