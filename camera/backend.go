@@ -41,7 +41,9 @@ const (
 	propBuffers     property = 38
 	propOpenTimeout property = 53 // milliseconds
 	propReadTimeout property = 54 // milliseconds
-	propKeyFrame    property = 67 // the newest packet holds a key frame
+	// FFmpeg turns pictures as their file says
+	propOrientationAuto property = 49
+	propKeyFrame        property = 67 // the newest packet holds a key frame
 )
 
 // How long a live source may be silent, and how long opening may take, where the URI does not say.

@@ -125,4 +125,6 @@ func (c *capture) copyTo(f *vision.Frame, flip Flip) error { return copyMat(&c.m
 
 func (c *capture) property(p property) float64 { return c.vc.Get(gocv.VideoCaptureProperties(p)) }
 
+func (c *capture) set(p property, v float64) { c.vc.Set(gocv.VideoCaptureProperties(p), v) }
+
 func (c *capture) close() error { return errors.Join(c.mat.Close(), c.vc.Close()) }

@@ -18,6 +18,7 @@ func openCapture(*plan) (*capture, error)         { return nil, ErrNoOpenCV }
 func (*capture) read() (bool, error)              { return false, ErrNoOpenCV }
 func (*capture) copyTo(*vision.Frame, Flip) error { return ErrNoOpenCV }
 func (*capture) property(property) float64        { return 0 }
+func (*capture) set(property, float64)            {}
 func (*capture) close() error                     { return nil }
 
 // decoder is what ReadImage decodes with.

@@ -22,11 +22,16 @@ type video struct {
 const videoFPS = 25
 
 func (u *URI) openVideo(m machine) (source, Info, error) {
-	p, err := u.plan(m)
+	turned := *u
+	var err error
+	if turned.Flip, err = rotationOf(u.Target).then(u.Flip); err != nil {
+		return nil, Info{}, err
+	}
+	p, err := turned.plan(m)
 	if err != nil {
 		return nil, Info{}, err
 	}
-	c, err := openCapture(p)
+	c, err := openUnturned(p)
 	if errors.Is(err, errNotOpened) {
 		why := "or needs another decoder"
 		if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
@@ -39,10 +44,22 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	}
 	info := Info{Kind: "video", Backend: p.backend.String(), FPS: sane(c.property(propFPS))}
 	info.Width, info.Height = max(0, int(c.property(propWidth))), max(0, int(c.property(propHeight)))
+	if n, ok := p.flip.quarters(); ok && n%2 == 1 {
+		info.Width, info.Height = info.Height, info.Width
+	}
 	if info.FPS == 0 {
 		info.FPS = videoFPS
 	}
 	return &video{capture: c, plan: p, rounds: u.Loop}, info, nil
+}
+
+// openUnturned opens a film whose turning is ours: see rotationOf.
+func openUnturned(p *plan) (*capture, error) {
+	c, err := openCapture(p)
+	if err == nil && p.backend == backendFFmpeg {
+		c.set(propOrientationAuto, 0)
+	}
+	return c, err
 }
 
 func (v *video) next(_ context.Context, f *vision.Frame) error {
@@ -72,7 +89,7 @@ func (v *video) rewind() error {
 	if err := v.capture.close(); err != nil {
 		return err
 	}
-	c, err := openCapture(v.plan)
+	c, err := openUnturned(v.plan)
 	if err != nil {
 		return fmt.Errorf("the video cannot be opened again: %w", err)
 	}

@@ -1,9 +1,11 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,4 +207,87 @@ func BenchmarkVideo(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A film of a phone stands upright in every backend, as ffmpeg and every player show it.
+func TestVideoIsTurnedAsItSays(t *testing.T) {
+	m := needOpenCV(t)
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		t.Skip("no ffmpeg")
+	}
+	dir := t.TempDir()
+	run := func(args ...string) []byte {
+		t.Helper()
+		out, err := exec.Command(ffmpeg, append([]string{"-v", "error", "-y"}, args...)...).Output()
+		if err != nil {
+			t.Fatalf("ffmpeg %v: %v", args, err)
+		}
+		return out
+	}
+	up := filepath.Join(dir, "up.mp4") // red on top, blue at the bottom left
+	run("-f", "lavfi", "-i", "color=green:s=320x240:r=10:d=0.5,drawbox=x=0:y=0:w=320:h=60:color=red:t=fill,"+
+		"drawbox=x=0:y=180:w=80:h=60:color=blue:t=fill", "-c:v", "libx264", "-pix_fmt", "yuv420p", up)
+	for _, degrees := range []string{"0", "90", "180", "270"} {
+		for _, container := range []string{"mp4", "mov"} {
+			path := filepath.Join(dir, "rot"+degrees+"."+container)
+			run("-i", up, "-c", "copy", "-metadata:s:v", "rotate="+degrees, path)
+			want := run("-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "bgr24", "-")
+			for _, useFFmpeg := range []bool{true, false} {
+				if useFFmpeg && !m.ffmpeg || !useFFmpeg && !m.gstreamer {
+					continue
+				}
+				only := m
+				only.ffmpeg = useFFmpeg
+				source, info, err := (&URI{Scheme: "file", Target: path}).openVideo(only)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var f vision.Frame
+				if err := source.next(t.Context(), &f); err != nil {
+					t.Fatal(err)
+				}
+				source.close()
+				worst := 0
+				for i := 0; len(want) == len(f.Pix) && i < len(want); i += 997 {
+					if d := int(want[i]) - int(f.Pix[i]); max(d, -d) > 40 {
+						worst++
+					}
+				}
+				if len(want) != len(f.Pix) || worst > len(want)/997/50 || info.Width != f.Width {
+					t.Errorf("%s turned by %s, FFmpeg %t: %d×%d (told %d×%d), %d of %d samples differ", container,
+						degrees, useFFmpeg, f.Width, f.Height, info.Width, info.Height, worst, len(want)/997)
+				}
+			}
+		}
+	}
+}
+
+func TestFlipThen(t *testing.T) {
+	for _, tt := range []struct{ a, b, want Flip }{
+		{FlipClockwise, FlipNone, FlipClockwise}, {FlipClockwise, FlipRotate180, FlipCounterclockwise},
+		{FlipNone, FlipVertical, FlipVertical}, {FlipRotate180, FlipHorizontal, FlipVertical},
+		{FlipHorizontal, FlipVertical, FlipRotate180}, {FlipHorizontal, FlipHorizontal, FlipNone},
+		{FlipCounterclockwise, FlipClockwise, FlipNone},
+	} {
+		if got, err := tt.a.then(tt.b); got != tt.want || err != nil {
+			t.Errorf("%q then %q: %q, %v, want %q", tt.a, tt.b, got, err, tt.want)
+		}
+	}
+	if _, err := FlipClockwise.then(FlipHorizontal); err == nil {
+		t.Error("a quarter turn and a mirror: no error")
+	}
+}
+
+// Bytes that only look like a film end the look soon, and turn nothing.
+func FuzzRotation(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x08ftyp\x00\x00\x00\x08moov"))
+	f.Add([]byte("\x00\x00\x00\x08ftyp\x00\x00\x00\x01moov\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := boxReader{file: bytes.NewReader(data), left: boxLimit}
+		r.walk(0, int64(len(data)), "")
+		if !r.done && r.turn != FlipNone {
+			t.Errorf("turned by %s without a video track", r.turn)
+		}
+	})
 }
