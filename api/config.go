@@ -46,6 +46,15 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// CheckFiles returns what is wrong with the files that the settings name; nil: they can be used.
+func (c *Config) CheckFiles() error {
+	if c.Off() {
+		return nil
+	}
+	_, err := c.token()
+	return err
+}
+
 // token is the first line of the file; "" where there is none to be shown.
 func (c *Config) token() (string, error) {
 	if c.TokenFile == "" {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // Agent is what the server asks. It is called from any goroutine, and must not wait.
@@ -40,6 +42,9 @@ type Server struct {
 	http     http.Server
 }
 
+// connections is how many may be open at once; more wait.
+const connections = 256
+
 // ports is how many ports from the default on are tried.
 const ports = 10
 
@@ -56,14 +61,28 @@ func Listen(c Config, build Build, agent Agent) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{Metrics: newMetrics(build, agent), listener: listener}
+	s := &Server{Metrics: newMetrics(build, agent), listener: netutil.LimitListener(listener, connections)}
 	host, _, _ := net.SplitHostPort(c.Listen) // as Validate has seen
 	guard := guard{token: token, local: loopback(host), next: routes(c, build, agent, s.Metrics)}
 	s.http = http.Server{
-		Handler: guard, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		Handler: withoutBody(guard), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		IdleTimeout:  time.Minute,
 		WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, // a profile takes 30 s
 	}
 	return s, nil
+}
+
+// withoutBody refuses what comes with a body, before it is waited for: nothing here takes one.
+func withoutBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // else net/http waits for it
+			http.Error(w, "a request has no body here", http.StatusRequestEntityTooLarge)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func listen(address string) (net.Listener, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -268,5 +269,23 @@ func TestReadyIsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil || got.Ready || len(got.Reasons) != 1 ||
 		got.Reasons[0] != `a "quoted" reason` {
 		t.Errorf("%s = %+v, %v", body, got, err)
+	}
+}
+
+// A body that does not come is not waited for, with the token or without.
+func TestBodyIsRefused(t *testing.T) {
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, &fakeAgent{})
+	for _, head := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
+		conn, err := net.Dial("tcp", s.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprintf(conn, "POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n\r\n", head)
+		answer, err := io.ReadAll(conn) // until the server hangs up
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
+			t.Errorf("%s: %.60q, %v", head, answer, err)
+		}
+		conn.Close()
 	}
 }
