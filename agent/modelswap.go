@@ -37,15 +37,13 @@ func newSwapRequests(start configs.Config, anew func(configs.Config)) *swapReque
 func (m *swapRequests) take(next configs.Config) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running == nil || !reflect.DeepEqual(besidesModel(m.start), besidesModel(next)) ||
+	if m.running == nil || !m.sameBesides(next) ||
 		next.Model.Demo != m.running.Model.Demo || next.Infer.Library != m.running.Infer.Library ||
 		next.Infer.MaxBatch != m.start.Infer.MaxBatch || next.Infer.MaxWait != m.start.Infer.MaxWait {
 		return false
 	}
-	digest, err := bundle.Digest(next.Model.Bundle)
-	if err == nil && digest == m.digest && next.Model == m.running.Model && reflect.DeepEqual(silent(next.Infer),
-		silent(m.running.Infer)) {
-		return false // nothing differs: then it is meant to begin anew
+	if m.sameNetwork(next) {
+		return false // a file has changed that is read at the start
 	}
 	select {
 	case <-m.asked: // one that nobody has begun with is outdated
@@ -53,6 +51,24 @@ func (m *swapRequests) take(next configs.Config) bool {
 	}
 	m.asked <- next
 	return true
+}
+
+// same reports whether settings are those in force, and lead to the bundle that runs.
+func (m *swapRequests) same(next configs.Config) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running != nil && m.sameBesides(next) && m.sameNetwork(next)
+}
+
+// sameBesides compares all but the network; sameNetwork that.
+func (m *swapRequests) sameBesides(next configs.Config) bool {
+	return reflect.DeepEqual(besidesModel(m.start), besidesModel(next))
+}
+
+func (m *swapRequests) sameNetwork(next configs.Config) bool {
+	digest, err := bundle.Digest(next.Model.Bundle)
+	return err == nil && digest == m.digest && next.Model == m.running.Model &&
+		reflect.DeepEqual(silent(next.Infer), silent(m.running.Infer))
 }
 
 // runs tells what is in force now.

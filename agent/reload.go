@@ -26,9 +26,17 @@ func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan
 		next, err := runUntil(ctx, &c, host, asked, load)
 		host.alive = "WATCHDOG=1\n"
 		switch {
-		case err == nil && next != nil && ctx.Err() == nil:
-			before := c
-			good, c = &before, *next
+		case next != nil && ctx.Err() == nil && !errors.Is(err, ErrRestart):
+			// An end that was asked for is no verdict: neither an opening that was cancelled, nor
+			// a disk that is full when what waits is written.
+			if err != nil && !errors.Is(err, context.Canceled) {
+				host.Log.Error("the end before new settings was not clean", "error", err)
+			}
+			if ready {
+				before := c
+				good = &before
+			}
+			c = *next
 		case err != nil && good != nil && !ready && ctx.Err() == nil:
 			host.Log.Error("new settings refused, the old ones come back", "error", err)
 			c, good = *good, nil
@@ -51,14 +59,22 @@ func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os
 		cancel(errReload)
 	})
 	defer func() { *c = host.swaps.inForce() }()
+	files := fingerprint(c)
 	host.reload = func() (begin func(), err error) {
 		loaded, err := load()
 		if err != nil {
 			return nil, err
 		}
+		now := host.swaps.inForce()
+		if err := preflight(ctx, &now, &loaded); err != nil {
+			return nil, err
+		}
 		return func() {
-			if !host.swaps.take(loaded) {
-				host.Log.Info("taking new settings")
+			switch {
+			case host.swaps.same(loaded) && fingerprint(&loaded) == files:
+				host.Log.Info("settings read again: nothing has changed")
+			case !host.swaps.take(loaded):
+				host.Log.Info("taking new settings", "changed", configs.Changed(&now, &loaded))
 				host.swaps.anew(loaded)
 			}
 		}, nil

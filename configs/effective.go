@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,10 +51,7 @@ func (e *Effective) fill() error {
 // findBundle takes the bundle that 'model activate' chose, else the demo.
 func (e *Effective) findBundle() error {
 	m := &e.Config.Model
-	m.Demo = "demo/bundle"
-	if _, err := os.Stat(m.Demo); err != nil {
-		m.Demo = serviceDemo
-	}
+	m.Demo = demoBundle()
 	m.Bundle = m.Demo
 	active, ok, err := store.At(e.Config.StateDir).Active()
 	switch {
@@ -64,6 +62,23 @@ func (e *Effective) findBundle() error {
 		e.origins["model.bundle"] = "model activate"
 	}
 	return nil
+}
+
+// demoBundle is where the demo is: in the working folder, beside the program or its folder, else
+// where the package puts it.
+func demoBundle() string {
+	const here = "demo/bundle"
+	places := []string{here}
+	if program, err := os.Executable(); err == nil {
+		dir := filepath.Dir(program)
+		places = append(places, filepath.Join(dir, here), filepath.Join(filepath.Dir(dir), here))
+	}
+	for _, place := range places {
+		if _, err := os.Stat(place); err == nil {
+			return place
+		}
+	}
+	return serviceDemo
 }
 
 // topicLevel makes a host name fit to be a level of a topic.
@@ -148,7 +163,11 @@ func (e *Effective) collect(v reflect.Value, prefix string, all *[]Entry) {
 				e.collect(f.Index(j), fmt.Sprintf("%s.%d.", key, j), all)
 			}
 		default:
-			*all = append(*all, Entry{Key: key, Value: shown(key, f.Interface()), Origin: e.origin(key)})
+			entry := Entry{Key: key, Value: f.Interface(), Origin: e.origin(key)}
+			if !e.raw {
+				entry.Value = shown(key, entry.Value)
+			}
+			*all = append(*all, entry)
 		}
 	}
 }
@@ -161,6 +180,30 @@ func (e *Effective) origin(key string) string {
 }
 
 var listIndex = regexp.MustCompile(`\[(\d+)\]`)
+
+// Changed lists the keys in which two configurations differ, in the order of the manual.
+func Changed(before, after *Config) []string {
+	was, is := entriesOf(before), entriesOf(after)
+	var changed []string
+	for _, entry := range is {
+		i := slices.IndexFunc(was, func(e Entry) bool { return e.Key == entry.Key })
+		if i < 0 || !reflect.DeepEqual(was[i].Value, entry.Value) {
+			changed = append(changed, entry.Key)
+		}
+	}
+	for _, entry := range was {
+		if !slices.ContainsFunc(is, func(e Entry) bool { return e.Key == entry.Key }) {
+			changed = append(changed, entry.Key)
+		}
+	}
+	return changed
+}
+
+// entriesOf lists settings with their very values, to be compared and not shown.
+func entriesOf(c *Config) []Entry {
+	e := Effective{Config: *c, raw: true}
+	return e.Entries()
+}
 
 // shown is the value as it may be printed.
 func shown(key string, value any) any {

@@ -50,6 +50,7 @@ type Effective struct {
 	File    string            // the file that was read; empty: none
 	origins map[string]string // leaf key → origin
 	environ map[string]string
+	raw     bool // Entries holds secrets too
 }
 
 // loader carries one Load from layer to layer.

@@ -297,10 +297,36 @@ func TestReload(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	settings(fmt.Sprintf(camera+"\nmodel: {bundle: /nowhere}", "three"))
-	reload()
-	await(t, lines, "vggse/edge/available stopped")
-	await(t, lines, "vggse/edge/available online")
+	refused := func(times int, because string) { // and the old settings have not been let go meanwhile
+		t.Helper()
+		reload()
+		for end := time.Now().Add(patience); strings.Count(told.String(), "the old ones go on") < times; {
+			if time.Now().After(end) {
+				t.Fatalf("the log does not say that the settings are refused: %s", told.String())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !strings.Contains(told.String(), because) {
+			t.Errorf("the log does not say %q: %s", because, told.String())
+		}
+	}
+	refused(2, "/nowhere")
+	settings("cameras: [{name: two, source: \"demo://parts?fps=15&width=320&height=180\"}, " +
+		"{name: x, source: \"file:///nope.mp4\"}]\nmodel: {bundle: " + bundleDir + "}")
+	refused(3, "cameras[1].source")
+	settings(fmt.Sprintf(camera+"\nmodel: {bundle: %s}\n", "two", bundleDir))
+	reload() // nothing has changed: nothing is touched
 	await(t, lines, "vggse/edge/two/result ")
+	for drained := false; !drained; {
+		select {
+		case line := <-lines:
+			if strings.Contains(line, "stopped") || strings.Contains(line, "offline") {
+				t.Errorf("a reload that changes nothing, or is refused, said %s", line)
+			}
+		default:
+			drained = true
+		}
+	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/configs"
+)
+
+// preflight looks at what new settings need before the old ones are let go: files of the broker's
+// login and of HTTP, the bundle, and the files of cameras that are new or changed. What only the
+// network tells is weather.
+func preflight(ctx context.Context, now, next *configs.Config) error {
+	if err := next.HTTP.CheckFiles(); err != nil {
+		return err
+	}
+	if err := next.MQTT.CheckFiles(); err != nil {
+		return err
+	}
+	if _, err := bundle.Open(next.Model.Bundle); err != nil {
+		return fmt.Errorf("model.bundle: %w", err)
+	}
+	return preflightCameras(ctx, now, next)
+}
+
+// preflightCameras refuses a changed camera whose file cannot be shown. Of those that are as they
+// were it refuses none, but where no camera would be left.
+func preflightCameras(ctx context.Context, now, next *configs.Config) error {
+	before := make(map[string]camera.Config)
+	for _, c := range now.Cameras {
+		before[c.Name] = c.Config
+	}
+	var first error
+	left := 0
+	for i := range next.Cameras {
+		c := &next.Cameras[i].Config
+		if !c.Enabled {
+			continue
+		}
+		err := askFile(ctx, c.Source)
+		switch {
+		case err == nil:
+			left++
+		case !reflect.DeepEqual(before[c.Name], *c):
+			return fmt.Errorf("cameras[%d].source: %w", i, err)
+		case first == nil:
+			first = fmt.Errorf("cameras[%d].source: %w", i, err)
+		}
+	}
+	if left == 0 {
+		return first
+	}
+	return nil
+}
+
+// askFile tries a source that is a file; of any other it has nothing to say.
+func askFile(ctx context.Context, source string) error {
+	u, err := camera.ParseURI(source)
+	if err != nil || u.Scheme != "file" {
+		return err
+	}
+	_, err = camera.Ask(ctx, source)
+	if errors.Is(err, camera.ErrLost) {
+		return nil
+	}
+	return err
+}
+
+// fingerprint is what the files hold that settings name and that are read at the start alone: a token
+// that was exchanged is a change although its path is the same.
+func fingerprint(c *configs.Config) (sum [sha256.Size]byte) {
+	all := sha256.New()
+	tls := c.MQTT.TLS
+	for _, path := range []string{c.HTTP.TokenFile, c.MQTT.PasswordFile, tls.CA, tls.Cert, tls.Key} {
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		fmt.Fprintf(all, "%s %d %v\n", path, len(text), err != nil)
+		all.Write(text)
+	}
+	return [sha256.Size]byte(all.Sum(nil))
+}
