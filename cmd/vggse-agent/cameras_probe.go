@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -32,7 +33,7 @@ them. Exit code 1 where the camera is lost.`,
 			if frames < 1 {
 				return usagef("cameras test: --frames must be at least 1")
 			}
-			m, err := testCamera(cmd.Context(), args[0], frames, save)
+			m, err := testCamera(cmd.Context(), args[0], frames, save, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -48,17 +49,22 @@ them. Exit code 1 where the camera is lost.`,
 }
 
 // testCamera measures the source; its frames go to the folder save, where one is named.
-func testCamera(ctx context.Context, source string, frames int, save string) (*camera.Measurement, error) {
+func testCamera(ctx context.Context, source string, frames int, save string, tell *progress.Progress) (
+	*camera.Measurement, error) {
 	if _, err := camera.ParseURI(source); err != nil {
 		return nil, usagef("%w", err)
 	}
+	tell.Say("opening %s", camera.Redact(source))
+	bar := tell.Start("reading frames", int64(frames))
+	defer bar.Done()
 	if save == "" {
-		return camera.Measure(ctx, source, frames, nil)
+		return camera.Measure(ctx, source, frames, func(*vision.Frame) error { bar.One(); return nil })
 	}
 	if err := os.MkdirAll(save, 0o755); err != nil {
 		return nil, err
 	}
 	m, err := camera.Measure(ctx, source, frames, func(f *vision.Frame) error {
+		defer bar.One()
 		return atomicfile.WriteFile(filepath.Join(save, fmt.Sprintf("frame-%04d.png", f.Seq)),
 			func(w io.Writer) error { return png.Encode(w, f.Image()) })
 	})

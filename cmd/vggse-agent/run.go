@@ -106,8 +106,8 @@ func printHint(w io.Writer, c *configs.Config, brokerURL string) {
 	}
 	fmt.Fprintf(w, `
   broker   %s (embedded)
-  labels   mosquitto_sub -h %s -p %s -v -t '%s/+/+/classification'
-  table    vggse-agent watch --broker %s
+  labels   mosquitto_sub -h %s -p %s -v -t '%s/+/+/classification'   (Debian: mosquitto-clients)
+  table    %s watch --broker %s
 
-`, brokerURL, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, brokerURL)
+`, brokerURL, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, os.Args[0], brokerURL)
 }

@@ -14,10 +14,20 @@ import (
 
 // Progress tells how far a procedure is on a writer: a bar where that is a terminal, else a line
 // every few seconds. A nil Progress is silent.
-type Progress struct{ w io.Writer }
+type Progress struct {
+	w        io.Writer
+	step, of int // the step under way, and how many there will be; 0: nobody has said
+}
 
 // To is a Progress that writes to w.
-func To(w io.Writer) *Progress { return &Progress{w} }
+func To(w io.Writer) *Progress { return &Progress{w: w} }
+
+// Of says how many steps will be started; each then says its number.
+func (p *Progress) Of(steps int) {
+	if p != nil {
+		p.step, p.of = 0, steps
+	}
+}
 
 // Say writes a line between the steps.
 func (p *Progress) Say(format string, args ...any) {
@@ -35,6 +45,10 @@ func (p *Progress) StartBytes(step string, total int64) *Bar { return p.start(st
 func (p *Progress) start(step string, total int64, bytes bool) *Bar {
 	if p == nil {
 		return &Bar{}
+	}
+	if p.of > 0 {
+		p.step++
+		step = fmt.Sprintf("step %d of %d: %s", p.step, max(p.step, p.of), step)
 	}
 	options := []progressbar.Option{
 		progressbar.OptionSetDescription(step),

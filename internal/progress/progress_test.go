@@ -1,0 +1,26 @@
+package progress
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// Each step says its number, once somebody has said how many there are.
+func TestStepsAreNumbered(t *testing.T) {
+	var out bytes.Buffer
+	p := To(&out)
+	p.Start("alone", 1).Done()
+	p.Of(2)
+	p.Start("first", 1).Done()
+	p.Start("second", 1).Done()
+	p.Start("more", 1).Done()
+	for _, want := range []string{"\nstep 1 of 2: first", "\nstep 2 of 2: second", "\nstep 3 of 3: more"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+	if strings.Contains(strings.SplitN(out.String(), "\n", 2)[0], "step") {
+		t.Errorf("a step is numbered though nobody said of how many: %s", out.String())
+	}
+}
