@@ -118,24 +118,31 @@ func hostOf(target string) string {
 // sessions are the servers that give one session only, and forget an ended one late.
 type sessions struct {
 	mu  sync.Mutex
-	one map[string]bool
+	one map[string]int // openings that are still to go without a rehearsal of PLAY
 }
 
-var oneSession = sessions{one: make(map[string]bool)}
+var oneSession = sessions{one: make(map[string]int)}
+
+// sessionTries is how many openings go without: more than a server needs to forget a session.
+const sessionTries = 6
 
 func (s *sessions) has(target string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.one[target]
+	return s.one[target] > 0
 }
 
 // turn is for an opening that failed although the server describes its video: the rehearsal may
-// have had the only session, so the next one does without; where that has not helped, it is as
+// have had the only session, so the next ones do without; where that has not helped, it is as
 // before.
 func (s *sessions) turn(target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.one[target] = !s.one[target]
+	if s.one[target] > 0 {
+		s.one[target]--
+	} else {
+		s.one[target] = sessionTries
+	}
 }
 
 // bounded reads a conversation up to its limit.
