@@ -65,7 +65,7 @@ func (u *URI) ask(ctx context.Context) (codec string, err error) {
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	track, err := talk.describe()
-	if err == nil && !u.UDP && !oneSession.has(u.Target) {
+	if err == nil && !u.UDP && !u.quiet && !oneSession.has(u.Target) {
 		conn.SetDeadline(time.Now().Add(patience))
 		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(max(firstFrameLimit, u.Timeout))) })
 	}
@@ -92,7 +92,7 @@ func (e *movedError) Error() string { return "the server sends us elsewhere, to 
 // moveTo makes u the place that a server named. Its user and password are taken along to the same
 // host only.
 func (u *URI) moveTo(place string) error {
-	next := URI{Scheme: "rtsp", Options: u.Options}
+	next := URI{Scheme: "rtsp", Options: u.Options, quiet: u.quiet}
 	var ok bool
 	if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
 		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))

@@ -33,7 +33,7 @@ type Target struct {
 // checks are all of them, in the order in which they are told.
 var checks = []func(context.Context, *Target) []Finding{
 	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
-	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkBroker,
+	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkBroker,
 }
 
 // Examine runs every check and tells what it finds as it goes. It changes nothing. The error is

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -66,10 +66,8 @@ func checkCameras(ctx context.Context, p *Target) []Finding {
 			f.Status, f.Found = Fail, err.Error()
 		case u.Scheme == "v4l2":
 			lookAt(&f, u.Target)
-		case u.Scheme == "file":
-			if _, err := os.Stat(u.Target); err != nil && !strings.ContainsAny(u.Target, "*?[") {
-				f.Status, f.Found, f.Cure = Fail, c.Name+": "+err.Error(), "correct the path of its source"
-			}
+		default:
+			tryOpen(ctx, &f, c.Source)
 		}
 		all = append(all, f)
 		if err == nil {
@@ -173,21 +171,67 @@ func checkElements(ctx context.Context, p *Target, name string, u *camera.URI) [
 	return one("elements", OK, name+": GStreamer has all of them", "")
 }
 
-// checkBroker connects, and says nothing to the broker.
+// loginLimit is how long the broker may take.
+const loginLimit = 10 * time.Second
+
+// checkBroker logs in as the agent does, under another client id, and sends itself an empty message.
 func checkBroker(ctx context.Context, p *Target) []Finding {
-	if p.Config.MQTT.Broker == mqtt.Embedded {
+	c := p.Config.MQTT
+	if c.Broker == mqtt.Embedded {
 		return one("broker", OK, "embedded", "")
 	}
-	u, err := mqtt.ParseBroker(p.Config.MQTT.Broker)
+	u, err := mqtt.ParseBroker(c.Broker)
 	if err != nil {
 		return one("broker", Fail, err.Error(), "correct mqtt.broker")
 	}
-	dialer := net.Dialer{Timeout: 3 * time.Second}
-	c, err := dialer.DialContext(ctx, "tcp", u.Host)
-	if err != nil {
-		return one("broker", Fail, err.Error(),
-			"start the broker, open its port in the firewall, or correct mqtt.broker")
+	ctx, cancel := context.WithTimeout(ctx, loginLimit)
+	defer cancel()
+	if err := mqtt.Login(ctx, c, p.Config.Device.ID); err != nil {
+		return one("broker", Fail, redact.Text(u.Host+": "+err.Error()), brokerCure(err))
 	}
-	c.Close()
-	return one("broker", OK, u.Host+" answers", "")
+	return one("broker", OK, u.Host+" takes the login, and lets the device's topics be written and read", "")
+}
+
+// brokerCure is what to look at, by what the broker or the network said.
+func brokerCure(err error) string {
+	text := strings.ToLower(err.Error())
+	for _, c := range []struct{ said, cure string }{
+		{"mqtt.", "correct the file that the key names, or its rights"},
+		{"not authori", "correct mqtt.user and mqtt.password_file"},
+		{"bad user", "correct mqtt.user and mqtt.password_file"},
+		{"subscription", "let this user read and write the device's topics in the broker's access rules"},
+		{"may this user", "let this user read and write the device's topics in the broker's access rules"},
+		{"unknown authority", "set mqtt.tls.ca to the certificate that signed the broker's"},
+		{"certificate required", "set mqtt.tls.cert and mqtt.tls.key to a certificate that the broker accepts"},
+		{"x509", "use a name that the broker's certificate holds, and a certificate that is valid now"},
+		{"reset by peer", "is the port one of TLS? then write ssl:// in mqtt.broker"},
+		{"eof", "is the port one of TLS? then write ssl:// in mqtt.broker"},
+		{"first record does not look like a tls", "the port does not speak TLS: write tcp:// in mqtt.broker"},
+	} {
+		if strings.Contains(text, c.said) {
+			return c.cure
+		}
+	}
+	return "start the broker, open its port in the firewall, or correct mqtt.broker"
+}
+
+// checkFiles reads the files that the settings of HTTP name.
+func checkFiles(_ context.Context, p *Target) []Finding {
+	if err := p.Config.HTTP.CheckFiles(); err != nil {
+		return one("http", Fail, err.Error(), "make the file, or correct http.token_file")
+	}
+	return nil
+}
+
+// tryOpen opens what disturbs nobody: files are read, an RTSP server is asked for its description; of
+// others it says that they were not opened.
+func tryOpen(ctx context.Context, f *Finding, source string) {
+	what, err := camera.Ask(ctx, source)
+	switch {
+	case err != nil:
+		f.Status, f.Cure = Fail, "see 'vggse-agent cameras test' with this source"
+		f.Found += ": " + redact.Text(err.Error())
+	case what != "":
+		f.Found += ": " + what
+	}
 }

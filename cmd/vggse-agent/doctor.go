@@ -18,7 +18,9 @@ func newDoctorCmd(s *settings) *cobra.Command {
 		Short: "Is this machine ready for the configuration in force, and if not, what cures it",
 		Long: `Looks at the machine, NVIDIA's libraries, ONNX Runtime and its providers, OpenCV, the bundle, the
 cameras, memory, disk, clock, groups and broker, and says ok, warn or fail for each, with the cure.
-Nothing is changed, no camera is opened. Exit code 1 when something fails. What it says of a Jetson
+Nothing is
+changed. It logs in to the broker, reads films and pictures, and asks RTSP servers for their description; no other
+camera is opened. Exit code 1 when something fails. What it says of a Jetson
 was tested on copies of its files, not on a device.`,
 		Example: "  vggse-agent doctor\n  sudo -u vggse-agent vggse-agent doctor --config " +
 			"/etc/vggse-agent/vggse-agent.yaml --json",

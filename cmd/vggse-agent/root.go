@@ -2,9 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // newRoot builds the command tree. Every verb is a constructor in the file of its name.
@@ -12,6 +15,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vggse-agent",
 		Short:         "Classify what cameras see with a VGG16-SE, and publish it over MQTT",
+		Version:       fmt.Sprintf("%s (commit %s)", version, commit),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs, // else cobra's own mistake for an unknown verb, with exit code 1
@@ -26,6 +30,7 @@ func newRoot() *cobra.Command {
 		},
 		SuggestionsMinimumDistance: 2,
 	}
+	root.SetVersionTemplate("vggse-agent {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
@@ -66,12 +71,30 @@ func newRoot() *cobra.Command {
 // exactArgs, like cobra's own but with exit code 2: n arguments, named by what.
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if n == 0 && len(args) > 0 {
+			hint := ""
+			if cmd.Flags().Lookup("source") != nil {
+				hint = fmt.Sprintf(", did you mean --source %s?", redact.Text(args[0]))
+			}
+			return usagef("%s wants %s, got %q%s (see '%s --help')", cmd.Name(), what, redact.Text(args[0]), hint,
+				cmd.CommandPath())
+		}
 		if len(args) != n {
-			return usagef("%s wants %s, got %d arguments (see '%s --help')", cmd.Name(), what, len(args),
+			return usagef("%s wants %s, got %s (see '%s --help')", cmd.Name(), what, arguments(len(args)),
 				cmd.CommandPath())
 		}
 		return nil
 	}
+}
+
+func arguments(n int) string {
+	switch n {
+	case 0:
+		return "none"
+	case 1:
+		return "one argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 // printJSON writes v as one line.

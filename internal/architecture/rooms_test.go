@@ -16,14 +16,14 @@ var rooms = map[string]string{
 	"camera/rtsptest":   "",
 	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
 		"eval importer infer infer/roofline internal/account internal/atomicfile " +
-		"internal/logging internal/progress internal/round internal/selfexec " +
-		"mqtt mqtt/spool mqtt/watch onnx prune quant systemd verify vgg16se " +
-		"vision",
+		"internal/logging internal/progress internal/redact internal/round " +
+		"internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune quant systemd " +
+		"verify vgg16se vision",
 	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
-	"doctor":  "bundle camera configs device infer mqtt",
+	"doctor":  "bundle camera configs device infer internal/redact mqtt",
 	"eval": "bundle camera dataset device infer internal/atomicfile " +
 		"internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +

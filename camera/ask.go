@@ -1,0 +1,42 @@
+package camera
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Ask tries a source as far as that disturbs nobody, and says what it found: files are opened and
+// their first picture is read, an RTSP server is asked for its description. Others are not opened.
+func Ask(ctx context.Context, source string) (what string, err error) {
+	u, err := ParseURI(source)
+	if err != nil {
+		return "", err
+	}
+	switch u.Scheme {
+	case "demo":
+		return "", nil
+	case "rtsp":
+		u.quiet = true
+		codec, err := u.rehearse(ctx)
+		return "answers, sends " + codec + "; not played", err
+	case "file":
+		if info, err := os.Stat(u.Target); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+			return "", fmt.Errorf("%s is neither a file nor a folder", u.Target)
+		}
+		s, err := Open(ctx, Config{Name: "ask", Source: source})
+		if err != nil {
+			return "", err
+		}
+		defer s.Close()
+		var f vision.Frame
+		if err := s.Read(ctx, &f); err != nil && err != io.EOF {
+			return "", err
+		}
+		return fmt.Sprintf("%s of %d×%d pixels", s.Info().Kind, f.Width, f.Height), nil
+	}
+	return "not opened, 'vggse-agent cameras test' tries it", nil
+}

@@ -1,0 +1,72 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// echoLimit is how long a message to oneself may take.
+const echoLimit = 3 * time.Second
+
+// Login connects once with the settings' own files, user and password, sends itself an empty message
+// at <prefix>/<device>/doctor, which nobody keeps, and goes: a broker may drop without a word what its
+// access rules forbid. The client has a name of its own, for that of the device would end the agent's
+// connection.
+func Login(ctx context.Context, c Config, device string) error {
+	u, err := ParseBroker(c.Broker)
+	if err != nil {
+		return err
+	}
+	o := &opening{cfg: &c, broker: u, clientID: fmt.Sprintf("vggse-doctor-%d", os.Getpid()), limit: 1 << 16, inbox: 1,
+		missed: new(atomic.Uint64)}
+	s, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	topic := c.TopicPrefix + "/" + device + "/doctor"
+	for _, step := range []func() ack{
+		func() ack { return s.subscribe(topic) },
+		func() ack { return s.publish(topic, 1, false, nil) },
+	} {
+		done := step()
+		select {
+		case <-done.Done():
+			if err := done.Error(); err != nil {
+				return err
+			}
+		case err := <-s.lost:
+			return fmt.Errorf("the broker hung up: may this user write and read %s? %w", topic, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-s.inbound:
+		return nil
+	case err := <-s.lost:
+		return fmt.Errorf("the broker hung up: may this user write and read %s? %w", topic, err)
+	case <-time.After(echoLimit):
+		return fmt.Errorf("a message at %s does not come back: may this user write and read it?", topic)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// CheckFiles returns what is wrong with the files that the settings name; nil: they can be used.
+func (c *Config) CheckFiles() error {
+	u, err := ParseBroker(c.Broker)
+	if err != nil || u.Scheme == Embedded {
+		return err
+	}
+	if u.Scheme == "ssl" || u.Scheme == "wss" {
+		if _, err := c.TLS.load(u.Hostname()); err != nil {
+			return err
+		}
+	}
+	_, err = c.password()
+	return err
+}
