@@ -72,8 +72,8 @@ func askFile(ctx context.Context, source string) error {
 	return err
 }
 
-// fingerprint is what the files hold that settings name and that are read at the start alone: a token
-// that was exchanged is a change although its path is the same.
+// fingerprint is what the files hold that settings name and that are read at the start alone: a
+// token that was exchanged is a change although its path is the same.
 func fingerprint(c *configs.Config) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	tls := c.MQTT.TLS

@@ -32,8 +32,8 @@ type freshness struct {
 	wary      time.Duration // until the first frame may pass, by the stream's clock
 	since     time.Duration // our clock at the first of the frames that are being dropped
 	dropping  bool
-	// settled: what waited at the opening is over. Frames that come in bunches, as by Wi-Fi, are then
-	// no sign of it, and the newest of each bunch pass.
+	// settled: what waited at the opening is over. Frames that come in bunches, as by Wi-Fi, are
+	// then no sign of it, and the newest of each bunch pass.
 	settled bool
 }
 

@@ -10,9 +10,9 @@ import (
 // boxLimit is how many boxes of a film are looked at, at most.
 const boxLimit = 4096
 
-// rotationOf reads how a film of a phone (MP4, MOV) wants its picture turned, from the matrix of its
-// video track (ISO/IEC 14496-12, 8.3.2). Any other file wants nothing. The decoders disagree: OpenCV
-// 4.6 turns a quarter the wrong way, GStreamer not at all.
+// rotationOf reads how a film of a phone (MP4, MOV) wants its picture turned, from the matrix of
+// its video track (ISO/IEC 14496-12, 8.3.2). Any other file wants nothing. The decoders disagree:
+// OpenCV 4.6 turns a quarter the wrong way, GStreamer not at all.
 func rotationOf(path string) Flip {
 	file, err := os.Open(path)
 	if err != nil {

@@ -23,8 +23,8 @@ func readFresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) {
 }
 
 // fresh reads frames, and fails the test where one came before. It reports whether one of them is
-// near to the camera; on a busy machine the first may not be, which TestFreshness looks at without a
-// clock.
+// near to the camera; on a busy machine the first may not be, which TestFreshness looks at without
+// a clock.
 func fresh(t *testing.T, s *Stream, cam *cameratest.RTSP, frames int) bool {
 	t.Helper()
 	var f vision.Frame

@@ -174,7 +174,8 @@ func checkElements(ctx context.Context, p *Target, name string, u *camera.URI) [
 // loginLimit is how long the broker may take.
 const loginLimit = 10 * time.Second
 
-// checkBroker logs in as the agent does, under another client id, and sends itself an empty message.
+// checkBroker logs in as the agent does, under another client id, and sends itself an empty
+// message.
 func checkBroker(ctx context.Context, p *Target) []Finding {
 	c := p.Config.MQTT
 	if c.Broker == mqtt.Embedded {
@@ -223,8 +224,8 @@ func checkFiles(_ context.Context, p *Target) []Finding {
 	return nil
 }
 
-// tryOpen opens what disturbs nobody: files are read, an RTSP server is asked for its description; of
-// others it says that they were not opened.
+// tryOpen opens what disturbs nobody: files are read, an RTSP server is asked for its description;
+// of others it says that they were not opened.
 func tryOpen(ctx context.Context, f *Finding, source string) {
 	what, err := camera.Ask(ctx, source)
 	switch {

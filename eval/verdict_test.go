@@ -108,7 +108,8 @@ func TestParallel(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Parallel(ctx, 2, func(ctx context.Context) error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+	if err := Parallel(ctx, 2, func(ctx context.Context) error { return ctx.Err() }); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

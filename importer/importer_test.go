@@ -80,11 +80,13 @@ func TestImportAndVerify(t *testing.T) {
 		"sse.pth": {64}, "scse.pth": {96}, "bam.pth": {96, 224}, "cbam.pth": {64}, "irregular.pth": {64}} {
 		for _, input := range inputs {
 			dir, cache := filepath.Join(t.TempDir(), "b"), t.TempDir()
-			r, err := imports(t, importer.Options{File: checkpoints + file, Labels: "a,b,c,d,e", Out: dir, Input: input})
+			r, err := imports(t, importer.Options{File: checkpoints + file, Labels: "a,b,c,d,e", Out: dir,
+				Input: input})
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
-			if !strings.Contains(r.Architecture, fmt.Sprintf("%d×%[1]d", input)) || len(r.SHA256) != 64 || r.Bundle != dir {
+			if !strings.Contains(r.Architecture, fmt.Sprintf("%d×%[1]d", input)) || len(r.SHA256) != 64 ||
+				r.Bundle != dir {
 				t.Errorf("%s: %+v", file, r)
 			}
 			v, missed := verified(t, dir, verify.Options{CacheDir: cache})
@@ -199,8 +201,9 @@ func TestImportRefuses(t *testing.T) {
 		{"no such file", "", importer.Options{File: "none.pth"}},
 		{"neither safetensors nor a PyTorch", "", importer.Options{File: "importer.go"}},
 		{"input and logits", "", importer.Options{Golden: checkpoints + "article.safetensors"}},
-		{"takes 64×64, --input says 32", "", importer.Options{File: foreign + "se-resnet.legacy.onnx", Labels: "a,b,c,d",
-			Input: 32}},
+		{"takes 64×64, --input says 32", "", importer.Options{File: foreign + "se-resnet.legacy.onnx",
+			Labels: "a,b,c,d",
+			Input:  32}},
 		{"one score for each label", "", importer.Options{File: foreign + "se-resnet.legacy.onnx", Labels: "a,b,c"}},
 	} {
 		if c.o.File == "" {

@@ -61,7 +61,8 @@ func TestParsePreprocessRefuses(t *testing.T) {
 }
 
 func TestFraction(t *testing.T) {
-	for text, want := range map[string]float64{"1": 1, " 0.5 ": 0.5, "1/255": 1.0 / 255, "-3 / 4": -0.75, "1e-3": 1e-3} {
+	for text, want := range map[string]float64{"1": 1, " 0.5 ": 0.5, "1/255": 1.0 / 255, "-3 / 4": -0.75,
+		"1e-3": 1e-3} {
 		if got, err := fraction(text); err != nil || math.Abs(got-want) > 1e-15 {
 			t.Errorf("%q: %g, %v; want %g", text, got, err, want)
 		}

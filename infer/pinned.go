@@ -11,8 +11,8 @@ import (
 )
 
 // filesOf are the keys of the files of a bundle that the network of the given key consists of: its
-// own, and those with weights of its. Weights in a file that the manifest does not list are refused.
-// A file that our own reader does not understand has none as far as we know.
+// own, and those with weights of its. Weights in a file that the manifest does not list are
+// refused. A file that our own reader does not understand has none as far as we know.
 func filesOf(b *bundle.Bundle, key string) ([]string, error) {
 	path, err := b.Path(key)
 	if err != nil {

@@ -46,7 +46,8 @@ func TestWeightsInAnotherFile(t *testing.T) {
 	}
 }
 
-// TestExchangedWhileLoaded: a file that was another one for a moment is refused, whatever it is now.
+// TestExchangedWhileLoaded: a file that was another one for a moment is refused, whatever it is
+// now.
 func TestExchangedWhileLoaded(t *testing.T) {
 	for name, exchange := range map[string]func(path string) error{
 		"renamed there and back": func(path string) error {

@@ -105,7 +105,8 @@ func TestPickFileOfEveryBundle(t *testing.T) {
 			for provider, list := range files {
 				var want choice
 				for _, c := range list {
-					if _, there := b.Spec.Files[c.key]; there && want.key == "" && (wanted == "auto" || wanted == c.precision) {
+					if _, there := b.Spec.Files[c.key]; there && want.key == "" &&
+						(wanted == "auto" || wanted == c.precision) {
 						want = c
 					}
 				}

@@ -11,10 +11,10 @@ import (
 // echoLimit is how long a message to oneself may take.
 const echoLimit = 3 * time.Second
 
-// Login connects once with the settings' own files, user and password, sends itself an empty message
-// at <prefix>/<device>/doctor, which nobody keeps, and goes: a broker may drop without a word what its
-// access rules forbid. The client has a name of its own, for that of the device would end the agent's
-// connection.
+// Login connects once with the settings' own files, user and password, sends itself an empty
+// message at <prefix>/<device>/doctor, which nobody keeps, and goes: a broker may drop without a
+// word what its access rules forbid. The client has a name of its own, for that of the device would
+// end the agent's connection.
 func Login(ctx context.Context, c Config, device string) error {
 	u, err := ParseBroker(c.Broker)
 	if err != nil {

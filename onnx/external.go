@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// ExternalFiles are the files beside the ONNX file at path that hold weights of its, in order, as it
-// names them.
+// ExternalFiles are the files beside the ONNX file at path that hold weights of its, in order, as
+// it names them.
 func ExternalFiles(path string) ([]string, error) {
 	file, err := Map(path)
 	if err != nil {

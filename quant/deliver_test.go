@@ -143,7 +143,8 @@ func TestDeliverMissed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, want := b.Dir, []string{"fp32.onnx", "int8.cpu.onnx", bundle.SpecFile, "plan.json", "report.html", "report.json"}
+		out, want := b.Dir, []string{"fp32.onnx", "int8.cpu.onnx", bundle.SpecFile, "plan.json", "report.html",
+			"report.json"}
 		if !inPlace {
 			out, want = filepath.Join(t.TempDir(), "out"), want[3:]
 		}

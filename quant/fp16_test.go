@@ -144,7 +144,8 @@ func TestLint(t *testing.T) {
 		{"a scale that is worked out", quantized(scale(0.5), zeroPoints(onnx.Int8, 0), 17),
 			func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[1] = "x" }, "must be constants"},
 		{"an integer operator", quantized(scale(0.5), zeroPoints(onnx.Int8, 0), 17),
-			func(m *onnx.Model) { m.Graph.Nodes[1].OpType = "QLinearConv" }, "QLinearConv dq: the parser has no such operator"},
+			func(m *onnx.Model) { m.Graph.Nodes[1].OpType = "QLinearConv" },
+			"QLinearConv dq: the parser has no such operator"},
 	} {
 		if tt.change != nil {
 			tt.change(tt.m)

@@ -87,7 +87,8 @@ func TestReportOrder(t *testing.T) {
 }
 
 func TestGrade(t *testing.T) {
-	for db, want := range map[float64]string{35: "good", 30: "good", 29.9: "fair", 20: "fair", 19.9: "poor", -3: "poor"} {
+	for db, want := range map[float64]string{35: "good", 30: "good", 29.9: "fair", 20: "fair", 19.9: "poor",
+		-3: "poor"} {
 		if got := grade(db); got != want {
 			t.Errorf("%g dB: %s, want %s", db, got, want)
 		}
@@ -140,8 +141,9 @@ func TestLayerReports(t *testing.T) {
 		t.Errorf("power %g, noise %g", power, noise)
 	}
 	n := network(t)
-	p := &Plan{Levels: LevelsU8, Float: []string{n.Layers[1].Name}, Choices: []Choice{{Site: n.Sites[1].Name, Method: MSE,
-		SQNR: map[Method]float64{MSE: 44, MinMax: 11}}}}
+	p := &Plan{Levels: LevelsU8, Float: []string{n.Layers[1].Name},
+		Choices: []Choice{{Site: n.Sites[1].Name, Method: MSE,
+			SQNR: map[Method]float64{MSE: 44, MinMax: 11}}}}
 	all := p.layerReports(n, n.Sites[1:], []float64{100, 100}, []float64{1, 0})
 	if len(all) != 2 || math.Abs(all[0].SQNR-20) > 1e-9 || all[0].Alone != 44 || all[0].Precision != "int8" ||
 		all[1].SQNR != 200 || all[1].Precision != "float32" {

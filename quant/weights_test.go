@@ -208,7 +208,8 @@ func TestPlanCodes(t *testing.T) {
 	}
 	for name, p := range map[string]*Plan{
 		"too few tensors": {Levels: LevelsU8},
-		"another tensor":  {Levels: LevelsU8, Choices: []Choice{{Site: "none", Threshold: 1}, {Site: "d", Threshold: 1}}},
+		"another tensor": {Levels: LevelsU8, Choices: []Choice{{Site: "none", Threshold: 1},
+			{Site: "d", Threshold: 1}}},
 	} {
 		if _, err := p.codes(n); err == nil {
 			t.Errorf("%s: the plan was taken", name)

@@ -41,7 +41,8 @@ func TestCompare(t *testing.T) {
 		{"off, the same class", []float32{1, 5, 2}, []float32{1, 4, 2}, 1, 1.0 / 3, 5, 1},
 		{"another class", []float32{1, 5, 2}, []float32{6, 5, 2}, 5, 5.0 / 3, 5, 0},
 		{"one of two", []float32{1, 5, 2, 3, 0, 0}, []float32{1, 5, 2, 0, 3, 0}, 3, 1, 5, 0.5},
-		{"three of four", []float32{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0}, []float32{1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0}, 1,
+		{"three of four", []float32{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0}, []float32{1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0},
+			1,
 			2.0 / 12, 1, 0.75},
 		{"no number", []float32{1, 5, 2}, []float32{nan, nan, nan}, math.Inf(1), math.NaN(), 5, 0},
 		{"one that is none", []float32{1, 5, 2}, []float32{1, 5, inf}, math.Inf(1), math.Inf(1), 5, 0},
@@ -108,7 +109,8 @@ func TestReadRefuses(t *testing.T) {
 		{"other classes", goldens(1, 2, 3), specOf(2, 5), "must be 1×5"},
 		{"NaN among the logits", goldens(1, nan, 3), specOf(2, 3), "logits[1] is NaN"},
 		{"infinity among the logits", goldens(1, 2, inf), specOf(2, 3), "goldens must be numbers"},
-		{"a tolerance of more than all", &Goldens{Input: goldens(1, 2, 3).Input, Logits: []float32{1, 2, 3}, Origin: "x",
+		{"a tolerance of more than all", &Goldens{Input: goldens(1, 2, 3).Input, Logits: []float32{1, 2, 3},
+			Origin:    "x",
 			Tolerance: 7}, specOf(2, 3), "must be 0 to 1"},
 	} {
 		write(tt.g)

@@ -30,7 +30,8 @@ func TestGoBack(t *testing.T) {
 		if next.Active != tt.active || next.Previous != tt.before || (next.Trial > 0) != tt.onTrial {
 			t.Errorf("%s: %+v, want %s, before it %q, on trial %v", name, next, tt.active, tt.before, tt.onTrial)
 		}
-		if blamed := next.Refused != nil; blamed != tt.blamed || blamed && *next.Refused != (Refusal{tt.sum, "no memory"}) {
+		if blamed := next.Refused != nil; blamed != tt.blamed || blamed &&
+			*next.Refused != (Refusal{tt.sum, "no memory"}) {
 			t.Errorf("%s: refused %+v", name, next.Refused)
 		}
 	}
@@ -42,7 +43,8 @@ func TestRank(t *testing.T) {
 	order := []string{"a", "b", "c", "d", "never"}
 	for i := 1; i < len(order); i++ {
 		if st.rank(order[i-1]) <= st.rank(order[i]) {
-			t.Errorf("%s (%d) does not come before %s (%d)", order[i-1], st.rank(order[i-1]), order[i], st.rank(order[i]))
+			t.Errorf("%s (%d) does not come before %s (%d)", order[i-1], st.rank(order[i-1]), order[i],
+				st.rank(order[i]))
 		}
 	}
 	st.touch("d")
@@ -60,17 +62,20 @@ func TestStateActivate(t *testing.T) {
 		before         string
 		trial, unproof bool
 	}{
-		"the first":                          {state{}, "", true, false},
-		"after a proven one":                 {state{Active: "old", Refused: &Refusal{SHA256: "x"}}, "old", true, false},
+		"the first": {state{}, "", true, false},
+		"after a proven one": {state{Active: "old", Refused: &Refusal{SHA256: "x"}}, "old", true,
+			false},
 		"the active one, proven":             {state{Active: "new", Previous: "old"}, "old", false, false},
 		"the active one, on trial":           {state{Active: "new", Previous: "old", Trial: 1}, "old", true, false},
 		"after a trial, a proven one before": {state{Active: "mid", Previous: "old", Trial: 1}, "old", true, false},
 		"after a trial, nothing before":      {state{Active: "mid", Trial: 1}, "mid", true, true},
-		"after a trial, an unproven one before": {state{Active: "mid", Previous: "old", Unproven: true, Trial: 1}, "mid",
+		"after a trial, an unproven one before": {state{Active: "mid", Previous: "old", Unproven: true, Trial: 1},
+			"mid",
 			true, true},
 		"after a trial that crashed": {state{Active: "mid", Trial: 1, Crashes: 1}, "", true, false},
-		"after one that was refused": {state{Active: "mid", Trial: 1, Refused: &Refusal{SHA256: "mid"}}, "", true, false},
-		"back to the one before":     {state{Active: "mid", Previous: "new", Trial: 1}, "", true, false},
+		"after one that was refused": {state{Active: "mid", Trial: 1, Refused: &Refusal{SHA256: "mid"}}, "", true,
+			false},
+		"back to the one before": {state{Active: "mid", Previous: "new", Trial: 1}, "", true, false},
 	} {
 		tt.st.activate("new")
 		if tt.st.Active != "new" || tt.st.Previous != tt.before || (tt.st.Trial > 0) != tt.trial ||

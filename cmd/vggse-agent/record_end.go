@@ -40,14 +40,15 @@ func newRecordEndCmd(s *settings) *cobra.Command {
 	}
 }
 
-// crashFile is where Go's runtime repeats, in the state folder, what it says about a crash. It turns
-// every deadly signal into the exit code 2, with which it ends after a panic as well.
+// crashFile is where Go's runtime repeats, in the state folder, what it says about a crash. It
+// turns every deadly signal into the exit code 2, with which it ends after a panic as well.
 const crashFile = "last-crash.txt"
 
 // crashLimit is how much of it is read, bytes; the signal stands in its first lines.
 const crashLimit = 8 << 20
 
-// keepCrash begins the file anew. Where it cannot be written nothing speaks against a model, either.
+// keepCrash begins the file anew. Where it cannot be written nothing speaks against a model,
+// either.
 func keepCrash(stateDir string) {
 	if account.NotForRoot(stateDir) != nil || os.MkdirAll(stateDir, 0o700) != nil {
 		return
