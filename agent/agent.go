@@ -92,6 +92,21 @@ func Run(ctx context.Context, c configs.Config, host Host) (err error) {
 	return group.Wait()
 }
 
+// refusals are the models that were refused, each digest with its reason.
+type refusals struct {
+	all, now map[string]string // ever, and at this start
+	log      *slog.Logger
+}
+
+func (r *refusals) add(refusal store.Refusal, now bool) {
+	r.log.Error("the new model was refused, the one before goes on where there is one", "sha256", refusal.SHA256,
+		"reason", refusal.Reason)
+	r.all[refusal.SHA256] = refusal.Reason
+	if now {
+		r.now[refusal.SHA256] = refusal.Reason
+	}
+}
+
 // work is Run without the supervisor.
 func work(ctx context.Context, c configs.Config, host Host, observer *observer) (err error) {
 	start, log := time.Now(), host.Log
@@ -99,15 +114,8 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if c.MQTT.Broker != mqtt.Embedded { // a broker of its own is only started for a network that runs
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
-	refused, now := make(map[string]string), make(map[string]string)
-	network, trial, err := openActive(ctx, &c, func(r store.Refusal, by bool) {
-		log.Error("the new model was refused, the one before goes on where there is one", "sha256", r.SHA256, "reason",
-			r.Reason)
-		refused[r.SHA256] = r.Reason
-		if by {
-			now[r.SHA256] = r.Reason
-		}
-	})
+	refused := refusals{all: make(map[string]string), now: make(map[string]string), log: log}
+	network, trial, err := openActive(ctx, &c, refused.add)
 	if err != nil {
 		return err
 	}
@@ -132,13 +140,13 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
-	for bundleDir, reason := range now { // an event is told once, the health at every start
+	for bundleDir, reason := range refused.now { // an event is told once, the health at every start
 		link.ModelRefused(bundleDir, reason)
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker)
 	}
-	publisher, condition := observed{link, observer}, modelCondition(refused, c.Model.Bundle)
+	publisher, condition := observed{link, observer}, modelCondition(refused.all, c.Model.Bundle)
 	p := &pipeline.Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
 		Network: observer.looksAt(network, condition, link), Publisher: publisher, Log: log,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -50,4 +52,16 @@ func lastTook(d time.Duration) string {
 		return ""
 	}
 	return fmt.Sprintf(" (the last one took %s)", d.Round(time.Second))
+}
+
+// EngineBytes is how much the files of an engine's folder take; those that cannot be read count
+// nothing.
+func EngineBytes(dir string) (n int64) {
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		if i, err := os.Stat(filepath.Join(dir, f.Name())); err == nil {
+			n += i.Size()
+		}
+	}
+	return n
 }

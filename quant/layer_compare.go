@@ -48,29 +48,12 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 	}
 	again()
 	for more := true; more; {
-		// what the sites of the FP32 network hold, picture by picture, as many as there is room for
 		var kept [][]float32
 		var pictures []*vision.Tensor
 		err := with(ctx, rt, m, float, names, func(s *infer.Probe) error {
-			for bytes := 0; more && bytes < keptBytes; {
-				t := vision.NewTensor(1, 3, size, size)
-				switch err := next(ctx, t); {
-				case errors.Is(err, io.EOF):
-					more = false
-					return nil
-				case err != nil:
-					return err
-				}
-				pictures = append(pictures, t)
-				err := s.Run(ctx, t, func(_ int, v []float32) {
-					kept = append(kept, slices.Clone(v))
-					bytes += 4 * len(v)
-				})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+			var err error
+			pictures, kept, more, err = keep(ctx, s, next, size)
+			return err
 		})
 		if err == nil && len(pictures) > 0 {
 			err = with(ctx, rt, m, integer, rounded, func(s *infer.Probe) error {
@@ -92,6 +75,30 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 		}
 	}
 	return plan.layerReports(n, sites, power, noise), nil
+}
+
+// keep reads pictures and runs s on them, as many as there is room for; kept are the values of the
+// sites, picture by picture, and more is whether there are pictures left.
+func keep(ctx context.Context, s *infer.Probe, next Next, size int) (pictures []*vision.Tensor, kept [][]float32,
+	more bool, err error) {
+	for bytes := 0; bytes < keptBytes; {
+		t := vision.NewTensor(1, 3, size, size)
+		switch err := next(ctx, t); {
+		case errors.Is(err, io.EOF):
+			return pictures, kept, false, nil
+		case err != nil:
+			return nil, nil, false, err
+		}
+		pictures = append(pictures, t)
+		err := s.Run(ctx, t, func(_ int, v []float32) {
+			kept = append(kept, slices.Clone(v))
+			bytes += 4 * len(v)
+		})
+		if err != nil {
+			return nil, nil, false, err
+		}
+	}
+	return pictures, kept, true, nil
 }
 
 // keptBytes is about how much of a network's inside CompareLayers holds at a time.

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
@@ -56,7 +55,7 @@ func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 
 // benchInChild runs the same command line again, for one precision on one provider.
 func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*roofline.Result, error) {
-	args := append([]string{"bench"}, flagsOf(cmd)...)
+	args := append([]string{"bench"}, selfexec.Flags(cmd.Flags())...)
 	args = append(args, "--json", "--precision", precision, "--provider", provider, dir)
 	stdout, err := selfexec.Run(cmd.Context(), args, nil)
 	if err != nil {
@@ -67,20 +66,6 @@ func benchInChild(cmd *cobra.Command, dir, precision, provider string) (*rooflin
 		return nil, fmt.Errorf("its process answers %q: %w", stdout, err)
 	}
 	return line, nil
-}
-
-// flagsOf are the flags that were given, as arguments.
-func flagsOf(cmd *cobra.Command) (args []string) {
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			for _, v := range list.GetSlice() {
-				args = append(args, "--"+f.Name+"="+v)
-			}
-			return
-		}
-		args = append(args, "--"+f.Name+"="+f.Value.String())
-	})
-	return args
 }
 
 func printTable(w io.Writer, spec *bundle.Spec, lines []*roofline.Result) error {

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -70,15 +68,9 @@ func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*b
 	defer network.Close()
 	info := network.Info()
 	line := &buildLine{Engine: info.Engine, Seconds: round.Three(clock.Took.Seconds()), Provider: info.Provider,
-		Precision: info.Precision}
+		Precision: info.Precision, Bytes: infer.EngineBytes(info.Engine)}
 	if p := info.Placement; p != nil {
 		line.Nodes, line.OnCPU = p.Nodes, p.OnCPU
-	}
-	files, _ := os.ReadDir(info.Engine)
-	for _, f := range files {
-		if i, err := os.Stat(filepath.Join(info.Engine, f.Name())); err == nil {
-			line.Bytes += i.Size()
-		}
 	}
 	return line, nil
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/bundle/store"
 )
 
@@ -123,27 +124,27 @@ func TestCrashIsSeen(t *testing.T) {
 	for signal, want := range map[syscall.Signal]string{syscall.SIGSEGV: "SEGV", syscall.SIGABRT: "ABRT",
 		syscall.SIGBUS: "BUS", syscall.SIGFPE: "FPE"} {
 		broker, state := startMosquitto(t), t.TempDir()
-		agent := startAgentTo(t, nil, "", "run", "--bundle", bundleDir, "--source",
+		child := startAgentTo(t, nil, "", "run", "--bundle", bundleDir, "--source",
 			"demo://parts?fps=15&width=320&height=180", "--broker", "tcp://"+broker.addr(), "--set", "device.id=edge",
 			"--set", "http.listen=off", "--set", "state_dir="+state)
 		await(t, broker.subscribe(t, "vggse/edge/#"), "vggse/edge/camera/status online")
-		if err := agent.Process.Signal(signal); err != nil {
+		if err := child.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		agent.Wait()
-		if code := agent.ProcessState.ExitCode(); code != 2 {
-			t.Errorf("%v: ended with %v, want 2", signal, agent.ProcessState)
+		child.Wait()
+		if code := child.ProcessState.ExitCode(); code != 2 {
+			t.Errorf("%v: ended with %v, want 2", signal, child.ProcessState)
 		}
-		if got := crashSignal(state); got != want {
+		if got := agent.CrashSignal(state); got != want {
 			t.Errorf("%v is seen as %q, want %q", signal, got, want)
 		}
 	}
 	state := t.TempDir()
 	text := "panic: runtime error: invalid memory address\n[signal SIGSEGV: segmentation violation]\n"
-	if err := os.WriteFile(filepath.Join(state, crashFile), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(state, agent.CrashFile), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := crashSignal(state); got != "" {
+	if got := agent.CrashSignal(state); got != "" {
 		t.Errorf("a panic of Go's own code is seen as %q", got)
 	}
 }

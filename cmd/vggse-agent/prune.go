@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -45,7 +44,7 @@ weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`
 			if err := f.check(); err != nil {
 				return err
 			}
-			f.Bundle, f.Asked, f.Tool = args[0], f.target+f.budget, "vggse-agent "+version
+			f.Bundle, f.Tool = args[0], "vggse-agent "+version
 			report, err := prune.Run(cmd.Context(), f.Options, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
@@ -69,23 +68,15 @@ weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`
 	return cmd
 }
 
-func (f *pruneFlags) check() (err error) {
+func (f *pruneFlags) check() error {
 	if f.Images == "" || f.Out == "" || (f.target == "") == (f.budget == "") {
 		return usagef("prune wants --images DIR, --out DIR and one of --target 2x and --budget 0.5pt")
 	}
 	if f.Workers < 1 || f.Seconds < 0 || f.Step%8 != 0 || f.Step < 8 {
 		return usagef("prune: --workers must be at least 1, --seconds at least 0, --step a multiple of 8")
 	}
-	if f.target != "" {
-		f.Factor, err = strconv.ParseFloat(strings.TrimRight(f.target, "x×"), 64)
-		if err != nil || !(f.Factor > 1 && f.Factor <= 1000) {
-			return usagef("prune: --target must be a factor above 1 such as 2x, got %q", f.target)
-		}
-		return nil
-	}
-	f.Points, err = strconv.ParseFloat(strings.TrimSuffix(f.budget, "pt"), 64)
-	if err != nil || !(f.Points > 0 && f.Points <= 100) {
-		return usagef("prune: --budget must be points above 0 such as 0.5pt, got %q", f.budget)
+	if err := f.Ask(f.target, f.budget); err != nil {
+		return usagef("prune: %w", err)
 	}
 	return nil
 }

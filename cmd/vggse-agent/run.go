@@ -37,7 +37,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			if err != nil {
 				return err
 			}
-			keepCrash(c.StateDir)
+			agent.KeepCrash(c.StateDir)
 			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,

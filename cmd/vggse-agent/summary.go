@@ -62,11 +62,7 @@ func printSummary(w io.Writer, s *vgg16se.Summary) error {
 }
 
 func shapeText(shape []int) string {
-	words := make([]string, len(shape))
-	for i, d := range shape {
-		words[i] = strconv.Itoa(d)
-	}
-	return strings.Join(words, "×")
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "×")
 }
 
 func orDash(n int64) string {

@@ -7,20 +7,14 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/mqtt/watch"
 )
-
-// watchRefresh is how often the table is drawn again: often enough for ages to the tenth of a
-// second.
-const watchRefresh = 200 * time.Millisecond
 
 func newWatchCmd(s *settings) *cobra.Command {
 	var prefix string
@@ -64,7 +58,7 @@ without one, the broker is tcp://127.0.0.1:1883.`,
 func runWatch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON bool) error {
 	filters := []string{cfg.TopicPrefix + "/#"}
 	if f, ok := out.(*os.File); ok && !asJSON && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		return watchTable(ctx, cfg, filters, f)
+		return watch.Table(ctx, cfg, filters, f)
 	}
 	changed := func(err error) {
 		if err != nil {
@@ -108,54 +102,3 @@ func printMessage(out io.Writer, prefix string, m mqtt.Message, asJSON bool) err
 		Payload  any       `json:"payload"` // JSON as it is, else text
 	}{now.UTC(), m.Topic, m.QoS, m.Retained, payload})
 }
-
-// watchTable draws the table in place until ctx ends, and leaves the last one standing.
-func watchTable(ctx context.Context, cfg mqtt.Config, filters []string, f *os.File) error {
-	var mu sync.Mutex
-	b := watch.New(cfg.Broker, cfg.TopicPrefix)
-	style := watch.Style{Colour: os.Getenv("NO_COLOR") == ""}
-	draw := func() []string {
-		width, height, err := term.GetSize(int(f.Fd()))
-		if err != nil || width == 0 {
-			width, height = 80, 24
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		return b.Draw(style, width, height, time.Now())
-	}
-	fmt.Fprint(f, enterScreen)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return mqtt.Subscribe(ctx, cfg, filters,
-			func(err error) { mu.Lock(); b.Connection(err); mu.Unlock() },
-			func(m mqtt.Message) { mu.Lock(); b.Apply(m, time.Now()); mu.Unlock() })
-	})
-	group.Go(func() error {
-		tick := time.NewTicker(watchRefresh)
-		defer tick.Stop()
-		for {
-			if _, err := io.WriteString(f,
-				home+strings.Join(draw(), clearLine+"\r\n")+clearLine+clearBelow); err != nil {
-				return fmt.Errorf("watch: %w", err)
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-		}
-	})
-	err := group.Wait()
-	fmt.Fprint(f, leaveScreen, strings.Join(draw(), "\n"), "\n")
-	return err
-}
-
-// Control sequences of a terminal (ECMA-48, xterm): a screen of its own without cursor, home,
-// clear.
-const (
-	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[2J"
-	leaveScreen = "\x1b[?25h\x1b[?1049l"
-	home        = "\x1b[H"
-	clearLine   = "\x1b[K"
-	clearBelow  = "\x1b[J"
-)

@@ -3,7 +3,7 @@ package architecture
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
 	"agent": "agent/pipeline api bundle bundle/store camera configs device infer " +
-		"internal/atomicfile mqtt mqtt/broker samples vision",
+		"internal/account internal/atomicfile mqtt mqtt/broker samples vision",
 	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
 	"api":            "vision",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
