@@ -6,6 +6,16 @@ package infer
 #include <gnu/libc-version.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+
+// dlerror belongs to the thread, and a goroutine may be on another one at its next call into C: so
+// both are one call. why is the caller's to free.
+static void *vggse_open(const char *name, char **why) {
+	void *handle = dlopen(name, RTLD_LAZY);
+	const char *text = handle ? NULL : dlerror();
+	*why = text ? strdup(text) : NULL;
+	return handle;
+}
 
 typedef struct {
 	const void *(*get_api)(uint32_t version);
@@ -63,9 +73,11 @@ type shared struct{ handle unsafe.Pointer }
 func openShared(name string) (shared, error) {
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))
-	handle := C.dlopen(c, C.RTLD_LAZY)
+	var why *C.char
+	handle := C.vggse_open(c, &why)
 	if handle == nil {
-		return shared{}, errors.New(C.GoString(C.dlerror()))
+		defer C.free(unsafe.Pointer(why))
+		return shared{}, errors.New(C.GoString(why))
 	}
 	return shared{handle}, nil
 }
