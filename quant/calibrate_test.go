@@ -97,7 +97,7 @@ func properties(t *testing.T, path string) map[string]string {
 // A seeded bundle is calibrated into itself, again without tables, and a gate that is missed then
 // leaves it as it is.
 func TestCalibrateInPlace(t *testing.T) {
-	dir := seeded(t, vgg16se.Architecture{InputSize: 96, Width: 0.25, Reduction: 16, Hidden: 64, PoolSize: 3,
+	dir := seeded(t, vgg16se.Architecture{InputSize: 64, Width: 0.125, Reduction: 4, Hidden: 64, PoolSize: 2,
 		Classes: 13})
 	o := quant.Options{Bundle: dir, Out: dir, Images: demoPictures(t, 26, 1, 96, 64), Method: quant.Auto,
 		TensorRT: "10.16", Workers: 2}
