@@ -15,7 +15,7 @@ import (
 
 // preflight looks at what new settings need before the old ones are let go: files of the broker's
 // login and of HTTP, the bundle, and the files of cameras that are new or changed. What only the
-// network tells is weather.
+// network can tell is no part of it.
 func preflight(ctx context.Context, now, next *configs.Config) error {
 	if err := next.HTTP.CheckFiles(); err != nil {
 		return err

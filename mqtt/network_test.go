@@ -42,7 +42,7 @@ func (n *network) add(toxic string) {
 
 // Slow, chopped, narrow, resetting and silent networks, one after the other: every record arrives,
 // in order, and the link goes on as soon as the network does.
-func TestWeather(t *testing.T) {
+func TestTroubledNetworks(t *testing.T) {
 	r, addr := startRecorder(t)
 	way := startNetwork(t, addr)
 	cfg := testConfig(way.url())

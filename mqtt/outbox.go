@@ -29,7 +29,7 @@ type outbox struct {
 	record spool.Record  // taken last; its memory is used again
 	wake   chan struct{} // something waits; capacity 1
 
-	dozing atomic.Bool   // who flushes does, and is to be called
+	idling atomic.Bool   // who flushes is idle, and is to be called
 	called chan struct{} // capacity 1
 }
 
@@ -82,14 +82,14 @@ func (o *outbox) ring() {
 	case o.wake <- struct{}{}:
 	default:
 	}
-	if o.dozing.CompareAndSwap(true, false) {
-		o.called <- struct{}{} // there is room: who dozes has taken the last call, or never got one
+	if o.idling.CompareAndSwap(true, false) {
+		o.called <- struct{}{} // there is room: who is idle has taken the last call, or never got one
 	}
 }
 
-// doze waits for a ring, at most as long as given. Where a record came after last it does not.
-func (o *outbox) doze(ctx context.Context, most time.Duration, last uint64) {
-	o.dozing.Store(true)
+// idle waits for a ring, at most as long as given. Where a record came after last it does not.
+func (o *outbox) idle(ctx context.Context, most time.Duration, last uint64) {
+	o.idling.Store(true)
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	if o.spool.Last() == last {
@@ -100,7 +100,7 @@ func (o *outbox) doze(ctx context.Context, most time.Duration, last uint64) {
 			return
 		}
 	}
-	if !o.dozing.CompareAndSwap(true, false) {
+	if !o.idling.CompareAndSwap(true, false) {
 		<-o.called
 	}
 }

@@ -21,9 +21,9 @@ const (
 
 // Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far
 // as half a second goes, publishes "stopped", and returns when every goroutine of the connection
-// has ended and what still waits is on disk. A missing broker is weather, told once per change, and
-// so is a disk that fails: what it does not take at the end is lost, which the next run tells. The
-// error is always nil.
+// has ended and what still waits is on disk. A missing broker ends nothing and is told once per
+// change, and so is a disk that fails: what it does not take at the end is lost, which the next run
+// tells. The error is always nil.
 func (l *Link) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -47,11 +47,11 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// Where no record came for as long as settled, all that were to be written are: then looking around
-// once per nap is enough. Twenty looks a second cost 0.5 % of a core.
+// Where no record came for as long as settled, all that were to be written are: then looking once
+// per idleCheck is enough. Twenty times a second cost 0.5 % of a core.
 const (
-	settled = 2 * spool.AsyncAfter
-	nap     = time.Second
+	settled   = 2 * spool.AsyncAfter
+	idleCheck = time.Second
 )
 
 // flush takes to the disk what waits, and tells each change of the disk's state.
@@ -68,7 +68,7 @@ func (l *Link) flush(ctx context.Context) {
 			last, since = now, time.Now()
 		case time.Since(since) > settled:
 			tick.Stop()
-			l.out.doze(ctx, nap, last)
+			l.out.idle(ctx, idleCheck, last)
 			tick.Reset(spool.SyncAfter)
 		}
 		select {
