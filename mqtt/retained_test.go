@@ -70,7 +70,7 @@ func TestNothingStale(t *testing.T) {
 	publish(t, l, "cam02", "gear", 1)
 	eventually(t, hang, "acknowledged", func() bool { return l.Waiting() == 0 })
 	stop()
-	if got := leftOn(t, m, "vggse/edge01/cam02/", "vggse/edge01/cam02/enabled/state"); len(got) != 3 {
+	if got := leftOn(t, m, "vggse/edge01/cam02/", "vggse/edge01/cam02/enabled/state"); len(got) != 4 {
 		t.Errorf("retained of cam02: %v", got)
 	}
 	away := cfg
