@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ test-deb: deb ## try the packages in Debian 11 to 13 and Ubuntu 20.04 to 24.04 (
 test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in it. As root
 	@scripts/deps systemd
 	@cross/boot.sh
+
+test-ha: build ## discovery, states and recorder of a live Home Assistant, 5 minutes (SECONDS_LIVE=…; Python 3.13)
+	@scripts/ha-check
 
 test-vivid: ## capture, unplug, busy, stall of a V4L2 camera, the kernel's virtual one, in an emulated machine (Debian, amd64)
 	@scripts/vivid

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -176,14 +177,15 @@ func TestDiscovery(t *testing.T) {
 	if got := homeAssistant(l.discovery.topic, l.discovery.payload); len(got) > 0 {
 		t.Errorf("Home Assistant would say: %s", strings.Join(got, "; "))
 	}
+	golden(t, "testdata/discovery.json", l.discovery.payload)
 	var a struct{ Components map[string]map[string]any }
 	if err := json.Unmarshal(l.discovery.payload, &a); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"problem", "model", "temperature", "event", "reload", "restart", "cam-01_label",
 		"cam-01_confidence", "cam-01_fps",
-		"cam-01_latency", "cam-01_connected", "cam-01_event", "cam-01_enabled", "cam-01_threshold", "cam-01_image",
-		"cam-01_shoot",
+		"cam-01_latency", "cam-01_connected", "cam-01_event",
+		"cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
 		"B_label"} {
 		if a.Components[want] == nil {
 			t.Errorf("no entity %s", want)
@@ -217,6 +219,26 @@ func TestDiscovery(t *testing.T) {
 		if text == string(l.discovery.payload) || len(homeAssistant(l.discovery.topic, []byte(text))) == 0 {
 			t.Errorf("the rules let %s through, or it is not there", spoil)
 		}
+	}
+}
+
+// golden holds an announcement against a file, which scripts/ha-check shows to Home Assistant's own
+// code.
+func golden(t *testing.T, file string, payload []byte) {
+	t.Helper()
+	var got bytes.Buffer
+	if err := json.Indent(&got, payload, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	got.WriteByte('\n')
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s is another announcement (%v): go test ./mqtt -run TestDiscovery -update", file, err)
 	}
 }
 
