@@ -2,10 +2,7 @@ package mqtt
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
-	"net"
-	"syscall"
 	"time"
 )
 
@@ -61,18 +58,4 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// reason is the text of a failed connection without the parts that differ each time (local ports,
-// and whether reading or writing met it first), so that the same trouble reads the same.
-func reason(err error) string {
-	var number syscall.Errno
-	if errors.As(err, &number) {
-		return number.Error()
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
-		return op.Op + ": " + op.Err.Error()
-	}
-	return err.Error()
 }

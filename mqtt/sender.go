@@ -101,6 +101,7 @@ func (l *Link) flush(ctx context.Context) {
 func (l *Link) connect(ctx context.Context) {
 	wait := backoff{most: l.retry}
 	var doubt poisonGuard
+	var ends hangups
 	trouble := ""
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
@@ -108,21 +109,22 @@ func (l *Link) connect(ctx context.Context) {
 		will:   &will{l.topics.available, Offline}, large: &l.large,
 	}
 	for {
-		what := "broker not reached, trying again"
+		what, why := "broker not reached, trying again", ""
 		s, err := open(ctx, o)
 		if err == nil {
 			what, trouble = "broker lost, connecting again", ""
 			began := time.Now()
 			l.log.Info("broker connected", "broker", shown(l.broker.String()))
-			err = l.serve(ctx, s, &doubt)
+			why = l.serve(ctx, s, &doubt, &ends)
 			wait.held(time.Since(began))
 		} else {
-			doubt = poisonGuard{} // the broker itself is in trouble
+			doubt, ends.count, ends.silent = poisonGuard{}, 0, 0 // the broker itself is in trouble
+			why = l.cfg.reason(err)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if why := reason(err); why != trouble {
+		if why != trouble {
 			trouble = why
 			l.log.Warn(what, "broker", shown(l.broker.String()), "error", why)
 		}
@@ -130,28 +132,34 @@ func (l *Link) connect(ctx context.Context) {
 	}
 }
 
-// serve sends over one session until it is lost or ctx ends.
-func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard) error {
+// serve sends over one session until ctx ends, or it is lost, and says why.
+func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard, ends *hangups) string {
 	l.out.connect()
 	l.connected.Store(true)
-	c := &sender{Link: l, session: s, doubt: doubt, subscribed: s.subscribe(l.large.without(l.filters())...)}
+	c := &sender{Link: l, session: s, doubt: doubt, ends: ends, began: time.Now(),
+		subscribed: s.subscribe(l.large.without(l.filters())...)}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
-	if err != nil {
-		defer l.large.ended() // when nobody reads any more
+	if err == nil {
+		s.close()
+		return ""
 	}
-	if err != nil {
-		if len(c.flights) > 0 && doubt.lost(&c.flights[0].publication) {
-			l.log.Error("the broker ends the connection whenever it gets this message: given up",
-				"topic", c.flights[0].topic, "bytes", len(c.flights[0].payload), "seq", c.flights[0].seq)
-			l.out.refuse(&c.flights[0].publication)
-		}
-		s.abort(err)
-		return err
+	defer l.large.ended() // when nobody reads any more
+	why, guessed := ends.lost(c, err, time.Since(c.began))
+	if guessed {
+		ends.told = true
+		l.Health("broker", Condition{Degraded, why})
 	}
-	s.close()
-	return nil
+	if len(c.flights) > 0 && doubt.lost(&c.flights[0].publication) {
+		l.log.Error("the broker ends the connection whenever it gets this message: given up",
+			"topic", c.flights[0].topic, "bytes", len(c.flights[0].payload), "seq", c.flights[0].seq,
+			"cure", "it is longer than the broker takes, or its access rules do not let "+
+				l.cfg.who(l.id.Device)+" write there")
+		l.out.refuse(&c.flights[0].publication)
+	}
+	s.abort(err)
+	return why
 }
 
 // flight is a publication under way.
@@ -167,8 +175,12 @@ type sender struct {
 	*Link
 	*session
 	doubt      *poisonGuard
+	ends       *hangups
+	began      time.Time
 	subscribed ack
 	flights    []flight // oldest first, at most window
+
+	acknowledged int // messages that the broker has
 }
 
 var errSilent = errors.New("broker does not acknowledge")
@@ -210,6 +222,10 @@ func (c *sender) talk(ctx context.Context) error {
 			}
 			c.tellLoss()
 			c.tellSummaries(now)
+			if c.ends.told && now.Sub(c.began) >= takeoverSoon {
+				c.ends.told = false
+				c.Health("broker", Condition{Status: OK})
+			}
 			c.checkHealth()
 			if now.Sub(told) >= reassert {
 				told = now
@@ -248,6 +264,9 @@ func (c *sender) land() error {
 	}
 	c.flights = append(c.flights[:0], c.flights[1:]...)
 	c.doubt.landed(&f.publication)
+	if f.qos > 0 {
+		c.acknowledged++
+	}
 	switch {
 	case f.state == nil:
 		c.out.spool.Ack(f.seq)

@@ -34,7 +34,7 @@ func Subscribe(ctx context.Context, cfg Config, filters []string, changed func(e
 		if ctx.Err() != nil {
 			return nil
 		}
-		changed(fmt.Errorf("%s", reason(err)))
+		changed(fmt.Errorf("%s", cfg.reason(err)))
 		wait.held(time.Since(began))
 		pause(ctx, wait.next(time.Now()))
 	}

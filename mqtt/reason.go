@@ -1,0 +1,156 @@
+package mqtt
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// reason is the text of a failed connection with what cures it, and without the parts that differ
+// each time (local ports, the time of day, whether reading or writing met it first), so that the
+// same trouble reads the same.
+func (c *Config) reason(err error) string {
+	said := plain(err)
+	cure := c.cure(err, strings.ToLower(err.Error()))
+	if cure == "" {
+		return said
+	}
+	return said + ": " + cure
+}
+
+// plain is the text of an error without what differs each time.
+func plain(err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired { // the text has the time of day in it
+		return fmt.Sprintf("the broker's certificate is valid from %s to %s only", day(invalid.Cert.NotBefore),
+			day(invalid.Cert.NotAfter))
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// cure is what to do about an error of connecting, empty where its text says it all. said is that
+// text in lower case.
+func (c *Config) cure(err error, said string) string {
+	if cure := c.certificateCure(err, said); cure != "" {
+		return cure
+	}
+	var other tls.RecordHeaderError
+	secure := strings.HasPrefix(c.Broker, "ssl") || strings.HasPrefix(c.Broker, "wss") ||
+		strings.HasPrefix(c.Broker, "mqtts") || strings.HasPrefix(c.Broker, "tls")
+	switch {
+	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
+		if c.User == "" && c.TLS.Cert == "" {
+			return "the broker wants a login: set mqtt.user and mqtt.password_file"
+		}
+		return "check mqtt.user and the password in mqtt.password_file, and that the broker lets this user in"
+	case errors.Is(err, packets.ErrorRefusedIDRejected):
+		return "set mqtt.client_id to a name that the broker takes"
+	case errors.As(err, &other):
+		return "this port of the broker does not speak TLS: write tcp:// (ws://) in mqtt.broker, or its other port"
+	case !secure && (hungUp(err) || strings.Contains(said, "network error")):
+		return "the broker closes the connection before it answers: if this port speaks TLS, write ssl:// " +
+			"(wss://) in mqtt.broker"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "no broker listens there: start it, or correct mqtt.broker"
+	}
+	return ""
+}
+
+// certificateCure is cure for what is wrong with the certificates of either side.
+func (c *Config) certificateCure(err error, said string) string {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown) && c.TLS.CA == "":
+		return "set mqtt.tls.ca to the certificate of the authority that has signed the broker's"
+	case errors.As(err, &unknown):
+		return "the authority in mqtt.tls.ca has not signed the broker's certificate: set the right one"
+	case errors.As(err, &name):
+		return "write a name in mqtt.broker that the broker's certificate holds"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew it, or set the clock of this device"
+	case !strings.Contains(said, "remote error: tls"):
+		return ""
+	case c.TLS.Cert == "":
+		return "the broker wants a client certificate: set mqtt.tls.cert and mqtt.tls.key"
+	}
+	return "the broker does not take the certificate in mqtt.tls.cert: it must be valid, and of an authority " +
+		"that the broker knows"
+}
+
+// hungUp reports whether the peer ended a connection without a word.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
+}
+
+const (
+	refusals     = 2                // connections that end at their first message until a rule is suspected
+	takeovers    = 3                // and that end later, but soon, until another client is
+	takeoverSoon = 30 * time.Second // that is soon
+)
+
+// hangups counts connections that came up and were ended by the broker without a word: so it does
+// to a client whose name another one has taken (MQTT 3.1.1, 3.1.4), and some do to one that
+// publishes what it may not (3.3.5).
+type hangups struct {
+	count  int // in a row
+	silent int // of them, without one acknowledgement
+	told   bool
+}
+
+// lost says why the connection of c was lost, and whether that is a guess at what is wrong.
+func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, guessed bool) {
+	why = plain(err)
+	if !hungUp(err) || held >= takeoverSoon {
+		h.count, h.silent = 0, 0
+		return why, false
+	}
+	h.count++
+	if c.acknowledged == 0 && len(c.flights) > 0 {
+		h.silent++
+	}
+	switch {
+	case h.silent == h.count && h.count >= refusals:
+		return fmt.Sprintf("%s: the broker ends the connection at the first message, to %s: its access rules "+
+			"probably do not let %s write there", why, c.flights[0].topic, c.cfg.who(c.id.Device)), true
+	case h.silent < h.count && h.count >= takeovers:
+		return fmt.Sprintf("%s, %d times in a row: probably another client has the same client id %s: give every "+
+			"device its own device.id", why, h.count, c.cfg.ClientID), true
+	}
+	return why, false
+}
+
+// who is as whom the configuration logs in, with what may be wrong about it for a device.
+func (c *Config) who(device string) string {
+	name, what := c.User, "mqtt.user"
+	if c.TLS.Cert != "" && name == "" {
+		if pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); err == nil {
+			name, what = pair.Leaf.Subject.CommonName, "the certificate mqtt.tls.cert"
+		}
+	}
+	switch name {
+	case "":
+		return "anonymous clients"
+	case device:
+		return fmt.Sprintf("user %s", name)
+	}
+	return fmt.Sprintf("user %s (%s says %s, but device.id is %s)", name, what, name, device)
+}
