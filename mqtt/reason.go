@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path"
 	"strings"
 	"syscall"
 	"time"
@@ -66,6 +67,9 @@ func (c *Config) cure(err error, said string) string {
 	case !secure && (hungUp(err) || strings.Contains(said, "network error")):
 		return "the broker closes the connection before it answers: if this port speaks TLS, write ssl:// " +
 			"(wss://) in mqtt.broker"
+	case hungUp(err): // so does a broker without TLS that does not answer in its own words
+		return "the broker closes the connection before it answers: if this port does not speak TLS, write " +
+			"tcp:// (ws://) in mqtt.broker"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no broker listens there: start it, or correct mqtt.broker"
 	}
@@ -102,17 +106,18 @@ func hungUp(err error) bool {
 }
 
 const (
-	refusals     = 2                // connections that end at their first message until a rule is suspected
+	refusals     = 2                // connections that end at their first messages until a rule is suspected
 	takeovers    = 3                // and that end later, but soon, until another client is
 	takeoverSoon = 30 * time.Second // that is soon
 )
 
 // hangups counts connections that came up and were ended by the broker without a word: so it does
 // to a client whose name another one has taken (MQTT 3.1.1, 3.1.4), and some do to one that
-// publishes what it may not (3.3.5).
+// publishes what it may not (3.3.5). Mosquitto 2.0.11 acknowledges the first such message before
+// it ends the connection at the next one.
 type hangups struct {
 	count  int // in a row
-	silent int // of them, without one acknowledgement
+	silent int // of them, with at most one acknowledgement
 	told   bool
 }
 
@@ -124,16 +129,16 @@ func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, gu
 		return why, false
 	}
 	h.count++
-	if c.acknowledged == 0 && len(c.flights) > 0 {
+	if c.acknowledged <= 1 {
 		h.silent++
 	}
 	switch {
 	case h.silent == h.count && h.count >= refusals:
-		return fmt.Sprintf("%s: the broker ends the connection at the first message, to %s: its access rules "+
-			"probably do not let %s write there", why, c.flights[0].topic, c.cfg.who(c.id.Device)), true
+		return fmt.Sprintf("%s: the broker ends the connection at the first messages: its access rules probably do "+
+			"not let %s write below %s", why, c.cfg.who(c.id.Device), path.Dir(c.topics.available)), true
 	case h.silent < h.count && h.count >= takeovers:
-		return fmt.Sprintf("%s, %d times in a row: probably another client has the same client id %s: give every "+
-			"device its own device.id", why, h.count, c.cfg.ClientID), true
+		return fmt.Sprintf("%s, again and again: probably another client has the same client id %s: give every "+
+			"device its own device.id", why, c.cfg.ClientID), true
 	}
 	return why, false
 }

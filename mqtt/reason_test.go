@@ -33,12 +33,14 @@ func TestReasons(t *testing.T) {
 		change func(*Config)
 		want   []string
 	}{
-		"no login": {[]string{"allow_anonymous false"}, nil, []string{"not Authorized", "mqtt.user and mqtt.password_file"}},
-		"wrong password": {[]string{"allow_anonymous false"}, func(c *Config) { c.User, c.PasswordFile = "u", password },
-			[]string{"not Authorized", "check mqtt.user"}},
+		"no login": {[]string{"allow_anonymous false"}, nil,
+			[]string{"not Authorized", "mqtt.user and mqtt.password_file"}},
+		"wrong password": {[]string{"allow_anonymous false"}, func(c *Config) {
+			c.User, c.PasswordFile = "u", password
+		}, []string{"not Authorized", "check mqtt.user"}},
 		"plain to TLS": {secure, nil, []string{"write ssl://"}},
 		"TLS to plain": {nil, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1) },
-			[]string{"does not speak TLS", "tcp://"}},
+			[]string{"not speak TLS", "tcp://"}},
 		"unknown authority": {secure, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1) },
 			[]string{"unknown authority", "set mqtt.tls.ca"}},
 		"another authority": {secure, func(c *Config) {
@@ -104,8 +106,8 @@ func TestHangups(t *testing.T) {
 		cfg.User = "edge02" // the device is edge01
 		runLink(t, cfg, slog.New(slog.NewTextHandler(told, nil)))
 		eventually(t, hang, "told", func() bool {
-			return strings.Contains(told.String(), "to vggse/edge01/available: its access rules probably do not let "+
-				"user edge02 (mqtt.user says edge02, but device.id is edge01) write there")
+			return strings.Contains(told.String(), "its access rules probably do not let user edge02 (mqtt.user says "+
+				"edge02, but device.id is edge01) write below vggse/edge01")
 		})
 	})
 	t.Run("twins", func(t *testing.T) {
@@ -116,10 +118,11 @@ func TestHangups(t *testing.T) {
 			links[i], _ = runLink(t, baseConfig(m.url()), slog.New(slog.NewTextHandler(&told[i], nil)))
 		}
 		eventually(t, hang, "told", func() bool {
-			return strings.Contains(told[0].String()+told[1].String(), "another client has the same client id vggse-edge01")
+			return strings.Contains(told[0].String()+told[1].String(),
+				"another client has the same client id vggse-edge01")
 		})
 		e := listen(t, m.port)
-		eventually(t, hang, "in health", func() bool {
+		eventually(t, hang, "told in health", func() bool {
 			return strings.Contains(e.last("vggse/edge01/health"), "same client id")
 		})
 	})
