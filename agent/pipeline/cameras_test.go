@@ -185,8 +185,9 @@ func TestLostCameraAndTheOneBeside(t *testing.T) {
 		h.look(6*time.Second, never)
 		calm := beside.count()
 
+		since := time.Now() // the agent may know before the server's end has come back to us
 		lost.Do(trouble.fault)
-		noticed := h.becomes("lost", trouble.status, time.Now())
+		noticed := h.becomes("lost", trouble.status, since)
 		h.comes("beside", time.Now())
 		h.look(time.Second, never)
 		lost.Do(trouble.cure)
