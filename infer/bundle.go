@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Network is a bundle with the engine that runs it. Whoever opened it closes it.
@@ -29,6 +30,10 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		return nil, err
 	}
 	if err := hasPrecision(opened, precision); err != nil {
+		return nil, err
+	}
+	head, err := opened.Head()
+	if err != nil {
 		return nil, err
 	}
 	var h hashing
@@ -56,12 +61,7 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		if err := h.start(ctx, opened, keys); err != nil {
 			return net, err
 		}
-		golden, _ := opened.Path(bundle.FileGolden) // "" where there is none
-		return ModelFile{
-			Path: path, Input: opened.Spec.Input.Name, Output: opened.Spec.Output.Name,
-			Size: opened.Spec.Architecture.InputSize, Classes: len(opened.Spec.Labels), Precision: picked.precision,
-			SHA256: opened.Spec.Files[picked.key].SHA256, Golden: golden,
-		}, nil
+		return modelFile(opened, picked, path, head), nil
 	})
 	if err != nil {
 		h.stop() // the hash no longer matters, unless it explains the failure
@@ -75,6 +75,21 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	}
 	file := opened.Spec.Files[picked.key]
 	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
+}
+
+// modelFile is the picked file of a bundle, at path, with its last layer where that stands in a file
+// of its own.
+func modelFile(b *bundle.Bundle, picked choice, path string, head *vision.Head) ModelFile {
+	golden, _ := b.Path(bundle.FileGolden) // "" where there is none
+	m := ModelFile{
+		Path: path, Input: b.Spec.Input.Name, Output: b.Spec.Output.Name,
+		Size: b.Spec.Architecture.InputSize, Classes: len(b.Spec.Labels), Precision: picked.precision,
+		SHA256: b.Spec.Files[picked.key].SHA256, Golden: golden, Head: head,
+	}
+	if head != nil {
+		m.Features = head.Width()
+	}
+	return m
 }
 
 // hashing checks the files of one network in the background, of the last that was started.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Execution providers, in the order in which "auto" tries them.
@@ -100,13 +102,25 @@ func (c *Config) order() (providers []string, strict bool) {
 	return c.Providers, c.OnFallback != "warn"
 }
 
-// Network says which model file to run and what the manifest of its bundle promises about it.
+// ModelFile says which model file to run and what the manifest of its bundle promises about it.
 type ModelFile struct {
 	Path          string // the .onnx file
 	Input, Output string // names in the graph: input float32 N×3×Size×Size, output float32 N×Classes
 	Size          int    // pixels of a side
 	Classes       int
-	Precision     string // of the file, as the user says it: fp32, fp16, int8
-	Golden        string // safetensors file with pictures "input" to test an engine with; "": made-up ones
-	SHA256        string // of the file, as the manifest has it; "": it is worked out where it is needed
+	// Features is how many numbers the file answers a picture with where its last layer is Head;
+	// 0: Classes
+	Features  int
+	Head      *vision.Head `json:"-"` // makes logits of features; nil: Run answers with the output as it is
+	Precision string       // of the file, as the user says it: fp32, fp16, int8
+	Golden    string       // safetensors file with pictures "input" to test an engine with; "": made-up ones
+	SHA256    string       // of the file, as the manifest has it; "": it is worked out where it is needed
+}
+
+// columns is how many numbers the file answers a picture with.
+func (m *ModelFile) columns() int {
+	if m.Features > 0 {
+		return m.Features
+	}
+	return m.Classes
 }

@@ -206,6 +206,25 @@ func (e *Engine) Info() Info { return e.info }
 // that length. Nothing is allocated and nothing of t or out is kept. With a largest batch of 1 a
 // cancelled ctx ends the run between two nodes of the graph; else the run is completed first.
 func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
+	head := e.net.Head
+	return e.run(ctx, t, out, e.net.Classes, func() {
+		if head == nil {
+			copy(out, e.session.output)
+			return
+		}
+		head.Apply(e.session.output, out)
+	})
+}
+
+// Features is Run without the head: out gets Width features for each picture, as they come out of
+// the model file.
+func (e *Engine) Features(ctx context.Context, t *vision.Tensor, out []float32) error {
+	return e.run(ctx, t, out, e.net.columns(), func() { copy(out, e.session.output) })
+}
+
+// run classifies the pictures of t, whose answers take columns numbers each of out, and lets take
+// fetch them.
+func (e *Engine) run(ctx context.Context, t *vision.Tensor, out []float32, columns int, take func()) error {
 	n, side := t.Shape[0], int64(e.net.Size)
 	switch {
 	case n < 1 || n > int64(e.info.MaxBatch):
@@ -213,8 +232,8 @@ func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) e
 	case t.Shape != [4]int64{n, 3, side, side} || int64(len(t.Data)) != n*3*side*side:
 		return fmt.Errorf("infer: run: tensor %v of %d values, the network takes [N 3 %d %d]", t.Shape, len(t.Data),
 			side, side)
-	case int64(len(out)) != n*int64(e.net.Classes):
-		return fmt.Errorf("infer: run: %d logits for %d pictures of %d classes", len(out), n, e.net.Classes)
+	case int64(len(out)) != n*int64(columns):
+		return fmt.Errorf("infer: run: %d numbers for %d pictures of %d", len(out), n, columns)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -232,7 +251,7 @@ func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) e
 		}
 		return fmt.Errorf("infer: run: %w", err)
 	}
-	copy(out, e.session.output)
+	take()
 	return nil
 }
 

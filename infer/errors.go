@@ -29,7 +29,7 @@ func explain(err error, net *ModelFile, batch int) error {
 	if e := compare("input", net.Input, inputs, []int64{int64(batch), 3, side, side}); e != nil {
 		return e
 	}
-	if e := compare("output", net.Output, outputs, []int64{int64(batch), int64(net.Classes)}); e != nil {
+	if e := compare("output", net.Output, outputs, []int64{int64(batch), int64(net.columns())}); e != nil {
 		return e
 	}
 	return oneLine(err)

@@ -61,7 +61,7 @@ func release() error {
 // session is one network on one provider with the memory of its input and output. Not for
 // concurrent use, but for terminate.
 type session struct {
-	input, output []float32 // n pictures from the front; n rows of logits
+	input, output []float32 // n pictures from the front; n rows of logits or features
 	pins          runtime.Pinner
 	tensors       []*ort.Tensor[float32]
 
@@ -77,7 +77,7 @@ type session struct {
 func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session, error) {
 	s := &session{
 		input:  make([]float32, most*3*net.Size*net.Size),
-		output: make([]float32, most*net.Classes),
+		output: make([]float32, most*net.columns()),
 	}
 	s.pins.Pin(&s.input[0]) // C keeps these addresses from run to run
 	s.pins.Pin(&s.output[0])
@@ -135,7 +135,7 @@ func (s *session) tensorsFor(net *ModelFile, n int) (in, out *ort.Tensor[float32
 		return nil, nil, err
 	}
 	s.tensors = append(s.tensors, in)
-	if out, err = ort.NewTensor(ort.NewShape(int64(n), int64(net.Classes)), s.output); err != nil {
+	if out, err = ort.NewTensor(ort.NewShape(int64(n), int64(net.columns())), s.output); err != nil {
 		return nil, nil, err
 	}
 	s.tensors = append(s.tensors, out)

@@ -19,6 +19,9 @@ func filesOf(b *bundle.Bundle, key string) ([]string, error) {
 		return nil, err
 	}
 	keys := []string{key}
+	if b.Spec.HasHead() {
+		keys = append(keys, bundle.FileHead)
+	}
 	external, err := onnx.ExternalFiles(path)
 	if err != nil {
 		return keys, nil // ONNX Runtime says what is wrong with it
