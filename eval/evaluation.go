@@ -138,6 +138,11 @@ func Answers(ctx context.Context, n *infer.Network, pictures []dataset.Picture, 
 	})
 }
 
+// NewAnswer is what logits, one for each label, say of a picture whose label is Picture.Label.
+func NewAnswer(p dataset.Picture, logits vision.Logits) Answer {
+	return newAnswer(p, p.Label, logits, make([]float32, len(logits)))
+}
+
 func newAnswer(p dataset.Picture, label int, logits vision.Logits, scores []float32) Answer {
 	a := Answer{Picture: p, Top: -1}
 	if !vision.Softmax(scores, logits) {

@@ -206,6 +206,11 @@ func runPairs(ctx context.Context, r *infer.Engine, x *vision.Tensor, classes in
 	return logits, nil
 }
 
+// Answers are the logits of n for the pictures of x, one after the other.
+func Answers(ctx context.Context, n *infer.Network, x *vision.Tensor) (vision.Logits, error) {
+	return runPairs(ctx, n.Engine, x, len(n.Bundle.Spec.Labels))
+}
+
 // picture is picture i of a batch, in place.
 func picture(x *vision.Tensor, i int) *vision.Tensor {
 	size := len(x.Data) / int(x.Shape[0])

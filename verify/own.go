@@ -29,15 +29,29 @@ func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
 		return nil, err
 	}
 	defer s.Close()
+	head, err := b.Head()
+	if err != nil {
+		return nil, err
+	}
 	g := &Goldens{Input: smoothPictures(Pairs, b.Spec.Architecture.InputSize, &b.Spec.Preprocess),
 		Origin: OriginOwnFP32, Tolerance: ownTolerance}
 	for i := range Pairs {
 		if err := s.Run(ctx, picture(g.Input, i),
-			func(_ int, v []float32) { g.Logits = append(g.Logits, v...) }); err != nil {
+			func(_ int, v []float32) { g.Logits = append(g.Logits, logitsOf(head, v)...) }); err != nil {
 			return nil, err
 		}
 	}
 	return g, nil
+}
+
+// logitsOf are the logits of a picture that a model file answers with v.
+func logitsOf(head *vision.Head, v []float32) vision.Logits {
+	if head == nil {
+		return v
+	}
+	logits := make(vision.Logits, head.Classes())
+	head.Apply(v, logits)
+	return logits
 }
 
 // smoothPictures are preprocessed pictures of a few slow waves in each channel: as bright, and as

@@ -1,0 +1,276 @@
+package teach
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// ReportSchema names the layout of report.json.
+const ReportSchema = "vggse.teaching/1"
+
+// Report is what teaching found out. Everything that is measured is measured on pictures that the
+// head that answered had not seen: the pictures are divided into Folds parts, and each part is
+// answered by a head fitted to the others.
+type Report struct {
+	Schema    string   `json:"schema"`
+	Tool      string   `json:"tool"`
+	Bundle    string   `json:"bundle"` // name and version of the parent
+	Parent    string   `json:"parent"` // digest
+	Precision string   `json:"precision"`
+	Provider  string   `json:"provider"`
+	Labels    []string `json:"labels"`
+	Added     []string `json:"added"` // labels that the parent does not have
+
+	Method      string  `json:"method"`      // MethodRegression or MethodMeans
+	Lambda      float64 `json:"lambda"`      // strength of regularisation, 0 for means
+	Temperature float64 `json:"temperature"` // that logits are divided by
+	Folds       int     `json:"folds"`
+	Pictures    int     `json:"pictures"` // that count
+	Copies      int     `json:"copies"`   // pictures that show the same as another one, and do not count
+	Groups      int     `json:"groups"`   // moments; pictures of one are never on both sides of a split
+	Width       int     `json:"features"` // of a picture
+
+	Verdict string           `json:"verdict"` // better, not better or cannot tell, in one sentence
+	After   *eval.Evaluation `json:"after"`   // with Against: before
+	Old     *eval.Comparison `json:"old"`     // after against before, on pictures of labels that the parent has
+	Curve   []Point          `json:"learning_curve"`
+	Doubted []eval.Mistake   `json:"doubted"` // pictures that look as if they had the wrong label
+
+	Missed   []string          `json:"missed"` // gates: what is proven to be worse
+	Findings []dataset.Finding `json:"findings"`
+	Forward  float64           `json:"forward_seconds"` // classifying the pictures
+	Fit      float64           `json:"fit_seconds"`     // everything else
+}
+
+// Point is how good a head is that is fitted to a share of the pictures.
+type Point struct {
+	Share    float64    `json:"share"`
+	Pictures int        `json:"pictures"` // of all that are held out in turn
+	Top1     eval.Share `json:"top1"`
+}
+
+// Limits of the gates and findings.
+const (
+	lostPoints   = 0.01 // of the old labels' pictures may be lost
+	newRecall    = 0.90 // of a new label's pictures are to be found
+	doubtedScore = 0.9  // of another label, from which a label is doubted
+	doubtedOwn   = 0.05 // of the own label, below which it is
+	mostDoubted  = 24
+	fewOfClass   = 20
+	unevenTimes  = 10 // the largest class has so many times the pictures of the smallest
+	z95          = 1.959963984540054
+)
+
+func (r *Report) find(check, evidence, cure string) {
+	r.Findings = append(r.Findings, dataset.Finding{Check: check, Severity: "warn", Evidence: evidence, Cure: cure})
+}
+
+func (r *Report) about(parent *bundle.Bundle, n *infer.Network, tool string) {
+	r.Schema, r.Tool = ReportSchema, tool
+	r.Bundle = strings.TrimSpace(parent.Spec.Name + " " + parent.Spec.Version)
+	r.Parent, _ = bundle.Digest(parent.Dir) // it was just opened
+	info := n.Info()
+	r.Precision, r.Provider = info.Precision, info.Provider
+}
+
+// count counts the pictures and says what is wrong with their numbers. It returns a label without
+// any, "" where each has some.
+func (r *Report) count(examples []example) string {
+	count := make([]int, len(r.Labels))
+	unreadable := 0
+	var first error
+	for i := range examples {
+		switch e := &examples[i]; {
+		case e.err != nil:
+			unreadable++
+			first = cmp.Or(first, e.err)
+		case e.copy:
+			r.Copies++
+		default:
+			r.Pictures++
+			count[e.class]++
+		}
+	}
+	if unreadable > 0 {
+		r.find("unreadable", fmt.Sprintf("%d pictures were left out: %v", unreadable, first),
+			"copy such pictures again, or remove them")
+	}
+	if r.Copies > 0 {
+		r.find("copies", fmt.Sprintf("%d pictures show the same as another one of their label, and count once", r.Copies),
+			"take pictures at different times")
+	}
+	var few []string
+	for c, n := range count {
+		if n == 0 {
+			return r.Labels[c]
+		}
+		if n < fewOfClass {
+			few = append(few, fmt.Sprintf("%s (%d)", r.Labels[c], n))
+		}
+	}
+	if len(few) > 0 {
+		r.find("few", fmt.Sprintf("fewer than %d pictures that count: %s", fewOfClass, strings.Join(few, ", ")),
+			"give more of these first: so few neither fit well nor tell how well")
+	}
+	if least, most := slices.Min(count), slices.Max(count); most > unevenTimes*least {
+		r.find("uneven", fmt.Sprintf("the largest label has %d pictures, the smallest %d", most, least),
+			"give more of the small ones; every label weighs the same already")
+	}
+	return ""
+}
+
+// learningCurve measures heads that are fitted to a part of the pictures.
+func (r *Report) learningCurve(ctx context.Context, l *learner, c *chosen) error {
+	for _, share := range []float64{0.25, 0.5, 0.75, 1} {
+		answers := c.logits
+		if share < 1 {
+			var err error
+			if answers, err = l.heldOut(ctx, share, c.way, slices.Clone(c.layers)); err != nil {
+				return err
+			}
+		}
+		right, n := 0, 0
+		for i, row := range answers {
+			if row != nil {
+				right += is(best(row) == l.examples[i].class)
+				n++
+			}
+		}
+		r.Curve = append(r.Curve, Point{share, int(math.Round(share * float64(n))), eval.NewShare(right, n)})
+	}
+	return nil
+}
+
+// judge evaluates held-out answers beside those of before.
+func (r *Report) judge(pictures []dataset.Picture, examples []example, before []eval.Answer, c *chosen,
+	oldLabels []string) {
+	var after, was, oldAfter, oldWas []eval.Answer
+	for i, row := range c.logits {
+		if row == nil {
+			continue
+		}
+		p := pictures[examples[i].picture]
+		a := eval.NewAnswer(p, vision.Logits(single(row)))
+		after, was = append(after, a), append(was, before[i])
+		if slices.Contains(oldLabels, r.Labels[p.Label]) {
+			oldAfter, oldWas = append(oldAfter, a), append(oldWas, before[i])
+		}
+		if a.Top >= 0 && a.Top != p.Label && a.Score > doubtedScore && a.Own < doubtedOwn {
+			r.Doubted = append(r.Doubted, eval.Mistake{File: p.Path, Label: r.Labels[p.Label], Answer: r.Labels[a.Top],
+				Score: a.Score, Own: a.Own})
+		}
+	}
+	slices.SortFunc(r.Doubted, func(a, b eval.Mistake) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.File, b.File))
+	})
+	r.Doubted = r.Doubted[:min(len(r.Doubted), mostDoubted)]
+	r.After = eval.NewEvaluation(r.Labels, after)
+	r.After.Tool, r.After.Bundle, r.After.Precision, r.After.Provider = r.Tool, r.Bundle, r.Precision, r.Provider
+	r.After.Against = eval.Compare(r.Labels, after, oldLabels, was)
+	r.After.Against.Bundle = r.Bundle
+	r.Old = eval.Compare(r.Labels, oldAfter, oldLabels, oldWas)
+	r.Old.Bundle = r.Bundle
+	r.Missed = r.gates(len(oldAfter))
+	r.Verdict = r.verdict(len(after))
+}
+
+// gates are what is proven to be worse than it may be; what is not proven passes.
+func (r *Report) gates(old int) []string {
+	missed := []string{}
+	if lost, least := lostOf(r.Old, old); least > lostPoints {
+		missed = append(missed, fmt.Sprintf("old labels: %.2f points of %d pictures are lost, at least %.2f, %.0f may be",
+			100*lost, old, 100*least, 100*lostPoints))
+	}
+	for _, c := range r.After.Classes {
+		if slices.Contains(r.Added, c.Label) && c.Recall.High < newRecall {
+			missed = append(missed, fmt.Sprintf("%s: %.0f %% of its %d pictures are found, at most %.0f, %.0f are wanted",
+				c.Label, 100*c.Recall.Value, c.Recall.Of, 100*c.Recall.High, 100*newRecall))
+		}
+	}
+	return missed
+}
+
+// lostOf is the share of n pictures that was right before and is wrong now, less the other way round,
+// and the lower end of its 95 % interval.
+func lostOf(c *eval.Comparison, n int) (lost, least float64) {
+	if n == 0 {
+		return 0, 0
+	}
+	m := float64(n)
+	lost = float64(c.OnlyOther-c.OnlyThis) / m
+	spread := math.Sqrt(max(0, float64(c.OnlyOther+c.OnlyThis)/m-lost*lost) / m)
+	return lost, lost - z95*spread
+}
+
+// verdict is the one sentence that matters.
+func (r *Report) verdict(n int) string {
+	points := 100 * float64(r.After.Against.OnlyThis-r.After.Against.OnlyOther) / float64(max(1, n))
+	measured := fmt.Sprintf("%.2f %% of %d held-out pictures are answered rightly, %+.2f points", 100*r.After.Top1.Value, n,
+		points)
+	switch {
+	case len(r.Missed) > 0:
+		return "not better: " + strings.Join(r.Missed, "; ")
+	case r.After.Against.P < 0.05 && points > 0:
+		return "better: " + measured
+	case r.After.Against.P < 0.05:
+		return "not better: " + measured
+	}
+	return fmt.Sprintf("cannot tell yet: %s, which chance gives in %.0f of 100 cases; about %d pictures would tell",
+		measured, 100*r.After.Against.P, r.enough(n))
+}
+
+// enough is about how many pictures would prove a difference of this size, at least twice as many.
+func (r *Report) enough(n int) int {
+	a, b := float64(r.After.Against.OnlyThis), float64(r.After.Against.OnlyOther)
+	want := 4 * n
+	if a != b {
+		want = int(math.Ceil(z95 * z95 * (a + b) / ((a - b) * (a - b)) * float64(n)))
+	}
+	return max(2*n, (want+9)/10*10)
+}
+
+// write puts report.json and report.html into the folder dir.
+func (r *Report) write(dir string) error {
+	return errors.Join(atomicfile.WriteJSON(filepath.Join(dir, "report.json"), r),
+		atomicfile.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return WriteHTML(w, r) }))
+}
+
+func is(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func best(row []float64) int {
+	at := 0
+	for i, v := range row {
+		if v > row[at] {
+			at = i
+		}
+	}
+	return at
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

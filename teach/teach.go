@@ -1,0 +1,299 @@
+package teach
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/gonum/floats"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Options are the choices of one Run.
+type Options struct {
+	Bundle  string // folder of the bundle whose last layer is corrected
+	Images  string // folder of the pictures, in folders that are named like labels, old and new
+	Out     string // folder of the bundle to make
+	Flip    bool   // a mirrored picture shows the same class
+	Workers int    // pictures that are read, and folds that are fitted, at the same time
+	Tool    string // who teaches, for the report
+}
+
+// Open opens the network of the bundle in a folder with a precision, "" for that of the settings.
+type Open func(ctx context.Context, dir, precision string) (*infer.Network, error)
+
+// Run makes a bundle whose last layer is fitted to the pictures, with a report. Where the result is
+// proven to be worse (Report.Missed), Out gets the reports only; that is no error.
+func Run(ctx context.Context, open Open, o Options, p *progress.Progress) (*Report, error) {
+	r, err := run(ctx, open, o, p)
+	if err != nil {
+		return nil, fmt.Errorf("teach: %w", err)
+	}
+	return r, nil
+}
+
+// teaching is one Run under way.
+type teaching struct {
+	Options
+	open     Open
+	progress *progress.Progress
+	parent   *bundle.Bundle
+	pictures []dataset.Picture // labels are places in report.Labels
+	dir      string            // of the bundle on its way
+	spec     *bundle.Spec
+	old      *vision.Head // the layer that the network has
+	report   Report
+}
+
+func run(ctx context.Context, open Open, o Options, p *progress.Progress) (*Report, error) {
+	parent, err := bundle.Open(o.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	t := &teaching{Options: o, open: open, progress: p, parent: parent}
+	if err := t.list(ctx); err != nil {
+		return nil, err
+	}
+	err = atomicfile.NewDir(o.Out, func(dir string) error {
+		t.dir = dir
+		return t.work(ctx)
+	})
+	return &t.report, err
+}
+
+// list finds the pictures and the labels that the taught bundle has: those of the bundle in their
+// order, then the new ones.
+func (t *teaching) list(ctx context.Context) error {
+	folders, err := dataset.Folders(t.Images)
+	if err != nil {
+		return err
+	}
+	labels := slices.Clone(t.parent.Spec.Labels)
+	has := map[string]bool{}
+	for _, f := range folders {
+		has[f.Name] = true
+		if !slices.Contains(labels, f.Name) {
+			labels = append(labels, f.Name)
+			t.report.Added = append(t.report.Added, f.Name)
+		}
+	}
+	if missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] }); len(missing) > 0 {
+		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all classes at once, so give each "+
+			"old one pictures, too (20 do)", t.Images, strings.Join(missing, ", "))
+	}
+	if len(labels) < 2 {
+		return fmt.Errorf("%s has pictures of one class only: two are needed", t.Images)
+	}
+	t.report.Labels = labels
+	pictures, found, err := dataset.List(ctx, t.Images, labels)
+	if err != nil {
+		return err
+	}
+	t.pictures = slices.DeleteFunc(pictures, func(p dataset.Picture) bool { return p.Label < 0 })
+	t.report.Findings = found
+	if n := len(pictures) - len(t.pictures); n > 0 {
+		t.report.find("loose", fmt.Sprintf("%d pictures lie in %s itself and were left out", n, t.Images),
+			"put each into the folder of its label")
+	}
+	return nil
+}
+
+func (t *teaching) work(ctx context.Context) (err error) {
+	begin := time.Now()
+	t.progress.Of(3)
+	var found []dataset.Finding
+	if t.spec, found, err = backbone(ctx, t.parent, t.dir); err != nil {
+		return err
+	}
+	t.report.Findings = append(t.report.Findings, found...)
+	examples, before, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	t.report.Forward = time.Since(begin).Seconds()
+	begin = time.Now()
+	h, err := t.fit(ctx, examples, before)
+	if err != nil {
+		return err
+	}
+	t.report.Fit = time.Since(begin).Seconds()
+	if len(t.report.Missed) == 0 {
+		if err := t.deliver(ctx, h); err != nil {
+			return err
+		}
+	} else if err := t.discard(); err != nil {
+		return err
+	}
+	return t.report.write(t.dir)
+}
+
+// read proves that the network without its last layer is the same, and asks it about the pictures.
+func (t *teaching) read(ctx context.Context) (examples []example, before []eval.Answer, err error) {
+	n, err := t.open(ctx, t.dir, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if _, err := verify.Run(ctx, n, verify.Options{}, nil); err != nil {
+		return nil, nil, fmt.Errorf("without its last layer the network is not what it was: %w", err)
+	}
+	if t.old, err = n.Bundle.Head(); err != nil {
+		return nil, nil, err
+	}
+	t.report.about(t.parent, n, t.Tool)
+	known := make([]int, len(t.report.Labels))
+	for i, l := range t.report.Labels {
+		known[i] = slices.Index(t.parent.Spec.Labels, l)
+	}
+	bar := t.progress.Start("reading pictures", int64(len(t.pictures)))
+	defer bar.Done()
+	return read(ctx, n, t.pictures, known, viewsOf(t.Flip), t.Workers, bar)
+}
+
+// fit chooses, measures and makes the head.
+func (t *teaching) fit(ctx context.Context, examples []example, before []eval.Answer) (*vision.Head, error) {
+	paths := make([]string, len(t.pictures))
+	for i := range paths {
+		paths[i] = t.pictures[i].Path
+	}
+	r := &t.report
+	r.Groups = group(examples, paths)
+	r.Width = t.width(examples)
+	if r.Width == 0 {
+		return nil, fmt.Errorf("none of the %d pictures can be read: %w", len(examples), examples[0].err)
+	}
+	if empty := r.count(examples); empty != "" {
+		return nil, fmt.Errorf("no picture of %s can be read: give others, or remove the folder", empty)
+	}
+	bar := t.progress.Start("fitting", -1)
+	defer bar.Done()
+	l := newLearner(examples, len(r.Labels), t.Workers, t.old)
+	c, err := l.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.Method, r.Folds, r.Lambda, r.Temperature = c.way.method, l.folds, c.way.lambda, c.temperature
+	if err := r.learningCurve(ctx, l, c); err != nil {
+		return nil, err
+	}
+	r.judge(t.pictures, examples, before, c, t.parent.Spec.Labels)
+	h, err := l.fit(examples, c.way, gradientKept, nil)
+	if err != nil {
+		return nil, err
+	}
+	return h.asHead(c.temperature)
+}
+
+func (t *teaching) width(examples []example) int {
+	for i := range examples {
+		if examples[i].err == nil {
+			return len(examples[i].views[0])
+		}
+	}
+	return 0
+}
+
+// asHead is the head with its logits divided by temperature.
+func (h *head) asHead(temperature float64) (*vision.Head, error) {
+	data := slices.Clone(h.layer.weight.RawMatrix().Data)
+	bias := slices.Clone(h.layer.bias)
+	floats.Scale(1/temperature, data)
+	floats.Scale(1/temperature, bias)
+	if h.space.mean == nil {
+		floats.Scale(1/h.space.scale, data)
+		return vision.NewHead(nil, single(data), single(bias))
+	}
+	return vision.NewHead(single(h.space.mean), single(data), single(bias))
+}
+
+func single(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return out
+}
+
+// deliver puts the head into the bundle, with goldens, and proves that the bundle answers.
+func (t *teaching) deliver(ctx context.Context, h *vision.Head) error {
+	old := maps.Clone(t.spec.Files)
+	delete(t.spec.Files, bundle.FileGolden)
+	delete(t.spec.Files, bundle.FileGoldens8)
+	var err error
+	if t.spec.Files[bundle.FileHead], err = bundle.WriteHead(ctx, t.dir, h); err != nil {
+		return err
+	}
+	t.spec.Labels, t.spec.Architecture.Classes = t.report.Labels, len(t.report.Labels)
+	t.spec.Version = strings.TrimSuffix(t.spec.Version, taughtSuffix) + taughtSuffix
+	t.spec.Provenance = bundle.Provenance{Tool: t.Tool, Source: t.parent.Spec.Name + " " + t.parent.Spec.Version,
+		Created: time.Now().UTC().Truncate(time.Second), Notes: "taught; parent " + t.report.Parent}
+	if err := bundle.WriteSpec(t.dir, t.spec); err != nil {
+		return err
+	}
+	if err := t.goldens(ctx, old); err != nil {
+		return err
+	}
+	if err := bundle.WriteSpec(t.dir, t.spec); err != nil {
+		return err
+	}
+	n, err := t.open(ctx, t.dir, "")
+	if err != nil {
+		return err
+	}
+	_, err = verify.Run(ctx, n, verify.Options{}, nil)
+	return errors.Join(err, n.Close())
+}
+
+// taughtSuffix is what the version of a taught bundle ends with.
+const taughtSuffix = "-taught"
+
+// goldens makes those of the taught bundle: the pictures of the old ones, with what FP32 answers now.
+func (t *teaching) goldens(ctx context.Context, old map[string]bundle.File) (err error) {
+	n, err := t.open(ctx, t.dir, "fp32")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	for _, key := range []string{bundle.FileGolden, bundle.FileGoldens8} {
+		f, ok := old[key]
+		if !ok {
+			continue
+		}
+		g, err := verify.Read(filepath.Join(t.dir, f.Path), &t.parent.Spec)
+		if err != nil {
+			return err
+		}
+		if g.Logits, err = verify.Answers(ctx, n, g.Input); err != nil {
+			return err
+		}
+		g.Origin = cmp.Or(map[bool]string{true: verify.OriginJudged}[key == bundle.FileGoldens8],
+			"what FP32 answered when the bundle was taught")
+		if t.spec.Files[key], err = g.WriteAs(ctx, t.dir, f.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard removes the bundle on its way, so that only reports are left.
+func (t *teaching) discard() error {
+	var errs []error
+	for _, f := range t.spec.Files {
+		errs = append(errs, removeFile(filepath.Join(t.dir, f.Path)))
+	}
+	return errors.Join(append(errs, removeFile(filepath.Join(t.dir, bundle.SpecFile)))...)
+}

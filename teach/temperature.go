@@ -1,0 +1,52 @@
+package teach
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+)
+
+// Bounds of temperature: beyond them scores say nothing.
+const coldest, hottest = 1e-3, 1e3
+
+// temperature is what logits are divided by so that their softmax fits the classes best (Guo et al.
+// 2017, arXiv 1706.04599): the lowest mean negative log likelihood, by golden section over its
+// logarithm, in which it has one minimum. classes of −1 are left out.
+func temperature(logits [][]float64, class []int) float64 {
+	low, high := math.Log(coldest), math.Log(hottest)
+	ratio := (math.Sqrt(5) - 1) / 2
+	a, b := high-ratio*(high-low), low+ratio*(high-low)
+	fa, fb := likelihood(logits, class, math.Exp(a)), likelihood(logits, class, math.Exp(b))
+	for high-low > 1e-6 {
+		if fa < fb {
+			high, b, fb = b, a, fa
+			a = high - ratio*(high-low)
+			fa = likelihood(logits, class, math.Exp(a))
+		} else {
+			low, a, fa = a, b, fb
+			b = low + ratio*(high-low)
+			fb = likelihood(logits, class, math.Exp(b))
+		}
+	}
+	return math.Exp((low + high) / 2)
+}
+
+// likelihood is the mean negative logarithm of what the softmax of logits/t gives the classes; 0
+// where there are none.
+func likelihood(logits [][]float64, class []int, t float64) float64 {
+	sum, n := 0.0, 0
+	var row []float64
+	for i, l := range logits {
+		if class[i] < 0 || l == nil {
+			continue
+		}
+		row = append(row[:0], l...)
+		floats.Scale(1/t, row)
+		sum += floats.LogSumExp(row) - row[class[i]]
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	return sum / float64(n)
+}
