@@ -26,6 +26,17 @@ func (s *Spec) HasHead() bool {
 	return ok
 }
 
+// WholeNetwork refuses a bundle whose model files do not hold its last layer; verb is what cannot
+// be done with it.
+func (b *Bundle) WholeNetwork(verb string) error {
+	if !b.Spec.HasHead() {
+		return nil
+	}
+	return fmt.Errorf("bundle: %s was taught: its last layer stands in %s, behind the network; %s the bundle that "+
+		"it was "+
+		"taught from, then teach that", b.Dir, b.Spec.Files[FileHead].Path, verb)
+}
+
 // Head reads the last layer of the bundle, with one row for each label; nil where the model files
 // hold it themselves. The file is not hashed here.
 func (b *Bundle) Head() (*vision.Head, error) {

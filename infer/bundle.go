@@ -77,8 +77,8 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
 }
 
-// modelFile is the picked file of a bundle, at path, with its last layer where that stands in a file
-// of its own.
+// modelFile is the picked file of a bundle, at path, with its last layer where that stands in a
+// file of its own.
 func modelFile(b *bundle.Bundle, picked choice, path string, head *vision.Head) ModelFile {
 	golden, _ := b.Path(bundle.FileGolden) // "" where there is none
 	m := ModelFile{

@@ -40,11 +40,13 @@ func (m *Model) LastLayer(output string) (*LastLayer, error) {
 				}
 			}
 		case !passOps[n.OpType]:
-			return nil, fmt.Errorf("onnx: the network ends in %s, not in a dense layer whose input could be its features "+
+			return nil, fmt.Errorf("onnx: the network ends in %s, not in a dense layer whose input could be its "+
+				"features "+
 				"(Gemm, or MatMul and Add)", n.OpType)
 		}
 		if t = h.fedInput(n); t == "" {
-			return nil, fmt.Errorf("onnx: what %s reads at the end of the network comes from two places: there is no last "+
+			return nil, fmt.Errorf("onnx: what %s reads at the end of the network comes from two places: there is "+
+				"no last "+
 				"dense layer", n.OpType)
 		}
 	}
@@ -113,11 +115,13 @@ func (l *LastLayer) sized(h *head, weight string) (*LastLayer, error) {
 // float32.
 func (l *LastLayer) Values() (weight, bias []float32, err error) {
 	if l.weight.Type != Float32 || l.bias != nil && l.bias.Type != Float32 {
-		return nil, nil, fmt.Errorf("onnx: the weights of the last dense layer are %v, float32 is wanted", l.weight.Type)
+		return nil, nil, fmt.Errorf("onnx: the weights of the last dense layer are %v, float32 is wanted",
+			l.weight.Type)
 	}
 	own := l.weight.Float32s()
 	if len(own) != l.Width*l.Classes {
-		return nil, nil, fmt.Errorf("onnx: the last dense layer has %d weights for %d features and %d classes", len(own),
+		return nil, nil, fmt.Errorf("onnx: the last dense layer has %d weights for %d features and %d classes",
+			len(own),
 			l.Width, l.Classes)
 	}
 	weight, bias = make([]float32, len(own)), make([]float32, l.Classes)

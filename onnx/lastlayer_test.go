@@ -26,7 +26,8 @@ func TestLastLayer(t *testing.T) {
 	for name, m := range map[string]*Model{
 		"gemm": withLast([]Node{node("Gemm", "f w b", "logits", Int("transB", 1))},
 			NewFloat32("w", rows, 3, 2), NewFloat32("b", []float32{7, 8, 9}, 3)),
-		"gemm by columns, scaled": withLast([]Node{node("Gemm", "f w b", "logits", Float("alpha", 0.5), Float("beta", 2))},
+		"gemm by columns, scaled": withLast([]Node{node("Gemm", "f w b", "logits", Float("alpha", 0.5),
+			Float("beta", 2))},
 			NewFloat32("w", []float32{2, 6, 10, 4, 8, 12}, 2, 3), NewFloat32("b", []float32{3.5, 4, 4.5}, 3)),
 		"matmul and add": withLast([]Node{node("MatMul", "f w", "m"), node("Add", "b m", "logits")},
 			NewFloat32("w", columns, 2, 3), NewFloat32("b", []float32{7, 8, 9}, 1, 3)),
@@ -53,7 +54,8 @@ func TestLastLayerRefuses(t *testing.T) {
 		m    *Model
 		says string
 	}{
-		"a pool at the end":    {withLast([]Node{node("GlobalAveragePool", "f", "logits")}), "ends in GlobalAveragePool"},
+		"a pool at the end": {withLast([]Node{node("GlobalAveragePool", "f", "logits")}),
+			"ends in GlobalAveragePool"},
 		"weights of the input": {withLast([]Node{node("MatMul", "f x", "logits")}), "no constant matrix"},
 		"two ways":             {withLast([]Node{node("Add", "f x", "logits")}), "two places"},
 		"transposed":           {withLast([]Node{node("Gemm", "f w", "logits", Int("transA", 1))}, w), "transposed"},

@@ -78,6 +78,9 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := b.WholeNetwork("prune"); err != nil {
+		return nil, err
+	}
 	arch, err := vgg16se.FromManifest(b.Spec.Architecture)
 	if err != nil {
 		return nil, fmt.Errorf("%w: only these can lose channels here", err)

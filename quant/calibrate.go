@@ -92,6 +92,9 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 	if err != nil {
 		return nil, err
 	}
+	if err := b.WholeNetwork("calibrate"); err != nil {
+		return nil, err
+	}
 	out := o.Out
 	if o.CheckOnly {
 		out = filepath.Join(os.TempDir(), "vggse-check")

@@ -22,8 +22,8 @@ var modelFiles = []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, 
 // backbone puts the network of a bundle into the folder dir so that its model files end at the
 // features and its last layer is a head: the same network, with the same answers. Files of a bundle
 // that has a head are taken as they are. It returns the manifest, which is written, too; it has the
-// goldens of the bundle, and nothing else of it. A calibrated file that does not end as FP32 does is
-// left out, with a finding.
+// goldens of the bundle, and nothing else of it. A calibrated file that does not end as FP32 does
+// is left out, with a finding.
 func backbone(ctx context.Context, b *bundle.Bundle, dir string) (*bundle.Spec, []dataset.Finding, error) {
 	spec := b.Spec
 	spec.Labels, spec.Files = slices.Clone(spec.Labels), maps.Clone(spec.Files)
@@ -95,8 +95,8 @@ func split(ctx context.Context, b *bundle.Bundle, spec *bundle.Spec, dir string)
 	return found, nil
 }
 
-// endAtFeatures writes a model file of b without its last layer into dir; of the FP32 file the layer
-// comes with it.
+// endAtFeatures writes a model file of b without its last layer into dir; of the FP32 file the
+// layer comes with it.
 func endAtFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bundle.File, h *vision.Head, err error) {
 	path, err := b.Path(key)
 	if err != nil {
@@ -112,7 +112,8 @@ func endAtFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bu
 		return f, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if last.Classes != len(b.Spec.Labels) {
-		return f, nil, fmt.Errorf("%s: the last dense layer makes %d numbers, the bundle has %d labels", path, last.Classes,
+		return f, nil, fmt.Errorf("%s: the last dense layer makes %d numbers, the bundle has %d labels", path,
+			last.Classes,
 			len(b.Spec.Labels))
 	}
 	if key == bundle.FileFP32 {

@@ -12,8 +12,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// viewsOf are the looks at every picture that a head is fitted to: a camera that was moved a little,
-// and another light. The first is the picture as it is.
+// viewsOf are the looks at every picture that a head is fitted to: a camera that was moved a
+// little, and another light. The first is the picture as it is.
 func viewsOf(flip bool) []dataset.View {
 	views := []dataset.View{
 		{},
@@ -30,8 +30,8 @@ func viewsOf(flip bool) []dataset.View {
 }
 
 // read classifies the views of pictures with n, whose model file ends at the features; answers are
-// those of its own head, for which known says where each label of the pictures is, −1 for a new one.
-// A picture that cannot be read does not end the others.
+// those of its own head, for which known says where each label of the pictures is, −1 for a new
+// one. A picture that cannot be read does not end the others.
 func read(ctx context.Context, n *infer.Network, pictures []dataset.Picture, known []int, views []dataset.View,
 	workers int, bar *progress.Bar) ([]example, []eval.Answer, error) {
 	head, err := n.Bundle.Head()

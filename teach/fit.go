@@ -116,7 +116,8 @@ func (o *objective) at(p []float64) float64 {
 	return o.value
 }
 
-// means is the nearest class mean as a layer: rows have length 1, and so get the means (SimpleShot).
+// means is the nearest class mean as a layer: rows have length 1, and so get the means
+// (SimpleShot).
 func (r *rows) means(classes int) *linear {
 	_, width := r.x.Dims()
 	l := newLinear(classes, width)

@@ -26,8 +26,8 @@ const (
 	meansSharpness = 10
 )
 
-// lambdas are the strengths of regularisation that are tried, the strongest first, until weaker ones
-// are twice worse than the best.
+// lambdas are the strengths of regularisation that are tried, the strongest first, until weaker
+// ones are twice worse than the best.
 var lambdas = []float64{1, 1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5}
 
 // learner fits heads to the examples that count.

@@ -112,7 +112,8 @@ func (r *Report) count(examples []example) string {
 			"copy such pictures again, or remove them")
 	}
 	if r.Copies > 0 {
-		r.find("copies", fmt.Sprintf("%d pictures show the same as another one of their label, and count once", r.Copies),
+		r.find("copies", fmt.Sprintf("pictures that show the same as another one of their label count once; such "+
+			"copies: %d", r.Copies),
 			"take pictures at different times")
 	}
 	var few []string
@@ -194,20 +195,22 @@ func (r *Report) judge(pictures []dataset.Picture, examples []example, before []
 func (r *Report) gates(old int) []string {
 	missed := []string{}
 	if lost, least := lostOf(r.Old, old); least > lostPoints {
-		missed = append(missed, fmt.Sprintf("old labels: %.2f points of %d pictures are lost, at least %.2f, %.0f may be",
-			100*lost, old, 100*least, 100*lostPoints))
+		missed = append(missed,
+			fmt.Sprintf("old labels: %.2f points of %d pictures are lost, at least %.2f, %.0f may be",
+				100*lost, old, 100*least, 100*lostPoints))
 	}
 	for _, c := range r.After.Classes {
 		if slices.Contains(r.Added, c.Label) && c.Recall.High < newRecall {
-			missed = append(missed, fmt.Sprintf("%s: %.0f %% of its %d pictures are found, at most %.0f, %.0f are wanted",
-				c.Label, 100*c.Recall.Value, c.Recall.Of, 100*c.Recall.High, 100*newRecall))
+			missed = append(missed,
+				fmt.Sprintf("%s: %.0f %% of its %d pictures are found, at most %.0f, %.0f are wanted",
+					c.Label, 100*c.Recall.Value, c.Recall.Of, 100*c.Recall.High, 100*newRecall))
 		}
 	}
 	return missed
 }
 
-// lostOf is the share of n pictures that was right before and is wrong now, less the other way round,
-// and the lower end of its 95 % interval.
+// lostOf is the share of n pictures that was right before and is wrong now, less the other way
+// round, and the lower end of its 95 % interval.
 func lostOf(c *eval.Comparison, n int) (lost, least float64) {
 	if n == 0 {
 		return 0, 0
@@ -221,7 +224,8 @@ func lostOf(c *eval.Comparison, n int) (lost, least float64) {
 // verdict is the one sentence that matters.
 func (r *Report) verdict(n int) string {
 	points := 100 * float64(r.After.Against.OnlyThis-r.After.Against.OnlyOther) / float64(max(1, n))
-	measured := fmt.Sprintf("%.2f %% of %d held-out pictures are answered rightly, %+.2f points", 100*r.After.Top1.Value, n,
+	measured := fmt.Sprintf("%.2f %% of %d held-out pictures are answered rightly, %+.2f points",
+		100*r.After.Top1.Value, n,
 		points)
 	switch {
 	case len(r.Missed) > 0:

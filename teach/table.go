@@ -30,8 +30,8 @@ const (
 // moment is the minute and the camera in the name of a file that 'samples' kept.
 var moment = regexp.MustCompile(`^(\d{8}T\d{4})\d{2}\.\d{3}Z-(.+?)-`)
 
-// group numbers the groups of examples, by file name and likeness, and marks copies. paths are those
-// of the pictures. It returns how many groups there are.
+// group numbers the groups of examples, by file name and likeness, and marks copies. paths are
+// those of the pictures. It returns how many groups there are.
 func group(examples []example, paths []string) int {
 	moments, groups := map[string]int{}, 0
 	for i := range examples {
@@ -107,9 +107,9 @@ func meanOf(examples []example) []float64 {
 	return mean
 }
 
-// space is how features become rows: centred and of length 1, which suits a head that is fitted from
-// nothing, or as they come, divided by one number, in which the layer that the network has is a
-// point.
+// space is how features become rows: centred and of length 1, which suits a head that is fitted
+// from nothing, or as they come, divided by one number, in which the layer that the network has is
+// a point.
 type space struct {
 	mean  []float64 // nil: as they come
 	scale float64

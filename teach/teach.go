@@ -92,7 +92,8 @@ func (t *teaching) list(ctx context.Context) error {
 		}
 	}
 	if missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] }); len(missing) > 0 {
-		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all classes at once, so give each "+
+		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all classes at once, so give "+
+			"each "+
 			"old one pictures, too (20 do)", t.Images, strings.Join(missing, ", "))
 	}
 	if len(labels) < 2 {
@@ -261,7 +262,8 @@ func (t *teaching) deliver(ctx context.Context, h *vision.Head) error {
 // taughtSuffix is what the version of a taught bundle ends with.
 const taughtSuffix = "-taught"
 
-// goldens makes those of the taught bundle: the pictures of the old ones, with what FP32 answers now.
+// goldens makes those of the taught bundle: the pictures of the old ones, with what FP32 answers
+// now.
 func (t *teaching) goldens(ctx context.Context, old map[string]bundle.File) (err error) {
 	n, err := t.open(ctx, t.dir, "fp32")
 	if err != nil {

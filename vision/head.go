@@ -30,7 +30,8 @@ const MaxFeatures = 1 << 16
 func NewHead(mean, weight, bias []float32) (*Head, error) {
 	classes := len(bias)
 	if classes == 0 || len(weight) == 0 || len(weight)%classes != 0 {
-		return nil, fmt.Errorf("a head of %d weights and %d biases is none: weight must be classes × features", len(weight),
+		return nil, fmt.Errorf("a head of %d weights and %d biases is none: weight must be classes × features",
+			len(weight),
 			classes)
 	}
 	h := &Head{Mean: mean, Weight: weight, Bias: bias}

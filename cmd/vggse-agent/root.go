@@ -49,7 +49,7 @@ func newRoot() *cobra.Command {
 		newCompareCmd(s),
 		newDemoDataCmd(),
 		newDoctorCmd(s),
-		newEvaluateCmd(s), newTeachCmd(s),
+		newEvaluateCmd(s), newTeachCmd(s), newFeaturesCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
 		newManCmd(),

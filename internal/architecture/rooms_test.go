@@ -9,7 +9,7 @@ var rooms = map[string]string{
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
-	"bundle":            "internal/atomicfile vision",
+	"bundle":            "internal/atomicfile onnx vgg16se/checkpoint vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
 	"camera":            "demo internal/redact internal/round vision",
 	"camera/cameratest": "vision",
@@ -18,7 +18,7 @@ var rooms = map[string]string{
 		"eval importer infer infer/roofline internal/account internal/atomicfile " +
 		"internal/logging internal/progress internal/redact internal/round " +
 		"internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune quant systemd " +
-		"verify vgg16se vision",
+		"teach verify vgg16se vision",
 	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
@@ -50,8 +50,10 @@ var rooms = map[string]string{
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx verify vision",
-	"samples":            "internal/atomicfile vision",
-	"systemd":            "",
+	"samples": "internal/atomicfile vision",
+	"systemd": "",
+	"teach": "bundle dataset eval infer internal/atomicfile internal/progress onnx " +
+		"verify vgg16se/checkpoint vision",
 	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",
 	"vgg16se":            "bundle onnx vgg16se/checkpoint vision",
 	"vgg16se/checkpoint": "onnx",

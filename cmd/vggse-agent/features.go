@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/teach"
+)
+
+func newFeaturesCmd(s *settings) *cobra.Command {
+	var images, out, precision, provider string
+	var workers int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "features BUNDLE --images DIR --out FILE",
+		Short: "Write what the last layer reads of each picture, for other programs",
+		Long: `Features classifies the pictures below DIR and writes the vector in front of the last layer of each into
+a safetensors file: the tensor features, float32 [images, dim]. Its metadata holds, as JSON, "files",
+the path of each row, and "labels", the name of its folder.`,
+		Example: "  vggse-agent features demo/bundle --images build/pictures --out build/features.safetensors",
+		Args:    exactArgs(1, "one BUNDLE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if images == "" || out == "" || workers < 1 {
+				return usagef("features wants --images DIR and --out FILE, and --workers of at least 1")
+			}
+			open := func(ctx context.Context, dir, _ string) (*infer.Network, error) {
+				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)
+			}
+			x, err := teach.Export(cmd.Context(), open, args[0], images, out, workers, progress.To(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), x)
+			}
+			left := ""
+			if x.Unreadable > 0 {
+				left = fmt.Sprintf("; %d pictures cannot be read and were left out", x.Unreadable)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d pictures%s\n", out, x.Dim,
+				x.Images,
+				left)
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&images, "images", "", "`DIR` of pictures")
+	flags.StringVar(&out, "out", "", "`FILE` to write, .safetensors")
+	flags.StringVar(&precision, "precision", "", "auto, fp32, fp16 or int8")
+	flags.StringVar(&provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	flags.IntVar(&workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
+	flags.BoolVar(&asJSON, "json", false, "the summary as JSON on stdout")
+	return cmd
+}

@@ -1,0 +1,111 @@
+package teach
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
+)
+
+// Exported says what Export wrote.
+type Exported struct {
+	Images     int    `json:"images"`
+	Unreadable int    `json:"unreadable"` // left out
+	Dim        int    `json:"dim"`        // features of a picture
+	SHA256     string `json:"sha256"`     // of the file
+}
+
+// Export writes the features of the pictures below images into the safetensors file out: the tensor
+// features, float32 [images, dim], and in its metadata, as JSON, "files" (the path of each row) and
+// "labels" (the name of its folder).
+func Export(ctx context.Context, open Open, dir, images, out string, workers int, p *progress.Progress) (*Exported,
+	error) {
+	x, err := export(ctx, open, dir, images, out, workers, p)
+	if err != nil {
+		return nil, fmt.Errorf("features: %w", err)
+	}
+	return x, nil
+}
+
+func export(ctx context.Context, open Open, dir, images, out string, workers int, p *progress.Progress) (x *Exported,
+	err error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	pictures, _, err := dataset.List(ctx, images, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pictures {
+		pictures[i].Label = 0 // no label is needed
+	}
+	work, err := os.MkdirTemp("", "vggse-features.*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(work)
+	if _, _, err := backbone(ctx, b, work); err != nil {
+		return nil, err
+	}
+	n, err := open(ctx, work, "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	bar := p.Start("reading pictures", int64(len(pictures)))
+	defer bar.Done()
+	examples, _, err := read(ctx, n, pictures, []int{-1}, []dataset.View{{}}, workers, bar)
+	if err != nil {
+		return nil, err
+	}
+	return writeFeatures(ctx, out, pictures, examples)
+}
+
+func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, examples []example) (*Exported, error) {
+	x := &Exported{}
+	var rows bytes.Buffer
+	files, labels := []string{}, []string{}
+	for i := range examples {
+		e := &examples[i]
+		if e.err != nil {
+			x.Unreadable++
+			continue
+		}
+		x.Dim = len(e.views[0])
+		if err := binary.Write(&rows, binary.LittleEndian, e.views[0]); err != nil {
+			return nil, err
+		}
+		path := pictures[e.picture].Path
+		files, labels = append(files, path), append(labels, filepath.Base(filepath.Dir(path)))
+	}
+	if x.Images = len(files); x.Images == 0 {
+		return nil, fmt.Errorf("none of the %d pictures can be read: %w", len(examples), examples[0].err)
+	}
+	facts := map[string]string{}
+	for key, v := range map[string][]string{"files": files, "labels": labels} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		facts[key] = string(text)
+	}
+	tensor := checkpoint.Out{Name: "features", Shape: []int64{int64(x.Images), int64(x.Dim)},
+		Source: func(w io.Writer) error { _, err := w.Write(rows.Bytes()); return err }}
+	var err error
+	x.SHA256, _, err = atomicfile.WriteHashed(ctx, out, io.Discard, func(w io.Writer) error {
+		return checkpoint.WriteSafetensors(w, []checkpoint.Out{tensor}, facts)
+	})
+	return x, err
+}
