@@ -32,7 +32,7 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	if err := hasPrecision(opened, precision); err != nil {
 		return nil, err
 	}
-	head, err := opened.Head()
+	head, err := ReadHead(opened)
 	if err != nil {
 		return nil, err
 	}

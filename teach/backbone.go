@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/dataset"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
@@ -85,7 +86,7 @@ func split(ctx context.Context, b *bundle.Bundle, spec *bundle.Spec, dir string)
 				Cure:     "calibrate the bundle again, then teach it"})
 			continue
 		case head != nil:
-			if spec.Files[bundle.FileHead], err = bundle.WriteHead(ctx, dir, head); err != nil {
+			if spec.Files[bundle.FileHead], err = infer.WriteHead(ctx, dir, head); err != nil {
 				return nil, err
 			}
 		}

@@ -34,7 +34,7 @@ func viewsOf(flip bool) []dataset.View {
 // one. A picture that cannot be read does not end the others.
 func read(ctx context.Context, n *infer.Network, pictures []dataset.Picture, known []int, views []dataset.View,
 	workers int, bar *progress.Bar) ([]example, []eval.Answer, error) {
-	head, err := n.Bundle.Head()
+	head, err := infer.ReadHead(n.Bundle)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -152,7 +152,7 @@ func (t *teaching) read(ctx context.Context) (examples []example, before []eval.
 	if _, err := verify.Run(ctx, n, verify.Options{}, nil); err != nil {
 		return nil, nil, fmt.Errorf("without its last layer the network is not what it was: %w", err)
 	}
-	if t.old, err = n.Bundle.Head(); err != nil {
+	if t.old, err = infer.ReadHead(n.Bundle); err != nil {
 		return nil, nil, err
 	}
 	t.report.about(t.parent, n, t.Tool)
@@ -235,7 +235,7 @@ func (t *teaching) deliver(ctx context.Context, h *vision.Head) error {
 	delete(t.spec.Files, bundle.FileGolden)
 	delete(t.spec.Files, bundle.FileGoldens8)
 	var err error
-	if t.spec.Files[bundle.FileHead], err = bundle.WriteHead(ctx, t.dir, h); err != nil {
+	if t.spec.Files[bundle.FileHead], err = infer.WriteHead(ctx, t.dir, h); err != nil {
 		return err
 	}
 	t.spec.Labels, t.spec.Architecture.Classes = t.report.Labels, len(t.report.Labels)

@@ -293,7 +293,7 @@ func TestHeadOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.Spec.Files[bundle.FileHead], err = bundle.WriteHead(t.Context(), out, h); err != nil {
+		if b.Spec.Files[bundle.FileHead], err = infer.WriteHead(t.Context(), out, h); err != nil {
 			t.Fatal(err)
 		}
 		if err := bundle.WriteSpec(out, &b.Spec); err != nil {

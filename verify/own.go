@@ -29,7 +29,7 @@ func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
 		return nil, err
 	}
 	defer s.Close()
-	head, err := b.Head()
+	head, err := infer.ReadHead(b)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ var rooms = map[string]string{
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
-	"bundle":            "internal/atomicfile onnx vgg16se/checkpoint vision",
+	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
 	"camera":            "demo internal/redact internal/round vision",
 	"camera/cameratest": "vision",
@@ -29,7 +29,7 @@ var rooms = map[string]string{
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
 	"infer": "bundle internal/account internal/atomicfile internal/filelock onnx " +
-		"vision",
+		"vgg16se/checkpoint vision",
 	"infer/roofline":      "infer internal/round onnx vision",
 	"internal/account":    "",
 	"internal/atomicfile": "",
