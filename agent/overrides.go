@@ -46,10 +46,13 @@ func inForce[T comparable](k **override[T], configured T) T {
 	return (*k).Value
 }
 
+// overridesLimit is the largest file of settings that is read, bytes.
+const overridesLimit = 1 << 20
+
 // openKept reads the file in the state folder dir. One that is damaged is passed over, and told of.
 func openOverrides(dir string, log *slog.Logger) *overrides {
 	k := &overrides{path: filepath.Join(dir, "settings.json")}
-	text, err := os.ReadFile(k.path)
+	text, err := atomicfile.ReadSmall(k.path, overridesLimit)
 	if err == nil {
 		err = json.Unmarshal(text, k)
 	}

@@ -5,12 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // preflight looks at what new settings need before the old ones are let go: files of the broker's
@@ -72,6 +72,9 @@ func askFile(ctx context.Context, source string) error {
 	return err
 }
 
+// fingerprintLimit is the largest file that a fingerprint is taken of, bytes.
+const fingerprintLimit = 4 << 20
+
 // fingerprint is what the files hold that settings name and that are read at the start alone: a
 // token that was exchanged is a change although its path is the same.
 func fingerprint(c *configs.Config) (sum [sha256.Size]byte) {
@@ -81,7 +84,7 @@ func fingerprint(c *configs.Config) (sum [sha256.Size]byte) {
 		if path == "" {
 			continue
 		}
-		text, err := os.ReadFile(path)
+		text, err := atomicfile.ReadSmall(path, fingerprintLimit)
 		fmt.Fprintf(all, "%s %d %v\n", path, len(text), err != nil)
 		all.Write(text)
 	}

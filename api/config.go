@@ -3,9 +3,10 @@ package api
 import (
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Config says where the agent answers over HTTP, and to whom.
@@ -60,11 +61,10 @@ func (c *Config) token() (string, error) {
 	if c.TokenFile == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(c.TokenFile)
+	line, err := atomicfile.FirstLine(c.TokenFile)
 	if err != nil {
 		return "", fmt.Errorf("http.token_file: %w", err)
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSpace(line); len(line) < leastToken {
 		return "", fmt.Errorf("http.token_file: %s holds a token of %d characters, at least %d are needed "+
 			"('openssl rand -hex 16' makes one)",

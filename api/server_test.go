@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,6 +159,16 @@ func TestToken(t *testing.T) {
 	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file}, Build{}, &fakeAgent{}); err == nil ||
 		!strings.Contains(err.Error(), "at least 16") {
 		t.Errorf("a short token = %v", err)
+	}
+	pipe := file + "-pipe"
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/zero"} {
+		if err := (&Config{Listen: Default, TokenFile: path}).CheckFiles(); err == nil ||
+			!strings.Contains(err.Error(), "http.token_file: "+path+" is not a file") {
+			t.Errorf("%s = %v, want a refusal", path, err)
+		}
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Default is the built-in configuration, and the manual of every key.
@@ -95,6 +97,9 @@ func Load(o Options) (*Effective, error) {
 	return e, nil
 }
 
+// fileLimit is the largest configuration file that is read, bytes.
+const fileLimit = 1 << 20
+
 // file reads the configuration file, if there is one, checks its keys and lays it over the
 // defaults.
 func (l *loader) file(path string) (string, error) {
@@ -103,7 +108,7 @@ func (l *loader) file(path string) (string, error) {
 		candidates = []string{path}
 	}
 	for _, candidate := range candidates {
-		text, err := os.ReadFile(candidate)
+		text, err := readFile(candidate)
 		if errors.Is(err, fs.ErrNotExist) && path == "" {
 			continue
 		}
@@ -120,6 +125,14 @@ func (l *loader) file(path string) (string, error) {
 		return candidate, nil
 	}
 	return "", nil
+}
+
+// readFile reads a configuration file; os.DevNull is one without settings.
+func readFile(path string) ([]byte, error) {
+	if path == os.DevNull {
+		return nil, nil
+	}
+	return atomicfile.ReadSmall(path, fileLimit)
 }
 
 // overrides lays environment and flags over what stands in the file.

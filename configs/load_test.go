@@ -1,10 +1,12 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -140,6 +142,24 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 
 // A camera may have settings of its own, wherever they come from; what it has not is what holds for
 // all.
+// A configuration that never ends, or is none, is refused at once.
+func TestFilesThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	pipe, huge := filepath.Join(dir, "pipe"), filepath.Join(dir, "huge")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(huge, nil, 0o600),
+		os.Truncate(huge, fileLimit+1)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		pipe: "is not a file but a pipe", dir: "is not a file but a folder", "/dev/zero": "is not a file but a device",
+		huge: "is larger than 1048576 bytes",
+	} {
+		if _, err := Load(Options{File: path}); err == nil || !strings.Contains(err.Error(), path+" "+want) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
 func TestOwnSettings(t *testing.T) {
 	e, err := load(t, "decide: {threshold: 0.5}\ncameras: [{name: a, source: \"demo://parts\", decide: {threshold: "+
 		"0.9, dwell: 2s}}, {name: b, source: \"demo://parts\"}]\n",

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"crypto/tls"
 	"fmt"
 	"time"
 )
@@ -17,10 +16,10 @@ func certificateCondition(t *TLS, now time.Time) (c Condition, ok bool) {
 	if t.Cert == "" {
 		return c, false
 	}
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	pair, err := t.pair()
 	switch {
 	case err != nil:
-		return Condition{Degraded, "mqtt.tls.cert: " + err.Error()}, true
+		return Condition{Degraded, err.Error()}, true
 	case now.After(pair.Leaf.NotAfter):
 		return Condition{Failed, fmt.Sprintf("mqtt.tls.cert: %s ended on %s: renew it", t.Cert,
 			day(pair.Leaf.NotAfter))}, true

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
@@ -234,10 +234,12 @@ func (c *Config) password() (string, error) {
 	if c.Password != "" || c.PasswordFile == "" {
 		return c.Password, nil
 	}
-	text, err := os.ReadFile(c.PasswordFile)
+	line, err := atomicfile.FirstLine(c.PasswordFile)
+	if err == nil && line == "" {
+		err = fmt.Errorf("%s holds no password: its first line is empty", c.PasswordFile)
+	}
 	if err != nil {
 		return "", fmt.Errorf("mqtt.password_file: %w", err)
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return strings.TrimSuffix(line, "\r"), nil
+	return line, nil
 }

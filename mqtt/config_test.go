@@ -1,9 +1,11 @@
 package mqtt
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -115,6 +117,30 @@ func TestPassword(t *testing.T) {
 	}{{Config{}, ""}, {Config{PasswordFile: file}, "from file"}, {Config{PasswordFile: file, Password: "set"}, "set"}} {
 		if got, err := c.cfg.password(); err != nil || got != c.want {
 			t.Errorf("got %q, %v, want %q", got, err, c.want)
+		}
+	}
+}
+
+// A file that never ends, or is none, holds up no start, whichever setting names it.
+func TestFilesThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	pipe, empty := filepath.Join(dir, "pipe"), filepath.Join(dir, "empty")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	tcp, ssl := "tcp://127.0.0.1:1", "ssl://127.0.0.1:1"
+	const pipeIs, zeroIs = " is not a file but a pipe", "/dev/zero is not a file but a device"
+	for want, cfg := range map[string]Config{
+		"mqtt.password_file: " + pipe + pipeIs:                {Broker: tcp, User: "me", PasswordFile: pipe},
+		"mqtt.password_file: " + zeroIs:                       {Broker: tcp, User: "me", PasswordFile: "/dev/zero"},
+		"mqtt.password_file: " + empty + " holds no password": {Broker: tcp, User: "me", PasswordFile: empty},
+		"mqtt.tls.ca: " + pipe + pipeIs:                       {Broker: ssl, TLS: TLS{CA: pipe}},
+		"mqtt.tls.cert: " + zeroIs:                            {Broker: ssl, TLS: TLS{Cert: "/dev/zero", Key: pipe}},
+		"mqtt.tls.key: " + pipe + pipeIs:                      {Broker: ssl, TLS: TLS{Cert: empty, Key: pipe}},
+		"mqtt.tls.cert: tls: failed to find any PEM data":     {Broker: ssl, TLS: TLS{Cert: empty, Key: empty}},
+	} {
+		if err := cfg.CheckFiles(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }

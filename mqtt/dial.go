@@ -8,13 +8,17 @@ import (
 	"math"
 	"net"
 	"net/url"
-	"os"
 	"regexp"
 	"syscall"
 	"time"
 
 	"golang.org/x/net/websocket"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
+
+// pemLimit is the largest file of certificates or of a key that is read, bytes.
+const pemLimit = 4 << 20
 
 const (
 	dialTimeout = 15 * time.Second // TCP, TLS, websocket and CONNACK together
@@ -125,7 +129,7 @@ func (b *bounded) explain(err error, u *url.URL) error {
 func (t *TLS) load(host string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
 	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
+		pem, err := atomicfile.ReadSmall(t.CA, pemLimit)
 		if err != nil {
 			return nil, fmt.Errorf("mqtt.tls.ca: %w", err)
 		}
@@ -135,11 +139,27 @@ func (t *TLS) load(host string) (*tls.Config, error) {
 		}
 	}
 	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		pair, err := t.pair()
 		if err != nil {
-			return nil, fmt.Errorf("mqtt.tls.cert: %w", err)
+			return nil, err
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
+}
+
+// pair reads the client certificate and its key; the error names the setting.
+func (t *TLS) pair() (pair tls.Certificate, err error) {
+	cert, err := atomicfile.ReadSmall(t.Cert, pemLimit)
+	if err != nil {
+		return pair, fmt.Errorf("mqtt.tls.cert: %w", err)
+	}
+	key, err := atomicfile.ReadSmall(t.Key, pemLimit)
+	if err != nil {
+		return pair, fmt.Errorf("mqtt.tls.key: %w", err)
+	}
+	if pair, err = tls.X509KeyPair(cert, key); err != nil {
+		return pair, fmt.Errorf("mqtt.tls.cert: %w", err)
+	}
+	return pair, nil
 }

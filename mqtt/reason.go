@@ -147,7 +147,7 @@ func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, gu
 func (c *Config) who(device string) string {
 	name, what := c.User, "mqtt.user"
 	if c.TLS.Cert != "" && name == "" {
-		if pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); err == nil {
+		if pair, err := c.TLS.pair(); err == nil {
 			name, what = pair.Leaf.Subject.CommonName, "the certificate mqtt.tls.cert"
 		}
 	}

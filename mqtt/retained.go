@@ -28,12 +28,15 @@ type retainedTopics struct {
 	notBefore time.Time
 }
 
+// rememberedLimit is the largest file of memory that is read, bytes.
+const rememberedLimit = 4 << 20
+
 // recall reads what an earlier run has left. Of another device's topics it wants to know nothing:
 // whoever copies a state folder to a second device must not silence the first.
 func (m *retainedTopics) recall(dir, device string, log *slog.Logger) {
 	if dir != "" {
 		m.path = filepath.Join(dir, "retained.json")
-		text, err := os.ReadFile(m.path)
+		text, err := atomicfile.ReadSmall(m.path, rememberedLimit)
 		if err == nil {
 			err = json.Unmarshal(text, m)
 		}
