@@ -5,7 +5,7 @@ var rooms = map[string]string{
 	"agent": "agent/pipeline api bundle bundle/store camera configs device infer " +
 		"internal/account internal/atomicfile mqtt mqtt/broker samples vision",
 	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
-	"api":            "vision",
+	"api":            "internal/atomicfile vision",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
@@ -19,7 +19,8 @@ var rooms = map[string]string{
 		"internal/logging internal/progress internal/redact internal/round " +
 		"internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune quant systemd " +
 		"teach verify vgg16se vision",
-	"configs": "api bundle/store camera infer internal/redact mqtt samples vision",
+	"configs": "api bundle/store camera infer internal/atomicfile internal/redact mqtt " +
+		"samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
