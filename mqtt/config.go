@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
@@ -90,14 +91,14 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: must be embedded or a URL such as tcp://HOST:1883")
 	}
 	if !strings.Contains(brokerURL, "://") {
-		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", shown(brokerURL),
-			shown(brokerURL))
+		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", Shown(brokerURL),
+			Shown(brokerURL))
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
 		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883")
 	}
-	if u.User != nil {
+	if u.User != nil || strings.Contains(u.Path, "@") { // a password with a slash in it looks like a path
 		return nil, fmt.Errorf("mqtt.broker: must not hold user and password: put them into mqtt.user and " +
 			"mqtt.password_file")
 	}
@@ -107,14 +108,14 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	case !ok:
 		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", shown(brokerURL), u.Scheme, port)
+		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", Shown(brokerURL), u.Scheme, port)
 	case strings.HasPrefix(u.Scheme, "ws"):
 		if strings.Trim(u.Path, "/") == "" {
 			u.Path, u.RawPath = "/mqtt", "" // EMQX and HiveMQ insist on it, Mosquitto takes any
 		}
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
 		return nil, fmt.Errorf("mqtt.broker: %q: a path is only for ws and wss: set mqtt.topic_prefix for topics",
-			shown(brokerURL))
+			Shown(brokerURL))
 	default:
 		u.Path = ""
 	}
@@ -122,20 +123,17 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	return u, nil
 }
 
-// shown is the address of a broker for people: without what may be a secret in it, which is all
-// before an @ and all behind a ? or #.
-func shown(broker string) string {
-	if at := strings.IndexAny(broker, "?#"); at >= 0 {
-		broker = broker[:at] + "?…"
+// Shown is the address of a broker for people: without what may be a secret in it, which is all
+// before an @, all behind a ?, # or ;, and what a path names as one.
+func Shown(broker string) string {
+	end := ""
+	if at := strings.IndexAny(broker, "?#;"); at >= 0 {
+		broker, end = broker[:at], broker[at:at+1]+"…"
 	}
-	if at := strings.LastIndexByte(broker, '@'); at >= 0 {
-		scheme, _, found := strings.Cut(broker, "://")
+	if at := strings.LastIndexByte(broker, '@'); at >= 0 && !strings.Contains(broker, "://") {
 		broker = "…" + broker[at:]
-		if found {
-			broker = scheme + "://" + broker
-		}
 	}
-	return broker
+	return redact.Text(broker) + end
 }
 
 // Validate returns the first setting that cannot be, naming its key. It reads no file.
@@ -158,7 +156,7 @@ func (c *Config) Validate() error {
 	case c.User == "" && (c.Password != "" || c.PasswordFile != ""):
 		return fmt.Errorf("mqtt.user: must be set where a password is")
 	case !secure && c.TLS != TLS{}:
-		return fmt.Errorf("mqtt.tls: is only for ssl:// and wss://, but mqtt.broker is %s", shown(c.Broker))
+		return fmt.Errorf("mqtt.tls: is only for ssl:// and wss://, but mqtt.broker is %s", Shown(c.Broker))
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return fmt.Errorf("mqtt.tls.cert: must come together with mqtt.tls.key")
 	}

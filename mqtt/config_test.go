@@ -37,6 +37,8 @@ func TestParseBroker(t *testing.T) {
 		{in: "http://host/x?token=geheim", fail: "unknown scheme"},
 		{in: "tcp://host/x?token=geheim", fail: "tcp://host/x?…"},
 		{in: "tcp://?token=geheim", fail: "no host"},
+		{in: "ws://me:12/34gehe@host/mqtt", fail: "mqtt.password_file"},
+		{in: "tcp://host/token=geheim", fail: "tcp://host/token=***"},
 	} {
 		u, err := ParseBroker(c.in)
 		switch {
@@ -49,6 +51,27 @@ func TestParseBroker(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", c.in, err, c.fail)
 		case err != nil && strings.Contains(err.Error(), "gehe"):
 			t.Errorf("%q: the password is told: %v", c.in, err)
+		}
+	}
+}
+
+// What is shown of an address keeps every secret that may stand in it.
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"embedded":                             "embedded",
+		"tcp://host:1883":                      "tcp://host:1883",
+		"me:geheim@host:1883":                  "…@host:1883",
+		"ws://host/mqtt/":                      "ws://host/mqtt/",
+		"ws://host/mqtt?token=geheim":          "ws://host/mqtt?…",
+		"wss://host/mqtt#geheim":               "wss://host/mqtt#…",
+		"ws://host/mqtt;jsessionid=geheim":     "ws://host/mqtt;…",
+		"wss://host/token=geheim/mqtt":         "wss://host/token=***",
+		"ws://me:geheim@host/mqtt":             "ws://***@host/mqtt",
+		"ws://me:ge/heim@host/x":               "ws://***@host/x",
+		"wss://host/m?X-Amz-Signature=geheim&": "wss://host/m?…",
+	} {
+		if got := Shown(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
 }

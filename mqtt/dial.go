@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/net/websocket"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // pemLimit is the largest file of certificates or of a key that is read, bytes.
@@ -120,8 +122,9 @@ func (b *bounded) explain(err error, u *url.URL) error {
 	case status == nil || string(status[1]) == "101":
 		return fmt.Errorf("websocket: %w", err)
 	}
+	path, _, _ := strings.Cut(u.EscapedPath(), ";")
 	return fmt.Errorf("the server answers HTTP status %s to %s: check the path in mqtt.broker", status[1],
-		u.EscapedPath())
+		redact.Text(path))
 }
 
 // load reads the PEM files into a client configuration that checks the broker's name, at TLS 1.2 or

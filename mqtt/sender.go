@@ -114,7 +114,7 @@ func (l *Link) connect(ctx context.Context) {
 		if err == nil {
 			what, trouble = "broker lost, connecting again", ""
 			began := time.Now()
-			l.log.Info("broker connected", "broker", shown(l.broker.String()))
+			l.log.Info("broker connected", "broker", Shown(l.broker.String()))
 			why = l.serve(ctx, s, &doubt, &ends)
 			wait.held(time.Since(began))
 		} else {
@@ -126,7 +126,7 @@ func (l *Link) connect(ctx context.Context) {
 		}
 		if why != trouble {
 			trouble = why
-			l.log.Warn(what, "broker", shown(l.broker.String()), "error", why)
+			l.log.Warn(what, "broker", Shown(l.broker.String()), "error", why)
 		}
 		pause(ctx, wait.next(time.Now()))
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,25 +61,56 @@ func runWatch(ctx context.Context, cfg mqtt.Config, out, errs io.Writer, asJSON 
 	if f, ok := out.(*os.File); ok && !asJSON && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		return watch.Table(ctx, cfg, filters, f)
 	}
-	changed := func(err error) {
-		if err != nil {
-			fmt.Fprintf(errs, "no broker at %s: %v; trying again\n", cfg.Broker, err)
-		} else {
-			fmt.Fprintf(errs, "connected to %s\n", cfg.Broker)
+	return watchLines(ctx, cfg, filters, out, errs, asJSON)
+}
+
+// watchLines prints one line for each message; what is said of the connection, on errs, once for
+// each change.
+func watchLines(ctx context.Context, cfg mqtt.Config, filters []string, out, errs io.Writer, asJSON bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex // guards errs and what follows
+	board, said := watch.New(cfg.Broker, cfg.TopicPrefix), ""
+	var failed error // of writing
+	say := func(text string) {
+		if text != said {
+			fmt.Fprintln(errs, text)
 		}
+		said = text
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	hint := time.AfterFunc(watch.Patience, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if text := board.Hint(time.Now()); text != "" {
+			say(text)
+		}
+	})
+	defer hint.Stop()
+	changed := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		board.Connection(err, time.Now())
+		if err != nil {
+			say(fmt.Sprintf("%s: %v; trying again", mqtt.Shown(cfg.Broker), err))
+			return
+		}
+		say("connected to " + mqtt.Shown(cfg.Broker))
+		hint.Reset(watch.Patience + time.Millisecond)
+	}
 	handle := func(m mqtt.Message) {
+		mu.Lock()
+		board.Apply(m, time.Now())
+		mu.Unlock()
 		if err := printMessage(out, cfg.TopicPrefix, m, asJSON); err != nil {
-			cancel(err) // nobody reads any more
+			failed = err // nobody reads any more
+			cancel()
 		}
 	}
 	if err := mqtt.Subscribe(ctx, cfg, filters, changed, handle); err != nil {
 		return err
 	}
-	if err := context.Cause(ctx); err != nil && err != context.Canceled {
-		return fmt.Errorf("watch: %w", err)
+	if failed != nil {
+		return fmt.Errorf("watch: %w", failed)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -48,8 +49,9 @@ func TestWatchJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	guard, release := context.WithTimeout(t.Context(), patience)
+	defer release()
+	ctx, cancel := context.WithCancelCause(guard)
 	var wait sync.WaitGroup
 	wait.Go(func() { link.Run(ctx) })
 	gear := vision.Class{Label: "gear", Index: 0, Score: 0.9}
@@ -70,7 +72,7 @@ func TestWatchJSON(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Errorf("nothing came: %s", errs.String())
 	}
-	cancel()
+	cancel(errors.New("interrupt signal received")) // as signal.NotifyContext ends one
 	wait.Wait()
 	found := false
 	for line := range strings.Lines(out.String()) {

@@ -41,7 +41,7 @@ var rooms = map[string]string{
 	"internal/redact":     "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
-	"mqtt":                "internal/atomicfile mqtt/spool vision",
+	"mqtt":                "internal/atomicfile internal/redact mqtt/spool vision",
 	"mqtt/broker":         "",
 	"mqtt/contract":       "",
 	"mqtt/spool":          "",

@@ -19,7 +19,8 @@ const (
 
 // Board is what a table shows: the last word of every camera of every device.
 type Board struct {
-	broker, prefix string
+	broker, prefix string    // as they are shown
+	since          time.Time // of the subscription; zero: it does not stand
 	connected      bool
 	trouble        string
 	devices        map[string]*deviceRow
@@ -35,6 +36,7 @@ type deviceRow struct {
 	id, name, availability string
 	model                  string // name, version, precision and provider
 	problem                string // from the health topic; empty: none
+	speaks                 bool   // more than "available" came since the subscription stands
 	cameras                map[string]*cameraRow
 }
 
@@ -91,17 +93,46 @@ func (r *result) score() float64 {
 // New is an empty board for what the broker at the URL carries below the topic prefix.
 func New(brokerURL, prefix string) *Board {
 	return &Board{
-		broker: brokerURL, prefix: prefix, trouble: "connecting",
+		broker: mqtt.Shown(brokerURL), prefix: prefix, trouble: "connecting",
 		devices: make(map[string]*deviceRow), colours: make(map[string]string),
 	}
 }
 
-// Connection takes a change of the connection: nil is up.
-func (b *Board) Connection(err error) {
-	b.connected, b.trouble = err == nil, ""
+// Connection takes a change of the connection, now: nil is up.
+func (b *Board) Connection(err error, now time.Time) {
+	b.connected, b.trouble, b.since = err == nil, "", time.Time{}
+	for _, d := range b.devices {
+		d.speaks = false
+	}
+	if err == nil {
+		b.since = now
+	}
 	if err != nil {
 		b.trouble = printable(err.Error())
 	}
+}
+
+// Patience is for how long a subscription may stand until Hint says why it may bring nothing.
+const Patience = 5 * time.Second
+
+// Hint is what may be wrong where a subscription stands and brings nothing, or of no device more
+// than whether it is there: a broker accepts filters of which its access rules let nothing pass.
+// Empty: nothing.
+func (b *Board) Hint(now time.Time) string {
+	if b.since.IsZero() || now.Sub(b.since) < Patience {
+		return ""
+	}
+	for _, d := range b.devices {
+		if d.speaks {
+			return ""
+		}
+	}
+	if len(b.devices) == 0 {
+		return fmt.Sprintf("nothing below %s/ yet: is an agent running, and may this user read %s/#?", b.prefix,
+			b.prefix)
+	}
+	return fmt.Sprintf("only \"available\" comes below %s/: the broker's access rules probably do not let this user "+
+		"read %s/#", b.prefix, b.prefix)
 }
 
 // Apply takes a message that arrived now; what it does not know it only counts.
@@ -118,10 +149,12 @@ func (b *Board) Apply(m mqtt.Message, now time.Time) {
 	switch len(levels) {
 	case 2:
 		if d := b.device(levels[0]); d != nil {
+			d.speaks = d.speaks || levels[1] != "available"
 			b.applyDevice(d, levels[1], m, now)
 		}
 	case 3:
 		if d := b.device(levels[0]); d != nil {
+			d.speaks = true
 			b.applyCamera(d, levels[1], levels[2], m, now)
 		}
 	}

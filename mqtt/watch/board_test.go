@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ var watchNow = time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
 // testBoard is a board of two devices: one at work, one that vanished.
 func testBoard() *Board {
 	b := New("tcp://127.0.0.1:1883", "vggse")
-	b.Connection(nil)
+	b.Connection(nil, watchNow.Add(-time.Minute))
 	for _, m := range [][2]string{
 		{"edge01/available", "online"},
 		{"edge01/info", `{"name":"Line 3",` +
@@ -74,6 +75,49 @@ func TestWatchTable(t *testing.T) {
 		}
 		if got != string(want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, want)
+		}
+	}
+}
+
+// A broker grants a filter of which its access rules let nothing pass, or no more than whether a
+// device is there: the table says so, after a while, and no longer than it is true.
+func TestHint(t *testing.T) {
+	apply := func(topics ...string) func(*Board) {
+		return func(b *Board) {
+			for _, topic := range topics {
+				b.Apply(mqtt.Message{Topic: topic, Payload: []byte("online")}, watchNow)
+			}
+		}
+	}
+	const nothing, only = "nothing below plant/a/ yet: is an agent running, and may this user read plant/a/#?",
+		"only \"available\" comes below plant/a/: the broker's access rules probably do not let this user " +
+			"read plant/a/#"
+	for name, c := range map[string]struct {
+		comes func(*Board)
+		after time.Duration
+		want  string
+	}{
+		"too early":       {apply(), Patience - time.Millisecond, ""},
+		"nothing":         {apply(), Patience, nothing},
+		"other topics":    {apply("other/x/available"), Patience, nothing},
+		"available alone": {apply("plant/a/one/available", "plant/a/two/available"), Patience, only},
+		"one device may":  {apply("plant/a/one/available", "plant/a/two/info"), Patience, ""},
+		"a camera":        {apply("plant/a/one/left/status"), Patience, ""},
+		"no connection":   {func(b *Board) { b.Connection(errors.New("gone"), watchNow) }, Patience, ""},
+		"may no longer": {func(b *Board) {
+			apply("plant/a/one/info")(b)
+			b.Connection(nil, watchNow)
+		}, Patience, only},
+	} {
+		b := New("tcp://127.0.0.1:1883", "plant/a")
+		b.Connection(nil, watchNow)
+		c.comes(b)
+		if got := b.Hint(watchNow.Add(c.after)); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+		if table := strings.Join(b.Draw(Style{}, 200, 20, watchNow.Add(c.after)), "\n"); c.want != "" &&
+			!strings.Contains(table, c.want) {
+			t.Errorf("%s: the table does not say so:\n%s", name, table)
 		}
 	}
 }

@@ -73,8 +73,10 @@ func (b *Board) Draw(s Style, width, height int, now time.Time) []string {
 			lines = append(lines, b.row(s, c, d.cameras[name], now))
 		}
 	}
-	if len(b.devices) == 0 {
-		lines = append(lines, s.paint(dim, fit("  nothing below "+b.prefix+"/ yet: is an agent running?", width)))
+	if hint := b.Hint(now); hint != "" {
+		lines = append(lines, s.paint(yellow, fit("  "+hint, width)))
+	} else if len(b.devices) == 0 {
+		lines = append(lines, s.paint(dim, fit("  nothing below "+b.prefix+"/ yet", width)))
 	}
 	if room := height - len(lines) - 2; room > 0 && len(b.events) > 0 {
 		lines = append(lines, "")
@@ -105,7 +107,7 @@ func (b *Board) headline(s Style, width int) string {
 	if !b.connected {
 		dot, state = s.paint(yellow, "○"), b.trouble
 		if b.trouble != "connecting" {
-			state = "no broker, trying again: " + b.trouble
+			state = "not connected, trying again: " + b.trouble
 		}
 	}
 	text := fit(fmt.Sprintf("%s/#  %s", b.prefix, b.broker), max(0, width-4))

@@ -38,7 +38,7 @@ func Table(ctx context.Context, cfg mqtt.Config, filters []string, f *os.File) e
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return mqtt.Subscribe(ctx, cfg, filters,
-			func(err error) { mu.Lock(); b.Connection(err); mu.Unlock() },
+			func(err error) { mu.Lock(); b.Connection(err, time.Now()); mu.Unlock() },
 			func(m mqtt.Message) { mu.Lock(); b.Apply(m, time.Now()); mu.Unlock() })
 	})
 	group.Go(func() error {
