@@ -37,10 +37,11 @@ type Host struct {
 	Verify func(ctx context.Context, bundleDir string) error
 	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
 
-	ready   func()                           // called when the agent is up; nil: nobody
-	reload  func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
-	restart func()                           // ends Run with ErrRestart
-	swaps   *swapRequests                    // that other networks are asked of
+	ready    func()                           // called when the agent is up; nil: nobody
+	reload   func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
+	goesBack bool                             // there are other settings to go on with
+	restart  func()                           // ends Run with ErrRestart
+	swaps    *swapRequests                    // that other networks are asked of
 	// what feeds the watchdog while the network opens: nothing at the start, for it does not watch
 	// yet
 	alive string
@@ -117,7 +118,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	refused := refusals{all: make(map[string]string), now: make(map[string]string), log: log}
 	network, trial, err := openActive(ctx, &c, refused.add)
 	if err != nil {
-		return err
+		return tellFailure(ctx, &c, &host, err)
 	}
 	changes := &modelSwap{network: network, requests: host.swaps, observer: observer, log: log}
 	defer func() { err = joinClose(err, changes.network.Close()) }()

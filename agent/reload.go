@@ -22,7 +22,7 @@ func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan
 	var good *configs.Config // to go back to; nil: c is what the process was started with, or has proved itself
 	for {
 		ready := false
-		host.ready = func() { ready = true }
+		host.ready, host.goesBack = func() { ready = true }, good != nil
 		next, err := runUntil(ctx, &c, host, asked, load)
 		host.alive = "WATCHDOG=1\n"
 		switch {

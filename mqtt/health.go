@@ -53,18 +53,23 @@ func (l *Link) checkHealth() {
 	l.health.set("queue", l.queueCondition())
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
+	l.out.set(l.health.state, healthOf(l.id.Device, l.health.parts))
+}
+
+// healthOf is the payload of the health topic.
+func healthOf(device string, parts map[string]Condition) []byte {
 	overall := OK
-	for _, c := range l.health.parts {
+	for _, c := range parts {
 		if c.Status == Failed || c.Status == Degraded && overall == OK {
 			overall = c.Status
 		}
 	}
-	l.out.set(l.health.state, encode(struct {
+	return encode(struct {
 		Schema  string               `json:"schema"`
 		Device  string               `json:"device"`
 		Overall string               `json:"overall"`
 		Parts   map[string]Condition `json:"parts"`
-	}{"vggse.health/1", l.id.Device, overall, l.health.parts}))
+	}{"vggse.health/1", device, overall, parts})
 }
 
 func (l *Link) camerasCondition() Condition {
