@@ -67,6 +67,9 @@ type Architecture struct {
 // Port names one input or output of the ONNX graph.
 type Port struct {
 	Name string `yaml:"name"`
+	// Scores says of the output how its raw scores become 0 to 1: softmax, which is the default, or
+	// sigmoid, each label for itself.
+	Scores vision.Scores `yaml:"scores,omitempty"`
 }
 
 // File is one file of a bundle.
@@ -110,6 +113,9 @@ func (s *Spec) Validate() error {
 		return errors.New("input.name: must not be empty")
 	case s.Output.Name == "":
 		return errors.New("output.name: must not be empty")
+	}
+	if err := s.Output.Scores.Validate(); err != nil {
+		return fmt.Errorf("output.scores: %w", err)
 	}
 	if err := s.validateLabels(); err != nil {
 		return err

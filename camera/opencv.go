@@ -17,9 +17,13 @@ import (
 // decoder is what ReadImage decodes with.
 const decoder = "opencv"
 
-// decode decodes a picture file in memory.
-func decode(data []byte, f *vision.Frame, flip Flip) error {
-	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
+// decode decodes a picture file in memory; upright turns it as its EXIF says.
+func decode(data []byte, f *vision.Frame, flip Flip, upright bool) error {
+	flags := gocv.IMReadColor
+	if !upright {
+		flags |= gocv.IMReadIgnoreOrientation
+	}
+	mat, err := gocv.IMDecode(data, flags)
 	if err != nil {
 		return fmt.Errorf("OpenCV cannot decode the picture: %w", err)
 	}

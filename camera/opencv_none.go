@@ -24,7 +24,7 @@ func (*capture) close() error                     { return nil }
 // decoder is what ReadImage decodes with.
 const decoder = "png"
 
-func decode(data []byte, f *vision.Frame, flip Flip) error {
+func decode(data []byte, f *vision.Frame, flip Flip, _ bool) error {
 	if bytes.HasPrefix(data, []byte(pngStart)) {
 		return decodePNG(data, f, flip)
 	}

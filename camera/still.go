@@ -36,27 +36,33 @@ func IsPicture(name string) bool {
 // Camera, Seq and Time alone. There is one decoder everywhere, OpenCV's, whose pixels are Pillow's;
 // a build without it reads PNG only, to the same pixels, and returns ErrNoOpenCV for the rest.
 func ReadImage(path string, f *vision.Frame) error {
-	if err := readStill(path, f, FlipNone); err != nil {
+	return ReadPicture(path, f, true)
+}
+
+// ReadPicture is ReadImage, where not upright without a look at what EXIF says of how the camera
+// was held: the pixels as they are stored.
+func ReadPicture(path string, f *vision.Frame, upright bool) error {
+	if err := readStill(path, f, FlipNone, upright); err != nil {
 		return fmt.Errorf("camera: %w", err)
 	}
 	return nil
 }
 
 // readStill reads, checks and decodes one file; the errors name it.
-func readStill(path string, f *vision.Frame, flip Flip) error {
+func readStill(path string, f *vision.Frame, flip Flip, upright bool) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: there is no such file", path)
 	} else if err != nil {
 		return err
 	}
-	if err := decodeStill(data, f, flip); err != nil {
+	if err := decodeStill(data, f, flip, upright); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-func decodeStill(data []byte, f *vision.Frame, flip Flip) error {
+func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 	switch {
 	case len(data) == 0:
 		return errors.New("the file is empty")
@@ -67,7 +73,7 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip) error {
 	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")):
 		return errors.New("this is no picture in PNG, JPEG or BMP")
 	}
-	return decode(data, f, flip)
+	return decode(data, f, flip, upright)
 }
 
 // stills is a picture, or a list of them, shown one after the other.
@@ -138,7 +144,7 @@ func openFile(u *URI) (source, Info, error) {
 	if file, err := os.Stat(paths[0]); err == nil {
 		s.of = file.ModTime()
 	}
-	if err := readStill(paths[0], &s.kept, u.Flip); err != nil {
+	if err := readStill(paths[0], &s.kept, u.Flip, true); err != nil {
 		return nil, Info{}, err
 	}
 	return s, Info{Kind: "picture", Backend: decoder, FPS: stillFPS, Width: s.kept.Width, Height: s.kept.Height}, nil
@@ -169,7 +175,7 @@ func (s *stills) next(_ context.Context, f *vision.Frame) error {
 			copy(f.Pix, s.kept.Pix)
 			return nil
 		}
-		err := readStill(path, f, s.flip)
+		err := readStill(path, f, s.flip, true)
 		if err == nil {
 			s.good = true
 			return nil
@@ -195,7 +201,7 @@ func (s *stills) again(path string) {
 		return
 	}
 	var fresh vision.Frame
-	if readStill(path, &fresh, s.flip) == nil {
+	if readStill(path, &fresh, s.flip, true) == nil {
 		s.kept, s.of = fresh, info.ModTime()
 	}
 }

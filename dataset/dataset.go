@@ -133,7 +133,12 @@ func (s *Set) Rewind() { s.next = 0 }
 
 // Part is the first n pictures of the set, as a set of its own that shares the memory.
 func (s *Set) Part(n int) *Set {
-	return &Set{Pictures: s.Pictures[:min(n, len(s.Pictures))], preprocess: s.preprocess, size: s.size, cache: s.cache}
+	return &Set{
+		Pictures:   s.Pictures[:min(n, len(s.Pictures))],
+		preprocess: s.preprocess,
+		size:       s.size,
+		cache:      s.cache,
+	}
 }
 
 // Next reads the next picture into t, 1×3×S×S, and returns its place and label; io.EOF after the
@@ -189,7 +194,7 @@ func (s *Set) read(p *Picture, t *vision.Tensor, inspect func(f *vision.Frame)) 
 	if err != nil {
 		return err
 	}
-	if err := camera.ReadImage(p.Path, &r.frame); err != nil {
+	if err := camera.ReadPicture(p.Path, &r.frame, s.preprocess.Upright()); err != nil {
 		return err
 	}
 	if err := r.prep.Apply(&r.frame, t, 0); err != nil {

@@ -26,7 +26,7 @@ func (s *Set) EachView(place int, views []View, t *vision.Tensor, inspect func(f
 		return err
 	}
 	path := s.Pictures[place].Path
-	if err := camera.ReadImage(path, &r.frame); err != nil {
+	if err := camera.ReadPicture(path, &r.frame, s.preprocess.Upright()); err != nil {
 		return err
 	}
 	if inspect != nil {

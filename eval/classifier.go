@@ -56,7 +56,7 @@ func NewClassifier(n *infer.Network, top int) (*Classifier, error) {
 
 // Classify answers for one file; the answer's Logits are valid until the next call.
 func (c *Classifier) Classify(ctx context.Context, file string) (*ImageAnswer, error) {
-	if err := camera.ReadImage(file, &c.frame); err != nil {
+	if err := camera.ReadPicture(file, &c.frame, c.network.Bundle.Spec.Preprocess.Upright()); err != nil {
 		return nil, err
 	}
 	if err := c.prep.Apply(&c.frame, c.tensor, 0); err != nil {
@@ -67,7 +67,7 @@ func (c *Classifier) Classify(ctx context.Context, file string) (*ImageAnswer, e
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	took := time.Since(start)
-	if !vision.Softmax(c.scores, c.logits) {
+	if !c.network.Bundle.Spec.Output.Scores.Apply(c.scores, c.logits) {
 		return nil, fmt.Errorf("%s: the network answers with NaN or infinity: its weights are damaged", file)
 	}
 	info := c.network.Info()

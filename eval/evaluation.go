@@ -133,19 +133,20 @@ func Answers(ctx context.Context, n *infer.Network, pictures []dataset.Picture, 
 			if err != nil {
 				return err
 			}
-			all[i] = newAnswer(pictures[i], label, logits, scores)
+			all[i] = newAnswer(pictures[i], label, logits, scores, spec.Output.Scores)
 		}
 	})
 }
 
-// NewAnswer is what logits, one for each label, say of a picture whose label is Picture.Label.
+// NewAnswer is what logits, one for each label, say by their softmax of a picture whose label is
+// Picture.Label.
 func NewAnswer(p dataset.Picture, logits vision.Logits) Answer {
-	return newAnswer(p, p.Label, logits, make([]float32, len(logits)))
+	return newAnswer(p, p.Label, logits, make([]float32, len(logits)), "")
 }
 
-func newAnswer(p dataset.Picture, label int, logits vision.Logits, scores []float32) Answer {
+func newAnswer(p dataset.Picture, label int, logits vision.Logits, scores []float32, kind vision.Scores) Answer {
 	a := Answer{Picture: p, Top: -1}
-	if !vision.Softmax(scores, logits) {
+	if !kind.Apply(scores, logits) {
 		return a
 	}
 	top := answerOf(scores, label)

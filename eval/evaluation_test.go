@@ -36,7 +36,8 @@ func TestEvaluation(t *testing.T) {
 	answers := joined(said(8, 0, 0, 0.9), said(2, 0, 1, 0.6), said(5, 1, 1, 0.8), said(5, 2, 1, 0.95),
 		said(3, -1, 2, 0.9), said(1, 2, -1, 0))
 	e := NewEvaluation(abc, answers)
-	if e.Images != 24 || e.Labelled != 21 || e.NaN != 1 || e.Top1.Hits != 13 || e.Top1.Of != 21 || e.Top5.Hits != 20 {
+	if e.Images != 24 || e.Labelled != 21 || e.NaN != 1 || e.Top1.Hits != 13 || e.Top1.Of != 21 ||
+		e.Top5.Hits != 20 {
 		t.Errorf("%+v, top-1 %+v, top-5 %+v", e, e.Top1, e.Top5)
 	}
 	for i, want := range []ClassResult{
@@ -51,7 +52,8 @@ func TestEvaluation(t *testing.T) {
 		e.Confusions[2].Labels != "c → no number" {
 		t.Errorf("%+v", e.Confusions)
 	}
-	if len(e.Worst) != 8 || e.Worst[0].Label != "c" || e.Worst[0].Answer != "b" || e.Worst[0].File != "2/1-0.png" ||
+	if len(e.Worst) != 8 || e.Worst[0].Label != "c" || e.Worst[0].Answer != "b" ||
+		e.Worst[0].File != "2/1-0.png" ||
 		e.Worst[7].Answer != "no number" {
 		t.Errorf("%+v", e.Worst)
 	}
@@ -143,12 +145,17 @@ func TestCompare(t *testing.T) {
 
 func TestNewAnswer(t *testing.T) {
 	scores := make([]float32, 3)
-	a := newAnswer(dataset.Picture{Label: 1}, 1, vision.Logits{0, float32(math.Log(2)), 0}, scores)
+	a := newAnswer(dataset.Picture{Label: 1}, 1, vision.Logits{0, float32(math.Log(2)), 0}, scores, "")
 	if a.Top != 1 || math.Abs(a.Score-0.5) > 1e-6 || a.Own != a.Score || !a.Top5 {
 		t.Errorf("%+v", a)
 	}
-	if a := newAnswer(dataset.Picture{Label: 1}, 1, vision.Logits{float32(math.NaN()), 1, 2}, scores); a.Top != -1 ||
-		a.Own != 0 {
+	a = newAnswer(dataset.Picture{Label: 1}, 1, vision.Logits{float32(math.NaN()), 1, 2}, scores, "")
+	if a.Top != -1 || a.Own != 0 {
 		t.Errorf("no number: %+v", a)
+	}
+	a = newAnswer(dataset.Picture{Label: 1}, 1, vision.Logits{0, float32(math.Log(3)), 0}, scores,
+		vision.ScoresSigmoid)
+	if a.Top != 1 || math.Abs(a.Score-0.75) > 1e-6 {
+		t.Errorf("each for itself: %+v", a)
 	}
 }

@@ -3,6 +3,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,18 @@ type Options struct {
 	Labels     string // a file with one label a line, or the labels with commas between
 	Preprocess string // torchvision, or KEY=V,… as ParsePreprocess reads it
 	Out        string // folder of the bundle to make
-	Input      int    // height and width in pixels; of .onnx what the file says, where InputGiven is false
+	Input      int    // width in pixels, and height; of .onnx what the file says, where InputGiven is false
+	Height     int    // of the input where it is not Input; 0: it is
 	InputGiven bool
+	Output     string // of .onnx: the tensor with the scores; "": the one output that can hold them
 	Key        string // where in a nested checkpoint the weights are; "": the best place
 	Golden     string // safetensors file for verify; "": made where they are needed
 	Name       string // of the bundle; "": that of the folder
 	Version    string
 	Runtime    func() (infer.Config, error) // for the goldens of a network that only a runtime can compute
 }
+
+func (o *Options) height() int { return cmp.Or(o.Height, o.Input) }
 
 // OptionError is a value of an option that cannot be.
 type OptionError struct {
@@ -62,6 +67,18 @@ type imported struct {
 	parameters int64
 	what       string // the architecture in words
 	foreign    bool   // not a VGG of ours: nothing here can compute its answers but a runtime
+
+	classifier *onnx.Classifier // of a foreign one: how its file is fed and answers
+	loose      float64          // how far the rewritten one may be off
+	files      []io.Closer      // that graph reads from
+}
+
+func (n *imported) close() error {
+	var errs []error
+	for _, f := range n.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Import makes the bundle. What it took for granted it says on p.
@@ -72,29 +89,56 @@ func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, erro
 	}
 	if len(labels) == 1 {
 		return nil, &OptionError{"labels", errors.New("one label is no choice: a softmax of one score is always 1; " +
-			"export the network with two outputs, one for each answer")}
+			"a network with one score tells two labels apart: give both, first the one that 0 means")}
 	}
-	var n *imported
-	var file io.Closer
-	if IsONNX(o.File) {
-		n, file, err = fromONNX(p, labels, &o)
-	} else {
-		n, file, err = fromCheckpoint(p, labels, &o)
+	n, err := read(&o, labels, p)
+	if option := (*OptionError)(nil); errors.As(err, &option) {
+		return nil, option
 	}
 	if err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
-	defer file.Close()
-	if n.spec.Preprocess, err = ParsePreprocess(o.Preprocess, n.spec.Architecture.InputSize); err != nil {
+	defer n.close()
+	if n.spec.Preprocess, err = preprocess(&o, n); err != nil {
 		return nil, &OptionError{"preprocess", err}
 	}
-	if odd := contradiction(&n.spec.Preprocess); odd != "" {
+	if odd := contradiction(&n.spec.Preprocess); odd != "" && !n.bytes() {
 		p.Say("warning: --preprocess: %s", odd)
 	}
 	if err := n.write(ctx, &o, p); err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
 	return &Result{o.Out, n.what, n.parameters, n.spec.Files[bundle.FileFP32].SHA256}, nil
+}
+
+func read(o *Options, labels []string, p *progress.Progress) (*imported, error) {
+	if IsONNX(o.File) {
+		n, err := fromONNX(labels, o)
+		if err == nil {
+			p.Say("%s", taken(n.classifier, len(labels)))
+		}
+		return n, err
+	}
+	if o.height() != o.Input {
+		return nil, &OptionError{"input", errors.New("a VGG of a checkpoint takes squares: give one number")}
+	}
+	n, file, err := fromCheckpoint(p, labels, o)
+	if err == nil {
+		n.files = append(n.files, file)
+	}
+	return n, err
+}
+
+// bytes tells whether the network takes integers, of which it makes what it wants itself.
+func (n *imported) bytes() bool {
+	if !n.foreign {
+		return false
+	}
+	switch n.classifier.Picture.Type {
+	case onnx.Float32, onnx.Float16, onnx.Float64, onnx.BFloat16:
+		return false
+	}
+	return true
 }
 
 // fromCheckpoint makes a graph of a checkpoint, which stays open until the graph is written.
@@ -143,15 +187,14 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File),
 		Created: time.Now().UTC().Truncate(time.Second)}
 	return atomicfile.NewDir(o.Out, func(dir string) error {
-		checkNumbers(n.graph)
-		bar := p.StartBytes("writing weights", onnx.Size(n.graph))
-		f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar,
-			func(w io.Writer) error { return onnx.Write(w, n.graph) })
-		if err != nil {
+		if err := n.writeNetwork(ctx, dir, p); err != nil {
 			return err
 		}
-		bar.Done()
-		n.spec.Files = map[string]bundle.File{bundle.FileFP32: f}
+		if n.foreign {
+			if err := n.prove(ctx, o, dir, p); err != nil {
+				return err
+			}
+		}
 		if o.Golden != "" || n.foreign { // the reference of a VGG of ours is computed on demand
 			if err := n.addGoldens(ctx, o, dir, p); err != nil {
 				return err
@@ -159,6 +202,19 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 		}
 		return bundle.WriteSpec(dir, &n.spec)
 	})
+}
+
+// writeNetwork writes, or writes anew, the file of the network.
+func (n *imported) writeNetwork(ctx context.Context, dir string, p *progress.Progress) error {
+	checkNumbers(n.graph)
+	bar := p.StartBytes("writing weights", onnx.Size(n.graph))
+	f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
+	if err != nil {
+		return err
+	}
+	bar.Done()
+	n.spec.Files = map[string]bundle.File{bundle.FileFP32: f}
+	return nil
 }
 
 func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *progress.Progress) error {

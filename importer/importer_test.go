@@ -12,6 +12,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/importer"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/verify"
 	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
@@ -43,6 +44,15 @@ func imports(t *testing.T, o importer.Options) (*importer.Result, error) {
 	}
 	o.Runtime = func() (infer.Config, error) { return onCPU, nil }
 	return importer.Import(t.Context(), o, nil)
+}
+
+// saying imports with o and returns what the import said.
+func saying(t *testing.T, o importer.Options) (string, error) {
+	t.Helper()
+	var text strings.Builder
+	o.Runtime = func() (infer.Config, error) { return onCPU, nil }
+	_, err := importer.Import(t.Context(), o, progress.To(&text))
+	return text.String(), err
 }
 
 // opened opens the FP32 file of a bundle on the CPU.

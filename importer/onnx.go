@@ -3,63 +3,110 @@ package importer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// fromONNX takes an image classifier as it is; the file stays open until the bundle is written.
-func fromONNX(p *progress.Progress, labels []string, o *Options) (*imported, io.Closer, error) {
-	m, err := onnx.Open(o.File)
-	if err != nil {
-		return nil, nil, err
+// fromONNX takes an image classifier of any kind and rewrites it to the form of a bundle; the file
+// stays open until the bundle is written.
+func fromONNX(labels []string, o *Options) (*imported, error) {
+	n := &imported{foreign: true}
+	if err := n.adopt(labels, o, false); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), n.close())
 	}
-	n, err := adopt(p, m, labels, o)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), m.Close())
-	}
-	return n, m, nil
+	return n, nil
 }
 
-func adopt(p *progress.Progress, m *onnx.Model, labels []string, o *Options) (*imported, error) {
-	producer := strings.TrimSpace(m.Producer + " " + m.ProducerVersion)
-	c, err := m.AsClassifier(len(labels))
+// adopt opens the file and rewrites its graph.
+func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
+	m, err := onnx.Open(o.File)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	n.files = append(n.files, m)
+	wanted := onnx.Wanted{Classes: len(labels), Output: o.Output, Repeat: repeat}
+	if o.InputGiven {
+		wanted.Height, wanted.Width = o.height(), o.Input
+	}
+	if wanted.Opaque, err = opaque(o.Preprocess); err != nil {
+		return &OptionError{"preprocess", err}
+	}
+	params := parameters(m)
+	producer := strings.TrimSpace(m.Producer + " " + m.ProducerVersion)
+	loose := looseness(m)
+	c, err := m.AsClassifier(wanted)
+	if err != nil {
+		return err
+	}
+	size := fmt.Sprintf("%d×%d", c.Picture.Height, c.Picture.Width)
 	switch {
-	case c.Size == 0 && !o.InputGiven:
-		return nil, errors.New("the graph takes pictures of any size: say with --input which one the network was " +
-			"trained for")
-	case c.Size == 0:
-		m.SetInputSize(c, o.Input)
-	case o.InputGiven && c.Size != o.Input:
-		return nil, fmt.Errorf("the network takes %d×%d, --input says %d", c.Size, c.Size, o.Input)
+	case o.InputGiven && (c.Picture.Width != o.Input || c.Picture.Height != o.height()):
+		return fmt.Errorf("the network takes %s, --input says %d×%d", size, o.height(), o.Input)
+	case c.Size > vision.MaxSize:
+		return fmt.Errorf("the network takes %s, at most %d×%[2]d are possible", size, vision.MaxSize)
 	}
-	if c.Size > vision.MaxSize {
-		return nil, fmt.Errorf("the network takes %d×%d, at most %d×%[3]d are possible", c.Size, c.Size, vision.MaxSize)
+	n.graph, n.classifier, n.loose, n.parameters = m, c, loose, params
+	n.what = fmt.Sprintf("ONNX opset %d from %s, %d nodes, %s, %d classes", m.Opset(""), producer,
+		len(m.Graph.Nodes), size, len(labels))
+	n.spec = bundle.Spec{
+		Schema:       bundle.SpecSchema,
+		Architecture: bundle.Architecture{Family: bundle.FamilyONNX, InputSize: c.Size, Classes: len(labels)},
+		Input:        bundle.Port{Name: c.Input},
+		Output:       bundle.Port{Name: c.Output},
+		Labels:       labels,
 	}
-	if c.Softmax {
-		p.Say("took the last Softmax off: a bundle's network answers with raw scores")
+	if c.Head == onnx.HeadSigmoid {
+		n.spec.Output.Scores = vision.ScoresSigmoid
 	}
-	return &imported{
-		graph: m, parameters: parameters(m), foreign: true,
-		what: fmt.Sprintf("ONNX opset %d from %s, %d nodes, %d×%d, %d classes", m.Opset(""), producer,
-			len(m.Graph.Nodes), c.Size, c.Size, len(labels)),
-		spec: bundle.Spec{
-			Schema:       bundle.SpecSchema,
-			Architecture: bundle.Architecture{Family: bundle.FamilyONNX, InputSize: c.Size, Classes: len(labels)},
-			Input:        bundle.Port{Name: c.Input},
-			Output:       bundle.Port{Name: c.Output},
-			Labels:       labels,
-		},
-	}, nil
+	return nil
+}
+
+// taken says in one line what the network was taken for.
+func taken(c *onnx.Classifier, labels int) string {
+	how := map[int]string{1: "grey ", 4: "RGBA "}[c.Picture.Channels]
+	batch := "any number at a time"
+	if c.Batch > 0 {
+		batch = fmt.Sprintf("exported for %d at a time", c.Batch)
+	}
+	answers := fmt.Sprintf("one of %d labels by raw scores", labels)
+	switch c.Head {
+	case onnx.HeadSoftmax:
+		answers = fmt.Sprintf("one of %d labels by a softmax, which was taken off", labels)
+	case onnx.HeadSigmoid:
+		answers = fmt.Sprintf("each of %d labels for itself by a sigmoid, which was taken off", labels)
+	case onnx.HeadOne:
+		answers = "one score, high for the second of the two labels"
+	}
+	return fmt.Sprintf("taken for: %spictures %v, %s; %s", how, &c.Picture, batch, answers)
+}
+
+// looseness is how far a rewritten file may answer off the file that it was made of, in parts of
+// its largest answer: one part in ten thousand for float32, and what rounding does where numbers in
+// between have fewer bits.
+func looseness(m *onnx.Model) float64 {
+	loose := 1e-4
+	for i := range m.Graph.Nodes {
+		switch op := m.Graph.Nodes[i].OpType; {
+		case strings.Contains(op, "QLinear") || op == "QuantizeLinear" || op == "DynamicQuantizeLinear":
+			return 0.02
+		case op == "Cast":
+			if to := m.Graph.Nodes[i].Attribute("to"); to != nil &&
+				(to.Int == int64(onnx.Float16) || to.Int == int64(onnx.BFloat16)) {
+				loose = 5e-3
+			}
+		}
+	}
+	for i := range m.Graph.Initializers {
+		if t := m.Graph.Initializers[i].Type; t == onnx.Float16 || t == onnx.BFloat16 {
+			loose = 5e-3
+		}
+	}
+	return loose
 }
 
 // IsONNX goes by the name: an ONNX file has no mark of its own.

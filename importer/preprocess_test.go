@@ -12,8 +12,15 @@ import (
 func TestParsePreprocess(t *testing.T) {
 	plain := vision.Preprocess{Resize: vision.ResizeSquash, Filter: "area", Channels: "bgr", Scale: 1.0 / 255,
 		Std: [3]float64{1, 1, 1}}
-	crop := vision.Preprocess{Resize: vision.ResizeShortestCrop, Shorter: 110, Filter: "pil-bilinear", Channels: "rgb",
-		Scale: 1, Mean: [3]float64{123.675, 116.28, 103.53}, Std: [3]float64{58.395, 57.12, 57.375}}
+	crop := vision.Preprocess{
+		Resize:   vision.ResizeShortestCrop,
+		Shorter:  110,
+		Filter:   "pil-bilinear",
+		Channels: "rgb",
+		Scale:    1,
+		Mean:     [3]float64{123.675, 116.28, 103.53},
+		Std:      [3]float64{58.395, 57.12, 57.375},
+	}
 	box := plain
 	box.Resize, box.Fill = vision.ResizeLetterbox, 114
 	for text, want := range map[string]vision.Preprocess{
@@ -25,7 +32,7 @@ func TestParsePreprocess(t *testing.T) {
 		"resize=shortest-crop,shorter=110,filter=pil-bilinear,channels=rgb,scale=1,mean=123.675,116.28,103.53," +
 			"std=58.395,57.12,57.375": crop,
 	} {
-		if got, err := ParsePreprocess(text, 96); err != nil || got != want {
+		if got, err := ParsePreprocess(text, 96, 96); err != nil || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
 		}
 	}
@@ -54,7 +61,7 @@ func TestParsePreprocessRefuses(t *testing.T) {
 		"resize=squash,filter=area,channels=rgb,scale=1,mean=0,0,0,std=1,0,1":   "std",
 		"resize=squash,filter=area,channels=cmy,scale=1,mean=0,0,0,std=1,1,1":   "channels",
 	} {
-		if got, err := ParsePreprocess(text, 96); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := ParsePreprocess(text, 96, 96); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want …%s…", text, got, err, want)
 		}
 	}

@@ -80,7 +80,27 @@ func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) 
 	b = appendScore(b, d.Margin())
 	b = append(b, `,"stable":`...) // the best of this frame is what holds
 	b = strconv.AppendBool(b, len(d.Top) > 0 && d.Top[0].Index == d.Stable.Index)
+	if len(d.Labels) > 0 {
+		b = appendLabels(b, d.Labels)
+	}
 	return appendLatency(b, &d.Latency)
+}
+
+// appendLabels tells the labels that hold each for itself, of networks whose labels do not exclude
+// each other.
+func appendLabels(b []byte, labels []vision.Class) []byte {
+	b = append(b, `,"labels":[`...)
+	for i, c := range labels {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"label":`...)
+		b = appendString(b, c.Label)
+		b = append(b, `,"score":`...)
+		b = appendScore(b, c.Score)
+		b = append(b, '}')
+	}
+	return append(b, ']')
 }
 
 func appendLatency(b []byte, l *vision.Latency) []byte {

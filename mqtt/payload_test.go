@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggse/vggse-agent/mqtt/contract"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -76,4 +77,28 @@ func FuzzPayload(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A network whose labels do not exclude each other tells all that hold.
+func TestResultTellsEveryLabelThatHolds(t *testing.T) {
+	id := testIdentity()
+	id.BootID, id.StreamID = "boot", "stream"
+	d := decision("cam01")
+	d.Labels = []vision.Class{{Label: "night", Index: 2, Score: 0.9}, {Label: "car", Score: 0.75}}
+	text := finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 7, instant{time.Unix(1, 0), 1, true}, d),
+		false)
+	var got struct {
+		Labels []struct {
+			Label string
+			Score float64
+		}
+	}
+	if err := json.Unmarshal(text, &got); err != nil || len(got.Labels) != 2 || got.Labels[0].Label != "night" ||
+		math.Abs(got.Labels[1].Score-0.75) > 1e-6 {
+		t.Errorf("%v: %+v: %s", err, got, text)
+	}
+	m := contract.Message{Topic: "vggse/edge01/cam01/result", QoS: 1, Payload: text}
+	if err := judge().Sent(m); err != nil {
+		t.Error(err)
+	}
 }

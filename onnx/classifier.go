@@ -2,113 +2,118 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// Classifier says how an image classifier is fed and what it answers.
+// Head says how the raw scores of a classifier become what its file answers with.
+type Head string
+
+// The heads that are known.
+const (
+	HeadRaw     Head = "raw scores"
+	HeadSoftmax Head = "a softmax" // taken off
+	HeadSigmoid Head = "a sigmoid" // taken off: each label has a score of its own
+	HeadOne     Head = "one score" // of the second of two labels, with or without a sigmoid
+)
+
+// Wanted is what is known of a classifier besides its file.
+type Wanted struct {
+	Classes       int     // labels
+	Output        string  // which tensor holds the scores; "": the one output that can
+	Height, Width int     // of the picture, where the graph leaves them open; 0: not known
+	Opaque        float32 // what the fourth channel of a network that takes four always holds
+
+	// Repeat feeds a network that was exported for a batch of several the same picture as often,
+	// where its batch cannot be freed.
+	Repeat bool
+}
+
+// Classifier says what an image classifier was taken for.
 type Classifier struct {
-	Input, Output string
-	Size          int  // height and width of the input, 0 where the graph takes any
-	Classes       int  // columns of the output, 0 where the graph does not say
-	Softmax       bool // the graph ended in a Softmax, which AsClassifier took off
-	Batch         int  // that the file was exported for, 0 where it takes any
+	Input, Output string  // of the graph as it is now
+	Size          int     // height and width of the input now: the longer side of the picture
+	Picture       Picture // the input as the file had it
+	Scores        string  // the tensor that the file answers with
+	ScoresType    DataType
+	Head          Head
+	Probability   bool    // HeadOne: the file ends in a sigmoid
+	Batch         int     // that the file was exported for, 0 where it takes any
+	Opaque        float32 // of the fourth channel, where it has one
 }
 
-// inputCure says how the export has to change for the input to fit.
-func inputCure(in ValueInfo) string {
-	switch {
-	case len(in.Shape) != 4:
-		return ": export it with pictures N×3×S×S as its input"
-	case in.Shape[3].Size == 3 && in.Shape[1].Size != 3:
-		return ": its channels come last; export it with channels first (tf2onnx: --inputs-as-nchw " + in.Name + ")"
-	case in.Type != Float32:
-		return ": export it with a float32 input, preprocessed"
-	case in.Shape[1].Size == 1:
-		return ": it takes grey pictures, this program gives it three channels"
-	case in.Shape[1].Size == 0:
-		return ": its channels are left open; fix that dimension to 3 (onnxruntime.tools.make_dynamic_shape_fixed)"
-	case in.Shape[1].Size == 3:
-		return ": height and width must be equal"
-	}
-	return ""
-}
-
-// AsClassifier sees that the model takes one batch of square float32 pictures, N×3×S×S, and answers
-// with one row of scores each, and makes it the classifier that a bundle wants: a symbolic batch N,
-// and raw scores, so that a last Softmax is taken off, also behind operators that only pass values
-// on, and written out. A sigmoid, and what names only the best classes, are refused. What exporters
-// noted of shapes inside is dropped, because it may hold their batch, and so is what only other
-// outputs need. classes chooses among several outputs.
-func (m *Model) AsClassifier(classes int) (*Classifier, error) {
+// AsClassifier makes the model what a bundle wants: one input float32[N 3 S S], one output with a
+// row of raw scores for each picture. In front of the graph as it came it puts what leads there
+// (crop to height×width, a channel less or more, channels last, another type), behind it a Cast and
+// a Reshape; a last softmax or sigmoid is taken off, also behind operators that only pass values
+// on, and written out; one score becomes two, the first of them 0. What exporters noted of shapes
+// inside is dropped, because it may hold their batch, and so is what only other outputs need. On an
+// error the model is not to be used.
+func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
+	m.silence()
 	inputs := m.Graph.FreeInputs()
 	if len(inputs) != 1 {
-		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %d: %v: export it with the "+
-			"picture as its only input", len(inputs), inputs)
+		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %d: %s: export it with the "+
+			"picture as its only input", len(inputs), ports(inputs))
 	}
-	in := inputs[0]
-	if in.Type != Float32 || len(in.Shape) != 4 || in.Shape[1].Size != 3 || in.Shape[2].Size != in.Shape[3].Size {
-		return nil, fmt.Errorf("onnx: the input must be float32[N 3 S S], this model has %v%s", in, inputCure(in))
-	}
-	out, err := m.Graph.scores(classes)
+	picture, err := m.picture(inputs[0], &w)
 	if err != nil {
 		return nil, err
 	}
-	c := &Classifier{Input: in.Name, Size: int(in.Shape[2].Size), Classes: int(out.Shape[1].Size),
-		Batch: int(in.Shape[0].Size)}
-	h := newHead(&m.Graph, out.Name)
-	if c.Softmax, err = h.take(); err != nil {
+	c := &Classifier{Input: picture.Name, Picture: *picture, Batch: picture.Batch, Opaque: w.Opaque,
+		Size: max(picture.Height, picture.Width)}
+	out, err := m.Graph.scores(&w, picture)
+	if err != nil {
 		return nil, err
 	}
-	out.Name = h.out
-	m.Graph.prune(out.Name)
-	c.Output = out.Name
-	out.Shape = append([]Dim{{Name: "N"}}, out.Shape[1:]...)
-	m.Graph.Outputs = []ValueInfo{out}
-	for i := range m.Graph.Inputs {
-		if m.Graph.Inputs[i].Name == in.Name {
-			m.Graph.Inputs[i].Shape = append([]Dim{{Name: "N"}}, in.Shape[1:]...)
-		}
+	c.Scores, c.ScoresType, c.Head, c.Probability = out.name, out.kind, out.head, out.probability
+	if err := out.take(&m.Graph); err != nil {
+		return nil, err
 	}
+	m.Graph.prune(out.at)
+	m.IRVersion = max(m.IRVersion, 4) // before that, constants must be inputs, too
+	m.freeBatch(picture.Batch, w.Repeat)
+	b := builder{m: m, used: m.Graph.names()}
+	b.answer(c, out, &w)
+	b.feed(c, &w)
 	m.Graph.Values = nil
 	return c, nil
 }
 
-// SetInputSize fixes the height and width of a classifier's input.
-func (m *Model) SetInputSize(c *Classifier, size int) {
-	for i, in := range m.Graph.Inputs {
-		if in.Name == c.Input {
-			d := Dim{Size: int64(size)}
-			m.Graph.Inputs[i].Shape = []Dim{in.Shape[0], in.Shape[1], d, d}
+// silence gives a switch between training and use, which some exporters leave an input, its value.
+func (m *Model) silence() {
+	for _, in := range m.Graph.FreeInputs() {
+		name := strings.ToLower(in.Name)
+		single := !slices.ContainsFunc(in.Shape, func(d Dim) bool { return d.Size != 1 })
+		if in.Type == Bool && single &&
+			(strings.Contains(name, "train") || strings.Contains(name, "learning_phase")) {
+			m.Graph.Initializers = append(m.Graph.Initializers, Tensor{Name: in.Name, Type: Bool,
+				Dims: slices.Repeat([]int64{1}, len(in.Shape)), Data: []byte{0}})
 		}
 	}
-	c.Size = size
 }
 
-// scores finds the output that holds a row of float32 scores for each picture.
-func (g *Graph) scores(classes int) (ValueInfo, error) {
-	var fit []ValueInfo
-	for _, o := range g.Outputs {
-		if o.Type == Float32 && len(o.Shape) == 2 && (o.Shape[1].Size == 0 || o.Shape[1].Size == int64(classes)) {
-			fit = append(fit, o)
-		}
+// FixBatch makes the model take one picture at a time, as far as its ports say.
+func (m *Model) FixBatch() {
+	m.Graph.Inputs[0].Shape[0] = Dim{Size: 1}
+	m.Graph.Outputs[0].Shape[0] = Dim{Size: 1}
+}
+
+// Logarithm makes a classifier whose rows are probabilities, whatever in it makes them so, answer
+// with raw scores: the logarithm, of which a softmax is the row again.
+func (m *Model) Logarithm(c *Classifier) {
+	b := builder{m: m, used: m.Graph.names()}
+	least := b.constant(NewFloat32("least", []float32{1e-30}))
+	above := b.node(Node{OpType: "Max", Inputs: []string{c.Output, least}}, "above")
+	c.Output = b.node(Node{OpType: "Log", Inputs: []string{above}}, "scores")
+	m.Graph.Outputs[0].Name = c.Output
+	c.Head = HeadSoftmax
+}
+
+func ports(all []ValueInfo) string {
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = v.String()
 	}
-	if len(fit) == 1 {
-		return fit[0], nil
-	}
-	cure := ""
-	switch {
-	case len(fit) > 1:
-		cure = ": export it with one of them only"
-	case len(g.Outputs) == 1 && len(g.Outputs[0].Shape) == 2 && g.Outputs[0].Shape[1].Size > 0:
-		cure = fmt.Sprintf(": give %d labels", g.Outputs[0].Shape[1].Size)
-	case len(g.Outputs) == 1 && g.Outputs[0].Type == Float32:
-		cure = ": flatten its answer to one row before the export"
-	}
-	words := make([]string, len(g.Outputs))
-	for i, o := range g.Outputs {
-		words[i] = o.String()
-	}
-	return ValueInfo{}, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model "+
-		"has %s%s", classes,
-		strings.Join(words, ", "), cure)
+	return strings.Join(words, ", ")
 }

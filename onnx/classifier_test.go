@@ -18,11 +18,21 @@ func classifier(batch, size Dim, classes int64) *Model {
 
 func TestAsClassifier(t *testing.T) {
 	m := classifier(Dim{Size: 1}, Dim{Size: 64}, 9)
-	c, err := m.AsClassifier(9)
+	c, err := m.AsClassifier(Wanted{Classes: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Classifier{"x", "scores", 64, 9, true, 1}); *c != want {
+	want := Classifier{
+		Input:      "x",
+		Output:     "scores",
+		Size:       64,
+		Scores:     "p",
+		ScoresType: Float32,
+		Head:       HeadSoftmax,
+		Batch:      1,
+		Picture:    Picture{Name: "x", Type: Float32, Height: 64, Width: 64, Channels: 3, Batch: 1},
+	}
+	if *c != want {
 		t.Errorf("got %+v, want %+v", *c, want)
 	}
 	if got := m.Graph.Inputs[0].String() + " " +
@@ -31,12 +41,65 @@ func TestAsClassifier(t *testing.T) {
 		t.Errorf("got %s, %d nodes, values %v", got, len(m.Graph.Nodes), m.Graph.Values)
 	}
 	free := classifier(Dim{Name: "b"}, Dim{Name: "h"}, 9)
-	if c, err = free.AsClassifier(9); err != nil || c.Size != 0 {
+	if _, err = free.AsClassifier(Wanted{Classes: 9}); err == nil ||
+		!strings.Contains(err.Error(), "--input") {
+		t.Fatalf("got %v, want a word of --input", err)
+	}
+	free = classifier(Dim{Name: "b"}, Dim{Name: "h"}, 9)
+	if c, err = free.AsClassifier(Wanted{Classes: 9, Height: 64, Width: 96}); err != nil || c.Size != 96 {
 		t.Fatalf("got %+v, %v", c, err)
 	}
-	free.SetInputSize(c, 96)
-	if got := free.Graph.Inputs[0].String(); got != "x float32[N 3 96 96]" {
+	if got := free.Graph.Inputs[0].String(); got != "pictures float32[N 3 96 96]" {
 		t.Error(got)
+	}
+}
+
+// What leads from three float32 channels to what a file takes, and from its answer to rows.
+func TestForeignPortsAreRewritten(t *testing.T) {
+	port := func(name string, kind DataType, sizes ...int64) ValueInfo {
+		v := ValueInfo{Name: name, Type: kind}
+		for _, s := range sizes {
+			v.Shape = append(v.Shape, Dim{Size: s})
+		}
+		return v
+	}
+	for name, c := range map[string]struct {
+		in, out ValueInfo
+		opset   int64
+		want    string // operators
+	}{
+		"as it is":       {port("x", Float32, 1, 3, 8, 8), port("y", Float32, 1, 2), 13, "Op"},
+		"channels last":  {port("x", Float32, 1, 8, 8, 3), port("y", Float32, 1, 2), 13, "Transpose Op"},
+		"bytes":          {port("x", Uint8, 0, 8, 8, 3), port("y", Float32, 0, 2), 13, "Transpose Cast Op"},
+		"half precision": {port("x", Float16, 1, 3, 8, 8), port("y", Float16, 1, 2), 13, "Cast Op Cast"},
+		"grey":           {port("x", Float32, 1, 1, 8, 8), port("y", Float32, 1, 2, 1, 1), 13, "Gather Op Reshape"},
+		"opaque":         {port("x", Float32, 1, 4, 8, 8), port("y", Float32, 2), 7, "Pad Op Reshape"},
+		"wide":           {port("x", Float32, 1, 3, 6, 8), port("y", Float32, 1, 1, 1, 2), 9, "Slice Op Reshape"},
+		"no batch":       {port("x", Float32, 8, 8, 3), port("y", Float32, 1, 2), 13, "Transpose Reshape Op"},
+		"one score":      {port("x", Float32, 1, 3, 8, 8), port("y", Float32, 1, 1), 13, "Op Sub Concat"},
+	} {
+		m := &Model{IRVersion: 3, Opsets: []Opset{{"", c.opset}}, Graph: Graph{Inputs: []ValueInfo{c.in},
+			Outputs: []ValueInfo{
+				c.out,
+			}, Nodes: []Node{{OpType: "Op", Inputs: []string{"x"}, Outputs: []string{"y"}}}}}
+		got, err := m.AsClassifier(Wanted{Classes: 2})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var ops []string
+		at := got.Input
+		for _, n := range m.Graph.Nodes {
+			ops = append(ops, n.OpType)
+			if n.OpType != "Sub" && n.OpType != "Concat" && n.Inputs[0] != at {
+				t.Errorf("%s: %s reads %s, not %s", name, n.OpType, n.Inputs[0], at)
+			}
+			at = n.Outputs[0]
+		}
+		if strings.Join(ops, " ") != c.want || at != got.Output || got.Size != 8 || m.IRVersion != 4 ||
+			m.Graph.Inputs[0].Shape[1].Size != 3 || m.Graph.Outputs[0].Shape[1].Size != 2 {
+			t.Errorf("%s: %v, want %s; %+v", name, ops, c.want, got)
+		}
 	}
 }
 
@@ -47,15 +110,20 @@ func TestAsClassifierRefuses(t *testing.T) {
 		want   string
 	}{
 		{func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, "has 2"},
-		{func(m *Model) { m.Graph.Inputs[0].Type = Float16 }, "float16"},
-		{func(m *Model) { m.Graph.Inputs[0].Shape[1].Size = 1 }, "N 1 64 64"},
-		{func(m *Model) { m.Graph.Inputs[0].Shape[3].Size = 32 }, "64 32"},
+		{func(m *Model) { m.Graph.Inputs[0].Type = Text }, "string"},
+		{func(m *Model) { m.Graph.Inputs[0].Shape[1].Size = 2 }, "N 2 64 64"},
 		{func(m *Model) { m.Graph.Outputs[0].Shape[1].Size = 8 }, "float32[N 9]"},
 		{func(m *Model) { m.Graph.Outputs = nil }, "one output"},
+		{func(m *Model) {
+			m.Graph.Outputs = append(m.Graph.Outputs, ValueInfo{Name: "aux", Type: Float32,
+				Shape: []Dim{batch, {Size: 9}}})
+			m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Gemm", Inputs: []string{"x"}, Outputs: []string{"aux"}})
+		}, "choose with --output"},
 	} {
 		m := classifier(batch, size, 9)
 		c.change(m)
-		if _, err := m.AsClassifier(9); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := m.AsClassifier(Wanted{Classes: 9}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want …%s…", err, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -12,6 +13,8 @@ type head struct {
 	fed  map[string]bool // tensors that depend on what a caller feeds
 	tail []int           // nodes behind the scores, from the output up, each with its one fed input
 	out  string
+	flat bool   // the output is one row, without a batch
+	made string // what makes the probabilities: a word for messages
 }
 
 func newHead(g *Graph, out string) *head {
@@ -71,27 +74,32 @@ var (
 		"NonMaxSuppression": true}
 )
 
-// take makes the tensor out hold raw scores: it takes a Softmax off, in whatever form, and refuses
-// what a row of scores cannot be read from. It tells whether there was a Softmax.
-func (h *head) take() (bool, error) {
+// take makes the tensor out hold raw scores: it takes a softmax or sigmoid off, in whatever form,
+// and refuses what a row of scores cannot be read from. It tells what it took off.
+func (h *head) take() (Head, error) {
 	at := h.out
 	for {
 		n := h.maker(at)
 		if n == nil {
-			return false, nil
+			return HeadRaw, nil
 		}
 		if scores, ok, err := h.softmax(n, at); ok || err != nil {
 			if err == nil {
+				h.made = "Softmax"
 				err = h.bypass(scores)
 			}
-			return ok, err
+			return HeadSoftmax, err
+		}
+		if scores := h.sigmoid(n, at); scores != "" {
+			h.made = "sigmoid"
+			return HeadSigmoid, h.bypass(scores)
 		}
 		if err := h.refused(n); err != nil {
-			return false, err
+			return "", err
 		}
 		fed := h.fedInput(n)
 		if fed == "" || !keepOps[n.OpType] && !roundOps[n.OpType] && !mixOps[n.OpType] {
-			return false, nil
+			return HeadRaw, nil
 		}
 		h.tail = append(h.tail, h.by[at])
 		at = fed
@@ -126,31 +134,77 @@ func (h *head) refused(n *Node) error {
 	case chosenOps[n.OpType]:
 		return fmt.Errorf("onnx: the output comes from %s, which answers with the best classes only, not with one "+
 			"score for each label: export the scores in front of it", n.OpType)
-	case n.OpType == "Sigmoid" || n.OpType == "HardSigmoid" || n.OpType == "QLinearSigmoid" || h.logistic(n):
-		return fmt.Errorf("onnx: the network ends in a sigmoid (%s), which scores each label by itself; here the "+
-			"labels exclude each other: export the raw scores in front of it if exactly one label is right for a "+
-			"picture",
-			n.OpType)
+	case n.OpType == "HardSigmoid":
+		return errors.New("onnx: the network ends in a hard sigmoid, of which raw scores cannot be told: export " +
+			"the scores in front of it")
 	}
 	return nil
 }
 
-// logistic recognizes 1/(1+exp(−x)), and exp(x)/(1+exp(x)), where they are written out.
-func (h *head) logistic(n *Node) bool {
+// sigmoid recognizes a node that makes a probability of each score by itself, and returns the
+// tensor of the scores.
+func (h *head) sigmoid(n *Node, at string) string {
+	switch {
+	case n.OpType == "Sigmoid":
+		return first(n.Inputs)
+	case n.OpType == "QLinearSigmoid" && len(n.Inputs) >= 3:
+		return h.dequantized(n, at)
+	}
+	exp := h.logistic(n)
+	if exp == nil {
+		return ""
+	}
+	if n.OpType == "Div" && h.fed[n.Inputs[0]] { // exp x/(1+exp x)
+		return first(exp.Inputs)
+	}
+	if neg := h.maker(first(exp.Inputs)); neg != nil && neg.OpType == "Neg" {
+		return first(neg.Inputs)
+	}
+	exp.OpType = "Neg" // nothing else is left of the sigmoid once it is off
+	return exp.Outputs[0]
+}
+
+// logistic recognizes 1/(1+exp(−x)), and exp(x)/(1+exp(x)), where they are written out, and returns
+// the Exp.
+func (h *head) logistic(n *Node) *Node {
 	if n.OpType != "Div" && n.OpType != "Reciprocal" || len(n.Inputs) == 0 {
-		return false
+		return nil
 	}
 	if n.OpType == "Div" && h.fed[n.Inputs[0]] { // exp x/(1+exp x), not x·sigmoid x
 		if above := h.through(n.Inputs[0]); above == nil || above.OpType != "Exp" {
-			return false
+			return nil
 		}
 	}
 	add := h.through(n.Inputs[len(n.Inputs)-1])
-	if add == nil || add.OpType != "Add" {
+	if add == nil || add.OpType != "Add" || !h.one(add) || n.OpType == "Div" && !h.fed[n.Inputs[0]] &&
+		!h.isOne(n.Inputs[0]) {
+		return nil
+	}
+	if exp := h.through(h.fedInput(add)); exp != nil && exp.OpType == "Exp" {
+		return exp
+	}
+	return nil
+}
+
+// one tells whether an Add adds 1.
+func (h *head) one(add *Node) bool {
+	return slices.ContainsFunc(add.Inputs, func(t string) bool { return !h.fed[t] && h.isOne(t) })
+}
+
+// isOne tells whether the tensor is a constant of ones.
+func (h *head) isOne(t string) bool {
+	c := h.g.Initializer(t)
+	if n := h.maker(t); c == nil && n != nil && n.OpType == "Constant" {
+		if a := n.Attribute("value"); a != nil {
+			c = a.Tensor
+		} else if a := n.Attribute("value_float"); a != nil {
+			return a.Float == 1
+		}
+	}
+	if c == nil || c.Type != Float32 || len(c.Data) == 0 {
 		return false
 	}
-	exp := h.through(h.fedInput(add))
-	return exp != nil && exp.OpType == "Exp"
+	return !slices.ContainsFunc(c.Float32s(), func(v float32) bool { return v != 1 })
 }
 
 // through is the node that makes t, past those that pass values on.
@@ -167,7 +221,7 @@ func (h *head) through(t string) *Node {
 func (h *head) softmax(n *Node, at string) (scores string, ok bool, err error) {
 	switch n.OpType {
 	case "Softmax":
-		if a := n.Attribute("axis"); a != nil && a.Int == 0 {
+		if a := n.Attribute("axis"); a != nil && a.Int == 0 && !h.flat {
 			return "", false, fmt.Errorf("onnx: the last Softmax goes over the pictures of a batch (axis 0), not " +
 				"over the " +
 				"labels: export the network with a Softmax over axis 1, or with none")
@@ -244,8 +298,8 @@ func (h *head) bypass(scores string) error {
 		n := &h.g.Nodes[i]
 		switch {
 		case mixOps[n.OpType]:
-			return fmt.Errorf("onnx: the network makes its answer of a Softmax by %s, so neither raw scores nor "+
-				"probabilities come out: export the scores in front of the Softmax", n.OpType)
+			return fmt.Errorf("onnx: the network makes its answer of a %s by %s, so neither raw scores nor "+
+				"probabilities come out: export the scores in front of the %[1]s", h.made, n.OpType)
 		case keepOps[n.OpType]:
 			fed := h.fedInput(n)
 			n.Inputs = slices.Clone(n.Inputs)

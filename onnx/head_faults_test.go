@@ -10,7 +10,11 @@ import (
 func withTail(nodes ...Node) *Model {
 	m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 3)
 	m.Graph.Nodes = m.Graph.Nodes[:1]
-	m.Graph.Initializers = []Tensor{NewFloat32("c", []float32{0.5}), NewInt64("shape", []int64{-1, 3}, 2)}
+	m.Graph.Initializers = []Tensor{
+		NewFloat32("c", []float32{0.5}),
+		NewFloat32("one", []float32{1}),
+		NewInt64("shape", []int64{-1, 3}, 2),
+	}
 	at := "scores"
 	for i, n := range nodes {
 		for k, t := range n.Inputs {
@@ -75,8 +79,8 @@ func TestASoftmaxIsTakenOffInEveryForm(t *testing.T) {
 		"of a LogSoftmax": {[]Node{op("LogSoftmax"), op("Exp"), op("Cast")}, "LogSoftmax Cast"},
 	} {
 		m := withTail(c.tail...)
-		got, err := m.AsClassifier(3)
-		if err != nil || !got.Softmax {
+		got, err := m.AsClassifier(Wanted{Classes: 3})
+		if err != nil || got.Head != HeadSoftmax {
 			t.Errorf("%s: got %+v, %v, want the Softmax off", name, got, err)
 			continue
 		}
@@ -90,6 +94,28 @@ func TestASoftmaxIsTakenOffInEveryForm(t *testing.T) {
 	}
 }
 
+// A sigmoid is taken off, too, and its scores are said to stand each for itself.
+func TestASigmoidIsTakenOffInEveryForm(t *testing.T) {
+	for name, c := range map[string]struct {
+		tail []Node
+		want string
+	}{
+		"sigmoid":     {[]Node{op("Sigmoid")}, ""},
+		"behind cast": {[]Node{op("Sigmoid"), op("Cast")}, "Cast"},
+		"logistic":    {[]Node{op("Neg"), op("Exp"), op("Add", "", "one"), op("Reciprocal")}, ""},
+		"by division": {[]Node{op("Mul", "", "c"), op("Exp"), op("Add", "", "one"), op("Div", "one", "")}, "Mul Neg"},
+		"exp/(1+exp)": {[]Node{named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"), op("Div", "e", "a")}, ""},
+		"QLinear": {[]Node{op("QuantizeLinear", "", "c"), op("QLinearSigmoid", "", "c", "c", "c", "c"),
+			op("DequantizeLinear", "", "c")}, "QuantizeLinear DequantizeLinear"},
+	} {
+		m := withTail(c.tail...)
+		got, err := m.AsClassifier(Wanted{Classes: 3})
+		if err != nil || got.Head != HeadSigmoid || left(m) != c.want {
+			t.Errorf("%s: got %+v, %v, %q left, want %q", name, got, err, left(m), c.want)
+		}
+	}
+}
+
 func TestRawScoresStayAsTheyAre(t *testing.T) {
 	for name, tail := range map[string][]Node{
 		"logits":       nil,
@@ -98,12 +124,12 @@ func TestRawScoresStayAsTheyAre(t *testing.T) {
 		"LogSoftmax":   {op("LogSoftmax")},
 		"deep softmax": {op("Softmax"), op("MatMul", "", "c")},
 		"SiLU":         {named(op("Sigmoid"), "s"), op("Mul", "scores", "s")},
-		"swish": {named(op("Neg"), "n"), named(op("Exp"), "e"), named(op("Add", "e", "c"), "a"),
+		"swish": {named(op("Neg"), "n"), named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"),
 			op("Div", "scores", "a")},
 	} {
 		m := withTail(tail...)
 		before := left(m)
-		if got, err := m.AsClassifier(3); err != nil || got.Softmax || left(m) != before {
+		if got, err := m.AsClassifier(Wanted{Classes: 3}); err != nil || got.Head != HeadRaw || left(m) != before {
 			t.Errorf("%s: got %+v, %v, %q left, want it untouched", name, got, err, left(m))
 		}
 	}
@@ -114,19 +140,16 @@ func TestWhatIsNoRowOfScoresIsRefused(t *testing.T) {
 		tail []Node
 		want string
 	}{
-		"sigmoid":     {[]Node{op("Sigmoid")}, "sigmoid"},
-		"behind cast": {[]Node{op("Sigmoid"), op("Cast")}, "sigmoid"},
-		"clipped":     {[]Node{op("HardSigmoid"), op("Clip", "", "c", "c")}, "sigmoid"},
-		"logistic":    {[]Node{op("Neg"), op("Exp"), op("Add", "", "c"), op("Reciprocal")}, "sigmoid"},
-		"exp/(1+exp)": {[]Node{named(op("Exp"), "e"), named(op("Add", "e", "c"), "a"), op("Div", "e", "a")}, "sigmoid"},
-		"TopK":        {[]Node{op("TopK", "", "shape")}, "TopK"},
-		"ArgMax":      {[]Node{op("Softmax"), op("ArgMax"), op("Cast")}, "ArgMax"},
-		"percent":     {[]Node{op("Softmax"), op("Mul", "", "c")}, "by Mul"},
-		"a part":      {[]Node{op("Softmax"), op("Slice", "", "shape")}, "by Slice"},
+		"hard sigmoid": {[]Node{op("HardSigmoid"), op("Clip", "", "c", "c")}, "sigmoid"},
+		"TopK":         {[]Node{op("TopK", "", "shape")}, "TopK"},
+		"ArgMax":       {[]Node{op("Softmax"), op("ArgMax"), op("Cast")}, "ArgMax"},
+		"percent":      {[]Node{op("Softmax"), op("Mul", "", "c")}, "by Mul"},
+		"a part":       {[]Node{op("Softmax"), op("Slice", "", "shape")}, "by Slice"},
 		"over batch": {[]Node{{OpType: "Softmax", Inputs: []string{""}, Attributes: []Attribute{Int("axis", 0)}}},
 			"axis 0"},
 	} {
-		if _, err := withTail(c.tail...).AsClassifier(3); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := withTail(c.tail...).AsClassifier(Wanted{Classes: 3}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want …%s…", name, err, c.want)
 		}
 	}
@@ -136,7 +159,7 @@ func TestWhatOnlyAnotherOutputNeedsIsDropped(t *testing.T) {
 	m := withTail(op("Softmax"))
 	m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "ArgMax", Inputs: []string{"ta"}, Outputs: []string{"class"}})
 	m.Graph.Outputs = append(m.Graph.Outputs, ValueInfo{Name: "class", Type: Int64, Shape: []Dim{{Name: "N"}}})
-	if _, err := m.AsClassifier(3); err != nil || left(m) != "" {
+	if _, err := m.AsClassifier(Wanted{Classes: 3}); err != nil || left(m) != "" {
 		t.Errorf("got %v with %q left, want the ArgMax gone with the Softmax", err, left(m))
 	}
 }

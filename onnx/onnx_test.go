@@ -317,7 +317,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		m.Graph.Costs()
-		_, _ = m.AsClassifier(10)
+		_, _ = m.AsClassifier(Wanted{Classes: 10})
 		var out bytes.Buffer
 		if err := Write(&out, m); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
@@ -326,7 +326,8 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
-		if len(again.Graph.Nodes) != len(m.Graph.Nodes) || len(again.Graph.Initializers) != len(m.Graph.Initializers) {
+		if len(again.Graph.Nodes) != len(m.Graph.Nodes) ||
+			len(again.Graph.Initializers) != len(m.Graph.Initializers) {
 			t.Fatal("nodes or initializers were lost")
 		}
 	})

@@ -5,7 +5,13 @@ import "slices"
 // Shapes works out the shapes of the tensors for one picture, as far as the operators of image
 // classifiers go; what it cannot tell, and what follows from it, is not in the map.
 func (g *Graph) Shapes() map[string][]int64 {
-	s := shaper{graph: g, shapes: map[string][]int64{}, values: map[string][]int64{}}
+	s := shaper{graph: g}
+	return s.run()
+}
+
+func (s *shaper) run() map[string][]int64 {
+	g := s.graph
+	s.shapes, s.values = map[string][]int64{}, map[string][]int64{}
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
 		s.shapes[t.Name] = t.Dims
@@ -127,7 +133,8 @@ var sameShape = map[string]bool{"Relu": true, "LeakyRelu": true, "PRelu": true, 
 func (s *shaper) value(n *Node) []int64 {
 	switch n.OpType {
 	case "Constant":
-		if a := n.Attribute("value"); a != nil && a.Tensor != nil && a.Tensor.Type == Int64 && len(a.Tensor.Dims) <= 1 {
+		if a := n.Attribute("value"); a != nil && a.Tensor != nil && a.Tensor.Type == Int64 &&
+			len(a.Tensor.Dims) <= 1 {
 			return a.Tensor.Int64s()
 		}
 	case "Shape":

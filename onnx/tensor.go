@@ -126,3 +126,48 @@ func NewInt64(name string, v []int64, dims ...int64) Tensor {
 	}
 	return Tensor{Name: name, Type: Int64, Dims: dims, Data: data}
 }
+
+// Encode turns numbers into elements of another type, little-endian: integers lose what stands
+// behind the point and what lies beyond their range, as ONNX's Cast of such numbers in range does.
+func Encode(kind DataType, v []float32) []byte {
+	b := make([]byte, 0, int64(len(v))*kind.Width())
+	for _, x := range v {
+		switch kind {
+		case Float32:
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+		case Float64:
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(x)))
+		case Float16:
+			b = binary.LittleEndian.AppendUint16(b, toHalf(x))
+		case BFloat16:
+			bits := math.Float32bits(x)
+			b = binary.LittleEndian.AppendUint16(b, uint16((bits+0x7fff+bits>>16&1)>>16))
+		case Uint8, Int8, Bool:
+			b = append(b, byte(int64(x)))
+		case Uint16, Int16:
+			b = binary.LittleEndian.AppendUint16(b, uint16(int64(x)))
+		case Uint32, Int32:
+			b = binary.LittleEndian.AppendUint32(b, uint32(int64(x)))
+		default:
+			b = binary.LittleEndian.AppendUint64(b, uint64(int64(x)))
+		}
+	}
+	return b
+}
+
+// toHalf rounds to IEEE 754 binary16, ties to even.
+func toHalf(x float32) uint16 {
+	bits := math.Float32bits(x)
+	sign := uint16(bits >> 16 & 0x8000)
+	switch a := math.Abs(float64(x)); {
+	case a != a:
+		return sign | 0x7e00
+	case a >= 65520:
+		return sign | 0x7c00
+	case a < 1.0/16384: // subnormal
+		return sign | uint16(math.RoundToEven(a*(1<<24)))
+	}
+	bits &= 0x7fffffff
+	bits += 0xfff + bits>>13&1
+	return sign | uint16(bits>>13-112<<10)
+}

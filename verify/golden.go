@@ -176,14 +176,12 @@ func ForImport(ctx context.Context, c infer.Config, spec *bundle.Spec, dir, give
 func rawScores(v vision.Logits, classes int) error {
 	shares := 0
 	for row := range slices.Chunk(v, classes) {
-		sum, least := 0.0, 0.0
 		for _, x := range row {
 			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
 				return errors.New("the network answers with NaN or infinity: its weights are damaged")
 			}
-			sum, least = sum+float64(x), min(least, float64(x))
 		}
-		if least >= 0 && math.Abs(sum-1) < 1e-3 {
+		if Shares(row) {
 			shares++
 		}
 	}
@@ -192,6 +190,30 @@ func rawScores(v vision.Logits, classes int) error {
 			"without its last softmax")
 	}
 	return nil
+}
+
+// Shares tells whether the numbers are probabilities: none below 0, and together 1.
+func Shares(row []float32) bool {
+	sum, least := 0.0, 0.0
+	for _, x := range row {
+		sum, least = sum+float64(x), min(least, float64(x))
+	}
+	return least >= 0 && math.Abs(sum-1) < 1e-3
+}
+
+// MadeUp are made-up pictures 1×3×S×S of a bundle, preprocessed: noise and slow waves, or where
+// the network takes bytes only waves, in whole numbers as its preprocessing makes them.
+func MadeUp(spec *bundle.Spec, bytes bool) []*vision.Tensor {
+	size := spec.Architecture.InputSize
+	waves := smoothPictures(Pairs, size, &spec.Preprocess)
+	all := make([]*vision.Tensor, Pairs)
+	for i := range all {
+		all[i] = picture(waves, i)
+	}
+	if !bytes {
+		all[0] = seededPictures(1, size)
+	}
+	return all
 }
 
 // runPairs answers for every picture of the batch, one at a time.

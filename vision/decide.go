@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -40,7 +41,7 @@ func (c *DecideConfig) Validate() error {
 // Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers
 // what it said, so give each camera its own; it must not be used by two goroutines at once.
 //
-// With p the softmax of a frame and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being
+// With p the softmax of a frame, or its sigmoid and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being
 // those of the frame before (q = p for the first). The frame votes for the class with the highest q
 // where that reaches Threshold; else for the stable class where its q reaches Threshold −
 // Hysteresis, else for Unknown. Stable starts as Unknown, and becomes another class when Confirm
@@ -48,6 +49,7 @@ func (c *DecideConfig) Validate() error {
 type Decider struct {
 	cfg     DecideConfig
 	labels  []string
+	kind    Scores
 	unknown Class
 	scores  []float32 // q
 	fresh   []float32 // p
@@ -60,8 +62,9 @@ type Decider struct {
 	changed time.Time // when stable did, by the frames; zero: never
 }
 
-// NewDecider makes the Decider of a network whose rows are labels.
-func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
+// NewDecider makes the Decider of a network whose rows are labels, and whose raw scores become
+// scores by kind.
+func NewDecider(cfg DecideConfig, labels []string, kind Scores) (*Decider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("vision: %w", err)
 	}
@@ -78,6 +81,7 @@ func NewDecider(cfg DecideConfig, labels []string) (*Decider, error) {
 	d := &Decider{
 		cfg:     cfg,
 		labels:  labels,
+		kind:    kind,
 		unknown: Class{Label: cfg.Unknown, Index: -1},
 		scores:  make([]float32, len(labels)),
 		fresh:   make([]float32, len(labels)),
@@ -100,14 +104,14 @@ func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
 // label; it reads out.Time for Dwell, reuses out.Top, and allocates nothing once that has grown.
 // Stable.Score is the score that the stable class has in this frame, 0 for Unknown. Changed is true
 // in the one decision in which Stable became another class; the first decision of all is Unknown
-// and not Changed, unless Confirm is 1.
+// and not Changed, unless Confirm is 1. Labels is filled for ScoresSigmoid only.
 //
 // Logits with a NaN or an infinity, or of another number, say nothing about the picture: Top is
 // empty, Stable is Unknown at once, without confirmation, and the past is forgotten.
 func (d *Decider) Decide(l Logits, out *Decision) {
 	was := d.stable.Index
-	out.Top = out.Top[:0]
-	if len(l) != len(d.labels) || !Softmax(d.fresh, l) {
+	out.Top, out.Labels = out.Top[:0], out.Labels[:0]
+	if len(l) != len(d.labels) || !d.kind.Apply(d.fresh, l) {
 		d.started, d.run = false, 0
 		d.settle(-1, out.Time)
 	} else {
@@ -116,12 +120,26 @@ func (d *Decider) Decide(l Logits, out *Decision) {
 		for _, i := range d.best {
 			out.Top = append(out.Top, d.class(i))
 		}
+		d.hold(out)
 		d.vote(out.Time)
 	}
 	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
 }
 
-// smooth takes a frame's softmax into the scores.
+// hold lists the labels that hold each for itself.
+func (d *Decider) hold(out *Decision) {
+	if d.kind != ScoresSigmoid {
+		return
+	}
+	for i, s := range d.scores {
+		if s >= float32(d.cfg.Threshold) {
+			out.Labels = append(out.Labels, d.class(i))
+		}
+	}
+	slices.SortStableFunc(out.Labels, func(a, b Class) int { return cmp.Compare(b.Score, a.Score) })
+}
+
+// smooth takes a frame's scores into the scores.
 func (d *Decider) smooth() {
 	keep := float32(d.cfg.Smoothing)
 	if !d.started {

@@ -58,7 +58,7 @@ func TestDecideSequences(t *testing.T) {
 		{"NaN ends a run", 3, "aa!aaa", ".....A", "unknown"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, err := NewDecider(DecideConfig{TopK: 2, Threshold: 0.5, Confirm: c.confirm}, abc)
+			d, err := NewDecider(DecideConfig{TopK: 2, Threshold: 0.5, Confirm: c.confirm}, abc, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestDecideHysteresisAndDwell(t *testing.T) {
 			0.85},
 	} {
 		d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.6, Hysteresis: c.hysteresis, Confirm: 1,
-			Dwell: c.dwell}, abc)
+			Dwell: c.dwell}, abc, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestDecideHysteresisAndDwell(t *testing.T) {
 
 // Smoothing is q = s·q' + (1−s)·p, and starts anew after Reset and after a frame that says nothing.
 func TestDecideSmooths(t *testing.T) {
-	d, err := NewDecider(DecideConfig{TopK: 9, Confirm: 1, Smoothing: 0.75}, abc)
+	d, err := NewDecider(DecideConfig{TopK: 9, Confirm: 1, Smoothing: 0.75}, abc, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestDecideSmooths(t *testing.T) {
 }
 
 func TestDecideThresholdIsInclusive(t *testing.T) {
-	d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.5, Confirm: 1, Unknown: "nothing"}, abc[:2])
+	d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.5, Confirm: 1, Unknown: "nothing"}, abc[:2], "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestNewDeciderRefuses(t *testing.T) {
 		{DecideConfig{TopK: 1, Confirm: 1}, []string{"cat", Unknown},
 			`vision: decide.unknown: "unknown" is already labels[1] of the bundle: choose another word`},
 	} {
-		if _, err := NewDecider(c.cfg, c.labels); err == nil || err.Error() != c.want {
+		if _, err := NewDecider(c.cfg, c.labels, ""); err == nil || err.Error() != c.want {
 			t.Errorf("%+v: got error %v, want %q", c.cfg, err, c.want)
 		}
 	}
@@ -278,7 +278,7 @@ func decider(tb testing.TB, n int) (*Decider, Logits) {
 		labels[i] = fmt.Sprint("class ", i)
 		l[i] = float32(i*7919%n) / float32(n) * 20
 	}
-	d, err := NewDecider(DecideConfig{TopK: 5, Threshold: 0.5, Confirm: 2, Smoothing: 0.5}, labels)
+	d, err := NewDecider(DecideConfig{TopK: 5, Threshold: 0.5, Confirm: 2, Smoothing: 0.5}, labels, "")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -295,5 +295,32 @@ func BenchmarkDecide(b *testing.B) {
 				d.Decide(l, &out)
 			}
 		})
+	}
+}
+
+// Labels that do not exclude each other hold each for itself; the best of them is what counts as
+// the stable class.
+func TestDecideEachForItself(t *testing.T) {
+	d, err := NewDecider(DecideConfig{TopK: 1, Threshold: 0.6, Confirm: 1}, []string{"car", "rain", "night"},
+		ScoresSigmoid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Decision
+	d.Decide(Logits{float32(math.Log(3)), -5, float32(math.Log(9))}, &out) // 0.75, 0.007, 0.9
+	if len(out.Labels) != 2 || out.Labels[0].Label != "night" || out.Labels[1].Label != "car" ||
+		math.Abs(float64(out.Labels[1].Score)-0.75) > 1e-6 || out.Stable.Label != "night" || len(out.Top) != 1 {
+		t.Errorf("%+v", out)
+	}
+	var kept Decision
+	out.CopyTo(&kept)
+	d.Decide(Logits{-1, -1, -1}, &out)
+	if len(out.Labels) != 0 || out.Stable.Label != Unknown || len(kept.Labels) != 2 ||
+		kept.Labels[0].Label != "night" {
+		t.Errorf("nothing holds: %+v, kept %+v", out, kept)
+	}
+	l := Logits{3, 2, 1}
+	if n := testing.AllocsPerRun(100, func() { d.Decide(l, &out) }); n != 0 {
+		t.Errorf("%g allocations", n)
 	}
 }

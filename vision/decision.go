@@ -28,18 +28,19 @@ type Decision struct {
 	Frame   uint64    // Frame.Seq
 	Time    time.Time // Frame.Time
 	Top     []Class   // best first, of this frame (smoothed where smoothing is on); at most top_k
+	Labels  []Class   // of ScoresSigmoid: all that reach the threshold in this frame, best first
 	Stable  Class     // what holds after threshold and confirmation
 	Before  Class     // the Stable of before the last change
 	Changed bool      // Stable is another class than in the decision before
 	Latency Latency
 }
 
-// CopyTo overwrites d with a deep copy of s, reusing d's memory: no allocation once d.Top has
-// grown.
+// CopyTo overwrites d with a deep copy of s, reusing d's memory: no allocation once d.Top and
+// d.Labels have grown.
 func (s *Decision) CopyTo(d *Decision) {
-	top := append(d.Top[:0], s.Top...)
+	top, labels := append(d.Top[:0], s.Top...), append(d.Labels[:0], s.Labels...)
 	*d = *s
-	d.Top = top
+	d.Top, d.Labels = top, labels
 }
 
 // Margin is the distance between the two best scores, 0..1; 1 where there is only one class.

@@ -12,7 +12,7 @@ import (
 
 // Resize modes of Preprocess.
 const (
-	ResizeSquash       = "squash"        // to size×size, aspect ratio ignored
+	ResizeSquash       = "squash"        // to size×size, or to Size and then its centre; aspect ratio ignored
 	ResizeShortestCrop = "shortest-crop" // shorter side to Shorter, then the centre size×size
 	ResizeLetterbox    = "letterbox"     // longer side to size, the rest filled with Fill
 )
@@ -28,19 +28,31 @@ const (
 	FilterPILLanczos  = "pil-lanczos"
 	FilterArea        = "area"   // mean over the covered source area: OpenCV INTER_AREA where the picture shrinks
 	FilterLinear      = "linear" // two taps, no antialiasing: OpenCV INTER_LINEAR
+	FilterCubic       = "cubic"  // four taps, no antialiasing: OpenCV INTER_CUBIC
+	// two taps, no antialiasing, not rounded to bytes: tf.image.resize, and Keras' datasets
+	FilterTFBilinear = "tf-bilinear"
 )
 
 // filters are those of package resample.
 var filters = map[string]resample.Filter{
 	FilterNearest: resample.Nearest, FilterPILBilinear: resample.Triangle, FilterPILBicubic: resample.Bicubic,
 	FilterPILBox: resample.Box, FilterPILHamming: resample.Hamming, FilterPILLanczos: resample.Lanczos,
-	FilterArea: resample.Area, FilterLinear: resample.Linear,
+	FilterArea: resample.Area, FilterLinear: resample.Linear, FilterCubic: resample.Cubic,
+	FilterTFBilinear: resample.TFBilinear,
 }
 
 // Channel orders of Preprocess.
 const (
 	ChannelsRGB = "rgb"
 	ChannelsBGR = "bgr"
+	// three equal channels of grey, as Pillow's convert("L") makes it before anything is resized
+	ChannelsGrey = "grey"
+)
+
+// What becomes of a photograph that its EXIF says was taken with the camera turned.
+const (
+	ExifApply  = "apply"  // it is turned upright: the default
+	ExifIgnore = "ignore" // it stays as it is stored: torchvision's ImageFolder, timm, Keras
 )
 
 // MaxSize is the largest height and width of a network's input: 4096×4096×3 floats are 200 MB.
@@ -51,13 +63,18 @@ const MaxSize = 4096
 // ever assumed: a manifest that leaves a part out is refused.
 type Preprocess struct {
 	Resize   string     `yaml:"resize"`
-	Shorter  int        `yaml:"shorter,omitempty"` // ResizeShortestCrop: pixels of the shorter side before the crop
-	Fill     uint8      `yaml:"fill,omitempty"`    // ResizeLetterbox: grey level of the bars
+	Size     [2]int     `yaml:"size,omitempty,flow"` // ResizeSquash: height and width before the crop
+	Shorter  int        `yaml:"shorter,omitempty"`   // ResizeShortestCrop: pixels of the shorter side before the crop
+	Fill     uint8      `yaml:"fill,omitempty"`      // ResizeLetterbox: grey level of the bars
 	Filter   string     `yaml:"filter"`
 	Channels string     `yaml:"channels"`
 	Scale    float64    `yaml:"scale"`
 	Mean     [3]float64 `yaml:"mean,flow"`
 	Std      [3]float64 `yaml:"std,flow"`
+	Exif     string     `yaml:"exif,omitempty"` // ExifApply, which is also "", or ExifIgnore
+	// Window is height and width of the picture in the upper left of the square tensor, where the
+	// network takes no squares.
+	Window [2]int `yaml:"window,omitempty,flow"`
 }
 
 // Torchvision is the preprocessing of torchvision's classification presets at the given input size:
@@ -67,9 +84,12 @@ func Torchvision(size int) Preprocess {
 	return Preprocess{
 		Resize: ResizeShortestCrop, Shorter: (size*256 + 112) / 224, Filter: FilterPILBilinear,
 		Channels: ChannelsRGB, Scale: 1.0 / 255,
-		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225},
+		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225}, Exif: ExifIgnore,
 	}
 }
+
+// Upright tells whether photographs are turned as their EXIF says.
+func (p *Preprocess) Upright() bool { return p.Exif != ExifIgnore }
 
 // Validate returns the first thing in the declaration that cannot be for size×size inputs, naming
 // its key.
@@ -77,25 +97,19 @@ func (p *Preprocess) Validate(size int) error {
 	if size > MaxSize {
 		return fmt.Errorf("resize: the input size must be at most %d, got %d", MaxSize, size)
 	}
-	switch p.Resize {
-	case ResizeSquash, ResizeLetterbox:
-	case ResizeShortestCrop:
-		if p.Shorter < size {
-			return fmt.Errorf("shorter: must be ≥ the input size %d, got %d", size, p.Shorter)
-		}
-		if p.Shorter > 4*MaxSize {
-			return fmt.Errorf("shorter: must be at most %d, got %d", 4*MaxSize, p.Shorter)
-		}
-	default:
-		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox,
-			p.Resize)
+	if err := p.validateGeometry(size); err != nil {
+		return err
 	}
 	if _, ok := filters[p.Filter]; !ok {
 		return fmt.Errorf("filter: must be one of %s, got %q",
 			strings.Join(slices.Sorted(maps.Keys(filters)), ", "), p.Filter)
 	}
-	if p.Channels != ChannelsRGB && p.Channels != ChannelsBGR {
-		return fmt.Errorf("channels: must be %s or %s, got %q", ChannelsRGB, ChannelsBGR, p.Channels)
+	switch {
+	case p.Channels != ChannelsRGB && p.Channels != ChannelsBGR && p.Channels != ChannelsGrey:
+		return fmt.Errorf("channels: must be %s, %s or %s, got %q", ChannelsRGB, ChannelsBGR, ChannelsGrey,
+			p.Channels)
+	case p.Exif != "" && p.Exif != ExifApply && p.Exif != ExifIgnore:
+		return fmt.Errorf("exif: must be %s or %s, got %q", ExifApply, ExifIgnore, p.Exif)
 	}
 	if p.Scale == 0 || !finite(p.Scale) {
 		return fmt.Errorf("scale: must be given and not 0, got %g (1/255 = 0.00392156862745098 for pictures in 0..1)",
@@ -114,19 +128,63 @@ func (p *Preprocess) Validate(size int) error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// geometry is the resize and window for a width×height picture, and where the window stands in the
-// size×size plane.
-func (p *Preprocess) geometry(width, height, size int) (g resample.Geometry, left, top int) {
-	g = resample.Geometry{SrcWidth: width, SrcHeight: height, DstWidth: size, DstHeight: size, Width: size,
-		Height: size}
+// validateGeometry looks at the sizes.
+func (p *Preprocess) validateGeometry(size int) error {
+	height, width := p.window(size)
+	if p.Window != [2]int{} && (min(height, width) < 1 || max(height, width) != size) {
+		return fmt.Errorf("window: must be height and width of which the longer is the input size %d, got %d×%d",
+			size, height, width)
+	}
+	if p.Size != [2]int{} && p.Resize != ResizeSquash {
+		return fmt.Errorf("size: goes with resize=%s only", ResizeSquash)
+	}
 	switch p.Resize {
-	case ResizeShortestCrop:
-		g.DstWidth, g.DstHeight = shortestTo(p.Shorter, width, height)
-		g.X, g.Y = halfOf(g.DstWidth-size), halfOf(g.DstHeight-size)
 	case ResizeLetterbox:
-		g.DstWidth, g.DstHeight = longestTo(size, width, height)
+	case ResizeSquash:
+		if p.Size != [2]int{} && (p.Size[0] < height || p.Size[1] < width) {
+			return fmt.Errorf("size: must be ≥ the input size %d×%d, got %d×%d", height, width, p.Size[0], p.Size[1])
+		}
+		if max(p.Size[0], p.Size[1]) > 4*MaxSize {
+			return fmt.Errorf("size: must be at most %d, got %d×%d", 4*MaxSize, p.Size[0], p.Size[1])
+		}
+	case ResizeShortestCrop:
+		if p.Shorter < size {
+			return fmt.Errorf("shorter: must be ≥ the input size %d, got %d", size, p.Shorter)
+		}
+		if p.Shorter > 4*MaxSize {
+			return fmt.Errorf("shorter: must be at most %d, got %d", 4*MaxSize, p.Shorter)
+		}
+	default:
+		return fmt.Errorf("resize: must be %s, %s or %s, got %q", ResizeSquash, ResizeShortestCrop, ResizeLetterbox,
+			p.Resize)
+	}
+	return nil
+}
+
+// window is height and width of the picture in a tensor of size×size.
+func (p *Preprocess) window(size int) (height, width int) {
+	if p.Window == [2]int{} {
+		return size, size
+	}
+	return p.Window[0], p.Window[1]
+}
+
+// geometry is the resize and window for a width×height picture, and where the window stands in the
+// tensor's plane.
+func (p *Preprocess) geometry(width, height, size int) (g resample.Geometry, left, top int) {
+	h, w := p.window(size)
+	g = resample.Geometry{SrcWidth: width, SrcHeight: height, DstWidth: w, DstHeight: h, Width: w, Height: h}
+	switch {
+	case p.Resize == ResizeSquash && p.Size != [2]int{}:
+		g.DstHeight, g.DstWidth = p.Size[0], p.Size[1]
+		g.X, g.Y = halfOf(g.DstWidth-w), halfOf(g.DstHeight-h)
+	case p.Resize == ResizeShortestCrop:
+		g.DstWidth, g.DstHeight = shortestTo(p.Shorter, width, height)
+		g.X, g.Y = halfOf(g.DstWidth-w), halfOf(g.DstHeight-h)
+	case p.Resize == ResizeLetterbox:
+		g.DstWidth, g.DstHeight = inside(w, h, width, height)
 		g.Width, g.Height = g.DstWidth, g.DstHeight
-		left, top = halfOf(size-g.Width), halfOf(size-g.Height)
+		left, top = halfOf(w-g.Width), halfOf(h-g.Height)
 	}
 	return g, left, top
 }
@@ -139,13 +197,16 @@ func shortestTo(n, width, height int) (int, int) {
 	return int(float64(n*width) / float64(height)), n
 }
 
-// longestTo is PIL.ImageOps.contain for a square: the other side is round(short/long·n), at least
-// 1.
-func longestTo(n, width, height int) (int, int) {
-	if width >= height {
-		return n, max(1, int(math.RoundToEven(float64(height)/float64(width)*float64(n))))
+// inside is PIL.ImageOps.contain: as large as fits into w×h, the side with room rounded, at least 1.
+func inside(w, h, width, height int) (int, int) {
+	of, to := float64(width)/float64(height), float64(w)/float64(h)
+	switch {
+	case of > to:
+		return w, max(1, int(math.RoundToEven(float64(height)/float64(width)*float64(w))))
+	case of < to:
+		return max(1, int(math.RoundToEven(float64(width)/float64(height)*float64(h)))), h
 	}
-	return max(1, int(math.RoundToEven(float64(width)/float64(height)*float64(n)))), n
+	return w, h
 }
 
 // halfOf is Python's int(round(n / 2.0)), ties to even: torchvision's centre crop,

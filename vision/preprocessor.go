@@ -22,6 +22,7 @@ type Preprocessor struct {
 	left, top     int // of the picture inside the tensor's plane
 	width, height int // of the frame that plan is for
 	target        resample.Target
+	grey          []byte // of ChannelsGrey: the frame as three equal channels
 }
 
 // NewPreprocessor prepares for tensors of size×size pixels.
@@ -33,7 +34,7 @@ func NewPreprocessor(p Preprocess, size int) (*Preprocessor, error) {
 		return nil, fmt.Errorf("vision: preprocess.%w", err)
 	}
 	pre := &Preprocessor{spec: p, size: size, filter: filters[p.Filter], planes: [3]int{0, 1, 2}}
-	if p.Channels == ChannelsRGB {
+	if p.Channels != ChannelsBGR {
 		pre.planes = [3]int{2, 1, 0}
 	}
 	for c, plane := range pre.planes {
@@ -65,10 +66,32 @@ func (p *Preprocessor) Apply(f *Frame, t *Tensor, n int) error {
 		p.target.Planes[c] = data[p.top*p.size+p.left:]
 	}
 	p.target.Stride = p.size
-	if err := p.plan.Apply(&p.target, f.Pix, f.Stride); err != nil {
+	pix, stride := f.Pix, f.Stride
+	if p.spec.Channels == ChannelsGrey {
+		pix, stride = p.makeGrey(f), 3*f.Width
+	}
+	if err := p.plan.Apply(&p.target, pix, stride); err != nil {
 		return fmt.Errorf("vision: preprocess: %w", err)
 	}
 	return nil
+}
+
+// makeGrey is the frame in grey, by the weights of ITU-R 601 in 16 bits as Pillow has them (L24 of
+// src/libImaging/Convert.c), three times.
+func (p *Preprocessor) makeGrey(f *Frame) []byte {
+	if n := 3 * f.Width * f.Height; cap(p.grey) < n {
+		p.grey = make([]byte, n)
+	} else {
+		p.grey = p.grey[:n]
+	}
+	for y := range f.Height {
+		from, to := f.Pix[y*f.Stride:][:3*f.Width], p.grey[3*y*f.Width:][:3*f.Width]
+		for x := 0; x+2 < len(from); x += 3 {
+			v := byte((uint32(from[x+2])*19595 + uint32(from[x+1])*38470 + uint32(from[x])*7471 + 0x8000) >> 16)
+			to[x], to[x+1], to[x+2] = v, v, v
+		}
+	}
+	return p.grey
 }
 
 func (p *Preprocessor) check(f *Frame, t *Tensor, n int) error {

@@ -123,8 +123,8 @@ func TestNewPreprocessorRefuses(t *testing.T) {
 	}{
 		{"no size", func(*Preprocess) int { return 0 }, "vision: preprocess: input size must be > 0, got 0"},
 		{"no filter", func(p *Preprocess) int { p.Filter = ""; return 32 },
-			`vision: preprocess.filter: must be one of area, linear, nearest, pil-bicubic, ` +
-				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, got ""`},
+			`vision: preprocess.filter: must be one of area, cubic, linear, nearest, pil-bicubic, ` +
+				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, tf-bilinear, got ""`},
 		{"crop larger than picture", func(p *Preprocess) int { p.Shorter = 31; return 32 },
 			"vision: preprocess.shorter: must be ≥ the input size 32, got 31"},
 	} {

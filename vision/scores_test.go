@@ -137,3 +137,17 @@ func FuzzTopK(f *testing.F) {
 		}
 	})
 }
+
+func TestSigmoid(t *testing.T) {
+	got := make([]float32, 3)
+	if !ScoresSigmoid.Apply(got, []float32{0, float32(math.Log(3)), -1000}) || got[0] != 0.5 ||
+		math.Abs(float64(got[1])-0.75) > 1e-7 || got[2] != 0 {
+		t.Errorf("got %v, want 0.5 0.75 0", got)
+	}
+	if ScoresSigmoid.Apply(got, []float32{0, float32(math.Inf(1)), 0}) || got[0] != 0 {
+		t.Errorf("infinity gave %v", got)
+	}
+	if !Scores("").Apply(got, []float32{0, 0, 0}) || math.Abs(float64(got[0])-1.0/3) > 1e-7 {
+		t.Errorf("without a word: %v, want a softmax", got)
+	}
+}

@@ -41,7 +41,8 @@ func (p *Pipeline) newBinding(network Classifier, spec *bundle.Spec) (*binding, 
 		if s.late, err = vision.NewPreprocessor(spec.Preprocess, v.size); err != nil {
 			return nil, err
 		}
-		if s.decider, err = vision.NewDecider(l.capture.Decide, spec.Labels); err != nil {
+		if s.decider, err = vision.NewDecider(l.capture.Decide, spec.Labels,
+			spec.Output.Scores); err != nil {
 			return nil, err
 		}
 		v.streams = append(v.streams, s)

@@ -15,6 +15,7 @@ import (
 func newImportCmd(s *settings) *cobra.Command {
 	var o importer.Options
 	var asJSON bool
+	var input string
 	cmd := &cobra.Command{
 		Use:   "import FILE --labels FILE|A,B,C --preprocess torchvision|KEY=V,… --out DIR",
 		Short: "Make a bundle of a trained network: a PyTorch checkpoint, .safetensors or .onnx",
@@ -23,16 +24,17 @@ torch.save(model.state_dict(), …) writes, also inside a training script's chec
 Python runs: the pickle inside is read with a closed list of names. The sizes are inferred from the shapes of
 the weights; batch normalization is folded into the convolutions.
 
-Any other image classifier comes in as .onnx: one input float32[N 3 S S], one row of scores for each picture.
-External data is taken inside, a last Softmax off, and a fixed batch becomes N.
+Any other image classifier comes in as .onnx: channels first or last, 1, 3 or 4 of them, bytes or floats, height and
+width of any kind, logits, softmax, sigmoid or one score. The graph is rewritten once to one form, and the result is
+held against the file on the same pictures before anything is written.
 
 How pictures become numbers is not in a checkpoint and is never guessed: --preprocess torchvision says
 that the network was trained with torchvision's presets (shorter side to round(input·256/224) with
 Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); else give every part:
 
-  resize=squash|shortest-crop|letterbox   shorter=PIXELS (shortest-crop)   fill=0…255 (letterbox)
-  filter=pil-bilinear|pil-bicubic|pil-lanczos|pil-box|pil-hamming|nearest|area|linear
-  channels=rgb|bgr   scale=1/255   mean=R,G,B   std=R,G,B (in the order of channels, after scale)`,
+  resize=squash|shortest-crop|letterbox   size=N|H×W (squash)   shorter=PIXELS   fill=0…255 (letterbox)
+  filter=pil-bilinear|pil-bicubic|pil-lanczos|pil-box|pil-hamming|nearest|area|linear|cubic|tf-bilinear
+  channels=rgb|bgr|grey   exif=apply|ignore   scale=1/255   mean=R,G,B   std=R,G,B (after scale)`,
 		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,
@@ -46,14 +48,16 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 				}
 				return e.Config.Infer, nil
 			}
-			return runImport(cmd, o, asJSON)
+			return runImport(cmd, o, input, asJSON)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Out, "out", "", "folder to make")
 	f.StringVar(&o.Labels, "labels", "", "file with one label a line, or the labels with commas between")
 	f.StringVar(&o.Preprocess, "preprocess", "", "torchvision, or KEY=V,… as above")
-	f.IntVar(&o.Input, "input", 224, "height and width of the input in pixels (of .onnx: what the file says)")
+	f.StringVar(&input, "input", "224",
+		"height and width of the input in pixels, or H×W (of .onnx: what the file says)")
+	f.StringVar(&o.Output, "output", "", "of .onnx: the output with the scores, where there are several")
 	f.StringVar(&o.Name, "name", "", "name of the bundle (default: that of the folder)")
 	f.StringVar(&o.Version, "version", "1", "version of the bundle")
 	f.StringVar(&o.Golden, "golden", "",
@@ -63,15 +67,17 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 	return cmd
 }
 
-func runImport(cmd *cobra.Command, o importer.Options, asJSON bool) error {
+func runImport(cmd *cobra.Command, o importer.Options, input string, asJSON bool) error {
 	for _, f := range []struct{ name, value string }{{"labels", o.Labels}, {"preprocess", o.Preprocess},
 		{"out", o.Out}} {
 		if f.value == "" {
 			return usagef("import wants --%s (see '%s --help')", f.name, cmd.CommandPath())
 		}
 	}
-	if o.Input < 1 || o.Input > vision.MaxSize {
-		return usagef("import: --input must be 1 to %d pixels, got %d", vision.MaxSize, o.Input)
+	var err error
+	o.Height, o.Input, err = importer.ParseInput(input)
+	if err != nil || max(o.Height, o.Input) > vision.MaxSize {
+		return usagef("import: --input must be 1 to %d pixels, or H×W, got %s", vision.MaxSize, input)
 	}
 	r, err := importer.Import(cmd.Context(), o, progress.To(cmd.ErrOrStderr()))
 	if option := (*importer.OptionError)(nil); errors.As(err, &option) {
@@ -83,6 +89,7 @@ func runImport(cmd *cobra.Command, o importer.Options, asJSON bool) error {
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s parameters\n", r.Bundle, r.Architecture, grouped(r.Parameters))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s parameters\n", r.Bundle, r.Architecture,
+		grouped(r.Parameters))
 	return err
 }

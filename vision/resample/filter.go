@@ -24,6 +24,10 @@ const (
 	Hamming
 	Bicubic
 	Lanczos
+	// Cubic is OpenCV's INTER_CUBIC: four taps, a = -0.75, no antialiasing.
+	Cubic
+	// TFBilinear is tf.image.resize without antialiasing: two taps, results between two bytes.
+	TFBilinear
 )
 
 // taps appends to w the weights with which output pixel i of n is summed from a line of m source

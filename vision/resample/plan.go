@@ -44,10 +44,11 @@ type Plan struct {
 	columns int // source columns that the window needs
 	offset  int // of the first of them, in bytes
 	geo     Geometry
-	kernel  int     // way through the vector kernel; -1 for the plain Go code
-	row     []int16 // one row after the vertical sum, interleaved, with room for padded weights
-	sums    []int32 // of the plain Go code
-	pillow  *pillow // for the filters that go rows first; nil: the others
+	kernel  int      // way through the vector kernel; -1 for the plain Go code
+	row     []int16  // one row after the vertical sum, interleaved, with room for padded weights
+	sums    []int32  // of the plain Go code
+	pillow  *pillow  // for the filters that go rows first; nil: the others
+	sampled *sampled // for those with a fixed number of taps; nil: the others
 }
 
 // New tabulates a resize. The error names the number that cannot be.
@@ -58,6 +59,9 @@ func New(g Geometry, f Filter) (*Plan, error) {
 	case g.Width <= 0 || g.Height <= 0 || g.X < 0 || g.Y < 0 || g.X+g.Width > g.DstWidth || g.Y+g.Height > g.DstHeight:
 		return nil, fmt.Errorf("resample: window %d×%d at %d,%d is not inside %d×%d",
 			g.Width, g.Height, g.X, g.Y, g.DstWidth, g.DstHeight)
+	}
+	if f == Cubic || f == TFBilinear {
+		return &Plan{geo: g, kernel: kernels() - 1, sampled: newSampled(f, &g)}, nil
 	}
 	if _, _, ok := f.kernelOf(); ok {
 		return &Plan{geo: g, kernel: kernels() - 1, pillow: newPillow(f, &g)}, nil
@@ -93,6 +97,8 @@ func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 		}
 	}
 	switch {
+	case p.sampled != nil:
+		p.sampled.apply(dst, src, stride)
 	case p.pillow != nil && p.kernel < 0:
 		p.pillow.apply(dst, src, stride)
 	case p.pillow != nil:

@@ -1,0 +1,213 @@
+package importer_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/importer"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// small is a network on its way into a file: a convolution with stride 2, a pool over all, a matrix.
+type small struct {
+	m       onnx.Model
+	at      string
+	classes int
+}
+
+func dims(sizes ...int64) []onnx.Dim {
+	shape := make([]onnx.Dim, len(sizes))
+	for i, s := range sizes {
+		shape[i] = onnx.Dim{Size: s}
+	}
+	return shape
+}
+
+func noise(n int, seed uint64, by float32) []float32 {
+	v, r := make([]float32, n), rand.New(rand.NewPCG(seed, 7))
+	for i := range v {
+		v[i] = by * float32(r.NormFloat64())
+	}
+	return v
+}
+
+func newSmall(opset, ir int64, kind onnx.DataType, shape ...int64) *small {
+	s := &small{at: "image"}
+	s.m = onnx.Model{IRVersion: ir, Producer: "test", Opsets: []onnx.Opset{{Version: opset}}}
+	s.m.Graph.Name = "small"
+	s.m.Graph.Inputs = []onnx.ValueInfo{{Name: "image", Type: kind, Shape: dims(shape...)}}
+	return s
+}
+
+// then adds a node that reads what the one before it made, and constants.
+func (s *small) then(op string, attributes []onnx.Attribute, constants ...onnx.Tensor) *small {
+	n := onnx.Node{OpType: op, Inputs: []string{s.at}, Outputs: []string{s.at + "'"}, Attributes: attributes}
+	for _, c := range constants {
+		c.Name = s.at + c.Name
+		s.m.Graph.Initializers = append(s.m.Graph.Initializers, c)
+		if s.m.IRVersion < 4 {
+			s.m.Graph.Inputs = append(s.m.Graph.Inputs, onnx.ValueInfo{Name: c.Name, Type: c.Type,
+				Shape: dims(c.Dims...)})
+		}
+		n.Inputs = append(n.Inputs, c.Name)
+	}
+	s.m.Graph.Nodes = append(s.m.Graph.Nodes, n)
+	s.at += "'"
+	return s
+}
+
+// net are the layers, of so many channels and classes.
+func (s *small) net(channels, classes int64) *small {
+	s.classes = int(classes)
+	return s.then("Conv", []onnx.Attribute{onnx.Ints("kernel_shape", 3, 3), onnx.Ints("strides", 2, 2)},
+		onnx.NewFloat32("w", noise(int(8*channels*9), 1, 0.3), 8, channels, 3, 3)).
+		then("Relu", nil).then("GlobalAveragePool", nil).
+		then("Conv", []onnx.Attribute{onnx.Ints("kernel_shape", 1, 1)},
+			onnx.NewFloat32("v", noise(int(8*classes), 2, 2), classes, 8, 1, 1))
+}
+
+func perm(p ...int64) []onnx.Attribute { return []onnx.Attribute{onnx.Ints("perm", p...)} }
+
+func to(kind onnx.DataType) []onnx.Attribute { return []onnx.Attribute{onnx.Int("to", int64(kind))} }
+
+func (s *small) flat() *small { return s.then("Flatten", nil) }
+
+// ends declares the answer.
+func (s *small) ends(kind onnx.DataType, shape ...int64) *small {
+	s.m.Graph.Outputs = append(s.m.Graph.Outputs, onnx.ValueInfo{Name: s.at, Type: kind, Shape: dims(shape...)})
+	return s
+}
+
+func (s *small) file(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "small.onnx")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := onnx.Write(f, &s.m); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const (
+	asItIs   = "resize=squash,filter=area,channels=rgb,scale=1/255,mean=0.4,0.5,0.6,std=0.2,0.2,0.2"
+	inBytes  = "resize=squash,filter=area,channels=rgb,scale=1,mean=0,0,0,std=1,1,1"
+	inGrey   = "resize=squash,filter=area,channels=grey,scale=1/255,mean=0.1,std=0.3"
+	withFour = "resize=squash,filter=area,channels=rgb,scale=1/255,mean=0,0,0,0.5,std=1,1,1,0.5"
+)
+
+// Every kind of foreign file becomes a bundle, and the import itself has ONNX Runtime show that it
+// answers as the file.
+func TestImportRewritesForeignGraphs(t *testing.T) {
+	needRuntime(t)
+	f32, f16, u8 := onnx.Float32, onnx.Float16, onnx.Uint8
+	for name, c := range map[string]struct {
+		s          *small
+		preprocess string
+		scores     vision.Scores
+		said       string
+	}{
+		"channels last": {newSmall(13, 7, f32, 1, 20, 20, 3).then("Transpose", perm(0, 3, 1, 2)).net(3, 4).flat().
+			ends(f32, 1, 4), asItIs, "", "20×20×3 float32"},
+		"channels last, not transposed at once": {newSmall(9, 4, f32, 0, 20, 20, 3).then("Identity", nil).
+			then("Transpose", perm(0, 3, 1, 2)).net(3, 4).flat().ends(f32, 0, 4), asItIs, "", "20×20×3"},
+		"bytes": {newSmall(11, 6, u8, 1, 20, 20, 3).then("Cast", to(f32)).then("Transpose", perm(0, 3, 1, 2)).net(3, 4).
+			flat().then("Mul", nil, onnx.NewFloat32("c", []float32{0.01})).ends(f32, 1, 4), inBytes, "", "uint8"},
+		"half precision": {newSmall(13, 7, f16, 1, 3, 20, 20).then("Cast", to(f32)).net(3, 4).flat().
+			then("Cast", to(f16)).ends(f16, 1, 4), asItIs, "", "float16"},
+		"grey": {newSmall(13, 7, f32, 1, 1, 20, 20).net(1, 4).flat().ends(f32, 1, 4), inGrey, "", "grey pictures"},
+		"opacity": {newSmall(7, 3, f32, 1, 4, 20, 20).net(4, 4).flat().ends(f32, 1, 4), withFour, "",
+			"RGBA pictures"},
+		"wide": {newSmall(9, 3, f32, 1, 3, 14, 20).net(3, 4).flat().ends(f32, 1, 4), asItIs, "", "3×14×20"},
+		"tall, bytes, channels last": {newSmall(13, 7, u8, 0, 24, 14, 3).then("Cast", to(f32)).
+			then("Transpose", perm(0, 3, 1, 2)).net(3, 4).flat().then("Softmax", nil).ends(f32, 0, 4), inBytes, "",
+			"24×14×3 uint8"},
+		"an answer of four dimensions": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 4).ends(f32, 0, 4, 1, 1), asItIs, "",
+			"raw scores"},
+		"softmax over four dimensions": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).
+			then("Softmax", []onnx.Attribute{onnx.Int("axis", 1)}).ends(f32, 1, 4, 1, 1), asItIs, "", "softmax"},
+		"without a batch": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).
+			then("Reshape", nil, onnx.NewInt64("r", []int64{4}, 1)).ends(f32, 4), asItIs, "", "raw scores"},
+		"batch inside": {newSmall(13, 7, f32, 4, 3, 20, 20).net(3, 4).
+			then("Reshape", nil, onnx.NewInt64("r", []int64{4, 4}, 2)).ends(f32, 4, 4), asItIs, "", "for 4 at a time"},
+		"batch that stays": {newSmall(13, 7, f32, 2, 3, 20, 20).net(3, 4).flat().
+			then("Add", nil, onnx.NewFloat32("b", noise(8, 3, 1), 2, 4)).ends(f32, 2, 4), asItIs, "", "2 at a time"},
+		"sigmoid": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Sigmoid", nil).ends(f32, 1, 4), asItIs,
+			vision.ScoresSigmoid, "each of 4 labels for itself"},
+		"one score": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().ends(f32, 1, 1), asItIs, "",
+			"the second of the two"},
+		"one probability": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().then("Sigmoid", nil).ends(f32, 1, 1),
+			asItIs, "", "the second of the two"},
+		"probabilities of an unknown make": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Abs", nil).
+			then("LpNormalization", []onnx.Attribute{onnx.Int("p", 1), onnx.Int("axis", 1)}).ends(f32, 1, 4), asItIs,
+			"", "their logarithm"},
+	} {
+		dir, labels := filepath.Join(t.TempDir(), "b"), "a,b,c,d"
+		if c.s.classes == 1 {
+			labels = "good,bad"
+		}
+		said, err := saying(t, importer.Options{File: c.s.file(t), Labels: labels, Preprocess: c.preprocess,
+			Out: dir})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !strings.Contains(said, c.said) || !strings.Contains(said, "proven: answers as the file itself") {
+			t.Errorf("%s: said %q, want …%s…", name, said, c.said)
+		}
+		b, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Spec.Output.Scores != c.scores {
+			t.Errorf("%s: scores by %q, want %q", name, b.Spec.Output.Scores, c.scores)
+		}
+		opened(t, dir) // the engine takes it
+	}
+}
+
+// What cannot be told apart is refused with the cure.
+func TestImportRefusesForeignGraphs(t *testing.T) {
+	needRuntime(t)
+	f32 := onnx.Float32
+	plain := func() *small { return newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat() }
+	two := plain().ends(f32, 1, 4)
+	two.then("Relu", nil).ends(f32, 1, 4)
+	for name, c := range map[string]struct {
+		s                  *small
+		preprocess, labels string
+		want               string
+	}{
+		"two answers":  {two, asItIs, "", "choose with --output"},
+		"one label":    {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
+		"other labels": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "give 4 labels"},
+		"grey as colour": {newSmall(13, 7, f32, 1, 1, 20, 20).net(1, 4).flat().ends(f32, 1, 4), asItIs, "",
+			"channels=grey"},
+		"scaled bytes": {newSmall(13, 7, onnx.Uint8, 1, 3, 20, 20).then("Cast", to(f32)).net(3, 4).flat().
+			ends(f32, 1, 4), asItIs, "", "scale=1"},
+		"opacity unsaid": {newSmall(13, 7, f32, 1, 4, 20, 20).net(4, 4).flat().ends(f32, 1, 4), asItIs, "",
+			"four numbers"},
+		"a fourth for all": {plain().ends(f32, 1, 4), withFour, "", "takes 3 channels"},
+	} {
+		if c.labels == "" {
+			c.labels = "a,b,c,d"
+		}
+		_, err := saying(t, importer.Options{File: c.s.file(t), Labels: c.labels, Preprocess: c.preprocess,
+			Out: filepath.Join(t.TempDir(), "b")})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want …%s…", name, err, c.want)
+		}
+	}
+	if _, err := saying(t, importer.Options{File: two.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Output: two.at,
+		Out: filepath.Join(t.TempDir(), "b")}); err != nil {
+		t.Errorf("--output: %v", err)
+	}
+}

@@ -1,0 +1,309 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// proof holds a rewritten network against the file that it was made of, on the same pictures,
+// through ONNX Runtime's CPU provider.
+type proof struct {
+	n        *imported
+	config   infer.Config
+	dir      string // of the bundle on its way
+	pictures []*vision.Tensor
+	want     [][]float32 // what the original answers to each
+	got      [][]float32 // raw scores of the rewritten one
+}
+
+// prove makes sure that the network in dir answers as the file that it was made of, and mends what
+// only a run tells: probabilities that no known operator makes, a batch that cannot be freed.
+func (n *imported) prove(ctx context.Context, o *Options, dir string, p *progress.Progress) error {
+	c, err := o.Runtime()
+	if err != nil {
+		return err
+	}
+	t := &proof{n: n, config: c, dir: dir, pictures: verify.MadeUp(&n.spec, n.bytes())}
+	err = t.original(ctx, o)
+	if errors.Is(err, infer.ErrNoLibrary) {
+		p.Say("not proven: there is no ONNX Runtime here to run the file and what was made of it")
+		return nil
+	}
+	if err != nil {
+		return cannotRun(err)
+	}
+	err = t.rewritten(ctx)
+	if many := n.classifier.Batch > 1 && n.classifier.Batch <= mostRepeated; err != nil && !many {
+		return cannotRun(err)
+	} else if many && (err != nil || len(t.got[0]) != len(n.spec.Labels)) {
+		p.Say("its batch of %d cannot be freed: every picture is computed %[1]d times", n.classifier.Batch)
+		if err := t.again(ctx, p, func() error { return n.adopt(n.spec.Labels, o, true) }); err != nil {
+			return cannotRun(err)
+		}
+	} else if n.classifier.Batch > 0 && !t.batches(ctx) {
+		p.Say("it takes one picture at a time")
+		if err := t.again(ctx, p, func() error { n.graph.FixBatch(); return nil }); err != nil {
+			return cannotRun(err)
+		}
+	}
+	return t.judge(ctx, p)
+}
+
+// mostRepeated is the largest batch that a picture is repeated for.
+const mostRepeated = 64
+
+// again changes the graph, writes the network anew and runs it.
+func (t *proof) again(ctx context.Context, p *progress.Progress, change func() error) error {
+	before := t.n.spec
+	if err := change(); err != nil {
+		return err
+	}
+	before.Input, before.Output = t.n.spec.Input, t.n.spec.Output
+	t.n.spec = before
+	if err := t.n.writeNetwork(ctx, t.dir, p); err != nil {
+		return err
+	}
+	return t.rewritten(ctx)
+}
+
+// judge compares; where the rows are probabilities of their own making it takes their logarithm
+// and compares once more.
+func (t *proof) judge(ctx context.Context, p *progress.Progress) error {
+	n := t.n
+	if n.classifier.Head == onnx.HeadRaw && t.shares() {
+		p.Say("it answers with probabilities: their logarithm is taken for raw scores")
+		err := t.again(ctx, p, func() error {
+			n.graph.Logarithm(n.classifier)
+			n.spec.Output.Name = n.classifier.Output
+			return nil
+		})
+		if err != nil {
+			return cannotRun(err)
+		}
+	}
+	worst, largest, err := t.compare()
+	if err != nil {
+		return err
+	}
+	if worst > n.loose*largest {
+		return fmt.Errorf("what was made of the file answers %.3g off what the file answers (largest answer %.4g), "+
+			"so it was taken for something that it is not (%s): export it with raw scores as its only output, and "+
+			"a dynamic batch", worst, largest, taken(n.classifier, len(n.spec.Labels)))
+	}
+	if n.classifier.Head == onnx.HeadRaw && t.within() {
+		p.Say("warning: all its answers lie between 0 and 1: if it ends in a sigmoid that is not known here, export " +
+			"the scores in front of it")
+	}
+	p.Say("proven: answers as the file itself, %.2g off at most (largest %.4g), for %d made-up pictures through "+
+		"ONNX Runtime", worst, largest, len(t.pictures))
+	return nil
+}
+
+// original runs the file as it came, or where its answer is no float32 output, a copy with one.
+func (t *proof) original(ctx context.Context, o *Options) error {
+	c := t.n.classifier
+	ports := infer.ForeignPorts{
+		Input:  c.Picture.Name,
+		Output: c.Scores,
+		Type:   c.Picture.Type,
+		Shape:  c.Picture.Shape(),
+	}
+	path := o.File
+	copied := func() (err error) {
+		path = filepath.Join(t.dir, "original.onnx")
+		ports.Output, err = t.copyOriginal(ctx, o.File, path)
+		return err
+	}
+	defer os.Remove(filepath.Join(t.dir, "original.onnx"))
+	if !t.outputIs(o.File) {
+		if err := copied(); err != nil {
+			return err
+		}
+	}
+	f, err := infer.OpenForeign(ctx, t.config, path, ports)
+	if err != nil && path == o.File &&
+		strings.Contains(err.Error(), "xternal data") { // elsewhere than it wants it
+		if err := copied(); err != nil {
+			return err
+		}
+		f, err = infer.OpenForeign(ctx, t.config, path, ports)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, x := range t.pictures {
+		answer, err := f.Run(ctx, fed(x, c))
+		if err != nil {
+			return err
+		}
+		t.want = append(t.want, answer)
+	}
+	return nil
+}
+
+// outputIs tells whether the file puts the scores out itself, as float32.
+func (t *proof) outputIs(file string) bool {
+	m, err := onnx.Open(file)
+	if err != nil {
+		return false
+	}
+	defer m.Close()
+	return len(m.Graph.FreeInputs()) == 1 &&
+		slices.ContainsFunc(m.Graph.Outputs, func(v onnx.ValueInfo) bool {
+			return v.Name == t.n.classifier.Scores && v.Type == onnx.Float32
+		})
+}
+
+// copyOriginal writes the file with one output more, the scores as float32.
+func (t *proof) copyOriginal(ctx context.Context, from, to string) (output string, err error) {
+	m, err := onnx.Open(from)
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	output = m.AddOutput(t.n.classifier.Scores)
+	_, err = bundle.WriteFile(ctx, filepath.Dir(to), filepath.Base(to), io.Discard,
+		func(w io.Writer) error { return onnx.Write(w, m) })
+	return output, err
+}
+
+// fed is what the original wants of a picture 3×S×S: its window, channels, order, and as often as
+// its batch is large.
+func fed(x *vision.Tensor, c *onnx.Classifier) []float32 {
+	p, size := &c.Picture, c.Size
+	one := make([]float32, 0, p.Channels*p.Height*p.Width)
+	value := func(ch, y, x0 int) float32 {
+		if ch == 3 {
+			return c.Opaque
+		}
+		return x.Data[(ch*size+y)*size+x0]
+	}
+	if p.ChannelsLast {
+		for y := range p.Height {
+			for x0 := range p.Width {
+				for ch := range p.Channels {
+					one = append(one, value(ch, y, x0))
+				}
+			}
+		}
+	} else {
+		for ch := range p.Channels {
+			for y := range p.Height {
+				for x0 := range p.Width {
+					one = append(one, value(ch, y, x0))
+				}
+			}
+		}
+	}
+	return slices.Repeat(one, max(p.Batch, 1))
+}
+
+// rewritten runs the network in dir, a picture at a time.
+func (t *proof) rewritten(ctx context.Context) error {
+	t.got = nil
+	s, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, x := range t.pictures {
+		err := s.Run(ctx, x, func(_ int, v []float32) { t.got = append(t.got, slices.Clone(v)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *proof) open(ctx context.Context) (*infer.Probe, error) {
+	return infer.OpenProbe(ctx, t.config, filepath.Join(t.dir, "fp32.onnx"), t.n.spec.Input.Name,
+		infer.ProbeOptions{Outputs: []string{t.n.spec.Output.Name}})
+}
+
+// batches tells whether two pictures at a time get the answers of each alone.
+func (t *proof) batches(ctx context.Context) bool {
+	a, b := t.pictures[0], t.pictures[1]
+	two := &vision.Tensor{Shape: a.Shape, Data: slices.Concat(a.Data, b.Data)}
+	two.Shape[0] = 2
+	s, err := t.open(ctx)
+	if err != nil {
+		return false
+	}
+	defer s.Close()
+	same := false
+	err = s.Run(ctx, two, func(_ int, v []float32) {
+		alone := slices.Concat(t.got[0], t.got[1])
+		if len(alone) == len(v) {
+			diff, largest := infer.Difference(alone, v)
+			same = diff <= max(t.n.loose, 1e-4)*largest
+		}
+	})
+	return err == nil && same
+}
+
+// compare is the largest difference between what the original answers and what follows from the
+// raw scores of the rewritten one, and the largest answer.
+func (t *proof) compare() (worst, largest float64, err error) {
+	c, labels := t.n.classifier, len(t.n.spec.Labels)
+	for i, l := range t.got {
+		if len(l) != labels {
+			return 0, 0, fmt.Errorf("the network answers with %d numbers for a picture, there are %d labels", len(l),
+				labels)
+		}
+		expected := answered(c, l)
+		if len(t.want[i]) != len(expected)*max(c.Batch, 1) {
+			return 0, 0, fmt.Errorf("the network answers with %d numbers for %d pictures, there are %d labels",
+				len(t.want[i]), max(c.Batch, 1), labels)
+		}
+		diff, most := infer.Difference(t.want[i][:len(expected)], expected)
+		if math.IsNaN(diff) {
+			diff = math.Inf(1)
+		}
+		worst, largest = max(worst, diff), max(largest, most)
+	}
+	return worst, largest, nil
+}
+
+// answered is what the original should answer where the raw scores are l.
+func answered(c *onnx.Classifier, l []float32) []float32 {
+	out := slices.Clone(l)
+	switch {
+	case c.Head == onnx.HeadSoftmax:
+		vision.Softmax(out, l)
+	case c.Head == onnx.HeadSigmoid:
+		vision.Sigmoid(out, l)
+	case c.Head == onnx.HeadOne:
+		out = []float32{l[1] - l[0]}
+		if c.Probability {
+			vision.Sigmoid(out, out)
+		}
+	}
+	return out
+}
+
+// shares tells whether every row is probabilities already.
+func (t *proof) shares() bool {
+	return !slices.ContainsFunc(t.got, func(row []float32) bool { return !verify.Shares(row) })
+}
+
+// within tells whether every answer lies between 0 and 1.
+func (t *proof) within() bool {
+	return !slices.ContainsFunc(t.got, func(row []float32) bool {
+		return slices.Min(row) < 0 || slices.Max(row) > 1
+	})
+}

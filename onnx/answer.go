@@ -1,0 +1,161 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+)
+
+// answer is an output that can hold a row of scores for each picture.
+type answer struct {
+	name        string // of the output, or of the tensor in front of a ZipMap
+	kind        DataType
+	certain     bool // its shape says so
+	rows        bool // it is declared N×K
+	single      bool // one number for each picture
+	flat        bool // K alone
+	head        Head
+	probability bool   // of a single one: a sigmoid makes it
+	at          string // the tensor with the raw scores, once taken
+}
+
+var scoreTypes = map[DataType]bool{Float32: true, Float16: true, Float64: true, BFloat16: true, Uint8: true, 0: true}
+
+// scores finds the output that holds the scores, and what in front of it makes them.
+func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
+	outputs := g.Outputs
+	if w.Output != "" {
+		i := slices.IndexFunc(outputs, func(o ValueInfo) bool { return o.Name == w.Output })
+		switch {
+		case i >= 0:
+			outputs = outputs[i : i+1]
+		case g.makes(w.Output):
+			outputs = []ValueInfo{{Name: w.Output, Type: Float32}}
+		default:
+			return nil, fmt.Errorf("onnx: --output: the model has no %q; its outputs are %s", w.Output,
+				ports(g.Outputs))
+		}
+	}
+	shapes := g.Shapes()
+	var fit []answer
+	var refused error
+	for _, o := range outputs {
+		a := g.candidate(o, shapes, w, p)
+		if a == nil {
+			continue
+		}
+		trial := Graph{Nodes: slices.Clone(g.Nodes), Initializers: g.Initializers, Inputs: g.Inputs}
+		if err := a.take(&trial); err != nil {
+			refused = err
+			continue
+		}
+		fit = append(fit, *a)
+	}
+	if slices.ContainsFunc(fit, func(a answer) bool { return a.certain }) {
+		fit = slices.DeleteFunc(fit, func(a answer) bool { return !a.certain })
+	}
+	same := !slices.ContainsFunc(fit, func(a answer) bool { return a.at != fit[0].at })
+	switch {
+	case len(fit) == 1 || len(fit) > 1 && same: // logits and probabilities of one network, say
+		return &fit[0], nil
+	case len(fit) > 1:
+		return nil, fmt.Errorf("onnx: several outputs can hold one score for each label: %s: choose with --output",
+			ports(outputs))
+	case refused != nil:
+		return nil, refused
+	}
+	return nil, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model has %s%s",
+		w.Classes, ports(g.Outputs), outputCure(outputs))
+}
+
+// outputCure says what to give, or how the export has to change, for the output to fit.
+func outputCure(outputs []ValueInfo) string {
+	if len(outputs) != 1 {
+		return ""
+	}
+	switch s := outputs[0].Shape; {
+	case len(s) == 4 && s[2].Size > 1 && s[3].Size > 1:
+		return ": it answers with a map; pool it to one row before the export"
+	case len(s) == 2 && s[1].Size == 1:
+		return ": one score tells two labels apart: give two, first the one that 0 means"
+	case len(s) >= 2 && s[1].Size > 0:
+		return fmt.Sprintf(": give %d labels", s[1].Size)
+	case outputs[0].Type == Float32:
+		return ": flatten its answer to one row before the export"
+	}
+	return ""
+}
+
+func (g *Graph) makes(t string) bool {
+	return slices.ContainsFunc(g.Nodes, func(n Node) bool { return slices.Contains(n.Outputs, t) })
+}
+
+// candidate looks at an output by its type and shape; nil: it holds no scores. Of what only packs
+// the scores up, a ZipMap or a sequence, it takes what is packed.
+func (g *Graph) candidate(o ValueInfo, shapes map[string][]int64, w *Wanted, p *Picture) *answer {
+	a := &answer{name: o.Name, kind: o.Type}
+	shape := o.Shape
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if slices.Contains(n.Outputs, o.Name) && (n.OpType == "ZipMap" || n.OpType == "SequenceConstruct") &&
+			len(n.Inputs) == 1 {
+			a.name, a.kind, shape = n.Inputs[0], 0, nil
+		}
+	}
+	if !scoreTypes[a.kind] {
+		return nil
+	}
+	if shape == nil {
+		for _, d := range shapes[a.name] {
+			shape = append(shape, Dim{Size: d})
+		}
+	}
+	if shape == nil {
+		return a
+	}
+	if !a.fits(shape, int64(w.Classes), int64(p.Batch)) {
+		return nil
+	}
+	return a
+}
+
+// fits tells whether a tensor of the shape can hold a score for each of so many labels, or one
+// score for two, for each of the pictures of a batch (0: of any).
+func (a *answer) fits(shape []Dim, classes, batch int64) bool {
+	count, open := int64(1), 0
+	if len(shape) > 1 {
+		if b := shape[0].Size; b > 1 && batch > 0 && b != batch {
+			return false
+		}
+		for _, d := range shape[1:] {
+			if d.Size <= 0 {
+				open++
+			} else {
+				count *= d.Size
+			}
+		}
+	} else if len(shape) == 1 && shape[0].Size > 1 && shape[0].Size != batch {
+		count, a.flat = shape[0].Size, true // without a batch
+	}
+	a.certain = open == 0
+	a.single = a.certain && count == 1 && classes == 2
+	a.rows = len(shape) == 2
+	return a.single || count == classes || open > 0 && len(shape) == 2 && count == 1
+}
+
+// take makes the graph hold the raw scores in a.at.
+func (a *answer) take(g *Graph) error {
+	h := newHead(g, a.name)
+	h.flat = a.flat
+	head, err := h.take()
+	if err != nil {
+		return err
+	}
+	a.at, a.head = h.out, head
+	if a.single {
+		a.probability = head == HeadSigmoid
+		if a.head = HeadOne; head == HeadSoftmax {
+			return fmt.Errorf("onnx: the network answers with a softmax of one score, which is always 1")
+		}
+	}
+	return nil
+}
