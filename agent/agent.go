@@ -13,6 +13,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -239,9 +240,11 @@ func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 		for _, name := range camera.RegionNames(own.Name, regions) {
 			c.MQTT.PublishOf[name] = publish
 		}
+		process := worker.New(own.Config)
 		cameras = append(cameras, pipeline.Camera{
 			Name:       own.Name,
-			Open:       func(ctx context.Context) (pipeline.Source, error) { return camera.Open(ctx, own.Config) },
+			Open:       func(ctx context.Context) (pipeline.Source, error) { return process.Open(ctx) },
+			Close:      process.Close,
 			EveryFrame: own.EveryFrame(),
 			Closed:     !inForce(&set.Enabled, own.Enabled),
 			Decide:     decide,

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -14,14 +13,14 @@ import (
 	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(beStuck) != "" {
-		fmt.Fprintln(os.Stderr, stuckProcess(context.Background()))
-		os.Exit(1)
+	if worker.Asked(os.Args) {
+		os.Exit(worker.Main())
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		cameratest.Cleanup()

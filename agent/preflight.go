@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
@@ -65,7 +66,7 @@ func askFile(ctx context.Context, source string) error {
 	if err != nil || u.Scheme != "file" {
 		return err
 	}
-	_, err = camera.Ask(ctx, source)
+	_, err = worker.Ask(ctx, source)
 	if errors.Is(err, camera.ErrLost) {
 		return nil
 	}

@@ -24,17 +24,26 @@ type Measurement struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Measure opens the source as the daemon does, reads at most so many frames, and closes it. Each
-// frame goes to keep, where that is not nil; it is valid until keep returns.
-func Measure(ctx context.Context, source string, frames int, keep func(*vision.Frame) error) (m *Measurement,
-	err error) {
+// Reader is an open source: a Stream, or the same in a process of its own.
+type Reader interface {
+	Read(ctx context.Context, f *vision.Frame) error
+	Info() Info
+	Age() (age time.Duration, known bool)
+	Skipped() (n int, why string)
+	Close() error
+}
+
+// Measure opens the source with open, reads at most so many frames, and closes it. Each frame goes
+// to keep, where that is not nil; it is valid until keep returns.
+func Measure(ctx context.Context, source string, frames int, open func(context.Context) (Reader, error),
+	keep func(*vision.Frame) error) (m *Measurement, err error) {
 	u, err := ParseURI(source)
 	if err != nil {
 		return nil, err
 	}
 	m = new(Measurement)
 	start := time.Now()
-	s, err := Open(ctx, Config{Name: "test", Source: source})
+	s, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}

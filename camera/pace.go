@@ -73,3 +73,9 @@ func Slowness(c *Config) time.Duration {
 	}
 	return slow
 }
+
+// Network reports whether the source is a server's.
+func (c *Config) Network() bool {
+	u, err := parse(c.Source)
+	return err == nil && u.Scheme == "rtsp"
+}

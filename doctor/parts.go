@@ -13,6 +13,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/mqtt"
 )
@@ -227,7 +228,7 @@ func checkFiles(_ context.Context, p *Target) []Finding {
 // tryOpen opens what disturbs nobody: files are read, an RTSP server is asked for its description;
 // of others it says that they were not opened.
 func tryOpen(ctx context.Context, f *Finding, source string) {
-	what, err := camera.Ask(ctx, source)
+	what, err := worker.Ask(ctx, source)
 	switch {
 	case err != nil:
 		f.Status, f.Cure = Fail, "see 'vggse-agent cameras test' with this source"

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// patience is how long opening a camera, a read of it, or a run of the network may take at the
-	// very most. Each of them has its own, shorter limit; beyond this one something hangs in C for
-	// good.
-	stepLimit = 60 * time.Second
+	// stepLimit is how long opening a camera or a read of it may take at the very most. Package
+	// worker has shorter limits, and ends the process that passes them; beyond this one something is
+	// wrong in this process.
+	stepLimit = 3 * time.Minute
 	// networkPatience is that of a run of the network: the largest takes about 5 s on the smallest
 	// CPU.
 	networkLimit = 2 * time.Minute

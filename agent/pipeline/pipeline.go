@@ -45,6 +45,8 @@ type Recorder interface {
 type Camera struct {
 	Name string
 	Open func(ctx context.Context) (Source, error) // camera.ErrLost means: try again later
+	// Close gives back what the openings share, when no frame is used any more; nil: nothing.
+	Close func() error
 	// EveryFrame makes the capture wait for the network instead of dropping: for files.
 	EveryFrame bool
 	// Closed is not opened before somebody enables it.
@@ -227,8 +229,22 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return p.infer(ctx, ended)
 	})
 	group.Go(func() error { p.report(reportCtx); return nil })
-	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if err = errors.Join(err, p.closeCameras()); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	return nil
+}
+
+func (p *Pipeline) closeCameras() error {
+	var errs []error
+	for _, c := range p.Cameras {
+		if c.Close != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -29,6 +30,9 @@ import (
 const hangs = 2 * time.Minute
 
 func TestMain(m *testing.M) {
+	if worker.Asked(os.Args) {
+		os.Exit(worker.Main())
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		cameratest.Cleanup()
 		os.Exit(code)

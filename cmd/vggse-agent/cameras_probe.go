@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/vision"
@@ -54,16 +55,18 @@ func testCamera(ctx context.Context, source string, frames int, save string, tel
 	if _, err := camera.ParseURI(source); err != nil {
 		return nil, usagef("%w", err)
 	}
+	process := worker.New(camera.Config{Name: "test", Source: source})
+	defer process.Close()
 	tell.Say("opening %s", camera.Redact(source))
 	bar := tell.Start("reading frames", int64(frames))
 	defer bar.Done()
 	if save == "" {
-		return camera.Measure(ctx, source, frames, func(*vision.Frame) error { bar.One(); return nil })
+		return camera.Measure(ctx, source, frames, process.Open, func(*vision.Frame) error { bar.One(); return nil })
 	}
 	if err := os.MkdirAll(save, 0o755); err != nil {
 		return nil, err
 	}
-	m, err := camera.Measure(ctx, source, frames, func(f *vision.Frame) error {
+	m, err := camera.Measure(ctx, source, frames, process.Open, func(f *vision.Frame) error {
 		defer bar.One()
 		return atomicfile.WriteFile(filepath.Join(save, fmt.Sprintf("frame-%04d.png", f.Seq)),
 			func(w io.Writer) error { return png.Encode(w, f.Image()) })

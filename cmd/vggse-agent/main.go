@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/vggse/vggse-agent/camera/worker"
 )
 
 // Exit codes, a contract with other people's scripts.
@@ -18,11 +20,14 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitGate    = 3  // a quality gate was missed
-	exitRestart = 75 // restart me: a camera read is stuck in C
+	exitRestart = 75 // restart me: asked for, or a run of the network is stuck in C
 	exitConfig  = 78 // bad configuration
 )
 
 func main() {
+	if worker.Asked(os.Args) { // one camera, for the agent itself
+		os.Exit(worker.Main())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))

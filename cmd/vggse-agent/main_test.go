@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/eval"
 )
 
 // TestMain lets the test binary stand in for the program, for tests that kill it.
 func TestMain(m *testing.M) {
-	if os.Getenv("TEST_AS_VGGSE_AGENT") != "" {
+	if os.Getenv("TEST_AS_VGGSE_AGENT") != "" || worker.Asked(os.Args) {
 		main()
 	}
 	state, err := os.MkdirTemp("", "vggse-state")

@@ -2,8 +2,9 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "agent/pipeline api bundle bundle/store camera configs device infer " +
-		"internal/account internal/atomicfile mqtt mqtt/broker samples vision",
+	"agent": "agent/pipeline api bundle bundle/store camera camera/worker configs " +
+		"device infer internal/account internal/atomicfile mqtt mqtt/broker " +
+		"samples vision",
 	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
 	"api":            "internal/atomicfile vision",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
@@ -14,17 +15,18 @@ var rooms = map[string]string{
 	"camera":            "demo internal/redact internal/round vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
-	"cmd/vggse-agent": "agent bundle bundle/store camera configs dataset demo device doctor " +
-		"eval importer infer infer/roofline internal/account internal/atomicfile " +
-		"internal/logging internal/progress internal/redact internal/round " +
-		"internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune quant systemd " +
-		"teach verify vgg16se vision",
+	"camera/worker":     "camera internal/selfexec vision",
+	"cmd/vggse-agent": "agent bundle bundle/store camera camera/worker configs dataset demo " +
+		"device doctor eval importer infer infer/roofline internal/account " +
+		"internal/atomicfile internal/logging internal/progress internal/redact " +
+		"internal/round internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune " +
+		"quant systemd teach verify vgg16se vision",
 	"configs": "api bundle/store camera infer internal/atomicfile internal/redact mqtt " +
 		"samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
-	"doctor":  "bundle camera configs device infer internal/redact mqtt",
+	"doctor":  "bundle camera camera/worker configs device infer internal/redact mqtt",
 	"eval": "bundle camera dataset device infer internal/atomicfile " +
 		"internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +

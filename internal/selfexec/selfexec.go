@@ -37,7 +37,7 @@ func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err e
 		return out.Bytes(), ctx.Err()
 	}
 	if err != nil {
-		err = died(err, words.Bytes())
+		err = Died(err, words.Bytes())
 	}
 	return out.Bytes(), err
 }
@@ -46,8 +46,9 @@ func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err e
 // and stacks.
 var crash = regexp.MustCompile(`(?m)^(SIG[A-Z]+: .*|terminate called .*|fatal error: .*|panic: .*)$`)
 
-// died explains the end of a child: that it was killed, a crash, or its last line.
-func died(err error, stderr []byte) error {
+// Died explains the end of a child, err being what Wait returned and stderr its last words: that it
+// was killed, a crash, or its last line.
+func Died(err error, stderr []byte) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return err

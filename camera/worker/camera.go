@@ -1,0 +1,224 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// Camera is one configured camera, opened again and again. Its openings share the memory for
+// frames, which Close gives back. It is for one goroutine at a time.
+type Camera struct {
+	config camera.Config
+	limits limits
+	inside bool // nothing of it is decoded: it needs no process
+	ring   *ring
+	old    []*ring // too small by now, but frames point into them
+}
+
+// New returns the camera of c, which is not opened yet.
+func New(c camera.Config) *Camera {
+	u, err := camera.ParseURI(c.Source)
+	return &Camera{config: c, limits: usual, inside: err == nil && u.Scheme == "demo"}
+}
+
+// Open opens the source, as camera.Open does, in a process that the Reader's Close ends. A frame that
+// its Read has filled points into memory of the Camera: it is valid until it is given to Read again,
+// of this Reader or of a later one, or the Camera is closed. The drawn scenes of demo:// are opened
+// here: nothing of them is decoded.
+func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
+	if c.inside {
+		s, err := camera.Open(ctx, c.config)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	if c.ring != nil && c.ring.full() { // who read before had other frames
+		if err := c.renew(c.ring.size); err != nil {
+			return nil, err
+		}
+	}
+	s, err := c.start(ctx, settings{Camera: c.config, Ring: c.ring != nil, Env: libraryEnv()})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		k, body, err := s.receive(ctx)
+		switch {
+		case err != nil:
+		case k == kindOpened:
+			var o opened
+			if json.Unmarshal(body, &o) == nil {
+				s.opened(o.Info)
+				return s, nil
+			}
+			err = s.lies("an opening that cannot be read")
+		default:
+			err = s.lies(fmt.Sprintf("a message %d in place of an opening", k))
+		}
+		return nil, errors.Join(s.sentence("open", err), s.Close())
+	}
+}
+
+// start starts a child and tells it its settings.
+func (c *Camera) start(ctx context.Context, told settings) (*Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	first, err := message(kindSettings, told)
+	if err != nil {
+		return nil, err
+	}
+	p, err := start()
+	if err != nil {
+		return nil, fmt.Errorf("camera: a process for %s: %w: %w", camera.Redact(c.config.Source), camera.ErrLost, err)
+	}
+	s := &Stream{
+		camera: c, process: p, buffer: make([]byte, messageSize+1), secrets: secretsOf(c.config.Source),
+		patience: c.limits.start, until: time.Now().Add(c.limits.start + c.limits.opening(&c.config)),
+	}
+	s.info.URI = camera.Redact(c.config.Source)
+	s.try = s.receiveNow
+	if s.raw, err = p.conn.SyscallConn(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.free[0] = byte(kindFree)
+	err = s.sendWith(first, nil)
+	if err == nil && told.Ring {
+		err = s.sendRing()
+	}
+	if err != nil {
+		return nil, errors.Join(s.sentence("open", err), s.Close())
+	}
+	return s, nil
+}
+
+// Ask is camera.Ask in a process of its own.
+func Ask(ctx context.Context, source string) (what string, err error) {
+	if u, err := camera.ParseURI(source); err != nil || u.Scheme == "demo" {
+		return camera.Ask(ctx, source)
+	}
+	c := New(camera.Config{Name: "ask", Source: source})
+	s, err := c.start(ctx, settings{Camera: c.config, Ask: true, Env: libraryEnv()})
+	if err != nil {
+		return "", err
+	}
+	k, body, err := s.receive(ctx)
+	if err == nil && k != kindAnswer {
+		err = s.lies(fmt.Sprintf("a message %d in place of an answer", k))
+	}
+	if err != nil {
+		return "", errors.Join(s.sentence("open", err), s.Close())
+	}
+	what = s.secrets.clean(string(body))
+	return what, s.Close()
+}
+
+// Close gives back the memory. No frame of the camera may be used any more.
+func (c *Camera) Close() error {
+	var errs []error
+	for _, r := range append(c.old, c.ring) {
+		if r != nil {
+			errs = append(errs, r.close())
+		}
+	}
+	c.ring, c.old = nil, nil
+	return errors.Join(errs...)
+}
+
+// release takes back the slot that f points into. It returns its number where the child may write
+// to it now, else −1.
+func (c *Camera) release(f *vision.Frame) int {
+	if c.ring != nil {
+		if i := c.ring.of(f); i >= 0 {
+			c.ring.held[i], f.Pix = false, nil
+			return i
+		}
+	}
+	for n, r := range c.old {
+		i := r.of(f)
+		if i < 0 {
+			continue
+		}
+		if r.held[i], f.Pix = false, nil; r.idle() {
+			r.close()
+			c.old = append(c.old[:n], c.old[n+1:]...)
+		}
+		break
+	}
+	return -1
+}
+
+// renew makes a ring for frames of so many bytes.
+func (c *Camera) renew(frame int) error {
+	r, err := newRing(frame)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.ring == nil:
+	case c.ring.idle():
+		c.ring.close()
+	default:
+		c.old = append(c.old, c.ring)
+	}
+	c.ring = r
+	return nil
+}
+
+// sendRing hands the ring to a child, and all slots that no frame points into.
+func (s *Stream) sendRing() error {
+	r := s.camera.ring
+	if r == nil {
+		return nil
+	}
+	b := appendUint64([]byte{byte(kindRing)}, uint64(r.size))
+	if err := s.sendWith(b, unix.UnixRights(r.fd)); err != nil {
+		return err
+	}
+	s.lent = [slots]bool{}
+	for i, held := range r.held {
+		if !held {
+			if err := s.lend(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lend lets the child write to a slot.
+func (s *Stream) lend(i int) error {
+	s.lent[i], s.since[i] = true, monotonic()
+	s.free[1] = byte(i)
+	return s.sendWith(s.free[:], nil)
+}
+
+func (s *Stream) sendWith(b, rights []byte) error {
+	s.process.conn.SetWriteDeadline(time.Now().Add(s.camera.limits.start))
+	var err error
+	if rights == nil { // as often as there are frames
+		_, err = s.process.conn.Write(b)
+	} else {
+		_, _, err = s.process.conn.WriteMsgUnix(b, rights, (*net.UnixAddr)(nil))
+	}
+	if err == nil || hungUp(err) { // what it has said before that is still to be read
+		return nil
+	}
+	return s.gone(err)
+}
+
+// hungUp reports whether a socket's child has ended.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}

@@ -1,0 +1,264 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// child is this process, where it is one.
+type child struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	ring []byte // of slots; nil: none yet
+	size int    // of a slot
+	free []byte // slots that may be written, the first first
+	// before are rings that were replaced
+	before [][]byte
+	over   bool // the parent has gone, or wants no more
+
+	told   news
+	header []byte
+}
+
+// Main is a child of Camera.Open: it reads its settings from the socket, opens the source, and sends
+// frames until the parent has enough or the source ends. It returns the exit code; why it failed it
+// tells the parent.
+func Main() int {
+	// The service manager sends signals to all processes of the service; this one ends with its
+	// parent, who says good-bye first.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	var told settings
+	buffer := make([]byte, messageSize)
+	n, err := unix.Read(childSocket, buffer)
+	if err != nil || n == 0 || kind(buffer[0]) != kindSettings || json.Unmarshal(buffer[1:n], &told) != nil {
+		fmt.Fprintln(os.Stderr, "vggse-agent: "+Verb+" is for the agent itself")
+		return 2
+	}
+	for key, value := range told.Env {
+		os.Setenv(key, value)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c := &child{header: make([]byte, 0, 1+frameHeaderSize)}
+	c.cond = sync.NewCond(&c.mu)
+	go c.listen(cancel)
+	go live()
+	if err := c.work(ctx, &told); err != nil {
+		c.tell(kindFailed, failureOf(err))
+		return 1
+	}
+	return 0
+}
+
+// live says once a second that this process is alive. Where the parent does not listen, it has
+// other signs.
+func live() {
+	for range time.Tick(aliveEvery) {
+		unix.Sendto(childSocket, []byte{byte(kindAlive)}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	}
+}
+
+// listen takes what the parent says until it hangs up; then this process ends, soon.
+func (c *child) listen(cancel func()) {
+	buffer, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	for {
+		n, m, _, _, err := unix.Recvmsg(childSocket, buffer, rights, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+		switch {
+		case kind(buffer[0]) == kindRing && n == 9:
+			err = c.mapped(rights[:m], int(binary.LittleEndian.Uint64(buffer[1:])))
+		case kind(buffer[0]) == kindFree && n == 2:
+			c.lent(buffer[1])
+		}
+		if err != nil {
+			c.tell(kindFailed, failureOf(fmt.Errorf("camera: memory for frames: %w", err)))
+			break
+		}
+	}
+	time.AfterFunc(closeGrace, func() { os.Exit(0) }) // a call into C is not waited for
+	cancel()
+	c.mu.Lock()
+	c.over = true
+	c.cond.Broadcast()
+	c.mu.Unlock()
+}
+
+// mapped takes the memory of a ring.
+func (c *child) mapped(rights []byte, size int) error {
+	all, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(all) != 1 {
+		return errors.Join(err, errors.New("no descriptor came"))
+	}
+	fds, err := unix.ParseUnixRights(&all[0])
+	if err != nil || len(fds) != 1 {
+		return errors.Join(err, errors.New("no descriptor came"))
+	}
+	defer unix.Close(fds[0])
+	memory, err := unix.Mmap(fds[0], 0, slots*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = append(c.before, c.ring)
+	c.ring, c.size, c.free = memory, size, c.free[:0]
+	c.cond.Broadcast()
+	return nil
+}
+
+func (c *child) lent(slot byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ring != nil && slot < slots {
+		c.free = append(c.free, slot)
+		c.cond.Broadcast()
+	}
+}
+
+// slot waits for a slot of at least so many bytes that may be written; ok is whether there still is
+// somebody who wants it.
+func (c *child) slot(least int) (slot byte, memory []byte, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.over && (len(c.free) == 0 || c.size < least) {
+		c.cond.Wait()
+	}
+	if c.over {
+		return 0, nil, false
+	}
+	slot = c.free[0]
+	c.free = slices.Delete(c.free, 0, 1)
+	return slot, c.ring[int(slot)*c.size:][:c.size:c.size], true
+}
+
+// forget unmaps rings that were replaced; nothing is read into them any more.
+func (c *child) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.before {
+		if r != nil {
+			unix.Munmap(r)
+		}
+	}
+	c.before = c.before[:0]
+}
+
+func (c *child) work(ctx context.Context, told *settings) (err error) {
+	if told.Ask {
+		what, err := camera.Ask(ctx, told.Camera.Source)
+		if err == nil {
+			c.send(append([]byte{byte(kindAnswer)}, what...))
+		}
+		return err
+	}
+	s, err := camera.Open(ctx, told.Camera)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	info := s.Info()
+	c.told.Warnings = info.Warnings
+	if err := c.tell(kindOpened, opened{info}); err != nil {
+		return err
+	}
+	return c.pass(ctx, s, told.Ring)
+}
+
+// pass sends frames until the source ends, or nobody wants them; ring is whether there is memory
+// for them. New memory comes only while this waits for a slot: where all slots are with the parent,
+// or after it has asked for larger ones.
+func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
+	var f vision.Frame
+	for ; ; ring = true {
+		var slot byte
+		var memory []byte
+		if ring {
+			var ok bool
+			if slot, memory, ok = c.slot(0); !ok {
+				return nil
+			}
+			f.Pix = memory[:0]
+			c.forget()
+		}
+		if err := s.Read(ctx, &f); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		h := frameHeader{width: f.Width, height: f.Height, taken: time.Duration(monotonic()), age: -1}
+		if age, known := s.Age(); known {
+			h.age = age
+		}
+		if len(memory) == 0 || &f.Pix[0] != &memory[0] {
+			var ok bool
+			if slot, ok = c.moved(&f); !ok {
+				return nil
+			}
+		}
+		h.slot = int(slot)
+		c.changed(s)
+		c.header = h.append(c.header[:0])
+		if err := c.send(c.header); err != nil {
+			return nil // the parent has gone
+		}
+	}
+}
+
+// moved copies a frame that the ring was too small for into a larger one.
+func (c *child) moved(f *vision.Frame) (slot byte, ok bool) {
+	if c.send(appendSize([]byte{byte(kindNeed)}, f.Width, f.Height)) != nil {
+		return 0, false
+	}
+	slot, memory, ok := c.slot(len(f.Pix[:f.Stride*f.Height]))
+	if ok {
+		copy(memory, f.Pix[:f.Stride*f.Height])
+	}
+	return slot, ok
+}
+
+// changed tells what has changed beside the frames.
+func (c *child) changed(s *camera.Stream) {
+	n, why := s.Skipped()
+	if n == c.told.Skipped {
+		return
+	}
+	c.told = news{s.Info().Warnings, n, why}
+	c.tell(kindNews, c.told)
+}
+
+func (c *child) tell(k kind, v any) error {
+	b, err := message(k, v)
+	if err != nil {
+		return err
+	}
+	return c.send(b)
+}
+
+func (c *child) send(b []byte) error {
+	for {
+		err := unix.Sendto(childSocket, b, unix.MSG_NOSIGNAL, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
