@@ -139,6 +139,27 @@ func (d *Decider) hold(out *Decision) {
 	slices.SortStableFunc(out.Labels, func(a, b Class) int { return cmp.Compare(b.Score, a.Score) })
 }
 
+// Replay is Decide of a frame whose scores are known: top as a Decision lists it, best first,
+// smoothed where smoothing was on. A class that is not in it counts as 0. An empty top stands for
+// logits that say nothing. out.Top is left as it is, and nothing is allocated.
+func (d *Decider) Replay(top []Class, out *Decision) {
+	was := d.stable.Index
+	clear(d.scores)
+	d.best = d.best[:0]
+	for _, c := range top {
+		if c.Index >= 0 && c.Index < len(d.scores) && len(d.best) < cap(d.best) {
+			d.scores[c.Index], d.best = c.Score, append(d.best, c.Index)
+		}
+	}
+	if len(d.best) == 0 {
+		d.run = 0
+		d.settle(-1, out.Time)
+	} else {
+		d.vote(out.Time)
+	}
+	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
+}
+
 // smooth takes a frame's scores into the scores.
 func (d *Decider) smooth() {
 	keep := float32(d.cfg.Smoothing)

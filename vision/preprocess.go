@@ -189,6 +189,15 @@ func (p *Preprocess) geometry(width, height, size int) (g resample.Geometry, lef
 	return g, left, top
 }
 
+// Seen is the part of a width×height frame that a size×size tensor is made of, as shares of the
+// frame, 0 to 1: all of it but for what a centre crop leaves out.
+func (p *Preprocess) Seen(width, height, size int) (left, top, right, bottom float64) {
+	g, _, _ := p.geometry(width, height, size)
+	across, down := float64(g.DstWidth), float64(g.DstHeight)
+	return max(0, float64(g.X)/across), max(0, float64(g.Y)/down),
+		min(1, float64(g.X+g.Width)/across), min(1, float64(g.Y+g.Height)/down)
+}
+
 // shortestTo is torchvision.transforms.Resize(n): the other side is int(n·long/short).
 func shortestTo(n, width, height int) (int, int) {
 	if width <= height {

@@ -144,3 +144,17 @@ func (p *Preprocessor) fillBars(plane []float32, v float32) {
 		}
 	}
 }
+
+// Show writes picture n of the batch t back to f as 8-bit BGR, size×size: what the network sees,
+// rounded, and clipped where a filter went beyond black or white. It undoes the table of Apply.
+func (p *Preprocessor) Show(t *Tensor, n int, f *Frame) {
+	f.Resize(p.size, p.size)
+	area := p.size * p.size
+	for c, plane := range p.planes {
+		black, white := p.tables[c][0], p.tables[c][255]
+		scale := 255 / (white - black)
+		for i, v := range t.Data[(3*n+plane)*area:][:area] {
+			f.Pix[3*i+c] = byte(min(255, max(0, (v-black)*scale+0.5)))
+		}
+	}
+}

@@ -289,3 +289,53 @@ func TestFiltersOfPillow(t *testing.T) {
 		}
 	}
 }
+
+// Show gives back the pixels that Apply was given, in either order of channels; a value beyond white
+// is white.
+func TestShow(t *testing.T) {
+	for _, channels := range []string{ChannelsRGB, ChannelsBGR} {
+		spec := Torchvision(4)
+		spec.Resize, spec.Channels, spec.Filter = ResizeSquash, channels, FilterNearest
+		p, err := NewPreprocessor(spec, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f, shown Frame
+		f.Resize(4, 4)
+		for i := range f.Pix {
+			f.Pix[i] = byte(i * 5)
+		}
+		in := NewTensor(2, 3, 4, 4)
+		if err := p.Apply(&f, in, 1); err != nil {
+			t.Fatal(err)
+		}
+		in.Data[3*16] += 100 // the first value of the second picture
+		p.Show(in, 1, &shown)
+		beyond := 2 // red
+		if channels == ChannelsBGR {
+			beyond = 0
+		}
+		f.Pix[beyond] = 255
+		if !slices.Equal(shown.Pix, f.Pix) {
+			t.Errorf("%s: got %v, want %v", channels, shown.Pix, f.Pix)
+		}
+	}
+}
+
+func TestSeen(t *testing.T) {
+	for _, c := range []struct {
+		p             Preprocess
+		width, height int
+		want          [4]float64
+	}{
+		{Preprocess{Resize: ResizeSquash}, 640, 480, [4]float64{0, 0, 1, 1}},
+		{Preprocess{Resize: ResizeLetterbox}, 640, 480, [4]float64{0, 0, 1, 1}},
+		{Preprocess{Resize: ResizeShortestCrop, Shorter: 64}, 128, 64, [4]float64{0.25, 0, 0.75, 1}},
+		{Preprocess{Resize: ResizeShortestCrop, Shorter: 128}, 300, 600, [4]float64{0.25, 0.375, 0.75, 0.625}},
+	} {
+		var got [4]float64
+		if got[0], got[1], got[2], got[3] = c.p.Seen(c.width, c.height, 64); got != c.want {
+			t.Errorf("%s of %d×%d: got %v, want %v", c.p.Resize, c.width, c.height, got, c.want)
+		}
+	}
+}

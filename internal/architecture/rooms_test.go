@@ -43,6 +43,7 @@ var rooms = map[string]string{
 	"internal/redact":     "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
+	"live":                "vision",
 	"mqtt":                "internal/atomicfile internal/redact mqtt/spool vision",
 	"mqtt/broker":         "",
 	"mqtt/contract":       "",

@@ -1,0 +1,321 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/vggse/vggse-agent/vision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var labels = []string{"bolt", "nut", "pin"}
+
+// prep keeps the values of the pixels.
+var prep = vision.Preprocess{
+	Resize: vision.ResizeSquash, Filter: vision.FilterNearest, Channels: vision.ChannelsRGB, Scale: 1,
+	Std: [3]float64{1, 1, 1},
+}
+
+func monitor(t *testing.T, c vision.DecideConfig) *Monitor {
+	t.Helper()
+	m := New([]string{"a", "b"}, JPEG{Width: 320, Quality: 90})
+	err := m.Use(Network{Labels: labels, Preprocess: prep, Size: 4,
+		Decide: func(string) vision.DecideConfig { return c }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// play lets a real Decider decide on random logits, twenty a second from the start of m on.
+func play(t *testing.T, m *Monitor, c vision.DecideConfig, frames int) (changes int, unknown float64) {
+	t.Helper()
+	decider, err := vision.NewDecider(c, labels, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	d := vision.Decision{Camera: "a"}
+	first, none := true, 0
+	for i := range frames {
+		d.Frame, d.Time = uint64(i+1), m.started.Add(time.Duration(i+1)*50*time.Millisecond)
+		l := vision.Logits{0, 0, 0}
+		l[(i/7)%3] = random.Float32() * 4
+		if i%97 == 96 {
+			l = l[:2] // says nothing
+		}
+		decider.Decide(l, &d)
+		if d.Changed && !first {
+			changes++
+		}
+		first = first && !d.Changed
+		if d.Stable.Index < 0 {
+			none++
+		}
+		m.Observe(&d)
+	}
+	return changes, float64(none) / float64(frames)
+}
+
+// Replay with the threshold that was gives what was, to the change; another gives what a Decider
+// with that one says.
+func TestReplay(t *testing.T) {
+	was := vision.DecideConfig{TopK: 3, Threshold: 0.7, Hysteresis: 0.1, Confirm: 2, Dwell: 200 * time.Millisecond}
+	m := monitor(t, was)
+	var want []int
+	var unknown []float64
+	thresholds := []float64{0.7, 0.5, 0.9}
+	for _, threshold := range thresholds {
+		c := was
+		c.Threshold = threshold
+		n, none := play(t, monitor(t, c), c, 2000)
+		want, unknown = append(want, n), append(unknown, none)
+	}
+	play(t, m, was, 2000)
+	got, err := m.Replay("a", thresholds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Frames != 2000 || got.Seconds != 99.95 {
+		t.Errorf("%d frames in %g s, want 2000 in 99.95", got.Frames, got.Seconds)
+	}
+	for i, o := range got.Outcomes {
+		if o.Changes != want[i] || o.Unknown != unknown[i] || want[i] < 10 {
+			t.Errorf("threshold %g: %d changes, %g unknown, want %d and %g", thresholds[i], o.Changes, o.Unknown,
+				want[i], unknown[i])
+		}
+		if perHour := float64(want[i]) * 3600 / 99.95; o.PerHour < perHour*0.999 || o.PerHour > perHour*1.001 {
+			t.Errorf("threshold %g: %g changes an hour, want %g", thresholds[i], o.PerHour, perHour)
+		}
+	}
+	if _, err := m.Replay("x", thresholds); err == nil {
+		t.Error("a camera that is not there was found")
+	}
+}
+
+// A second is one row: its frames, the mean of each class, the label at its end.
+func TestHistory(t *testing.T) {
+	m := monitor(t, vision.DecideConfig{TopK: 3, Threshold: 0.5, Confirm: 1})
+	say := func(at time.Duration, label int, score float32, changed bool) {
+		top := []vision.Class{{Label: labels[label], Index: label, Score: score}}
+		m.Observe(&vision.Decision{Camera: "a", Time: m.started.Add(at), Top: top, Stable: top[0],
+			Before: vision.Class{Index: -1}, Changed: changed, Latency: vision.Latency{Total: 4 * time.Millisecond}})
+	}
+	say(1100*time.Millisecond, 1, 0.5, true)
+	say(1900*time.Millisecond, 1, 1, false)
+	say(5*time.Second, 2, 0.75, true)
+	h, err := m.History("a", Minutes15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(h.FPS, h.Latency, h.Label, h.Classes); got !=
+		"[2 1] [4 4] [1 2] [{1 [0.75 -1]} {2 [-1 0.75]}]" && got != "[2 1] [4 4] [1 2] [{2 [-1 0.75]} {1 [0.75 -1]}]" {
+		t.Errorf("history: %s", got)
+	}
+	if gap := h.Time[1] - h.Time[0]; gap < 3999 || gap > 4001 {
+		t.Errorf("%d ms from row to row, want 4000", gap)
+	}
+	if len(h.Changes) != 2 || h.Changes[1].To != 2 || h.Changes[1].From != -1 || h.Changes[1].Score != 0.75 {
+		t.Errorf("changes: %+v", h.Changes)
+	}
+	day, err := m.History("a", Hours24)
+	if err != nil || len(day.Time) != 1 || day.FPS[0] != 0.05 || day.Label[0] != 2 || len(day.Classes) != 2 {
+		t.Errorf("the day: %+v, %v", day, err)
+	}
+	if _, err := m.History("a", "1y"); err == nil {
+		t.Error("a span that is not there was found")
+	}
+	var s State
+	if err := m.State("a", &s); err != nil || !s.Seen || s.Stable.Label != "pin" || fmt.Sprint(s.Began) != "[0 1 1]" {
+		t.Errorf("state: %+v, %v", s, err)
+	}
+}
+
+// A full ring forgets the oldest.
+func TestRing(t *testing.T) {
+	r := newRing[int](3)
+	for i := range 5 {
+		r.add(i)
+	}
+	if got := fmt.Sprint(r.all(nil), *r.last()); got != "[2 3 4] 4" {
+		t.Errorf("ring: %s", got)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	m := New([]string{"a"}, JPEG{})
+	for range keptEvents + 10 {
+		m.Note(Event{Kind: KindBroker, Text: "connected"})
+	}
+	if all := m.Events(0); len(all) != keptEvents || all[0].Number != 11 || m.Noted() != keptEvents+10 {
+		t.Errorf("%d events from %d on", len(all), all[0].Number)
+	}
+	if newer := m.Events(keptEvents + 8); len(newer) != 2 {
+		t.Errorf("%d events after the last but two", len(newer))
+	}
+	m.Status("a", "online")
+	m.Status("a", "online")
+	if newer := m.Events(keptEvents + 10); len(newer) != 1 || newer[0].Camera != "a" || newer[0].Text != "online" {
+		t.Errorf("after a camera came twice: %+v", newer)
+	}
+}
+
+// slow counts what is encoded, and waits for leave.
+type slow struct {
+	n    atomic.Int32
+	wait chan struct{}
+}
+
+func (e *slow) Encode(f *vision.Frame) ([]byte, error) {
+	e.n.Add(1)
+	<-e.wait
+	return JPEG{Width: 320, Quality: 90}.Encode(f)
+}
+
+func grey(seq uint64, value byte) *vision.Frame {
+	f := &vision.Frame{Seq: seq, Time: time.Now()}
+	f.Resize(8, 4)
+	for i := range f.Pix {
+		f.Pix[i] = value
+	}
+	return f
+}
+
+// Nobody looks: nothing is copied. Sixteen look: one encode, and while it runs the inference does
+// not wait.
+func TestPictureIsMadeOnce(t *testing.T) {
+	e := &slow{wait: make(chan struct{})}
+	m := New([]string{"a"}, e)
+	m.streams["a"].shows(prep, 4)
+	d := vision.Decision{Camera: "a"}
+	m.Record(&d, grey(1, 10))
+	if n := len(m.streams["a"].views[0].frame.Pix); n != 0 || e.n.Load() != 0 {
+		t.Fatalf("without a viewer %d bytes were copied, %d encoded", n, e.n.Load())
+	}
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			p, err := m.Picture(context.Background(), "a", false, 0)
+			if err != nil || p.Frame != 2 || p.Width != 8 || p.Type != "image/jpeg" {
+				t.Errorf("picture: %+v, %v", p, err)
+			}
+		})
+	}
+	for !m.streams["a"].wanted.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	m.Record(&d, grey(2, 20))
+	for e.n.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	m.streams["a"].views[0].taken.Store(0)
+	m.Record(&d, grey(3, 30)) // comes back at once though a picture is being encoded
+	close(e.wait)
+	all.Wait()
+	if n := e.n.Load(); n != 1 {
+		t.Errorf("%d encodes for sixteen viewers, want 1", n)
+	}
+}
+
+// Whoever asks for a newer picture than the last waits, and is told where none comes.
+func TestPictureEnds(t *testing.T) {
+	m := New([]string{"a"}, JPEG{Width: 320, Quality: 90})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.Picture(ctx, "a", false, 0); !errors.Is(err, ErrNoPicture) {
+		t.Errorf("without a frame: %v", err)
+	}
+	if _, err := m.Picture(ctx, "x", false, 0); err == nil || errors.Is(err, ErrNoPicture) {
+		t.Errorf("of no camera: %v", err)
+	}
+}
+
+// The frame is shrunk to the mean of its pixels; the network's view is the tensor, pixel by pixel.
+func TestPictures(t *testing.T) {
+	m := New([]string{"a"}, JPEG{Width: 4, Quality: 100})
+	m.streams["a"].shows(prep, 4)
+	f := &vision.Frame{Seq: 7, Time: time.Now()}
+	f.Resize(8, 8)
+	for i := range f.Pix {
+		f.Pix[i] = byte(i % 3 * 100) // blue 0, green 100, red 200
+	}
+	f.Pix[0] = 200 // the first of four
+	if c := shrink(f, 4).RGBAAt(0, 0); c.R != 200 || c.G != 100 || c.B != 50 {
+		t.Errorf("shrunk: %v, want 200 100 50", c)
+	}
+	for view, decode := range []func([]byte) (image.Image, error){
+		func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) },
+		func(b []byte) (image.Image, error) { return png.Decode(bytes.NewReader(b)) },
+	} {
+		got := make(chan *Picture, 1)
+		go func() {
+			p, err := m.Picture(context.Background(), "a", view == 1, 0)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- p
+		}()
+		for !m.streams["a"].wanted.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		m.Record(&vision.Decision{Camera: "a"}, f)
+		p := <-got
+		img, err := decode(p.Bytes)
+		if err != nil || img.Bounds().Dx() != 4 || img.Bounds().Dy() != 4 || p.Seen != [4]float64{0, 0, 1, 1} {
+			t.Fatalf("view %d: %v, %v, seen %v", view, img.Bounds(), err, p.Seen)
+		}
+		r, g, b, _ := img.At(2, 2).RGBA()
+		if near(r>>8, 200) || near(g>>8, 100) || near(b>>8, 0) {
+			t.Errorf("view %d: pixel %d %d %d, want 200 100 0", view, r>>8, g>>8, b>>8)
+		}
+	}
+}
+
+func near(got, want uint32) bool { return got+3 < want || got > want+3 }
+
+// Neither a decision nor a frame that nobody wants allocates.
+func TestNothingIsAllocated(t *testing.T) {
+	m := monitor(t, vision.DecideConfig{TopK: 3, Threshold: 0.5, Confirm: 1})
+	d := vision.Decision{Camera: "a", Time: time.Now(), Stable: vision.Class{Index: -1},
+		Top: []vision.Class{{Label: "nut", Index: 1, Score: 0.6}, {Label: "bolt", Index: 0, Score: 0.2}}}
+	f := grey(1, 9)
+	m.Observe(&d)
+	if n := testing.AllocsPerRun(1000, func() {
+		d.Time = d.Time.Add(100 * time.Millisecond)
+		d.Changed = !d.Changed
+		m.Observe(&d)
+		m.Record(&d, f)
+	}); n > 0 {
+		t.Errorf("%g allocations a decision, want 0", n)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	m := New([]string{"a"}, JPEG{})
+	err := m.Use(Network{Labels: labels, Preprocess: prep, Size: 4,
+		Decide: func(string) vision.DecideConfig { return vision.DecideConfig{TopK: 3, Confirm: 1} }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := vision.Decision{Camera: "a", Time: time.Now(),
+		Top: []vision.Class{{Label: "nut", Index: 1, Score: 0.6}, {Label: "bolt", Index: 0, Score: 0.2}}}
+	f := grey(1, 9)
+	for b.Loop() {
+		d.Time = d.Time.Add(30 * time.Millisecond)
+		m.Observe(&d)
+		m.Record(&d, f)
+	}
+}

@@ -1,0 +1,147 @@
+package live
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// stream is what is remembered of one camera, or of one region of it.
+type stream struct {
+	name string
+	shots
+
+	mu      sync.Mutex // guards what follows; held for microseconds
+	version uint64     // counts changes
+	status  string
+	why     string
+	dark    bool
+	off     bool // is meant to be closed
+	decide  vision.DecideConfig
+	last    vision.Decision
+	at      time.Duration // of last; 0: there is none
+	since   time.Duration // when the label began to hold
+	day     time.Time     // when the counts of today end
+	began   []uint64      // by class: how often it began to hold today
+	history
+}
+
+func newStream(name string) *stream {
+	return &stream{name: name, shots: newShots(), history: newHistory()}
+}
+
+// use begins anew for a network with other labels.
+func (s *stream) use(labels []string, c vision.DecideConfig) error {
+	if _, err := vision.NewDecider(c, labels, ""); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide, s.version = c, s.version+1
+	s.last.Top, s.at, s.since = s.last.Top[:0], 0, 0
+	s.last.Stable = vision.Class{Label: c.Unknown, Index: -1}
+	s.began = make([]uint64, len(labels))
+	s.history.begin(labels)
+	return nil
+}
+
+func (s *stream) observe(d *vision.Decision, at time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at == 0 {
+		s.since = at
+	}
+	d.CopyTo(&s.last)
+	s.at, s.version = at, s.version+1
+	s.history.add(d, at)
+	if !d.Time.Before(s.day) {
+		y, m, day := d.Time.Local().Date()
+		s.day = time.Date(y, m, day+1, 0, 0, 0, 0, time.Local)
+		clear(s.began)
+	}
+	if !d.Changed {
+		return
+	}
+	s.since = at
+	s.changes.add(change{at, int32(d.Before.Index), int32(d.Stable.Index), d.Stable.Score})
+	if i := d.Stable.Index; i >= 0 && i < len(s.began) {
+		s.began[i]++
+	}
+}
+
+func (s *stream) setStatus(status string) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status == status {
+		return false
+	}
+	s.status, s.version = status, s.version+1
+	return true
+}
+
+func (s *stream) setReason(why error, dark bool) {
+	text := ""
+	if why != nil {
+		text = why.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why != text || s.dark != dark {
+		s.why, s.dark, s.version = text, dark, s.version+1
+	}
+}
+
+func (s *stream) setThreshold(score float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide.Threshold, s.version = score, s.version+1
+}
+
+func (s *stream) setEnabled(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.off, s.version = !on, s.version+1
+}
+
+// State is how a stream fares at one moment.
+type State struct {
+	Name    string
+	Version uint64 // another one: something is new
+	Status  string // in the words of MQTT; empty: nothing is known yet
+	Why     string // it does not deliver, for people
+	Dark    bool   // its pictures show nothing
+	Off     bool   // it is meant to be closed
+	Decide  vision.DecideConfig
+	Seen    bool         // there was a decision; else the fields below are zero
+	Stable  vision.Class // the label that holds
+	Since   time.Time    // the label holds
+	Top     []vision.Class
+	Frame   uint64
+	Time    time.Time     // of the frame
+	Total   time.Duration // from the capture of the frame to the decision
+	FPS     float64       // frames classified a second, over the last seconds
+	Began   []uint64      // by class: how often it began to hold today
+}
+
+// State fills into with the state of a stream, reusing its memory.
+func (m *Monitor) State(stream string, into *State) error {
+	s, err := m.find(stream)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	top, began := into.Top[:0], into.Began[:0]
+	*into = State{
+		Name: s.name, Version: s.version, Status: s.status, Why: s.why, Dark: s.dark, Off: s.off, Decide: s.decide,
+		Seen: s.at != 0, Top: top, Began: append(began, s.began...),
+	}
+	if into.Seen {
+		d := &s.last
+		into.Stable, into.Top = d.Stable, append(top, d.Top...)
+		into.Frame, into.Time, into.Total = d.Frame, m.wall(s.at), d.Latency.Total
+		into.Since, into.FPS = m.wall(s.since), s.history.rate(time.Since(m.started))
+	}
+	return nil
+}
