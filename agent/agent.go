@@ -28,11 +28,13 @@ type Build struct {
 
 // Host is who runs the agent, and what is told to whom.
 type Host struct {
-	Build    Build
-	Log      *slog.Logger
-	Announce func(brokerURL string) // called once with the broker's URL, as soon as the link may connect; nil: nobody
-	Manager  Manager                // nil: no service manager
-	Watchdog time.Duration          // for how long the manager may hear nothing; 0: it does not watch
+	Build Build
+	Log   *slog.Logger
+	// Announce is called once, as soon as the link may connect, with the broker's URL and that of
+	// the live page, empty where there is none; nil: nobody is told.
+	Announce func(brokerURL, pageURL string)
+	Manager  Manager       // nil: no service manager
+	Watchdog time.Duration // for how long the manager may hear nothing; 0: it does not watch
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its
 	// own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
@@ -146,7 +148,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		link.ModelRefused(bundleDir, reason)
 	}
 	if host.Announce != nil {
-		host.Announce(c.MQTT.Broker)
+		host.Announce(c.MQTT.Broker, observer.pageURL())
 	}
 	publisher, condition := observed{link, observer}, modelCondition(refused.all, c.Model.Bundle)
 	p := &pipeline.Pipeline{
@@ -159,10 +161,16 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
+	var takers []pipeline.Recorder
 	if recorder != nil {
-		p.Recorder = recorder
+		takers = append(takers, recorder)
 	}
 	handler := &commands{config: &c, overrides: kept, pipeline: p, link: link, host: &host, log: log}
+	if shown := observer.page; shown != nil {
+		takers, handler.live = append(takers, shown.live), shown.live
+		shown.begins(handler, cameras, network)
+	}
+	p.Recorder = recorderOf(takers...)
 	handler.tellStates()
 	link.Handle(handler)
 	changes.pipeline, changes.link = p, link

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -21,14 +23,17 @@ var ErrRestart = errors.New("a restart was asked for")
 // shotPatience is how long a camera may take to give the frame of a snapshot.
 const shotPatience = 5 * time.Second
 
-// commands does what subscribers ask for. It implements mqtt.Handler: one call at a time.
+// commands does what subscribers and the live page ask for, one thing at a time. It implements
+// mqtt.Handler.
 type commands struct {
+	mu        sync.Mutex      // held while something is done
 	config    *configs.Config // as it was configured, before what was set over MQTT
 	overrides *overrides
 	pipeline  *pipeline.Pipeline
 	link      *mqtt.Link
 	host      *Host
 	log       *slog.Logger
+	live      *live.Monitor // is told what was set; nil: nobody is
 }
 
 // tellStates publishes what holds at the start.
@@ -44,6 +49,8 @@ func (c *commands) tellStates() {
 
 // Enable opens or closes a camera with all its regions, now and after every restart.
 func (c *commands) Enable(name string, on bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	configured, err := c.find(name)
 	if err != nil {
 		return err
@@ -55,14 +62,19 @@ func (c *commands) Enable(name string, on bool) error {
 	c.pipeline.Enable(configured.Name, on)
 	for _, part := range configured.Streams() {
 		c.link.Enabled(part, on)
+		if c.live != nil {
+			c.live.Enabled(part, on)
+		}
 	}
-	c.log.Info("camera set over MQTT", "camera", configured.Name, "enabled", on)
+	c.log.Info("camera set", "camera", configured.Name, "enabled", on)
 	return nil
 }
 
 // Threshold sets the score below which a class does not count, for a camera with all its regions,
 // now and after every restart.
 func (c *commands) Threshold(name string, score float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	configured, err := c.find(name)
 	if err != nil {
 		return err
@@ -75,8 +87,11 @@ func (c *commands) Threshold(name string, score float64) error {
 	c.pipeline.SetThreshold(configured.Name, score)
 	for _, part := range configured.Streams() {
 		c.link.Threshold(part, score)
+		if c.live != nil {
+			c.live.Threshold(part, score)
+		}
 	}
-	c.log.Info("camera set over MQTT", "camera", configured.Name, "threshold", score)
+	c.log.Info("camera set", "camera", configured.Name, "threshold", score)
 	return nil
 }
 
@@ -106,6 +121,8 @@ func (c *commands) find(name string) (*configs.Camera, error) {
 
 // Command carries out one command; what would end this Run comes in then, for after the answer.
 func (c *commands) Command(ctx context.Context, m mqtt.Command) (then func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch m.Name {
 	case mqtt.CommandSnapshot:
 		return nil, c.snapshot(ctx, m.Camera)

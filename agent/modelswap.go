@@ -156,6 +156,9 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
 		c.link.Health("model", mqtt.Condition{Status: mqtt.OK}) // before its first answer says otherwise
 		c.observer.use(network, trial)
+		if shown := c.observer.page; shown != nil {
+			shown.swaps(network)
+		}
 	})
 	if err != nil {
 		return joinClose(trial.refused(c.requests.installed(), err), network.Close())

@@ -81,7 +81,8 @@ const fingerprintLimit = 4 << 20
 func fingerprint(c *configs.Config) (sum [sha256.Size]byte) {
 	all := sha256.New()
 	tls := c.MQTT.TLS
-	for _, path := range []string{c.HTTP.TokenFile, c.MQTT.PasswordFile, tls.CA, tls.Cert, tls.Key} {
+	for _, path := range []string{c.HTTP.TokenFile, c.HTTP.ActTokenFile,
+		c.MQTT.PasswordFile, tls.CA, tls.Cert, tls.Key} {
 		if path == "" {
 			continue
 		}

@@ -31,6 +31,7 @@ type observer struct {
 	log     *slog.Logger
 	sensors sensors
 	server  *api.Server // nil: HTTP is off
+	page    *livePage   // nil: HTTP is off
 	started time.Time
 
 	mu          sync.Mutex // guards what follows
@@ -74,7 +75,8 @@ func newObserver(c *configs.Config, host Host) (*observer, error) {
 		return nil, err
 	}
 	o.server = server
-	o.log.Info("http listening", "url", "http://"+server.Address())
+	o.page = newLivePage(o, c)
+	o.log.Info("http listening", "url", server.URL())
 	return o, nil
 }
 
@@ -98,6 +100,14 @@ func (o *observer) begin(p *pipeline.Pipeline, link *mqtt.Link, n *infer.Network
 	if o.host.ready != nil {
 		o.host.ready()
 	}
+}
+
+// pageURL is where a person opens the live page; empty where there is none.
+func (o *observer) pageURL() string {
+	if o.server == nil {
+		return ""
+	}
+	return o.server.URL()
 }
 
 // speaksEarly says who speaks to the broker before there is a link.
@@ -157,6 +167,9 @@ func (o *observer) tend(ctx context.Context) {
 				o.sentence()))
 		} else {
 			o.slowDown()
+			if o.page != nil {
+				o.page.look()
+			}
 			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
 			o.endTrial()
 		}

@@ -11,9 +11,20 @@ import (
 
 // Config says where the agent answers over HTTP, and to whom.
 type Config struct {
-	Listen    string `mapstructure:"listen"`     // host:port; empty or off: nowhere
-	TokenFile string `mapstructure:"token_file"` // its first line must come as "Authorization: Bearer …"
-	Pprof     bool   `mapstructure:"pprof"`      // Go's profiler under /debug/pprof/
+	Listen       string   `mapstructure:"listen"`         // host:port; empty or off: nowhere
+	TokenFile    string   `mapstructure:"token_file"`     // its first line is the token that lets look
+	ActTokenFile string   `mapstructure:"act_token_file"` // and that of this one lets change something, too
+	PlainAct     bool     `mapstructure:"plain_act"`      // change something off loopback without TLS, too
+	Hosts        []string `mapstructure:"hosts"`          // names of this machine besides those that it knows itself
+	Pictures     bool     `mapstructure:"pictures"`       // may be looked at
+	TLS          TLS      `mapstructure:"tls"`
+	Pprof        bool     `mapstructure:"pprof"` // Go's profiler under /debug/pprof/
+}
+
+// TLS is the server's certificate; both empty: plain HTTP.
+type TLS struct {
+	Cert string `mapstructure:"cert"` // PEM files, read again when they change
+	Key  string `mapstructure:"key"`
 }
 
 // Default is the address of the manual. It alone gives way: see Listen.
@@ -25,18 +36,33 @@ const leastToken = 16
 // Off reports whether the agent is to answer nowhere.
 func (c *Config) Off() bool { return c.Listen == "" || c.Listen == "off" }
 
+// Local reports whether only this machine reaches the address.
+func (c *Config) Local() bool {
+	host, _, _ := net.SplitHostPort(c.Listen) // as Validate has seen
+	return loopback(host)
+}
+
 // Validate returns the first setting that cannot be, naming its key.
 func (c *Config) Validate() error {
 	if c.Off() {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
+	_, port, err := net.SplitHostPort(c.Listen)
 	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("http.listen: must be host:port such as %s, or off, got %q", Default, c.Listen)
 	}
-	if !loopback(host) && c.TokenFile == "" {
+	if !c.Local() && c.TokenFile == "" {
 		return fmt.Errorf("http.token_file: must name a file with a token, because http.listen %s can be reached "+
 			"from other machines", c.Listen)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return fmt.Errorf("http.tls: cert and key belong together, name both or none")
+	}
+	for i, name := range c.Hosts {
+		if name == "" || strings.ContainsAny(name, "/:*@ ") && net.ParseIP(name) == nil {
+			return fmt.Errorf("http.hosts[%d]: must be a host name or an address without scheme and port, got %q",
+				i, name)
+		}
 	}
 	return nil
 }
@@ -52,23 +78,33 @@ func (c *Config) CheckFiles() error {
 	if c.Off() {
 		return nil
 	}
-	_, err := c.token()
+	view, err := readToken("http.token_file", c.TokenFile)
+	if err != nil {
+		return err
+	}
+	act, err := readToken("http.act_token_file", c.ActTokenFile)
+	if err == nil && act != "" && act == view {
+		err = fmt.Errorf("http.act_token_file: %s holds the token of http.token_file: who looks could also act",
+			c.ActTokenFile)
+	}
+	if err == nil && c.TLS.Cert != "" {
+		_, err = newCertificate(c.TLS)
+	}
 	return err
 }
 
-// token is the first line of the file; "" where there is none to be shown.
-func (c *Config) token() (string, error) {
-	if c.TokenFile == "" {
+// readToken is the first line of a file; "" where none is named.
+func readToken(key, path string) (string, error) {
+	if path == "" {
 		return "", nil
 	}
-	line, err := atomicfile.FirstLine(c.TokenFile)
+	line, err := atomicfile.FirstLine(path)
 	if err != nil {
-		return "", fmt.Errorf("http.token_file: %w", err)
+		return "", fmt.Errorf("%s: %w", key, err)
 	}
 	if line = strings.TrimSpace(line); len(line) < leastToken {
-		return "", fmt.Errorf("http.token_file: %s holds a token of %d characters, at least %d are needed "+
-			"('openssl rand -hex 16' makes one)",
-			c.TokenFile, len(line), leastToken)
+		return "", fmt.Errorf("%s: %s holds a token of %d characters, at least %d are needed "+
+			"('openssl rand -hex 16' makes one)", key, path, len(line), leastToken)
 	}
 	return line, nil
 }

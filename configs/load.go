@@ -34,6 +34,7 @@ type Options struct {
 	Source  string   // run --source: one camera, named "camera", in place of all others
 	Bundle  string   // run --bundle
 	Broker  string   // run --broker
+	Listen  string   // run --listen
 }
 
 // environ is Environ by name.
@@ -166,6 +167,7 @@ func (l *loader) overrides(o Options) error {
 	}
 	short := []struct{ key, value, origin string }{
 		{"model.bundle", o.Bundle, "--bundle"}, {"mqtt.broker", o.Broker, "--broker"},
+		{"http.listen", o.Listen, "--listen"},
 	}
 	for _, s := range short {
 		if s.value != "" {

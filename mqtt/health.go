@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,13 @@ type health struct {
 func (l *Link) Health(part string, c Condition) {
 	l.health.set(part, c)
 	l.checkHealth()
+}
+
+// Conditions are how all parts fare, by name.
+func (l *Link) Conditions() map[string]Condition {
+	l.health.mu.Lock()
+	defer l.health.mu.Unlock()
+	return maps.Clone(l.health.parts)
 }
 
 // set reports whether that is news.

@@ -8,6 +8,12 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
+// Reasons may be a Publisher's, too, that wants to know why a camera does not deliver.
+type Reasons interface {
+	// CameraReason says why; nil: it delivers again. It is told at each try, and must not wait.
+	CameraReason(camera string, why error)
+}
+
 // cameraStatus tells each change of one camera's state once, to the log and to the subscribers of
 // every part of it.
 type cameraStatus struct {
@@ -31,14 +37,25 @@ func (s *cameraStatus) change(to string) bool {
 	return true
 }
 
+// explain tells why the camera does not deliver.
+func (s *cameraStatus) explain(why error) {
+	if r, ok := s.publisher.(Reasons); ok {
+		for _, l := range s.streams {
+			r.CameraReason(l.name, why)
+		}
+	}
+}
+
 func (s *cameraStatus) online() {
 	if s.change(mqtt.CameraOnline) {
+		s.explain(nil)
 		s.log.Info("camera online", "camera", s.name)
 	}
 }
 
 // lost tells of a camera that went away, or is there and shows nothing.
 func (s *cameraStatus) lost(err error) {
+	s.explain(err)
 	switch {
 	case errors.Is(err, camera.ErrDark):
 		if s.change(mqtt.CameraStalled) {
@@ -55,6 +72,7 @@ func (s *cameraStatus) lost(err error) {
 
 // failed tells of a camera that is wrong while others go on; once for each reason.
 func (s *cameraStatus) failed(err error) {
+	s.explain(err)
 	if s.change(mqtt.CameraOffline) || s.why != err.Error() {
 		s.log.Error("camera cannot be used, the others go on, trying again", "camera", s.name, "error", err)
 	}
@@ -73,6 +91,7 @@ func (s *cameraStatus) skips(source Source) {
 
 func (s *cameraStatus) disabled() {
 	if s.change(mqtt.CameraDisabled) {
+		s.explain(nil)
 		s.log.Info("camera disabled", "camera", s.name)
 	}
 }

@@ -38,7 +38,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 				return err
 			}
 			agent.KeepCrash(c.StateDir)
-			hint := func(brokerURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL) }
+			hint := func(brokerURL, pageURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL, pageURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
 					c.Log.Format), Announce: hint,
@@ -61,6 +61,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	flags := cmd.Flags()
 	flags.StringVar(&s.options.Source, "source", "", "one camera at `URI`, in place of the configured ones")
 	flags.StringVar(&s.options.Bundle, "bundle", "", "`DIR` with model.yaml (short for --set model.bundle=DIR)")
+	flags.StringVar(&s.options.Listen, "listen", "",
+		"`ADDR` of the live page, host:port (short for --set http.listen=ADDR)")
 	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
 	return cmd
 }
@@ -95,8 +97,11 @@ func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
 	return nil
 }
 
-// printHint tells how to see the first message, with lines to copy.
-func printHint(w io.Writer, c *configs.Config, brokerURL string) {
+// printHint tells how to see what the agent sees, and its first message, with lines to copy.
+func printHint(w io.Writer, c *configs.Config, brokerURL, pageURL string) {
+	if pageURL != "" {
+		fmt.Fprintf(w, "\n  open     %s   in a browser: what the agent sees, and why it decides so\n", pageURL)
+	}
 	if c.MQTT.Broker != mqtt.Embedded {
 		return
 	}

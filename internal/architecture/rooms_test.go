@@ -2,11 +2,12 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "agent/pipeline api bundle bundle/store camera camera/worker configs " +
-		"device infer internal/account internal/atomicfile mqtt mqtt/broker " +
-		"samples vision",
+	"agent": "agent/pipeline api api/page bundle bundle/store camera camera/worker " +
+		"configs device infer internal/account internal/atomicfile " +
+		"internal/redact live mqtt mqtt/broker samples vision",
 	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
-	"api":            "internal/atomicfile vision",
+	"api":            "api/page internal/atomicfile vision",
+	"api/page":       "live vision",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",

@@ -1,0 +1,82 @@
+package page
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/vggse/vggse-agent/live"
+)
+
+// BodyLimit is how long the body of an action may be, bytes.
+const BodyLimit = 16 << 10
+
+// act lets through who has the right to change something, and answers for do: what it returns as
+// done is remembered as an event.
+func (p *Page) act(do func(w http.ResponseWriter, r *http.Request) (done, camera string, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		rights := RightsOf(r)
+		if !rights.Act {
+			refuse(w, http.StatusForbidden, "this needs the right to act")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, BodyLimit)
+		done, camera, err := do(w, r)
+		if err != nil {
+			refuse(w, http.StatusUnprocessableEntity, err.Error())
+			return
+		}
+		p.agent.Acted(rights.By, done, camera)
+		p.live.Note(live.Event{Kind: live.KindAction, Camera: camera, Text: done, By: rights.By})
+		answer(w, http.StatusOK, struct {
+			Done string `json:"done"`
+		}{done})
+	}
+}
+
+// decode reads the JSON body of an action into v; another key than those of v is refused.
+func decode(r *http.Request, v any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("the body of the request is not understood: %w", err)
+	}
+	return nil
+}
+
+func (p *Page) setThreshold(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
+	var a struct {
+		Camera    string   `json:"camera"`
+		Threshold *float64 `json:"threshold"`
+	}
+	if err := decode(r, &a); err != nil {
+		return "", "", err
+	}
+	if a.Threshold == nil || !(*a.Threshold >= 0 && *a.Threshold <= 1) {
+		return "", "", fmt.Errorf("threshold: must be between 0 and 1")
+	}
+	if err := p.agent.SetThreshold(a.Camera, *a.Threshold); err != nil {
+		return "", "", err
+	}
+	return fmt.Sprintf("threshold %g", *a.Threshold), a.Camera, nil
+}
+
+func (p *Page) setEnabled(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
+	var a struct {
+		Camera string `json:"camera"`
+		On     *bool  `json:"on"`
+	}
+	if err := decode(r, &a); err != nil {
+		return "", "", err
+	}
+	if a.On == nil {
+		return "", "", fmt.Errorf("on: must be true or false")
+	}
+	if err := p.agent.Enable(a.Camera, *a.On); err != nil {
+		return "", "", err
+	}
+	if *a.On {
+		return "enabled", a.Camera, nil
+	}
+	return "disabled", a.Camera, nil
+}

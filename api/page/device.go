@@ -1,0 +1,67 @@
+package page
+
+// Device is what the view of the device shows.
+type Device struct {
+	Sentence string      `json:"sentence"` // how the agent fares, in one line
+	Uptime   float64     `json:"uptime"`   // seconds
+	Model    Model       `json:"model"`
+	Parts    []Part      `json:"parts"` // how they fare
+	Broker   Broker      `json:"broker"`
+	Queue    Queue       `json:"queue"`
+	Cameras  []Counts    `json:"cameras"`
+	Machine  any         `json:"machine"` // its telemetry, as on MQTT
+	Models   []Installed `json:"models"`
+	// ModelNote says why Models is empty: model.bundle where that is configured, or what went wrong.
+	ModelNote string `json:"model_note,omitempty"`
+	Viewers   int    `json:"viewers"`
+}
+
+// Model is what classifies; zero while it is opened.
+type Model struct {
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`
+	SHA256    string   `json:"sha256"`
+	Precision string   `json:"precision"`
+	Provider  string   `json:"provider"`
+	Why       string   `json:"why"`   // this precision
+	Tried     []string `json:"tried"` // providers that could not be used, with the reason
+	Runtime   string   `json:"runtime"`
+}
+
+// Part is how one part of the device fares.
+type Part struct {
+	Name   string `json:"name"`
+	Status string `json:"status"` // ok, degraded or failed
+	Reason string `json:"reason,omitempty"`
+}
+
+// Broker is where messages go.
+type Broker struct {
+	URL       string `json:"url"` // without credentials
+	Connected bool   `json:"connected"`
+}
+
+// Queue is what waits for the broker.
+type Queue struct {
+	Records int    `json:"records"`
+	Bytes   int64  `json:"bytes"`
+	Dropped uint64 `json:"dropped"`
+}
+
+// Counts are the frames of one stream since the start.
+type Counts struct {
+	Name       string `json:"name"`
+	Captured   uint64 `json:"captured"`
+	Classified uint64 `json:"classified"`
+	Skipped    uint64 `json:"skipped"`
+}
+
+// Installed is one bundle of the device.
+type Installed struct {
+	SHA256  string `json:"sha256"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Active  bool   `json:"active"`
+	OnTrial bool   `json:"on_trial"`
+	Refused string `json:"refused,omitempty"` // why
+}

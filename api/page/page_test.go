@@ -1,0 +1,479 @@
+package page
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// hangs ends a test that waits for what does not come.
+const hangs = time.Minute
+
+// stub is an agent that remembers what it was asked for.
+type stub struct {
+	mu    sync.Mutex
+	asked []string
+	fails error
+}
+
+func (s *stub) note(format string, args ...any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, fmt.Sprintf(format, args...))
+	return s.fails
+}
+
+func (s *stub) Troubles() []Trouble {
+	return []Trouble{{Part: "broker", Status: "degraded", Reason: "tcp://b:1883"}}
+}
+func (s *stub) Device() Device { return Device{Sentence: "all well"} }
+func (s *stub) SetThreshold(stream string, score float64) error {
+	return s.note("threshold %s %g", stream, score)
+}
+func (s *stub) Enable(stream string, on bool) error { return s.note("enable %s %t", stream, on) }
+func (s *stub) Acted(by, done, camera string)       { _ = s.note("%s: %s (%s)", by, done, camera) }
+
+// site is a page that runs, for whoever has the rights.
+type site struct {
+	*httptest.Server
+	page  *Page
+	live  *live.Monitor
+	agent *stub
+	ask   func(c *http.Request) Rights
+}
+
+var labels = []string{"bolt", "<b>nut</b>"}
+
+func serve(t *testing.T, rights Rights) *site {
+	t.Helper()
+	s := &site{live: live.New([]string{"a", "b"}, live.JPEG{Width: 320, Quality: 80}), agent: &stub{}}
+	err := s.live.Use(live.Network{
+		Labels: labels, Size: 8,
+		Preprocess: vision.Preprocess{Resize: vision.ResizeSquash, Filter: vision.FilterNearest,
+			Channels: vision.ChannelsRGB, Scale: 1, Std: [3]float64{1, 1, 1}},
+		Decide: func(string) vision.DecideConfig {
+			return vision.DecideConfig{TopK: 2, Threshold: 0.6, Hysteresis: 0.1, Confirm: 1}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Cameras: []Camera{{Name: "a", Camera: "a"},
+		{Name: "b", Camera: "b"}}}, s.live, s.agent)
+	mux := http.NewServeMux()
+	s.page.Routes(mux)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, WithRights(r, rights))
+	}))
+	t.Cleanup(func() {
+		s.Server.CloseClientConnections()
+		s.Server.Close()
+		s.page.Wait()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return s
+}
+
+// decide lets the camera a see a grey frame, and the network say a label of it.
+func (s *site) decide(frame uint64, label int, score float32, changed bool) {
+	f := &vision.Frame{Seq: frame, Time: time.Now()}
+	f.Resize(16, 8)
+	for i := range f.Pix {
+		f.Pix[i] = 100
+	}
+	top := []vision.Class{{Label: labels[label], Index: label, Score: score}, {Index: 1 - label, Score: 1 - score}}
+	d := &vision.Decision{Camera: "a", Frame: frame, Time: f.Time, Top: top, Stable: top[0], Changed: changed,
+		Before: vision.Class{Index: -1}}
+	s.live.Observe(d)
+	s.live.Record(d, f)
+}
+
+func (s *site) dial(t *testing.T) *websocket.Conn {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/api/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetReadDeadline(time.Now().Add(hangs))
+	return conn
+}
+
+// next reads messages until one is what is wanted.
+func next(t *testing.T, conn *websocket.Conn, want func(kind int, b []byte) bool) []byte {
+	t.Helper()
+	for {
+		kind, b, err := conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want(kind, b) {
+			return b
+		}
+	}
+}
+
+func text(part string) func(int, []byte) bool {
+	return func(kind int, b []byte) bool {
+		return kind == websocket.TextMessage && bytes.Contains(b, []byte(part))
+	}
+}
+
+// A viewer hears what there is, then what is new, and gets a picture when it asks for one.
+func TestSocket(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	conn := s.dial(t)
+	var first hello
+	if err := json.Unmarshal(next(t, conn, text(`"type":"hello"`)), &first); err != nil {
+		t.Fatal(err)
+	}
+	if first.Device != "edge" || len(first.Cameras) != 2 || first.Labels[1] != "<b>nut</b>" || first.Act ||
+		!first.Pictures || first.Unknown != "unknown" {
+		t.Errorf("hello: %+v", first)
+	}
+	var now state
+	if err := json.Unmarshal(next(t, conn, text(`"type":"state"`)), &now); err != nil {
+		t.Fatal(err)
+	}
+	if now.Troubles == nil || (*now.Troubles)[0].Reason != "tcp://b:1883" || len(now.Cameras) != 2 ||
+		now.Cameras[0].Seen || !now.Cameras[0].On {
+		t.Errorf("state: %+v", now)
+	}
+	s.decide(7, 1, 0.875, true)
+	if err := json.Unmarshal(next(t, conn, text(`"frame":7`)), &now); err != nil {
+		t.Fatal(err)
+	}
+	if c := now.Cameras[0]; c.Label != 1 || c.Score != 0.875 || c.Top[0] != [2]float64{1, 0.875} ||
+		c.Threshold != 0.6 || c.Began[1] != 1 || len(now.Cameras) != 1 {
+		t.Errorf("after a decision: %+v", now)
+	}
+	for number := uint64(1); number <= 2; number++ {
+		if err := conn.WriteJSON(ask{Camera: 0, After: number - 1}); err != nil {
+			t.Fatal(err)
+		}
+		b := s.picture(t, conn, 100+number)
+		if b[0] != 1 || b[1] != 0 || binary.BigEndian.Uint16(b[4:]) != 16 || binary.BigEndian.Uint16(b[6:]) != 8 ||
+			binary.BigEndian.Uint64(b[8:]) != 100+number || binary.BigEndian.Uint64(b[24:]) != number ||
+			binary.BigEndian.Uint16(b[36:]) != 65535 {
+			t.Errorf("header: %x", b[:headerSize])
+		}
+		if img, err := jpeg.Decode(bytes.NewReader(b[headerSize:])); err != nil || img.Bounds().Dx() != 16 {
+			t.Errorf("picture: %v", err)
+		}
+	}
+	if n := s.page.Viewers(); n != 1 {
+		t.Errorf("%d viewers, want 1", n)
+	}
+}
+
+// picture feeds frames with the number until the viewer has got a picture.
+func (s *site) picture(t *testing.T, conn *websocket.Conn, frame uint64) []byte {
+	t.Helper()
+	stop := make(chan struct{})
+	var feeder sync.WaitGroup
+	feeder.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				s.decide(frame, 1, 0.9, false)
+			}
+		}
+	})
+	defer feeder.Wait()
+	defer close(stop)
+	return next(t, conn, func(kind int, _ []byte) bool { return kind == websocket.BinaryMessage })
+}
+
+// What is no message of the page ends the socket; the seventeenth viewer is refused.
+func TestSocketRefuses(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	for _, message := range []string{"{", `{"camera":2}`, `{"camera":-1}`, strings.Repeat(" ", askLimit+1)} {
+		conn := s.dial(t)
+		if err := conn.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				if !websocket.IsCloseError(err, websocket.ClosePolicyViolation, websocket.CloseMessageTooBig) {
+					t.Errorf("%.20q: %v", message, err)
+				}
+				break
+			}
+		}
+	}
+	for end := time.Now().Add(hangs); s.page.Viewers() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d viewers stay", s.page.Viewers())
+		}
+	}
+	for range mostViewers {
+		s.dial(t)
+	}
+	_, answer, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/api/socket", nil)
+	if err == nil || answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one viewer too many: %v", err)
+	}
+}
+
+// A page of another site is refused; a program that names none is not.
+func TestSocketOrigin(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	address := "ws" + strings.TrimPrefix(s.URL, "http") + "/api/socket"
+	for origin, want := range map[string]int{"http://evil.example": 403, "null": 403, s.URL: 101} {
+		conn, answer, err := websocket.DefaultDialer.Dial(address, http.Header{"Origin": {origin}})
+		if answer == nil || answer.StatusCode != want {
+			t.Errorf("origin %s: %v, want %d", origin, err, want)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}
+
+// Who may act is heard, remembered and written down; who may not, and what makes no sense, changes
+// nothing.
+func TestActions(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true, By: "session 1"})
+	post := func(path, body string) (int, string) {
+		t.Helper()
+		answer, err := http.Post(s.URL+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(b)
+	}
+	for _, c := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/api/threshold", `{"camera":"a","threshold":0.75}`, 200}, {"/api/threshold", `{"camera":"a"}`, 422},
+		{"/api/threshold", `{"camera":"a","threshold":1.5}`, 422}, {"/api/threshold", `{"camera":"a","more":1}`, 422},
+		{"/api/enabled", `{"camera":"b","on":false}`, 200}, {"/api/enabled", `{"camera":"b"}`, 422},
+		{"/api/enabled", strings.Repeat(" ", BodyLimit) + "{}", 422},
+	} {
+		if got, said := post(c.path, c.body); got != c.want {
+			t.Errorf("%s %.40s = %d %s, want %d", c.path, c.body, got, said, c.want)
+		}
+	}
+	want := "[threshold a 0.75 session 1: threshold 0.75 (a) enable b false session 1: disabled (b)]"
+	if got := fmt.Sprint(s.agent.asked); got != want {
+		t.Errorf("asked: %s\nwant   %s", got, want)
+	}
+	if e := s.live.Events(0); len(e) != 2 || e[0].By != "session 1" || e[1].Text != "disabled" || e[1].Camera != "b" {
+		t.Errorf("events: %+v", e)
+	}
+	s.agent.fails = errors.New("no such camera")
+	if got, said := post("/api/enabled", `{"camera":"x","on":true}`); got != 422 || !strings.Contains(said, "no such") {
+		t.Errorf("what fails: %d %s", got, said)
+	}
+	looker := serve(t, Rights{View: true})
+	answer, err := http.Post(looker.URL+"/api/threshold", "", strings.NewReader(`{"camera":"a","threshold":0.75}`))
+	if err != nil || answer.StatusCode != 403 || len(looker.agent.asked) != 0 {
+		t.Errorf("without the right: %v, %v", answer.Status, looker.agent.asked)
+	}
+	answer.Body.Close()
+}
+
+func get(t *testing.T, address string) (int, http.Header, string) {
+	t.Helper()
+	answer, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, answer.Header, string(b)
+}
+
+func TestQuestions(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	s.decide(1, 0, 0.9, true)
+	s.live.Note(live.Event{Kind: live.KindBroker, Text: "connected"})
+	for path, want := range map[string]string{
+		"/api/history?camera=a&span=15m":      `"label":[0]`,
+		"/api/history?camera=x&span=15m":      `no camera`,
+		"/api/history?camera=a&span=1y":       `15m or 24h`,
+		"/api/replay?camera=a&threshold=0.95": `"outcomes":[{"threshold":0.95,"changes":0,"per_hour":0,"unknown":1}]`,
+		"/api/replay?camera=a&threshold=NaN":  `between 0 and 1`,
+		"/api/replay?camera=a&threshold=":     `between 0 and 1`,
+		"/api/events":                         `"text":"connected"`,
+		"/api/events?after=-1":                `number of an event`,
+		"/api/device":                         `"sentence":"all well"`,
+	} {
+		if _, _, got := get(t, s.URL+path); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	if _, _, got := get(t, s.URL+"/api/replay?camera=a&threshold=0.5&curve=1"); strings.Count(got, "per_hour") !=
+		1+curveSteps {
+		t.Errorf("the curve: %s", got)
+	}
+}
+
+func TestPicturesForPrograms(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	stop := make(chan struct{})
+	var feeder sync.WaitGroup
+	feeder.Go(func() {
+		for n := uint64(1); ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				s.decide(n, 1, 0.9, false)
+			}
+		}
+	})
+	defer feeder.Wait()
+	defer close(stop)
+	status, header, body := get(t, s.URL+"/live/a.jpg")
+	if _, err := jpeg.Decode(strings.NewReader(body)); status != 200 || err != nil ||
+		header.Get("Content-Type") != "image/jpeg" || header.Get("X-Frame-Time") == "" {
+		t.Errorf("still: %d %v %v", status, header, err)
+	}
+	for _, path := range []string{"/live/x.jpg", "/live/a", "/live/a.png", "/live/..%2fa.jpg"} {
+		if status, _, _ := get(t, s.URL+path); status != 404 {
+			t.Errorf("%s = %d, want 404", path, status)
+		}
+	}
+	answer, err := http.Get(s.URL + "/live/a.mjpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	parts := multipart.NewReader(bufio.NewReader(answer.Body), boundary)
+	for range 2 {
+		part, err := parts.NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := jpeg.Decode(part); err != nil || part.Header.Get("Content-Type") != "image/jpeg" {
+			t.Errorf("a part of the stream: %v, %v", part.Header, err)
+		}
+	}
+	s.page.about.Pictures = false
+	if status, _, said := get(t, s.URL+"/live/a.jpg"); status != 403 || !strings.Contains(said, "http.pictures") {
+		t.Errorf("with pictures switched off: %d %s", status, said)
+	}
+}
+
+// vendored are the files that others wrote, as they came: the npm package uplot 1.6.32 (MIT).
+var vendored = map[string]string{
+	"vendor/uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+	"vendor/uPlot.min.css":     "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+	"vendor/uPlot.LICENSE":     "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
+}
+
+// The files of the page are small, come with a kind and a tag, and those of others are unchanged.
+func TestStatic(t *testing.T) {
+	s := serve(t, Rights{})
+	total := 0
+	for name, f := range served {
+		total += len(f.content)
+		if f.kind == "" {
+			t.Errorf("%s has no kind", name)
+		}
+		if strings.HasPrefix(name, "vendor/") {
+			if got := fmt.Sprintf("%x", sha256.Sum256(f.content)); got != vendored[name] {
+				t.Errorf("%s has the SHA-256 %s, want %s", name, got, vendored[name])
+			}
+		}
+		status, header, body := get(t, s.URL+"/static/"+name)
+		if status != 200 || body != string(f.content) || header.Get("Content-Type") != f.kind ||
+			header.Get("ETag") != f.etag {
+			t.Errorf("%s = %d, %v", name, status, header)
+		}
+	}
+	if total > 150_000 || len(served) < 8 {
+		t.Errorf("%d files of %d bytes, want at most 150000", len(served), total)
+	}
+	r, _ := http.NewRequest("GET", s.URL+"/static/app.js", nil)
+	r.Header.Set("If-None-Match", served["app.js"].etag)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil || answer.StatusCode != http.StatusNotModified {
+		t.Errorf("the same tag: %v, %v", answer.Status, err)
+	}
+	answer.Body.Close()
+	for _, path := range []string{"/static/", "/static/..%2fpage.go", "/static/vendor", "/static/none.js"} {
+		if status, _, _ := get(t, s.URL+path); status != 404 {
+			t.Errorf("%s = %d, want 404", path, status)
+		}
+	}
+}
+
+// Nothing in the page is inline, and nothing comes from elsewhere: the policy would refuse it.
+func TestNothingInline(t *testing.T) {
+	for name, f := range served {
+		text := string(f.content)
+		for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
+			"new Function", "<style", " style=", "onclick=\"", "https://", "//cdn"} {
+			if !strings.HasPrefix(name, "vendor/") && strings.Contains(text, bad) {
+				t.Errorf("%s has %q", name, bad)
+			}
+		}
+	}
+}
+
+// Every word that the page asks for is there, in both languages.
+func TestWords(t *testing.T) {
+	text, err := os.ReadFile("static/text.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	english, german, ok := strings.Cut(string(text), "\n  de: {")
+	if !ok {
+		t.Fatal("text.js has no German")
+	}
+	german, _, _ = strings.Cut(german, "\n};")
+	_, english, _ = strings.Cut(english, "\n  en: {")
+	en, de := keys(english), keys(german)
+	for key := range en {
+		if !de[key] {
+			t.Errorf("%s has no German", key)
+		}
+	}
+	for key := range de {
+		if !en[key] {
+			t.Errorf("%s has no English", key)
+		}
+	}
+	if len(en) < 100 {
+		t.Errorf("%d words were found", len(en))
+	}
+	for name, f := range served {
+		for _, m := range asked.FindAllStringSubmatch(string(f.content), -1) {
+			if strings.HasSuffix(name, ".js") && !strings.HasPrefix(name, "vendor/") && !en[m[1]] {
+				t.Errorf("%s asks for %q, and there is no such word", name, m[1])
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+// The view of the device: model, health, messages, machine, events.
+
+import {h, say, get} from './dom.js';
+import {t, bytes, since, whole, decimal, when, percent} from './text.js';
+
+/** show mounts the view. */
+export function show(root, ctx) {
+  const v = new Device(root, ctx);
+  v.load();
+  return v;
+}
+
+class Device {
+  constructor(root, ctx) {
+    this.ctx = ctx;
+    this.events = [];
+    this.after = 0;
+    this.said = h('p', {role: 'status'});
+    this.panels = Object.fromEntries(['model', 'parts', 'broker', 'machine', 'frames', 'models'].map((key) => {
+      const body = h('div');
+      return [key, {body, el: h('section.panel', h('h2', t('device.' + key)), body)}];
+    }));
+    this.list = h('tbody');
+    this.none = h('p.quiet', t('device.none'));
+    root.replaceChildren(h('h1.hidden', t('view.device')), this.said, h('div.panels',
+      Object.values(this.panels).map((p) => p.el),
+      h('section.panel.wide', h('h2', t('device.events')), this.none, h('div.scroll', h('table',
+        h('thead', h('tr', h('th', t('when')), h('th', t('why.camera')), h('th', t('what')), h('th', t('who')))), this.list)))));
+    this.timer = setInterval(() => this.load(), 3000);
+  }
+
+  stop() { clearInterval(this.timer); this.stopped = true; }
+
+  alive() { this.load(); }
+
+  state(_, noted) { if (noted) this.news(); }
+
+  async load() {
+    if (document.hidden || !this.ctx.store.alive) return;
+    try {
+      const d = await get('/api/device');
+      if (this.stopped) return;
+      this.draw(d);
+      say(this.said, '');
+    } catch (e) {
+      if (this.ctx.store.alive) say(this.said, t('failed', e.message));
+    }
+    if (!this.events.length) this.news();
+  }
+
+  async news() {
+    if (this.loading) return;
+    this.loading = true;
+    try {
+      const {events} = await get('/api/events', {after: this.after});
+      if (events && events.length) {
+        this.after = events[events.length - 1].n;
+        this.events = this.events.concat(events).slice(-200);
+        this.drawEvents();
+      }
+    } catch { /* the next event asks again */ }
+    this.loading = false;
+  }
+
+  fill(key, ...children) {
+    const body = this.panels[key].body;
+    const next = h('div', children);
+    if (body.textContent !== next.textContent || body.childElementCount !== next.childElementCount) body.replaceChildren(...next.childNodes);
+  }
+
+  draw(d) {
+    const m = d.model;
+    this.fill('model', m.name ? facts([
+      ['name', m.name], ['version', m.version], ['precision', m.precision], ['why', m.why], ['provider', m.provider],
+      ['tried', (m.tried || []).join('\n')], ['runtime', m.runtime], ['digest', m.sha256 && m.sha256.slice(0, 12)],
+    ]) : h('p.quiet', t('model.opening')));
+    this.fill('parts', h('p', d.sentence), h('ul.parts', (d.parts || []).map((p) => h('li', {'data-status': p.status},
+      h('span.dot', {'data-status': p.status}), h('strong', t('part.' + p.name)), ' ', h('span', p.reason || t('health.' + p.status))))));
+    this.fill('broker', facts([
+      ['broker.url', `${d.broker.url} (${t(d.broker.connected ? 'broker.connected' : 'broker.not')})`],
+      ['waiting', t('waiting.n', whole(d.queue.records), bytes(d.queue.bytes))], ['dropped', whole(d.queue.dropped)],
+    ]));
+    this.machine(d);
+    this.fill('frames', h('div.scroll', h('table', h('thead', h('tr', h('th', t('why.camera')),
+      ['captured', 'classified', 'skipped'].map((k) => h('th.n', t(k))))),
+    h('tbody', (d.cameras || []).map((c) => h('tr', h('td', c.name), ['captured', 'classified', 'skipped'].map((k) => h('td.n', whole(c[k])))))))));
+    const models = d.models || [];
+    this.fill('models', models.length ? h('ul.parts', models.map((i) => h('li', h('strong', i.name), ` ${i.version} `, h('code', i.sha256.slice(0, 12)),
+      i.active && h('span.pill', t('active')), i.on_trial && h('span.pill', t('trial')))))
+      : h('p.quiet', d.model_note === 'model.bundle' ? t('models.configured') : d.model_note || t('models.none')));
+  }
+
+  machine(d) {
+    const m = d.machine || {};
+    const temperatures = Object.entries(m.temperature_c || {}).map(([zone, v]) => `${zone} ${decimal(v, 1)} °C`).join('\n');
+    const free = (x) => (x ? t('free.of', bytes(x.available_bytes ?? x.available), bytes(x.total_bytes ?? x.total)) : '');
+    this.fill('machine', facts([
+      ['uptime', since(d.uptime * 1000)], ['program', this.ctx.store.hello.version], ['viewers', whole(d.viewers)],
+      ['memory', free(m.memory)], ['disk', free(m.disk)], ['temperature', temperatures],
+      ['gpu', m.gpu && m.gpu.load !== undefined ? percent(m.gpu.load) : ''],
+      ['power', m.power ? `${decimal(m.power.total_w, 1)} W` : ''],
+      ['throttled', m.throttle ? (m.throttle.active || []).join(', ') || t('throttled.no') : ''],
+    ]));
+  }
+
+  drawEvents() {
+    const now = this.ctx.store.deviceNow();
+    this.none.hidden = this.events.length > 0;
+    this.list.replaceChildren(...this.events.slice().reverse().map((e) => h('tr', h('td', when(Date.parse(e.ts), now)),
+      h('td', e.camera || ''), h('td', eventText(e)), h('td', e.by || ''))));
+  }
+}
+
+// eventText is an event in the language of the page.
+function eventText(e) {
+  switch (e.kind) {
+    case 'camera': return t('event.camera', t('camera.' + e.text));
+    case 'broker': return t('event.broker.' + e.text);
+    case 'health': return t('event.health', t('part.' + e.part), e.text);
+    default: return t.has('event.' + e.kind) ? t('event.' + e.kind, e.text) : e.text;
+  }
+}
+
+// facts is a list of names and values; empty values are left out.
+function facts(pairs) {
+  return h('dl', pairs.filter(([, v]) => v).map(([k, v]) => [h('dt', t(k)), h('dd', v)]));
+}

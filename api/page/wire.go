@@ -1,0 +1,141 @@
+package page
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// hello is the first message of a socket, and comes again when another network answers.
+type hello struct {
+	Type     string   `json:"type"` // hello
+	Version  string   `json:"version"`
+	Commit   string   `json:"commit"`
+	Device   string   `json:"device"`
+	Name     string   `json:"name"`
+	Site     string   `json:"site,omitempty"`
+	Zone     string   `json:"zone"`   // name of the device's time zone
+	Offset   int      `json:"offset"` // seconds east of UTC
+	Cameras  []Camera `json:"cameras"`
+	Labels   []string `json:"labels"`
+	Unknown  string   `json:"unknown"`
+	Act      bool     `json:"act"`
+	Pictures bool     `json:"pictures"`
+	Samples  bool     `json:"samples"`
+	Unsafe   bool     `json:"unsafe"`
+	Login    bool     `json:"login"` // there is a session that can be ended, or begun
+}
+
+// state is what is new since the message before.
+type state struct {
+	Type     string        `json:"type"` // state
+	Now      int64         `json:"now"`  // ms, by the clock of the device
+	Cameras  []cameraState `json:"cameras,omitempty"`
+	Troubles *[]Trouble    `json:"troubles,omitempty"`
+	Noted    uint64        `json:"noted"` // number of the last event
+}
+
+// cameraState is one stream. Scores have four digits.
+type cameraState struct {
+	Index     int          `json:"i"` // in hello.Cameras
+	Status    string       `json:"status"`
+	Why       string       `json:"why,omitempty"`
+	Dark      bool         `json:"dark,omitempty"`
+	On        bool         `json:"on"`
+	Threshold float64      `json:"threshold"`
+	Confirm   int          `json:"confirm"`
+	Hyst      float64      `json:"hysteresis"`
+	Dwell     int64        `json:"dwell"` // ms
+	Smoothing float64      `json:"smoothing"`
+	Seen      bool         `json:"seen"`
+	Label     int          `json:"label"` // -1: unknown
+	Score     float64      `json:"p"`
+	Since     int64        `json:"since"` // ms
+	Top       [][2]float64 `json:"top"`   // index and score, best first
+	Frame     uint64       `json:"frame"`
+	Time      int64        `json:"t"` // ms
+	FPS       float64      `json:"fps"`
+	Total     float64      `json:"ms"`    // from the capture to the decision
+	Began     []uint64     `json:"began"` // by class, today
+}
+
+func stateOf(index int, s *live.State) cameraState {
+	c := cameraState{
+		Index: index, Status: s.Status, Why: s.Why, Dark: s.Dark, On: !s.Off, Threshold: s.Decide.Threshold,
+		Confirm: s.Decide.Confirm, Hyst: s.Decide.Hysteresis, Dwell: s.Decide.Dwell.Milliseconds(),
+		Smoothing: s.Decide.Smoothing, Seen: s.Seen, Label: -1, Top: [][2]float64{}, Began: s.Began,
+	}
+	if s.Seen {
+		c.Label, c.Score, c.Since = s.Stable.Index, round4(s.Stable.Score), s.Since.UnixMilli()
+		c.Frame, c.Time, c.FPS = s.Frame, s.Time.UnixMilli(), math.Round(s.FPS*10)/10
+		c.Total = math.Round(s.Total.Seconds()*1e5) / 100
+		for _, class := range s.Top {
+			c.Top = append(c.Top, [2]float64{float64(class.Index), round4(class.Score)})
+		}
+	}
+	return c
+}
+
+func round4(score float32) float64 { return math.Round(float64(score)*1e4) / 1e4 }
+
+// ask is what a viewer sends: for the next picture of a camera, or whether it looks at all.
+type ask struct {
+	Camera  int    `json:"camera"` // in hello.Cameras
+	Network bool   `json:"network"`
+	After   uint64 `json:"after"` // number of the picture before; 0: any
+	Quiet   *bool  `json:"quiet"` // true: no state until false
+}
+
+// askLimit is how long a message of a viewer may be, bytes.
+const askLimit = 512
+
+// headerSize is the length of a picture's header, bytes: version 1, kind (0 frame, 1 network),
+// camera (16 bits), width and height (16), frame (64), time in ms (64), number (64), and the part
+// of the frame that the network saw: left, top, right, bottom in 65535ths (16 each). Big-endian.
+const headerSize = 40
+
+// pictureMessage is the binary message of a picture.
+func pictureMessage(camera int, asNetwork bool, p *live.Picture) []byte {
+	b := make([]byte, headerSize, headerSize+len(p.Bytes))
+	b[0] = 1
+	if asNetwork {
+		b[1] = 1
+	}
+	binary.BigEndian.PutUint16(b[2:], uint16(camera))
+	binary.BigEndian.PutUint16(b[4:], uint16(min(p.Width, math.MaxUint16)))
+	binary.BigEndian.PutUint16(b[6:], uint16(min(p.Height, math.MaxUint16)))
+	binary.BigEndian.PutUint64(b[8:], p.Frame)
+	binary.BigEndian.PutUint64(b[16:], uint64(p.Time.UnixMilli()))
+	binary.BigEndian.PutUint64(b[24:], p.Number)
+	for i, share := range p.Seen {
+		binary.BigEndian.PutUint16(b[32+2*i:], uint16(math.Round(share*math.MaxUint16)))
+	}
+	return append(b, p.Bytes...)
+}
+
+// hello is the first message for a viewer with the rights.
+func (p *Page) hello(rights Rights) hello {
+	zone, offset := time.Now().Zone()
+	labels, unknown := p.live.Labels()
+	if unknown == "" {
+		unknown = vision.Unknown
+	}
+	return hello{
+		Type: "hello", Version: p.about.Version, Commit: p.about.Commit, Device: p.about.ID, Name: p.about.Name,
+		Site: p.about.Site, Zone: zone, Offset: offset, Cameras: p.about.Cameras, Labels: labels, Unknown: unknown,
+		Act: rights.Act, Pictures: p.about.Pictures, Samples: p.about.SamplesDir != "" && p.about.Pictures,
+		Unsafe: p.about.Unsafe, Login: rights.Holds != nil,
+	}
+}
+
+// check returns what is wrong with a wish, for the one who sent it.
+func (a *ask) check(cameras int) error {
+	if a.Camera < 0 || a.Camera >= cameras {
+		return fmt.Errorf("there is no camera %d", a.Camera)
+	}
+	return nil
+}
