@@ -3,6 +3,7 @@ package page
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"image/jpeg"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -58,19 +60,23 @@ func (s *stub) Acted(by, done, camera string)       { _ = s.note("%s: %s (%s)", 
 // site is a page that runs, for whoever has the rights.
 type site struct {
 	*httptest.Server
-	page  *Page
-	live  *live.Monitor
-	agent *stub
-	ask   func(c *http.Request) Rights
+	page    *Page
+	live    *live.Monitor
+	agent   *stub
+	labels  []string
+	handler http.Handler
+	cut     context.CancelFunc // ends all requests
 }
 
-var labels = []string{"bolt", "<b>nut</b>"}
+// markup would do something if it were more than text.
+const markup = `<img src=x onerror="document.title='broken'">`
 
 func serve(t *testing.T, rights Rights) *site {
 	t.Helper()
-	s := &site{live: live.New([]string{"a", "b"}, live.JPEG{Width: 320, Quality: 80}), agent: &stub{}}
+	s := &site{live: live.New([]string{"a", "b"}, live.JPEG{Width: 320, Quality: 80}), agent: &stub{},
+		labels: []string{"bolt", markup}}
 	err := s.live.Use(live.Network{
-		Labels: labels, Size: 8,
+		Labels: s.labels, Size: 8,
 		Preprocess: vision.Preprocess{Resize: vision.ResizeSquash, Filter: vision.FilterNearest,
 			Channels: vision.ChannelsRGB, Scale: 1, Std: [3]float64{1, 1, 1}},
 		Decide: func(string) vision.DecideConfig {
@@ -84,16 +90,37 @@ func serve(t *testing.T, rights Rights) *site {
 		{Name: "b", Camera: "b"}}}, s.live, s.agent)
 	mux := http.NewServeMux()
 	s.page.Routes(mux)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /{$}", s.page.Index)
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Secure(w.Header())
 		mux.ServeHTTP(w, WithRights(r, rights))
-	}))
-	t.Cleanup(func() {
-		s.Server.CloseClientConnections()
-		s.Server.Close()
+	})
+	s.start(t, "127.0.0.1:0")
+	return s
+}
+
+// start serves the page at an address until the test ends, or cut.
+func (s *site) start(t *testing.T, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewUnstartedServer(s.handler)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.Start()
+	s.Server = server
+	s.cut = func() {
+		cancel()
+		server.CloseClientConnections()
+		server.Close()
 		s.page.Wait()
 		http.DefaultClient.CloseIdleConnections()
-	})
-	return s
+	}
+	t.Cleanup(s.cut)
 }
 
 // decide lets the camera a see a grey frame, and the network say a label of it.
@@ -103,7 +130,7 @@ func (s *site) decide(frame uint64, label int, score float32, changed bool) {
 	for i := range f.Pix {
 		f.Pix[i] = 100
 	}
-	top := []vision.Class{{Label: labels[label], Index: label, Score: score}, {Index: 1 - label, Score: 1 - score}}
+	top := []vision.Class{{Label: s.labels[label], Index: label, Score: score}, {Index: 1 - label, Score: 1 - score}}
 	d := &vision.Decision{Camera: "a", Frame: frame, Time: f.Time, Top: top, Stable: top[0], Changed: changed,
 		Before: vision.Class{Index: -1}}
 	s.live.Observe(d)
@@ -149,7 +176,7 @@ func TestSocket(t *testing.T) {
 	if err := json.Unmarshal(next(t, conn, text(`"type":"hello"`)), &first); err != nil {
 		t.Fatal(err)
 	}
-	if first.Device != "edge" || len(first.Cameras) != 2 || first.Labels[1] != "<b>nut</b>" || first.Act ||
+	if first.Device != "edge" || len(first.Cameras) != 2 || first.Labels[1] != markup || first.Act ||
 		!first.Pictures || first.Unknown != "unknown" {
 		t.Errorf("hello: %+v", first)
 	}

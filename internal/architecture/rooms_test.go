@@ -5,9 +5,10 @@ var rooms = map[string]string{
 	"agent": "agent/pipeline api api/page bundle bundle/store camera camera/worker " +
 		"configs device infer internal/account internal/atomicfile " +
 		"internal/redact live mqtt mqtt/broker samples vision",
-	"agent/pipeline": "bundle camera internal/backoff mqtt vision",
-	"api":            "api/page internal/atomicfile vision",
-	"api/page":       "live vision",
+	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
+	"api":               "api/page internal/atomicfile vision",
+	"api/page":          "live vision",
+	"api/page/pagetest": "",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",

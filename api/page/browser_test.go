@@ -1,0 +1,140 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/api/page/pagetest"
+)
+
+// feed lets camera a see frames until stop is called.
+func (s *site) feed(t *testing.T) (stop func()) {
+	done, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		for n := uint64(1); ; n++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(30 * time.Millisecond):
+				s.decide(n, int(n/40)%2, 0.8, n%40 == 0)
+			}
+		}
+	}()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			close(done)
+			<-over
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// Each view in both languages, at the widths of a phone and a desk, light and dark: nothing breaks,
+// nothing is cut off, nobody else is asked, and what strangers have named stays text.
+func TestViews(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true, By: "somebody"})
+	tab := pagetest.Open(t, "de")
+	s.feed(t)
+	for _, width := range []int{360, 1280} {
+		for _, colours := range []string{"light", "dark"} {
+			tab.Size(width, 800, colours)
+			for view, what := range map[string]string{
+				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') &&
+					document.querySelector('.card canvas').width === 16 &&
+					document.querySelectorAll('.bars li').length === 2`,
+				"why/a":  `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
+				"device": `document.querySelector('.panels').textContent.includes('all well')`,
+			} {
+				when := fmt.Sprintf("%s at %d, %s", view, width, colours)
+				tab.Visit(s.URL + "/#" + view)
+				tab.Wait(when, what)
+				tab.Fits(when)
+				if got := pagetest.Eval[string](tab, `document.documentElement.lang`); got != "de" {
+					t.Errorf("%s: language %s, want de", when, got)
+				}
+				if title := pagetest.Eval[string](tab, "document.title"); title == "broken" {
+					t.Errorf("%s: a label has become markup", when)
+				}
+				if bad := pagetest.Eval[string](tab, nameless); bad != "" {
+					t.Errorf("%s: without a name: %s", when, bad)
+				}
+			}
+		}
+	}
+	tab.Check("the views")
+}
+
+// nameless lists what a screen reader could not name.
+const nameless = `[...document.querySelectorAll('button, a, input, select, img, canvas[role=img], nav')].filter((e) =>
+	!(e.getAttribute('aria-label') || e.textContent.trim() || e.alt !== undefined && e.tagName === 'IMG' ||
+	e.labels && e.labels.length)).map((e) => e.outerHTML.slice(0, 80)).join(' ')`
+
+// A picture that is not live never looks as if it were; the page says why, and comes back by itself.
+func TestStates(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true, By: "somebody"})
+	tab := pagetest.Open(t, "en")
+	tab.Size(1280, 800, "light")
+	stop := s.feed(t)
+	s.live.Status("a", "online")
+	tab.Visit(s.URL + "/#cameras")
+	state := func(word string) string {
+		return fmt.Sprintf(`document.querySelector('.card .state').textContent === %q`, word)
+	}
+	const stale = `document.querySelector('.card .picture.stale .age:not([hidden])')`
+	tab.Wait("a live picture", state("live")+` && document.querySelector('.card canvas').width === 16 && !`+stale)
+	stop()
+	s.live.Status("a", "stalled")
+	s.live.Reason("a", errors.New("no frame for 5 s"), false)
+	tab.Wait("stalled", state("stalled")+" && "+stale+
+		` && document.querySelector('.card .note').textContent.includes('no frame for 5 s')`)
+	s.live.Reason("a", errors.New("dark"), true)
+	tab.Wait("dark", state("dark")+" && "+stale)
+	s.live.Status("a", "disabled")
+	s.live.Reason("a", nil, false)
+	tab.Wait("disabled", state("switched off")+" && "+stale)
+	s.live.Status("a", "online")
+	s.live.Reason("a", nil, false)
+	s.feed(t)
+	tab.Wait("live again", state("live")+" && !"+stale)
+	tab.Check("the states")
+
+	tab.Expect("/api/socket")
+	tab.Expect("ERR_")
+	address := s.Listener.Addr().String()
+	s.cut()
+	tab.Wait("the agent's end", state("agent gone")+" && "+stale+
+		` && document.querySelector('.banner').textContent.includes('does not answer')`)
+	s.start(t, address)
+	tab.Wait("the agent's return", state("live")+" && !"+stale+
+		` && !document.querySelector('.banner').textContent.includes('does not answer')`)
+	tab.Check("after the agent's return")
+}
+
+// What another threshold would have done is read from the page, and applied with one button.
+func TestThreshold(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true, By: "somebody"})
+	tab := pagetest.Open(t, "en")
+	tab.Size(1280, 900, "dark")
+	s.feed(t)
+	tab.Visit(s.URL + "/#why/a")
+	tab.Wait("what the threshold did",
+		`document.querySelector('.result').textContent.includes('label changes an hour')`)
+	pagetest.Eval[any](tab, `(() => { const e = document.querySelector('#try'); e.value = 0.9;
+		e.dispatchEvent(new Event('input')); return 1 })()`)
+	tab.Wait("what another would have done", `document.querySelector('.result').textContent ===
+		'0 label changes an hour, without a label 100% of the time'`)
+	pagetest.Eval[any](tab, `(document.querySelector('button.primary').click(), 1)`)
+	tab.Wait("its being in force", `document.querySelector('.why [role=status]').textContent.includes('0.90')`)
+	s.agent.mu.Lock()
+	defer s.agent.mu.Unlock()
+	if got := fmt.Sprint(s.agent.asked); got != "[threshold a 0.9 somebody: threshold 0.9 (a)]" {
+		t.Errorf("asked: %s", got)
+	}
+	tab.Check("a threshold")
+}

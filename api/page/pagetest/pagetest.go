@@ -1,0 +1,185 @@
+// Package pagetest is a real browser for tests of the live page.
+//
+//	test ▶ headless Chromium ▶ what a person would see
+package pagetest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// hangs ends a test that waits for what does not come, however busy the machine is.
+const hangs = 90 * time.Second
+
+// Tab is one page in a browser of its own.
+type Tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex // guards what follows
+	host     string     // that the page comes from; requests to others are problems
+	problems []string
+	expected []string
+}
+
+// Open starts a browser, which ends with the test. A test without Chromium is skipped.
+func Open(t *testing.T, language string) *Tab {
+	t.Helper()
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium not found (scripts/deps test)")
+	}
+	tab := &Tab{t: t}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.Headless, chromedp.ExecPath(program), chromedp.Flag("accept-lang", language),
+		chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"),
+	}
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's own does not start as root
+	}
+	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	tab.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(tab.hear))
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(tab.ctx); err != nil {
+			t.Logf("the browser's end: %v", err)
+		}
+		cancel()
+	})
+	tab.do(chromedp.Do(tab.ctx, chromedp.Navigate("about:blank")))
+	return tab
+}
+
+func (tab *Tab) do(err error) {
+	tab.t.Helper()
+	if err != nil {
+		tab.t.Fatal("browser: ", err)
+	}
+}
+
+// hear keeps what a page must not do: errors, reports of the policy, requests to elsewhere.
+func (tab *Tab) hear(event any) {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		text := e.ExceptionDetails.Text
+		if x := e.ExceptionDetails.Exception; x != nil {
+			text += " " + x.Description
+		}
+		tab.problem(fmt.Sprintf("exception at %s:%d: %s", e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber, text))
+	case *runtime.EventConsoleAPICalled:
+		for _, a := range e.Args {
+			tab.problem("console: " + string(a.Value) + a.Description)
+		}
+	case *log.EventEntryAdded:
+		tab.problem(fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+	case *network.EventRequestWillBeSent:
+		u, err := url.Parse(e.Request.URL)
+		if err != nil || u.Scheme != "blob" && u.Scheme != "about" && u.Host != tab.host {
+			tab.problem("a request to " + e.Request.URL)
+		}
+	}
+}
+
+func (tab *Tab) problem(text string) {
+	for _, part := range tab.expected {
+		if strings.Contains(text, part) {
+			return
+		}
+	}
+	tab.problems = append(tab.problems, text)
+}
+
+// Expect makes problems with that text none: of a test that ends the agent.
+func (tab *Tab) Expect(part string) {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	tab.expected = append(tab.expected, part)
+}
+
+// Check fails the test for every problem since the last call.
+func (tab *Tab) Check(when string) {
+	tab.t.Helper()
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	for _, p := range tab.problems {
+		tab.t.Errorf("%s: %s", when, p)
+	}
+	tab.problems = nil
+}
+
+// Size sets the window, pixels, and the colours that the system wants: light or dark.
+func (tab *Tab) Size(width, height int, colours string) {
+	tab.t.Helper()
+	tab.do(chromedp.Do(tab.ctx, chromedp.EmulateViewport(int64(width), int64(height))))
+	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: colours}}})
+	tab.do(err)
+}
+
+// Visit opens an address, anew where it is the one that is open.
+func (tab *Tab) Visit(address string) {
+	tab.t.Helper()
+	u, err := url.Parse(address)
+	tab.do(err)
+	tab.mu.Lock()
+	tab.host = u.Host
+	tab.mu.Unlock()
+	tab.do(chromedp.Do(tab.ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(address)))
+}
+
+// Eval is the value of a JavaScript expression in the page.
+func Eval[T any](tab *Tab, expression string) T {
+	tab.t.Helper()
+	v, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		tab.t.Fatalf("browser: %s: %v", expression, err)
+	}
+	return v
+}
+
+// Wait waits until an expression is true in the page.
+func (tab *Tab) Wait(what, expression string) {
+	tab.t.Helper()
+	question := "(() => { try { return !!(" + expression + ") } catch { return false } })()" // what is not there yet
+	for end := time.Now().Add(hangs); !Eval[bool](tab, question); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			tab.t.Fatalf("%s did not come; the page says:\n%s", what, Eval[string](tab, "document.body.innerText"))
+		}
+	}
+}
+
+// Fits fails the test where the page is wider than its window, or something in it is.
+func (tab *Tab) Fits(when string) {
+	tab.t.Helper()
+	if wide := Eval[string](tab, `document.documentElement.scrollWidth <= innerWidth ? '' :
+		[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+		.map((e) => e.tagName + '.' + e.className).slice(0, 5).join(' ') || 'the page'`); wide != "" {
+		tab.t.Errorf("%s: wider than the window: %s", when, wide)
+	}
+}
+
+// Screenshot is a PNG of the window.
+func (tab *Tab) Screenshot() []byte {
+	tab.t.Helper()
+	b, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
+	tab.do(err)
+	return b
+}
