@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"go.yaml.in/yaml/v3"
@@ -18,12 +19,13 @@ import (
 
 // Bundle is a folder with a network and its manifest.
 type Bundle struct {
-	Dir  string
-	Spec Spec
+	Dir    string
+	Spec   Spec     // but for the files that are Absent
+	Absent []string // keys of files that the manifest names and absent.txt excuses
 }
 
 // Open reads and checks the manifest of the folder dir and sees that every file it names is there
-// with the size it gives. It does not hash them: that is CheckFile's work, beside loading. Nor does
+// with the size it gives, unless absent.txt beside it says that it was left out on purpose. It does not hash them: that is CheckFile's work, beside loading. Nor does
 // it look into them: infer.Open refuses a network that does not answer with one number for each
 // label.
 func Open(dir string) (*Bundle, error) {
@@ -42,6 +44,9 @@ func Open(dir string) (*Bundle, error) {
 	b := &Bundle{Dir: dir}
 	if err := parseSpec(text, &b.Spec); err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", path, err)
+	}
+	if err := b.leaveOut(); err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", dir, err)
 	}
 	for _, key := range b.Spec.fileKeys() {
 		if err := b.find(key); err != nil {
@@ -161,6 +166,10 @@ func (b *Bundle) find(key string) error {
 // Path is where the file with the given key of Spec.Files lies.
 func (b *Bundle) Path(key string) (string, error) {
 	f, ok := b.Spec.Files[key]
+	if !ok && slices.Contains(b.Absent, key) {
+		return "", fmt.Errorf("bundle: the %s file of bundle %s was left out when it was released or pulled: get the "+
+			"whole bundle", key, b.Dir)
+	}
 	if !ok {
 		return "", fmt.Errorf("bundle: bundle %s has no %s file", b.Dir, key)
 	}

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,7 +20,8 @@ import (
 )
 
 // A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files
-// that the manifest names, in the order of their paths. Owners, times and modes are always the
+// that the manifest names, in the order of their paths, but for those that absent.txt leaves out.
+// Between them stand absent.txt, statement.json and its signature, where the folder has them. Owners, times and modes are always the
 // same, so that the same bundle makes the same bytes. It is not compressed: weights hardly can be.
 const (
 	sumsFile = "SHA256SUMS"
@@ -42,6 +44,15 @@ func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	beside, err := readExtras(dir)
+	if err != nil {
+		return "", err
+	}
+	return packTo(ctx, w, b, text, beside)
+}
+
+// packTo writes the files of an open bundle with its manifest's text and the small files beside it.
+func packTo(ctx context.Context, w io.Writer, b *Bundle, text []byte, beside map[string][]byte) (string, error) {
 	files := members(&b.Spec)
 	sums := fmt.Sprintf("%s  %s\n", hexSum(text), SpecFile)
 	for _, f := range files {
@@ -53,8 +64,15 @@ func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 			return "", err
 		}
 	}
+	for _, name := range extras {
+		if text, ok := beside[name]; ok {
+			if err := add(out, name, int64(len(text)), bytes.NewReader(text)); err != nil {
+				return "", err
+			}
+		}
+	}
 	for _, f := range files {
-		if err := addFile(ctx, out, dir, f); err != nil {
+		if err := addFile(ctx, out, b.Dir, f); err != nil {
 			return "", err
 		}
 	}
@@ -157,9 +175,9 @@ func save(ctx context.Context, dir string, f File, from io.Reader) error {
 	})
 }
 
-// saveText writes the manifest, as the last file.
-func saveText(dir string, text []byte) error {
-	return atomicfile.WriteFile(filepath.Join(dir, SpecFile), func(w io.Writer) error {
+// saveAs writes a small file; the manifest comes last.
+func saveAs(dir, name string, text []byte) error {
+	return atomicfile.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

@@ -10,15 +10,17 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// Source is a bundle to copy, a folder or a file that Pack made, with all of its files open: what
-// becomes of their names, and of the rights of this process, no longer matters. Whoever opened it
-// closes it.
+// Source is a bundle to copy: a folder or a file that Pack made with all of its files open, or the
+// parts of one. What becomes of their names, and of the rights of this process, no longer matters.
+// Whoever opened it closes it.
 type Source struct {
 	Path   string
 	packed *os.File
-	spec   *Spec // of a folder; nil: packed
+	files  []File // by path; of a packed bundle none
 	text   []byte
-	files  map[string]*os.File // by path in the bundle
+	extras map[string][]byte
+	open   func(path string) (io.ReadCloser, error)
+	opened map[string]*os.File // by path in the bundle
 }
 
 // OpenSource opens the bundle at path.
@@ -27,7 +29,7 @@ func OpenSource(path string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{Path: path, files: make(map[string]*os.File)}
+	s := &Source{Path: path, opened: make(map[string]*os.File)}
 	if !info.IsDir() {
 		s.packed, err = atomicfile.OpenRegular(path)
 		return s, err
@@ -36,15 +38,57 @@ func OpenSource(path string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.spec, s.text = &b.Spec, text
-	for _, f := range members(s.spec) {
-		if s.files[f.Path], err = atomicfile.OpenRegular(filepath.Join(path, f.Path)); err != nil {
-			delete(s.files, f.Path)
+	if s.extras, err = readExtras(path); err != nil {
+		return nil, err
+	}
+	s.files, s.text, s.open = members(&b.Spec), text, s.again
+	for _, f := range s.files {
+		if s.opened[f.Path], err = atomicfile.OpenRegular(filepath.Join(path, f.Path)); err != nil {
+			delete(s.opened, f.Path)
 			s.Close()
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// Parts are what NewSource makes a bundle of.
+type Parts struct {
+	Name      string                                   // for messages: where the parts come from
+	Text      []byte                                   // of the manifest
+	Absent    []string                                 // keys of its files that are left out
+	Statement []byte                                   // nil: none
+	Signature []byte                                   // of the statement
+	Open      func(path string) (io.ReadCloser, error) // a file of the manifest, by its path there
+}
+
+// NewSource is a bundle whose files come from p.Open, one after the other.
+func NewSource(p Parts) (*Source, error) {
+	spec, err := ParseSpec(p.Text)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{Path: p.Name, text: p.Text, open: p.Open, extras: make(map[string][]byte)}
+	for _, key := range p.Absent {
+		delete(spec.Files, key)
+	}
+	if len(p.Absent) > 0 {
+		s.extras[AbsentFile] = AbsentText(p.Absent)
+	}
+	if p.Statement != nil {
+		s.extras[StatementFile], s.extras[SignatureFile] = p.Statement, p.Signature
+	}
+	s.files = members(spec)
+	return s, nil
+}
+
+// again is an open file from its beginning.
+func (s *Source) again(path string) (io.ReadCloser, error) {
+	file := s.opened[path]
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(file), nil
 }
 
 // CopyTo puts the bundle into the empty folder dir: nothing that its manifest does not name, and
@@ -53,16 +97,25 @@ func (s *Source) CopyTo(ctx context.Context, dir string) error {
 	if s.packed != nil {
 		return unpack(ctx, s.packed, dir)
 	}
-	for _, f := range members(s.spec) {
-		file := s.files[f.Path]
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
+	for _, f := range s.files {
+		file, err := s.open(f.Path)
+		if err != nil {
 			return err
 		}
-		if err := save(ctx, dir, f, file); err != nil {
+		err = save(ctx, dir, f, file)
+		file.Close()
+		if err != nil {
 			return err
 		}
 	}
-	return saveText(dir, s.text)
+	for _, name := range extras {
+		if text, ok := s.extras[name]; ok {
+			if err := saveAs(dir, name, text); err != nil {
+				return err
+			}
+		}
+	}
+	return saveAs(dir, SpecFile, s.text)
 }
 
 // Close closes the files.
@@ -70,7 +123,7 @@ func (s *Source) Close() {
 	if s.packed != nil {
 		s.packed.Close()
 	}
-	for _, f := range s.files {
+	for _, f := range s.opened {
 		f.Close()
 	}
 }

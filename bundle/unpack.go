@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -38,16 +39,57 @@ func unpack(ctx context.Context, file *os.File, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range members(spec) {
-		if err := member(ctx, in, dir, f, info.Size()); err != nil {
-			return err
-		}
+	if err := unpackMembers(ctx, in, dir, spec, info.Size()); err != nil {
+		return err
 	}
 	if _, err := in.Next(); !errors.Is(err, io.EOF) {
 		return errors.New("it holds more than its manifest names, or is damaged behind the last file: pack the " +
 			"bundle again")
 	}
-	return saveText(dir, text)
+	return saveAs(dir, SpecFile, text)
+}
+
+// unpackMembers takes the small files beside the manifest, where they come, and then all that it
+// names but what absent.txt leaves out.
+func unpackMembers(ctx context.Context, in *tar.Reader, dir string, spec *Spec, limit int64) error {
+	h, err := in.Next()
+	absent := ""
+	for ; err == nil && slices.Contains(extras, h.Name) && h.Typeflag == tar.TypeReg; h, err = in.Next() {
+		text, err := unpackExtra(in, dir, h)
+		if err != nil {
+			return err
+		}
+		if h.Name == AbsentFile {
+			absent = string(text)
+		}
+	}
+	for _, key := range strings.Fields(absent) {
+		delete(spec.Files, key)
+	}
+	for i, f := range members(spec) {
+		if i > 0 {
+			h, err = in.Next()
+		}
+		if err != nil {
+			return cut(err)
+		}
+		if err := member(ctx, in, h, dir, f, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpackExtra saves one of the small files.
+func unpackExtra(in *tar.Reader, dir string, h *tar.Header) ([]byte, error) {
+	if err := checkExtra(h.Name, h.Size); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return nil, cut(err)
+	}
+	return text, saveAs(dir, h.Name, text)
 }
 
 // head reads one of the two small files that a packed bundle begins with.
@@ -64,12 +106,9 @@ func head(in *tar.Reader, name string) ([]byte, error) {
 	return text, cut(err)
 }
 
-// member takes the next file of the archive, which must be f.
-func member(ctx context.Context, in *tar.Reader, dir string, f File, limit int64) error {
-	h, err := in.Next()
+// member takes the file of the archive with the header h, which must be f.
+func member(ctx context.Context, in *tar.Reader, h *tar.Header, dir string, f File, limit int64) error {
 	switch {
-	case err != nil:
-		return cut(err)
 	case h.Name != filepath.ToSlash(f.Path) || h.Typeflag != tar.TypeReg:
 		return fmt.Errorf("%q stands where the manifest has %q: pack the bundle again", h.Name, f.Path)
 	case f.Bytes != 0 && h.Size != f.Bytes:

@@ -49,12 +49,16 @@ func (s *Store) Install(ctx context.Context, path string) (Installed, error) {
 		return Installed{}, fmt.Errorf("store: install: %w", err)
 	}
 	defer source.Close()
-	return s.InstallFrom(ctx, source)
+	return s.InstallFrom(ctx, source, nil)
 }
 
-// InstallFrom is Install of a bundle that is open. What installations that were killed have left is
-// removed.
-func (s *Store) InstallFrom(ctx context.Context, source *bundle.Source) (Installed, error) {
+// Approve says whether the complete bundle in the folder dir, which nobody else changes, may be
+// installed.
+type Approve func(dir string) error
+
+// InstallFrom is Install of a bundle that is open, where approve agrees; nil agrees to all. What
+// installations that were killed have left is removed.
+func (s *Store) InstallFrom(ctx context.Context, source *bundle.Source, approve Approve) (Installed, error) {
 	path := source.Path
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -75,6 +79,11 @@ func (s *Store) InstallFrom(ctx context.Context, source *bundle.Source) (Install
 	if err := source.CopyTo(ctx, aside); err != nil {
 		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
 	}
+	if approve != nil {
+		if err := approve(aside); err != nil {
+			return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
+		}
+	}
 	sum, err := s.place(ctx, aside)
 	if err != nil {
 		return Installed{}, fmt.Errorf("store: install %s: %w", path, err)
@@ -89,7 +98,11 @@ func (s *Store) place(ctx context.Context, aside string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(s.dir, sum)
-	if bundle.CheckAll(ctx, dir) != nil { // not there, or damaged since
+	if standsFor(ctx, dir, aside) {
+		if err := bundle.CopyStatement(aside, dir); err != nil {
+			return "", err
+		}
+	} else { // not there, damaged since, or with fewer files
 		if err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside)); err != nil {
 			return "", err
 		}
@@ -103,6 +116,22 @@ func (s *Store) place(ctx context.Context, aside string) (string, error) {
 	return sum, s.edit(func(st *state) error {
 		st.touch(sum)
 		return s.makeRoom(st)
+	})
+}
+
+// standsFor reports whether the bundle in dir is whole and has every file that the same one in the
+// folder aside has.
+func standsFor(ctx context.Context, dir, aside string) bool {
+	if bundle.CheckAll(ctx, dir) != nil {
+		return false
+	}
+	old, err := bundle.Open(dir)
+	if err != nil {
+		return false
+	}
+	b, err := bundle.Open(aside)
+	return err == nil && !slices.ContainsFunc(old.Absent, func(key string) bool {
+		return !slices.Contains(b.Absent, key)
 	})
 }
 

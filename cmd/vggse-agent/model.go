@@ -38,7 +38,7 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 				if err != nil {
 					return err
 				}
-				i, err := st.InstallFrom(cmd.Context(), source)
+				i, err := st.InstallFrom(cmd.Context(), source, nil)
 				if err != nil {
 					return err
 				}
