@@ -86,18 +86,28 @@ func checkExtra(name string, size int64) error {
 // from, where that has one.
 func CopyStatement(from, to string) error {
 	all, err := readExtras(from)
-	if err != nil || all[StatementFile] == nil {
-		return err
-	}
-	old, err := readExtras(to)
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{SignatureFile, StatementFile} {
-		if !bytes.Equal(old[name], all[name]) {
-			if err := saveAs(to, name, all[name]); err != nil {
-				return err
-			}
+	return WriteStatement(to, all[StatementFile], all[SignatureFile])
+}
+
+// WriteStatement puts a statement and its signature into the folder of its bundle; nil: what is
+// there stays.
+func WriteStatement(dir string, statement, signature []byte) error {
+	if statement == nil {
+		return nil
+	}
+	old, err := readExtras(dir)
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{SignatureFile: signature, StatementFile: statement} {
+		if text == nil || bytes.Equal(old[name], text) {
+			continue
+		}
+		if err := saveAs(dir, name, text); err != nil {
+			return err
 		}
 	}
 	return nil

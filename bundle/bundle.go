@@ -25,9 +25,9 @@ type Bundle struct {
 }
 
 // Open reads and checks the manifest of the folder dir and sees that every file it names is there
-// with the size it gives, unless absent.txt beside it says that it was left out on purpose. It does not hash them: that is CheckFile's work, beside loading. Nor does
-// it look into them: infer.Open refuses a network that does not answer with one number for each
-// label.
+// with the size it gives, unless absent.txt beside it says that it was left out on purpose. It does
+// not hash them: that is CheckFile's work, beside loading. Nor does it look into them: infer.Open
+// refuses a network that does not answer with one number for each label.
 func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := atomicfile.ReadSmall(path, maxHead)

@@ -19,10 +19,11 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the files
-// that the manifest names, in the order of their paths, but for those that absent.txt leaves out.
-// Between them stand absent.txt, statement.json and its signature, where the folder has them. Owners, times and modes are always the
-// same, so that the same bundle makes the same bytes. It is not compressed: weights hardly can be.
+// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then absent.txt,
+// statement.json and its signature, where the folder has them, then the files that the manifest
+// names, in the order of their paths, but for those that absent.txt leaves out. Owners, times and
+// modes are always the same, so that the same bundle makes the same bytes. It is not compressed:
+// weights hardly can be.
 const (
 	sumsFile = "SHA256SUMS"
 	maxHead  = 1 << 20 // bytes of SHA256SUMS and of a manifest, at most
@@ -49,6 +50,19 @@ func pack(ctx context.Context, dir string, w io.Writer) (string, error) {
 		return "", err
 	}
 	return packTo(ctx, w, b, text, beside)
+}
+
+// PackWithout is Pack of an open bundle with its manifest's text. What its manifest names and the
+// keys of absent leave out is missing on purpose; no statement goes in.
+func PackWithout(ctx context.Context, b *Bundle, text []byte, absent []string, w io.Writer) error {
+	beside := make(map[string][]byte)
+	if len(absent) > 0 {
+		beside[AbsentFile] = AbsentText(absent)
+	}
+	if _, err := packTo(ctx, w, b, text, beside); err != nil {
+		return fmt.Errorf("bundle: pack %s: %w", b.Dir, err)
+	}
+	return nil
 }
 
 // packTo writes the files of an open bundle with its manifest's text and the small files beside it.
@@ -78,6 +92,21 @@ func packTo(ctx context.Context, w io.Writer, b *Bundle, text []byte, beside map
 	}
 	return hexSum(text), out.Close()
 }
+
+// ReadSpec is the text of the manifest in the folder dir.
+func ReadSpec(dir string) ([]byte, error) {
+	text, err := atomicfile.ReadSmall(filepath.Join(dir, SpecFile), maxHead)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	return text, nil
+}
+
+// Members are the files of the bundle by path, each once.
+func (b *Bundle) Members() []File { return members(&b.Spec) }
+
+// MembersOf are those of a manifest.
+func MembersOf(s *Spec) []File { return members(s) }
 
 // open reads a bundle, and its manifest as it stands.
 func open(dir string) (*Bundle, []byte, error) {

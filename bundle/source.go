@@ -75,9 +75,7 @@ func NewSource(p Parts) (*Source, error) {
 	if len(p.Absent) > 0 {
 		s.extras[AbsentFile] = AbsentText(p.Absent)
 	}
-	if p.Statement != nil {
-		s.extras[StatementFile], s.extras[SignatureFile] = p.Statement, p.Signature
-	}
+	s.SetStatement(p.Statement, p.Signature)
 	s.files = members(spec)
 	return s, nil
 }
@@ -95,7 +93,10 @@ func (s *Source) again(path string) (io.ReadCloser, error) {
 // nothing that differs from what it says.
 func (s *Source) CopyTo(ctx context.Context, dir string) error {
 	if s.packed != nil {
-		return unpack(ctx, s.packed, dir)
+		if err := unpack(ctx, s.packed, dir); err != nil {
+			return err
+		}
+		return s.copyExtras(dir)
 	}
 	for _, f := range s.files {
 		file, err := s.open(f.Path)
@@ -108,6 +109,14 @@ func (s *Source) CopyTo(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+	if err := s.copyExtras(dir); err != nil {
+		return err
+	}
+	return saveAs(dir, SpecFile, s.text)
+}
+
+// copyExtras writes the small files that came beside the bundle.
+func (s *Source) copyExtras(dir string) error {
 	for _, name := range extras {
 		if text, ok := s.extras[name]; ok {
 			if err := saveAs(dir, name, text); err != nil {
@@ -115,7 +124,18 @@ func (s *Source) CopyTo(ctx context.Context, dir string) error {
 			}
 		}
 	}
-	return saveAs(dir, SpecFile, s.text)
+	return nil
+}
+
+// SetStatement gives the bundle a statement in place of its own; nil: that one stays.
+func (s *Source) SetStatement(statement, signature []byte) {
+	if statement == nil {
+		return
+	}
+	if s.extras == nil {
+		s.extras = make(map[string][]byte)
+	}
+	s.extras[StatementFile], s.extras[SignatureFile] = statement, signature
 }
 
 // Close closes the files.

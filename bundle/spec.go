@@ -176,7 +176,8 @@ func (s *Spec) validateFiles() error {
 		other, again := byPath[path]
 		byPath[path] = f
 		switch {
-		case path == SpecFile || path == sumsFile || slices.Contains(extras, path) || strings.ContainsFunc(f.Path, unicode.IsControl):
+		case path == SpecFile || path == sumsFile || slices.Contains(extras, path) ||
+			strings.ContainsFunc(f.Path, unicode.IsControl):
 			return fmt.Errorf("files.%s.path: %q cannot be a file of a bundle", key, f.Path)
 		case again && (other.SHA256 != f.SHA256 || other.Bytes != f.Bytes):
 			return fmt.Errorf("files.%s: %s has another sha256 or another number of bytes elsewhere in files", key,

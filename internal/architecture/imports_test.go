@@ -23,6 +23,8 @@ var adapters = map[string]string{
 	"github.com/eclipse/paho.mqtt.golang": "mqtt",
 	"github.com/spf13/viper":              "configs",
 	"github.com/mochi-mqtt/server/v2":     "mqtt/broker",
+	"oras.land/oras-go/v2":                "release",
+	"aead.dev/minisign":                   "release",
 }
 
 // TestImports compares what each folder imports of the others with the table: both ways, so that no

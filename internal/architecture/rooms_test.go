@@ -56,6 +56,8 @@ var rooms = map[string]string{
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx verify vision",
+	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
+		"internal/filelock onnx",
 	"samples": "internal/atomicfile vision",
 	"systemd": "",
 	"teach": "bundle dataset eval infer internal/atomicfile internal/progress onnx " +
