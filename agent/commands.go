@@ -171,6 +171,9 @@ func (c *commands) activate(ctx context.Context, sum string) (then func(), err e
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.config.Gate(c.host.Build.Version).Installed(i.Dir); err != nil {
+		return nil, fmt.Errorf("model %.12s was not activated: %w", sum, err)
+	}
 	if c.host.Verify != nil {
 		if err := c.host.Verify(ctx, i.Dir); err != nil {
 			return nil, fmt.Errorf("model %.12s was not activated: %w", sum, err)

@@ -6,6 +6,7 @@ import (
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/release"
 	"github.com/vggse/vggse-agent/samples"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -19,6 +20,7 @@ type Config struct {
 	Decide    vision.DecideConfig `mapstructure:"decide"`
 	MQTT      mqtt.Config         `mapstructure:"mqtt"`
 	HTTP      api.Config          `mapstructure:"http"`
+	Update    release.Config      `mapstructure:"update"`
 	Samples   samples.Config      `mapstructure:"samples"`
 	Telemetry Telemetry           `mapstructure:"telemetry"`
 	Log       Log                 `mapstructure:"log"`
@@ -39,6 +41,14 @@ type Model struct {
 	// where no folder was named: what runs while no installed bundle is active
 	Demo      string `mapstructure:"-"`
 	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
+	Trust     string `mapstructure:"trust"`     // folder with the public keys of publishers
+	// auto (once a key is in trust), true or false
+	RequireSignature string `mapstructure:"require_signature"`
+}
+
+// Gate is the check of whatever is to be installed or activated; version is that of this program.
+func (c *Config) Gate(version string) *release.Gate {
+	return &release.Gate{Folder: c.Model.Trust, Require: c.Model.RequireSignature, StateDir: c.StateDir, Agent: version}
 }
 
 // Telemetry says what follows from what the machine measures.
@@ -64,6 +74,14 @@ func (c *Config) Validate() error {
 	case "auto", "fp32", "fp16", "int8":
 	default:
 		return fmt.Errorf("model.precision: must be auto, fp32, fp16 or int8, got %q", c.Model.Precision)
+	}
+	switch c.Model.RequireSignature {
+	case release.RequireAuto, release.RequireTrue, release.RequireFalse:
+	default:
+		return fmt.Errorf("model.require_signature: must be auto, true or false, got %q", c.Model.RequireSignature)
+	}
+	if err := c.Update.Validate(); err != nil {
+		return err
 	}
 	if err := c.Infer.Validate(); err != nil {
 		return err

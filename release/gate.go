@@ -22,7 +22,8 @@ import (
 type Gate struct {
 	Folder   string // of the trusted keys
 	Require  string // RequireAuto, RequireTrue or RequireFalse
-	StateDir string // of the agent: what was taken so far
+	Keys     []Key  // trusted beside those
+	StateDir string // of the agent: what was taken so far; empty: nothing
 	Agent    string // version of this program; one that is no vX.Y.Z is not compared
 	// Now is the time, and whether it can be relied on; nil: the system's, and what the kernel says.
 	Now func() (time.Time, bool)
@@ -100,11 +101,10 @@ func (g *Gate) signed(t *Trust, raw, signature []byte) (*Admission, error) {
 		}
 	} else {
 		if t.required {
-			return nil, errors.New("signatures are required here (model.require_signature) and no key is trusted: " +
-				"put the " +
-				"publisher's .pub file into " + g.Folder)
+			return nil, errors.New("the signature cannot be checked, for no key is trusted here: put the publisher's " +
+				".pub file into " + g.Folder)
 		}
-		a.Notes = append(a.Notes, "the signature was not checked: no key is in "+g.Folder)
+		a.Notes = append(a.Notes, "no signature was checked: none is required (model.trust)")
 	}
 	a.Statement, err = parseStatement(raw)
 	return a, err
@@ -123,12 +123,12 @@ func (t *Trust) unsigned(raw []byte) error {
 func (a *Admission) asked(want Wanted) error {
 	s := a.Statement
 	if want.Name != "" && want.Name != s.Name {
-		return fmt.Errorf("the release is one of %q, asked for was %q: it lies in the wrong place", s.Name, want.Name)
+		return fmt.Errorf("the release is one of %q, asked for was %q: it lies in the wrong place", s.Name,
+			want.Name)
 	}
 	if want.Release != 0 && want.Release != s.Release {
 		return fmt.Errorf("this is release %d of %s, asked for was %d: it lies under the wrong number", s.Release,
-			s.Name,
-			want.Release)
+			s.Name, want.Release)
 	}
 	return nil
 }
@@ -176,8 +176,7 @@ func (g *Gate) inForce(a *Admission) error {
 		a.Notes = append(a.Notes, "it asks for agent "+s.Agent+": this one has no version to compare")
 	case semver.Compare(agent, s.Agent) < 0:
 		return fmt.Errorf("release %d of %s wants agent %s or newer, this is %s: update the agent first", s.Release,
-			s.Name,
-			s.Agent, g.Agent)
+			s.Name, s.Agent, g.Agent)
 	}
 	return nil
 }
@@ -305,4 +304,23 @@ func (a *Admission) SignedBy() string {
 		return ""
 	}
 	return a.Signer.ID
+}
+
+// VerifyBundle checks the statement of the bundle in the folder dir and all of its files.
+func (g *Gate) VerifyBundle(ctx context.Context, dir string) (*Admission, error) {
+	raw, signature, err := bundle.ReadStatement(dir)
+	if err != nil {
+		return nil, err
+	}
+	a, err := g.Examine(raw, signature, Wanted{Older: true})
+	if err == nil {
+		err = a.Approve(dir)
+	}
+	if err == nil {
+		err = bundle.CheckAll(ctx, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("release: %s: %w", dir, err)
+	}
+	return a, nil
 }

@@ -42,6 +42,9 @@ func (g *Gate) historyPath() string { return filepath.Join(g.StateDir, historyFi
 // release would pass.
 func (g *Gate) readHistory() (*history, error) {
 	h := &history{Last: make(map[string]seen)}
+	if g.StateDir == "" {
+		return h, nil
+	}
 	text, err := atomicfile.ReadSmall(g.historyPath(), 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil

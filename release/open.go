@@ -32,15 +32,36 @@ type Release struct {
 // Open finds a release at a place and checks what comes before its content, in this order: sizes,
 // the signature, the statement, the manifest's digest, every layer's size, config and model.yaml.
 func Open(ctx context.Context, p Place, g *Gate, want Wanted) (*Release, error) {
+	at, err := p.Open()
+	if err != nil {
+		return nil, err
+	}
+	return at.Release(ctx, g, want)
+}
+
+// Opened is a place that is open for reading, with the rights that this process had then.
+type Opened struct {
+	place Place
+	from  source
+}
+
+// Open opens the place. Whoever opened it closes the release that it becomes.
+func (p Place) Open() (*Opened, error) {
+	src, err := p.open()
+	if err != nil {
+		return nil, fmt.Errorf("release: %s: %w", p, err)
+	}
+	return &Opened{p, src}, nil
+}
+
+// Release is Open for a place that is open; where it fails it closes the place.
+func (o *Opened) Release(ctx context.Context, g *Gate, want Wanted) (*Release, error) {
+	p, src := o.place, o.from
 	if want.Release == 0 {
 		want.Release = p.Release
 	}
 	if want.Name == "" && p.Registry != "" {
 		want.Name = p.name()
-	}
-	src, err := p.open()
-	if err != nil {
-		return nil, fmt.Errorf("release: %s: %w", p, err)
 	}
 	r := &Release{Place: p, from: src}
 	if err := r.read(ctx, g, want); err != nil {

@@ -37,9 +37,39 @@ type Place struct {
 
 // Login is what a registry wants to know, and the way to it.
 type Login struct {
-	User, PasswordFile string // empty: nobody's
-	Proxy              string // URL; empty: none, whatever the environment says
-	CA                 string // PEM file of who signs the registry's certificate; empty: the system's
+	User         string `mapstructure:"user"` // empty: nobody's
+	PasswordFile string `mapstructure:"password_file"`
+	Proxy        string `mapstructure:"proxy"` // URL; empty: none, whatever the environment says
+	CA           string `mapstructure:"ca"`    // PEM file of who signs the registry's certificate; empty: the system's
+}
+
+// Config says where releases come from.
+type Config struct {
+	From  string `mapstructure:"from"` // registry with a path, or folder; empty: places are given in full
+	Login `mapstructure:",squash"`
+	Rate  int64 `mapstructure:"rate"` // bytes a second, at most; 0: no limit
+}
+
+// Validate returns the first setting that cannot be, naming its key.
+func (c *Config) Validate() error {
+	if c.Rate < 0 {
+		return fmt.Errorf("update.rate: must be >= 0 bytes a second, got %d", c.Rate)
+	}
+	if (c.User == "") != (c.PasswordFile == "") {
+		return errors.New("update.user and update.password_file go together: set both, or none")
+	}
+	if c.From != "" {
+		if _, err := ParsePlace("name", c.From, c.Login); err != nil {
+			return fmt.Errorf("update.from: %w", err)
+		}
+	}
+	if c.Proxy == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.Proxy); err != nil || u.Host == "" {
+		return errors.New("update.proxy: must be a URL, as http://proxy:3128")
+	}
+	return nil
 }
 
 // String is the place as it is given on a command line. It holds no secret.

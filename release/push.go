@@ -89,6 +89,7 @@ func pushFolder(ctx context.Context, m *Image, s *Signed, statement ocispec.Desc
 	if err := s.WriteTo(dir); err != nil {
 		return err
 	}
+	_ = os.Remove(filepath.Join(dir, "ingest")) // oras's, empty; another push may be using it
 	return updateIndex(filepath.Join(dir, ocispec.ImageIndexFile), s, m.Descriptor(), statement)
 }
 

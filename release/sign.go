@@ -130,3 +130,12 @@ func (s *Signed) attach(m *Image) (ocispec.Descriptor, error) {
 	m.blobs[d.Digest] = inMemory(text)
 	return d, nil
 }
+
+// KeyID is the ID of the key that the signature names, which need not be the one that made it.
+func (s *Signed) KeyID() string {
+	id, err := signatureID(s.Signature)
+	if err != nil {
+		return ""
+	}
+	return id
+}

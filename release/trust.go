@@ -44,6 +44,7 @@ func (g *Gate) trust(h *history) (*Trust, error) {
 	if t.Keys, t.Bad, err = readKeys(g.Folder); err != nil {
 		return nil, fmt.Errorf("the trust folder cannot be read: %w: %s", err, cure)
 	}
+	t.Keys = append(t.Keys, g.Keys...)
 	if t.revoked, err = readRevoked(g.Folder); err != nil {
 		return nil, fmt.Errorf("what is revoked cannot be read: %w", err)
 	}

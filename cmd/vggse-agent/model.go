@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/release"
 )
 
 func newModelCmd(s *settings) *cobra.Command {
@@ -23,28 +25,31 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 	var asJSON bool
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	show := func(cmd *cobra.Command, i store.Installed) error { return printInstalled(cmd, i, asJSON) }
-	cmd.AddCommand(
-		&cobra.Command{
-			Use: "install FILE|DIR", Short: "Copy a bundle, or a file that 'bundle pack' made, into the store",
-			Example: "  vggse-agent model install parts-3.vggse",
-			Args:    exactArgs(1, "one FILE or DIR"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				source, err := bundle.OpenSource(args[0]) // with the rights of who asks; the store has its owner's
-				if err != nil {
-					return fmt.Errorf("model install: %w", err)
-				}
-				defer source.Close()
-				st, err := s.store()
-				if err != nil {
-					return err
-				}
-				i, err := st.InstallFrom(cmd.Context(), source, nil)
-				if err != nil {
-					return err
-				}
-				return show(cmd, i)
-			},
+	var older bool
+	install := &cobra.Command{
+		Use: "install FILE|DIR", Short: "Copy a bundle, or a file that 'bundle pack' made, into the store",
+		Example: "  vggse-agent model install parts-3.vggse",
+		Args:    exactArgs(1, "one FILE or DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source, err := bundle.OpenSource(args[0]) // with the rights of who asks; the store has its owner's
+			if err != nil {
+				return fmt.Errorf("model install: %w", err)
+			}
+			defer source.Close()
+			st, err := s.store()
+			if err != nil {
+				return err
+			}
+			i, err := s.install(cmd.Context(), st, source, older)
+			if err != nil {
+				return err
+			}
+			return show(cmd, i)
 		},
+	}
+	install.Flags().BoolVar(&older, "older", false, "take a release that is lower than what was taken before")
+	cmd.AddCommand(
+		install,
 		&cobra.Command{
 			Use: "list", Short: "List what is installed; * is active", Args: exactArgs(0, "no arguments"),
 			RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,6 +108,21 @@ why.`,
 	return cmd
 }
 
+// install puts a bundle into the store, where it passes the same check as a release that is pulled.
+func (s *settings) install(ctx context.Context, st *store.Store, source *bundle.Source, older bool) (store.Installed,
+	error) {
+	e, err := s.load()
+	if err != nil {
+		return store.Installed{}, err
+	}
+	approve, admitted := e.Config.Gate(version).Installing(release.Wanted{Older: older})
+	i, err := st.InstallFrom(ctx, source, approve)
+	if err != nil {
+		return i, err
+	}
+	return i, admitted().Record(ctx)
+}
+
 // store is the one of the configuration's state folder. From here on root is the folder's owner.
 func (s *settings) store() (*store.Store, error) {
 	if err := s.becomeOwner(); err != nil {
@@ -152,6 +172,9 @@ func activate(cmd *cobra.Command, s *settings, sum string, unverified bool) (sto
 	i, err := st.Find(sum)
 	if err != nil {
 		return i, err
+	}
+	if _, err := e.Config.Gate(version).Installed(i.Dir); err != nil {
+		return i, fmt.Errorf("model %.12s was not activated: %w", i.SHA256, err)
 	}
 	if !unverified {
 		v, err := verifyBundle(cmd, s, i.Dir, verifyFlags{})

@@ -56,6 +56,7 @@ func newRoot() *cobra.Command {
 		newModelCmd(s),
 		newNewCmd(),
 		newPrepareCmd(),
+		newReleaseCmd(s),
 		newRunCmd(s),
 		newRuntimeCmd(s),
 		newSchemaCmd(),

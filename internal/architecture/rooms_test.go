@@ -22,9 +22,9 @@ var rooms = map[string]string{
 		"device doctor eval importer infer infer/roofline internal/account " +
 		"internal/atomicfile internal/logging internal/progress internal/redact " +
 		"internal/round internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune " +
-		"quant systemd teach verify vgg16se vision",
+		"quant release systemd teach verify vgg16se vision",
 	"configs": "api bundle/store camera infer internal/atomicfile internal/redact mqtt " +
-		"samples vision",
+		"release samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
