@@ -65,8 +65,8 @@ func run(ctx context.Context, open Open, o Options, p *progress.Progress) (*Repo
 		return nil, err
 	}
 	if parent.Spec.Output.Scores == vision.ScoresSigmoid {
-		return nil, fmt.Errorf("%s scores each label by itself (output.scores: sigmoid): a head is fitted to labels of "+
-			"which one is right for a picture", o.Bundle)
+		return nil, fmt.Errorf("%s scores each label by itself (output.scores: sigmoid): a head is fitted to labels "+
+			"of which one is right for a picture", o.Bundle)
 	}
 	t := &teaching{Options: o, open: open, progress: p, parent: parent}
 	if err := t.list(ctx); err != nil {
