@@ -102,6 +102,34 @@ check "reload" systemctl reload vggse-agent
 check "the running process takes it" until_true 20 bash -c "journalctl -u vggse-agent --no-pager | grep -q 'network ready.*models/$sum'"
 check "the same process, its cameras open" bash -c "[ \"\$(systemctl show -p MainPID --value vggse-agent)\" = $pid ] && ! journalctl _PID=$pid --no-pager | grep -q 'camera lost'"
 
+# How the process ended is written down by the unit: what was a crash, and what was not.
+once=/run/systemd/system/vggse-agent.service.d
+mkdir -p $once && printf '[Service]\nRestart=no\n' >$once/once.conf && systemctl daemon-reload
+record=/var/lib/vggse-agent/last-end.json
+for signal in SEGV KILL; do
+	kill -$signal "$(property MainPID)"
+	check "the unit records an end by SIG$signal" until_true 20 grep -q "\"status\":\"$signal\"" $record
+	check "as the service's user, for it alone" test "$(stat -c '%U %a' $record)" = "vggse-agent 600"
+	systemctl reset-failed vggse-agent
+	check "it starts after that" systemctl start vggse-agent
+done
+rm $once/once.conf && systemctl daemon-reload
+
+# runs MODEL: the process of now, and no other, has opened it.
+runs() { journalctl "_PID=$(property MainPID)" --no-pager | grep -q "network ready.*models/$1"; }
+vggse-agent new --out /tmp/third --classes 4 --width 0.125 --input 64 --hidden 16 --pool 2 --reduction 4 --seed 5 >/dev/null 2>&1
+crashing=$(vggse-agent model install /tmp/third --json | grep -o '[0-9a-f]\{64\}')
+check "a model that will crash is activated" vggse-agent model activate "$crashing"
+systemctl reload vggse-agent
+check "it runs" until_true 20 runs "$crashing"
+kill -SEGV "$(property MainPID)"
+check "after a crash it runs again" until_true 20 runs "$crashing"
+kill -SEGV "$(property MainPID)"
+check "after the second one the model before runs" until_true 20 runs "$sum"
+check "the journal says why" bash -c "journalctl -u vggse-agent --no-pager | grep 'the new model was refused' | grep -q SEGV"
+check "frames of it" until_true 20 frames
+pid=$(property MainPID)
+
 sed -i 's/^  id: ""/  id: reloaded/' $settings
 check "reload" systemctl reload vggse-agent
 check "it takes the new settings" until_true 20 bash -c 'journalctl -u vggse-agent --no-pager | grep -q "taking new settings"'

@@ -2,6 +2,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,48 +11,53 @@ import (
 )
 
 // WriteFile makes the file at path hold what write writes, readable by all, or leaves what was
-// there before: it writes aside in the same folder, syncs, renames and syncs the folder. The error
-// wraps that of write.
+// there before: it writes a file without a name in the same folder, or where the file system has
+// none one aside, syncs, gives it its name and syncs the folder. The error wraps that of write.
 func WriteFile(path string, write func(io.Writer) error) error {
 	return WriteFileMode(path, 0o644, write)
 }
 
 // WriteFileMode is WriteFile with the permissions of the new file.
 func WriteFileMode(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	if err := replace(path, mode, write); err != nil {
+	if err := replace(path, mode, write, unnamed); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }
 
-func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
-	dir, name := filepath.Split(path)
+// replace is WriteFileMode with open to make a file without a name; false where that cannot be.
+func replace(path string, mode fs.FileMode, write func(io.Writer) error, open func(dir string) (*os.File, bool)) (
+	err error) {
+	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+name+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+	sweep(dir)
+	publish := name
+	f, ok := open(dir)
+	if !ok {
+		if f, err = os.CreateTemp(dir, "."+base+unfinished+"*"); err != nil {
+			return err
 		}
-	}()
+		hold(int(f.Fd()))
+		publish = func(f *os.File, path string) error { return os.Rename(f.Name(), path) }
+		defer func() {
+			if err != nil {
+				os.Remove(f.Name())
+			}
+		}()
+	}
+	defer f.Close()
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err := errors.Join(f.Chmod(mode), f.Sync()); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := publish(f, path); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return SyncDir(dir)

@@ -45,9 +45,13 @@ func MakeAside(out string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return "", err
 	}
-	aside, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".*")
+	sweep(filepath.Dir(out))
+	aside, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+unfinished+"*")
 	if err != nil {
 		return "", err
+	}
+	if fd, err := unix.Open(aside, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		hold(fd) // until this process ends: nobody else takes it for the work of one that was killed
 	}
 	return aside, os.Chmod(aside, 0o755)
 }
