@@ -94,14 +94,6 @@ cp /tmp/settings $settings
 systemctl restart vggse-agent
 check "the demo again" until_true 20 frames
 
-pid=$(property MainPID)
-vggse-agent new --out /tmp/other --classes 4 --width 0.125 --input 64 --hidden 16 --pool 2 --reduction 4 --seed 3 >/dev/null 2>&1
-sum=$(vggse-agent model install /tmp/other --json | grep -o '[0-9a-f]\{64\}')
-check "an installed model is verified and activated" vggse-agent model activate "$sum"
-check "reload" systemctl reload vggse-agent
-check "the running process takes it" until_true 20 bash -c "journalctl -u vggse-agent --no-pager | grep -q 'network ready.*models/$sum'"
-check "the same process, its cameras open" bash -c "[ \"\$(systemctl show -p MainPID --value vggse-agent)\" = $pid ] && ! journalctl _PID=$pid --no-pager | grep -q 'camera lost'"
-
 # How the process ended is written down by the unit: what was a crash, and what was not.
 once=/run/systemd/system/vggse-agent.service.d
 mkdir -p $once && printf '[Service]\nRestart=no\n' >$once/once.conf && systemctl daemon-reload
@@ -114,6 +106,14 @@ for signal in SEGV KILL; do
 	check "it starts after that" systemctl start vggse-agent
 done
 rm $once/once.conf && systemctl daemon-reload
+
+pid=$(property MainPID)
+vggse-agent new --out /tmp/other --classes 4 --width 0.125 --input 64 --hidden 16 --pool 2 --reduction 4 --seed 3 >/dev/null 2>&1
+sum=$(vggse-agent model install /tmp/other --json | grep -o '[0-9a-f]\{64\}')
+check "an installed model is verified and activated" vggse-agent model activate "$sum"
+check "reload" systemctl reload vggse-agent
+check "the running process takes it" until_true 20 bash -c "journalctl -u vggse-agent --no-pager | grep -q 'network ready.*models/$sum'"
+check "the same process, its cameras open" bash -c "[ \"\$(systemctl show -p MainPID --value vggse-agent)\" = $pid ] && ! journalctl _PID=$pid --no-pager | grep -q 'camera lost'"
 
 # runs MODEL: the process of now, and no other, has opened it.
 runs() { journalctl "_PID=$(property MainPID)" --no-pager | grep -q "network ready.*models/$1"; }

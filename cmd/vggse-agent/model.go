@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +57,9 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 					return err
 				}
 				all, err := st.List()
+				if err == nil && len(all) == 0 {
+					fmt.Fprintln(cmd.ErrOrStderr(), noModel)
+				}
 				for _, i := range all {
 					if err := show(cmd, i); err != nil {
 						return err
@@ -101,6 +103,8 @@ why.`,
 			if err != nil {
 				return err
 			}
+			fmt.Fprintln(cmd.ErrOrStderr(), "it runs from the agent's next start or reload on: "+
+				"sudo systemctl reload vggse-agent, or kill -HUP its process")
 			return show(cmd, i)
 		},
 	}
@@ -137,21 +141,9 @@ func (s *settings) store() (*store.Store, error) {
 
 func printInstalled(cmd *cobra.Command, i store.Installed, asJSON bool) error {
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), struct {
-			SHA256  string `json:"sha256"`
-			Name    string `json:"name"`
-			Version string `json:"version"`
-			Active  bool   `json:"active"`
-		}{i.SHA256, i.Name, i.Version, i.Active})
+		return printJSON(cmd.OutOrStdout(), lineOf(i))
 	}
-	mark, name := " ", strings.TrimSpace(i.Name+" "+i.Version)
-	if i.Active {
-		mark = "*"
-	}
-	if i.Name == "" {
-		name = "(damaged: install it again, or remove it)"
-	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s  %s\n", mark, i.SHA256, name)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), lineOf(i))
 	return err
 }
 

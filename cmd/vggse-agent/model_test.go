@@ -37,6 +37,9 @@ func TestModelLife(t *testing.T) {
 		}
 		return stdout, stderr
 	}
+	if stdout, stderr := agent(exitDone, "model", "list"); stdout != "" || !strings.Contains(stderr, noModel) {
+		t.Errorf("an empty list says %q, %q", stdout, stderr)
+	}
 	bundleDir := seededBundle(t)
 	stdout, _ := agent(exitDone, "bundle", "pack", bundleDir, "--out", file, "--json")
 	good := digest(t, stdout)
@@ -44,8 +47,8 @@ func TestModelLife(t *testing.T) {
 		t.Errorf("installed as %s, packed as %s", digest(t, stdout), good)
 	}
 	_, stderr := agent(exitDone, "model", "activate", good[:8])
-	if !strings.Contains(stderr, "verified: ") {
-		t.Errorf("activate says %q, want what verify found", stderr)
+	if !strings.Contains(stderr, "verified: ") || !strings.Contains(stderr, "next start or reload on: ") {
+		t.Errorf("activate says %q, want what verify found, and when the model runs", stderr)
 	}
 	if stdout, _ = agent(exitDone, "check-config"); !strings.Contains(stdout, good) ||
 		!strings.Contains(stdout, "model activate") {
@@ -73,6 +76,43 @@ func TestModelLife(t *testing.T) {
 	agent(exitFailed, "model", "remove", good)
 	agent(exitDone, "model", "remove", broken)
 	agent(exitConfig, "model", "activate", good, "--set", "model.bundle="+bundleDir)
+}
+
+// TestModelLine: two models of one name are told apart by their files, their size and their date.
+func TestModelLine(t *testing.T) {
+	state, dir := t.TempDir(), filepath.Join(t.TempDir(), "bundle")
+	if err := os.CopyFS(dir, os.DirFS("../../demo/bundle")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fp32 := b.Spec.Files[bundle.FileFP32]
+	b.Spec.Files[bundle.FileINT8TRT], b.Spec.Files[bundle.FileINT8CPU], b.Spec.Files[bundle.FileFP16] = fp32, fp32, fp32
+	b.Spec.Version = "1.1-int8"
+	if err := bundle.WriteSpec(dir, &b.Spec); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{dir, "../../demo/bundle"} {
+		if code, _, stderr := agentCmd(t, "model", "install", from, "--set", "state_dir="+state); code != exitDone {
+			t.Fatal(stderr)
+		}
+	}
+	_, stdout, _ := agentCmd(t, "model", "list", "--set", "state_dir="+state)
+	lines := strings.Split(stdout, "\n")
+	for i, want := range []string{"  parts 1.0             fp32               5.2 MB  2026-11-24",
+		"  parts 1.1-int8        fp16 fp32 int8    18.7 MB  2026-11-24"} {
+		if !strings.HasSuffix(lines[i], want) {
+			t.Errorf("line %d: got %q, want it to end with %q", i, lines[i], want)
+		}
+	}
+	_, stdout, _ = agentCmd(t, "model", "list", "--json", "--set", "state_dir="+state)
+	const want = `"name":"parts","version":"1.0","active":false,"precisions":["fp32"],"bytes":5152024,` +
+		`"created":"2026-11-24T00:12:13Z"}` + "\n"
+	if !strings.Contains(stdout, want) {
+		t.Errorf("got %s, want %s", stdout, want)
+	}
 }
 
 // brokenBundle is a whole bundle, by its digests, whose network is none.

@@ -19,6 +19,10 @@ type runtimeLine struct {
 	Current   bool     `json:"current"`
 }
 
+// noRuntime is what 'runtime list' says beside an empty list.
+const noRuntime = "no ONNX Runtime is installed here ('vggse-agent runtime install FILE' installs one; 'vggse-agent " +
+	"doctor' says which is found)"
+
 func newRuntimeCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runtime",
@@ -73,6 +77,9 @@ from 1.16 on will do.`,
 					return err
 				}
 				all, err := r.List()
+				if err == nil && len(all) == 0 {
+					fmt.Fprintln(cmd.ErrOrStderr(), noRuntime)
+				}
 				for _, i := range all {
 					if err := show(cmd, i); err != nil {
 						return err

@@ -25,6 +25,10 @@ func TestRuntimeVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := "state_dir=" + t.TempDir()
+	if code, stdout, stderr := agentCmd(t, "runtime", "list", "--set", state); code != exitDone || stdout != "" ||
+		!strings.Contains(stderr, noRuntime) {
+		t.Errorf("an empty list: exit %d: %s%s", code, stdout, stderr)
+	}
 	code, stdout, stderr := agentCmd(t, "runtime", "install", "--json", "--set", state, folder)
 	var line runtimeLine
 	if err := json.Unmarshal([]byte(stdout), &line); code != exitDone || err != nil || !line.Current ||
