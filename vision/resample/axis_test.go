@@ -58,9 +58,6 @@ func TestTaps(t *testing.T) {
 		{"area of whole pixels", Area, 1, 3, 6, 2, []float64{0.5, 0.5}},
 		{"area of parts", Area, 1, 2, 3, 1, []float64{1. / 3, 2. / 3}},
 		{"area enlarges", Area, 1, 3, 2, 0, []float64{0.5, 0.5}},
-		{"linear between", Linear, 0, 2, 4, 0, []float64{0.5, 0.5}},
-		{"linear before the first centre", Linear, 0, 4, 2, 0, []float64{1}},
-		{"linear behind the last centre", Linear, 3, 4, 2, 1, []float64{1}},
 	} {
 		first, got := c.filter.taps(nil, c.i, c.n, c.m)
 		ok := first == c.wantFirst && len(got) == len(c.want)

