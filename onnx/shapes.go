@@ -34,6 +34,10 @@ func (s *shaper) run() map[string][]int64 {
 		if v := s.value(n); v != nil {
 			s.values[n.Outputs[0]] = v
 		}
+		if n.OpType == "Split" {
+			s.split(n)
+			continue
+		}
 		if shape := s.shape(n); shape != nil &&
 			!slices.ContainsFunc(shape, func(d int64) bool { return d < 1 || d > 1<<31 }) {
 			s.shapes[n.Outputs[0]] = shape
@@ -114,6 +118,10 @@ func (s *shaper) shape(n *Node) []int64 {
 		return s.concat(n, x)
 	case "Transpose":
 		return transpose(x, s.ints(n, "perm", 9))
+	case "Slice":
+		return s.slice(n, x)
+	case "Gather":
+		return s.gather(n, x)
 	default:
 		if sameShape[n.OpType] {
 			return x
@@ -127,7 +135,9 @@ var sameShape = map[string]bool{"Relu": true, "LeakyRelu": true, "PRelu": true, 
 	"HardSwish":   true, "Tanh": true, "Erf": true, "Softmax": true, "LogSoftmax": true, "BatchNormalization": true,
 	"Dropout": true, "Identity": true,
 	"Cast": true, "Exp": true, "Sqrt": true, "Pow": true, "LRN": true, "QuantizeLinear": true,
-	"DequantizeLinear": true, "Elu": true, "Gelu": true}
+	"DequantizeLinear": true, "Elu": true, "Gelu": true, "Selu": true, "Celu": true, "Softplus": true, "Mish": true,
+	"Neg": true, "Abs": true, "Log": true, "Reciprocal": true, "LayerNormalization": true,
+	"InstanceNormalization": true, "GroupNormalization": true, "LpNormalization": true}
 
 // value follows the small integers that old exporters compute shapes with.
 func (s *shaper) value(n *Node) []int64 {

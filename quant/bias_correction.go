@@ -19,7 +19,10 @@ func Correction(n *Graph, c *Collection, p *Plan) (map[string][]float32, error) 
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		w, sums := n.graph.Initializer(l.Weight), c.Stats[l.Reads].Sums
-		if l.Bias == "" || !p.integer(l) || int64(len(sums)) != w.Dims[1] {
+		if l.columns {
+			w = n.stored(l)
+		}
+		if l.Bias == "" || !p.integer(l) || int64(len(sums)) != w.Dims[1]*l.groups {
 			continue
 		}
 		mean := make([]float64, len(sums))
@@ -33,22 +36,23 @@ func Correction(n *Graph, c *Collection, p *Plan) (map[string][]float32, error) 
 		if p.Levels == LevelsU8 {
 			w, mean = n.stored(l), append(mean, make([]float64, l.Pad)...)
 		}
-		all[l.Name] = shifts(w, weightScales(w, bias, in, bits), bits, mean)
+		all[l.Name] = shifts(w, weightScales(w, bias, in, bits), bits, mean, int(l.groups))
 	}
 	return all, nil
 }
 
-// shifts are the corrections of one layer, by output channel.
-func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64) []float32 {
+// shifts are the corrections of one layer, by output channel, whose groups of outputs read groups
+// of channels.
+func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64, groups int) []float32 {
 	limit := 127.0
 	if bits == Bits7 {
 		limit = 64
 	}
 	add := make([]float32, len(scales))
 	for o, f := range filters(w) {
-		s, sum := float64(scales[o]), 0.0
+		s, sum, from := float64(scales[o]), 0.0, o/max(1, len(scales)/groups)*f.channels
 		for k := range f.channels {
-			if mean[k] == 0 {
+			if mean[from+k] == 0 {
 				continue
 			}
 			off := 0.0
@@ -56,7 +60,7 @@ func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64) [
 				v := f.values.at(i)
 				off += max(-limit, min(limit, math.RoundToEven(v/s)))*s - v
 			}
-			sum += off * mean[k]
+			sum += off * mean[from+k]
 		}
 		add[o] = float32(-sum)
 	}

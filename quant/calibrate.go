@@ -49,6 +49,14 @@ type subject struct {
 	collected *Collection
 }
 
+// sites are those of the network that were collected.
+func (s *subject) sites() []Site {
+	if s.network == nil || s.collected == nil {
+		return nil
+	}
+	return s.network.Sites[1:]
+}
+
 // calibration is one Calibrate under way. dir is the folder aside that becomes the bundle.
 type calibration struct {
 	Options
@@ -66,6 +74,7 @@ type calibration struct {
 	plans    map[int]*Plan   // by levels
 	legacy   *Plan           // signed, of source; nil where there is none
 	left     map[string]bool // files that are not made, by key
+	float    []string        // layers that the CPU's runtime does not have on integers
 	goldens  *bundle.File    // for the INT8 files; nil: none
 	report   Report
 }
@@ -101,7 +110,7 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 	} else if err := atomicfile.CheckReplaceable(out, o.Bundle); err != nil {
 		return nil, err
 	}
-	c := &calibration{Options: o, progress: p, bundle: b,
+	c := &calibration{Options: o, progress: p, bundle: b, left: map[string]bool{},
 		prober: infer.Prober{Config: infer.Config{Threads: 1}, Input: b.Spec.Input.Name}}
 	if c.budget, c.search, err = searchBudget(o.Budget, o.MinAgreement); err != nil {
 		return nil, err
@@ -160,12 +169,12 @@ func (c *calibration) open(ctx context.Context) error {
 	if c.source.model, err = onnx.Open(path); err != nil {
 		return err
 	}
-	c.chosen = c.source
-	if c.source.network, err = Analyse(c.source.model, c.bundle.Spec.Input.Name); err != nil {
-		return err
+	if err = prepare(c.source.model); err == nil {
+		c.source.network, err = Analyse(c.source.model, c.bundle.Spec.Input.Name)
 	}
-	if err := checkGraph(c.source.model, c.source.network); err != nil && !c.CheckOnly {
-		return err
+	c.chosen = c.source
+	if err != nil {
+		c.withoutIntegers("8 bits", cause(err), "only fp16.onnx is made")
 	}
 	c.report.Machine, err = eval.ThisHost()
 	return err

@@ -1,10 +1,12 @@
 package quant
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/device"
@@ -45,6 +47,9 @@ func (c *calibration) choosing() int {
 // what is demoted, each as it does best on pictures that no range was collected from.
 func (c *calibration) choose(ctx context.Context) error {
 	c.plans = map[int]*Plan{}
+	if len(c.levels()) == 0 {
+		return nil
+	}
 	highest, best := map[int]float64{}, map[int][]Method{}
 	for _, levels := range c.levels() {
 		tried, err := c.tryMethods(ctx, &c.source, levels, methodsToTry(c.Method))
@@ -80,7 +85,7 @@ func (c *calibration) choose(ctx context.Context) error {
 		}
 	}
 	c.report.Plan, c.report.Signed = c.plans[LevelsU8], c.plans[LevelsS8]
-	c.report.Chosen = string(c.report.Plan.Method)
+	c.report.Chosen = string(cmp.Or(c.report.Plan, c.report.Signed).Method)
 	return nil
 }
 
@@ -97,12 +102,12 @@ func (c *calibration) tryMethods(ctx context.Context, s *subject, levels int, me
 
 // plan is that of a method for s.
 func (c *calibration) plan(s *subject, m Method, levels int) (*Plan, error) {
-	bits := Bits8
+	bits, float := Bits8, []string(nil)
 	if levels == LevelsU8 {
-		bits = c.weightBits()
+		bits, float = c.weightBits(), slices.Clone(c.float)
 	}
 	choices, err := Choose(s.network, s.collected, m, levels)
-	return &Plan{Method: m, Levels: levels, Bits: bits, Choices: choices,
+	return &Plan{Method: m, Levels: levels, Bits: bits, Choices: choices, Float: float,
 		Picture: PictureRange(&c.bundle.Spec.Preprocess)}, err
 }
 

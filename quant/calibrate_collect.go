@@ -24,6 +24,9 @@ const collectionEvery = 64
 // collect runs the network over the pictures and counts what its layers put out; it takes up what
 // --collection holds and adds what other devices have seen.
 func (c *calibration) collect(ctx context.Context) error {
+	if len(c.levels()) == 0 {
+		return nil
+	}
 	var err error
 	if c.source.collected, err = c.resume(); err != nil {
 		return err

@@ -101,15 +101,44 @@ func (c *calibration) evaluate(ctx context.Context) error {
 	if err := os.Remove(c.path("twin.onnx")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if err := c.prove(ctx); err != nil {
+		return err
+	}
+	return c.gate()
+}
+
+// prove warns of large activations, proves that the CPU file runs on integers, and measures whether
+// that pays.
+func (c *calibration) prove(ctx context.Context) error {
+	if len(c.levels()) == 0 {
+		return nil
+	}
 	for _, layer := range CarefulHalf(c.chosen.network, c.chosen.collected) {
 		c.found(dataset.Finding{Check: "half precision", Severity: "warn",
 			Evidence: layer + " puts out more than 512",
 			Cure:     "compare fp16.onnx with fp32.onnx on the GPU before using it"})
 	}
-	if err := c.prove(ctx, &c.report.Files[0]); err != nil {
+	f := &c.report.Files[0]
+	if f.Key != bundle.FileINT8CPU {
+		return nil
+	}
+	proof, err := Prove(ctx, c.prober, c.path(f.Path), c.chosen.network, c.report.Plan)
+	if err != nil {
 		return err
 	}
-	return c.gate()
+	f.Proof = &proof
+	if c.Seconds > 0 {
+		if f.Latency, err = c.measure(ctx, f); err != nil {
+			return err
+		}
+		f.Optimized = proof.Fused() && f.Latency.Faster()
+	}
+	missed, open := gateSpeed(f.Proof, f.Latency)
+	c.found(open...)
+	if len(missed) > 0 {
+		c.withoutIntegers("speed", strings.Join(missed, "; "), cureSpeed)
+	}
+	return nil
 }
 
 // leastSQNR is what the logits of a file must have of signal to noise, in dB: below it the noise is
@@ -121,7 +150,7 @@ const leastSQNR = 6
 func (c *calibration) gate() error {
 	kept := c.report.Files[:0]
 	for _, f := range c.report.Files {
-		if c.left[f.Key] { // no runtime could load it
+		if c.left[f.Key] { // no runtime could load it, or it does not pay
 			if err := os.Remove(c.path(f.Path)); err != nil {
 				return err
 			}
@@ -180,50 +209,40 @@ func (c *calibration) runnable(f *FileReport) (string, error) {
 	return twin, atomicfile.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
 }
 
-// prove proves that the CPU file runs on integers, and measures whether that pays.
-func (c *calibration) prove(ctx context.Context, f *FileReport) error {
-	proof, err := Prove(ctx, c.prober, c.path(f.Path), c.chosen.network, c.report.Plan)
-	if err != nil {
-		return err
-	}
-	f.Proof = &proof
-	if c.Seconds > 0 {
-		if f.Latency, err = c.measure(ctx, f); err != nil {
-			return err
-		}
-		f.Optimized = proof.Fused() && f.Latency.Faster()
-	}
-	missed, open := gateSpeed(f.Proof, f.Latency)
-	c.report.Gate.Missed = append(c.report.Gate.Missed, missed...)
-	c.found(open...)
-	return nil
-}
-
 // measure runs the file and FP32 in turn.
 func (c *calibration) measure(ctx context.Context, f *FileReport) (*eval.Latency, error) {
-	if err := c.lessMemory(); err != nil {
-		return nil, err
-	}
-	reference, err := c.reference(ctx) // the larger one first: loading takes more than running
-	if err != nil {
-		return nil, err
-	}
-	defer reference.Close()
-	own, err := c.prober.Open(ctx, c.path(f.Path), infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}})
-	if err != nil {
-		return nil, err
-	}
-	defer own.Close()
 	t := vision.NewTensor(1, 3, c.size(), c.size())
 	if err := c.held.set.Load(0, t); err != nil {
 		return nil, err
 	}
-	l, err := eval.Race(ctx, reference, own, t, time.Duration(c.Seconds*float64(time.Second)))
+	l, err := c.race(ctx, f.Path, t, c.Seconds)
 	return &l, err
+}
+
+// race runs FP32 and a file aside in turn on x.
+func (c *calibration) race(ctx context.Context, name string, x *vision.Tensor, seconds float64) (l eval.Latency,
+	err error) {
+	if err := c.lessMemory(); err != nil {
+		return l, err
+	}
+	reference, err := c.reference(ctx) // the larger one first: loading takes more than running
+	if err != nil {
+		return l, err
+	}
+	defer reference.Close()
+	own, err := c.prober.Open(ctx, c.path(name), infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}})
+	if err != nil {
+		return l, err
+	}
+	defer own.Close()
+	return eval.Race(ctx, reference, own, x, time.Duration(seconds*float64(time.Second)))
 }
 
 // explain compares every layer of the CPU file with FP32, and draws.
 func (c *calibration) explain(ctx context.Context) error {
+	if c.plans[LevelsU8] == nil || c.left[bundle.FileINT8CPU] {
+		return nil
+	}
 	pictures := c.held.set.Part(explainPictures)
 	layers, err := CompareLayers(ctx, c.prober, c.chosen.model, c.chosen.network, c.plans[LevelsU8], c.dir, c.size(),
 		func(ctx context.Context, t *vision.Tensor) error {

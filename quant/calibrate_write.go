@@ -28,11 +28,14 @@ type emitted struct {
 // models makes what the files hold. What cannot be made is left out, with a finding; not the CPU's
 // file.
 func (c *calibration) models(ctx context.Context) ([]emitted, error) {
-	cpu, err := EmitCPU(c.chosen.model, c.chosen.network, c.plans[LevelsU8])
-	if err != nil {
-		return nil, err
+	var files []emitted
+	if p := c.plans[LevelsU8]; p != nil {
+		cpu, err := EmitCPU(c.chosen.model, c.chosen.network, p)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, emitted{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, p})
 	}
-	files := []emitted{{bundle.FileINT8CPU, "int8.cpu.onnx", cpu, c.plans[LevelsU8]}}
 	signed := c.plans[LevelsS8]
 	if signed != nil {
 		trt, err := c.trtModel(&c.chosen, signed)
@@ -236,8 +239,11 @@ func (c *calibration) complete() error {
 
 // writeReports writes report.json, report.html and plan.json.
 func writeReports(dir string, r *Report) error {
-	return errors.Join(
+	var plan error
+	if r.Plan != nil {
+		plan = atomicfile.WriteJSON(filepath.Join(dir, "plan.json"), r.Plan)
+	}
+	return errors.Join(plan,
 		atomicfile.WriteJSON(filepath.Join(dir, "report.json"), r),
-		atomicfile.WriteJSON(filepath.Join(dir, "plan.json"), r.Plan),
 		atomicfile.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return WriteHTML(w, r) }))
 }

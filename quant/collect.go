@@ -167,12 +167,17 @@ func (c *Collection) run(ctx context.Context, n *Graph, session *infer.Probe, si
 
 // channels is the number of channels of a tensor, 0 where the graph does not tell.
 func (n *Graph) channels(tensor string) int {
-	for _, l := range n.Layers {
-		switch w := n.graph.Initializer(l.Weight); tensor {
-		case l.Reads:
-			return int(w.Dims[1])
-		case l.Relu:
+	for i := range n.Layers {
+		l := &n.Layers[i]
+		w := n.graph.Initializer(l.Weight)
+		switch {
+		case l.Op == "MatMul": // its channels lie innermost
+		case tensor == l.Reads && l.columns:
 			return int(w.Dims[0])
+		case tensor == l.Reads:
+			return int(w.Dims[1] * l.groups)
+		case tensor == l.Relu:
+			return int(outputs(w, l.columns))
 		}
 	}
 	return 0
@@ -271,7 +276,7 @@ func (c *Collection) Check(n *Graph) error {
 		case h.Invalid > 0:
 			return fmt.Errorf("quant: collect: %s puts out NaN or infinity %d times: the weights are damaged, or "+
 				"the preprocessing is not the network's", s.Layer, h.Invalid)
-		case h.Negative > 0:
+		case h.Negative > 0 && !s.Signed:
 			return fmt.Errorf("quant: collect: %s puts out negative values, which it cannot: this runtime is broken",
 				s.Layer)
 		}

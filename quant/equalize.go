@@ -44,7 +44,7 @@ func Equalize(m *onnx.Model, n *Graph, c *Collection) (*onnx.Model, int) {
 		l := &n.Layers[i]
 		w, peaks := n.graph.Initializer(l.Weight), c.Stats[l.Relu].Peaks
 		columns, ok := n.columns(l.Relu, 1)
-		if l.Relu == "" || !ok || len(columns) == 0 || int64(len(peaks)) != w.Dims[0] {
+		if l.Relu == "" || l.clipped || l.columns || !ok || len(columns) == 0 || int64(len(peaks)) != w.Dims[0] {
 			continue
 		}
 		powers := n.powers(peaks, columns)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
@@ -30,7 +31,8 @@ const goldenRoom = 1.5
 
 // makeGoldens writes judged pictures with the answers of FP32, and how far the INT8 files are off.
 func (c *calibration) makeGoldens(ctx context.Context) error {
-	if c.Goldens == GoldenNone || len(c.report.Gate.Missed) > 0 {
+	if c.Goldens == GoldenNone || len(c.report.Gate.Missed) > 0 ||
+		!slices.ContainsFunc(c.report.Files, func(f FileReport) bool { return f.Key != bundle.FileFP16 }) {
 		return nil
 	}
 	set := c.held.set.Part(c.bySize(goldenSmall, goldenLarge))

@@ -21,7 +21,7 @@ func (c *calibration) leavesHalf(ctx context.Context) (string, error) {
 	words := func(layer string, most float64) string {
 		return fmt.Sprintf("%s puts out %.4g, half precision ends at %d", layer, most, halfMax)
 	}
-	for _, s := range c.source.network.Sites[1:] {
+	for _, s := range c.source.sites() {
 		if most := c.source.collected.Stats[s.Name].Histogram.Amax(); most > halfMax {
 			return words(s.Layer, most), nil
 		}
@@ -103,7 +103,7 @@ func (p *Plan) strict(n *Graph) (*Plan, error) {
 			continue
 		}
 		small := codes[l.In].scale < halfNormal
-		for _, s := range weightScales(n.graph.Initializer(l.Weight), nil, 1, Bits8) {
+		for _, s := range weightScales(n.rows(l), nil, 1, Bits8) {
 			small = small || s < halfNormal && s > deadScale
 		}
 		if small {

@@ -22,6 +22,9 @@ type Plan struct {
 	// SqueezeFloat keeps the means that gates are worked out of in float. The CPU file has them in
 	// 8 bits else: a mean of integers needs no map in float.
 	SqueezeFloat bool `json:"squeeze_float,omitempty"`
+	// SumsFloat keeps the sums of two branches in float: what a branch adds is not rounded again and
+	// again on its way through the network.
+	SumsFloat bool `json:"sums_float,omitempty"`
 	// Bias is what is added to a layer's bias for what rounding its weights does to the mean of its
 	// outputs.
 	Bias map[string][]float32 `json:"bias_correction,omitempty"`
@@ -31,9 +34,9 @@ type Plan struct {
 // stand in the file itself, and the corrected biases, which do so, too.
 func (p *Plan) Summary(equalized bool) string {
 	float := slices.Sorted(slices.Values(p.Float))
-	return fmt.Sprintf("levels=%d float=[%s] gates=%s squeezes=%s equalized=%t biases-corrected=%t",
+	return fmt.Sprintf("levels=%d float=[%s] gates=%s squeezes=%s sums=%s equalized=%t biases-corrected=%t",
 		p.Levels, strings.Join(float, " "), kept(p.SE == SEGateFloat || p.Levels == LevelsS8),
-		kept(p.SqueezeFloat || p.Levels == LevelsS8),
+		kept(p.SqueezeFloat || p.Levels == LevelsS8), kept(p.SumsFloat || p.Levels == LevelsS8),
 		equalized, len(p.Bias) > 0)
 }
 
@@ -89,6 +92,11 @@ func (p *Plan) codes(n *Graph) ([]code, error) {
 		if ch.Site != n.Sites[i+1].Name || !(ch.Threshold > 0) {
 			return nil, fmt.Errorf("quant: the plan keeps %g of %s where the network has %s", ch.Threshold, ch.Site,
 				n.Sites[i+1].Name)
+		}
+		if ch.Low < 0 && p.Levels == LevelsU8 {
+			s := (ch.High - ch.Low) / LevelsU8
+			codes = append(codes, code{float32(s), int(math.RoundToEven(-ch.Low / s)), onnx.Uint8})
+			continue
 		}
 		codes = append(codes, code{float32(ch.Threshold / float64(p.Levels)), 0, codes[0].kind})
 	}

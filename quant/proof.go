@@ -19,6 +19,8 @@ type Proof struct {
 	WantConv     int            `json:"want_convolutions"`
 	WantDense    int            `json:"want_dense"`
 	Operators    map[string]int `json:"operators"` // of the optimized graph
+
+	float []string // layers of the plan that are operators in float there
 }
 
 // Fused tells whether every layer that the plan keeps in integers is an integer operator.
@@ -30,6 +32,10 @@ var (
 	fusedDense = map[string]bool{"QGemm": true, "QLinearMatMul": true, "MatMulIntegerToFloat": true,
 		"DynamicQuantizeMatMul": true}
 )
+
+// inFloats are its operators in float for a layer.
+var inFloats = map[string]bool{"Conv": true, "FusedConv": true, "NhwcFusedConv": true, "Gemm": true,
+	"FusedGemm": true, "MatMul": true, "FusedMatMul": true}
 
 // Prove loads the integer file at path, lets the runtime write down the graph that it really runs,
 // and counts the integer operators in it: what a file promises and what it gets are two things (a
@@ -55,8 +61,12 @@ func Prove(ctx context.Context, rt infer.Prober, path string, n *Graph, p *Plan)
 	}
 	defer m.Close()
 	proof.Operators = map[string]int{}
+	inFloat := map[string]bool{}
 	for _, v := range m.Graph.Nodes {
 		proof.Operators[v.OpType]++
+		if inFloats[v.OpType] {
+			inFloat[strings.TrimSuffix(v.Name, "_nchwc")] = true
+		}
 		if fusedConv[v.OpType] {
 			proof.Convolutions++
 		}
@@ -65,7 +75,11 @@ func Prove(ctx context.Context, rt infer.Prober, path string, n *Graph, p *Plan)
 		}
 	}
 	for i := range n.Layers {
-		switch l := &n.Layers[i]; {
+		l := &n.Layers[i]
+		if p.integer(l) && inFloat[l.Name] {
+			proof.float = append(proof.float, l.Name)
+		}
+		switch {
 		case !p.integer(l):
 		case l.Op == "Conv":
 			proof.WantConv++

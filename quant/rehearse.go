@@ -2,7 +2,6 @@ package quant
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,54 +14,72 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // oldestOpset is the first whose Q and DQ have a scale for each channel.
 const oldestOpset = 13
 
-// checkGraph says what keeps a graph from being quantized at all.
-func checkGraph(m *onnx.Model, n *Graph) error {
-	if v := m.Opset(""); v < oldestOpset {
-		return fmt.Errorf("the network has opset %d, %d or later is needed for 8 bits: export it anew, or convert it "+
-			"(onnx.version_converter) and import it again", v, oldestOpset)
+// rehearse makes every file with made-up ranges and lets ONNX Runtime load it, before any picture
+// is worked on: a file that cannot be made is left out, with a finding. It says what will run on
+// integers and how fast that is; where it is slower than FP32, there is only half precision.
+func (c *calibration) rehearse(ctx context.Context) error {
+	for _, f := range c.rehearsals() {
+		if c.left[f.key] || f.key == bundle.FileINT8TRT11 && c.left[bundle.FileINT8TRT] {
+			c.left[f.key] = true
+			continue
+		}
+		if err := c.loads(ctx, f.name, f.make); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			c.leave(f.key, f.name, cause(err))
+		}
 	}
-	if len(n.Tensors()) == 0 {
-		return errors.New("nothing in the network can be stored in 8 bits: no convolution or Gemm with constant " +
-			"float32 " +
-			"weights that is fed by the picture has a Relu behind it; it stays in FP32")
+	if !c.left[bundle.FileINT8CPU] {
+		if err := c.proveRehearsal(ctx); err != nil {
+			return err
+		}
+	}
+	if c.left[bundle.FileFP16] && len(c.levels()) == 0 {
+		return fmt.Errorf("no file can be made of this network: %s", c.evidence())
 	}
 	return nil
 }
 
-// rehearse makes every file with made-up ranges and lets ONNX Runtime load it, before any picture
-// is worked on: a file that cannot be made is left out, with a finding. Without the CPU's there is
-// nothing to go on for.
-func (c *calibration) rehearse(ctx context.Context) error {
-	plans := map[int]*Plan{}
-	for _, levels := range levelsOf {
-		p := &Plan{Method: MinMax, Levels: levels, Bits: Bits8, Picture: PictureRange(&c.bundle.Spec.Preprocess)}
-		for _, s := range c.source.network.Sites[1:] {
-			p.Choices = append(p.Choices, Choice{Site: s.Name, Layer: s.Layer, Threshold: 1})
-		}
-		plans[levels] = p
+// evidence is what was found so far, in a line.
+func (c *calibration) evidence() string {
+	var all []string
+	for _, f := range c.report.Findings {
+		all = append(all, f.Check+": "+f.Evidence)
 	}
-	c.left = map[string]bool{}
-	for _, f := range []struct {
-		key, name string
-		make      func() (*onnx.Model, error)
-	}{
+	return strings.Join(all, "; ")
+}
+
+// rehearsed is a file as rehearse tries it.
+type rehearsed struct {
+	key, name string
+	make      func() (*onnx.Model, error)
+}
+
+func (c *calibration) rehearsals() []rehearsed {
+	half := rehearsed{bundle.FileFP16, "fp16.onnx", func() (*onnx.Model, error) { return EmitFP16(c.source.model) }}
+	if c.source.network == nil {
+		return []rehearsed{half}
+	}
+	signed := c.madeUp(LevelsS8)
+	return []rehearsed{
 		{bundle.FileINT8CPU, "int8.cpu.onnx", func() (*onnx.Model, error) {
-			return EmitCPU(c.source.model, c.source.network, plans[LevelsU8])
+			return EmitCPU(c.source.model, c.source.network, c.madeUp(LevelsU8))
 		}},
 		{bundle.FileINT8TRT, "int8.trt.onnx", func() (*onnx.Model, error) {
-			m, err := c.trtModel(&c.source, plans[LevelsS8])
+			m, err := c.trtModel(&c.source, signed)
 			if err == nil {
 				m = Folded(m)
 			}
 			return m, err
 		}},
 		{bundle.FileINT8TRT11, "int8.trt11.onnx", func() (*onnx.Model, error) {
-			m, err := c.trtModel(&c.source, plans[LevelsS8])
+			m, err := c.trtModel(&c.source, signed)
 			if err == nil {
 				m, err = EmitFP16(m)
 			}
@@ -71,24 +88,36 @@ func (c *calibration) rehearse(ctx context.Context) error {
 			}
 			return m, err
 		}},
-		{bundle.FileFP16, "fp16.onnx", func() (*onnx.Model, error) { return EmitFP16(c.source.model) }},
-	} {
-		if f.key == bundle.FileINT8TRT11 && c.left[bundle.FileINT8TRT] {
-			c.left[f.key] = true
-			continue
-		}
-		err := c.loads(ctx, f.name, f.make)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case f.key == bundle.FileINT8CPU:
-			return fmt.Errorf("%s cannot be made of this network: %s", f.name, cause(err))
-		default:
-			c.leave(f.key, f.name, cause(err))
-		}
+		half,
 	}
-	return c.proveRehearsal(ctx, plans[LevelsU8])
+}
+
+// madeUp is a plan with ranges that no picture gave.
+func (c *calibration) madeUp(levels int) *Plan {
+	p := &Plan{Method: MinMax, Levels: levels, Bits: Bits8, Picture: PictureRange(&c.bundle.Spec.Preprocess)}
+	for _, s := range c.source.network.Sites[1:] {
+		choice := Choice{Site: s.Name, Layer: s.Layer, Threshold: 1}
+		if s.Signed {
+			choice.Low, choice.High = -1, 1
+		}
+		p.Choices = append(p.Choices, choice)
+	}
+	if levels == LevelsU8 {
+		p.Float = c.float
+	}
+	return p
+}
+
+// cureSpeed is what to do where integers are slower.
+const cureSpeed = "only fp16.onnx is made; --seconds 0 makes the others, too, for a machine that is better at integers"
+
+// withoutIntegers leaves all files in 8 bits out.
+func (c *calibration) withoutIntegers(check, why, cure string) {
+	for _, key := range []string{bundle.FileINT8CPU, bundle.FileINT8TRT, bundle.FileINT8TRT11} {
+		c.left[key] = true
+	}
+	c.progress.Say("%s: %s (%s)", check, why, cure)
+	c.found(dataset.Finding{Check: check, Severity: "warn", Evidence: why, Cure: cure})
 }
 
 // leave notes that a file is not made.
@@ -129,21 +158,41 @@ func (c *calibration) loads(ctx context.Context, name string, make func() (*onnx
 	return s.Close()
 }
 
-// proveRehearsal sees that what is planned runs on integers, and says how much of the network that
-// is. Weights and ranges do not change it.
-func (c *calibration) proveRehearsal(ctx context.Context, p *Plan) error {
-	m, err := EmitCPU(c.source.model, c.source.network, p)
-	if err != nil {
-		return err
-	}
+// proveRehearsal sees what of the plan runs on integers, keeps in float what does not, and says
+// how much of the network that is and how fast. Weights and ranges do not change it.
+func (c *calibration) proveRehearsal(ctx context.Context) error {
 	defer os.Remove(c.path(rehearsal))
-	if err := atomicfile.WriteFile(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
-		return err
+	var proof Proof
+	for range rehearsalTries {
+		m, err := EmitCPU(c.source.model, c.source.network, c.madeUp(LevelsU8))
+		if err == nil {
+			err = atomicfile.WriteFile(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) })
+		}
+		if err == nil {
+			proof, err = Prove(ctx, c.prober, c.path(rehearsal), c.source.network, c.madeUp(LevelsU8))
+		}
+		if err != nil {
+			return err
+		}
+		if proof.Fused() || len(proof.float) == 0 {
+			break
+		}
+		c.float = append(c.float, proof.float...)
 	}
-	proof, err := Prove(ctx, c.prober, c.path(rehearsal), c.source.network, p)
-	if err != nil {
-		return err
+	if !proof.Fused() || proof.Convolutions+proof.Dense == 0 {
+		c.withoutIntegers("8 bits", fmt.Sprintf("ONNX Runtime runs %d of %d convolutions and %d of %d fully connected "+
+			"layers on integers", proof.Convolutions, proof.WantConv, proof.Dense, proof.WantDense),
+			"only fp16.onnx is made")
+		return nil
 	}
+	return c.expect(ctx, &proof)
+}
+
+// rehearsalTries is how often layers are taken out of the plan that the runtime has in float.
+const rehearsalTries = 4
+
+// expect says what will run on integers and measures how fast that is.
+func (c *calibration) expect(ctx context.Context, proof *Proof) error {
 	conv, dense := 0, 0
 	for _, v := range c.source.model.Graph.Nodes {
 		switch v.OpType {
@@ -153,18 +202,33 @@ func (c *calibration) proveRehearsal(ctx context.Context, p *Plan) error {
 			dense++
 		}
 	}
-	if !proof.Fused() {
-		return fmt.Errorf("in 8 bits only %d of the network's %d convolutions and %d of %d fully connected layers "+
-			"would "+
-			"run on integers: this calibrator does not know how it is built; it stays in FP32",
-			proof.Convolutions, conv, proof.Dense, dense)
+	what := fmt.Sprintf("in 8 bits: %d of %d convolutions, %d of %d fully connected layers", proof.Convolutions, conv,
+		proof.Dense, dense)
+	if c.Seconds == 0 {
+		c.progress.Say("%s", what)
+		return nil
 	}
-	if proof.Convolutions < conv {
-		c.progress.Say("in 8 bits: %d of %d convolutions, %d of %d fully connected layers; the others stay in float",
-			proof.Convolutions, conv, proof.Dense, dense)
+	x := vision.NewTensor(1, 3, c.size(), c.size())
+	for i := range x.Data {
+		x.Data[i] = float32(i%17)/8 - 1
+	}
+	l, err := c.race(ctx, rehearsal, x, c.Seconds*rehearsalShare)
+	switch {
+	case err != nil:
+		return err
+	case l.Slower():
+		c.withoutIntegers("speed", fmt.Sprintf("%s would take %.2f ms, FP32 takes %.2f ms", what, l.Here, l.FP32),
+			cureSpeed)
+	case l.Faster():
+		c.progress.Say("%s; about %.1f times as fast as FP32 is to be expected", what, l.Speedup)
+	default:
+		c.progress.Say("%s; about as fast as FP32", what)
 	}
 	return nil
 }
+
+// rehearsalShare is the part of --seconds that the rehearsal measures for.
+const rehearsalShare = 0.25
 
 var (
 	failedPath = regexp.MustCompile(`(?s)^.*(?:failed: ?|Error creating C session from file: )`)
@@ -179,6 +243,7 @@ func cause(err error) string {
 
 // levels are the kinds of codes that files are made for.
 func (c *calibration) levels() []int {
-	return slices.DeleteFunc(slices.Clone(levelsOf),
-		func(l int) bool { return l == LevelsS8 && c.left[bundle.FileINT8TRT] })
+	return slices.DeleteFunc(slices.Clone(levelsOf), func(l int) bool {
+		return c.left[map[int]string{LevelsU8: bundle.FileINT8CPU, LevelsS8: bundle.FileINT8TRT}[l]]
+	})
 }

@@ -84,7 +84,7 @@ func Precisions(n *Graph, cpu, signed *Plan) []Precision {
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		p := Precision{Layer: l.Name, Op: l.Op, CPU: "float32", TensorRT: "float", Strict: "float16"}
-		if cpu.integer(l) {
+		if cpu != nil && cpu.integer(l) {
 			p.CPU = "int8"
 		}
 		if signed != nil && signed.integer(l) {

@@ -137,8 +137,10 @@ func (h *Histogram) Clipped(threshold float64) float64 {
 type Choice struct {
 	Site       string             `json:"tensor"`
 	Layer      string             `json:"layer"`
-	Method     Method             `json:"method"`    // the one whose threshold was taken
-	Threshold  float64            `json:"threshold"` // largest magnitude kept
+	Method     Method             `json:"method"`         // the one whose threshold was taken
+	Threshold  float64            `json:"threshold"`      // largest magnitude kept
+	Low        float64            `json:"low,omitempty"`  // least value kept, where some are below 0
+	High       float64            `json:"high,omitempty"` // and the largest one then
 	Thresholds map[Method]float64 `json:"thresholds"`
 	SQNR       map[Method]float64 `json:"sqnr_db"` // of this tensor alone
 	Clipped    float64            `json:"clipped"` // share of values
@@ -156,6 +158,16 @@ func (m Method) on(k Kind) Method {
 	return m
 }
 
+// levels is how many of the codes of a site stand for its largest magnitude: of unsigned ones for
+// values on both sides of 0 as many as are on the wider side.
+func (h *Histogram) levels(signed bool, levels int) int {
+	if !signed || h.Negative == 0 || levels != LevelsU8 {
+		return levels
+	}
+	span := max(0, float64(h.Max)) - float64(h.Min)
+	return max(1, int(LevelsU8*h.Amax()/span))
+}
+
 // Choose picks a threshold for every site but the picture by method m, for codes up to levels.
 func Choose(n *Graph, c *Collection, m Method, levels int) ([]Choice, error) {
 	if m != Auto && !slices.Contains(Methods, m) {
@@ -169,7 +181,7 @@ func Choose(n *Graph, c *Collection, m Method, levels int) ([]Choice, error) {
 		if total := h.Count(); total > 0 {
 			ch.Zeros = float64(h.Zeros) / float64(total)
 		}
-		lowest := math.Inf(1)
+		lowest, levels := math.Inf(1), h.levels(s.Signed, levels)
 		for _, method := range Methods {
 			t, err := h.Threshold(method.on(s.Kind), levels)
 			if err != nil {
@@ -182,6 +194,9 @@ func Choose(n *Graph, c *Collection, m Method, levels int) ([]Choice, error) {
 			}
 		}
 		ch.Threshold = ch.Thresholds[ch.Method]
+		if s.Signed && h.Negative > 0 {
+			ch.Low, ch.High = max(float64(h.Min), -ch.Threshold), max(0, min(float64(h.Max), ch.Threshold))
+		}
 		ch.Clipped = h.Clipped(ch.Threshold)
 		choices = append(choices, ch)
 	}

@@ -90,19 +90,3 @@ func TestAWeightThatTwoLayersShareHasTwoBiasesAndNoNameTwice(t *testing.T) {
 		}
 	}
 }
-
-func TestWhatCannotBeQuantizedIsRefusedBeforeTheWork(t *testing.T) {
-	old := twoLayers(0.5, 0.5)
-	old.Opsets[0].Version = 11
-	alone := twoLayers(0.5, 0.5)
-	alone.Graph.Nodes[1].OpType, alone.Graph.Nodes[3].OpType = "HardSwish", "Elu"
-	for want, m := range map[string]*onnx.Model{"opset 11": old, "nothing in the network": alone} {
-		n, err := Analyse(m, "x")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := checkGraph(m, n); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want …%s…", err, want)
-		}
-	}
-}

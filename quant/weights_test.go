@@ -120,7 +120,7 @@ func TestShifts(t *testing.T) {
 	for _, bits := range []WeightBits{Bits8, Bits7} {
 		scales := weightScales(&w, nil, 1, bits)
 		codes := codesIn(t, int8Weights(&w, scales, bits))
-		got := shifts(&w, scales, bits, mean)
+		got := shifts(&w, scales, bits, mean, 1)
 		for o := range 3 {
 			want := 0.0
 			for k := range 4 {
@@ -225,12 +225,12 @@ func TestSummary(t *testing.T) {
 		want      string
 	}{
 		{Plan{Levels: LevelsU8}, false,
-			"levels=255 float=[] gates=int8 squeezes=int8 equalized=false biases-corrected=false"},
+			"levels=255 float=[] gates=int8 squeezes=int8 sums=int8 equalized=false biases-corrected=false"},
 		{Plan{Levels: LevelsU8, SE: SEGateFloat, SqueezeFloat: true, Float: []string{"b", "a"},
 			Bias: map[string][]float32{"a": nil}}, true,
-			"levels=255 float=[a b] gates=float squeezes=float equalized=true biases-corrected=true"},
+			"levels=255 float=[a b] gates=float squeezes=float sums=int8 equalized=true biases-corrected=true"},
 		{Plan{Levels: LevelsS8}, false,
-			"levels=127 float=[] gates=float squeezes=float equalized=false biases-corrected=false"},
+			"levels=127 float=[] gates=float squeezes=float sums=float equalized=false biases-corrected=false"},
 	} {
 		if got := tt.p.Summary(tt.equalized); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -53,9 +54,11 @@ func printCalibration(w io.Writer, r *quant.Report, out string) error {
 	for _, x := range r.Tried {
 		tried = append(tried, fmt.Sprintf("%s %.1f dB", x.Method, x.SQNR))
 	}
-	fmt.Fprintf(w, "\nthresholds: %s (tried on pictures that gave no ranges: %s); weights: %s bits\nfarthest from "+
-		"FP32: %s\n",
-		r.Chosen, strings.Join(tried, ", "), r.Plan.Bits, strings.Join(r.Gate.Worst, ", "))
+	if p := cmp.Or(r.Plan, r.Signed); p != nil {
+		fmt.Fprintf(w, "\nthresholds: %s (tried on pictures that gave no ranges: %s); weights: %s bits\nfarthest from "+
+			"FP32: %s\n",
+			r.Chosen, strings.Join(tried, ", "), p.Bits, strings.Join(r.Gate.Worst, ", "))
+	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)
 	}
