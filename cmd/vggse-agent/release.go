@@ -51,8 +51,8 @@ func printRelease(cmd *cobra.Command, l releaseLine) error {
 	return err
 }
 
-// lineOf is what a statement says; nil: nothing.
-func lineOf(s *release.Statement, signedBy, state string) releaseLine {
+// releaseLineOf is what a statement says; nil: nothing.
+func releaseLineOf(s *release.Statement, signedBy, state string) releaseLine {
 	l := releaseLine{SignedBy: signedBy, State: state}
 	if s != nil {
 		l.Name, l.Release, l.Digest, l.Bundle = s.Name, s.Release, s.Manifest.Digest, s.Bundle
@@ -94,7 +94,7 @@ func statusOf(gate *release.Gate, i store.Installed) releaseLine {
 		return releaseLine{Name: strings.TrimSpace(i.Name + " " + i.Version), State: "refused: " + err.Error(),
 			Bundle: i.SHA256}
 	}
-	l := lineOf(a.Statement, a.SignedBy(), state)
+	l := releaseLineOf(a.Statement, a.SignedBy(), state)
 	l.Bundle = i.SHA256
 	if l.Name == "" {
 		l.Name = i.Name

@@ -85,7 +85,7 @@ func runPull(cmd *cobra.Command, s *settings, text string, o pullFlags) error {
 	if len(done.Absent) > 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "not on this device:", strings.Join(done.Absent, ", "))
 	}
-	l := lineOf(r.Statement, r.SignedBy(), "installed")
+	l := releaseLineOf(r.Statement, r.SignedBy(), "installed")
 	if o.activate {
 		if _, err := activate(cmd, s, done.SHA256, o.unverified); err != nil {
 			return err

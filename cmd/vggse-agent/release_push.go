@@ -68,7 +68,7 @@ again where it was given then, and --with-pictures where pictures are to leave t
 			if err := release.Push(cmd.Context(), m, signed, to); err != nil {
 				return err
 			}
-			return printRelease(cmd, lineOf(signed.Statement, signed.KeyID(), "pushed"))
+			return printRelease(cmd, releaseLineOf(signed.Statement, signed.KeyID(), "pushed"))
 		},
 	}
 	image.add(cmd)
@@ -141,7 +141,7 @@ func newReleaseVerifyCmd(s *settings) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printRelease(cmd, lineOf(a.Statement, a.SignedBy(), "verified"))
+				return printRelease(cmd, releaseLineOf(a.Statement, a.SignedBy(), "verified"))
 			}
 			place, err := login.place(s, args[0])
 			if err != nil {
@@ -155,7 +155,7 @@ func newReleaseVerifyCmd(s *settings) *cobra.Command {
 			if err := r.Verify(cmd.Context(), os.TempDir()); err != nil {
 				return err
 			}
-			return printRelease(cmd, lineOf(r.Statement, r.SignedBy(), "verified"))
+			return printRelease(cmd, releaseLineOf(r.Statement, r.SignedBy(), "verified"))
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "public key `FILE` to trust, and no other (default: those of model.trust)")

@@ -96,7 +96,7 @@ func runSign(cmd *cobra.Command, dir string, o signFlags) error {
 			return err
 		}
 	}
-	return printRelease(cmd, lineOf(signed.Statement, key.Public.ID, "signed"))
+	return printRelease(cmd, releaseLineOf(signed.Statement, key.Public.ID, "signed"))
 }
 
 // read takes over the times and the new key.
