@@ -52,22 +52,20 @@ func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		k, body, err := s.receive(ctx)
-		switch {
-		case err != nil:
-		case k == kindOpened:
-			var o opened
-			if json.Unmarshal(body, &o) == nil {
-				s.opened(o.Info)
-				return s, nil
-			}
-			err = s.lies("an opening that cannot be read")
-		default:
-			err = s.lies(fmt.Sprintf("a message %d in place of an opening", k))
+	k, body, err := s.receive(ctx)
+	switch {
+	case err != nil:
+	case k == kindOpened:
+		var o opened
+		if json.Unmarshal(body, &o) == nil {
+			s.opened(o.Info)
+			return s, nil
 		}
-		return nil, errors.Join(s.sentence("open", err), s.Close())
+		err = s.lies("an opening that cannot be read")
+	default:
+		err = s.lies(fmt.Sprintf("a message %d in place of an opening", k))
 	}
+	return nil, errors.Join(s.sentence("open", err), s.Close())
 }
 
 // start starts a child and tells it its settings.
