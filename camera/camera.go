@@ -34,7 +34,16 @@ type Config struct {
 	Motion string        `mapstructure:"motion"` // off, or the change that wakes the network: see MotionThreshold
 	Frozen time.Duration `mapstructure:"frozen"` // the same picture for so long is a stall; 0: never
 	Dark   time.Duration `mapstructure:"dark"`   // darkness for so long is a stall; 0: never
+	// Sandbox is how far the process that reads it is locked in: auto (also empty), seccomp, or off.
+	Sandbox string `mapstructure:"sandbox"`
 }
+
+// How far the process that reads a camera is locked in, see package worker.
+const (
+	SandboxAuto    = "auto"    // as far as this kernel can
+	SandboxSeccomp = "seccomp" // its system calls, but not its files
+	SandboxOff     = "off"
+)
 
 // Validate returns the first key that cannot be, without the name of the list that c stands in.
 func (c *Config) Validate() error {
@@ -54,12 +63,25 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("motion: %w", err)
 	}
 	switch {
+	case !slices.Contains([]string{"", SandboxAuto, SandboxSeccomp, SandboxOff, "false"}, c.Sandbox):
+		return fmt.Errorf("sandbox: must be auto, seccomp or off, got %q", c.Sandbox)
 	case c.Frozen < 0:
 		return fmt.Errorf("frozen: must be 0 (never) or more, got %s", c.Frozen)
 	case c.Dark < 0:
 		return fmt.Errorf("dark: must be 0 (never) or more, got %s", c.Dark)
 	}
 	return nil
+}
+
+// SandboxMode is auto, seccomp or off.
+func (c *Config) SandboxMode() string {
+	switch c.Sandbox {
+	case "":
+		return SandboxAuto
+	case "false": // YAML 1.1 reads a bare off as false
+		return SandboxOff
+	}
+	return c.Sandbox
 }
 
 // MotionThreshold is the change of brightness of a part of the picture, as a share of full scale,

@@ -45,6 +45,9 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
+	if err := u.typos(p); err != nil {
+		return nil, Info{}, err
+	}
 	l := &live{plan: p, opened: time.Now(), freshness: newFreshness()}
 	c, err := openCapture(p)
 	if err != nil {
@@ -68,6 +71,22 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 		l.blind = blindLimit
 	}
 	return l, info, nil
+}
+
+// typos finds what is wrong with a pipeline of one's own: OpenCV opens some of those, too, and then
+// waits for ever.
+func (u *URI) typos(p *plan) error {
+	if u.Scheme != "gst" {
+		return nil
+	}
+	word := pipelineError(p.text)
+	switch {
+	case word == "":
+		return nil
+	case lacking(p.text) != "":
+		word = lacking(p.text)
+	}
+	return fmt.Errorf("%w: GStreamer: %s", ErrLost, Redact(word))
 }
 
 // look finds out what can be told better than OpenCV does, which only says no: a server that does

@@ -31,4 +31,6 @@ func decode(data []byte, f *vision.Frame, flip Flip, _ bool) error {
 	return fmt.Errorf("only PNG can be read: %w", ErrNoOpenCV)
 }
 
+func pipelineError(string) string { return "" }
+
 func lacksElement(string) bool { return false }

@@ -185,7 +185,7 @@ func TestOwnSettings(t *testing.T) {
 	want := "cameras.0.name=a (agent.yaml:2), cameras.0.source=demo://parts (agent.yaml:2), cameras.0.fps=0 " +
 		"(default), cameras.0.enabled=true (default), " +
 		"cameras.0.roi=[] (default), cameras.0.motion=off (default), cameras.0.frozen=30s (default), " +
-		"cameras.0.dark=10s (default), " +
+		"cameras.0.dark=10s (default), cameras.0.sandbox=auto (default), " +
 		"cameras.0.decide.threshold=0.9 (agent.yaml:2), cameras.0.decide.confirm=1 (--set), " +
 		"cameras.0.decide.dwell=2s (agent.yaml:2), " +
 		"cameras.0.publish.max_rate=1 (environment VGGSE_CAMERAS_0_PUBLISH_MAX_RATE)"

@@ -33,6 +33,7 @@ type Target struct {
 // checks are all of them, in the order in which they are told.
 var checks = []func(context.Context, *Target) []Finding{
 	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
+	checkSandbox,
 	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkBroker,
 }
 

@@ -117,7 +117,7 @@ func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (
 			}
 		}
 		worked = true
-		status.online()
+		status.online(source)
 		for _, l := range f.streams {
 			if err := p.fill(l, picture, start, read); err != nil {
 				return worked, err

@@ -46,11 +46,20 @@ func (s *cameraStatus) explain(why error) {
 	}
 }
 
-func (s *cameraStatus) online() {
-	if s.change(mqtt.CameraOnline) {
-		s.explain(nil)
-		s.log.Info("camera online", "camera", s.name)
+// online tells that the source delivers, and how far the process that reads it is locked in.
+func (s *cameraStatus) online(source Source) {
+	if !s.change(mqtt.CameraOnline) {
+		return
 	}
+	s.explain(nil)
+	facts := []any{"camera", s.name}
+	if process, ok := source.(interface{ Sandbox() (level, why string) }); ok {
+		level, why := process.Sandbox()
+		if facts = append(facts, "sandbox", level); why != "" {
+			facts = append(facts, "sandbox_because", why)
+		}
+	}
+	s.log.Info("camera online", facts...)
 }
 
 // lost tells of a camera that went away, or is there and shows nothing.

@@ -58,7 +58,7 @@ func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 	case k == kindOpened:
 		var o opened
 		if json.Unmarshal(body, &o) == nil {
-			s.opened(o.Info)
+			s.opened(&o)
 			return s, nil
 		}
 		err = s.lies("an opening that cannot be read")

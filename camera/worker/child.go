@@ -30,6 +30,7 @@ type child struct {
 	before [][]byte
 	over   bool // the parent has gone, or wants no more
 
+	within confined
 	told   news
 	header []byte
 }
@@ -40,10 +41,16 @@ type child struct {
 func Main() int {
 	// The service manager sends signals to all processes of the service; this one ends with its
 	// parent, who says good-bye first.
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT,
+		syscall.SIGXFSZ) // a file that may not grow is an error
 	var told settings
 	buffer := make([]byte, messageSize)
-	n, err := unix.Read(childSocket, buffer)
+	// The first stage looks at the settings, the second takes them.
+	flags := unix.MSG_PEEK
+	if _, inside := os.LookupEnv(stageVar); inside {
+		flags = 0
+	}
+	n, _, err := unix.Recvfrom(childSocket, buffer, flags)
 	if err != nil || n == 0 || kind(buffer[0]) != kindSettings || json.Unmarshal(buffer[1:n], &told) != nil {
 		fmt.Fprintln(os.Stderr, "vggse-agent: "+Verb+" is for the agent itself")
 		return 2
@@ -51,9 +58,15 @@ func Main() int {
 	for key, value := range told.Env {
 		os.Setenv(key, value)
 	}
+	if _, inside := os.LookupEnv(stageVar); !inside {
+		fmt.Fprintln(os.Stderr, "vggse-agent: cannot start again in a sandbox:", lockIn(&told))
+		return 1
+	}
+	os.Setenv("GST_REGISTRY_FORK", "no") // it cannot start another program
+	within := lockOut(&told)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	c := &child{header: make([]byte, 0, 1+frameHeaderSize)}
+	c := &child{within: within, header: make([]byte, 0, 1+frameHeaderSize)}
 	c.cond = sync.NewCond(&c.mu)
 	go c.listen(cancel)
 	go live()
@@ -177,7 +190,7 @@ func (c *child) work(ctx context.Context, told *settings) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	info := s.Info()
 	c.told.Warnings = info.Warnings
-	if err := c.tell(kindOpened, opened{info}); err != nil {
+	if err := c.tell(kindOpened, opened{info, c.within}); err != nil {
 		return err
 	}
 	return c.pass(ctx, s, told.Ring)

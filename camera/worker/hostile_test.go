@@ -72,7 +72,7 @@ func flood(b ...byte) {
 }
 
 func openedNow() {
-	text, _ := json.Marshal(opened{camera.Info{Kind: "rtsp", Live: true, ReadLimit: time.Second}})
+	text, _ := json.Marshal(opened{Info: camera.Info{Kind: "rtsp", Live: true, ReadLimit: time.Second}})
 	say(append([]byte{byte(kindOpened)}, text...)...)
 }
 

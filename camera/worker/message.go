@@ -48,7 +48,10 @@ type settings struct {
 }
 
 // opened says what a child has opened.
-type opened struct{ Info camera.Info }
+type opened struct {
+	Info    camera.Info
+	Sandbox confined
+}
 
 // news are what may change while a source is read.
 type news struct {

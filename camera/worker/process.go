@@ -1,11 +1,14 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +83,16 @@ func libraryEnv() map[string]string {
 			env[key] = value
 		}
 	}
+	if cache, err := os.UserCacheDir(); err == nil && registryOf(env) == "" { // the child has no home to find it in
+		arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+		env["GST_REGISTRY"] = filepath.Join(cache, "gstreamer-1.0", "registry."+arch+".bin")
+	}
 	return env
+}
+
+// registryOf is GStreamer's list of its plugins.
+func registryOf(env map[string]string) string {
+	return cmp.Or(env["GST_REGISTRY_1_0"], env["GST_REGISTRY"])
 }
 
 // kill ends the child at once, for a reason.

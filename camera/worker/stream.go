@@ -25,6 +25,7 @@ type Stream struct {
 	secrets secrets
 	info    camera.Info
 	news    news
+	sandbox confined
 	seq     uint64
 	last    time.Time // of the newest frame
 	age     time.Duration
@@ -43,7 +44,9 @@ type Stream struct {
 	talk     int           // messages since the last frame
 }
 
-func (s *Stream) opened(info camera.Info) {
+func (s *Stream) opened(o *opened) {
+	s.sandbox = confined{Level(s.secrets.clean(string(o.Sandbox.Level))), s.secrets.clean(o.Sandbox.Why)}
+	info := o.Info
 	info.URI = s.info.URI
 	info.Kind, info.Backend = s.secrets.clean(info.Kind), s.secrets.clean(info.Backend)
 	info.Warnings = s.secrets.cleanAll(info.Warnings)
@@ -323,6 +326,9 @@ func (s *Stream) Info() camera.Info {
 	info.Warnings = slices.Clone(s.news.Warnings)
 	return info
 }
+
+// Sandbox is how far the process is locked in, by its own word, and why no further.
+func (s *Stream) Sandbox() (level, why string) { return string(s.sandbox.Level), s.sandbox.Why }
 
 // Age is how old the newest frame was when it was decoded; see camera.Stream.Age.
 func (s *Stream) Age() (age time.Duration, known bool) { return max(s.age, 0), s.age >= 0 && s.seq > 0 }
