@@ -36,6 +36,8 @@ type Report struct {
 	Provider  string   `json:"provider"`
 	Labels    []string `json:"labels"`
 	Added     []string `json:"added"` // labels that the parent does not have
+	// labels without pictures, fitted to stored features
+	Recalled []string `json:"recalled"`
 
 	Method      string  `json:"method"`      // MethodRegression or MethodMeans
 	Lambda      float64 `json:"lambda"`      // strength of regularisation, 0 for means

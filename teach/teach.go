@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Bundle  string // folder of the bundle whose last layer is corrected
 	Images  string // folder of the pictures, in folders that are named like labels, old and new
+	AddOnly bool   // labels without pictures are fitted to the features that the bundle has stored of them
 	Out     string // folder of the bundle to make
 	Flip    bool   // a mirrored picture shows the same class
 	Workers int    // pictures that are read, and folds that are fitted, at the same time
@@ -55,7 +56,9 @@ type teaching struct {
 	pictures []dataset.Picture // labels are places in report.Labels
 	dir      string            // of the bundle on its way
 	spec     *bundle.Spec
-	old      *vision.Head // the layer that the network has
+	old      *vision.Head   // the layer that the network has
+	stored   *stored        // features of old pictures; nil: not needed
+	recalled map[string]int // labels that have stored features only → their places
 	report   Report
 }
 
@@ -95,10 +98,16 @@ func (t *teaching) list(ctx context.Context) error {
 			t.report.Added = append(t.report.Added, f.Name)
 		}
 	}
-	if missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] }); len(missing) > 0 {
-		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all classes at once, so give "+
-			"each "+
-			"old one pictures, too (20 do)", t.Images, strings.Join(missing, ", "))
+	missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] })
+	switch {
+	case len(missing) > 0 && !t.AddOnly:
+		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all labels at once, so give each old "+
+			"one pictures, too (20 do), or --add-only where the bundle was taught before", t.Images,
+			strings.Join(missing, ", "))
+	case len(missing) > 0:
+		if err := t.recallable(ctx, missing, labels); err != nil {
+			return err
+		}
 	}
 	if len(labels) < 2 {
 		return fmt.Errorf("%s has pictures of one class only: two are needed", t.Images)
@@ -114,6 +123,23 @@ func (t *teaching) list(ctx context.Context) error {
 		t.report.find("loose", fmt.Sprintf("%d pictures lie in %s itself and were left out", n, t.Images),
 			"put each into the folder of its label")
 	}
+	return nil
+}
+
+// recallable finds stored features of the labels that have no pictures.
+func (t *teaching) recallable(ctx context.Context, missing, labels []string) (err error) {
+	if t.stored, err = readStored(ctx, t.parent); err != nil {
+		return err
+	}
+	t.recalled = map[string]int{}
+	for _, l := range missing {
+		if t.stored == nil || !slices.Contains(t.stored.labels, l) {
+			return fmt.Errorf("%s has no stored features of %s: --add-only needs a bundle that was taught with pictures of "+
+				"every label before; teach it once with all", t.Bundle, l)
+		}
+		t.recalled[l] = slices.Index(labels, l)
+	}
+	t.report.Recalled = missing
 	return nil
 }
 
@@ -137,7 +163,8 @@ func (t *teaching) work(ctx context.Context) (err error) {
 	}
 	t.report.Fit = time.Since(begin).Seconds()
 	if len(t.report.Missed) == 0 {
-		if err := t.deliver(ctx, h); err != nil {
+		kept := storedOf(examples, t.report.Labels, t.report.Width, t.report.Precision)
+		if err := t.deliver(ctx, h, kept); err != nil {
 			return err
 		}
 	} else if err := t.discard(); err != nil {
@@ -166,7 +193,10 @@ func (t *teaching) read(ctx context.Context) (examples []example, before []eval.
 	}
 	bar := t.progress.Start("reading pictures", int64(len(t.pictures)))
 	defer bar.Done()
-	return read(ctx, n, t.pictures, known, viewsOf(t.Flip), t.Workers, bar)
+	if examples, before, err = read(ctx, n, t.pictures, known, viewsOf(t.Flip), t.Workers, bar); err != nil {
+		return nil, nil, err
+	}
+	return t.recall(n, examples, before)
 }
 
 // fit chooses, measures and makes the head.
@@ -234,11 +264,17 @@ func single(v []float64) []float32 {
 }
 
 // deliver puts the head into the bundle, with goldens, and proves that the bundle answers.
-func (t *teaching) deliver(ctx context.Context, h *vision.Head) error {
+func (t *teaching) deliver(ctx context.Context, h *vision.Head, kept *stored) error {
 	old := maps.Clone(t.spec.Files)
 	delete(t.spec.Files, bundle.FileGolden)
 	delete(t.spec.Files, bundle.FileGoldens8)
+	delete(t.spec.Files, referenceKey)
 	var err error
+	if kept != nil {
+		if t.spec.Files[referenceKey], err = kept.write(ctx, t.dir); err != nil {
+			return err
+		}
+	}
 	if t.spec.Files[bundle.FileHead], err = infer.WriteHead(ctx, t.dir, h); err != nil {
 		return err
 	}

@@ -56,14 +56,14 @@ func pictures(t *testing.T, n int, others map[string]int) string {
 	}
 	for label, n := range others {
 		for i := range n {
-			stripes(t, filepath.Join(dir, label, strconv.Itoa(i)+".png"), uint64(i))
+			stripes(t, filepath.Join(dir, label, strconv.Itoa(i)+".png"), uint64(i), false)
 		}
 	}
 	return dir
 }
 
-// stripes writes a picture of coloured stripes.
-func stripes(t *testing.T, path string, seed uint64) {
+// stripes writes a picture of coloured stripes, upright or across.
+func stripes(t *testing.T, path string, seed uint64, across bool) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,11 @@ func stripes(t *testing.T, path string, seed uint64) {
 	p, width, phase := image.NewRGBA(image.Rect(0, 0, 96, 72)), 4+6*r.Float64(), 6*r.Float64()
 	for y := range 72 {
 		for x := range 96 {
-			v := uint8(128 + 100*math.Sin(float64(x)/width+phase))
+			at := x
+			if across {
+				at = y
+			}
+			v := uint8(128 + 100*math.Sin(float64(at)/width+phase))
 			p.SetRGBA(x, y, color.RGBA{v, uint8(20 + 10*r.Float64()), 255 - v, 255})
 		}
 	}
@@ -121,6 +125,8 @@ func TestTeach(t *testing.T) {
 		t.Errorf("calibrating a taught bundle: %v", err)
 	}
 
+	addOnly(t, out)
+
 	// Again, in another order of labels on disk: the same files but for the head, and its bytes
 	// too.
 	again := filepath.Join(t.TempDir(), "again")
@@ -136,6 +142,33 @@ func TestTeach(t *testing.T) {
 		if after[key].SHA256 == "" {
 			t.Errorf("no %s", key)
 		}
+	}
+}
+
+// addOnly gives the taught bundle one more class, from pictures of that class alone: the old ones are
+// kept by their stored features.
+func addOnly(t *testing.T, taught string) {
+	t.Helper()
+	images, out := filepath.Join(t.TempDir(), "pictures"), filepath.Join(t.TempDir(), "more")
+	for i := range 8 {
+		stripes(t, filepath.Join(images, "across", strconv.Itoa(i)+".png"), uint64(i), true)
+	}
+	o := teach.Options{Bundle: taught, Images: images, Out: out, Workers: 2}
+	if _, err := teach.Run(t.Context(), open, o, nil); err == nil || !strings.Contains(err.Error(), "--add-only") {
+		t.Errorf("without --add-only: %v", err)
+	}
+	o.AddOnly = true
+	r, err := teach.Run(t.Context(), open, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Recalled) != 14 || !slices.Equal(r.Added, []string{"across"}) || r.Old.Top1.Of < 13*6 || len(r.Missed) > 0 {
+		t.Errorf("recalled %v, added %v, old %+v, missed %v", r.Recalled, r.Added, r.Old.Top1, r.Missed)
+	}
+	answers(t, out, "across", filepath.Join(images, "across", "3.png"))
+	o.Bundle = demoBundle
+	if _, err := teach.Run(t.Context(), open, o, nil); err == nil || !strings.Contains(err.Error(), "no stored features") {
+		t.Errorf("a bundle that was never taught: %v", err)
 	}
 }
 
@@ -250,7 +283,7 @@ func TestRefused(t *testing.T) {
 	needRuntime(t)
 	images := pictures(t, 13*2, nil)
 	one := filepath.Join(t.TempDir(), "one")
-	stripes(t, filepath.Join(one, "stripes", "0.png"), 1)
+	stripes(t, filepath.Join(one, "stripes", "0.png"), 1, false)
 	for name, c := range map[string]struct{ bundle, images, says string }{
 		"no bundle":        {t.TempDir(), images, "is not a bundle"},
 		"no pictures":      {demoBundle, t.TempDir(), "no picture in it"},

@@ -20,7 +20,7 @@ func newTeachCmd(s *settings) *cobra.Command {
 	var provider string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "teach BUNDLE --images DIR --out DIR",
+		Use:   "teach BUNDLE --images DIR [--add-only] --out DIR",
 		Short: "Correct the last layer of a bundle, or give it new classes, with labelled pictures",
 		Long: `Teach fits the last layer of a network anew, to pictures in folders that are named like labels: those
 that the bundle has, in its order, and new ones, which come behind. The layers below stay as they are,
@@ -60,6 +60,8 @@ gets the reports only, and the exit code is 3.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Images, "images", "", "`DIR` of pictures, in folders that are named like labels, old and new")
+	flags.BoolVar(&o.AddOnly, "add-only", false,
+		"labels without pictures are fitted to what the bundle has stored of them when it was taught before")
 	flags.StringVar(&o.Out, "out", "", "`DIR` of the bundle to make")
 	flags.BoolVar(&o.Flip, "flip", false, "a mirrored picture shows the same label: fit to mirrored ones, too")
 	flags.StringVar(&provider, "provider", "", "auto, cpu, cuda or tensorrt")
