@@ -147,3 +147,13 @@ func plain(t reflect.Type) reflect.Type {
 	}
 	return t
 }
+
+// Keys are the names of all settings, in order; those of a camera as cameras.0.….
+func Keys() []string {
+	var names []string
+	for key := range keysOf(reflect.TypeFor[Config]()).leaves {
+		names = append(names, strings.ReplaceAll(key, "*", "0"))
+	}
+	slices.Sort(names)
+	return names
+}

@@ -117,15 +117,22 @@ check "the same process, its cameras open" bash -c "[ \"\$(systemctl show -p Mai
 
 # runs MODEL: the process of now, and no other, has opened it.
 runs() { journalctl "_PID=$(property MainPID)" --no-pager | grep -q "network ready.*models/$1"; }
+another() { [ "$(property MainPID)" != 0 ] && [ "$(property MainPID)" != "$1" ]; }
+crash() { # and wait for the next process
+	local was
+	was=$(property MainPID)
+	kill -SEGV "$was"
+	until_true 20 another "$was"
+}
 vggse-agent new --out /tmp/third --classes 4 --width 0.125 --input 64 --hidden 16 --pool 2 --reduction 4 --seed 5 >/dev/null 2>&1
 crashing=$(vggse-agent model install /tmp/third --json | grep -o '[0-9a-f]\{64\}')
 check "a model that will crash is activated" vggse-agent model activate "$crashing"
 systemctl reload vggse-agent
 check "it runs" until_true 20 runs "$crashing"
-kill -SEGV "$(property MainPID)"
-check "after a crash it runs again" until_true 20 runs "$crashing"
-kill -SEGV "$(property MainPID)"
-check "after the second one the model before runs" until_true 20 runs "$sum"
+check "it crashes, and is started again" crash
+check "it runs again" until_true 20 runs "$crashing"
+check "it crashes once more" crash
+check "after the second crash the model before runs" until_true 20 runs "$sum"
 check "the journal says why" bash -c "journalctl -u vggse-agent --no-pager | grep 'the new model was refused' | grep -q SEGV"
 check "frames of it" until_true 20 frames
 pid=$(property MainPID)

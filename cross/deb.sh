@@ -47,7 +47,8 @@ documents() {
 	local doc=/usr/share/doc/vggse-agent manual=$tree/manual
 	"$native" man --out "$manual"
 	put 644 "$manual"/man1/* /usr/share/man/man1
-	gzip -9n "$tree"/usr/share/man/man1/*
+	put 644 "$manual"/man5/* /usr/share/man/man5
+	gzip -9n "$tree"/usr/share/man/man[15]/*
 	as 644 "$manual/completions/vggse-agent.bash" /usr/share/bash-completion/completions/vggse-agent
 	put 644 "$manual/completions/_vggse-agent" /usr/share/zsh/vendor-completions
 	put 644 "$manual/completions/vggse-agent.fish" /usr/share/fish/vendor_completions.d

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -27,25 +26,27 @@ func newManCmd() *cobra.Command {
 			return atomicfile.NewDir(out, func(dir string) error { return writeManual(cmd.Root(), dir) })
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "folder to make, with man1/ and completions/")
+	cmd.Flags().StringVar(&out, "out", "", "folder to make, with man1/, man5/ and completions/")
 	return cmd
 }
 
-// writeManual fills dir. The pages bear the date 1 January 1970, so that two builds are the same
-// bytes.
+// writeManual fills dir. The pages bear the date of SOURCE_DATE_EPOCH where that is set, so that two
+// builds of a commit are the same bytes, else the month of now.
 func writeManual(root *cobra.Command, dir string) error {
-	pages, completions := filepath.Join(dir, "man1"), filepath.Join(dir, "completions")
-	for _, folder := range []string{pages, completions} {
+	verbs, files := filepath.Join(dir, "man1"), filepath.Join(dir, "man5")
+	completions := filepath.Join(dir, "completions")
+	for _, folder := range []string{verbs, files, completions} {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return err
 		}
 	}
 	root.DisableAutoGenTag = true
-	date := time.Unix(0, 0).UTC()
-	header := &doc.GenManHeader{Title: "VGGSE-AGENT", Section: "1", Date: &date, Source: "vggse-agent",
-		Manual: "vggse-agent"}
-	if err := doc.GenManTree(root, header, pages); err != nil {
+	header := &doc.GenManHeader{Section: "1", Source: "vggse-agent", Manual: "vggse-agent"}
+	if err := writePages(root, header, verbs); err != nil {
 		return fmt.Errorf("man pages: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(files, "vggse-agent.yaml.5"), settingsPage(), 0o644); err != nil {
+		return err
 	}
 	for name, write := range map[string]func(string) error{
 		"vggse-agent.bash": func(path string) error { return root.GenBashCompletionFileV2(path, true) },

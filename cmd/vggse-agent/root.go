@@ -66,6 +66,7 @@ func newRoot() *cobra.Command {
 		newVersionCmd(s),
 		newWatchCmd(s),
 	)
+	addCompletions(root, s)
 	return root
 }
 
