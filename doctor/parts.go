@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -226,10 +227,16 @@ func checkFiles(_ context.Context, p *Target) []Finding {
 }
 
 // tryOpen opens what disturbs nobody: files are read, an RTSP server is asked for its description;
-// of others it says that they were not opened.
+// of others it says that they were not opened. A camera that is away is a warning: it may be switched
+// off, the agent waits for it, and the others go on. A name that nobody knows is a mistake.
 func tryOpen(ctx context.Context, f *Finding, source string) {
 	what, err := worker.Ask(ctx, source)
+	away := errors.Is(err, camera.ErrLost) && strings.Contains(err.Error(), "dial ") &&
+		!strings.Contains(err.Error(), "lookup ") // the child's error is text
 	switch {
+	case away:
+		f.Status, f.Cure = Warn, "switch the camera on, or correct its address; the agent goes on trying"
+		f.Found += ": " + redact.Text(err.Error())
 	case err != nil:
 		f.Status, f.Cure = Fail, "see 'vggse-agent cameras test' with this source"
 		f.Found += ": " + redact.Text(err.Error())
