@@ -217,3 +217,17 @@ func (c *RTSP) At() int {
 	}
 	return n
 }
+
+// Film encodes H.264 of ffmpeg's test picture at 30 frames a second, as a camera of that size sends
+// it, into a file in a folder of the test and returns its path.
+func Film(t testing.TB, width, height, frames int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "film.mp4")
+	command := exec.Command("ffmpeg", strings.Fields(fmt.Sprintf("-loglevel error -y -f lavfi -i "+
+		"testsrc2=size=%dx%d:rate=30 -frames:v %d -c:v libx264 -preset veryfast -tune zerolatency -g 30 "+
+		"-pix_fmt yuv420p %s", width, height, frames, path))...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s: 'scripts/deps test' installs ffmpeg", err, out)
+	}
+	return path
+}

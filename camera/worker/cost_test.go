@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// cost is what reading took, from the first frame on.
+type cost struct {
+	wall, cpu time.Duration
+	handed    []time.Duration // from a frame's time to its return
+}
+
+// measure reads frames as the pipeline does, three in turn; child is the process that decodes, 0:
+// this one.
+func measure(b *testing.B, s camera.Reader, child, frames int) (c cost) {
+	b.Helper()
+	var f [3]vision.Frame
+	ctx := context.Background()
+	read := func(i int) {
+		if err := s.Read(ctx, &f[i%3]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range 12 {
+		read(i)
+	}
+	cpu, start := cpuOf(b, child), time.Now()
+	for i := range frames {
+		read(i)
+		c.handed = append(c.handed, time.Since(f[i%3].Time))
+	}
+	c.wall, c.cpu = time.Since(start), cpuOf(b, child)-cpu
+	return c
+}
+
+// cpuOf is the processor time of this process and, where there is one, of the child.
+func cpuOf(b *testing.B, child int) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	sum := time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	if child == 0 {
+		return sum
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	field := strings.Fields(rest)
+	var user, system int64
+	if _, err := fmt.Sscan(field[11]+" "+field[12], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	return sum + time.Duration(user+system)*10*time.Millisecond // the kernel tells hundredths of a second
+}
+
+// both opens the source in this process and in one of its own, and measures them in turn.
+func both(b *testing.B, source string, frames int) (inside, outside cost) {
+	b.Helper()
+	s, err := camera.Open(b.Context(), camera.Config{Source: source})
+	if err != nil {
+		b.Fatal(err)
+	}
+	inside = measure(b, s, 0, frames)
+	s.Close()
+	c := New(camera.Config{Source: source})
+	defer c.Close()
+	p, err := c.Open(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	return inside, measure(b, p, p.(*Stream).process.cmd.Process.Pid, frames)
+}
+
+// BenchmarkCost compares decoding in a process of its own with decoding in this one, interleaved:
+//
+//	go test -tags gocv,gocv_specific_modules,gocv_videoio ./camera/worker -run '^$' -bench Cost -benchtime 5x
+func BenchmarkCost(b *testing.B) {
+	needOpenCV(b)
+	film := cameratest.Film(b, 1280, 720, 300)
+	b.Run("film", func(b *testing.B) { // as fast as it goes
+		var rates, cpus, inside, outside []float64
+		for range b.N {
+			in, out := both(b, "file://"+film+"?speed=max&loop=-1", 600)
+			rates = append(rates, in.wall.Seconds()/out.wall.Seconds())
+			cpus = append(cpus, out.cpu.Seconds()/in.cpu.Seconds())
+			inside = append(inside, 600/in.wall.Seconds())
+			outside = append(outside, 600/out.wall.Seconds())
+		}
+		b.ReportMetric(median(inside), "inside-frames/s")
+		b.ReportMetric(median(outside), "frames/s")
+		b.ReportMetric(median(rates), "frames/s-ratio")
+		b.ReportMetric(median(cpus), "cpu-ratio")
+	})
+	b.Run("live", func(b *testing.B) { // 30 frames a second
+		var in, out []float64
+		for range b.N {
+			a, z := both(b, "test://?width=1280&height=720&fps=30", 150)
+			in, out = append(in, p99(a.handed)), append(out, p99(z.handed))
+		}
+		b.ReportMetric(median(out)-median(in), "ms-p99-more")
+	})
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func p99(all []time.Duration) float64 {
+	slices.Sort(all)
+	return float64(all[len(all)*99/100]) / 1e6
+}
