@@ -17,6 +17,10 @@ type Region struct {
 	Pixels                   bool
 }
 
+// leastSide is how small a region in pixels may be: of fewer nothing can be told, and shares were
+// meant.
+const leastSide = 4
+
 // ParseRegion reads "[NAME] LEFT TOP WIDTH HEIGHT", with blanks or commas between: shares of the
 // picture from 0 to 1, or whole pixels as soon as one of them is above 1.
 func ParseRegion(text string) (Region, error) {
@@ -42,6 +46,9 @@ func ParseRegion(text string) (Region, error) {
 		return r, fmt.Errorf("%q: width and height must be above 0", text)
 	case r.Pixels && !whole:
 		return r, fmt.Errorf("%q: give either shares of the picture, none above 1, or whole pixels", text)
+	case r.Pixels && max(r.Width, r.Height) < leastSide:
+		return r, fmt.Errorf("%q: a region of %g×%g pixels is too small: in pixels at least one side has %d, as "+
+			"shares none is above 1", text, r.Width, r.Height, leastSide)
 	case !r.Pixels && (r.Left+r.Width > 1 || r.Top+r.Height > 1):
 		return r, fmt.Errorf("%q: reaches beyond the picture: left + width and top + height may be 1 at most", text)
 	}

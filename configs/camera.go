@@ -64,10 +64,10 @@ func (c *Camera) validate(i int, all *Config) error {
 		return fmt.Errorf("cameras[%d].%w", i, err)
 	}
 	decide, publish := c.Decide.Over(all.Decide), c.Publish.Over(all.MQTT.Publish)
-	if err := decide.Validate(); err != nil {
+	if err := decide.Validate(); err != nil && all.Decide.Validate() == nil { // else that is told
 		return fmt.Errorf("cameras[%d].%w", i, err)
 	}
-	if err := publish.Validate(); err != nil {
+	if err := publish.Validate(); err != nil && all.MQTT.Publish.Validate() == nil {
 		return fmt.Errorf("cameras[%d].%s", i, strings.TrimPrefix(err.Error(), "mqtt."))
 	}
 	return nil

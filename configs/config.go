@@ -1,7 +1,10 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/infer"
@@ -62,70 +65,87 @@ type Log struct {
 	Format string `mapstructure:"format"` // text or json
 }
 
-// Validate returns the first setting that cannot be, naming its key.
-func (c *Config) Validate() error {
+// Validate returns what cannot be, naming each key: the first mistake of every section and camera.
+func (c *Config) Validate() error { return together(c.mistakes()) }
+
+// mistakes are the first of every section, and of every camera.
+func (c *Config) mistakes() []error {
+	all := []error{c.Infer.Validate(), c.Decide.Validate(), c.MQTT.Validate(), c.HTTP.Validate(), c.Samples.Validate(),
+		c.Model.validate(), c.Update.Validate(), c.Log.validate()}
 	if err := mqtt.CheckDevice(c.Device.ID); err != nil {
-		return fmt.Errorf("device.id: %w", err)
+		all = append(all, fmt.Errorf("device.id: %w", err))
 	}
-	if c.Model.Bundle == "" {
-		return fmt.Errorf("model.bundle: must name the folder of a bundle")
-	}
-	switch c.Model.Precision {
-	case "auto", "fp32", "fp16", "int8":
-	default:
-		return fmt.Errorf("model.precision: must be auto, fp32, fp16 or int8, got %q", c.Model.Precision)
-	}
-	switch c.Model.RequireSignature {
-	case release.RequireAuto, release.RequireTrue, release.RequireFalse:
-	default:
-		return fmt.Errorf("model.require_signature: must be auto, true or false, got %q", c.Model.RequireSignature)
-	}
-	if err := c.Update.Validate(); err != nil {
-		return err
-	}
-	if err := c.Infer.Validate(); err != nil {
-		return err
-	}
-	if err := c.Decide.Validate(); err != nil {
-		return err
-	}
-	if err := c.MQTT.Validate(); err != nil {
-		return err
-	}
-	if err := c.HTTP.Validate(); err != nil {
-		return err
-	}
-	if err := c.Samples.Validate(); err != nil {
-		return err
-	}
-	if err := c.validateCameras(); err != nil {
-		return err
-	}
-	return c.Log.validate()
+	all = append(all, c.cameraMistakes()...)
+	return slices.DeleteFunc(all, func(err error) bool { return err == nil })
 }
 
-func (c *Config) validateCameras() error {
+// mostMistakes are told at a time.
+const mostMistakes = 5
+
+// together is one error of several: the first few of them, and how many more there are.
+func together(all []error) error {
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	texts := make([]string, 0, mostMistakes+1)
+	for _, err := range all[:min(len(all), mostMistakes)] {
+		texts = append(texts, err.Error())
+	}
+	if more := len(all) - mostMistakes; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+func (m *Model) validate() error {
+	if m.Bundle == "" {
+		return fmt.Errorf("model.bundle: must name the folder of a bundle")
+	}
+	switch m.Precision {
+	case "auto", "fp32", "fp16", "int8":
+	default:
+		return fmt.Errorf("model.precision: must be auto, fp32, fp16 or int8, got %q", m.Precision)
+	}
+	switch m.RequireSignature {
+	case release.RequireAuto, release.RequireTrue, release.RequireFalse:
+		return nil
+	}
+	return fmt.Errorf("model.require_signature: must be auto, true or false, got %q", m.RequireSignature)
+}
+
+// cameraMistakes has the first of every camera.
+func (c *Config) cameraMistakes() (all []error) {
 	if len(c.Cameras) == 0 {
-		return fmt.Errorf("cameras: at least one is needed, for example {name: line1, source: /dev/video0}")
+		return []error{fmt.Errorf("cameras: at least one is needed, for example {name: line1, source: /dev/video0}")}
 	}
 	seen := make(map[string]int)
 	for i := range c.Cameras {
 		if err := c.Cameras[i].validate(i, c); err != nil {
-			return err
+			all = append(all, err)
+		} else if err := c.checkNames(i, seen); err != nil {
+			all = append(all, err)
 		}
-		key, whole := "name", c.Cameras[i].Name
-		for _, name := range append([]string{whole}, c.Cameras[i].Streams()...) {
-			if name != whole {
-				key = "roi"
-			}
-			if err := mqtt.CheckCamera(name); err != nil {
-				return fmt.Errorf("cameras[%d].%s: %w", i, key, err)
-			}
-			if j, twice := seen[name]; twice && j != i {
-				return fmt.Errorf("cameras[%d].%s: %q is already cameras[%d]", i, key, name, j)
-			}
-			seen[name] = i
+	}
+	return all
+}
+
+// checkNames looks at the names of a camera and its regions, beside those seen before.
+func (c *Config) checkNames(i int, seen map[string]int) error {
+	key, whole := "name", c.Cameras[i].Name
+	for _, name := range append([]string{whole}, c.Cameras[i].Streams()...) {
+		if name != whole {
+			key = "roi"
 		}
+		if err := mqtt.CheckCamera(name); err != nil {
+			return fmt.Errorf("cameras[%d].%s: %w", i, key, err)
+		}
+		if j, twice := seen[name]; twice && j != i {
+			return fmt.Errorf("cameras[%d].%s: %q is already cameras[%d]", i, key, name, j)
+		}
+		seen[name] = i
 	}
 	return nil
 }

@@ -92,8 +92,12 @@ func Load(o Options) (*Effective, error) {
 	if err := e.fill(); err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
-	if err := e.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("configs: %w%s", err, e.whence(err))
+	all := e.Config.mistakes()
+	for i, err := range all {
+		all[i] = fmt.Errorf("%w%s", err, e.whence(err))
+	}
+	if err := together(all); err != nil {
+		return nil, fmt.Errorf("configs: %w", err)
 	}
 	return e, nil
 }

@@ -123,6 +123,19 @@ func TestMistakesNameKeyPlaceAndCure(t *testing.T) {
 		{"reserved name", "cameras: [{name: stats, source: \"demo://parts\"}]\n", Options{},
 			[]string{`cameras[0].name: "stats" is a topic of the device`}},
 		{"no cameras", "cameras: []\n", Options{}, []string{"cameras: at least one"}},
+		{"region of two pixels", "cameras: [{name: a, source: \"demo://parts\", roi: [left 0 0 2 2]}]\n",
+			Options{}, []string{`cameras[0].roi: "left 0 0 2 2": a region of 2×2 pixels is too small`}},
+		{"several keys", "mqtt:\n  brokr: x\n  qos: 1\ncamera: []\ndecide:\n  threshld: 1\n", Options{},
+			[]string{"agent.yaml:2: mqtt.brokr: unknown key, did you mean mqtt.broker?; ",
+				"agent.yaml:4: camera: unknown key, did you mean cameras?; ",
+				"agent.yaml:6: decide.threshld: unknown key, did you mean decide.threshold?"}},
+		{"several values", "decide: {threshold: 7}\nmqtt:\n  qos: 5\ncameras:\n" +
+			"- {name: a/b, source: \"demo://parts\"}\n- {name: c, source: \"nix://parts\"}\n", Options{},
+			[]string{"decide.threshold: must be between 0 and 1, got 7 (set by ",
+				"agent.yaml:1); mqtt.qos: must be 0 or 1", "agent.yaml:3); cameras[0].name: ",
+				`agent.yaml:5); cameras[1].source: nix://parts: unknown scheme "nix"`}},
+		{"too many", "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\n", Options{},
+			[]string{"agent.yaml:5: e: unknown key; and 1 more"}},
 		{"bad id", "device: {id: a/b}\n", Options{}, []string{"device.id", "agent.yaml:1"}},
 	}
 	for _, test := range tests {

@@ -22,6 +22,8 @@ type tree struct {
 	loader *loader
 	path   string
 	nodes  int
+
+	mistakes []error // in keys and values, the first few
 }
 
 // readFile is the tree of a file's text; nil where nothing stands in it.
@@ -36,7 +38,10 @@ func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 	t := &tree{loader: l, path: path}
 	value, err := t.value("", doc.Content[0], doc.Content[0].Line)
 	root, _ := value.(map[string]any)
-	return root, err
+	if err != nil {
+		t.mistakes = append(t.mistakes, err)
+	}
+	return root, together(t.mistakes)
 }
 
 // at begins an error about a line.
@@ -107,8 +112,11 @@ func (t *tree) fill(into map[string]any, key string, n *yaml.Node, depth int) er
 			full = key + "." + full
 		}
 		value, err := t.value(full, n.Content[i+1], name.Line)
-		if err != nil {
+		if err != nil && len(t.mistakes) == mostMistakes {
 			return err
+		} else if err != nil {
+			t.mistakes = append(t.mistakes, err)
+			continue
 		}
 		if value != nil {
 			into[name.Value] = value

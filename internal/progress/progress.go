@@ -101,11 +101,17 @@ func (b *Bar) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Done ends the step.
+// Done ends the step where it stands: one that was broken off is not shown as complete.
 func (b *Bar) Done() {
-	if b.bar != nil {
-		_ = b.bar.Finish()
+	if b.bar == nil || b.bar.IsFinished() {
+		return
 	}
+	if state := b.bar.State(); b.bar.GetMax64() > 0 && state.CurrentNum < b.bar.GetMax64() {
+		_ = b.bar.RenderBlank()
+		_ = b.bar.Exit()
+		return
+	}
+	_ = b.bar.Finish()
 }
 
 func (b *Bar) set(n int) {

@@ -24,3 +24,21 @@ func TestStepsAreNumbered(t *testing.T) {
 		t.Errorf("a step is numbered though nobody said of how many: %s", out.String())
 	}
 }
+
+// A step that is broken off is not shown as complete, one of unknown length is ended.
+func TestBrokenOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		total int64
+		done  int
+		want  bool
+	}{"nothing done": {30, 0, false}, "some": {30, 12, false}, "all": {30, 30, true}} {
+		var out bytes.Buffer
+		bar := To(&out).Start("reading", c.total)
+		bar.Add(c.done)
+		bar.Done()
+		bar.Done() // harmless
+		if got := strings.Contains(out.String(), "100%"); got != c.want {
+			t.Errorf("%s: complete is %v, want %v: %s", name, got, c.want, out.String())
+		}
+	}
+}
