@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -16,11 +17,16 @@ import (
 // every few seconds. A nil Progress is silent.
 type Progress struct {
 	w        io.Writer
+	terminal bool
 	step, of int // the step under way, and how many there will be; 0: nobody has said
+	last     *Bar
 }
 
 // To is a Progress that writes to w.
-func To(w io.Writer) *Progress { return &Progress{w: w} }
+func To(w io.Writer) *Progress {
+	f, ok := w.(*os.File)
+	return &Progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
 
 // Of says how many steps will be started; each then says its number.
 func (p *Progress) Of(steps int) {
@@ -56,14 +62,19 @@ func (p *Progress) start(step string, total int64, bytes bool) *Bar {
 		progressbar.OptionShowBytes(bytes),
 		progressbar.OptionThrottle(100 * time.Millisecond),
 	}
-	if f, ok := p.w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	p.last.end()
+	if p.terminal {
 		options = append(options, progressbar.OptionSetWriter(p.w),
 			progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.w) }))
 	} else {
 		options = append(options, progressbar.OptionSetWriter(lineWriter{p.w}),
 			progressbar.OptionThrottle(3*time.Second), progressbar.OptionSetWidth(10))
 	}
-	return &Bar{progressbar.NewOptions64(total, options...)}
+	p.last = &Bar{bar: progressbar.NewOptions64(total, options...)}
+	if p.terminal {
+		p.last.redraw()
+	}
+	return p.last
 }
 
 // Steps returns a function for steps that follow one another and say themselves how far they are.
@@ -83,7 +94,27 @@ func (p *Progress) Steps() func(step string, done, of int) {
 
 // Bar is one step under way. Its methods may be called from several goroutines. What cannot be
 // shown is no error.
-type Bar struct{ bar *progressbar.ProgressBar }
+type Bar struct {
+	bar   *progressbar.ProgressBar
+	ended atomic.Bool // nothing is drawn any more
+}
+
+// redraw shows the time that passes also where nothing gets done for long.
+func (b *Bar) redraw() {
+	time.AfterFunc(time.Second, func() {
+		if !b.ended.Load() && !b.bar.IsFinished() {
+			_ = b.bar.RenderBlank()
+			b.redraw()
+		}
+	})
+}
+
+// end stops the drawing; nil is no bar.
+func (b *Bar) end() {
+	if b != nil {
+		b.ended.Store(true)
+	}
+}
 
 // Add counts n things done.
 func (b *Bar) Add(n int) {
@@ -103,6 +134,7 @@ func (b *Bar) Write(p []byte) (int, error) {
 
 // Done ends the step where it stands: one that was broken off is not shown as complete.
 func (b *Bar) Done() {
+	b.end()
 	if b.bar == nil || b.bar.IsFinished() {
 		return
 	}

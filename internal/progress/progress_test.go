@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Each step says its number, once somebody has said how many there are.
@@ -41,4 +43,31 @@ func TestBrokenOff(t *testing.T) {
 			t.Errorf("%s: complete is %v, want %v: %s", name, got, c.want, out.String())
 		}
 	}
+}
+
+// On a terminal the time goes on while nothing gets done, until the step or the next one ends it.
+func TestTimeGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := To(&out)
+		p.terminal = true
+		bar := p.Start("slow", 10)
+		bar.One()
+		time.Sleep(62500 * time.Millisecond)
+		synctest.Wait()
+		if !strings.Contains(out.String(), "[1m2s:") {
+			t.Errorf("after a minute it shows %q", out.String()[max(0, out.Len()-100):])
+		}
+		next := p.Start("next", 10)
+		next.Add(10)
+		next.Done()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		ended := out.Len()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if out.Len() != ended {
+			t.Errorf("it draws on after the end: %q", out.String()[ended:])
+		}
+	})
 }
