@@ -24,9 +24,10 @@ import (
 
 // Options are the choices of one Import.
 type Options struct {
-	File       string // checkpoint or .onnx
-	Labels     string // a file with one label a line, or the labels with commas between
-	Preprocess string // torchvision, or KEY=V,… as ParsePreprocess reads it
+	File       string // checkpoint or .onnx, or the folder of one
+	Labels     string // a file with one label a line, or the labels with commas between; "": what lies beside says so
+	Preprocess string // torchvision, or KEY=V,… as ParsePreprocess reads it; "": what lies beside says so
+	Like       string // a published network, as torchvision:resnet50 or timm:NAME, whose pictures were prepared so
 	Out        string // folder of the bundle to make
 	Input      int    // width in pixels, and height; of .onnx what the file says, where InputGiven is false
 	Height     int    // of the input where it is not Input; 0: it is
@@ -37,6 +38,10 @@ type Options struct {
 	Name       string // of the bundle; "": that of the folder
 	Version    string
 	Runtime    func() (infer.Config, error) // for the goldens of a network that only a runtime can compute
+
+	multi   bool   // what lies beside says that the labels do not exclude each other
+	madeFor [2]int // height and width that what lies beside prepares pictures for
+	madeBy  string
 }
 
 func (o *Options) height() int { return cmp.Or(o.Height, o.Input) }
@@ -83,9 +88,12 @@ func (n *imported) close() error {
 
 // Import makes the bundle. What it took for granted it says on p.
 func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, error) {
-	labels, err := ReadLabels(o.Labels)
+	labels, err := o.fill(p)
+	if option := (*OptionError)(nil); errors.As(err, &option) {
+		return nil, option
+	}
 	if err != nil {
-		return nil, &OptionError{"labels", err}
+		return nil, fmt.Errorf("import: %w", err)
 	}
 	if len(labels) == 1 {
 		return nil, &OptionError{"labels", errors.New("one label is no choice: a softmax of one score is always 1; " +

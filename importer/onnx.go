@@ -30,9 +30,7 @@ func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
 	}
 	n.files = append(n.files, m)
 	wanted := onnx.Wanted{Classes: len(labels), Output: o.Output, Repeat: repeat}
-	if o.InputGiven {
-		wanted.Height, wanted.Width = o.height(), o.Input
-	}
+	wanted.Height, wanted.Width = o.height(), o.Input // 0 where neither --input nor anything beside says so
 	if wanted.Opaque, err = opaque(o.Preprocess); err != nil {
 		return &OptionError{"preprocess", err}
 	}
@@ -60,7 +58,7 @@ func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
 		Output:       bundle.Port{Name: c.Output},
 		Labels:       labels,
 	}
-	if c.Head == onnx.HeadSigmoid {
+	if c.Head == onnx.HeadSigmoid || c.Head == onnx.HeadRaw && o.multi {
 		n.spec.Output.Scores = vision.ScoresSigmoid
 	}
 	return nil

@@ -17,6 +17,10 @@ func preprocess(o *Options, n *imported) (vision.Preprocess, error) {
 	if n.foreign {
 		height, width, channels = n.classifier.Picture.Height, n.classifier.Picture.Width, n.classifier.Picture.Channels
 	}
+	if o.madeFor[0] > 0 && o.madeFor != [2]int{height, width} {
+		return vision.Preprocess{}, fmt.Errorf("%s prepares pictures for %d×%d, the network takes %d×%d: give "+
+			"--preprocess", o.madeBy, o.madeFor[0], o.madeFor[1], height, width)
+	}
 	p, err := ParsePreprocess(o.Preprocess, height, width)
 	if err != nil {
 		return p, err

@@ -17,7 +17,7 @@ func newImportCmd(s *settings) *cobra.Command {
 	var asJSON bool
 	var input string
 	cmd := &cobra.Command{
-		Use:   "import FILE --labels FILE|A,B,C --preprocess torchvision|KEY=V,… --out DIR",
+		Use:   "import FILE|DIR [--labels FILE|A,B,C] [--preprocess torchvision|KEY=V,…] --out DIR",
 		Short: "Make a bundle of a trained network: a PyTorch checkpoint, .safetensors or .onnx",
 		Long: `Import makes a bundle of a trained VGG16-SE or VGG16, with or without batch normalization. It reads what
 torch.save(model.state_dict(), …) writes, also inside a training script's checkpoint, and .safetensors. No
@@ -27,6 +27,10 @@ the weights; batch normalization is folded into the convolutions.
 Any other image classifier comes in as .onnx: channels first or last, 1, 3 or 4 of them, bytes or floats, height and
 width of any kind, logits, softmax, sigmoid or one score. The graph is rewritten once to one form, and the result is
 held against the file on the same pictures before anything is written.
+
+What lies beside the model is read where flags do not say it: preprocessor_config.json, config.json (id2label,
+timm's pretrained_cfg), metadata.yaml, class_indices.json, labels.txt, and the metadata of ultralytics. --like takes
+the recipe of a published network.
 
 How pictures become numbers is not in a checkpoint and is never guessed: --preprocess torchvision says
 that the network was trained with torchvision's presets (shorter side to round(input·256/224) with
@@ -38,7 +42,7 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,
-		Args: exactArgs(1, "one FILE"),
+		Args: exactArgs(1, "one FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.File, o.InputGiven = args[0], cmd.Flags().Changed("input")
 			o.Runtime = func() (infer.Config, error) {
@@ -57,6 +61,7 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 	f.StringVar(&o.Preprocess, "preprocess", "", "torchvision, or KEY=V,… as above")
 	f.StringVar(&input, "input", "224",
 		"height and width of the input in pixels, or H×W (of .onnx: what the file says)")
+	f.StringVar(&o.Like, "like", "", "prepared as torchvision:NAME or timm:NAME, with torchvision's labels of ImageNet")
 	f.StringVar(&o.Output, "output", "", "of .onnx: the output with the scores, where there are several")
 	f.StringVar(&o.Name, "name", "", "name of the bundle (default: that of the folder)")
 	f.StringVar(&o.Version, "version", "1", "version of the bundle")
@@ -68,11 +73,8 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 }
 
 func runImport(cmd *cobra.Command, o importer.Options, input string, asJSON bool) error {
-	for _, f := range []struct{ name, value string }{{"labels", o.Labels}, {"preprocess", o.Preprocess},
-		{"out", o.Out}} {
-		if f.value == "" {
-			return usagef("import wants --%s (see '%s --help')", f.name, cmd.CommandPath())
-		}
+	if o.Out == "" {
+		return usagef("import wants --out (see '%s --help')", cmd.CommandPath())
 	}
 	var err error
 	o.Height, o.Input, err = importer.ParseInput(input)

@@ -1,0 +1,328 @@
+package importer
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/onnx"
+)
+
+// known is what files beside a model, its own metadata or a recipe say of it, and where it stands.
+type known struct {
+	labels         []string
+	labelsFrom     string
+	preprocess     string // in the words of --preprocess
+	preprocessFrom string
+	height, width  int // of the input, 0 where nothing says so
+	multi          bool
+}
+
+// besideBytes is the largest file that is read for what it says of a model.
+const besideBytes = 16 << 20
+
+// fill completes the options: a folder becomes the model in it; labels and preprocessing that are
+// not given are taken from --like, and else from what lies beside the model or in it. It says what
+// it read from where. Names of files and networks tell nothing.
+func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
+	if err := o.findModel(p); err != nil {
+		return nil, err
+	}
+	k := &known{}
+	if o.Like != "" {
+		if k, err = recipe(o.Like); err != nil {
+			return nil, &OptionError{"like", err}
+		}
+	}
+	if o.Labels == "" || o.Preprocess == "" {
+		beside, err := lookBeside(o.File)
+		if err != nil {
+			return nil, err
+		}
+		k.adopt(beside)
+	}
+	if !o.InputGiven && k.height > 0 && !IsONNX(o.File) {
+		o.Height, o.Input = k.height, k.width
+	}
+	if IsONNX(o.File) && !o.InputGiven { // where the graph leaves it open
+		o.Height, o.Input = k.height, k.width
+	}
+	switch {
+	case o.Preprocess != "":
+	case k.preprocess == "":
+		return nil, &OptionError{"preprocess",
+			errors.New("nothing beside the model says how its pictures were prepared: " +
+				"give --preprocess, or --like where it was made as a published network")}
+	default:
+		o.Preprocess, o.madeFor, o.madeBy = k.preprocess, [2]int{k.height, k.width}, k.preprocessFrom
+		p.Say("preprocess: %s (from %s)", k.preprocess, k.preprocessFrom)
+	}
+	switch {
+	case o.Labels != "":
+		if labels, err = ReadLabels(o.Labels); err != nil {
+			return nil, &OptionError{"labels", err}
+		}
+	case k.labels == nil:
+		return nil, &OptionError{"labels", errors.New("nothing beside the model names its classes: give --labels")}
+	default:
+		places := make([]string, len(k.labels))
+		for i := range places {
+			places[i] = fmt.Sprintf("label %d of %s", i, k.labelsFrom)
+		}
+		if labels = k.labels; checkLabels(labels, places) != nil {
+			return nil, &OptionError{"labels", checkLabels(labels, places)}
+		}
+		p.Say("labels: %d, %s … (from %s)", len(labels), strings.Join(labels[:min(3, len(labels))], ", "), k.labelsFrom)
+	}
+	o.multi = k.multi
+	return labels, nil
+}
+
+// adopt takes over what k does not know.
+func (k *known) adopt(other *known) {
+	if k.labels == nil {
+		k.labels, k.labelsFrom = other.labels, other.labelsFrom
+	}
+	if k.preprocess == "" {
+		k.preprocess, k.preprocessFrom = other.preprocess, other.preprocessFrom
+	}
+	if k.height == 0 {
+		k.height, k.width = other.height, other.width
+	}
+	k.multi = k.multi || other.multi
+}
+
+// modelNames are the endings of models, the likeliest of a folder first.
+var modelNames = []string{".onnx", ".safetensors.index.json", ".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar"}
+
+// findModel makes a folder the one model in it, or in its folder onnx.
+func (o *Options) findModel(p *progress.Progress) error {
+	info, err := os.Stat(o.File)
+	if err != nil || !info.IsDir() {
+		return nil // opening it says what is wrong
+	}
+	for _, dir := range []string{o.File, filepath.Join(o.File, "onnx")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, ending := range modelNames {
+			var found []string
+			for _, e := range entries {
+				if name := e.Name(); strings.HasSuffix(strings.ToLower(name), ending) && name != "golden.safetensors" {
+					found = append(found, name)
+				}
+			}
+			if i := slices.Index(found, "model"+ending); i >= 0 { // beside its variants
+				found = found[i : i+1]
+			}
+			if len(found) > 1 {
+				return fmt.Errorf("%s holds several models: %s: name the file", dir, strings.Join(found, ", "))
+			}
+			if len(found) == 1 {
+				o.File = filepath.Join(dir, found[0])
+				p.Say("model: %s", o.File)
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%s holds no model: .onnx, .safetensors or a checkpoint of PyTorch", o.File)
+}
+
+// lookBeside reads the files beside a model, and the metadata in an .onnx file. What is there and
+// cannot be understood is an error only where nothing else says the same.
+func lookBeside(model string) (*known, error) {
+	dir := filepath.Dir(model)
+	k := &known{}
+	if IsONNX(model) {
+		k.adopt(ofMetadata(model))
+	}
+	var failed error
+	for _, dir := range []string{dir, filepath.Dir(dir)} {
+		if dir != filepath.Dir(model) && filepath.Base(filepath.Dir(model)) != "onnx" { // as Optimum lays it out
+			break
+		}
+		for _, source := range sources {
+			text, err := readBeside(filepath.Join(dir, source.name))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			var said *known
+			if err == nil {
+				said, err = source.read(text)
+			}
+			if err != nil {
+				failed = cmp.Or(failed, fmt.Errorf("%s: %w", source.name, err))
+				continue
+			}
+			said.name(source.name)
+			k.adopt(said)
+		}
+	}
+	if k.preprocess == "" && failed != nil {
+		return nil, failed
+	}
+	return k, nil
+}
+
+func (k *known) name(file string) {
+	k.labelsFrom, k.preprocessFrom = cmp.Or(k.labelsFrom, file), cmp.Or(k.preprocessFrom, file)
+}
+
+// sources are files that say something of the model beside them.
+var sources = []struct {
+	name string
+	read func([]byte) (*known, error)
+}{
+	{"preprocessor_config.json", ofProcessor},
+	{"config.json", ofConfig},
+	{"metadata.yaml", ofUltralytics},
+	{"class_indices.json", ofIndices},
+	{"labels.txt", ofLabelsFile},
+	{"classes.txt", ofLabelsFile},
+}
+
+func readBeside(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is no regular file")
+	case info.Size() > besideBytes:
+		return nil, fmt.Errorf("has %d bytes, more than are read", info.Size())
+	}
+	return os.ReadFile(path)
+}
+
+// ofMetadata is what ultralytics and others write into an .onnx file: names, imgsz, task.
+func ofMetadata(model string) *known {
+	k := &known{}
+	m, err := onnx.Open(model)
+	if err != nil {
+		return k
+	}
+	defer m.Close()
+	said := map[string]string{}
+	for _, p := range m.Metadata {
+		said[p.Key] = p.Value
+	}
+	var names map[int]string
+	if yaml.Unmarshal([]byte(said["names"]), &names) == nil && len(names) > 0 {
+		k.labels, _ = inOrder(names)
+	}
+	var size []int
+	if yaml.Unmarshal([]byte(said["imgsz"]), &size) == nil && len(size) == 2 && said["task"] == "classify" {
+		k.ultralytics(size)
+	}
+	k.name("the model's metadata")
+	return k
+}
+
+// ofUltralytics reads the metadata.yaml that ultralytics writes beside some exports.
+func ofUltralytics(text []byte) (*known, error) {
+	var said struct {
+		Names map[int]string `yaml:"names"`
+		Size  []int          `yaml:"imgsz"`
+		Task  string         `yaml:"task"`
+	}
+	if err := yaml.Unmarshal(text, &said); err != nil {
+		return nil, fmt.Errorf("is not what ultralytics writes: %w", err)
+	}
+	k := &known{}
+	if len(said.Names) > 0 {
+		var err error
+		if k.labels, err = inOrder(said.Names); err != nil {
+			return nil, err
+		}
+	}
+	if said.Task == "classify" && len(said.Size) == 2 {
+		k.ultralytics(said.Size)
+	}
+	return k, nil
+}
+
+// ultralytics is its classify_transforms: the shorter side to the size, centre, 0 to 1.
+func (k *known) ultralytics(size []int) {
+	if size[0] < 1 || size[0] != size[1] {
+		return
+	}
+	k.height, k.width = size[0], size[1]
+	k.preprocess = fmt.Sprintf("resize=shortest-crop,shorter=%d,filter=pil-bilinear,channels=rgb,exif=ignore,"+
+		"scale=1/255,mean=0,0,0,std=1,1,1", size[0])
+}
+
+// inOrder are the names of 0, 1, 2 …, without a gap.
+func inOrder(names map[int]string) ([]string, error) {
+	all := make([]string, len(names))
+	for i, name := range names {
+		if i < 0 || i >= len(all) {
+			return nil, fmt.Errorf("%d names, one of them for class %d", len(names), i)
+		}
+		all[i] = name
+	}
+	return all, nil
+}
+
+// ofIndices reads {"0": "daisy"} and {"daisy": 0}.
+func ofIndices(text []byte) (*known, error) {
+	var said map[string]any
+	if err := json.Unmarshal(text, &said); err != nil {
+		return nil, err
+	}
+	names := map[int]string{}
+	for key, v := range said {
+		switch v := v.(type) {
+		case string:
+			i, err := strconv.Atoi(key)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no number of a class", key)
+			}
+			names[i] = v
+		case float64:
+			if _, twice := names[int(v)]; twice || v != float64(int(v)) {
+				return nil, fmt.Errorf("class %g comes twice, or is none", v)
+			}
+			names[int(v)] = key
+		default:
+			return nil, fmt.Errorf("%q is neither a name nor a number", key)
+		}
+	}
+	labels, err := inOrder(names)
+	return &known{labels: labels}, err
+}
+
+var numberFirst = regexp.MustCompile(`^(\d+)[\s:,]+(\S.*)$`)
+
+// ofLabelsFile reads one label a line, as Custom Vision writes them, or "0 name", as Teachable
+// Machine does.
+func ofLabelsFile(text []byte) (*known, error) {
+	names, lines := map[int]string{}, 0
+	for line := range strings.Lines(strings.ReplaceAll(string(text), "\r", "")) {
+		if line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")); line == "" {
+			continue
+		}
+		if m := numberFirst.FindStringSubmatch(line); m != nil {
+			if i, err := strconv.Atoi(m[1]); err == nil {
+				names[i] = strings.TrimSpace(m[2])
+			}
+		}
+		lines++
+	}
+	if labels, err := inOrder(names); err == nil && len(labels) == lines && lines > 0 {
+		return &known{labels: labels}, nil
+	}
+	labels, err := labelsOf("it", text)
+	return &known{labels: labels}, err
+}

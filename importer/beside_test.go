@@ -1,0 +1,181 @@
+package importer_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/importer"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+const (
+	processorViT = `{"image_processor_type":"ViTImageProcessor","do_resize":true,"size":{"height":20,"width":20},
+		"resample":2,"do_rescale":true,"rescale_factor":0.00392156862745098,"do_normalize":true,
+		"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5]}`
+	labelsOfConfig = `{"id2label":{"0":"cat","2":"owl","1":"dog","3":"fox"}}`
+	timmConfig     = `{"architecture":"small","num_classes":4,"label_names":["cat","dog","owl","fox"],"pretrained_cfg":
+		{"input_size":[3,20,20],"interpolation":"bicubic","crop_pct":0.95,"crop_mode":"center",
+		"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}`
+)
+
+// plainFile is a network of 20×20 pixels and four classes, with metadata.
+func plainFile(t *testing.T, metadata ...onnx.Property) string {
+	t.Helper()
+	s := newSmall(13, 7, onnx.Float32, 1, 3, 20, 20).net(3, 4).flat().ends(onnx.Float32, 1, 4)
+	s.m.Metadata = metadata
+	return s.file(t)
+}
+
+// What lies beside a model says its labels and how its pictures were prepared, as the library that
+// wrote it does it.
+func TestImportReadsWhatLiesBeside(t *testing.T) {
+	needRuntime(t)
+	imagenet := [2][3]float64{{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}}
+	zero := [2][3]float64{{}, {1, 1, 1}}
+	half := [2][3]float64{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}}
+	for name, c := range map[string]struct {
+		files    map[string]string
+		metadata []onnx.Property
+		want     vision.Preprocess
+		norm     [2][3]float64
+		scores   vision.Scores
+	}{
+		"ViT of transformers": {files: map[string]string{"preprocessor_config.json": processorViT,
+			"config.json": labelsOfConfig}, want: vision.Preprocess{Resize: "squash", Filter: "pil-bilinear"},
+			norm: half},
+		"ConvNeXt of transformers": {files: map[string]string{"config.json": labelsOfConfig,
+			"preprocessor_config.json": `{"feature_extractor_type":"ConvNextFeatureExtractor","crop_pct":0.875,
+				"size":20,"resample":3,"image_mean":[0.485,0.456,0.406],"image_std":[0.229,0.224,0.225]}`},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 22, Filter: "pil-bicubic"}, norm: imagenet},
+		"a size and a crop": {files: map[string]string{"config.json": strings.Replace(labelsOfConfig, "{",
+			`{"problem_type":"multi_label_classification",`, 1),
+			"preprocessor_config.json": `{"image_processor_type":"DeiTImageProcessor","do_center_crop":true,
+				"size":{"height":24,"width":24},"crop_size":{"height":20,"width":20},"image_mean":[0.5,0.5,0.5],
+				"image_std":[0.5,0.5,0.5]}`},
+			want: vision.Preprocess{Resize: "squash", Size: [2]int{24, 24}, Filter: "pil-bicubic"}, norm: half,
+			scores: vision.ScoresSigmoid},
+		"timm": {files: map[string]string{"config.json": timmConfig},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 21, Filter: "pil-bicubic"}, norm: imagenet},
+		"ultralytics, in the file": {metadata: []onnx.Property{{Key: "names",
+			Value: "{0: 'cat', 1: 'dog', 2: 'owl', 3: 'fox'}"}, {Key: "imgsz", Value: "[20, 20]"},
+			{Key: "task", Value: "classify"}},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
+		"ultralytics, beside": {files: map[string]string{
+			"metadata.yaml": "task: classify\nimgsz:\n- 20\n- 20\nnames:\n  0: cat\n  1: dog\n  2: owl\n  3: fox\n"},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
+	} {
+		file := plainFile(t, c.metadata...)
+		for beside, text := range c.files {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(file), beside), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := filepath.Join(t.TempDir(), "b")
+		said, err := saying(t, importer.Options{File: filepath.Dir(file), Out: out, Input: 224})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		b, err := bundle.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.want.Channels, c.want.Scale, c.want.Exif = "rgb", 1.0/255, vision.ExifIgnore
+		c.want.Mean, c.want.Std = c.norm[0], c.norm[1]
+		if got := b.Spec.Preprocess; got != c.want || b.Spec.Output.Scores != c.scores {
+			t.Errorf("%s: %+v, want %+v; scores %q", name, got, c.want, b.Spec.Output.Scores)
+		}
+		if !slices.Equal(b.Spec.Labels, []string{"cat", "dog", "owl", "fox"}) {
+			t.Errorf("%s: labels %v", name, b.Spec.Labels)
+		}
+		if strings.Count(said, "(from ") != 2 {
+			t.Errorf("%s: said %q, not where labels and preprocessing come from", name, said)
+		}
+	}
+}
+
+// Lists of labels as tools write them beside their models.
+func TestImportReadsLabelFiles(t *testing.T) {
+	needRuntime(t)
+	for name, text := range map[string]string{
+		"class_indices.json": `{"0": "cat", "1": "dog", "2": "owl", "3": "fox"}`, // number first
+		"labels.txt":         "0 cat\n1 dog\n2 owl\n3 fox\n",                     // Teachable Machine
+		"classes.txt":        "cat\ndog\nowl\nfox\n",
+	} {
+		file, out := plainFile(t), filepath.Join(t.TempDir(), "b")
+		if err := os.WriteFile(filepath.Join(filepath.Dir(file), name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := saying(t, importer.Options{File: file, Out: out, Input: 224, Preprocess: asItIs}); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if b, err := bundle.Open(out); err != nil || !slices.Equal(b.Spec.Labels, []string{"cat", "dog", "owl",
+			"fox"}) {
+			t.Errorf("%s: %v, %v", name, b, err)
+		}
+	}
+}
+
+// What is not said, or cannot be told, is asked for.
+func TestImportAsksForWhatNothingSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		o          importer.Options
+		want       string
+	}{
+		"nothing":   {"", "", importer.Options{Labels: "a,b,c,d"}, "--preprocess: nothing beside the model"},
+		"no labels": {"preprocessor_config.json", processorViT, importer.Options{}, "--labels: nothing beside"},
+		"no filter": {"preprocessor_config.json", `{"size":20,"image_mean":[0,0,0]}`,
+			importer.Options{Labels: "a,b,c,d"}, "resample"},
+		"no crop": {"preprocessor_config.json",
+			`{"image_processor_type":"BitImageProcessor","size":{"shortest_edge":20}}`,
+			importer.Options{Labels: "a,b,c,d"}, "any size"},
+		"a gap": {"class_indices.json", `{"0":"a","2":"b"}`, importer.Options{}, "one of them for class 2"},
+		"unknown recipe": {"", "", importer.Options{Labels: "a,b,c,d", Like: "torchvision:resnet5"},
+			"torchvision:resnet50"},
+		"another size": {"", "", importer.Options{Labels: "a,b,c,d", Like: "timm:resnet18"},
+			"for 224×224, the network takes 20×20"},
+		"a wrong library": {"", "", importer.Options{Like: "keras:vgg16"}, "write torchvision:NAME or timm:NAME"},
+	} {
+		c.o.File, c.o.Out, c.o.Input = plainFile(t), filepath.Join(t.TempDir(), "b"), 224
+		if c.file != "" {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(c.o.File), c.file), []byte(c.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := saying(t, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want …%s…", name, err, c.want)
+		}
+	}
+}
+
+// A recipe is what the library says of its weights (torchvision 0.29, timm 1.0).
+func TestImportLikeAPublishedNetwork(t *testing.T) {
+	needRuntime(t)
+	for like, want := range map[string]vision.Preprocess{
+		"torchvision:vgg16": {Shorter: 256, Filter: "pil-bilinear"},
+		"timm:resnet50":     {Shorter: 235, Filter: "pil-bicubic"}, // floor(224 / 0.95)
+	} {
+		out := filepath.Join(t.TempDir(), "b")
+		if _, err := saying(t, importer.Options{File: checkpoints + "article.pth", Labels: "a,b,c,d,e", Like: like,
+			Out:   out,
+			Input: 32}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := bundle.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := b.Spec.Preprocess
+		if got.Shorter != want.Shorter || got.Filter != want.Filter || got.Mean != vision.Torchvision(224).Mean ||
+			b.Spec.Architecture.InputSize != 224 {
+			t.Errorf("%s: %+v", like, got)
+		}
+	}
+}
