@@ -60,6 +60,7 @@ type Architecture struct {
 	Classes   int     `yaml:"classes"`
 	Attention string  `yaml:"attention,omitempty"`     // where it is not SE, or none
 	Channels  []int   `yaml:"channels,omitempty,flow"` // of the convolutions, where they follow no width
+	Depths    []int   `yaml:"depths,omitempty,flow"`   // convolutions of each stage, where they are not VGG16's
 	// neurons of the attention blocks, where they follow no reduction
 	Squeezed []int `yaml:"squeezed,omitempty,flow"`
 }

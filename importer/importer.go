@@ -175,6 +175,9 @@ func fromTensors(file *checkpoint.File, input int, labels []string) (*imported, 
 	if err != nil {
 		return nil, err
 	}
+	if a.Full().Classes == 1 && len(labels) == 2 {
+		a, weights = a.TwoClasses(weights)
+	}
 	if classes := a.Full().Classes; len(labels) != classes {
 		return nil, fmt.Errorf("--labels has %d labels, the network %d classes", len(labels), classes)
 	}

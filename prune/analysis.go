@@ -180,7 +180,7 @@ func (s *Analysis) sensitivities(ctx context.Context) error {
 // few tells whether a hidden layer, of which a picture is one sample, is left alone: too wide for
 // the pictures or for this method.
 func (s *Analysis) few(g *group) bool {
-	return g.index >= len(s.network.Arch.Channels) && g.width > min(largestNormal, s.bench.Pictures.Len()/2)
+	return g.index >= s.network.Arch.Convolutions() && g.width > min(largestNormal, s.bench.Pictures.Len()/2)
 }
 
 // answers are the logits of the first n pictures.

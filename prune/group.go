@@ -68,7 +68,7 @@ func nodeOf(g *onnx.Graph, name string) *onnx.Node {
 // Parameters of a gate by what their channels are: rows have one for each, columns take one from
 // each.
 var (
-	gateRows    = []string{"fc.2.weight", "mlp.2.weight", "channel.2.weight", "channel.2.bias"}
+	gateRows    = []string{"fc.2.weight", "fc.2.bias", "mlp.2.weight", "channel.2.weight", "channel.2.bias"}
 	gateColumns = []string{"fc.0.weight", "mlp.0.weight", "channel.0.weight", "conv.weight", "spatial.0.weight"}
 )
 
@@ -105,9 +105,9 @@ func (n *VGG) cut(g *group, keep []int, mix *mat.Dense, shift []float64) {
 		n.reread(g, n.values(weight.Name), n.values(g.reader.Params[1].Name), mix, shift)
 	}
 	switch {
-	case g.index < len(n.Arch.Channels):
+	case g.index < n.Arch.Convolutions():
 		n.Arch.Channels[g.index] = len(keep)
-	case g.index == len(n.Arch.Channels):
+	case g.index == n.Arch.Convolutions():
 		n.Arch.Hidden = len(keep)
 	default:
 		n.Arch.Hidden2 = len(keep)

@@ -143,7 +143,7 @@ func (s *Analysis) seconds(widths []int) (sum float64) {
 // with is the architecture with other widths.
 func (s *Analysis) with(widths []int) vgg16se.Architecture {
 	a := s.network.Arch
-	n := copy(a.Channels[:], widths)
+	n := copy(a.Channels[:a.Convolutions()], widths)
 	a.Hidden, a.Hidden2 = widths[n], widths[n+1]
 	return a
 }

@@ -48,7 +48,7 @@ func TestCurve(t *testing.T) {
 func synthetic() *Analysis {
 	a := explicit(vgg16se.Architecture{InputSize: 64, Width: 0.25, Reduction: 16, Hidden: 64, PoolSize: 2, Classes: 13})
 	s := &Analysis{network: &VGG{Arch: a}}
-	for i, w := range append(a.Channels[:], a.Hidden, a.Hidden) {
+	for i, w := range append(a.Channels[:a.Convolutions()], a.Hidden, a.Hidden) {
 		r := removal{cost: []float64{0}}
 		for k := range w {
 			r.cost = append(r.cost, r.cost[k]+math.Pow(float64(k+1)/float64(w), 2)/float64(w))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Architecture says which VGG16-SE. A zero field means the article's value.
+// Architecture says which VGG16-SE, or VGG11, 13 or 19. A zero field means the article's value.
 type Architecture struct {
 	InputSize int     // height and width of the picture in pixels; 224
 	Width     float64 // factor on the channels 64, 128, 256, 512, 512; 1.0
@@ -17,10 +17,11 @@ type Architecture struct {
 	PoolSize  int     // height and width after the adaptive average pool; 7
 	Classes   int     // 1000
 	Attention Attention
+	Depths    [5]int // convolutions of each stage; 2, 2, 3, 3, 3
 
 	// A network of irregular widths, as pruning leaves it, has these instead of Width and
 	// Reduction.
-	Channels [13]int // of the convolutions, in their order; 0 means what Width says
+	Channels [16]int // of the convolutions, in their order; 0 means what Width says
 	Squeezed [5]int  // neurons of the attention blocks; 0 means what Reduction says
 }
 
@@ -34,6 +35,7 @@ func (a Architecture) Full() Architecture {
 	orElse(&a.PoolSize, 7)
 	orElse(&a.Classes, 1000)
 	orElse(&a.Attention, SE)
+	orElse(&a.Depths, vgg16)
 	return a
 }
 
@@ -70,6 +72,9 @@ func (a Architecture) Validate() error {
 			return fmt.Errorf("vgg16se: %s must be from 1 to %d, got %d", f.name, limit, f.v)
 		}
 	}
+	if !slices.Contains(configurations, a.Depths) {
+		return fmt.Errorf("vgg16se: depths %v are none of the VGG article's: %v", a.Depths, configurations)
+	}
 	if _, ok := gates[a.Attention]; !ok && a.Attention != None {
 		return fmt.Errorf("vgg16se: attention %q is none of %v", a.Attention, Attentions)
 	}
@@ -81,12 +86,23 @@ func (a Architecture) Validate() error {
 	return nil
 }
 
-// depths are the convolutions of each stage, channels what they put out at width 1 (configuration D
-// of the VGG article).
+// configurations are the convolutions of each stage in the VGG article's A, B, D and E (arXiv
+// 1409.1556, table 1), which torchvision calls vgg11, 13, 16 and 19; channels what they put out at
+// width 1.
 var (
-	depths   = [5]int{2, 2, 3, 3, 3}
-	channels = [5]int{64, 128, 256, 512, 512}
+	vgg16          = [5]int{2, 2, 3, 3, 3}
+	configurations = [][5]int{{1, 1, 2, 2, 2}, {2, 2, 2, 2, 2}, vgg16, {2, 2, 4, 4, 4}}
+	channels       = [5]int{64, 128, 256, 512, 512}
 )
+
+// Convolutions counts the 3×3 convolutions.
+func (a Architecture) Convolutions() int {
+	n := 0
+	for _, depth := range a.Full().Depths {
+		n += depth
+	}
+	return n
+}
 
 // conv returns the output channels of convolution k, from 0, which is in stage i.
 func (a Architecture) conv(k, i int) int {
@@ -110,7 +126,7 @@ func (a Architecture) mapSize() int { return a.InputSize >> 5 }
 // String names the architecture as a person would: "VGG16-SE 96×96, width 0.25, …".
 func (a Architecture) String() string {
 	a = a.Full()
-	s, se := "VGG16", ""
+	s, se := fmt.Sprintf("VGG%d", a.Convolutions()+3), ""
 	if g, ok := gates[a.Attention]; ok {
 		s += "-" + g.op
 	}
@@ -118,8 +134,8 @@ func (a Architecture) String() string {
 		se = fmt.Sprintf(", reduction %d", a.Reduction)
 	}
 	width := fmt.Sprintf("width %g", a.Width)
-	if a.Channels != [13]int{} {
-		width = "channels " + strings.Trim(fmt.Sprint(a.Channels), "[]")
+	if a.Channels != [16]int{} {
+		width = "channels " + strings.Trim(fmt.Sprint(a.Channels[:a.Convolutions()]), "[]")
 	}
 	hidden := fmt.Sprint(a.Hidden)
 	if a.Hidden2 != a.Hidden {

@@ -17,11 +17,13 @@ const (
 	SCSE Attention = "scse" // the sum of SE and SSE (Roy et al., concurrent squeeze)
 	BAM  Attention = "bam"  // U + U·σ(channels(U) + places(U)) (Park et al., arXiv 1807.06514, equations 1 to 4)
 	CBAM Attention = "cbam" // channels first, then places (Woo et al., arXiv 1807.06521, equations 1 to 3)
-	None Attention = "none" // plain VGG16, numbered as torchvision's
+	// SE with a bias behind both matrices, as torchvision's SqueezeExcitation and timm's have it
+	SEBias Attention = "se-bias"
+	None   Attention = "none" // plain VGG16, numbered as torchvision's
 )
 
 // Attentions lists the kinds.
-var Attentions = []Attention{SE, SSE, SCSE, BAM, CBAM, None}
+var Attentions = []Attention{SE, SEBias, SSE, SCSE, BAM, CBAM, None}
 
 // Set makes an Attention a command-line flag.
 func (a *Attention) Set(s string) error {
@@ -51,6 +53,10 @@ type gate struct {
 var gates = map[Attention]gate{
 	SE: {OpSE, func(c, r int) []Param { return mlp("fc", c, r) },
 		func(c, r, area int64) int64 { return 2*c*area + 2*c*r }},
+	SEBias: {OpSE, func(c, r int) []Param {
+		p := mlp("fc", c, r)
+		return []Param{p[0], {"fc.0.bias", []int{r}}, p[1], {"fc.2.bias", []int{c}}}
+	}, func(c, r, area int64) int64 { return 2*c*area + 2*c*r }},
 	SSE: {OpSSE, func(c, _ int) []Param { return []Param{{"conv.weight", []int{1, c, 1, 1}}} },
 		func(c, _, area int64) int64 { return 2 * c * area }},
 	SCSE: {OpSCSE, func(c, r int) []Param { return append(mlp("fc", c, r), Param{"conv.weight", []int{1, c, 1, 1}}) },

@@ -27,7 +27,7 @@ func TestBlocksOfPyTorch(t *testing.T) {
 		}
 		return v
 	}
-	for _, kind := range Attentions[:5] {
+	for _, kind := range Attentions[:6] {
 		l := Layer{Op: gates[kind].op, Params: gates[kind].params(8, 3)}
 		var params []floats
 		for _, p := range l.Params {

@@ -7,6 +7,9 @@ func attend(l Layer, in []int, x []float64, p []floats) []float64 {
 	c, area := in[0], in[1]*in[2]
 	switch l.Op {
 	case OpSE:
+		if len(p) == 4 {
+			return scale(x, c, sigmoid(excite(mean(x, c), l, p[0], p[1], p[2], p[3])), nil)
+		}
 		return scale(x, c, sigmoid(excite(mean(x, c), l, p[0], nil, p[1], nil)), nil)
 	case OpSSE:
 		return scale(x, c, nil, sigmoid(convolve(x, in, 1, 1, 1, p[0], nil)))

@@ -14,15 +14,18 @@ import (
 // the convolutions.
 type layout struct {
 	attention Attention
+	depths    [5]int
 	norm      bool
 }
 
-// layouts are the article's class, torchvision's vgg16, the relatives of SE, and all of them with
-// batch normalization.
+// layouts are the article's class, torchvision's vgg16, the relatives of SE, all of them with batch
+// normalization, and all those with the depths of VGG11, 13 and 19.
 var layouts = func() (all []layout) {
-	for _, norm := range []bool{false, true} {
-		for _, a := range []Attention{SE, None, SSE, SCSE, BAM, CBAM} {
-			all = append(all, layout{a, norm})
+	for _, depths := range append([][5]int{vgg16}, configurations...) {
+		for _, norm := range []bool{false, true} {
+			for _, a := range []Attention{SE, None, SEBias, SSE, SCSE, BAM, CBAM} {
+				all = append(all, layout{a, depths, norm})
+			}
 		}
 	}
 	return all
@@ -40,7 +43,7 @@ type module struct {
 
 // modules lists a layout in the order of the forward pass, with the shapes of a.
 func (l layout) modules(a Architecture) []module {
-	a.Attention = l.attention
+	a.Attention, a.Depths = l.attention, l.depths
 	var list []module
 	stage, conv, norms := 0, 0, 0 // norms: so far, each moves what follows by one
 	for _, layer := range a.Layers() {
@@ -106,10 +109,11 @@ func (l layout) names() (required, optional []string) {
 
 // nearest is the layout that shares the most keys with the checkpoint and lacks the fewest.
 func nearest(tensors map[string]*checkpoint.Tensor) layout {
-	best, bestScore := layouts[0], -1<<30
+	best, bestScore, shared := layouts[0], -1<<30, false
 	for _, l := range layouts {
 		required, _ := l.names()
 		score := -len(tensors)
+		shared = shared || slices.ContainsFunc(required, func(name string) bool { return tensors[name] != nil })
 		for _, name := range required {
 			if tensors[name] != nil {
 				score += 2
@@ -120,6 +124,9 @@ func nearest(tensors map[string]*checkpoint.Tensor) layout {
 		if score > bestScore {
 			best, bestScore = l, score
 		}
+	}
+	if !shared { // nothing is nearer than another
+		return layout{None, vgg16, false}
 	}
 	return best
 }
@@ -214,6 +221,9 @@ func inOrder(names map[string]*checkpoint.Tensor, list []string) bool {
 	return true
 }
 
+// biasOf is the name of the bias beside a weight.
+func biasOf(weight string) string { return strings.TrimSuffix(weight, "weight") + "bias" }
+
 var inFeatures = regexp.MustCompile(`^(features\.\d+)\.(.+)\.weight$`)
 
 // gateNames gives the weights of an attention block, whatever they are called (fc1 and fc2,
@@ -251,13 +261,18 @@ func gateNames(names map[string]*checkpoint.Tensor) map[string]*checkpoint.Tenso
 		case len(list) == 3 && places != "":
 			to = []string{mlp + ".0", mlp + ".2", places}
 		}
-		var tensors []*checkpoint.Tensor
+		var tensors, biases []*checkpoint.Tensor
 		for i := range to {
 			tensors = append(tensors, names[list[i]])
+			biases = append(biases, names[biasOf(list[i])])
 			delete(names, list[i])
+			delete(names, biasOf(list[i]))
 		}
 		for i, t := range tensors {
 			names[module+"."+to[i]+".weight"] = t
+			if biases[i] != nil {
+				names[module+"."+to[i]+".bias"] = biases[i]
+			}
 		}
 	}
 	return names

@@ -51,7 +51,7 @@ func (a Architecture) Layers() []Layer {
 	a = a.Full()
 	var l builder
 	c, size, k := 3, a.InputSize, 0
-	for i, depth := range depths {
+	for i, depth := range a.Depths {
 		for range depth {
 			out := a.conv(k, i)
 			l.add("features", OpConv, []int{out, size, size}, int64(out)*int64(9*c)*int64(size)*int64(size),

@@ -27,8 +27,11 @@ func (a Architecture) Manifest() bundle.Architecture {
 	default:
 		m.Attention = string(a.Attention)
 	}
-	if a.Channels != [13]int{} {
-		m.Channels, m.Width = a.Channels[:], 0
+	if a.Channels != [16]int{} {
+		m.Channels, m.Width = a.Channels[:a.Convolutions()], 0
+	}
+	if a.Depths != vgg16 {
+		m.Depths = a.Depths[:]
 	}
 	if a.Squeezed != [5]int{} {
 		m.Squeezed, m.Reduction = a.Squeezed[:], 0
@@ -47,9 +50,12 @@ func FromManifest(m bundle.Architecture) (Architecture, error) {
 	if m.Family == FamilyNone {
 		a.Attention = None
 	}
-	if n := copy(a.Channels[:], m.Channels); n != len(m.Channels) || n > 0 && n < len(a.Channels) {
+	if n := copy(a.Depths[:], m.Depths); n != len(m.Depths) || n > 0 && n < len(a.Depths) {
+		return a, fmt.Errorf("vgg16se: architecture.depths has %d numbers, must have %d", len(m.Depths), len(a.Depths))
+	}
+	if n := copy(a.Channels[:], m.Channels); n > 0 && len(m.Channels) != a.Convolutions() {
 		return a, fmt.Errorf("vgg16se: architecture.channels has %d numbers, must have %d", len(m.Channels),
-			len(a.Channels))
+			a.Convolutions())
 	}
 	if n := copy(a.Squeezed[:], m.Squeezed); n != len(m.Squeezed) || n > 0 && n < len(a.Squeezed) {
 		return a, fmt.Errorf("vgg16se: architecture.squeezed has %d numbers, must have %d", len(m.Squeezed),

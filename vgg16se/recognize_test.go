@@ -1,6 +1,7 @@
 package vgg16se
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -65,4 +66,33 @@ func with(name string, kind onnx.DataType, shape ...int64) change {
 
 func both(a, b change) change {
 	return func(t []checkpoint.Tensor) []checkpoint.Tensor { return b(a(t)) }
+}
+
+// Of one raw score z two become: 0 and z, for any picture.
+func TestTwoClassesOfOneScore(t *testing.T) {
+	one := Architecture{InputSize: 32, Width: 1.0 / 32, Hidden: 4, PoolSize: 1, Classes: 1, Attention: None}
+	two, weights := one.TwoClasses(Seeded(3))
+	x := pictures(1, 32)
+	answer := func(a Architecture, w Weights) []float64 {
+		m, err := a.Graph(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := onnx.Write(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		if m, err = onnx.Parse(b.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := a.Reference(t.Context(), &m.Graph, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	z, got := answer(one, Seeded(3)), answer(two, weights)
+	if len(got) != 2 || got[0] != 0 || got[1] != z[0] || z[0] == 0 {
+		t.Errorf("got %v, want 0 and %v", got, z)
+	}
 }

@@ -10,7 +10,7 @@ import (
 // infer takes the sizes from the shapes of the weights; what is not there keeps the article's
 // value.
 func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
-	var out [13]int
+	var out [16]int
 	var squeezed [5]int
 	var linear [][2]int // rows, columns
 	for _, m := range l.modules(Architecture{}) {
@@ -29,10 +29,11 @@ func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
 			squeezed[m.stage] = rows
 		}
 	}
-	a := Architecture{Attention: l.attention, Hidden: linear[0][0], Hidden2: linear[1][0], Classes: linear[2][0]}
-	a.Width, a.Channels = inferWidth(out)
+	a := Architecture{Attention: l.attention, Depths: l.depths, Hidden: linear[0][0], Hidden2: linear[1][0],
+		Classes: linear[2][0]}
+	a.Width, a.Channels = inferWidth(out, l.depths)
 	a.Reduction, a.Squeezed = inferReduction(a, squeezed)
-	if last := out[len(out)-1]; last > 0 {
+	if last := out[a.Convolutions()-1]; last > 0 {
 		a.PoolSize = int(math.Round(math.Sqrt(float64(linear[0][1]) / float64(last))))
 	}
 	return a
@@ -40,7 +41,7 @@ func infer(names map[string]*checkpoint.Tensor, l layout) Architecture {
 
 // inferWidth finds a factor that rounds to the channels of every convolution; where there is none,
 // the channels themselves.
-func inferWidth(out [13]int) (width float64, irregular [13]int) {
+func inferWidth(out [16]int, depths [5]int) (width float64, irregular [16]int) {
 	low, high, ratio := 0.0, math.Inf(1), 0.0
 	k := 0
 	for i, depth := range depths {
@@ -54,7 +55,7 @@ func inferWidth(out [13]int) (width float64, irregular [13]int) {
 		}
 	}
 	switch {
-	case low >= high && !slices.Contains(out[:], 0):
+	case low >= high && !slices.Contains(out[:k], 0):
 		return 0, out
 	case ratio >= low && ratio < high || low >= high:
 		return ratio, irregular
@@ -70,7 +71,7 @@ func inferReduction(a Architecture, squeezed [5]int) (reduction int, irregular [
 	}
 	var last [5]int // channels at the end of each stage
 	a, k := a.Full(), 0
-	for i, depth := range depths {
+	for i, depth := range a.Depths {
 		k += depth
 		last[i] = a.conv(k-1, i)
 	}

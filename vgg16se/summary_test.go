@@ -33,7 +33,7 @@ func TestAttentionsAgreeWithTheGraph(t *testing.T) {
 		for _, n := range weights {
 			products += n
 		}
-		want, maps := int64(0), map[Attention]int64{SE: 2, SSE: 1, SCSE: 2, BAM: 2, CBAM: 4}[kind]
+		want, maps := int64(0), map[Attention]int64{SE: 2, SEBias: 2, SSE: 1, SCSE: 2, BAM: 2, CBAM: 4}[kind]
 		for _, l := range a.Layers() {
 			if want += l.MACs; l.Gate {
 				want -= maps * int64(l.Shape[0]*l.Shape[1]*l.Shape[2])

@@ -141,6 +141,9 @@ func (m *machine) call(op byte) error {
 	if err != nil {
 		return err
 	}
+	if unseen, ok := v[0].(opaque); ok { // what an unknown object would be called for
+		return m.pushNew(unseen)
+	}
 	f, ok1 := v[0].(global)
 	args, ok2 := v[1].(tuple)
 	if !ok1 || !ok2 {
@@ -170,8 +173,11 @@ func (m *machine) popN(n int) ([]any, error) {
 
 func (m *machine) name(module, name string) error {
 	g := global(module + "." + name)
-	if !g.known() {
-		return unknownGlobal(g)
+	if !g.known() && m.stranger == "" {
+		m.stranger = g
+	}
+	if err := m.spend(len(g) + 32); err != nil {
+		return err
 	}
 	return m.push(g)
 }

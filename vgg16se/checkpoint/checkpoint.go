@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -27,12 +28,17 @@ type File struct {
 	Others   []string          // keys of further sets of tensors that were not taken
 
 	mapping *onnx.Mapping
+	shards  []*File
 	names   map[string]bool // of the tensors of a safetensors file
 }
 
 // Open maps the checkpoint at path and finds its tensors. In a nested PyTorch checkpoint it takes
-// the set under key, or where key is "" the one that is most likely the network.
+// the set under key, or where key is "" the one that is most likely the network. Of a
+// model.safetensors.index.json it reads the files beside it that it names.
 func Open(path, key string) (*File, error) {
+	if strings.HasSuffix(path, indexSuffix) {
+		return openShards(path)
+	}
 	m, err := onnx.Map(path)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
@@ -70,10 +76,14 @@ func parse(b []byte, key string) (*File, error) {
 
 // Close unmaps the file. It may be called twice.
 func (f *File) Close() error {
-	if f.mapping == nil {
-		return nil
+	var errs []error
+	for _, shard := range f.shards {
+		errs = append(errs, shard.Close())
 	}
-	return f.mapping.Close()
+	if f.mapping != nil {
+		errs = append(errs, f.mapping.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Tensor returns the tensor with the given name, nil where there is none.

@@ -18,8 +18,11 @@ type set struct {
 }
 
 // choose finds the state_dict in what the pickle built and makes its tensors.
-func choose(format string, root any, key string, find content) (*File, error) {
+func choose(format string, root any, stranger global, key string, find content) (*File, error) {
 	d, ok := root.(*dict)
+	if !ok && stranger != "" {
+		return nil, unknownGlobal(stranger)
+	}
 	if !ok {
 		return nil, errors.New("it holds no state_dict: save with torch.save(model.state_dict(), …)")
 	}
@@ -33,6 +36,9 @@ func choose(format string, root any, key string, find content) (*File, error) {
 			return nil, fmt.Errorf("it has no tensors under %q; there are: %s", key, keysOf(sets))
 		}
 		sets[0], sets[i] = sets[i], sets[0]
+	}
+	if len(sets) == 0 && stranger != "" {
+		return nil, unknownGlobal(stranger)
 	}
 	if len(sets) == 0 {
 		return nil, errors.New("it holds no named tensors: save with torch.save(model.state_dict(), …)")
@@ -68,7 +74,7 @@ func (t *tensor) named(name string, find content) (Tensor, error) {
 	} else {
 		data = data[t.offset*width:]
 	}
-	made := Tensor{Name: name, Type: t.kind, Shape: t.shape, strides: t.strides, data: data}
+	made := Tensor{Name: name, Type: t.kind, Shape: t.shape, strides: t.strides, data: data, negated: t.negated}
 	return made, made.check()
 }
 

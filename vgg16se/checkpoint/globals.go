@@ -93,6 +93,7 @@ type tensor struct {
 	*storage
 	offset         int64 // in elements
 	shape, strides []int64
+	negated        bool // lazily: what it holds is the storage times −1
 }
 
 // call is what REDUCE and NEWOBJ do with a global of the closed list; size is about what the result
@@ -108,6 +109,8 @@ func (g global) call(args tuple) (result any, size int, err error) {
 		return d, 128 * len(d.keys), nil
 	case harmless[g]:
 		return opaque{}, 0, nil
+	case !g.known(): // it stands beside the weights, or they cannot be read
+		return opaque{g}, 0, nil
 	case g == "torch._tensor._rebuild_from_type_v2" && len(args) >= 3:
 		f, ok1 := args[0].(global)
 		inner, ok2 := args[2].(tuple)
@@ -152,17 +155,22 @@ func newTensor(args tuple) (*tensor, error) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || offset < 0 {
 		return nil, errPickle
 	}
+	t := &tensor{s, offset, shape, strides, false}
 	if len(args) > 6 {
 		if facts, ok := args[6].(*dict); ok {
 			for i, k := range facts.keys {
-				if on, _ := facts.values[i].(bool); on {
+				on, _ := facts.values[i].(bool)
+				switch {
+				case on && k == any("neg"):
+					t.negated = true
+				case on:
 					return nil, fmt.Errorf("a tensor is stored with the flag %v, not worked out: save it with "+
-						"tensor.resolve_neg().resolve_conj()", k)
+						"tensor.resolve_conj()", k)
 				}
 			}
 		}
 	}
-	return &tensor{s, offset, shape, strides}, nil
+	return t, nil
 }
 
 // ints reads a tuple of integers; a tensor has at most 64 dimensions.

@@ -22,8 +22,8 @@ var (
 type (
 	tuple  []any
 	list   struct{ items []any }
-	global string   // module.name of something of the closed list
-	opaque struct{} // the result of a harmless call that does not matter here
+	global string              // module.name of something
+	opaque struct{ of global } // what a call gave that is not looked into; of an unknown name, else ""
 	mark   struct{}
 )
 
@@ -62,6 +62,7 @@ type machine struct {
 	budget int64
 
 	storages map[string]*storage // everything that a persistent id named
+	stranger global              // the first name that this reader does not know, "" where it knows all
 }
 
 // unpickle runs the program at the start of b; of the machine that it returns, b is what follows.

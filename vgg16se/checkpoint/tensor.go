@@ -18,6 +18,7 @@ type Tensor struct {
 
 	strides []int64 // in elements; nil where the elements stand row-major without gaps
 	data    []byte  // from the first element on
+	negated bool    // the elements are the data times −1
 }
 
 // check sees that every element lies inside the data.
@@ -87,6 +88,9 @@ func (t *Tensor) Values(each func(v []float64) error) error {
 		buf = buf[:min(left, block)]
 		for i := range buf {
 			buf[i] = read(t.data[int(at)*width:])
+			if t.negated {
+				buf[i] = -buf[i]
+			}
 			at = t.next(index, at)
 		}
 		if err := each(buf); err != nil {
@@ -117,7 +121,7 @@ func (t *Tensor) next(index []int64, at int64) int64 {
 // WriteFloat32 writes the elements row-major as little-endian float32. What is float32 without gaps
 // already goes straight from the file.
 func (t *Tensor) WriteFloat32(w io.Writer) error {
-	if t.Type == onnx.Float32 && t.strides == nil {
+	if t.Type == onnx.Float32 && t.strides == nil && !t.negated {
 		const chunk = 1 << 20
 		for b := t.data[:4*t.Elements()]; len(b) > 0; {
 			n, err := w.Write(b[:min(len(b), chunk)])

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -62,11 +63,11 @@ func parseZip(b []byte, key string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, _, err := unpickle(program)
+	root, ran, err := unpickle(program)
 	if err != nil {
 		return nil, err
 	}
-	return choose(TorchZip, root, key, func(s *storage) ([]byte, error) {
+	return choose(TorchZip, root, ran.stranger, key, func(s *storage) ([]byte, error) {
 		return stored(b, files[prefix+"data/"+s.key])
 	})
 }
@@ -94,7 +95,7 @@ var legacyMagic = []byte{0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa
 // storage, its count in 8 bytes before it.
 func parseLegacy(b []byte, key string) (*File, error) {
 	var parts [5]any
-	storages := map[string]*storage{}
+	storages, stranger := map[string]*storage{}, global("")
 	for i := range parts {
 		part, m, err := unpickle(b)
 		if err != nil {
@@ -102,6 +103,7 @@ func parseLegacy(b []byte, key string) (*File, error) {
 		}
 		parts[i], b = part, m.b
 		maps.Copy(storages, m.storages)
+		stranger = cmp.Or(stranger, m.stranger)
 	}
 	if parts[1] != any(int64(1001)) {
 		return nil, fmt.Errorf("version %v of the legacy format is not 1001", parts[1])
@@ -130,7 +132,7 @@ func parseLegacy(b []byte, key string) (*File, error) {
 		n *= uint64(s.kind.Width())
 		where[name], b = b[:n], b[n:]
 	}
-	return choose(TorchLegacy, parts[3], key, func(s *storage) ([]byte, error) {
+	return choose(TorchLegacy, parts[3], stranger, key, func(s *storage) ([]byte, error) {
 		if data, ok := where[s.key]; ok {
 			return data, nil
 		}

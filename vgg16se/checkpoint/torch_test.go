@@ -213,7 +213,7 @@ func FuzzPickle(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = choose(TorchZip, root, "", func(*storage) ([]byte, error) { return make([]byte, 64), nil })
+		_, _ = choose(TorchZip, root, "", "", func(*storage) ([]byte, error) { return make([]byte, 64), nil })
 		if len(m.b) > len(b) {
 			t.Error("read backwards")
 		}
@@ -240,4 +240,62 @@ func FuzzTorch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// float32Bytes are little-endian float32.
+func float32Bytes(v ...float32) (b []byte) {
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+// numbersOf are the elements of a tensor.
+func numbersOf(t *testing.T, x *Tensor) (all []float64) {
+	t.Helper()
+	if err := x.Values(func(v []float64) error { all = append(all, v...); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Objects of unknown classes beside the weights are not looked into, whatever they are built of and
+// called for; nothing is run.
+func TestUnknownObjectsBesideTheWeightsAreOpaque(t *testing.T) {
+	weights := "}" + str("w") + view(2, 0, []int64{2, 1}, []int64{1, 1}) + "s"
+	for name, beside := range map[string]string{
+		"made":              "cmylib.config\nConfig\n)\x81",
+		"made, with state":  "cmylib.config\nConfig\n)\x81}" + str("lr") + "K\x01sb",
+		"called":            "cmylib\nload\n" + str("x") + "\x85R",
+		"called once more":  "cfunctools\npartial\n" + str("x") + "\x85R" + str("y") + "\x85R",
+		"the name alone":    "cmylib\nConfig\n",
+		"with things in it": "cmylib\nBag\n)R(K\x01K\x02e",
+	} {
+		program := proto + "}" + str("args") + beside + "s" + str("state_dict") + weights + "s."
+		f, err := parse(archive(t, program, float32Bytes(3, 5)), "")
+		if err != nil || len(f.Tensors) != 1 || f.Key != "state_dict" {
+			t.Errorf("%s: %+v, %v", name, f, err)
+			continue
+		}
+		if got := numbersOf(t, &f.Tensors[0]); got[0] != 3 || got[1] != 5 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A tensor whose negation PyTorch has put off is negated.
+func TestLazyNegation(t *testing.T) {
+	v := view(2, 0, []int64{2, 1}, []int64{1, 1})
+	v = strings.TrimSuffix(v, "tR") + "}" + str("neg") + "\x88s" + "tR"
+	f, err := parse(archive(t, proto+"}"+str("w")+v+"s.", float32Bytes(3, -5)), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbersOf(t, &f.Tensors[0]); got[0] != -3 || got[1] != 5 {
+		t.Errorf("read as %v", got)
+	}
+	var b bytes.Buffer
+	if err := f.Tensors[0].WriteFloat32(&b); err != nil || !bytes.Equal(b.Bytes(), float32Bytes(-3, 5)) {
+		t.Errorf("written as %v, %v", b.Bytes(), err)
+	}
 }

@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import vgg
+from torchvision.ops import SqueezeExcitation
 from torchvision.transforms._presets import ImageClassification
 
 HERE = Path(__file__).resolve().parent
@@ -87,9 +88,9 @@ def article(seed, pool=7):
     return lively(VGG16SE(CLASSES, WIDTH, REDUCTION, HIDDEN, pool), seed)
 
 
-def torchvision(seed, norm, se=False):
-    """torchvision's VGG16 of the same width; with se, gates before each max-pool."""
-    config = [c if c == "M" else int(c * WIDTH) for c in vgg.cfgs["D"]]
+def torchvision(seed, norm, se=None, letter="D"):
+    """torchvision's VGG16, or another by its letter, of the same width; with se, gates before each max-pool."""
+    config = [c if c == "M" else int(c * WIDTH) for c in vgg.cfgs[letter]]
     model = vgg.VGG(vgg.make_layers(config, batch_norm=norm), num_classes=CLASSES, init_weights=False)
     last = config[-2]
     model.classifier = nn.Sequential(
@@ -99,7 +100,7 @@ def torchvision(seed, norm, se=False):
         layers, channels = [], None
         for m in model.features:
             if isinstance(m, nn.MaxPool2d):
-                layers.append(SEBlock(channels, channels // REDUCTION))
+                layers.append(se(channels, channels // REDUCTION))
             channels = getattr(m, "out_channels", channels)
             layers.append(m)
         model.features = nn.Sequential(*layers)
@@ -114,15 +115,28 @@ def irregular():
     case("irregular.pth", model, Width=0, Reduction=0, Hidden2=6, Channels=channels, Squeezed=squeezed)
 
 
+def relatives():
+    """VGG11, 13 and 19, and torchvision's gates, which are 1×1 convolutions with a bias."""
+    for name, letter, norm, depths in (("vgg11.pth", "A", False, [1, 1, 2, 2, 2]), ("vgg11-bn.pth", "A", True, [1, 1, 2, 2, 2]),
+                                       ("vgg13-bn.pth", "B", True, [2, 2, 2, 2, 2]), ("vgg19.pth", "E", False, [2, 2, 4, 4, 4])):
+        model = torchvision(9, norm, letter=letter)
+        torch.save(model.state_dict(), HERE / name)
+        case(name, model, Attention="none", Depths=depths)
+    for name, norm, letter, depths in (("se-bias.pth", False, "D", None), ("se-bias-11-bn.pth", True, "A", [1, 1, 2, 2, 2])):
+        model = torchvision(9, norm, se=SqueezeExcitation, letter=letter)
+        torch.save(model.state_dict(), HERE / name)
+        case(name, model, Attention="se-bias", **({"Depths": depths} if depths else {}))
+
+
 def blocks():
     """blocks.safetensors: every attention block alone, KIND.x → KIND.y, with its weights."""
     tensors = {}
-    for kind, block in ATTENTION.items():
+    for kind, block in {**ATTENTION, "se-bias": SqueezeExcitation}.items():
         b = lively(block(8, 3), 7).eval().double()
         x = torch.randn(8, 7, 7, generator=torch.Generator().manual_seed(8)).double()
         with torch.no_grad():
             tensors[f"{kind}.x"], tensors[f"{kind}.y"] = x, b(x[None])[0]
-        tensors |= {f"{kind}.{n}": t for n, t in b.state_dict().items() if t.is_floating_point()}
+        tensors |= {f"{kind}.{n}".replace("fc1", "fc.0").replace("fc2", "fc.2"): t for n, t in b.state_dict().items() if t.is_floating_point()}
     save_file({n: t.contiguous() for n, t in tensors.items()}, HERE / "blocks.safetensors")
 
 
@@ -174,7 +188,7 @@ def main():
     overlapping = article(3, pool=2)
     torch.save(overlapping.state_dict(), HERE / "overlapping.pth")
     case("overlapping.pth", overlapping, sizes=(96, 64, 128), pool=2)
-    for name, norm, se in (("torchvision.pth", False, False), ("torchvision-bn.pth", True, False), ("article-bn.pth", True, True)):
+    for name, norm, se in (("torchvision.pth", False, False), ("torchvision-bn.pth", True, False), ("article-bn.pth", True, SEBlock)):
         model = torchvision(4, norm, se)
         torch.save(model.state_dict(), HERE / name)
         case(name, model, Attention="se" if se else "none")
@@ -182,6 +196,7 @@ def main():
         model = lively(VGG16SE(CLASSES, WIDTH, REDUCTION, HIDDEN, attention=kind), 6 if kind == "cbam" else 5)
         torch.save(model.state_dict(), HERE / f"{kind}.pth")
         case(f"{kind}.pth", model, sizes=(64, 96), Attention=kind)
+    relatives()
     irregular()
     blocks()
     (HERE / "goldens.json").write_text(json.dumps(cases, indent=1) + "\n")

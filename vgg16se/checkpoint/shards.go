@@ -1,0 +1,59 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// indexSuffix ends the name of a file that says which tensor is in which of several .safetensors.
+const indexSuffix = ".safetensors.index.json"
+
+// openShards opens the files that an index names, which lie beside it, as one checkpoint.
+func openShards(path string) (*File, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	var index struct {
+		Files map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(text, &index); err != nil || len(index.Files) == 0 {
+		return nil, fmt.Errorf("checkpoint: %s: not an index of .safetensors files: %v", path, err)
+	}
+	whole := &File{Format: Safetensors + ", in parts"}
+	for _, name := range slices.Compact(slices.Sorted(maps.Values(index.Files))) {
+		err := whole.addShard(filepath.Dir(path), name, index.Files)
+		if err != nil {
+			whole.Close()
+			return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+		}
+	}
+	if len(whole.Tensors) != len(index.Files) {
+		whole.Close()
+		return nil, fmt.Errorf("checkpoint: %s: it names %d tensors, its files hold %d of them: copy all files again",
+			path, len(index.Files), len(whole.Tensors))
+	}
+	return whole, nil
+}
+
+// addShard takes those tensors of a file that the index says are in it.
+func (f *File) addShard(dir, name string, index map[string]string) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("it names the file %q, which is not beside it", name)
+	}
+	shard, err := Open(filepath.Join(dir, name), "")
+	if err != nil {
+		return err
+	}
+	f.shards = append(f.shards, shard)
+	for _, t := range shard.Tensors {
+		if index[t.Name] == name {
+			f.Tensors = append(f.Tensors, t)
+		}
+	}
+	return nil
+}
