@@ -161,16 +161,12 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
-	var takers []pipeline.Recorder
-	if recorder != nil {
-		takers = append(takers, recorder)
-	}
 	handler := &commands{config: &c, overrides: kept, pipeline: p, link: link, host: &host, log: log}
-	if shown := observer.page; shown != nil {
-		takers, handler.live = append(takers, shown.live), shown.live
-		shown.begins(handler, cameras, network)
+	hide, err := observer.page.shows(p, recorder, handler, network)
+	if err != nil {
+		return err
 	}
-	p.Recorder = recorderOf(takers...)
+	defer hide()
 	handler.tellStates()
 	link.Handle(handler)
 	changes.pipeline, changes.link = p, link

@@ -16,6 +16,7 @@ import (
 	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/samples"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -35,6 +36,7 @@ type livePage struct {
 	broker   string // without credentials
 	model    page.Model
 	commands *commands // nil until the pipeline runs
+	samples  *samples.Review
 }
 
 // conditions are those of the parts, and whether the broker is connected.
@@ -50,7 +52,7 @@ func newLivePage(o *observer, c *configs.Config) *livePage {
 	about := page.About{
 		Version: o.host.Build.Version, Commit: o.host.Build.Commit, ID: c.Device.ID, Name: c.Device.Name,
 		Site: c.Device.Site, Pictures: c.HTTP.Pictures, Unsafe: !c.HTTP.Local() && c.HTTP.TLS.Cert == "",
-		SamplesDir: c.Samples.Dir,
+		Samples: c.Samples.Dir != "",
 	}
 	for i := range c.Cameras {
 		about.Cameras = append(about.Cameras, pageCameras(&c.Cameras[i])...)
@@ -97,7 +99,34 @@ func (p *livePage) uses(n *infer.Network, decide func(stream string) vision.Deci
 		Text: strings.TrimSpace(fmt.Sprintf("%s %s, %s, %s", spec.Name, spec.Version, info.Precision, info.Provider))})
 }
 
-// begins says what is about to run.
+// shows makes the pipeline give its frames to the recorder and to the page, and the page show what is
+// about to run, until hide is called. Either may be missing.
+func (p *livePage) shows(to *pipeline.Pipeline, recorder *samples.Recorder, c *commands,
+	n *infer.Network) (hide func(), err error) {
+	if recorder != nil {
+		to.Recorder = recorder
+	}
+	if p == nil {
+		return func() {}, nil
+	}
+	hide = func() {}
+	to.Recorder, c.live = p.live, p.live
+	if recorder != nil {
+		review, err := recorder.Review()
+		if err != nil {
+			return nil, err
+		}
+		to.Recorder = recorders{recorder, p.live}
+		p.keeps(review)
+		hide = func() {
+			p.keeps(nil)
+			_ = review.Close() // of a folder that was read
+		}
+	}
+	p.begins(c, to.Cameras, n)
+	return hide, nil
+}
+
 func (p *livePage) begins(c *commands, cameras []pipeline.Camera, n *infer.Network) {
 	decide := make(map[string]vision.DecideConfig)
 	for i := range cameras {
@@ -248,6 +277,20 @@ func (p *livePage) Enable(stream string, on bool) error {
 	return p.does(func(c *commands) error { return c.Enable(stream, on) })
 }
 
+// Samples implements page.Agent.
+func (p *livePage) Samples() *samples.Review {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.samples
+}
+
+// keeps says where kept pictures are looked through.
+func (p *livePage) keeps(r *samples.Review) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.samples = r
+}
+
 // Acted implements page.Agent.
 func (p *livePage) Acted(by, done, camera string) {
 	p.log.Info("done on the live page", "by", by, "action", done, "camera", camera)
@@ -260,15 +303,4 @@ func (all recorders) Record(d *vision.Decision, f *vision.Frame) {
 	for _, r := range all {
 		r.Record(d, f)
 	}
-}
-
-// recorderOf is what takes frames; nil: nobody does.
-func recorderOf(all ...pipeline.Recorder) pipeline.Recorder {
-	switch len(all) {
-	case 0:
-		return nil
-	case 1:
-		return all[0]
-	}
-	return recorders(all)
 }

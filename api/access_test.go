@@ -24,6 +24,7 @@ import (
 
 	"github.com/vggse/vggse-agent/api/page"
 	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/samples"
 )
 
 const viewToken, actToken = "view-0123456789abcdef", "act-0123456789abcdef"
@@ -35,6 +36,7 @@ func (noAgent) Troubles() []page.Trouble           { return nil }
 func (noAgent) Device() page.Device                { return page.Device{} }
 func (noAgent) SetThreshold(string, float64) error { return nil }
 func (noAgent) Enable(string, bool) error          { return nil }
+func (noAgent) Samples() *samples.Review           { return nil }
 func (noAgent) Acted(_, _, _ string)               {}
 
 // tokenFile writes a token and returns its path.

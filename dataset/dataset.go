@@ -37,7 +37,7 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 		if err != nil {
 			return nil, nil, err
 		}
-		all = append(all, Picture{p, digest, slices.Index(labels, filepath.Base(filepath.Dir(p)))})
+		all = append(all, Picture{p, digest, ClassOf(filepath.Base(filepath.Dir(p)), labels)})
 	}
 	slices.SortFunc(all, func(a, b Picture) int { return strings.Compare(a.SHA256+a.Path, b.SHA256+b.Path) })
 	different := slices.CompactFunc(slices.Clone(all), func(a, b Picture) bool { return a.SHA256 == b.SHA256 })

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
@@ -56,12 +57,14 @@ func (c *Config) Validate() error {
 }
 
 // Folder is the open folder of samples. It is for one goroutine, but for Worth, which is for one of
-// its own.
+// its own, and for what a Review tells it.
 type Folder struct {
-	cfg   Config
-	kept  []entry // oldest first
-	bytes int64   // of them all
-	last  map[string]time.Time
+	cfg  Config
+	last map[string]time.Time
+
+	mu    sync.Mutex // guards what follows
+	kept  []entry    // oldest first
+	bytes int64      // of them all
 }
 
 // entry is one picture with its story.
@@ -140,11 +143,12 @@ type story struct {
 	Frame  uint64    `json:"frame"`
 	Reason string    `json:"reason"`
 	Label  string    `json:"label"` // that held
-	Top    []class   `json:"top"`
+	Top    []Class   `json:"top"`
 	Model  string    `json:"model_sha256"`
 }
 
-type class struct {
+// Class is one label with its score, as it was kept.
+type Class struct {
 	Label string  `json:"label"`
 	Index int     `json:"index"`
 	Score float32 `json:"score"`
@@ -154,13 +158,13 @@ type class struct {
 // The picture appears last and whole: one with a story is complete.
 func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum string) error {
 	best := vision.Class{Label: vision.Unknown}
-	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]class, 0, len(d.Top)),
+	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]Class, 0, len(d.Top)),
 		sum}
 	for i, c := range d.Top {
 		if i == 0 {
 			best = c
 		}
-		s.Top = append(s.Top, class{c.Label, c.Index, c.Score})
+		s.Top = append(s.Top, Class{c.Label, c.Index, c.Score})
 	}
 	name := fmt.Sprintf("%s-%s-%s-%.3f", d.Time.UTC().Format(stamp), plain(d.Camera), plain(best.Label), best.Score)
 	path := filepath.Join(f.cfg.Dir, name)
@@ -174,11 +178,36 @@ func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum str
 		return errors.Join(fmt.Errorf("samples: %w", err), remove(path))
 	}
 	e := entry{name: name, bytes: size(f.cfg.Dir, name+".png") + size(f.cfg.Dir, name+".json")}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.kept, f.bytes = append(f.kept, e), f.bytes+e.bytes
 	return f.makeRoom()
 }
 
-// makeRoom removes the oldest until the rest is within its bounds.
+// forget says that a sample is no longer in the folder.
+func (f *Folder) forget(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := f.place(name); i >= 0 {
+		f.bytes -= f.kept[i].bytes
+		f.kept = slices.Delete(f.kept, i, i+1)
+	}
+}
+
+// takeBack says that a sample is in the folder again.
+func (f *Folder) takeBack(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := entry{name: name, bytes: size(f.cfg.Dir, name+".png") + size(f.cfg.Dir, name+".json")}
+	i, _ := slices.BinarySearchFunc(f.kept, name, func(e entry, n string) int { return strings.Compare(e.name, n) })
+	f.kept, f.bytes = slices.Insert(f.kept, i, e), f.bytes+e.bytes
+}
+
+func (f *Folder) place(name string) int {
+	return slices.IndexFunc(f.kept, func(e entry) bool { return e.name == name })
+}
+
+// makeRoom removes the oldest until the rest is within its bounds. f.mu is held, or nobody else has f.
 func (f *Folder) makeRoom() error {
 	gone := 0
 	var errs error

@@ -46,6 +46,21 @@ func (f *Frame) Image() *image.RGBA {
 	return img
 }
 
+// FrameOf is a copy of a picture; what is transparent becomes black.
+func FrameOf(img image.Image) *Frame {
+	var f Frame
+	b := img.Bounds()
+	f.Resize(b.Dx(), b.Dy())
+	for y := range f.Height {
+		to := f.Pix[y*f.Stride:]
+		for x := range f.Width {
+			r, g, bl, _ := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
+			to[3*x], to[3*x+1], to[3*x+2] = byte(bl>>8), byte(g>>8), byte(r>>8)
+		}
+	}
+	return &f
+}
+
 // Tensor is a dense batch of pictures for a network: N×C×H×W, float32, row-major.
 type Tensor struct {
 	Shape [4]int64

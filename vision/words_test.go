@@ -24,6 +24,17 @@ func TestFrameResize(t *testing.T) {
 	}
 }
 
+func TestFrameOf(t *testing.T) {
+	var f Frame
+	f.Resize(3, 2)
+	for i := range f.Pix {
+		f.Pix[i] = byte(i * 14)
+	}
+	if got := FrameOf(f.Image()); !reflect.DeepEqual(got, &f) {
+		t.Errorf("there and back: %+v, want %+v", got, f)
+	}
+}
+
 func TestNewTensor(t *testing.T) {
 	in := NewTensor(2, 3, 5, 7)
 	if want := [4]int64{2, 3, 5, 7}; in.Shape != want || len(in.Data) != 2*3*5*7 {

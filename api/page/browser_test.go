@@ -39,6 +39,7 @@ func (s *site) feed(t *testing.T) (stop func()) {
 // nothing is cut off, nobody else is asked, and what strangers have named stays text.
 func TestViews(t *testing.T) {
 	s := serve(t, Rights{View: true, Act: true, By: "somebody"})
+	s.keep(t, 3)
 	tab := pagetest.Open(t, "de")
 	s.feed(t)
 	for _, width := range []int{360, 1280} {
@@ -48,7 +49,9 @@ func TestViews(t *testing.T) {
 				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') &&
 					document.querySelector('.card canvas').width === 16 &&
 					document.querySelectorAll('.bars li').length === 2`,
-				"why/a":  `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
+				"why/a": `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
+				"pictures": `document.querySelectorAll('.tile img').length === 3 &&
+					document.querySelector('.tile img').naturalWidth === 64`,
 				"device": `document.querySelector('.panels').textContent.includes('all well')`,
 			} {
 				when := fmt.Sprintf("%s at %d, %s", view, width, colours)
@@ -137,4 +140,23 @@ func TestThreshold(t *testing.T) {
 		t.Errorf("asked: %s", got)
 	}
 	tab.Check("a threshold")
+}
+
+// Several pictures are chosen and marked with keys alone.
+func TestMarkByKeyboard(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true, By: "somebody"})
+	names := s.keep(t, 3)
+	tab := pagetest.Open(t, "en")
+	tab.Size(1280, 900, "light")
+	tab.Visit(s.URL + "/#pictures")
+	tab.Wait("the pictures", `document.querySelectorAll('.tile').length === 3`)
+	pagetest.Eval[any](tab, `(document.querySelector('.tile').focus(), 1)`)
+	tab.Keys(" ", "ArrowRight", " ", "1")
+	tab.Wait("two to be marked", `document.querySelectorAll('.tile').length === 1 &&
+		document.querySelector('main > [role=status]').textContent === '2 marked: bolt'`)
+	kept, err := s.agent.review.List()
+	if err != nil || len(kept) != 3 || kept[2].Right != "bolt" || kept[1].Right != "bolt" || kept[0].Marked {
+		t.Errorf("kept: %+v of %v, %v", kept, names, err)
+	}
+	tab.Check("marking")
 }

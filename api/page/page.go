@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/samples"
 )
 
 // Agent is what the page shows besides what live knows, and what it can ask for. It is called from
@@ -26,6 +27,8 @@ type Agent interface {
 	// SetThreshold and Enable change a stream's camera, and outlive a restart, as over MQTT.
 	SetThreshold(stream string, score float64) error
 	Enable(stream string, on bool) error
+	// Samples are the kept pictures; nil: none are kept.
+	Samples() *samples.Review
 	// Acted is told of everything that was done, for the journal.
 	Acted(by, done, camera string)
 }
@@ -44,7 +47,7 @@ type About struct {
 	Cameras         []Camera
 	Pictures        bool // may be shown
 	Unsafe          bool // the page can be reached from other machines, without TLS
-	SamplesDir      string
+	Samples         bool // are kept
 }
 
 // Camera is one stream as it is configured.
@@ -88,7 +91,9 @@ type Page struct {
 	live    *live.Monitor
 	agent   Agent
 	viewers atomic.Int32
-	open    sync.WaitGroup // sockets and streams of pictures
+	// thumbnails is held while one is made.
+	thumbnails sync.Mutex
+	open       sync.WaitGroup // sockets and streams of pictures
 }
 
 // New makes the page of an agent. m is nil where nothing is remembered: then there is only the list
@@ -130,6 +135,11 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/device", p.device)
 	mux.HandleFunc("POST /api/threshold", p.act(p.setThreshold))
 	mux.HandleFunc("POST /api/enabled", p.act(p.setEnabled))
+	mux.HandleFunc("GET /api/samples", p.samples)
+	mux.HandleFunc("GET /api/samples/picture", p.samplePicture)
+	mux.HandleFunc("GET /api/samples.zip", p.samplesZip)
+	mux.HandleFunc("POST /api/samples/mark", p.act(p.markSamples))
+	mux.HandleFunc("POST /api/samples/delete", p.act(p.deleteSamples))
 	mux.HandleFunc("GET /live/{file}", p.picture)
 }
 

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
@@ -15,7 +16,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/samples"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -35,9 +39,10 @@ const hangs = time.Minute
 
 // stub is an agent that remembers what it was asked for.
 type stub struct {
-	mu    sync.Mutex
-	asked []string
-	fails error
+	mu     sync.Mutex
+	asked  []string
+	fails  error
+	review *samples.Review
 }
 
 func (s *stub) note(format string, args ...any) error {
@@ -54,6 +59,7 @@ func (s *stub) Device() Device { return Device{Sentence: "all well"} }
 func (s *stub) SetThreshold(stream string, score float64) error {
 	return s.note("threshold %s %g", stream, score)
 }
+func (s *stub) Samples() *samples.Review            { return s.review }
 func (s *stub) Enable(stream string, on bool) error { return s.note("enable %s %t", stream, on) }
 func (s *stub) Acted(by, done, camera string)       { _ = s.note("%s: %s (%s)", by, done, camera) }
 
@@ -86,7 +92,7 @@ func serve(t *testing.T, rights Rights) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Cameras: []Camera{{Name: "a", Camera: "a"},
+	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Samples: true, Cameras: []Camera{{Name: "a", Camera: "a"},
 		{Name: "b", Camera: "b"}}}, s.live, s.agent)
 	mux := http.NewServeMux()
 	s.page.Routes(mux)
@@ -411,6 +417,113 @@ func TestPicturesForPrograms(t *testing.T) {
 	if status, _, said := get(t, s.URL+"/live/a.jpg"); status != 403 || !strings.Contains(said, "http.pictures") {
 		t.Errorf("with pictures switched off: %d %s", status, said)
 	}
+}
+
+// Samples are listed, shown, marked, deleted and packed; what is none is refused.
+func TestSamples(t *testing.T) {
+	s := serve(t, Rights{View: true, Act: true})
+	if status, _, said := get(t, s.URL+"/api/samples"); status != 404 || !strings.Contains(said, "samples.dir") {
+		t.Errorf("without a folder: %d %s", status, said)
+	}
+	names := s.keep(t, 3)
+	var listed struct {
+		Total, Marked, Found int
+		Labels               []string
+		Samples              []samples.Sample
+	}
+	list := func(query string) {
+		t.Helper()
+		_, _, text := get(t, s.URL+"/api/samples"+query)
+		if err := json.Unmarshal([]byte(text), &listed); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	list("?order=uncertain")
+	if listed.Total != 3 || listed.Samples[0].Name != names[0] || listed.Samples[0].Top[0].Score != 0.5 {
+		t.Fatalf("listed: %+v, names %v", listed, names)
+	}
+	for query, want := range map[string]int{"?below=0.6": 1, "?camera=x": 0, "?label=bolt": 3, "?label=x": 0,
+		"?marked=yes": 0, "?marked=no&offset=1": 2, "?offset=-1": 3, "?offset=x": 3} {
+		if list(query); len(listed.Samples) != want {
+			t.Errorf("%s: %d samples, want %d", query, len(listed.Samples), want)
+		}
+	}
+	for query, want := range map[string]string{"": "image/png", "&small=1": "image/jpeg"} {
+		status, header, _ := get(t, s.URL+"/api/samples/picture?name="+names[0]+query)
+		if status != 200 || header.Get("Content-Type") != want {
+			t.Errorf("picture %s: %d %v", query, status, header)
+		}
+	}
+	for _, name := range []string{"", "../" + names[0], "/etc/passwd", "x"} {
+		if status, _, _ := get(t, s.URL+"/api/samples/picture?name="+url.QueryEscape(name)); status != 404 {
+			t.Errorf("picture %q = %d, want 404", name, status)
+		}
+	}
+	post := func(path string, body any) int {
+		t.Helper()
+		b, _ := json.Marshal(body)
+		answer, err := http.Post(s.URL+path, "application/json", bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	right, blank, long := "../nut", " ", strings.Repeat("x", labelLimit+1)
+	for _, c := range []struct {
+		path string
+		body chosen
+		want int
+	}{
+		{"/api/samples/mark", chosen{names[:2], &right}, 200}, {"/api/samples/mark", chosen{nil, &right}, 422},
+		{"/api/samples/mark", chosen{names, &blank}, 422}, {"/api/samples/mark", chosen{names, &long}, 422},
+		{"/api/samples/mark", chosen{[]string{"../x"}, &right}, 422}, {"/api/samples/mark", chosen{names[1:2], nil}, 200},
+		{"/api/samples/delete", chosen{names[2:], nil}, 200}, {"/api/samples/delete", chosen{names[2:], nil}, 422},
+	} {
+		if got := post(c.path, c.body); got != c.want {
+			t.Errorf("%s %.80v = %d, want %d", c.path, c.body, got, c.want)
+		}
+	}
+	if list("?marked=yes"); listed.Total != 2 || listed.Marked != 1 || listed.Samples[0].Right != right ||
+		!slices.Contains(listed.Labels, right) {
+		t.Errorf("after all that: %+v", listed)
+	}
+	_, _, packed := get(t, s.URL+"/api/samples.zip")
+	z, err := zip.NewReader(strings.NewReader(packed), int64(len(packed)))
+	if err != nil || len(z.File) != 2 || z.File[0].Name != "%2E.%2Fnut/"+names[0]+".png" {
+		t.Errorf("packed: %v, %v", z, err)
+	}
+}
+
+// keep keeps n samples of the camera a, the first the least certain, and returns their names.
+func (s *site) keep(t *testing.T, n int) (names []string) {
+	t.Helper()
+	dir := t.TempDir()
+	folder, err := samples.Open(samples.Config{Dir: dir, Bytes: 1 << 20, Count: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var picture vision.Frame
+	picture.Resize(64, 36)
+	for i := range n {
+		d := &vision.Decision{Camera: "a", Time: time.Now().Add(time.Duration(i) * time.Second),
+			Top: []vision.Class{{Label: "bolt", Score: 0.5 + float32(i)/8}, {Label: "nut", Index: 1, Score: 0.25}}}
+		if err := folder.Save(d, &picture, "uncertain", "abc"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.agent.review, err = samples.OpenReview(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.agent.review.Close() })
+	kept, err := s.agent.review.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range slices.Backward(kept) {
+		names = append(names, one.Name)
+	}
+	return names
 }
 
 // vendored are the files that others wrote, as they came: the npm package uplot 1.6.32 (MIT).

@@ -127,7 +127,7 @@ func (p *Page) hello(rights Rights) hello {
 	return hello{
 		Type: "hello", Version: p.about.Version, Commit: p.about.Commit, Device: p.about.ID, Name: p.about.Name,
 		Site: p.about.Site, Zone: zone, Offset: offset, Cameras: p.about.Cameras, Labels: labels, Unknown: unknown,
-		Act: rights.Act, Pictures: p.about.Pictures, Samples: p.about.SamplesDir != "" && p.about.Pictures,
+		Act: rights.Act, Pictures: p.about.Pictures, Samples: p.about.Samples && p.about.Pictures,
 		Unsafe: p.about.Unsafe, Login: rights.Holds != nil,
 	}
 }

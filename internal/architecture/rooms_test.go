@@ -7,7 +7,7 @@ var rooms = map[string]string{
 		"internal/redact live mqtt mqtt/broker samples vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
 	"api":               "api/page internal/atomicfile vision",
-	"api/page":          "live vision",
+	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
 		"mqtt/spool onnx quant vision",
@@ -58,7 +58,7 @@ var rooms = map[string]string{
 		"internal/round onnx verify vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
 		"internal/filelock onnx",
-	"samples": "internal/atomicfile vision",
+	"samples": "dataset internal/atomicfile vision",
 	"systemd": "",
 	"teach": "bundle dataset eval infer internal/atomicfile internal/progress onnx " +
 		"verify vgg16se/checkpoint vision",

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -162,6 +163,25 @@ func (tab *Tab) Wait(what, expression string) {
 	for end := time.Now().Add(hangs); !Eval[bool](tab, question); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			tab.t.Fatalf("%s did not come; the page says:\n%s", what, Eval[string](tab, "document.body.innerText"))
+		}
+	}
+}
+
+// Keys presses keys, by their names, one after the other.
+func (tab *Tab) Keys(names ...string) {
+	tab.t.Helper()
+	for _, name := range names {
+		text, code := name, 0
+		switch {
+		case name == "ArrowRight":
+			text, code = "", 39
+		case len(name) == 1:
+			code = int(name[0])
+		}
+		for _, kind := range []input.DispatchKeyEventType{"keyDown", "keyUp"} {
+			_, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+				Type: kind, Key: name, Text: text, WindowsVirtualKeyCode: int64(code)})
+			tab.do(err)
 		}
 	}
 }

@@ -5,10 +5,11 @@ import {Socket} from './socket.js';
 import {t, language, setLanguage, since, clock, setZone, languages} from './text.js';
 import * as cameras from './cameras.js';
 import * as why from './why.js';
+import * as pictures from './pictures.js';
 import * as device from './device.js';
 
 // One entry a view: a further one is a module with the same three functions.
-const views = {cameras, why, device};
+const views = {cameras, why, pictures, device};
 const icons = {
   cameras: 'M3 7h3l1.500-2h5L14 7h3v9H3zM10 9a2.500 2.500 0 1 0 0 5 2.500 2.500 0 0 0 0-5z',
   why: 'M3 3v14h14M6 13l3-4 3 2 4-6',
