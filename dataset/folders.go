@@ -8,7 +8,7 @@ import (
 
 // Folder is a folder with pictures in it.
 type Folder struct {
-	Name     string // of the folder itself, not of those above
+	Name     string // of the folder itself, not of those above; where FolderOf has written it, the label
 	Pictures int
 }
 
@@ -23,7 +23,11 @@ func Folders(dir string) ([]Folder, error) {
 	count := map[string]int{}
 	for _, f := range files {
 		if in := filepath.Dir(f); in != filepath.Clean(dir) {
-			count[filepath.Base(in)]++
+			name := filepath.Base(in)
+			if label, ok := LabelOf(name); ok {
+				name = label
+			}
+			count[name]++
 		}
 	}
 	all := make([]Folder, 0, len(count))

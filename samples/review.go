@@ -40,7 +40,7 @@ func (s *Sample) Best() Class {
 }
 
 // Review lets a person look through a folder of samples, and put each into the folder of its right
-// label, as dataset.Folder names it: 'calibrate', 'evaluate' and training take them from there. Files
+// label, as dataset.FolderOf names it: 'calibrate', 'evaluate' and training take them from there. Files
 // are reached through the folder alone, whatever a name or a label holds. Its methods may be called
 // from any goroutine; they wait for the disk.
 type Review struct {
@@ -129,7 +129,7 @@ func (r *Review) read(folder, file string, before map[string]Sample) {
 	}
 	if folder != "" {
 		s.Marked = true
-		if s.Right, ok = dataset.Label(folder); !ok {
+		if s.Right, ok = dataset.LabelOf(folder); !ok {
 			s.Right = folder
 		}
 	}
@@ -172,7 +172,7 @@ func (r *Review) Picture(name string) (*os.File, error) {
 func (r *Review) Mark(names []string, label *string) (int, error) {
 	folder := ""
 	if label != nil {
-		folder = dataset.Folder(*label)
+		folder = dataset.FolderOf(*label)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

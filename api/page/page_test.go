@@ -92,8 +92,8 @@ func serve(t *testing.T, rights Rights) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Samples: true, Cameras: []Camera{{Name: "a", Camera: "a"},
-		{Name: "b", Camera: "b"}}}, s.live, s.agent)
+	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Samples: true,
+		Cameras: []Camera{{Name: "a", Camera: "a"}, {Name: "b", Camera: "b"}}}, s.live, s.agent)
 	mux := http.NewServeMux()
 	s.page.Routes(mux)
 	mux.HandleFunc("GET /{$}", s.page.Index)
@@ -477,7 +477,8 @@ func TestSamples(t *testing.T) {
 	}{
 		{"/api/samples/mark", chosen{names[:2], &right}, 200}, {"/api/samples/mark", chosen{nil, &right}, 422},
 		{"/api/samples/mark", chosen{names, &blank}, 422}, {"/api/samples/mark", chosen{names, &long}, 422},
-		{"/api/samples/mark", chosen{[]string{"../x"}, &right}, 422}, {"/api/samples/mark", chosen{names[1:2], nil}, 200},
+		{"/api/samples/mark", chosen{[]string{"../x"}, &right}, 422},
+		{"/api/samples/mark", chosen{names[1:2], nil}, 200},
 		{"/api/samples/delete", chosen{names[2:], nil}, 200}, {"/api/samples/delete", chosen{names[2:], nil}, 422},
 	} {
 		if got := post(c.path, c.body); got != c.want {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// folderLimit is the longest name that Folder gives, bytes: file systems take 255, and some
+	// folderLimit is the longest name that FolderOf gives, bytes: file systems take 255, and some
 	// leave less.
 	folderLimit = 200
 	// folderDigest is the part of the label's SHA-256 that stands at the end of a shortened name,
@@ -19,11 +19,11 @@ const (
 	shortened    = "%~"
 )
 
-// Folder is the name of the folder of a class's pictures: the label itself, with what no name of a
+// FolderOf is the name of the folder of a class's pictures: the label itself, with what no name of a
 // file can hold, or what is not safe there, as %XX. A label that is too long is cut and ends with its
 // digest. Labels come from strangers: the name is never empty, "." or "..", is not hidden, and has no
 // separator in it.
-func Folder(label string) string {
+func FolderOf(label string) string {
 	if label == "" {
 		return "%"
 	}
@@ -59,9 +59,9 @@ func unsafe(r rune) bool {
 	return strings.ContainsRune(`/\:*?"<>|%`, r) || !unicode.IsPrint(r)
 }
 
-// Label is the class that a folder of Folder's is for. ok is false where the name does not say it: it
-// was shortened, or Folder never gives it.
-func Label(folder string) (label string, ok bool) {
+// LabelOf is the class that a folder of FolderOf is for. ok is false where the name does not say it: it
+// was shortened, or FolderOf never gives it.
+func LabelOf(folder string) (label string, ok bool) {
 	if folder == "%" {
 		return "", true
 	}
@@ -82,14 +82,14 @@ func Label(folder string) (label string, ok bool) {
 		i += 2
 	}
 	label = b.String()
-	return label, Folder(label) == folder
+	return label, FolderOf(label) == folder
 }
 
-// ClassOf is the index of the label that a folder is for: it bears its name, as it is or as Folder
+// ClassOf is the index of the label that a folder is for: it bears its name, as it is or as FolderOf
 // writes it; -1: none.
 func ClassOf(folder string, labels []string) int {
 	if i := slices.Index(labels, folder); i >= 0 {
 		return i
 	}
-	return slices.IndexFunc(labels, func(label string) bool { return Folder(label) == folder })
+	return slices.IndexFunc(labels, func(label string) bool { return FolderOf(label) == folder })
 }
