@@ -25,6 +25,11 @@ type access struct {
 }
 
 func newAccess(c Config, port string) (*access, error) {
+	if c.MakeTokens {
+		if err := c.makeTokens(); err != nil {
+			return nil, err
+		}
+	}
 	view, err := newSecret("http.token_file", c.TokenFile)
 	if err != nil {
 		return nil, err

@@ -512,3 +512,31 @@ func TestValidateAccess(t *testing.T) {
 		}
 	}
 }
+
+// Tokens are made where none were set, for their owner alone, and never anew.
+func TestMakeTokens(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	c := Config{Listen: "0.0.0.0:0", TokenFile: filepath.Join(dir, "view.token"),
+		ActTokenFile: filepath.Join(dir, "act.token"), MakeTokens: true}
+	s := servePage(t, c)
+	var tokens []string
+	for _, path := range []string{c.TokenFile, c.ActTokenFile} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("%s: %v, %v", path, info, err)
+		}
+		token, err := readToken("", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, token)
+		login(t, s, token)
+	}
+	if tokens[0] == tokens[1] || len(tokens[0]) < leastToken {
+		t.Errorf("tokens: %q", tokens)
+	}
+	servePage(t, c)
+	if again, err := readToken("", c.TokenFile); err != nil || again != tokens[0] {
+		t.Errorf("the token at the second start: %q, %v, want %q", again, err, tokens[0])
+	}
+}

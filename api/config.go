@@ -1,8 +1,14 @@
 package api
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -19,6 +25,8 @@ type Config struct {
 	Pictures     bool     `mapstructure:"pictures"`       // may be looked at
 	TLS          TLS      `mapstructure:"tls"`
 	Pprof        bool     `mapstructure:"pprof"` // Go's profiler under /debug/pprof/
+	// MakeTokens makes the files of the tokens that are not there yet.
+	MakeTokens bool `mapstructure:"-"`
 }
 
 // TLS is the server's certificate; both empty: plain HTTP.
@@ -73,9 +81,29 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// makeTokens writes the files of the tokens that are missing, readable by their owner alone.
+func (c *Config) makeTokens() error {
+	for _, f := range []struct{ key, path string }{{"token_file", c.TokenFile}, {"act_token_file", c.ActTokenFile}} {
+		if _, err := os.Stat(f.path); f.path == "" || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		err := os.MkdirAll(filepath.Dir(f.path), 0o700)
+		if err == nil {
+			err = atomicfile.WriteFileMode(f.path, 0o600, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, rand.Text())
+				return err
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("http.%s: %w", f.key, err)
+		}
+	}
+	return nil
+}
+
 // CheckFiles returns what is wrong with the files that the settings name; nil: they can be used.
 func (c *Config) CheckFiles() error {
-	if c.Off() {
+	if c.Off() || c.MakeTokens {
 		return nil
 	}
 	view, err := readToken("http.token_file", c.TokenFile)

@@ -24,6 +24,7 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <main>
 <form method="post" action="/login" class="panel">
 <h1><img src="/static/icon.svg" alt="" width="28" height="28"> vggse-agent</h1>
+<input name="user" value="vggse-agent" autocomplete="username" hidden>
 <label for="token">{{.Ask}}</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 {{with .Error}}<p class="error" role="alert">{{.}}</p>{{end}}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // secret is the token of a file, read again when the file changes.
@@ -65,6 +67,9 @@ func (s *secret) is(token string) bool {
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
+// pemLimit is the largest file of a certificate or a key that is read, bytes.
+const pemLimit = 1 << 20
+
 // certificate is the server's, read again when its files change.
 type certificate struct {
 	TLS
@@ -75,12 +80,29 @@ type certificate struct {
 
 func newCertificate(t TLS) (*certificate, error) {
 	c := &certificate{TLS: t}
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	pair, err := t.load()
 	if err != nil {
 		return nil, fmt.Errorf("http.tls: %w", err)
 	}
-	c.pair, c.seen = &pair, c.state()
+	c.pair, c.seen = pair, c.state()
 	return c, nil
+}
+
+// load reads certificate and key.
+func (t TLS) load() (*tls.Certificate, error) {
+	cert, err := atomicfile.ReadSmall(t.Cert, pemLimit)
+	if err != nil {
+		return nil, err
+	}
+	key, err := atomicfile.ReadSmall(t.Key, pemLimit)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", t.Cert, t.Key, err)
+	}
+	return &pair, nil
 }
 
 func (c *certificate) state() [2]fileState { return [2]fileState{stateOf(c.Cert), stateOf(c.Key)} }
@@ -91,8 +113,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := c.state(); now != c.seen {
-		if pair, err := tls.LoadX509KeyPair(c.Cert, c.Key); err == nil {
-			c.pair, c.seen = &pair, now
+		if pair, err := c.load(); err == nil {
+			c.pair, c.seen = pair, now
 		}
 	}
 	return c.pair, nil

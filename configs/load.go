@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -92,6 +93,7 @@ func Load(o Options) (*Effective, error) {
 	if err := e.fill(); err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
+	e.makesTokens(o)
 	all := e.Config.mistakes()
 	for i, err := range all {
 		all[i] = fmt.Errorf("%w%s", err, e.whence(err))
@@ -100,6 +102,21 @@ func Load(o Options) (*Effective, error) {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
 	return e, nil
+}
+
+// makesTokens lets 'run --listen' with an address that other machines reach make the tokens that
+// nobody has set: a device without a screen is opened with one command.
+func (e *Effective) makesTokens(o Options) {
+	h := &e.Config.HTTP
+	if o.Listen == "" || h.Off() || h.Local() || h.TokenFile != "" {
+		return
+	}
+	h.MakeTokens, h.TokenFile = true, filepath.Join(e.Config.StateDir, "view.token")
+	e.origins["http.token_file"] = "--listen"
+	if h.ActTokenFile == "" {
+		h.ActTokenFile = filepath.Join(e.Config.StateDir, "act.token")
+		e.origins["http.act_token_file"] = "--listen"
+	}
 }
 
 // fileLimit is the largest configuration file that is read, bytes.

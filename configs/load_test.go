@@ -306,3 +306,27 @@ func TestServiceFolders(t *testing.T) {
 		t.Errorf("got %s, want systemd's", got)
 	}
 }
+
+// An address that others reach, given by the flag alone, brings tokens of its own; one from a file asks
+// for them, and what was set stays.
+func TestListenMakesTokens(t *testing.T) {
+	e, err := Load(Options{File: os.DevNull, Listen: ":9108", Set: []string{"state_dir=/s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := e.Config.HTTP; !h.MakeTokens || h.TokenFile != "/s/view.token" || h.ActTokenFile != "/s/act.token" {
+		t.Errorf("by the flag: %+v", h)
+	}
+	e, err = Load(Options{File: os.DevNull, Listen: ":9108", Set: []string{"http.token_file=/t"}})
+	if err != nil || e.Config.HTTP.MakeTokens || e.Config.HTTP.TokenFile != "/t" || e.Config.HTTP.ActTokenFile != "" {
+		t.Errorf("with a token: %+v, %v", e.Config.HTTP, err)
+	}
+	e, err = Load(Options{File: os.DevNull, Listen: "127.0.0.1:1"})
+	if err != nil || e.Config.HTTP.MakeTokens || e.Config.HTTP.TokenFile != "" {
+		t.Errorf("on loopback: %+v, %v", e.Config.HTTP, err)
+	}
+	if _, err = Load(Options{File: os.DevNull, Set: []string{"http.listen=:9108"}}); err == nil ||
+		!strings.Contains(err.Error(), "http.token_file") {
+		t.Errorf("set without the flag: %v", err)
+	}
+}

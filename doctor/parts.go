@@ -223,6 +223,10 @@ func checkFiles(_ context.Context, p *Target) []Finding {
 	if err := p.Config.HTTP.CheckFiles(); err != nil {
 		return one("http", Fail, err.Error(), "make the file, or correct http.token_file")
 	}
+	if h := &p.Config.HTTP; !h.Off() && !h.Local() && h.TLS.Cert == "" {
+		return one("http", Warn, "the live page on "+h.Listen+" comes without TLS: others on the network can read "+
+			"along", "set http.tls.cert and http.tls.key")
+	}
 	return nil
 }
 

@@ -207,7 +207,10 @@ func (e *Engine) Info() Info { return e.info }
 // cancelled ctx ends the run between two nodes of the graph; else the run is completed first.
 func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
 	head := e.net.Head
-	return e.run(ctx, t, out, e.net.Classes, func() {
+	if n := t.Shape[0]; int64(len(out)) != n*int64(e.net.Classes) {
+		return fmt.Errorf("infer: run: %d logits for %d pictures of %d classes", len(out), n, e.net.Classes)
+	}
+	return e.run(ctx, t, func() {
 		if head == nil {
 			copy(out, e.session.output)
 			return
@@ -219,12 +222,14 @@ func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) e
 // Features is Run without the head: out gets Width features for each picture, as they come out of
 // the model file.
 func (e *Engine) Features(ctx context.Context, t *vision.Tensor, out []float32) error {
-	return e.run(ctx, t, out, e.net.columns(), func() { copy(out, e.session.output) })
+	if n := t.Shape[0]; int64(len(out)) != n*int64(e.net.columns()) {
+		return fmt.Errorf("infer: run: room for %d features of %d pictures with %d each", len(out), n, e.net.columns())
+	}
+	return e.run(ctx, t, func() { copy(out, e.session.output) })
 }
 
-// run classifies the pictures of t, whose answers take columns numbers each of out, and lets take
-// fetch them.
-func (e *Engine) run(ctx context.Context, t *vision.Tensor, out []float32, columns int, take func()) error {
+// run classifies the pictures of t and lets take fetch the answers.
+func (e *Engine) run(ctx context.Context, t *vision.Tensor, take func()) error {
 	n, side := t.Shape[0], int64(e.net.Size)
 	switch {
 	case n < 1 || n > int64(e.info.MaxBatch):
@@ -232,8 +237,6 @@ func (e *Engine) run(ctx context.Context, t *vision.Tensor, out []float32, colum
 	case t.Shape != [4]int64{n, 3, side, side} || int64(len(t.Data)) != n*3*side*side:
 		return fmt.Errorf("infer: run: tensor %v of %d values, the network takes [N 3 %d %d]", t.Shape, len(t.Data),
 			side, side)
-	case int64(len(out)) != n*int64(columns):
-		return fmt.Errorf("infer: run: %d numbers for %d pictures of %d", len(out), n, columns)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

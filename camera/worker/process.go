@@ -113,10 +113,9 @@ func (p *process) close() error {
 // wait reaps the child; one that does not end by itself is killed.
 func (p *process) wait() error {
 	late := time.AfterFunc(closeGrace, func() { p.cmd.Process.Kill() })
-	defer late.Stop()
 	err := p.cmd.Wait()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		return nil
+	if !late.Stop() || errors.Is(err, exec.ErrWaitDelay) {
+		return nil // it ended by our hand
 	}
 	return err
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,7 +14,6 @@ import (
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/internal/logging"
 	"github.com/vggse/vggse-agent/internal/selfexec"
-	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/systemd"
 )
 
@@ -62,7 +59,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	flags.StringVar(&s.options.Source, "source", "", "one camera at `URI`, in place of the configured ones")
 	flags.StringVar(&s.options.Bundle, "bundle", "", "`DIR` with model.yaml (short for --set model.bundle=DIR)")
 	flags.StringVar(&s.options.Listen, "listen", "",
-		"`ADDR` of the live page, host:port (short for --set http.listen=ADDR)")
+		"`ADDR` of the live page, host:port (short for --set http.listen=ADDR, and makes the tokens that it needs)")
 	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
 	return cmd
 }
@@ -95,24 +92,4 @@ func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
 		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
-}
-
-// printHint tells how to see what the agent sees, and its first message, with lines to copy.
-func printHint(w io.Writer, c *configs.Config, brokerURL, pageURL string) {
-	if pageURL != "" {
-		fmt.Fprintf(w, "\n  open     %s   in a browser: what the agent sees, and why it decides so\n", pageURL)
-	}
-	if c.MQTT.Broker != mqtt.Embedded {
-		return
-	}
-	u, err := url.Parse(brokerURL)
-	if err != nil {
-		return
-	}
-	fmt.Fprintf(w, `
-  broker   %s (embedded)
-  labels   mosquitto_sub -h %s -p %s -v -t '%s/+/+/classification'   (Debian: mosquitto-clients)
-  table    %s watch --broker %s
-
-`, brokerURL, u.Hostname(), u.Port(), c.MQTT.TopicPrefix, os.Args[0], brokerURL)
 }
