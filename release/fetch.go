@@ -81,10 +81,10 @@ func (f *fetcher) patiently(ctx context.Context, d ocispec.Descriptor) error {
 		if f.fetched.Load() > before {
 			since, attempt = time.Now(), 0
 		}
+		f.tell(err, 0)
 		if time.Since(since) > f.patience {
 			return fmt.Errorf("given up after %s: %w", f.patience, err)
 		}
-		f.tell(err, 0)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

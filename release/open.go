@@ -60,6 +60,9 @@ func (o *Opened) Release(ctx context.Context, g *Gate, want Wanted) (*Release, e
 	if want.Release == 0 {
 		want.Release = p.Release
 	}
+	if want.Name == "" {
+		want.Name = p.Name
+	}
 	if want.Name == "" && p.Registry != "" {
 		want.Name = p.name()
 	}

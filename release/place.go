@@ -30,6 +30,7 @@ import (
 type Place struct {
 	Registry string // host[:port]/path; empty: a folder or file
 	Path     string // of the folder or file
+	Name     string // that the release must have; empty: any, or that of the repository
 	Release  int64  // 0: the highest
 	Plain    bool   // HTTP without TLS
 	Login    Login
@@ -116,7 +117,7 @@ func ParsePlace(s, from string, login Login) (Place, error) {
 				"REGISTRY/%s, a folder or a .tar file", address, address)
 		}
 		if isPath(from) {
-			p.Path = filepath.Join(from, address)
+			p.Path, p.Name = filepath.Join(from, address), address
 			return p, nil
 		}
 		address = strings.TrimSuffix(from, "/") + "/" + address
