@@ -33,8 +33,8 @@ type Target struct {
 // checks are all of them, in the order in which they are told.
 var checks = []func(context.Context, *Target) []Finding{
 	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
-	checkSandbox,
-	checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkBroker,
+	checkSandbox, checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkTrust,
+	checkBroker,
 }
 
 // Examine runs every check and tells what it finds as it goes. It changes nothing. The error is

@@ -48,11 +48,20 @@ func checkBundle(ctx context.Context, p *Target) []Finding {
 	if err != nil {
 		return one("bundle", Fail, err.Error(), cure)
 	}
-	if err := b.CheckFile(ctx, bundle.FileFP32); err != nil {
+	key := bundle.FileFP32
+	for _, other := range []string{bundle.FileINT8TRT11, bundle.FileINT8TRT, bundle.FileINT8CPU, bundle.FileFP16} {
+		if _, there := b.Spec.Files[other]; there && slices.Contains(b.Absent, key) {
+			key = other // the network's file that this device fetched
+		}
+	}
+	if err := b.CheckFile(ctx, key); err != nil {
 		return one("bundle", Fail, err.Error(), cure)
 	}
-	return one("bundle", OK, fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version,
-		len(b.Spec.Labels)), "")
+	found := fmt.Sprintf("%s %s, %d labels, digest as in its manifest", b.Spec.Name, b.Spec.Version, len(b.Spec.Labels))
+	if len(b.Absent) > 0 {
+		found += ", without " + strings.Join(b.Absent, ", ")
+	}
+	return one("bundle", OK, found, "")
 }
 
 func checkCameras(ctx context.Context, p *Target) []Finding {

@@ -51,6 +51,11 @@ func (k *Key) verifies(raw, signature []byte) bool {
 	return minisign.Verify(k.public, raw, bytes.TrimRight(signature, "\r\n"))
 }
 
+// Text is the .pub file of the key.
+func (k *Key) Text() []byte {
+	return []byte("untrusted comment: minisign public key " + k.ID + "\n" + k.text + "\n")
+}
+
 // SecretKey signs releases.
 type SecretKey struct {
 	Public Key
