@@ -36,7 +36,8 @@ func mutate(r *rand.Rand, text []byte) []byte {
 		case 3:
 			text = append(text[:at+n], append(bytes.Clone(text[at:at+n]), text[at+n:]...)...)
 		case 4:
-			words := []string{"null", "0", "-1", "1e99", "9223372036854775807", `"`, "{}", "[]", "../", "\x00", "\n", ","}
+			words := []string{"null", "0", "-1", "1e99", "9223372036854775807", `"`, "{}", "[]", "../", "\x00", "\n",
+				","}
 			text = append(text[:at], append([]byte(words[r.IntN(len(words))]), text[at:]...)...)
 		case 5:
 			text = text[:at]
@@ -115,8 +116,8 @@ func targets(m *Image, whole map[string][]byte) []string {
 	return names
 }
 
-// tryMutant opens, verifies and so reads all of a release; 1: it passed, and then it must be the one
-// that was signed.
+// tryMutant opens, verifies and so reads all of a release; 1: it passed, and then it must be the
+// one that was signed.
 func tryMutant(t *testing.T, what string, place Place, gate *Gate, signed *Signed, want string) int {
 	t.Helper()
 	var before, after runtime.MemStats

@@ -150,12 +150,13 @@ func (t *teaching) recall(n *infer.Network, examples []example, answers []eval.A
 			continue
 		}
 		if len(row) != t.old.Width() {
-			return nil, nil, fmt.Errorf("%s has stored features of %d numbers, its network makes %d", t.Bundle, len(row),
-				t.old.Width())
+			return nil, nil, fmt.Errorf("%s has stored features of %d numbers, its network makes %d", t.Bundle,
+				len(row), t.old.Width())
 		}
 		p := dataset.Picture{Path: storedPath, Label: to}
-		examples = append(examples, example{picture: len(t.pictures), class: to, group: -1, hash: uint64(i) * 0x9E3779B97F4A7C15,
-			views: [][]float32{row}})
+		// Rows that follow one another have hashes far from each other, or they would be copies.
+		examples = append(examples, example{picture: len(t.pictures), class: to, group: -1,
+			hash: uint64(i) * 0x9E3779B97F4A7C15, views: [][]float32{row}})
 		t.pictures = append(t.pictures, p)
 		t.old.Apply(row, logits)
 		answers = append(answers, eval.NewAnswer(p, logits))

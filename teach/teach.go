@@ -101,8 +101,8 @@ func (t *teaching) list(ctx context.Context) error {
 	missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] })
 	switch {
 	case len(missing) > 0 && !t.AddOnly:
-		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all labels at once, so give each old "+
-			"one pictures, too (20 do), or --add-only where the bundle was taught before", t.Images,
+		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all labels at once, so give each "+
+			"old one pictures, too (20 do), or --add-only where the bundle was taught before", t.Images,
 			strings.Join(missing, ", "))
 	case len(missing) > 0:
 		if err := t.recallable(ctx, missing, labels); err != nil {
@@ -134,8 +134,8 @@ func (t *teaching) recallable(ctx context.Context, missing, labels []string) (er
 	t.recalled = map[string]int{}
 	for _, l := range missing {
 		if t.stored == nil || !slices.Contains(t.stored.labels, l) {
-			return fmt.Errorf("%s has no stored features of %s: --add-only needs a bundle that was taught with pictures of "+
-				"every label before; teach it once with all", t.Bundle, l)
+			return fmt.Errorf("%s has no stored features of %s: --add-only needs a bundle that was taught with "+
+				"pictures of every label before; teach it once with all", t.Bundle, l)
 		}
 		t.recalled[l] = slices.Index(labels, l)
 	}

@@ -162,12 +162,14 @@ func addOnly(t *testing.T, taught string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Recalled) != 14 || !slices.Equal(r.Added, []string{"across"}) || r.Old.Top1.Of < 13*6 || len(r.Missed) > 0 {
+	if len(r.Recalled) != 14 || !slices.Equal(r.Added, []string{"across"}) || r.Old.Top1.Of < 13*6 ||
+		len(r.Missed) > 0 {
 		t.Errorf("recalled %v, added %v, old %+v, missed %v", r.Recalled, r.Added, r.Old.Top1, r.Missed)
 	}
 	answers(t, out, "across", filepath.Join(images, "across", "3.png"))
 	o.Bundle = demoBundle
-	if _, err := teach.Run(t.Context(), open, o, nil); err == nil || !strings.Contains(err.Error(), "no stored features") {
+	if _, err := teach.Run(t.Context(), open, o, nil); err == nil ||
+		!strings.Contains(err.Error(), "no stored features") {
 		t.Errorf("a bundle that was never taught: %v", err)
 	}
 }
