@@ -115,6 +115,7 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 		if len(r.report.Missed) > 0 {
 			return r.writeReports(out)
 		}
+		p.At(6, 6)
 		return r.write(ctx, out)
 	})
 }
@@ -129,11 +130,12 @@ func (p *pruning) work(ctx context.Context) error {
 		return err
 	}
 	p.report.Machine, p.report.Runtime = host.CPU, host.Runtime
-	for _, s := range []struct {
+	steps := []struct {
 		name string
 		do   func(context.Context) error
-	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate},
-		{"measure", p.measure}} {
+	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate}, {"measure", p.measure}}
+	for i, s := range steps {
+		p.progress.At(i+1, len(steps)+1) // the last is to write the bundle
 		begin := time.Now()
 		if err := s.do(ctx); err != nil {
 			return err

@@ -147,7 +147,8 @@ func (c *calibration) work(ctx context.Context) error {
 	if c.CheckOnly {
 		steps = append(steps[:1:1], steps[2:4]...)
 	}
-	for _, s := range steps {
+	for i, s := range steps {
+		c.progress.At(i+1, len(steps))
 		begin := time.Now()
 		if err := s.do(ctx); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -186,6 +187,9 @@ func TestCollections(t *testing.T) {
 	a, digest, _ := calibrate("a", at("a.json"))
 	b, _, _ := calibrate("b", at("b.json"))
 	again, same, said := calibrate("a", at("a.json"))
+	if !regexp.MustCompile(`(?m)^step \d+ of \d+: judging `).MatchString(said) {
+		t.Errorf("its steps have no numbers: %s", said)
+	}
 	if a < 20 || again != a || same != digest || !strings.Contains(said, "taking up") {
 		t.Errorf("taken up: %d pictures, then %d; %s", a, again, said)
 	}

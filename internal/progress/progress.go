@@ -18,7 +18,8 @@ import (
 type Progress struct {
 	w        io.Writer
 	terminal bool
-	step, of int // the step under way, and how many there will be; 0: nobody has said
+	step, of int  // the step under way, and how many there will be; 0: nobody has said
+	parts    bool // what is started is a part of step, and no step itself
 	last     *Bar
 }
 
@@ -31,7 +32,15 @@ func To(w io.Writer) *Progress {
 // Of says how many steps will be started; each then says its number.
 func (p *Progress) Of(steps int) {
 	if p != nil {
-		p.step, p.of = 0, steps
+		p.step, p.of, p.parts = 0, steps, false
+	}
+}
+
+// At says that step n of steps is under way: what is started from now on are parts of it, until it
+// is called again.
+func (p *Progress) At(n, steps int) {
+	if p != nil {
+		p.step, p.of, p.parts = n, steps, true
 	}
 }
 
@@ -53,7 +62,9 @@ func (p *Progress) start(step string, total int64, bytes bool) *Bar {
 		return &Bar{}
 	}
 	if p.of > 0 {
-		p.step++
+		if !p.parts {
+			p.step++
+		}
 		step = fmt.Sprintf("step %d of %d: %s", p.step, max(p.step, p.of), step)
 	}
 	options := []progressbar.Option{

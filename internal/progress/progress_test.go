@@ -22,6 +22,14 @@ func TestStepsAreNumbered(t *testing.T) {
 			t.Errorf("no %q in %s", want, out.String())
 		}
 	}
+	p.At(4, 5)
+	p.Start("part", 1).Done()
+	p.Start("other part", 1).Done()
+	for _, want := range []string{"\nstep 4 of 5: part", "\nstep 4 of 5: other part"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
 	if strings.Contains(strings.SplitN(out.String(), "\n", 2)[0], "step") {
 		t.Errorf("a step is numbered though nobody said of how many: %s", out.String())
 	}
