@@ -48,6 +48,12 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 				len(all), dir),
 			Cure: "take pictures at different times"})
 	}
+	if n := Others(dir); n != "" {
+		found = append(found, Finding{Check: "other files", Severity: "warn",
+			Evidence: fmt.Sprintf("%s in %s were left out: only %s are read", n, dir,
+				strings.Join(camera.PictureTypes, ", ")),
+			Cure: "convert them to PNG or JPEG"})
+	}
 	return different, found, nil
 }
 

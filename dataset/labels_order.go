@@ -8,8 +8,9 @@ import (
 // Bounds of LabelOrder: how many pictures of a folder must agree on another label, and how much of
 // all pictures that has to explain.
 const (
-	orderLeast = 3
-	orderShare = 0.6
+	orderLeast  = 3
+	mostInOrder = 50
+	orderShare  = 0.6
 )
 
 // LabelOrder finds labels that stand in another order than the folders prove: where the network
@@ -28,7 +29,7 @@ func LabelOrder(summaries []Summary, labels []string) []Finding {
 			right++
 		}
 	}
-	taken, explained, moved := map[int]bool{}, 0, []string{}
+	taken, explained, moved := map[int]string{}, 0, []string{}
 	for class := range labels {
 		best := class
 		for guess := range labels {
@@ -37,10 +38,10 @@ func LabelOrder(summaries []Summary, labels []string) []Finding {
 			}
 		}
 		n := counts[[2]int{class, best}]
-		if of[class] < orderLeast || float64(n) < orderShare*float64(of[class]) || taken[best] {
+		if of[class] < orderLeast || float64(n) < orderShare*float64(of[class]) || taken[best] != "" {
 			continue
 		}
-		taken[best] = true
+		taken[best] = labels[class]
 		explained += n
 		if best != class {
 			moved = append(moved, fmt.Sprintf("%s is answered as %s", labels[class], labels[best]))
@@ -55,5 +56,19 @@ func LabelOrder(summaries []Summary, labels []string) []Finding {
 	return []Finding{{"label order", "warn",
 		fmt.Sprintf("the labels stand in another order than in the training: %d of "+
 			"%d pictures are wrong, and of folders %s", known-right, known, strings.Join(moved, ", ")),
-		"put the labels into the order of the training (import --labels)"}}
+		orderCure(taken, len(labels))}}
+}
+
+// orderCure names the order where every label of n has its place; rows are what the network answers
+// as, with the folder that it belongs to.
+func orderCure(rows map[int]string, n int) string {
+	cure := "put the labels into the order of the training (import --labels"
+	if len(rows) == n && n <= mostInOrder {
+		order := make([]string, n)
+		for row, label := range rows {
+			order[row] = label
+		}
+		cure += " " + strings.Join(order, ",")
+	}
+	return cure + ")"
 }

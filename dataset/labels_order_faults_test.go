@@ -108,3 +108,38 @@ func TestADamagedPictureDoesNotEndTheOthers(t *testing.T) {
 		t.Errorf("got %v, want 3 of 15 refused", err)
 	}
 }
+
+// Where every folder has its row, the right order is named.
+func TestTheRightOrderIsNamed(t *testing.T) {
+	found := LabelOrder(answered(4, func(class, _ int) int { return (class + 1) % 4 }),
+		[]string{"bolt", "gear", "nut", "washer"})
+	if len(found) != 1 || !strings.Contains(found[0].Cure, "--labels washer,bolt,gear,nut)") {
+		t.Errorf("%+v", found)
+	}
+}
+
+// Pictures of kinds that are not read are counted, not passed over in silence.
+func TestOtherKindsAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.webp", "b.WEBP", "c.tif", "notes.txt", ".d.webp"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Files([]string{dir}); err == nil || !strings.Contains(err.Error(), "it holds 2 .webp, 1 .tif") {
+		t.Errorf("Files: %v", err)
+	}
+	f, err := os.Create(filepath.Join(dir, "e.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(f, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	pictures, found, err := List(t.Context(), dir, nil)
+	if err != nil || len(pictures) != 1 || len(found) != 1 || found[0].Check != "other files" ||
+		!strings.Contains(found[0].Evidence, "2 .webp, 1 .tif") {
+		t.Errorf("List: %v, %+v, %v", pictures, found, err)
+	}
+}

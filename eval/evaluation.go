@@ -165,6 +165,7 @@ func NewEvaluation(labels []string, answers []Answer) *Evaluation {
 	n := len(labels)
 	pictures, found, answered := make([]int, n), make([]int, n), make([]int, n)
 	moves, right, right5 := map[[2]int]int{}, 0, 0
+	var guesses []dataset.Summary
 	for i := range answers {
 		a := &answers[i]
 		if a.Err != nil {
@@ -177,6 +178,7 @@ func NewEvaluation(labels []string, answers []Answer) *Evaluation {
 			continue
 		}
 		e.Labelled++
+		guesses = append(guesses, dataset.Summary{Class: label, Guess: a.Top})
 		pictures[label]++
 		right5 += is(a.Top5)
 		if a.Top >= 0 {
@@ -192,6 +194,7 @@ func NewEvaluation(labels []string, answers []Answer) *Evaluation {
 	if e.Labelled == 0 {
 		return e
 	}
+	e.Findings = append(e.Findings, dataset.LabelOrder(guesses, labels)...)
 	e.Top1, e.Top5 = ref(NewShare(right, e.Labelled)), ref(NewShare(right5, e.Labelled))
 	for c, label := range labels {
 		if pictures[c]+answered[c] > 0 {

@@ -159,3 +159,16 @@ func TestNewAnswer(t *testing.T) {
 		t.Errorf("each for itself: %+v", a)
 	}
 }
+
+// Labels that are moved by one are found, and the right order is named.
+func TestNewEvaluationFindsTheLabelsOrder(t *testing.T) {
+	var answers []Answer
+	for i := range 30 {
+		answers = append(answers, Answer{Picture: dataset.Picture{Label: i % 3}, Top: (i + 1) % 3, Score: 0.9})
+	}
+	e := NewEvaluation([]string{"a", "b", "c"}, answers)
+	if len(e.Findings) != 1 || e.Findings[0].Check != "label order" ||
+		!strings.Contains(e.Findings[0].Cure, "--labels c,a,b") {
+		t.Errorf("%+v", e.Findings)
+	}
+}

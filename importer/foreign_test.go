@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -209,5 +210,49 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 	if _, err := saying(t, importer.Options{File: two.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Output: two.at,
 		Out: filepath.Join(t.TempDir(), "b")}); err != nil {
 		t.Errorf("--output: %v", err)
+	}
+}
+
+// The cache of Hugging Face holds links: the model and its data lead into one folder of blobs.
+func TestImportThroughACacheOfLinks(t *testing.T) {
+	needRuntime(t)
+	root := t.TempDir()
+	for _, dir := range []string{"blobs", "snapshots/abc", "other"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(blob, as string) {
+		t.Helper()
+		if err := os.Symlink(filepath.Join("../..", blob), filepath.Join(root, "snapshots/abc", as)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const model = "mobilenetv3.new.onnx"
+	for name, blob := range map[string]string{model: "blobs/1f", model + ".data": "blobs/2e"} {
+		b, err := os.ReadFile(foreign + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, blob), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("blobs/1f", model)
+	link("blobs/2e", model+".data")
+	o := importer.Options{File: filepath.Join(root, "snapshots/abc", model), Labels: "a,b,c,d",
+		Preprocess: "torchvision", Out: filepath.Join(t.TempDir(), "b")}
+	if said, err := saying(t, o); err != nil || !strings.Contains(said, "proven") {
+		t.Errorf("%v, said %q", err, said)
+	}
+	// data that lies elsewhere than the model leads to is refused, as before
+	if err := errors.Join(os.Rename(filepath.Join(root, "blobs/2e"), filepath.Join(root, "other/2e")),
+		os.Remove(filepath.Join(root, "snapshots/abc", model+".data"))); err != nil {
+		t.Fatal(err)
+	}
+	link("other/2e", model+".data")
+	o.Out = filepath.Join(t.TempDir(), "c")
+	if _, err := saying(t, o); err == nil || !strings.Contains(err.Error(), "beside the model") {
+		t.Errorf("data from another folder: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ func ExternalFiles(path string) ([]string, error) {
 	}
 	m := &Model{mappings: []*Mapping{file}}
 	defer m.Close()
-	beside := &folder{dir: filepath.Dir(path), model: m}
+	beside := &folder{dir: filepath.Dir(path), path: path, model: m}
 	r := reader{budget: heapLimit, external: beside}
 	if err := r.file(file.Bytes, m); err != nil {
 		return nil, fmt.Errorf("onnx: %s: %w", path, err)

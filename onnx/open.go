@@ -17,7 +17,7 @@ func Open(path string) (*Model, error) {
 		return nil, fmt.Errorf("onnx: open: %w", err)
 	}
 	m := &Model{mappings: []*Mapping{file}}
-	r := reader{budget: heapLimit, external: &folder{dir: filepath.Dir(path), model: m}}
+	r := reader{budget: heapLimit, external: &folder{dir: filepath.Dir(path), path: path, model: m}}
 	if err := r.file(file.Bytes, m); err != nil {
 		switch start := bytes.ToLower(bytes.TrimSpace(file.Bytes[:min(len(file.Bytes), 64)])); {
 		case bytes.HasPrefix(start, []byte("version https://git-lfs")):
@@ -44,19 +44,42 @@ func Parse(b []byte) (*Model, error) {
 // folder maps the external data files of one model, each once.
 type folder struct {
 	dir   string
+	path  string // of the model
 	model *Model
 	files map[string]*Mapping
 }
 
+// open opens a file beside the model, or beside the file that the model is a link to, as the cache
+// of Hugging Face has it: both are links, and what they lead to lies in one folder.
+func (d *folder) open(name string) (*os.File, error) {
+	file, err := os.OpenInRoot(d.dir, name)
+	if err == nil || !filepath.IsLocal(name) {
+		return file, err
+	}
+	real, err2 := filepath.EvalSymlinks(d.path)
+	if err2 != nil || filepath.Dir(real) == d.dir {
+		return nil, err
+	}
+	if target, err2 := filepath.EvalSymlinks(filepath.Join(d.dir, name)); err2 == nil {
+		if inside, err2 := filepath.Rel(filepath.Dir(real), target); err2 == nil && filepath.IsLocal(inside) {
+			return os.OpenInRoot(filepath.Dir(real), inside)
+		}
+	}
+	if beside, err2 := os.OpenInRoot(filepath.Dir(real), name); err2 == nil {
+		return beside, nil
+	}
+	return nil, err
+}
+
 // slice returns length bytes at offset of the named file beside the model; length < 0 means up to
-// the end. Names and links that lead out of the folder are refused: a model is foreign input.
+// the end. Names and links that lead out of both folders are refused: a model is foreign input.
 func (d *folder) slice(name string, offset, length int64) ([]byte, error) {
 	if d == nil {
 		return nil, fmt.Errorf("its data is in another file (%q): open the model by its path", name)
 	}
 	f, ok := d.files[name]
 	if !ok {
-		file, err := os.OpenInRoot(d.dir, name)
+		file, err := d.open(name)
 		if err != nil {
 			return nil, fmt.Errorf("its data is in another file, which must lie beside the model: %w", err)
 		}

@@ -93,9 +93,27 @@ func (p *pruning) compare(ctx context.Context, set *dataset.Set, candidates []ca
 		if err := errors.Join(err, s.Close()); err != nil {
 			return nil, err
 		}
+		if len(ways) == 0 {
+			p.checkOrder(set, reference)
+		}
 		ways = append(ways, way(c.name, &counts))
 	}
 	return ways, nil
+}
+
+// checkOrder says where the answers of the network that was show that its labels stand in another
+// order than the folders.
+func (p *pruning) checkOrder(set *dataset.Set, answers [][]float32) {
+	guesses := make([]dataset.Summary, len(answers))
+	for i, logits := range answers {
+		guesses[i] = dataset.Summary{Class: set.Pictures[i].Label, Guess: -1}
+		if top := vision.TopK(nil, logits, 1); len(top) == 1 {
+			guesses[i].Guess = top[0]
+		}
+	}
+	for _, f := range dataset.LabelOrder(guesses, p.bundle.Spec.Labels) {
+		p.progress.Say("warning: %s: %s (%s)", f.Check, f.Evidence, f.Cure)
+	}
 }
 
 // count counts the answers of s to the pictures of a set against those of the reference; first

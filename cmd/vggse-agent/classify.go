@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,7 +62,8 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	if err != nil {
 		return err
 	}
-	failed := 0
+	failed, labels := 0, network.Bundle.Spec.Labels
+	var guesses []dataset.Summary // of pictures in folders that are named like a label
 	for _, file := range files {
 		a, err := c.Classify(cmd.Context(), file)
 		switch {
@@ -71,12 +74,17 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 			fmt.Fprintln(cmd.ErrOrStderr(), "vggse-agent:", err)
 			continue
 		}
+		guesses = append(guesses, dataset.Summary{Guess: a.Top[0].Index,
+			Class: slices.Index(labels, filepath.Base(filepath.Dir(file)))})
 		if !f.logits {
 			a.Logits = nil
 		}
 		if err := printAnswer(cmd.OutOrStdout(), a, f.json); err != nil {
 			return err
 		}
+	}
+	for _, odd := range dataset.LabelOrder(guesses, labels) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", odd.Check, odd.Evidence, odd.Cure)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d pictures could not be classified", failed, len(files))
