@@ -25,6 +25,7 @@ type options struct {
 	agent, python string // programs
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
+	models        string // folder of .onnx files, for int8-world
 	pairs         int
 	threads       int
 	seconds       float64
@@ -41,6 +42,8 @@ func main() {
 	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
 	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
+	flag.StringVar(&o.models, "models", "build/bench/exports",
+		"folder of .onnx files for int8-world; bench/world/exports.py makes them")
 	flag.IntVar(&o.pairs, "pairs", 10, "interleaved pairs of each comparison")
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
 	flag.Float64Var(&o.seconds, "seconds", 2,
@@ -49,7 +52,7 @@ func main() {
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(),
 			"usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | "+
-				"int8-peer | bare BUNDLE\n")
+				"int8-peer | int8-world | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -57,7 +60,7 @@ func main() {
 	defer stop()
 	var err error
 	switch what := flag.Arg(0); what {
-	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer":
+	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer", "int8-world":
 		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
@@ -75,7 +78,7 @@ func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
 		return err
 	}
-	if o.full == "" {
+	if o.full == "" && what != "int8-world" {
 		o.full = filepath.Join(o.scratch, "full")
 		if err := o.made(ctx, o.full); err != nil {
 			return err
@@ -93,6 +96,7 @@ func (o *options) report(ctx context.Context, what string) error {
 		{"int8-accuracy", "int8", o.accuracyReport},
 		{"int8-speed", "int8", o.int8SpeedReport},
 		{"int8-peer", "int8", o.quantizeReport},
+		{"int8-world", "", o.worldReport},
 	} {
 		if what == part.name || what == part.group {
 			if err := part.do(ctx, r); err != nil {

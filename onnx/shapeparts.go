@@ -66,12 +66,28 @@ func (s *shaper) slice(n *Node, x []int64) []int64 {
 
 // gather is the shape where entries of x along an axis are taken.
 func (s *shaper) gather(n *Node, x []int64) []int64 {
-	axis, at := integer(n, "axis", 0), s.in(n, 1)
+	axis := integer(n, "axis", 0)
 	if axis < 0 {
 		axis += int64(len(x))
 	}
-	if axis < 0 || axis >= int64(len(x)) || len(n.Inputs) < 2 || at == nil {
+	if axis < 0 || axis >= int64(len(x)) || len(n.Inputs) < 2 {
+		return nil
+	}
+	at, known := s.shapes[n.Inputs[1]] // of a single number: empty
+	if !known {
 		return nil
 	}
 	return append(append(slices.Clone(x[:axis]), at...), x[axis+1:]...)
+}
+
+// padded is the shape with pads before and behind each dimension.
+func padded(x, pads []int64) []int64 {
+	if len(pads) != 2*len(x) {
+		return nil
+	}
+	out := slices.Clone(x)
+	for i := range out {
+		out[i] += pads[i] + pads[i+len(x)]
+	}
+	return out
 }

@@ -120,6 +120,8 @@ func (s *shaper) shape(n *Node) []int64 {
 		return transpose(x, s.ints(n, "perm", 9))
 	case "Slice":
 		return s.slice(n, x)
+	case "Pad":
+		return padded(x, s.ints(n, "pads", 1))
 	case "Gather":
 		return s.gather(n, x)
 	default:

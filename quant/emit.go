@@ -17,6 +17,8 @@ type emitter struct {
 	read   map[string]string // tensor → what its readers read instead
 	raw    map[string]bool   // tensors that are there in float, too: no operator on integers made them
 	asked  map[string]bool   // what wanted has said
+	rows   map[string]string // maps of one place → what holds them as rows: see dense
+	mapped map[string]bool   // of rows: those that are there as maps, too
 	made   map[string]bool   // initializers that are new
 	taken  map[string]string // constant → the first layer that has it in integers
 }
@@ -27,7 +29,8 @@ func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
 		return nil, err
 	}
 	e := &emitter{n: n, plan: p, codes: codes, layers: map[string]*Layer{}, read: map[string]string{},
-		raw: map[string]bool{}, asked: map[string]bool{}, made: map[string]bool{}, taken: map[string]string{}}
+		rows: map[string]string{}, mapped: map[string]bool{}, raw: map[string]bool{}, asked: map[string]bool{},
+		made: map[string]bool{}, taken: map[string]string{}}
 	for _, name := range p.Float {
 		if !slices.ContainsFunc(n.Layers, func(l Layer) bool { return l.Name == name }) {
 			return nil, fmt.Errorf("quant: the plan keeps %s in float, the network has no such layer", name)
@@ -85,6 +88,7 @@ func (e *emitter) copyNode(v *onnx.Node, integers bool) *onnx.Node {
 
 // reads are the inputs of a node: see copyNode.
 func (e *emitter) reads(v *onnx.Node, integers bool) []string {
+	e.asMaps(v.Inputs)
 	in := make([]string, len(v.Inputs))
 	for i, t := range v.Inputs {
 		in[i] = t

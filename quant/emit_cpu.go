@@ -37,7 +37,9 @@ func EmitCPU(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 			integers := e.poolFirst(v, products[v.Inputs[0]])
 			e.roundOutputs(v.Outputs, integers, false)
 		default:
-			if act, folded := e.operator(v); folded {
+			if e.dense(i, v) {
+				e.roundOutputs(v.Outputs, false, false)
+			} else if act, folded := e.operator(v); folded {
 				done[act] = true
 			}
 		}
@@ -110,6 +112,7 @@ func (e *emitter) roundOutputs(outs []string, integers, must bool) {
 		if !known || e.rounded(t) || !must && !e.wanted(t) {
 			continue
 		}
+		e.asMaps([]string{t})
 		e.roundFrom(t, t, site)
 		e.raw[t] = !integers
 	}
@@ -218,6 +221,7 @@ func (e *emitter) poolFirst(pool, product *onnx.Node) bool {
 	if e.rounded(values) {
 		e.roundFrom(largest, largest, e.n.site[values])
 	}
+	e.asMaps([]string{gate})
 	e.node("Mul", product.Name, []string{e.now(largest), e.now(gate)}, pool.Outputs)
 	return e.rounded(values) && e.rounded(gate)
 }

@@ -17,23 +17,24 @@ const (
 	halfCareful = 512
 )
 
+// halfScales is the opset whose Q and DQ take scales in half precision.
+const halfScales = 19
+
 // EmitFP16 makes m a half-precision model: constants, scales and everything in between; its ports
 // stay float32, with a Cast at each. Q and DQ with half scales need opset 19, which it is raised
 // to. It refuses constants that half precision cannot hold.
 func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
-	out := *m
+	raised := *m
+	if slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool { return v.OpType == "QuantizeLinear" }) {
+		if err := raised.Raise(halfScales); err != nil {
+			return nil, fmt.Errorf("quant: fp16: %w", err)
+		}
+	}
+	m = &raised
+	out := raised
 	out.Graph.Nodes, out.Graph.Initializers, out.Graph.Values = nil, nil, nil
 	out.Metadata = slices.Clone(m.Metadata)
 	out.Producer, out.ProducerVersion = "vggse-agent calibrate", ""
-	if slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool { return v.OpType == "QuantizeLinear" }) {
-		out.Opsets = slices.Clone(m.Opsets)
-		for i := range out.Opsets {
-			if out.Opsets[i].Domain == "" || out.Opsets[i].Domain == "ai.onnx" {
-				out.Opsets[i].Version = max(out.Opsets[i].Version, 19)
-			}
-		}
-		out.IRVersion = max(m.IRVersion, 9)
-	}
 	isScale := scales(m)
 	for i := range m.Graph.Initializers {
 		t, err := halfConstant(&m.Graph.Initializers[i], isScale)

@@ -76,7 +76,7 @@ type change struct {
 }
 
 // Search gives up integers where that keeps start within the budget, and no more than that: it
-// ranks what could be demoted (each layer, the gates and the squeezes of the attention blocks) by
+// ranks what could be demoted (each layer, the sums of branches, the gates and the squeezes of the attention blocks) by
 // what it brings alone, takes as few of the best as hold the budget, and takes back those that turn
 // out not to matter. Where nothing holds the budget the plan is start, and Held is false. It
 // evaluates MaxEvaluations plans at most.
@@ -109,6 +109,10 @@ func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate func(
 // changes are all that there are for a plan.
 func changes(n *Graph, p *Plan) []change {
 	var all []change
+	sums := slices.ContainsFunc(n.Sites, func(s Site) bool { return s.Kind == Sum })
+	if sums && p.Levels == LevelsU8 && !p.SumsFloat {
+		all = append(all, change{name: "sums", apply: func(p *Plan) { p.SumsFloat = true }})
+	}
 	for i := range n.Layers {
 		if l := &n.Layers[i]; p.integer(l) {
 			all = append(all, change{name: l.Name, size: l.Size,
