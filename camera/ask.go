@@ -20,8 +20,7 @@ func Ask(ctx context.Context, source string) (what string, err error) {
 	case "demo":
 		return "", nil
 	case "rtsp":
-		u.quiet = true
-		codec, err := u.rehearse(ctx)
+		codec, err := u.describe(ctx)
 		return "answers, sends " + codec + "; not played", err
 	case "file":
 		if info, err := os.Stat(u.Target); err == nil && !info.Mode().IsRegular() && !info.IsDir() {

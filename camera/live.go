@@ -20,6 +20,7 @@ const blindLimit = 300
 type live struct {
 	capture *capture
 	plan    *plan
+	uri     *URI
 	opened  time.Time // when the opening began
 	seen    bool      // there was a frame
 	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a
@@ -48,10 +49,10 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err := u.typos(p); err != nil {
 		return nil, Info{}, err
 	}
-	l := &live{plan: p, opened: time.Now(), freshness: newFreshness()}
+	l := &live{plan: p, uri: u, opened: time.Now(), freshness: newFreshness()}
 	c, err := openCapture(p)
 	if err != nil {
-		return nil, Info{}, u.explain(p, err)
+		return nil, Info{}, u.explain(ctx, p, err, time.Since(l.opened))
 	}
 	info := Info{
 		Kind: u.Scheme, Backend: p.backend.String(), Live: true, ReadLimit: p.limit,
@@ -94,7 +95,7 @@ func (u *URI) typos(p *plan) error {
 func (u *URI) look(ctx context.Context) (warning string, err error) {
 	switch u.Scheme {
 	case "rtsp":
-		codec, err := u.rehearse(ctx)
+		codec, err := u.describe(ctx)
 		if err == nil && u.Codec != "" && u.Codec != codec {
 			warning = fmt.Sprintf("the camera sends %s, not %s", codec, u.Codec)
 		}
@@ -118,7 +119,7 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 // explain makes a sentence of a failed opening. It is always a loss: what is wrong now may have
 // been right before, as with a camera that was unplugged, and udev needs a moment to give a new
 // device its rights.
-func (u *URI) explain(p *plan, err error) error {
+func (u *URI) explain(ctx context.Context, p *plan, err error, took time.Duration) error {
 	switch {
 	case !errors.Is(err, errNotOpened):
 		return err
@@ -127,12 +128,22 @@ func (u *URI) explain(p *plan, err error) error {
 	case u.Scheme == "rtsp" && p.backend == backendFFmpeg && len(url.UserPassword(u.User, u.Password).String()) > 127:
 		return fmt.Errorf("%w: FFmpeg takes at most 127 characters of user and password: choose a shorter one", ErrLost)
 	case u.Scheme == "rtsp":
-		oneSession.turn(u.Target)
-		return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
+		return u.unplayed(ctx, took)
 	case p.backend == backendGStreamer:
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", ErrLost, Redact(p.text))
 	}
 	return fmt.Errorf("%w: %s %s", ErrLost, u.Target, refusal(u.Target))
+}
+
+// unplayed is why a server's video that is described could not be opened within took.
+func (u *URI) unplayed(ctx context.Context, took time.Duration) error {
+	if took >= probeLimit {
+		return fmt.Errorf("%w: the server describes its video but sends none, or too little of it", ErrStalled)
+	}
+	if _, err := u.rehearse(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
 }
 
 // refusal is why the device at path, which is there, cannot be a source just now.
@@ -196,7 +207,7 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 		case (l.plan.limit == 0 || took < l.plan.limit*3/4) && l.seen:
 			return fmt.Errorf("%w: the stream ended", ErrLost)
 		case l.plan.limit == 0 || took < l.plan.limit*3/4:
-			return fmt.Errorf("%w: there was no frame", ErrLost)
+			return l.none(ctx)
 		case l.seen:
 			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told
 			// to end.
@@ -205,6 +216,16 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 			return fmt.Errorf("%w: no first frame for %.1f s", ErrStalled, time.Since(l.opened).Seconds())
 		}
 	}
+}
+
+// none is why a source has ended before its first frame: GStreamer opens before it asks a server.
+func (l *live) none(ctx context.Context) error {
+	if l.uri.Scheme == "rtsp" {
+		if _, err := l.uri.rehearse(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: there was no frame", ErrLost)
 }
 
 // ticks looks at the clock of the stream: frames that come while it stands still are the same one

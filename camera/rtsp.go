@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -30,16 +29,20 @@ const (
 	answerLimit = 12 * time.Second
 )
 
-// rehearse has a short conversation of our own with an RTSP server before OpenCV has its turn: what
-// is the stream, and does it flow? OpenCV would only say that it could not open, and a call into it
-// cannot be cancelled: a camera that has stalled is found out here, where it can. It returns the
-// codec, as h264 or in the server's own words; every error is an ErrLost, for servers are repaired
-// and passwords set while we run, or ctx's. Where the server sends us elsewhere, u is changed to
-// that place.
-func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
+// describe asks an RTSP server, before OpenCV has its turn, what the stream is: OpenCV would only say
+// that it could not open. It returns the codec, as h264 or in the server's own words; every error is
+// an ErrLost, for servers are repaired and passwords set while we run, or ctx's. Where the server
+// sends us elsewhere, u is changed to that place. It begins no session: a camera may have only one.
+func (u *URI) describe(ctx context.Context) (codec string, err error) { return u.talk(ctx, false) }
+
+// rehearse plays the stream to its first byte, to find out why OpenCV could not.
+func (u *URI) rehearse(ctx context.Context) (codec string, err error) { return u.talk(ctx, true) }
+
+// talk is a conversation, at each place to which the server sends us.
+func (u *URI) talk(ctx context.Context, play bool) (codec string, err error) {
 	for range hopLimit {
 		var moved *movedError
-		if codec, err = u.ask(ctx); !errors.As(err, &moved) {
+		if codec, err = u.ask(ctx, play); !errors.As(err, &moved) {
 			return codec, err
 		}
 		if err := u.moveTo(moved.to); err != nil {
@@ -50,7 +53,7 @@ func (u *URI) rehearse(ctx context.Context) (codec string, err error) {
 }
 
 // ask is one conversation.
-func (u *URI) ask(ctx context.Context) (codec string, err error) {
+func (u *URI) ask(ctx context.Context, play bool) (codec string, err error) {
 	conn, err := u.dial(ctx)
 	if err != nil {
 		return "", err
@@ -65,7 +68,7 @@ func (u *URI) ask(ctx context.Context) (codec string, err error) {
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	track, err := talk.describe()
-	if err == nil && !u.UDP && !u.quiet && !oneSession.has(u.Target) {
+	if err == nil && play && !u.UDP {
 		conn.SetDeadline(time.Now().Add(patience))
 		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(max(firstFrameLimit, u.Timeout))) })
 	}
@@ -92,7 +95,7 @@ func (e *movedError) Error() string { return "the server sends us elsewhere, to 
 // moveTo makes u the place that a server named. Its user and password are taken along to the same
 // host only.
 func (u *URI) moveTo(place string) error {
-	next := URI{Scheme: "rtsp", Options: u.Options, quiet: u.quiet}
+	next := URI{Scheme: "rtsp", Options: u.Options}
 	var ok bool
 	if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
 		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))
@@ -113,36 +116,6 @@ func hostOf(target string) string {
 		return target
 	}
 	return parsed.Hostname()
-}
-
-// sessions are the servers that give one session only, and forget an ended one late.
-type sessions struct {
-	mu  sync.Mutex
-	one map[string]int // openings that are still to go without a rehearsal of PLAY
-}
-
-var oneSession = sessions{one: make(map[string]int)}
-
-// sessionTries is how many openings go without: more than a server needs to forget a session.
-const sessionTries = 6
-
-func (s *sessions) has(target string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.one[target] > 0
-}
-
-// turn is for an opening that failed although the server describes its video: the rehearsal may
-// have had the only session, so the next ones do without; where that has not helped, it is as
-// before.
-func (s *sessions) turn(target string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.one[target] > 0 {
-		s.one[target]--
-	} else {
-		s.one[target] = sessionTries
-	}
 }
 
 // bounded reads a conversation up to its limit.

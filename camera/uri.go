@@ -21,7 +21,6 @@ type URI struct {
 	// rtsp://, the pipeline of gst:.
 	Target         string
 	User, Password string // of rtsp://, decoded
-	quiet          bool   // ask an RTSP server, but do not play
 	Options
 }
 

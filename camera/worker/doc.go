@@ -51,7 +51,7 @@ type limits struct {
 }
 
 var usual = limits{
-	start: 30 * time.Second, silence: 6 * time.Second, connect: 45 * time.Second, open: 20 * time.Second,
+	start: 30 * time.Second, silence: 6 * time.Second, connect: time.Minute, open: 20 * time.Second,
 	slack: 6 * time.Second, read: 30 * time.Second, first: 30 * time.Second,
 }
 
