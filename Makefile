@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ watch: build ## live table of what the broker carries (BROKER=url ARGS=…)
 
 test: deps-test ## all tests (TESTFLAGS=…)
 	go test -timeout 30m -tags $(TAGS) $(TESTFLAGS) ./...
+
+screenshots: deps-test ## pictures of the live page into docs/images/, 2 minutes
+	mkdir -p docs/images
+	go test -tags $(TAGS) -count=1 -timeout 10m ./cmd/vggse-agent -run 'TestScreenshots$$' -screenshots "$$PWD/docs/images"
 
 race: deps-test ## all tests under the race detector
 	go test -race -timeout 60m -tags $(TAGS) $(TESTFLAGS) ./...

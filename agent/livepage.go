@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,8 @@ import (
 const (
 	pictureWidth   = 320 // pixels: what Go's own encoder makes in 2 to 3 ms
 	pictureQuality = 80
+	// afterAnswer is how long an answer has to leave before what it tells of is done.
+	afterAnswer = 300 * time.Millisecond
 )
 
 // livePage is what the live page shows of the agent, and asks of it. It implements page.Agent.
@@ -289,6 +292,17 @@ func (p *livePage) keeps(r *samples.Review) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.samples = r
+}
+
+// Activate implements page.Agent.
+func (p *livePage) Activate(ctx context.Context, sum string) error {
+	return p.does(func(c *commands) error {
+		then, err := c.Command(ctx, mqtt.Command{Name: mqtt.CommandModelActivate, SHA256: sum})
+		if err == nil && then != nil {
+			time.AfterFunc(afterAnswer, then) // beginning anew closes the connection of whoever asked
+		}
+		return err
+	})
 }
 
 // Acted implements page.Agent.

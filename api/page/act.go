@@ -1,9 +1,12 @@
 package page
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
+	"time"
 
 	"github.com/vggse/vggse-agent/live"
 )
@@ -79,4 +82,28 @@ func (p *Page) setEnabled(_ http.ResponseWriter, r *http.Request) (done, camera 
 		return "enabled", a.Camera, nil
 	}
 	return "disabled", a.Camera, nil
+}
+
+// activatePatience is how long a model may take to be verified: less than an answer of HTTP.
+const activatePatience = 100 * time.Second
+
+// digest is what names an installed bundle.
+var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (p *Page) activate(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
+	var a struct {
+		SHA256 string `json:"sha256"`
+	}
+	if err := decode(r, &a); err != nil {
+		return "", "", err
+	}
+	if !digest.MatchString(a.SHA256) {
+		return "", "", fmt.Errorf("sha256: must be the digest of an installed model")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), activatePatience)
+	defer cancel()
+	if err := p.agent.Activate(ctx, a.SHA256); err != nil {
+		return "", "", err
+	}
+	return "model " + a.SHA256[:12] + " activated", "", nil
 }

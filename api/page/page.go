@@ -27,6 +27,9 @@ type Agent interface {
 	// SetThreshold and Enable change a stream's camera, and outlive a restart, as over MQTT.
 	SetThreshold(stream string, score float64) error
 	Enable(stream string, on bool) error
+	// Activate makes an installed bundle the one that runs, as the MQTT command does. The agent may
+	// begin anew, a moment after it has returned.
+	Activate(ctx context.Context, sha256 string) error
 	// Samples are the kept pictures; nil: none are kept.
 	Samples() *samples.Review
 	// Acted is told of everything that was done, for the journal.
@@ -135,6 +138,7 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/device", p.device)
 	mux.HandleFunc("POST /api/threshold", p.act(p.setThreshold))
 	mux.HandleFunc("POST /api/enabled", p.act(p.setEnabled))
+	mux.HandleFunc("POST /api/model/activate", p.act(p.activate))
 	mux.HandleFunc("GET /api/samples", p.samples)
 	mux.HandleFunc("GET /api/samples/picture", p.samplePicture)
 	mux.HandleFunc("GET /api/samples.zip", p.samplesZip)

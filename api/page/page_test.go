@@ -59,6 +59,9 @@ func (s *stub) Device() Device { return Device{Sentence: "all well"} }
 func (s *stub) SetThreshold(stream string, score float64) error {
 	return s.note("threshold %s %g", stream, score)
 }
+func (s *stub) Activate(_ context.Context, sum string) error {
+	return s.note("activate %s", sum)
+}
 func (s *stub) Samples() *samples.Review            { return s.review }
 func (s *stub) Enable(stream string, on bool) error { return s.note("enable %s %t", stream, on) }
 func (s *stub) Acted(by, done, camera string)       { _ = s.note("%s: %s (%s)", by, done, camera) }
@@ -308,17 +311,20 @@ func TestActions(t *testing.T) {
 		{"/api/threshold", `{"camera":"a","threshold":0.75}`, 200}, {"/api/threshold", `{"camera":"a"}`, 422},
 		{"/api/threshold", `{"camera":"a","threshold":1.5}`, 422}, {"/api/threshold", `{"camera":"a","more":1}`, 422},
 		{"/api/enabled", `{"camera":"b","on":false}`, 200}, {"/api/enabled", `{"camera":"b"}`, 422},
+		{"/api/model/activate", `{"sha256":"../x"}`, 422},
+		{"/api/model/activate", `{"sha256":"` + strings.Repeat("a1", 32) + `"}`, 200},
 		{"/api/enabled", strings.Repeat(" ", BodyLimit) + "{}", 422},
 	} {
 		if got, said := post(c.path, c.body); got != c.want {
 			t.Errorf("%s %.40s = %d %s, want %d", c.path, c.body, got, said, c.want)
 		}
 	}
-	want := "[threshold a 0.75 session 1: threshold 0.75 (a) enable b false session 1: disabled (b)]"
+	want := "[threshold a 0.75 session 1: threshold 0.75 (a) enable b false session 1: disabled (b) " +
+		"activate " + strings.Repeat("a1", 32) + " session 1: model a1a1a1a1a1a1 activated ()]"
 	if got := fmt.Sprint(s.agent.asked); got != want {
 		t.Errorf("asked: %s\nwant   %s", got, want)
 	}
-	if e := s.live.Events(0); len(e) != 2 || e[0].By != "session 1" || e[1].Text != "disabled" || e[1].Camera != "b" {
+	if e := s.live.Events(0); len(e) != 3 || e[0].By != "session 1" || e[1].Text != "disabled" || e[1].Camera != "b" {
 		t.Errorf("events: %+v", e)
 	}
 	s.agent.fails = errors.New("no such camera")

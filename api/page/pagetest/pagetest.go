@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -196,10 +197,12 @@ func (tab *Tab) Fits(when string) {
 	}
 }
 
-// Screenshot is a PNG of the window.
+// Screenshot is a WebP of the window.
 func (tab *Tab) Screenshot() []byte {
 	tab.t.Helper()
-	b, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
+	quality := int64(82)
+	r, err := chromedp.Call(tab.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "webp",
+		Quality: &quality})
 	tab.do(err)
-	return b
+	return r.Data
 }

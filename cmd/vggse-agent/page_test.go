@@ -1,0 +1,216 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/vggse/vggse-agent/api/page/pagetest"
+)
+
+var pageCost = flag.Duration("page-cost", 0, "how long to measure each number of viewers of the live page; 0: not")
+
+// freeAddress is one of loopback that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// demoBundle is the trained network of the demo.
+func demoBundle(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../demo/bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestLivePage is the live page of a real agent in a real browser: the labels are those of MQTT, in
+// their order; a threshold that is set there is published; a viewer does not hold up the end.
+func TestLivePage(t *testing.T) {
+	tab := pagetest.Open(t, "en")
+	broker, address := startMosquitto(t), freeAddress(t)
+	agent := startAgent(t, "run", "--bundle", demoBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
+		"--broker", "tcp://"+broker.addr(), "--listen", address, "--set", "device.id=edge", "--log-level", "error")
+	lines := broker.subscribe(t, "vggse/edge/camera/classification", "vggse/edge/camera/threshold/state")
+	await(t, lines, "vggse/edge/camera/threshold/state 0.6")
+	tab.Size(1280, 800, "light")
+	tab.Visit("http://" + address + "/")
+	tab.Wait("a live picture", `document.querySelector('.card .state').textContent === 'live' &&
+		document.querySelector('.card canvas').width === 320 && !document.querySelector('.picture.stale')`)
+	pagetest.Eval[any](tab, `(window.seen = [], new MutationObserver(() => {
+		const label = document.querySelector('.card .label').textContent;
+		if (label !== seen[seen.length - 1]) seen.push(label);
+	}).observe(document.querySelector('.card .label'), {childList: true, characterData: true, subtree: true}), 1)`)
+	tab.Wait("six labels", "seen.length >= 6")
+	shown := pagetest.Eval[[]string](tab, "seen")
+	var published []string
+	rest := shown
+	for len(rest) > 0 {
+		line := await(t, lines, "vggse/edge/camera/classification ")
+		label := strings.TrimPrefix(line, "vggse/edge/camera/classification ")
+		published = append(published, label)
+		if label == rest[0] {
+			rest = rest[1:]
+		}
+		if len(published) > 20*len(shown) {
+			t.Fatalf("the page showed %v, and there is no such order in %v", shown, published)
+		}
+	}
+	tab.Visit("http://" + address + "/#why/camera")
+	tab.Wait("the reasons", `document.querySelector('.result').textContent`)
+	pagetest.Eval[any](tab, `(() => { const e = document.querySelector('#try'); e.value = 0.75;
+		e.dispatchEvent(new Event('input')); return 1 })()`)
+	tab.Wait("a button", `!document.querySelector('.why button.primary').disabled`)
+	pagetest.Eval[any](tab, `(document.querySelector('.why button.primary').click(), 1)`)
+	await(t, lines, "vggse/edge/camera/threshold/state 0.75")
+	tab.Check("the page")
+
+	tab.Expect("/api/")
+	if err := agent.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Wait(); err != nil {
+		t.Errorf("the end with a viewer: %v", err)
+	}
+	tab.Wait("the agent's end", `document.querySelector('.banner').textContent.includes('does not answer')`)
+}
+
+// TestPageCost measures what viewers cost, with -page-cost: CPU of the process, and frames classified.
+// Of sixteen, one does not read what it is sent.
+func TestPageCost(t *testing.T) {
+	if *pageCost == 0 {
+		t.Skip("not asked for: -page-cost 20s")
+	}
+	address := freeAddress(t)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	agent := startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source",
+		"demo://parts?fps=15&width=1280&height=720", "--listen", address)
+	for end := time.Now().Add(patience); frames(t, address) < 30; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is classified")
+		}
+	}
+	for _, viewers := range []int{0, 1, 16, 0} {
+		stop := viewersOf(t, address, viewers)
+		time.Sleep(time.Second)
+		cpu, n, start := cpuOf(t, agent.Process.Pid), frames(t, address), time.Now()
+		time.Sleep(*pageCost)
+		took := time.Since(start).Seconds()
+		t.Logf("%2d viewers: %5.2f %% of a core, %5.2f frames/s, %d MB, %d pictures", viewers,
+			100*(cpuOf(t, agent.Process.Pid)-cpu).Seconds()/took, float64(frames(t, address)-n)/took,
+			memoryOf(t, agent.Process.Pid)>>20, stop())
+	}
+}
+
+// viewersOf lets viewers look until stop is called, which returns how many pictures they got.
+func viewersOf(t *testing.T, address string, viewers int) (stop func() int) {
+	t.Helper()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var conns []*websocket.Conn
+	pictures := 0
+	for i := range viewers {
+		conn, _, err := websocket.DefaultDialer.Dial("ws://"+address+"/api/socket", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+		if err := conn.WriteMessage(websocket.TextMessage, []byte(`{"camera":0}`)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			continue // does not read
+		}
+		all.Go(func() {
+			for n := 1; ; {
+				kind, b, err := conn.ReadMessage()
+				if err != nil {
+					return
+				}
+				if kind != websocket.BinaryMessage {
+					continue
+				}
+				n++
+				mu.Lock()
+				pictures++
+				mu.Unlock()
+				number := int(b[31]) | int(b[30])<<8 | int(b[29])<<16
+				_ = conn.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"camera":0,"after":%d}`, number))
+			}
+		})
+	}
+	return func() int {
+		for _, c := range conns {
+			c.Close()
+		}
+		all.Wait()
+		return pictures
+	}
+}
+
+var classified = regexp.MustCompile(`vggse_frames_classified_total\{camera="camera"\} (\d+)`)
+
+// frames are those classified so far; 0 while nobody answers.
+func frames(t *testing.T, address string) int {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := classified.FindSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+}
+
+// cpuOf is the processor time of a process, as Linux counts it: in hundredths of a second.
+func cpuOf(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(after)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// memoryOf is the resident memory of a process, bytes.
+func memoryOf(t *testing.T, pid int) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
