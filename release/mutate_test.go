@@ -36,8 +36,8 @@ func mutate(r *rand.Rand, text []byte) []byte {
 		case 3:
 			text = append(text[:at+n], append(bytes.Clone(text[at:at+n]), text[at+n:]...)...)
 		case 4:
-			words := []string{"null", "0", "-1", "1e99", "9223372036854775807", `"`, "{}", "[]", "../", "\x00", "\n",
-				","}
+			words := []string{"null", "0", "-1", "1e99", "9223372036854775807", `"`, "{}", "[]", "../", "\x00",
+				"\n", ","}
 			text = append(text[:at], append([]byte(words[r.IntN(len(words))]), text[at:]...)...)
 		case 5:
 			text = text[:at]

@@ -137,6 +137,15 @@ func TestGoesOn(t *testing.T) {
 	if total := m.bytes() - int64(len(m.Text)); first.Load()+done.Fetched > total+2*chunk || done.Fetched == total {
 		t.Errorf("fetched %d and then %d of %d bytes", first.Load(), done.Fetched, total)
 	}
+	// as a pull that is killed behind the installation leaves it
+	if err := os.WriteFile(filepath.Join(d.gate.StateDir, "pull", m.layers[1].Digest.Encoded()), nil,
+		0o600); err != nil {
+		t.Fatal(err)
+	}
+	if done, err = d.pull(place); err != nil || done.Fetched != 0 {
+		t.Fatalf("once more: %+v, %v", done, err)
+	}
+	d.holds(done.Installed, p.dir)
 }
 
 // TestTroubledRegistry: what passes is waited for and told, what does not pass is an error at once.

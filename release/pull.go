@@ -92,7 +92,10 @@ func (p *puller) run(ctx context.Context) (*Pulled, error) {
 	defer unlock()
 	p.choose()
 	if done := p.alreadyThere(ctx); done != nil {
-		return done, p.Record(ctx)
+		if err := p.Record(ctx); err != nil {
+			return nil, err
+		}
+		return done, p.forgetAll() // a pull that was killed behind the installation left its pieces
 	}
 	p.fetch = newFetcher(p.dir, p.from, p.Rate, p.Patience, p.tell)
 	if err := p.forgetOthers(); err != nil {
@@ -117,7 +120,7 @@ func (p *puller) run(ctx context.Context) (*Pulled, error) {
 	if err := p.Record(ctx); err != nil {
 		return nil, err
 	}
-	return done, p.forget(func(string) bool { return true })
+	return done, p.forgetAll()
 }
 
 // choose decides which files come, and which layers that takes.
@@ -184,6 +187,8 @@ func (p *puller) forgetOthers() error {
 	}
 	return p.forget(func(name string) bool { return !keep[strings.TrimSuffix(name, ".part")] })
 }
+
+func (p *puller) forgetAll() error { return p.forget(func(string) bool { return true }) }
 
 func (p *puller) forget(which func(name string) bool) error {
 	entries, err := os.ReadDir(p.dir)
@@ -328,7 +333,7 @@ func (p *puller) install(ctx context.Context) (store.Installed, error) {
 	i, err := p.Store.InstallFrom(ctx, source, p.Approve)
 	var wrong errGone
 	if errors.As(err, &wrong) { // a piece that was damaged on this disk is fetched again next time
-		err = errors.Join(err, p.forget(func(string) bool { return true }))
+		err = errors.Join(err, p.forgetAll())
 	}
 	return i, err
 }
