@@ -101,8 +101,8 @@ func (t *teaching) list(ctx context.Context) error {
 	missing := slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return has[l] })
 	switch {
 	case len(missing) > 0 && !t.AddOnly:
-		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all labels at once, so give each "+
-			"old one pictures, too (20 do), or --add-only where the bundle was taught before", t.Images,
+		return fmt.Errorf("%s has no folder of pictures for %s: the head is fitted to all labels at once, so give "+
+			"each old one pictures, too (20 do), or --add-only where the bundle was taught before", t.Images,
 			strings.Join(missing, ", "))
 	case len(missing) > 0:
 		if err := t.recallable(ctx, missing, labels); err != nil {

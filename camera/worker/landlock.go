@@ -27,9 +27,9 @@ func landlockABI() (int, error) {
 	case errno == unix.ENOSYS:
 		return 0, fmt.Errorf("this kernel has no Landlock: that needs Linux 5.13 or newer")
 	case errno == unix.EOPNOTSUPP:
-		return 0, fmt.Errorf("Landlock is not switched on: add it to lsm= of the kernel's command line")
+		return 0, fmt.Errorf("the kernel's Landlock is not switched on: add it to lsm= of the kernel's command line")
 	case errno != 0:
-		return 0, fmt.Errorf("Landlock is refused, perhaps by the service's SystemCallFilter: %w", errno)
+		return 0, fmt.Errorf("the kernel's Landlock is refused, perhaps by the service's SystemCallFilter: %w", errno)
 	}
 	return int(abi), nil
 }
@@ -123,16 +123,16 @@ func restrictFiles(p *profile, env map[string]string) error {
 	attr := handled(abi, p)
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), rulesetSize(abi), 0)
 	if errno != 0 {
-		return fmt.Errorf("Landlock: %w", errno)
+		return fmt.Errorf("restricting files by Landlock: %w", errno)
 	}
 	defer unix.Close(int(fd))
 	for _, r := range rulesOf(p, env) {
 		if err := allow(int(fd), r, attr.Handled_access_fs); err != nil {
-			return fmt.Errorf("Landlock: %s: %w", r.path, err)
+			return fmt.Errorf("restricting files by Landlock: %s: %w", r.path, err)
 		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
-		return fmt.Errorf("Landlock: %w", errno)
+		return fmt.Errorf("restricting files by Landlock: %w", errno)
 	}
 	return nil
 }
