@@ -26,8 +26,8 @@ const (
 	worldNetworks = 30
 )
 
-// worldReport imports and calibrates every .onnx file of the folder models, as world/exports.py makes
-// them. What was calibrated is kept in the scratch folder, and taken up again from there.
+// worldReport imports and calibrates every .onnx file of the folder models, as world/exports.py
+// makes them. What was calibrated is kept in the scratch folder, and taken up again from there.
 func (o *options) worldReport(ctx context.Context, r *report) error {
 	files, err := filepath.Glob(filepath.Join(o.models, "*.onnx"))
 	if err == nil && len(files) == 0 {
@@ -75,7 +75,8 @@ func worldRow(c *quant.Report) (row string, ok bool) {
 			continue
 		}
 		ok := f.Latency.Faster() && f.Verdict.SQNR >= worldSQNR
-		return fmt.Sprintf("%d convolutions, %d fully connected | %.1f dB | %.2f× (%.2f–%.2f) | %s", f.Proof.Convolutions,
+		return fmt.Sprintf("%d convolutions, %d fully connected | %.1f dB | %.2f× (%.2f–%.2f) | %s",
+			f.Proof.Convolutions,
 			f.Proof.Dense, f.Verdict.SQNR, f.Latency.Speedup, f.Latency.SpeedupLow, f.Latency.SpeedupHigh,
 			verdict(ok)), ok
 	}
@@ -116,10 +117,12 @@ func (o *options) calibrateWorld(ctx context.Context, file, dir, pictures string
 		return nil, err
 	}
 	if _, err := o.verb(ctx, "import", file, "--labels", labels, "--out", imported, "--preprocess",
-		"resize=squash,filter=pil-bilinear,channels=rgb,scale=1/255,mean=0.485,0.456,0.406,std=0.229,0.224,0.225"); err != nil {
+		"resize=squash,filter=pil-bilinear,channels=rgb,scale=1/255,"+
+			"mean=0.485,0.456,0.406,std=0.229,0.224,0.225"); err != nil {
 		return nil, err
 	}
-	text, err := o.verb(ctx, "calibrate", "--json", "--bundle", imported, "--images", pictures, "--out", dir, "--workers",
+	text, err := o.verb(ctx, "calibrate", "--json", "--bundle", imported, "--images", pictures, "--out", dir,
+		"--workers",
 		"2", "--budget", worldBudget, "--method", "minmax")
 	return text, errors.Join(err, os.RemoveAll(imported), os.RemoveAll(dir))
 }

@@ -98,7 +98,8 @@ func TestShapesOfParts(t *testing.T) {
 		Nodes: []Node{
 			{OpType: "Slice", Inputs: []string{"x", "one", "end", "two"}, Outputs: []string{"slice"}},
 			{OpType: "Slice", Inputs: []string{"x", "one", "end", "two", "two"}, Outputs: []string{"strided"}},
-			{OpType: "Split", Inputs: []string{"x"}, Outputs: []string{"a", "b"}, Attributes: []Attribute{Int("axis", 1)}},
+			{OpType: "Split", Inputs: []string{"x"}, Outputs: []string{"a", "b"},
+				Attributes: []Attribute{Int("axis", 1)}},
 			{OpType: "Gather", Inputs: []string{"x", "at"}, Outputs: []string{"gather"},
 				Attributes: []Attribute{Int("axis", 1)}},
 			{OpType: "Gather", Inputs: []string{"x", "zero"}, Outputs: []string{"scalar"},
