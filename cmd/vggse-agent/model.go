@@ -24,31 +24,8 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 	var asJSON bool
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	show := func(cmd *cobra.Command, i store.Installed) error { return printInstalled(cmd, i, asJSON) }
-	var older bool
-	install := &cobra.Command{
-		Use: "install FILE|DIR", Short: "Copy a bundle, or a file that 'bundle pack' made, into the store",
-		Example: "  vggse-agent model install parts-3.vggse",
-		Args:    exactArgs(1, "one FILE or DIR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			source, err := bundle.OpenSource(args[0]) // with the rights of who asks; the store has its owner's
-			if err != nil {
-				return fmt.Errorf("model install: %w", err)
-			}
-			defer source.Close()
-			st, err := s.store()
-			if err != nil {
-				return err
-			}
-			i, err := s.install(cmd.Context(), st, source, older)
-			if err != nil {
-				return err
-			}
-			return show(cmd, i)
-		},
-	}
-	install.Flags().BoolVar(&older, "older", false, "take a release that is lower than what was taken before")
 	cmd.AddCommand(
-		install,
+		newInstallCmd(s, show),
 		&cobra.Command{
 			Use: "list", Short: "List what is installed; * is active", Args: exactArgs(0, "no arguments"),
 			RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,6 +62,33 @@ not set, from the next start or reload (SIGHUP) of the agent on. The last three 
 			},
 		},
 	)
+	return cmd
+}
+
+func newInstallCmd(s *settings, show func(*cobra.Command, store.Installed) error) *cobra.Command {
+	var older bool
+	cmd := &cobra.Command{
+		Use: "install FILE|DIR", Short: "Copy a bundle, or a file that 'bundle pack' made, into the store",
+		Example: "  vggse-agent model install parts-3.vggse",
+		Args:    exactArgs(1, "one FILE or DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			source, err := bundle.OpenSource(args[0]) // with the rights of who asks; the store has its owner's
+			if err != nil {
+				return fmt.Errorf("model install: %w", err)
+			}
+			defer source.Close()
+			st, err := s.store()
+			if err != nil {
+				return err
+			}
+			i, err := s.install(cmd.Context(), st, source, older)
+			if err != nil {
+				return err
+			}
+			return show(cmd, i)
+		},
+	}
+	cmd.Flags().BoolVar(&older, "older", false, "take a release that is lower than what was taken before")
 	return cmd
 }
 
