@@ -53,6 +53,41 @@ func jpegEnds(data []byte) bool {
 	}
 }
 
+// pictureSize is the width and height that the head of a PNG, BMP or JPEG states; 0, 0 where it
+// states none.
+func pictureSize(data []byte) (width, height int) {
+	big, little := binary.BigEndian, binary.LittleEndian
+	switch {
+	case bytes.HasPrefix(data, []byte(pngStart)) && len(data) >= 24:
+		return int(big.Uint32(data[16:])), int(big.Uint32(data[20:]))
+	case bytes.HasPrefix(data, []byte("BM")) && len(data) >= 26:
+		if little.Uint32(data[14:]) == 12 { // the head of OS/2
+			return int(little.Uint16(data[18:])), int(little.Uint16(data[20:]))
+		}
+		height := int(int32(little.Uint32(data[22:]))) // negative: from the top
+		return int(little.Uint32(data[18:])), max(height, -height)
+	case bytes.HasPrefix(data, []byte(jpegStart)):
+		return jpegSize(data)
+	}
+	return 0, 0
+}
+
+// jpegSize reads the frame header, which stands before anything that is coded.
+func jpegSize(data []byte) (width, height int) {
+	for at := 2; at+9 < len(data) && data[at] == 0xFF; {
+		marker := data[at+1]
+		switch {
+		case marker == 0xFF: // padding
+			at++
+			continue
+		case marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC: // SOF
+			return int(binary.BigEndian.Uint16(data[at+7:])), int(binary.BigEndian.Uint16(data[at+5:]))
+		}
+		at += 2 + int(binary.BigEndian.Uint16(data[at+2:]))
+	}
+	return 0, 0
+}
+
 // decodePNG decodes with Go's own decoder to the pixels that OpenCV gives: alpha dropped, not
 // blended, grey spread, the upper 8 of 16 bits.
 func decodePNG(data []byte, f *vision.Frame, flip Flip) error {
@@ -77,8 +112,8 @@ func decodePNG(data []byte, f *vision.Frame, flip Flip) error {
 	return p.copyTo(f, flip)
 }
 
-// maxPixels is the largest picture that is decoded, as OpenCV's CV_IO_MAX_IMAGE_PIXELS.
-const maxPixels = 1 << 30
+// maxPixels is the largest picture that is decoded: 402 MB as a frame. OpenCV's own limit is 2³⁰.
+const maxPixels = 1 << 27
 
 // colourAt is a pixel without its alpha. Types with alpha are asked for the colour before it was
 // applied.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -48,9 +49,12 @@ func ReadPicture(path string, f *vision.Frame, upright bool) error {
 	return nil
 }
 
+// pictureLimit is the largest file of a picture that is read, bytes.
+const pictureLimit = 512 << 20
+
 // readStill reads, checks and decodes one file; the errors name it.
 func readStill(path string, f *vision.Frame, flip Flip, upright bool) error {
-	data, err := os.ReadFile(path)
+	data, err := atomicfile.ReadSmall(path, pictureLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: there is no such file", path)
 	} else if err != nil {
@@ -72,6 +76,11 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 		}
 	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")):
 		return errors.New("this is no picture in PNG, JPEG or BMP")
+	}
+	width, height := pictureSize(data) // a small file may claim a large picture
+	if max(width, height) > maxPixels || width*height > maxPixels {
+		return fmt.Errorf("the picture has %d×%d pixels, at most %d million are read: make it smaller", width, height,
+			maxPixels/1_000_000)
 	}
 	return decode(data, f, flip, upright)
 }
@@ -122,6 +131,8 @@ func openFile(u *URI) (source, Info, error) {
 			cure = " (keys such as ?loop=-1 need the form file://PATH?KEY=VALUE)"
 		}
 		return nil, Info{}, fmt.Errorf("there is no file %s%s", u.Target, cure)
+	case !pattern && !info.IsDir() && !info.Mode().IsRegular():
+		return nil, Info{}, fmt.Errorf("%s is neither a file nor a folder", u.Target)
 	case !pattern && !info.IsDir() && !IsPicture(u.Target):
 		m, err := thisMachine()
 		if err != nil {

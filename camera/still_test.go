@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,6 +92,15 @@ func TestReadImageRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// with returns data with numbers written over it.
+	with := func(data []byte, at int, numbers ...byte) []byte {
+		data = slices.Clone(data)
+		copy(data[at:], numbers)
+		return data
+	}
+	sof := bytes.Index(jpeg, []byte{0xFF, 0xC0, 0, 17})
+	bmp := make([]byte, 60)
+	copy(bmp, "BM")
 	tests := []struct {
 		name   string
 		data   []byte
@@ -104,6 +114,12 @@ func TestReadImageRefuses(t *testing.T) {
 		{"cut.png", png[:len(png)/2], "the picture is damaged", true},
 		{"stub.png", png[:8], "the picture is damaged", true},
 		{"cut.bmp", []byte("BM123"), "the picture is damaged", true},
+		{"large.png", with(png, 16, 0, 0, 0x7F, 0xFF, 0, 0, 0x7F, 0xFF), "32767×32767 pixels, at most 134 million",
+			false},
+		{"overflow.png", with(png, 16, 255, 255, 255, 255, 255, 255, 255, 255), "4294967295×4294967295 pixels", false},
+		{"large.jpg", with(jpeg, sof+5, 0xFF, 0xFE, 0xFF, 0xFF), "65535×65534 pixels", false},
+		{"large.bmp", with(bmp, 14, 40, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0xFF, 0xFF), "65536×65536 pixels", false},
+		{"old.bmp", with(bmp, 14, 12, 0, 0, 0, 0xFF, 0xFF, 0xFE, 0xFF), "65535×65534 pixels", false},
 		{"text.png", []byte("hello"), "no picture in PNG, JPEG or BMP", false},
 	}
 	plain := map[string]string{".png": "the PNG cannot be read", ".bmp": "built without OpenCV"}
@@ -206,10 +222,17 @@ func TestFolder(t *testing.T) {
 }
 
 func TestOpenFileRefuses(t *testing.T) {
-	empty := t.TempDir()
+	empty, pipes := t.TempDir(), t.TempDir()
+	film, picture := filepath.Join(pipes, "film.mp4"), filepath.Join(pipes, "a.png")
+	if err := errors.Join(syscall.Mkfifo(film, 0o600), syscall.Mkfifo(picture, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for source, want := range map[string]string{
 		"file:///none/a.mp4":         "there is no file /none/a.mp4",
 		"a.mp4?loop=1":               "need the form file://",
+		"file://" + film:             "is neither a file nor a folder", // a pipe would be waited for
+		"file://" + picture:          "is neither a file nor a folder",
+		"file://" + pipes:            "a.png is not a file but a pipe",
 		empty:                        "holds no pictures",
 		"file://" + empty + "/*.png": "holds no pictures",
 		"file://" + empty + "/[.png": "write \\[ for a bracket",

@@ -14,7 +14,7 @@ var rooms = map[string]string{
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
-	"camera":            "demo internal/redact internal/round vision",
+	"camera":            "demo internal/atomicfile internal/redact internal/round vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/selfexec vision",
