@@ -19,6 +19,7 @@ type small struct {
 	m       onnx.Model
 	at      string
 	classes int
+	written string // path of the file
 }
 
 func dims(sizes ...int64) []onnx.Dim {
@@ -87,6 +88,7 @@ func (s *small) ends(kind onnx.DataType, shape ...int64) *small {
 func (s *small) file(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "small.onnx")
+	s.written = path
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
