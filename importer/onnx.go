@@ -22,6 +22,9 @@ func fromONNX(labels []string, o *Options) (*imported, error) {
 	return n, nil
 }
 
+// mostBatch is the largest batch that a file may be exported for: it is fed once to prove the import.
+const mostBatch = 256
+
 // adopt opens the file and rewrites its graph.
 func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
 	m, err := onnx.Open(o.File)
@@ -45,6 +48,9 @@ func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
 	switch {
 	case o.InputGiven && (c.Picture.Width != o.Input || c.Picture.Height != o.height()):
 		return fmt.Errorf("the network takes %s, --input says %d×%d", size, o.height(), o.Input)
+	case c.Batch > mostBatch:
+		return fmt.Errorf("the network takes %d pictures at a time, at most %d are possible: export it with batch 1 or "+
+			"a dynamic batch", c.Batch, mostBatch)
 	case c.Size > vision.MaxSize:
 		return fmt.Errorf("the network takes %s, at most %d×%[2]d are possible", size, vision.MaxSize)
 	}

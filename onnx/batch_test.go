@@ -1,0 +1,33 @@
+package onnx
+
+import (
+	"slices"
+	"testing"
+)
+
+// A batch of 4 in the shape that a Reshape makes is copied from what comes, in either form.
+func TestFreeBatch(t *testing.T) {
+	for _, opset := range []int64{4, 13} {
+		m := &Model{Opsets: []Opset{{"", opset}}, Graph: Graph{
+			Inputs: []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Size: 4}, {Size: 3}, {Size: 8}, {Size: 8}}}},
+			Nodes:  []Node{{OpType: "Relu", Inputs: []string{"x"}, Outputs: []string{"r"}}}}}
+		n := Node{OpType: "Reshape", Inputs: []string{"r"}, Outputs: []string{"y"}}
+		if opset < 5 {
+			n.Attributes = []Attribute{Ints("shape", 4, -1)}
+		} else {
+			n.Inputs = append(n.Inputs, "to")
+			m.Graph.Initializers = []Tensor{NewInt64("to", []int64{4, -1}, 2)}
+		}
+		m.Graph.Nodes = append(m.Graph.Nodes, n)
+		m.freeBatch(4, false)
+		var got []int64
+		if last := &m.Graph.Nodes[1]; opset < 5 {
+			got = last.Attributes[0].Ints
+		} else {
+			got = m.Graph.Initializer(last.Inputs[1]).Int64s()
+		}
+		if !slices.Equal(got, []int64{0, -1}) {
+			t.Errorf("opset %d: %v, want [0 -1]", opset, got)
+		}
+	}
+}
