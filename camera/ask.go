@@ -22,6 +22,12 @@ func Ask(ctx context.Context, source string) (what string, err error) {
 	case "rtsp":
 		codec, err := u.describe(ctx)
 		return "answers, sends " + codec + "; not played", err
+	case "http":
+		s, info, err := openWeb(ctx, &u)
+		if err != nil {
+			return "", err
+		}
+		return "answers, sends " + info.Backend, s.close()
 	case "file":
 		if info, err := os.Stat(u.Target); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 			return "", fmt.Errorf("%s is neither a file nor a folder", u.Target)

@@ -124,9 +124,9 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 }
 
 func (u *URI) planFFmpeg() *plan {
-	text := "rtsp://" + u.Target
+	text := u.rtspScheme() + u.Target
 	if u.User != "" {
-		text = "rtsp://" + url.UserPassword(u.User, u.Password).String() + "@" + u.Target
+		text = u.rtspScheme() + url.UserPassword(u.User, u.Password).String() + "@" + u.Target
 	}
 	return &plan{
 		backend: backendFFmpeg, text: text, flip: u.Flip, limit: u.silence(),

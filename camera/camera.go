@@ -174,6 +174,8 @@ func (u *URI) open(ctx context.Context) (source, Info, error) {
 		return openDemo(u)
 	case "file":
 		return openFile(u)
+	case "http":
+		return openWeb(ctx, u)
 	}
 	return openLive(ctx, u)
 }

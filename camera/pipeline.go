@@ -125,7 +125,10 @@ func (u *URI) v4l2() string {
 
 func (u *URI) rtsp() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "rtspsrc location=%s", quote("rtsp://"+u.Target))
+	fmt.Fprintf(&s, "rtspsrc location=%s", quote(u.rtspScheme()+u.Target))
+	if u.TLS { // see dial
+		s.WriteString(" tls-validation-flags=0")
+	}
 	if u.User != "" {
 		fmt.Fprintf(&s, " user-id=%s user-pw=%s", quote(u.User), quote(u.Password))
 	}

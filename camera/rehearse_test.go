@@ -207,7 +207,7 @@ func TestRehearseHungUp(t *testing.T) {
 // The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
 func TestChallenges(t *testing.T) {
 	c, err := choose([]string{`Basic realm="r"`, `Digest realm="r", nonce="n", algorithm="SHA-256"`,
-		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`})
+		`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,15 +218,16 @@ func TestChallenges(t *testing.T) {
 	if got := c.answer("Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://h/x"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if c, err := choose([]string{`Basic realm="r"`}); err != nil || c.answer("a", "b", "PLAY", "x") != "Basic YTpi" {
+	c, err = choose([]string{`Basic realm="r"`}, false)
+	if err != nil || c.answer("a", "b", "PLAY", "x") != "Basic YTpi" {
 		t.Errorf("basic: %v", err)
 	}
-	if _, err := choose([]string{`Digest realm="r", nonce="n", algorithm=SHA-256`}); err == nil {
+	if _, err := choose([]string{`Digest realm="r", nonce="n", algorithm=SHA-256`}, false); err == nil {
 		t.Error("SHA-256 alone: no error")
 	}
 	c, err = choose([]string{
 		`Basic realm="r", Digest realm="a, b", qop="auth-int,auth", nonce="n", opaque="o", stale=TRUE`,
-	})
+	}, false)
 	if err != nil || c.realm != "a, b" || !c.qop || !c.stale || c.opaque != "o" {
 		t.Fatalf("%+v %v", c, err)
 	}

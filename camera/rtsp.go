@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -62,7 +64,7 @@ func (u *URI) ask(ctx context.Context, play bool) (codec string, err error) {
 	patience := max(answerLimit, u.Timeout)
 	conn.SetDeadline(time.Now().Add(patience))
 	talk := &conversation{
-		uri: "rtsp://" + u.Target, user: u.User, password: u.Password,
+		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password,
 		conn: conn, in: textproto.NewReader(bufio.NewReader(&bounded{conn, talkLimit})),
 	}
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
@@ -97,13 +99,15 @@ func (e *movedError) Error() string { return "the server sends us elsewhere, to 
 func (u *URI) moveTo(place string) error {
 	next := URI{Scheme: "rtsp", Options: u.Options}
 	var ok bool
-	if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
+	if next.Target, ok = strings.CutPrefix(place, "rtsps://"); ok {
+		next.TLS = true
+	} else if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
 		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))
 	}
 	if err := next.splitCredentials(); err != nil {
 		return fmt.Errorf("the server sends us elsewhere, to %s: %w", Redact(place), err)
 	}
-	if next.User == "" && hostOf(next.Target) == hostOf(u.Target) {
+	if next.User == "" && hostOf(next.Target) == hostOf(u.Target) && (next.TLS || !u.TLS) {
 		next.User, next.Password = u.User, u.Password
 	}
 	*u = next
@@ -141,7 +145,10 @@ func (u *URI) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	port := parsed.Port()
-	if port == "" {
+	switch {
+	case port == "" && u.TLS:
+		port = "322" // RFC 7826, section 22.1
+	case port == "":
 		port = "554" // RFC 2326, section 3.2
 	}
 	dialer := net.Dialer{Timeout: openLimit}
@@ -151,7 +158,18 @@ func (u *URI) dial(ctx context.Context) (net.Conn, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
 	}
+	if u.TLS { // cameras sign their certificates themselves, and FFmpeg does not look at them
+		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil
+	}
 	return conn, nil
+}
+
+// rtspScheme is what stands before the target of rtsp://.
+func (u *URI) rtspScheme() string {
+	if u.TLS {
+		return "rtsps://"
+	}
+	return "rtsp://"
 }
 
 // conversation is a connection to an RTSP server (RFC 2326).
@@ -218,7 +236,7 @@ func (c *conversation) play(t track, patience func()) error {
 		}
 		a, err := c.receive("PLAY")
 		if a.status == 401 && !again {
-			if next, bad := choose(a.header.Values("WWW-Authenticate")); bad == nil && next.stale {
+			if next, bad := choose(a.header.Values("WWW-Authenticate"), false); bad == nil && next.stale {
 				c.challenge, again = next, true
 				err = c.send("PLAY", c.uri, "Range: npt=0.000-")
 			}
@@ -244,7 +262,7 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 		if c.user == "" {
 			return a, errors.New("the server wants a user and a password: rtsp://USER:PASSWORD@…")
 		}
-		next, bad := choose(a.header.Values("WWW-Authenticate"))
+		next, bad := choose(a.header.Values("WWW-Authenticate"), false)
 		switch {
 		case bad != nil:
 			return a, bad
@@ -324,14 +342,16 @@ var (
 // challenge is how a server wants to be told the password: MD5 digest (RFC 2617), or as it is.
 type challenge struct {
 	basic, stale, session bool
+	sha                   bool // SHA-256 in place of MD5 (RFC 7616)
 	realm, nonce, opaque  string
 	qop                   bool // "auth" is offered
 	count                 int  // answers given to this nonce
 }
 
-// choose takes the best of a server's challenges that FFmpeg can answer, too. The password itself
+// choose takes the best of a server's challenges that FFmpeg can answer, too; sha256: those with
+// SHA-256 as well. The password itself
 // is sent only to who asks for it.
-func choose(headers []string) (*challenge, error) {
+func choose(headers []string, sha256 bool) (*challenge, error) {
 	var basic *challenge
 	var others []string
 	for _, header := range headers {
@@ -348,10 +368,11 @@ func choose(headers []string) (*challenge, error) {
 				basic = &challenge{basic: true}
 			case !strings.EqualFold(scheme, "Digest"):
 				others = append(others, scheme)
-			case algorithm != "" && algorithm != "MD5" && algorithm != "MD5-SESS":
+			case !slices.Contains([]string{"", "MD5", "MD5-SESS"}, algorithm) && !(sha256 && algorithm == "SHA-256"):
 				others = append(others, "Digest with "+algorithm)
 			default:
 				return &challenge{
+					sha:   algorithm == "SHA-256",
 					realm: field["realm"], nonce: field["nonce"], opaque: field["opaque"],
 					stale: strings.EqualFold(field["stale"], "true"), session: algorithm == "MD5-SESS",
 					qop: slices.Contains(strings.FieldsFunc(field["qop"], commaOrSpace), "auth"),
@@ -383,21 +404,28 @@ func (c *challenge) answer(user, password, method, uri string) string {
 	}
 	c.count++
 	count, client := fmt.Sprintf("%08x", c.count), fmt.Sprintf("%016x", rand.Uint64())
-	a1 := md5hex(user + ":" + c.realm + ":" + password)
+	sum := md5hex
+	if c.sha {
+		sum = sha256hex
+	}
+	a1 := sum(user + ":" + c.realm + ":" + password)
 	if c.session {
-		a1 = md5hex(a1 + ":" + c.nonce + ":" + client)
+		a1 = sum(a1 + ":" + c.nonce + ":" + client)
 	}
 	response := a1 + ":" + c.nonce + ":"
 	if c.qop {
 		response += count + ":" + client + ":auth:"
 	}
 	text := fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", response="%s"`,
-		quoteSafe.Replace(user), c.realm, c.nonce, uri, md5hex(response+md5hex(method+":"+uri)))
+		quoteSafe.Replace(user), c.realm, c.nonce, uri, sum(response+sum(method+":"+uri)))
 	if c.opaque != "" {
 		text += fmt.Sprintf(`, opaque="%s"`, c.opaque)
 	}
 	if c.session {
 		text += ", algorithm=MD5-sess"
+	}
+	if c.sha {
+		text += ", algorithm=SHA-256"
 	}
 	if c.qop || c.session {
 		text += fmt.Sprintf(`, qop=auth, nc=%s, cnonce="%s"`, count, client)
@@ -406,6 +434,8 @@ func (c *challenge) answer(user, password, method, uri string) string {
 }
 
 var quoteSafe = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+func sha256hex(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
 
 func md5hex(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 

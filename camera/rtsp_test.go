@@ -2,9 +2,14 @@ package camera
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,5 +207,43 @@ func TestRTSPRefuses(t *testing.T) {
 		within(t, tt.what, start)
 	}
 	s := mustOpen(t, Config{Source: "rtsp://operator:p@s%2Fs w:rd@" + host + "/cam"})
+	readFresh(t, s, cam, 5)
+}
+
+// rtsps:// is RTSP inside TLS; the certificate is the camera's own.
+func TestRTSPS(t *testing.T) {
+	needOpenCV(t)
+	t.Parallel()
+	cam := cameratest.StartRTSP(t, "h264")
+	host := strings.TrimSuffix(strings.TrimPrefix(cam.URL, "rtsp://"), "/cam")
+	certificate := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certificate.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificate.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer l.Close()
+	group.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", host)
+			if err != nil {
+				conn.Close()
+				continue
+			}
+			group.Go(func() { io.Copy(to, conn); to.Close() })
+			group.Go(func() { io.Copy(conn, to); conn.Close() })
+		}
+	})
+	s, err := Open(t.Context(), Config{Source: "rtsps://" + l.Addr().String() + "/cam"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	readFresh(t, s, cam, 5)
 }

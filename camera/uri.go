@@ -15,12 +15,13 @@ import (
 
 // URI is a source, taken apart. See ParseURI for the forms.
 type URI struct {
-	Scheme string // demo, test, file, v4l2, csi, rtsp, rtp or gst
+	Scheme string // demo, test, file, v4l2, csi, rtsp, rtp, http or gst
 	// Target is what the scheme's own part says: the scene of demo://, the path of file:// and
 	// v4l2://, the sensor number of csi://, [address]:port of rtp://, host[:port]/path?query of
-	// rtsp://, the pipeline of gst:.
+	// rtsp:// and http://, the pipeline of gst:.
 	Target         string
-	User, Password string // of rtsp://, decoded
+	User, Password string // of rtsp:// and http://, decoded
+	TLS            bool   // rtsps:// and https://, whose Scheme is rtsp and http
 	Options
 }
 
@@ -48,6 +49,7 @@ var keysOf = map[string][]string{
 	"csi":  {"width", "height", "fps", "sensor-mode", "flip", "timeout"},
 	"rtsp": {"codec", "latency", "transport", "flip", "timeout"},
 	"rtp":  {"codec", "latency", "flip", "timeout"},
+	"http": {"fps", "flip", "timeout"},
 }
 
 // ParseURI takes a source apart:
@@ -58,12 +60,13 @@ var keysOf = map[string][]string{
 //	v4l2:///dev/video0?width=1280     a V4L2 camera; /dev/video0 and 0 mean the same
 //	csi://0?width=1280&height=720     a CSI sensor of a Jetson
 //	rtsp://user:word@host/x?a=b#codec=h265&latency=200
+//	http://host/stream.mjpg#timeout=5000  MJPEG, or an address of one picture, fetched #fps=1 times a second
 //	rtp://@:5004?codec=h264           waits for RTP on a UDP port
 //	gst:videotestsrc ! videoconvert   a GStreamer pipeline
 //
-// The keys stand behind "?", joined by "&"; those of rtsp:// behind "#", for its query belongs to
-// the camera. A path without scheme is a file and taken literally, without keys. Errors never hold
-// a password.
+// The keys stand behind "?", joined by "&"; those of rtsp:// and http:// behind "#", for their
+// query belongs to the camera. rtsps:// and https:// are the same by TLS. A path without scheme is a
+// file and taken literally, without keys. Errors never hold a password.
 func ParseURI(source string) (URI, error) {
 	u, err := parse(source)
 	if err != nil {
@@ -93,18 +96,23 @@ func parse(source string) (URI, error) {
 		}
 	}
 	scheme = strings.ToLower(scheme)
+	secure := scheme == "rtsps" || scheme == "https"
+	if secure {
+		scheme = strings.TrimSuffix(scheme, "s")
+	}
 	if keysOf[scheme] == nil {
 		return URI{}, unknownScheme(scheme)
 	}
 	mark := "?"
-	if scheme == "rtsp" {
+	server := scheme == "rtsp" || scheme == "http"
+	if server {
 		mark = "#"
 	}
 	target, query, _ := strings.Cut(rest, mark)
-	if scheme == "rtsp" && strings.Contains(query, "@") { // the rest of a password: say nothing of it
+	if server && strings.Contains(query, "@") { // the rest of a password: say nothing of it
 		return URI{}, errPassword
 	}
-	u := URI{Scheme: scheme, Target: target}
+	u := URI{Scheme: scheme, Target: target, TLS: secure}
 	if scheme == "demo" {
 		u.Seed = demoSeed
 	}
@@ -116,16 +124,13 @@ func parse(source string) (URI, error) {
 
 // instead says for schemes that people try what reads such a source.
 var instead = map[string]string{
-	"http":  "gst:souphttpsrc location=URL is-live=true ! multipartdemux ! jpegdec reads an MJPEG stream",
-	"https": "gst:souphttpsrc location=URL is-live=true ! multipartdemux ! jpegdec reads an MJPEG stream",
-	"rtsps": "switch RTSP without TLS on in the camera and give rtsp://HOST (UniFi: rtsp://HOST:7447/…)",
 	"rtmp":  "give the camera's rtsp:// address",
 	"srt":   "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
 	"onvif": "give the rtsp:// address that the camera's page or an ONVIF tool shows",
 }
 
 func unknownScheme(scheme string) error {
-	const known = "there are demo, test, file, v4l2, csi, rtsp, rtp and gst"
+	const known = "there are demo, test, file, v4l2, csi, rtsp, rtp, http and gst"
 	if cure := instead[scheme]; cure != "" {
 		return fmt.Errorf("unknown scheme %q: %s; %s", scheme, known, cure)
 	}
@@ -174,7 +179,7 @@ func (u *URI) parseTarget() error {
 		if _, err := strconv.ParseUint(u.Target, 10, 8); err != nil {
 			return fmt.Errorf("want the number of a sensor, as in csi://0, got %q", u.Target)
 		}
-	case "rtsp":
+	case "rtsp", "http":
 		return u.splitCredentials()
 	case "rtp":
 		return u.checkPort()
@@ -184,7 +189,8 @@ func (u *URI) parseTarget() error {
 
 // errPassword is for a source whose user and password cannot be told from the rest.
 var errPassword = errors.New(
-	"want rtsp://host[:port]/path; a /, ? or # in a password is written %2F, %3F or %23, an @ in a path %40")
+	"want rtsp://host[:port]/path (or http://); a /, ? or # in a password is written %2F, %3F or %23, an @ in a path " +
+		"%40")
 
 // splitCredentials moves user:password@ from the target into their fields. A password may hold any
 // character but "/", "?" and "#", which are written %2F, %3F and %23.
