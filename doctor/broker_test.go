@@ -38,6 +38,25 @@ func TestFilesAreRead(t *testing.T) {
 	}
 }
 
+// A page that others reach without TLS is told of, one with TLS or for this machine alone is not.
+func TestPageWithoutTLS(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for listen, want := range map[string]int{"0.0.0.0:9108": 1, "127.0.0.1:9108": 0, "off": 0} {
+		e, err := configs.Load(configs.Options{File: os.DevNull,
+			Set: []string{"http.listen=" + listen, "http.token_file=" + file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := checkFiles(t.Context(), &Target{Config: &e.Config})
+		if len(all) != want || want == 1 && (all[0].Status != Warn || !strings.Contains(all[0].Found, "without TLS")) {
+			t.Errorf("%s: %+v", listen, all)
+		}
+	}
+}
+
 // A camera that does not resolve, or is no picture, is no ok; one that is switched off is a warning.
 func TestCamerasAreTried(t *testing.T) {
 	dir := t.TempDir()

@@ -117,6 +117,13 @@ func TestStates(t *testing.T) {
 	tab.Wait("the agent's return", state("live")+" && !"+stale+
 		` && !document.querySelector('.banner').textContent.includes('does not answer')`)
 	tab.Check("after the agent's return")
+
+	tab.Visit(s.URL + "/static/icon.svg")
+	for end := time.Now().Add(hangs); s.page.Viewers() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d viewers stay after the page was left", s.page.Viewers())
+		}
+	}
 }
 
 // What another threshold would have done is read from the page, and applied with one button.

@@ -30,8 +30,8 @@ func TestScreenshots(t *testing.T) {
 	}
 	time.Sleep(100 * time.Second) // for a history worth drawing
 	tab := pagetest.Open(t, "en")
-	const sure = `['gear', 'bearing', 'washer', 'bracket'].
-		includes(document.querySelector('.card .label').textContent) &&
+	const sure = `['gear', 'bearing', 'washer', 'bracket'].includes(
+			document.querySelector('.card .label').textContent) &&
 		parseFloat(document.querySelector('.card .score').textContent) > 80 &&
 		!document.querySelector('.picture.stale') && document.querySelector('.counts b')`
 	for _, s := range []struct {

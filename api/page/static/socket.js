@@ -12,11 +12,15 @@ export class Socket extends EventTarget {
     setInterval(() => this.check(), 1000);
     document.addEventListener('visibilitychange', () => this.tell());
     window.addEventListener('online', () => this.open());
+    // A page that was left is kept by the browser, with its connection: nobody looks at it.
+    window.addEventListener('pagehide', () => { this.left = true; this.ws?.close(); });
+    window.addEventListener('pageshow', (e) => { this.left = false; if (e.persisted) this.open(); });
     this.open();
   }
 
   open() {
     clearTimeout(this.again);
+    if (this.left) return;
     if (this.ws && this.ws.readyState <= WebSocket.OPEN) return;
     const ws = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/api/socket`);
     ws.binaryType = 'arraybuffer';
