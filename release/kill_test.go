@@ -17,7 +17,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle/store"
 )
 
-var kills = flag.Int("kills", 10, "SIGKILLs of TestKilledPulls")
+var kills = flag.Int("kills", 6, "SIGKILLs of TestKilledPulls")
 
 // killPlan is what a process of its own is to pull, and where it dies.
 type killPlan struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle"
 )
 
-var mutants = flag.Int("mutants", 500, "mutated releases of TestMutants")
+var mutants = flag.Int("mutants", 300, "mutated releases of TestMutants")
 
 // mutate changes bytes, takes some away, doubles some or puts others in.
 func mutate(r *rand.Rand, text []byte) []byte {

@@ -43,6 +43,7 @@ func (l *line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	l.atOnce++
 	l.most = max(l.most, l.atOnce)
+	trouble := l.trouble
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
@@ -51,7 +52,7 @@ func (l *line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	answer := httptest.NewRecorder()
 	l.next.ServeHTTP(answer, r)
-	if l.trouble != nil && l.trouble(w, r, time, answer.Body.Bytes()) {
+	if trouble != nil && trouble(w, r, time, answer.Body.Bytes()) {
 		return
 	}
 	for key, values := range answer.Header() {
@@ -62,6 +63,13 @@ func (l *line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.Code)
 	n, _ := w.Write(answer.Body.Bytes())
 	l.served.Add(int64(n))
+}
+
+// troubled sets what happens from now on.
+func (l *line) troubled(by func(w http.ResponseWriter, r *http.Request, time int, body []byte) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trouble = by
 }
 
 // breaks sends half of every piece the first time it is asked for, and then nothing more.
@@ -93,7 +101,7 @@ func overLine(t *testing.T, p *publisher) (*line, Place) {
 func TestResume(t *testing.T) {
 	p := newPublisher(t)
 	l, place := overLine(t, p)
-	l.trouble = breaks
+	l.troubled(breaks)
 	d := newDevice(t, p.key.Public)
 	done, err := d.pull(place)
 	if err != nil {
@@ -153,33 +161,33 @@ func TestTroubledRegistry(t *testing.T) {
 	p := newPublisher(t)
 	l, place := overLine(t, p)
 	d := newDevice(t, p.key.Public)
-	l.trouble = func(w http.ResponseWriter, _ *http.Request, time int, body []byte) bool {
+	l.troubled(func(w http.ResponseWriter, _ *http.Request, time int, body []byte) bool {
 		if time > 1 || len(body) < 1000 {
 			return false
 		}
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
-	}
+	})
 	if _, err := d.pull(place); err != nil {
 		t.Errorf("429: %v", err)
 	}
 
 	d = newDevice(t, p.key.Public)
-	l.trouble = func(w http.ResponseWriter, _ *http.Request, _ int, body []byte) bool {
+	l.troubled(func(w http.ResponseWriter, _ *http.Request, _ int, body []byte) bool {
 		if len(body) > 1000 {
 			w.WriteHeader(http.StatusNotFound)
 		}
 		return len(body) > 1000
-	}
+	})
 	_, err := d.pull(place)
 	says(t, "404", err, "the registry has not got it")
 
-	l.trouble = func(w http.ResponseWriter, r *http.Request, _ int, body []byte) bool {
+	l.troubled(func(w http.ResponseWriter, r *http.Request, _ int, body []byte) bool {
 		if len(body) > 1000 {
 			body[0] ^= 1
 		}
 		return false
-	}
+	})
 	_, err = d.pull(place)
 	says(t, "another content", err, "is not what its digest says")
 	if all, _ := d.store.List(); len(all) > 0 {
@@ -197,7 +205,7 @@ func TestRegistryGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.trouble = func(http.ResponseWriter, *http.Request, int, []byte) bool { panic(http.ErrAbortHandler) }
+	l.troubled(func(http.ResponseWriter, *http.Request, int, []byte) bool { panic(http.ErrAbortHandler) })
 	waited := make(chan error, 100)
 	_, err = opened.Pull(t.Context(), PullOptions{Store: d.store, Patience: time.Millisecond, Tell: func(now Progress) {
 		if now.State == StateWaiting {
@@ -208,7 +216,7 @@ func TestRegistryGone(t *testing.T) {
 	if len(waited) == 0 {
 		t.Error("nobody was told that it waits")
 	}
-	l.trouble = nil
+	l.troubled(nil)
 	done, err := d.pull(place)
 	if err != nil {
 		t.Fatal(err)
