@@ -54,7 +54,8 @@ func TestGatesMissOnlyWhatIsProven(t *testing.T) {
 		"a new label that is not found": {50, map[string]int{"cog": 20}, nil, []string{"cog: 60 % of its 50"},
 			"not better: cog"},
 		"under 90 %, but of 10 pictures: not proven": {10, map[string]int{"cog": 2}, nil, nil, "better: "},
-		"old labels win what they lose":              {50, map[string]int{"nut": 8}, map[string]int{"bolt": 8}, nil, "better: "},
+		"old labels win what they lose": {50, map[string]int{"nut": 8}, map[string]int{"bolt": 8}, nil,
+			"better: "},
 	} {
 		r := judged(c.n, c.after, c.before)
 		if len(r.Missed) != len(c.missed) {
@@ -114,8 +115,8 @@ func TestCounts(t *testing.T) {
 	for _, f := range r.Findings {
 		checks = append(checks, f.Check+": "+f.Evidence)
 	}
-	for i, want := range []string{"unreadable: 1 pictures", "copies: ", "few: fewer than 20 pictures that count: cog (5)",
-		"uneven: the largest label has 298 pictures, the smallest 5"} {
+	for i, want := range []string{"unreadable: 1 pictures", "copies: ",
+		"few: fewer than 20 pictures that count: cog (5)", "uneven: the largest label has 298 pictures, the smallest 5"} {
 		if i >= len(checks) || !strings.HasPrefix(checks[i], want) {
 			t.Errorf("%q, want %q as number %d", checks, want, i)
 		}
