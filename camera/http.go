@@ -395,7 +395,8 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	request.Header.Set("User-Agent", "vggse-agent")
 	if c.asked != nil && c.mayKnow(at) {
 		password, _ := c.user.Password()
-		request.Header.Set("Authorization", c.asked.answer(c.user.Username(), password, http.MethodGet, at.RequestURI()))
+		answer := c.asked.answer(c.user.Username(), password, http.MethodGet, at.RequestURI())
+		request.Header.Set("Authorization", answer)
 	}
 	a, err := c.http.Do(request)
 	if !unhook() && err == nil { // ctx ended meanwhile

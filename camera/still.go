@@ -49,12 +49,12 @@ func ReadPicture(path string, f *vision.Frame, upright bool) error {
 	return nil
 }
 
-// pictureLimit is the largest file of a picture that is read, bytes.
-const pictureLimit = 512 << 20
+// fileLimit is the largest file of a picture that is read, bytes.
+const fileLimit = 512 << 20
 
 // readStill reads, checks and decodes one file; the errors name it.
 func readStill(path string, f *vision.Frame, flip Flip, upright bool) error {
-	data, err := atomicfile.ReadSmall(path, pictureLimit)
+	data, err := atomicfile.ReadSmall(path, fileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: there is no such file", path)
 	} else if err != nil {

@@ -53,7 +53,8 @@ func drawnGraph(r *rand.Rand) *small {
 		s.flat()
 	}
 	if batch > 1 && r.IntN(4) == 0 {
-		s.then("Add", nil, onnx.NewFloat32("b", noise(int(batch*k), 5, 1), slices.Concat([]int64{batch, k}, out[2:])...))
+		dims := slices.Concat([]int64{batch, k}, out[2:])
+		s.then("Add", nil, onnx.NewFloat32("b", noise(int(batch*k), 5, 1), dims...))
 	}
 	s.head(r, len(out))
 	if r.IntN(4) == 0 {

@@ -49,8 +49,8 @@ func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
 	case o.InputGiven && (c.Picture.Width != o.Input || c.Picture.Height != o.height()):
 		return fmt.Errorf("the network takes %s, --input says %d×%d", size, o.height(), o.Input)
 	case c.Batch > mostBatch:
-		return fmt.Errorf("the network takes %d pictures at a time, at most %d are possible: export it with batch 1 or "+
-			"a dynamic batch", c.Batch, mostBatch)
+		return fmt.Errorf("the network takes %d pictures at a time, at most %d are possible: export it with batch 1 "+
+			"or a dynamic batch", c.Batch, mostBatch)
 	case c.Size > vision.MaxSize:
 		return fmt.Errorf("the network takes %s, at most %d×%[2]d are possible", size, vision.MaxSize)
 	}

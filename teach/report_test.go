@@ -116,7 +116,8 @@ func TestCounts(t *testing.T) {
 		checks = append(checks, f.Check+": "+f.Evidence)
 	}
 	for i, want := range []string{"unreadable: 1 pictures", "copies: ",
-		"few: fewer than 20 pictures that count: cog (5)", "uneven: the largest label has 298 pictures, the smallest 5"} {
+		"few: fewer than 20 pictures that count: cog (5)",
+		"uneven: the largest label has 298 pictures, the smallest 5"} {
 		if i >= len(checks) || !strings.HasPrefix(checks[i], want) {
 			t.Errorf("%q, want %q as number %d", checks, want, i)
 		}
