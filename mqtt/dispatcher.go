@@ -57,9 +57,10 @@ type dispatcher struct {
 	ending  sync.RWMutex // held while jobs are taken or, for good, while the last are sent away
 	ended   bool
 	seen    map[string]time.Time // ids, until when none of them is taken again
-	answers bucket               // commands that are looked at
-	work    bucket               // and carried out
-	sets    map[string]*bucket   // by topic
+	answers bucket               // commands that could be carried out, and are looked at
+	refused bucket               // and others: nonsense takes no answer from who makes sense
+	work    bucket               // commands that are carried out
+	sets    map[string]*setLimit // by topic
 }
 
 // job is one thing for the handler to do.
@@ -73,8 +74,8 @@ type job struct {
 func newDispatcher(l *Link) *dispatcher {
 	return &dispatcher{
 		link: l, jobs: make(chan job, waitingCommands), seen: make(map[string]time.Time),
-		sets:    make(map[string]*bucket),
-		answers: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
+		sets:    make(map[string]*setLimit),
+		answers: bucket{rate: 10, burst: 20}, refused: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
 	}
 }
 
@@ -93,41 +94,48 @@ func (d *dispatcher) command(m Message, now time.Time) {
 		d.link.log.Warn("retained command refused: clear the topic", "topic", m.Topic)
 		return
 	}
-	if !d.answers.take(now) {
-		d.link.missed.Add(1)
-		return
-	}
 	c, err := decodeCommand(m.Payload)
-	if until, again := d.seen[c.ID]; again && c.ID != "" && now.Before(until) {
+	status, why := d.verdict(&c, err, now)
+	limit := &d.answers
+	if status != "" {
+		limit = &d.refused
+	}
+	if until, again := d.seen[c.ID]; again && c.ID != "" && now.Before(until) || !limit.take(now) {
 		d.link.missed.Add(1)
 		return
 	}
 	d.remember(c.ID, now)
-	status, why := "", ""
-	switch age := now.Sub(c.given); {
-	case err != nil:
-		status, why = "rejected", "the command "+err.Error()
-	case age > c.ttl:
-		status, why = "expired", fmt.Sprintf("it was given %s ago, for %s", age.Round(time.Second), c.ttl)
-	case age < -clockSlack:
-		status, why = "rejected", "its time lies in the future: set the clock of the sender, or of the device"
-	case c.given.Add(time.Second).Before(d.link.started):
-		status, why = "expired", "it was given before the agent started"
-	case !d.allowed(c.Name):
-		status, why = "rejected", "not allowed here: mqtt.commands.allow lacks "+c.Name
-	case d.handler == nil:
-		status, why = "rejected", "nobody carries out commands here"
-	case c.Camera != "" && d.link.cameras[c.Camera] == nil:
-		status, why = "rejected", fmt.Sprintf("there is no camera %q", c.Camera)
-	case !d.work.take(now):
-		status, why = "busy", "too many commands: at most one a second"
-	default:
-		if why = d.enqueue(job{command: c}); why == "" {
+	if status == "" {
+		status = "busy"
+		if !d.work.take(now) {
+			why = "too many commands: at most one a second"
+		} else if why = d.enqueue(job{command: c}); why == "" {
 			return
 		}
-		status = "busy"
 	}
 	d.answer(c, status, why)
+}
+
+// verdict is why a command is not carried out, whatever else there is to do; status is empty where
+// nothing speaks against it. err is that of decoding.
+func (d *dispatcher) verdict(c *Command, err error, now time.Time) (status, why string) {
+	switch age := now.Sub(c.given); {
+	case err != nil:
+		return "rejected", "the command " + err.Error()
+	case age > c.ttl:
+		return "expired", fmt.Sprintf("it was given %s ago, for %s", age.Round(time.Second), c.ttl)
+	case age < -clockSlack:
+		return "rejected", "its time lies in the future: set the clock of the sender, or of the device"
+	case c.given.Add(time.Second).Before(d.link.started):
+		return "expired", "it was given before the agent started"
+	case !d.allowed(c.Name):
+		return "rejected", "not allowed here: mqtt.commands.allow lacks " + c.Name
+	case d.handler == nil:
+		return "rejected", "nobody carries out commands here"
+	case c.Camera != "" && d.link.cameras[c.Camera] == nil:
+		return "rejected", fmt.Sprintf("there is no camera %q", c.Camera)
+	}
+	return "", ""
 }
 
 // remember keeps an id for as long as its command could be valid, and forgets what no longer can
@@ -169,6 +177,21 @@ func (d *dispatcher) answer(c Command, status, why string) {
 	l.out.ring()
 }
 
+// setLimit are the limits of one topic C/…/set: of values, and of what is none.
+type setLimit struct{ good, bad bucket }
+
+func (d *dispatcher) limitOf(topic string, good bool) *bucket {
+	limit := d.sets[topic]
+	if limit == nil {
+		limit = &setLimit{bucket{rate: 2, burst: 5}, bucket{rate: 2, burst: 5}}
+		d.sets[topic] = limit
+	}
+	if good {
+		return &limit.good
+	}
+	return &limit.bad
+}
+
 // set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is
 // answered by the state that still holds.
 func (d *dispatcher) set(m Message, now time.Time) {
@@ -176,15 +199,6 @@ func (d *dispatcher) set(m Message, now time.Time) {
 	camera, what, _ := strings.Cut(rest, "/")
 	lane := d.link.cameras[camera]
 	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" {
-		return
-	}
-	limit := d.sets[rest]
-	if limit == nil {
-		limit = &bucket{rate: 2, burst: 5}
-		d.sets[rest] = limit
-	}
-	if !limit.take(now) {
-		d.link.missed.Add(1)
 		return
 	}
 	text, state := string(m.Payload), lane.threshold
@@ -195,6 +209,10 @@ func (d *dispatcher) set(m Message, now time.Time) {
 		good, state, j.on = on || text == "OFF", lane.enabled, &on
 	} else if good {
 		j.score, _ = strconv.ParseFloat(text, 64) // the form says that it is a number
+	}
+	if !d.limitOf(rest, good).take(now) {
+		d.link.missed.Add(1)
+		return
 	}
 	if good && d.handler != nil && d.allowed(commandSet) && d.enqueue(j) == "" {
 		return

@@ -259,6 +259,39 @@ func lonely(t testing.TB, allow ...string) *Link {
 	return l
 }
 
+// Nonsense, whatever it is wrong with, takes no answer from a command or a setting that makes sense.
+func TestNonsenseStarvesNobody(t *testing.T) {
+	now := time.Now()
+	for name, nonsense := range map[string]func(i int) string{
+		"no JSON":     func(int) string { return "{" },
+		"empty":       func(int) string { return "" },
+		"too long":    func(int) string { return strings.Repeat("x", commandLimit+1) },
+		"expired":     func(i int) string { return order(fmt.Sprint("old", i), "reload", "{}", time.Hour) },
+		"not allowed": func(i int) string { return order(fmt.Sprint("bad", i), "restart", "{}", time.Since(now)) },
+		"no camera": func(i int) string {
+			return order(fmt.Sprint("cam", i), "snapshot", `{"camera":"none"}`, time.Since(now))
+		},
+	} {
+		l := lonely(t, CommandReload, CommandSnapshot, commandSet)
+		l.Handle(&clerk{})
+		d := l.dispatcher
+		set := l.topics.base + l.id.Cameras[0] + "/threshold/set"
+		for i := range 1000 {
+			d.command(Message{Topic: l.topics.command, Payload: []byte(nonsense(i))}, now)
+			d.set(Message{Topic: set, Payload: []byte(nonsense(i))}, now)
+		}
+		good := order("good", "reload", "{}", time.Since(now))
+		d.command(Message{Topic: l.topics.command, Payload: []byte(good)}, now)
+		d.set(Message{Topic: set, Payload: []byte("0.5")}, now)
+		if got := len(d.jobs); got != 2 {
+			t.Errorf("%s: %d jobs wait, want the command and the setting", name, got)
+		}
+		if got := l.missed.Load(); got != 1000-20+1000-5 {
+			t.Errorf("%s: %d passed over, want 1975", name, got)
+		}
+	}
+}
+
 // M8: 10,000 malformed messages, made from good ones, to every topic that the agent listens to:
 // none is carried out, nothing ends, and memory stays.
 func TestHostileCommands(t *testing.T) {
