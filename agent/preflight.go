@@ -12,12 +12,16 @@ import (
 	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/mqtt"
 )
 
 // preflight looks at what new settings need before the old ones are let go: files of the broker's
 // login and of HTTP, the bundle, and the files of cameras that are new or changed. What only the
 // network can tell is no part of it.
 func preflight(ctx context.Context, now, next *configs.Config) error {
+	if !demo(now) && demo(next) {
+		return errDemo
+	}
 	if err := next.HTTP.CheckFiles(); err != nil {
 		return err
 	}
@@ -28,6 +32,20 @@ func preflight(ctx context.Context, now, next *configs.Config) error {
 		return fmt.Errorf("model.bundle: %w", err)
 	}
 	return preflightCameras(ctx, now, next)
+}
+
+// errDemo is why settings are refused that nobody wrote.
+var errDemo = errors.New("these settings are the built-in demo: is the configuration file empty? A restart would " +
+	"run it, a reload does not")
+
+// demo reports whether settings show the demo alone, to nobody but this machine.
+func demo(c *configs.Config) bool {
+	for i := range c.Cameras {
+		if u, err := camera.ParseURI(c.Cameras[i].Source); err != nil || u.Scheme != "demo" {
+			return false
+		}
+	}
+	return c.MQTT.Broker == mqtt.Embedded
 }
 
 // preflightCameras refuses a changed camera whose file cannot be shown. Of those that are as they
