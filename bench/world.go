@@ -20,9 +20,9 @@ import (
 
 // What is asked of INT8 on networks of all kinds: faster than FP32 on the CPU at worldSQNR.
 const (
-	worldPictures = 48
+	worldPictures = 24
 	worldSQNR     = 25
-	worldBudget   = "28dB" // worldSQNR, and what so few pictures may hide
+	worldBudget   = "26dB" // worldSQNR, and what so few pictures may hide
 	worldNetworks = 30
 )
 
@@ -116,9 +116,8 @@ func (o *options) calibrateWorld(ctx context.Context, file, dir, pictures string
 	if err := errors.Join(os.RemoveAll(imported), os.RemoveAll(dir)); err != nil {
 		return nil, err
 	}
-	if _, err := o.verb(ctx, "import", file, "--labels", labels, "--out", imported, "--preprocess",
-		"resize=squash,filter=pil-bilinear,channels=rgb,scale=1/255,"+
-			"mean=0.485,0.456,0.406,std=0.229,0.224,0.225"); err != nil {
+	if _, err := o.verb(ctx, "import", file, "--labels", labels, "--out", imported, "--preprocess", "resize=squash,"+
+		"filter=pil-bilinear,channels=rgb,scale=1/255,mean=0.485,0.456,0.406,std=0.229,0.224,0.225"); err != nil {
 		return nil, err
 	}
 	text, err := o.verb(ctx, "calibrate", "--json", "--bundle", imported, "--images", pictures, "--out", dir,

@@ -25,7 +25,9 @@ const halfScales = 19
 // to. It refuses constants that half precision cannot hold.
 func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
 	raised := *m
-	if slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool { return v.OpType == "QuantizeLinear" }) {
+	if slices.ContainsFunc(m.Graph.Nodes, func(v onnx.Node) bool {
+		return v.OpType == "QuantizeLinear" || v.OpType == "DequantizeLinear"
+	}) {
 		if err := raised.Raise(halfScales); err != nil {
 			return nil, fmt.Errorf("quant: fp16: %w", err)
 		}
@@ -35,16 +37,24 @@ func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
 	out.Graph.Nodes, out.Graph.Initializers, out.Graph.Values = nil, nil, nil
 	out.Metadata = slices.Clone(m.Metadata)
 	out.Producer, out.ProducerVersion = "vggse-agent calibrate", ""
-	isScale := scales(m)
+	isScale, wide := scales(m), float32Only(m)
 	for i := range m.Graph.Initializers {
+		if wide[m.Graph.Initializers[i].Name] {
+			out.Graph.Initializers = append(out.Graph.Initializers, m.Graph.Initializers[i])
+			continue
+		}
 		t, err := halfConstant(&m.Graph.Initializers[i], isScale)
 		if err != nil {
 			return nil, fmt.Errorf("quant: fp16: %w", err)
 		}
 		out.Graph.Initializers = append(out.Graph.Initializers, t)
 	}
-	rename := map[string]string{}
+	rename, float := map[string]string{}, map[string]bool{}
 	for _, in := range m.Graph.FreeInputs() {
+		tensors, _ := floatTensors(&m.Graph, in.Name)
+		for _, t := range append(tensors, in.Name) {
+			float[t] = true
+		}
 		rename[in.Name] = in.Name + "/half"
 		out.Graph.Nodes = append(out.Graph.Nodes, cast(in.Name, in.Name+"/half", onnx.Float16))
 	}
@@ -52,13 +62,49 @@ func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
 		rename[o.Name] = o.Name + "/half"
 	}
 	for _, v := range m.Graph.Nodes {
+		read := first(v.Inputs)
 		v.Inputs, v.Outputs = renamed(v.Inputs, rename), renamed(v.Outputs, rename)
+		v.Attributes = halfTypes(&v)
+		if to := v.Attribute("to"); v.OpType == "Cast" && float[read] && to != nil && to.Int == int64(onnx.Float16) {
+			v.OpType, v.Attributes = "Identity", nil // it was none from float32 to float32, too
+		}
 		out.Graph.Nodes = append(out.Graph.Nodes, v)
 	}
 	for _, o := range m.Graph.Outputs {
 		out.Graph.Nodes = append(out.Graph.Nodes, cast(o.Name+"/half", o.Name, onnx.Float32))
 	}
 	return &out, nil
+}
+
+// float32Only are the constants that operators want in float32 whatever they work on: the regions
+// and scales of Resize.
+func float32Only(m *onnx.Model) map[string]bool {
+	found := map[string]bool{}
+	for _, v := range m.Graph.Nodes {
+		if v.OpType == "Resize" && len(v.Inputs) > 1 {
+			for _, t := range v.Inputs[1:min(3, len(v.Inputs))] {
+				found[t] = true
+			}
+		}
+	}
+	return found
+}
+
+// halfTypes are the attributes of a node, where they name float32 as what it makes half precision.
+func halfTypes(v *onnx.Node) []onnx.Attribute {
+	a := slices.Clone(v.Attributes)
+	for i := range a {
+		switch {
+		case v.OpType == "Cast" && a[i].Name == "to" && a[i].Int == int64(onnx.Float32):
+			a[i].Int = int64(onnx.Float16)
+		case v.OpType == "ConstantOfShape" && a[i].Name == "value" && a[i].Tensor != nil &&
+			a[i].Tensor.Type == onnx.Float32 && len(a[i].Tensor.Data) == 4:
+			t := *a[i].Tensor
+			t.Type, t.Data = onnx.Float16, appendHalf(nil, t.Float32s()[0])
+			a[i].Tensor = &t
+		}
+	}
+	return a
 }
 
 func cast(from, to string, kind onnx.DataType) onnx.Node {

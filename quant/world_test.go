@@ -343,3 +343,34 @@ func collectedFrom(t *testing.T, m *onnx.Model, n *Graph) *Collection {
 	}
 	return c
 }
+
+// Half precision reaches through casts to float32, and leaves alone what Resize wants in float32.
+func TestHalfOfOddOperators(t *testing.T) {
+	needLibrary(t)
+	b := build(13)
+	b.conv("c1", 3, 16, 1)
+	b.put(onnx.NewFloat32("scales", []float32{1, 1, 2, 2}, 4))
+	b.op("Resize", "larger", []string{"c1", "", "scales"}, onnx.String("mode", "nearest"))
+	b.op("Cast", "cast", nil, onnx.Int("to", int64(onnx.Float32)))
+	m := b.end(16)
+	half, err := EmitFP16(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db := ratio(scores(t, m, false), scores(t, half, true)); db < 50 || db > 120 {
+		t.Errorf("%.1f dB", db)
+	}
+}
+
+// Where a network has more integer layers than the plan wants, all are there.
+func TestFused(t *testing.T) {
+	for _, c := range []struct {
+		conv, want, dense, wantDense int
+		fused                        bool
+	}{{3, 3, 1, 1, true}, {4, 3, 1, 1, true}, {2, 3, 1, 1, false}, {3, 3, 0, 1, false}} {
+		p := Proof{Convolutions: c.conv, WantConv: c.want, Dense: c.dense, WantDense: c.wantDense}
+		if p.Fused() != c.fused {
+			t.Errorf("%+v: %v", c, p.Fused())
+		}
+	}
+}

@@ -40,8 +40,9 @@ in at most 40 evaluations. Equalized channels and corrected biases are kept wher
 pictures that no range is from.
 
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
-agreement with FP32 is surely below --min-agreement (its 95 % interval is), or INT8 is surely slower than
-FP32, the exit code is 3 and only the reports are left.`,
+agreement with FP32 is surely below --min-agreement (its 95 % interval is), the exit code is 3 and only
+the reports are left. What will run on integers, and how fast, is said before the work; where INT8 is
+surely slower than FP32 only fp16.onnx is made.`,
 		Example: "  vggse-agent demo-data --out build/pictures --n 640 --seed 11\n  vggse-agent calibrate --bundle " +
 			"demo/bundle --images build/pictures --out demo/bundle",
 		Args: exactArgs(0, "no arguments"),
