@@ -74,7 +74,7 @@ func TestCompletion(t *testing.T) {
 		"new --attention |":                         "se\nsse\nscse\nbam\ncbam\nnone\n:4\n",
 		"run --log-level |":                         "debug\ninfo\nwarn\nerror\n:4\n",
 		"run --set |http.l":                         "http.listen=\n:6\n",
-		"run --set |cameras.0.s":                    "cameras.0.source=\n:6\n",
+		"run --set |cameras.0.s":                    "cameras.0.sandbox=\ncameras.0.source=\n:6\n",
 		"--set " + state + " model activate |":      demo + "\tparts 1.0\n:4\n",
 		"--set " + state + " model remove |ffff":    ":4\n",
 		"--set " + state + " model activate 12ab |": ":4\n",

@@ -1,0 +1,205 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// webClient asks one HTTP server for pictures.
+type webClient struct {
+	http  *http.Client
+	at    *url.URL // where to ask; changed by redirects
+	user  *url.Userinfo
+	asked *challenge
+	limit time.Duration // of silence
+	timed *timed        // the newest connection
+	// inside: the source itself is on this machine or its link; nil: not known yet.
+	inside *bool
+	ctx    context.Context // of the connections; ends with close
+	stop   context.CancelFunc
+}
+
+func newWebClient(u *URI) *webClient {
+	scheme := "http"
+	if u.TLS {
+		scheme = "https"
+	}
+	c := &webClient{limit: max(u.silence(), firstFrameLimit)}
+	c.at, _ = url.Parse(scheme + "://" + u.Target) // was parsed before
+	if u.User != "" {
+		c.user = url.UserPassword(u.User, u.Password)
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.http = &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext: c.dial, DisableCompression: true, MaxIdleConns: 1, IdleConnTimeout: time.Minute,
+			TLSHandshakeTimeout: answerLimit, ResponseHeaderTimeout: max(answerLimit, u.Timeout),
+			MaxResponseHeaderBytes: headerLimit,
+		},
+	}
+	return c
+}
+
+func (c *webClient) close() {
+	c.stop()
+	c.http.CloseIdleConnections()
+}
+
+// errInside is for a server that sends us to this machine or its link, where other things listen.
+var errInside = errors.New("the server sends us to an address of this machine or its own link: that is not followed")
+
+// dial connects, and refuses addresses of this machine and its link where the source is none.
+func (c *webClient) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: openLimit, FallbackDelay: -1, Control: func(_, address string, _ syscall.RawConn) error {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return err
+		}
+		ip := net.ParseIP(strings.SplitN(host, "%", 2)[0])
+		inside := ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()
+		if c.inside == nil {
+			c.inside = &inside
+		}
+		if inside && !*c.inside {
+			return errInside
+		}
+		return nil
+	}}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.timed = &timed{conn, c.limit}
+	return c.timed, nil
+}
+
+// timed is a connection on which each read has its time.
+type timed struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (t *timed) Read(p []byte) (int, error) {
+	if err := t.SetReadDeadline(time.Now().Add(t.limit)); err != nil {
+		return 0, err
+	}
+	return t.Conn.Read(p)
+}
+
+// get asks for the picture or stream, with the password where the server wants it, and follows
+// where it sends us. The body is the caller's to close.
+func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response, error) {
+	from := *c.at
+	at := from
+	for asked, hops := 0, 0; ; {
+		a, err := c.once(ctx, &at, header)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case a.StatusCode == http.StatusOK || a.StatusCode == http.StatusNotModified:
+			return a, nil
+		case a.StatusCode == http.StatusUnauthorized && asked < 2:
+			a.Body.Close()
+			asked++
+			if err := c.challenged(&at, a.Header.Values("WWW-Authenticate"), asked); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrLost, err)
+			}
+		case a.StatusCode/100 == 3 && a.Header.Get("Location") != "" && hops < hopLimit:
+			a.Body.Close()
+			hops++
+			next, err := at.Parse(a.Header.Get("Location"))
+			if err != nil || next.Scheme != "http" && next.Scheme != "https" || next.Host == "" {
+				return nil, fmt.Errorf("%w: the server sends us elsewhere, to %s, which is no http://", ErrLost,
+					Redact(a.Header.Get("Location")))
+			}
+			next.User = nil
+			at, c.asked = *next, nil
+		default:
+			a.Body.Close()
+			return nil, fmt.Errorf("%w: %s", ErrLost, refusedBy(a.StatusCode))
+		}
+	}
+}
+
+// once is one request.
+func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (*http.Response, error) {
+	whole, cancel := context.WithCancel(c.ctx)
+	unhook := context.AfterFunc(ctx, cancel)
+	request, err := http.NewRequestWithContext(whole, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		request.Header[k] = v
+	}
+	request.Header.Set("User-Agent", "vggse-agent")
+	if c.asked != nil && c.mayKnow(at) {
+		password, _ := c.user.Password()
+		request.Header.Set("Authorization",
+			c.asked.answer(c.user.Username(), password, http.MethodGet, at.RequestURI()))
+	}
+	a, err := c.http.Do(request)
+	if !unhook() && err == nil { // ctx ended meanwhile
+		a.Body.Close()
+		err = ctx.Err()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil:
+		return a, nil
+	case errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(err.Error(), "timeout awaiting response headers"):
+		return nil, fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
+	}
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // the address is in the sentence around
+	}
+	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
+}
+
+// mayKnow reports whether the password may be sent there: to the host and port of the source alone,
+// and by TLS where it is.
+func (c *webClient) mayKnow(at *url.URL) bool {
+	return c.user != nil && at.Scheme == c.at.Scheme && at.Host == c.at.Host
+}
+
+// challenged takes how a server wants the password.
+func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
+	switch {
+	case c.user == nil:
+		return errors.New("the server wants a user and a password: http://USER:PASSWORD@…")
+	case !c.mayKnow(at):
+		return errors.New("the server sends us to another one, which wants a password: give its own address")
+	}
+	next, err := choose(headers, true)
+	if err != nil {
+		return err
+	}
+	if asked > 1 && !next.stale {
+		return errors.New("the server refuses this user and password")
+	}
+	c.asked = next
+	return nil
+}
+
+// refusedBy is a sentence on a status that brings no picture.
+func refusedBy(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "the server refuses this user and password"
+	case http.StatusNotFound:
+		return "the server has no such path"
+	}
+	return fmt.Sprintf("the server answers with status %d", status)
+}
