@@ -56,6 +56,7 @@ func newLivePage(o *observer, c *configs.Config) *livePage {
 		Version: o.host.Build.Version, Commit: o.host.Build.Commit, ID: c.Device.ID, Name: c.Device.Name,
 		Site: c.Device.Site, Pictures: c.HTTP.Pictures, Unsafe: !c.HTTP.Local() && c.HTTP.TLS.Cert == "",
 		Samples: c.Samples.Dir != "",
+		CanAct:  c.HTTP.ActTokenFile != "",
 	}
 	for i := range c.Cameras {
 		about.Cameras = append(about.Cameras, pageCameras(&c.Cameras[i])...)

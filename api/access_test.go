@@ -158,6 +158,11 @@ func TestLoopbackIsFree(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+	metrics := send(t, browser(t), "GET", home+"/metrics", "", nil)
+	if text, _ := io.ReadAll(metrics.Body); !strings.Contains(string(text), "\nvggse_page_viewers 0\n") ||
+		!strings.Contains(string(text), "\nvggse_page_pictures_total 0\n") {
+		t.Errorf("metrics without a viewer: %s", text)
+	}
 	if answer := send(t, browser(t), "POST", home+"/api/threshold", threshold, nil); answer.StatusCode != 200 {
 		t.Errorf("acting here = %s", answer.Status)
 	}

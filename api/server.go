@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"github.com/vggse/vggse-agent/api/page"
@@ -103,8 +104,15 @@ func newServer(c Config, build Build, agent Agent, listener net.Listener) (*Serv
 	return s, nil
 }
 
-// Show makes p the page at /; call it before Run.
-func (s *Server) Show(p *page.Page) { s.page = p }
+// Show makes p the page at /; call it once, before Run.
+func (s *Server) Show(p *page.Page) {
+	s.page = p
+	s.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vggse_page_viewers",
+			Help: "Browsers and programs that look at the live page."}, func() float64 { return float64(p.Viewers()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vggse_page_pictures_total",
+			Help: "Pictures that were encoded for them."}, func() float64 { return float64(p.Encoded()) }))
+}
 
 // withoutBody refuses what comes with a body, before it is waited for: only a login and actions of
 // the page have a small one.

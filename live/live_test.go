@@ -225,8 +225,8 @@ func TestPictureIsMadeOnce(t *testing.T) {
 	m.Record(&d, grey(3, 30)) // comes back at once though a picture is being encoded
 	close(e.wait)
 	all.Wait()
-	if n := e.n.Load(); n != 1 {
-		t.Errorf("%d encodes for sixteen viewers, want 1", n)
+	if n, told := e.n.Load(), m.Encoded(); n != 1 || told != 1 {
+		t.Errorf("%d encodes for sixteen viewers, want 1; told of %d", n, told)
 	}
 }
 

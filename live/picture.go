@@ -34,8 +34,9 @@ var ErrNoPicture = errors.New("the camera has given no frame")
 
 // shots are the pictures of one stream, as a frame and as the network sees it.
 type shots struct {
-	wanted atomic.Bool // any of them is
-	views  [2]shot     // the frame, and what the network sees
+	wanted  atomic.Bool // any of them is
+	encoded atomic.Uint64
+	views   [2]shot // the frame, and what the network sees
 
 	specMu sync.Mutex // guards what follows
 	prep   vision.Preprocess
@@ -109,6 +110,14 @@ func (v *shot) take(f *vision.Frame) bool {
 	return true
 }
 
+// Encoded is how many pictures were encoded so far: none while nobody looks.
+func (m *Monitor) Encoded() (n uint64) {
+	for _, s := range m.streams {
+		n += s.encoded.Load()
+	}
+	return n
+}
+
 // Picture waits for a picture of the stream that is newer than the one with the number after; 0: any
 // that is fresh. However many wait, each frame is encoded once. asNetwork: the tensor turned back
 // into a picture. Where ctx ends first, the error is ErrNoPicture.
@@ -144,6 +153,7 @@ func (s *shots) develop(v *shot, e Encoder, asNetwork bool, after uint64) (*Pict
 	defer v.mu.Unlock()
 	if v.full {
 		v.full = false
+		s.encoded.Add(1)
 		p, err := s.encode(&v.frame, e, asNetwork)
 		if err != nil {
 			return nil, nil, err

@@ -89,7 +89,7 @@ func TestStates(t *testing.T) {
 	state := func(word string) string {
 		return fmt.Sprintf(`document.querySelector('.card .state').textContent === %q`, word)
 	}
-	const stale = `document.querySelector('.card .picture.stale .age:not([hidden])')`
+	const stale = `document.querySelector('.card .stage.stale .age:not([hidden])')`
 	tab.Wait("a live picture", state("live")+` && document.querySelector('.card canvas').width === 16 && !`+stale)
 	stop()
 	s.live.Status("a", "stalled")

@@ -51,6 +51,7 @@ type About struct {
 	Pictures        bool // may be shown
 	Unsafe          bool // the page can be reached from other machines, without TLS
 	Samples         bool // are kept
+	CanAct          bool // there is a token for it
 }
 
 // Camera is one stream as it is configured.
@@ -107,6 +108,9 @@ func New(about About, m *live.Monitor, agent Agent) *Page {
 
 // Viewers are how many look at the moment.
 func (p *Page) Viewers() int { return int(p.viewers.Load()) }
+
+// Encoded is how many pictures were encoded for viewers so far.
+func (p *Page) Encoded() uint64 { return p.live.Encoded() }
 
 // Wait returns when the last viewer has gone: call it after the contexts of all requests ended.
 func (p *Page) Wait() { p.open.Wait() }

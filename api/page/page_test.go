@@ -624,3 +624,45 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a viewer sends, it gets a picture, nothing, or the end.
+func FuzzAsk(f *testing.F) {
+	for _, text := range []string{`{"camera":0}`, `{"camera":1,"network":true,"after":9}`, `{"quiet":true}`, `[`,
+		`null`} {
+		f.Add([]byte(text))
+	}
+	m := live.New([]string{"a", "b"}, live.JPEG{Width: 320, Quality: 80})
+	p := New(About{Pictures: true, Cameras: []Camera{{Name: "a"}, {Name: "b"}}}, m, &stub{})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		ctx, cancel := context.WithCancel(context.Background())
+		v := &viewer{page: p, pictures: make(chan []byte), wants: make(map[int]want)}
+		var a ask
+		if json.Unmarshal(text, &a) == nil && v.take(ctx, a) && len(v.wants) > 1 {
+			t.Errorf("%q: %d pictures are waited for", text, len(v.wants))
+		}
+		cancel()
+		v.asking.Wait()
+	})
+}
+
+// Whatever a question holds, it is answered or refused.
+func FuzzQuestions(f *testing.F) {
+	f.Add("/api/history", "camera=a&span=15m")
+	f.Add("/api/replay", "camera=a&threshold=1e-9&curve=1")
+	f.Add("/api/events", "after=18446744073709551615")
+	f.Add("/api/samples/picture", "name=..%2f..%2fx&small=1")
+	f.Add("/live/a.jpg", "")
+	m := live.New([]string{"a"}, live.JPEG{Width: 320, Quality: 80})
+	p := New(About{Cameras: []Camera{{Name: "a"}}}, m, &stub{})
+	mux := http.NewServeMux()
+	p.Routes(mux)
+	f.Fuzz(func(t *testing.T, path, query string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.Path, r.URL.RawQuery = path, query
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, WithRights(r, Rights{View: true}))
+		if w.Code >= 500 {
+			t.Errorf("%q?%q = %d", path, query, w.Code)
+		}
+	})
+}

@@ -27,7 +27,8 @@ type hello struct {
 	Pictures bool     `json:"pictures"`
 	Samples  bool     `json:"samples"`
 	Unsafe   bool     `json:"unsafe"`
-	Login    bool     `json:"login"` // there is a session that can be ended, or begun
+	Login    bool     `json:"login"`   // there is a session that can be ended
+	CanAct   bool     `json:"can_act"` // whoever logs in with the token for it
 }
 
 // state is what is new since the message before.
@@ -128,7 +129,7 @@ func (p *Page) hello(rights Rights) hello {
 		Type: "hello", Version: p.about.Version, Commit: p.about.Commit, Device: p.about.ID, Name: p.about.Name,
 		Site: p.about.Site, Zone: zone, Offset: offset, Cameras: p.about.Cameras, Labels: labels, Unknown: unknown,
 		Act: rights.Act, Pictures: p.about.Pictures, Samples: p.about.Samples && p.about.Pictures,
-		Unsafe: p.about.Unsafe, Login: rights.Holds != nil,
+		Unsafe: p.about.Unsafe, Login: rights.Holds != nil, CanAct: p.about.CanAct,
 	}
 }
 

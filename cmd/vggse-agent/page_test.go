@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,10 +20,8 @@ import (
 	"github.com/vggse/vggse-agent/api/page/pagetest"
 )
 
-var pageCost = flag.Duration("page-cost", 0, "how long to measure each number of viewers of the live page; 0: not")
-
 // freeAddress is one of loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,7 +32,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // demoBundle is the trained network of the demo.
-func demoBundle(t *testing.T) string {
+func demoBundle(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../demo/bundle")
 	if err != nil {
@@ -56,7 +53,7 @@ func TestLivePage(t *testing.T) {
 	tab.Size(1280, 800, "light")
 	tab.Visit("http://" + address + "/")
 	tab.Wait("a live picture", `document.querySelector('.card .state').textContent === 'live' &&
-		document.querySelector('.card canvas').width === 320 && !document.querySelector('.picture.stale')`)
+		document.querySelector('.card canvas').width === 320 && !document.querySelector('.stage.stale')`)
 	pagetest.Eval[any](tab, `(window.seen = [], new MutationObserver(() => {
 		const label = document.querySelector('.card .label').textContent;
 		if (label !== seen[seen.length - 1]) seen.push(label);
@@ -95,35 +92,37 @@ func TestLivePage(t *testing.T) {
 	tab.Wait("the agent's end", `document.querySelector('.banner').textContent.includes('does not answer')`)
 }
 
-// TestPageCost measures what viewers cost, with -page-cost: CPU of the process, and frames classified.
-// Of sixteen, one does not read what it is sent.
-func TestPageCost(t *testing.T) {
-	if *pageCost == 0 {
-		t.Skip("not asked for: -page-cost 20s")
-	}
-	address := freeAddress(t)
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	agent := startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source",
+// BenchmarkPage is a second with each number of viewers of the live page: what the process takes of a
+// core, and what it classifies. Of sixteen, one does not read what it is sent. Each loop is a second:
+// -benchtime 15x.
+func BenchmarkPage(b *testing.B) {
+	address := freeAddress(b)
+	b.Setenv("XDG_STATE_HOME", b.TempDir())
+	agent := startAgentTo(b, io.Discard, "", "run", "--bundle", demoBundle(b), "--source",
 		"demo://parts?fps=15&width=1280&height=720", "--listen", address)
-	for end := time.Now().Add(patience); frames(t, address) < 30; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); frames(b, address) < 30; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("nothing is classified")
+			b.Fatal("nothing is classified")
 		}
 	}
-	for _, viewers := range []int{0, 1, 16, 0} {
-		stop := viewersOf(t, address, viewers)
-		time.Sleep(time.Second)
-		cpu, n, start := cpuOf(t, agent.Process.Pid), frames(t, address), time.Now()
-		time.Sleep(*pageCost)
-		took := time.Since(start).Seconds()
-		t.Logf("%2d viewers: %5.2f %% of a core, %5.2f frames/s, %d MB, %d pictures", viewers,
-			100*(cpuOf(t, agent.Process.Pid)-cpu).Seconds()/took, float64(frames(t, address)-n)/took,
-			memoryOf(t, agent.Process.Pid)>>20, stop())
+	for _, viewers := range []int{0, 1, 16} {
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
+			stop := viewersOf(b, address, viewers)
+			cpu, n, start := cpuOf(b, agent.Process.Pid), frames(b, address), time.Now()
+			for b.Loop() {
+				time.Sleep(time.Second)
+			}
+			took := time.Since(start).Seconds()
+			b.ReportMetric(100*(cpuOf(b, agent.Process.Pid)-cpu).Seconds()/took, "%cpu")
+			b.ReportMetric(float64(frames(b, address)-n)/took, "frames/s")
+			b.ReportMetric(float64(memoryOf(b, agent.Process.Pid)>>20), "MB")
+			b.ReportMetric(float64(stop())/took, "pictures/s")
+		})
 	}
 }
 
 // viewersOf lets viewers look until stop is called, which returns how many pictures they got.
-func viewersOf(t *testing.T, address string, viewers int) (stop func() int) {
+func viewersOf(t testing.TB, address string, viewers int) (stop func() int) {
 	t.Helper()
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -171,7 +170,7 @@ func viewersOf(t *testing.T, address string, viewers int) (stop func() int) {
 var classified = regexp.MustCompile(`vggse_frames_classified_total\{camera="camera"\} (\d+)`)
 
 // frames are those classified so far; 0 while nobody answers.
-func frames(t *testing.T, address string) int {
+func frames(t testing.TB, address string) int {
 	t.Helper()
 	answer, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
@@ -191,7 +190,7 @@ func frames(t *testing.T, address string) int {
 }
 
 // cpuOf is the processor time of a process, as Linux counts it: in hundredths of a second.
-func cpuOf(t *testing.T, pid int) time.Duration {
+func cpuOf(t testing.TB, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -205,7 +204,7 @@ func cpuOf(t *testing.T, pid int) time.Duration {
 }
 
 // memoryOf is the resident memory of a process, bytes.
-func memoryOf(t *testing.T, pid int) int64 {
+func memoryOf(t testing.TB, pid int) int64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {

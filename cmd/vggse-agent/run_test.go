@@ -145,7 +145,7 @@ func startAgentIn(t *testing.T, dir string, args ...string) *exec.Cmd {
 }
 
 // startAgentTo does so, and its log goes to log.
-func startAgentTo(t *testing.T, log io.Writer, dir string, args ...string) *exec.Cmd {
+func startAgentTo(t testing.TB, log io.Writer, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir

@@ -1,3 +1,5 @@
+//go:build screenshots
+
 package main
 
 import (
@@ -11,13 +13,10 @@ import (
 	"github.com/vggse/vggse-agent/api/page/pagetest"
 )
 
-var screenshots = flag.String("screenshots", "", "a folder, for pictures of the live page; empty: none are made")
+var screenshots = flag.String("screenshots", "../../docs/images", "the `folder` of the pictures of the live page")
 
-// TestScreenshots makes the pictures of the documentation, with -screenshots: 'make screenshots'.
+// TestScreenshots makes the pictures of the documentation: 'make screenshots'.
 func TestScreenshots(t *testing.T) {
-	if *screenshots == "" {
-		t.Skip("not asked for: -screenshots DIR")
-	}
 	state, address := t.TempDir(), freeAddress(t)
 	startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--listen", address,
 		"--source", "demo://parts?fps=15&seed=4", "--set", "state_dir="+state, "--set", "device.id=line1",
@@ -33,7 +32,7 @@ func TestScreenshots(t *testing.T) {
 	const sure = `['gear', 'bearing', 'washer', 'bracket'].includes(
 			document.querySelector('.card .label').textContent) &&
 		parseFloat(document.querySelector('.card .score').textContent) > 80 &&
-		!document.querySelector('.picture.stale') && document.querySelector('.counts b')`
+		!document.querySelector('.stage.stale') && document.querySelector('.counts b')`
 	for _, s := range []struct {
 		name, view, colours string
 		width, height       int

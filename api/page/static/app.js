@@ -43,11 +43,12 @@ function chrome() {
   const colours = h('button.icon', {type: 'button', title: `${t('colours')}: ${t('theme.' + theme)}`, 'aria-label': `${t('colours')}: ${t('theme.' + theme)}`, onclick: nextTheme}, themes[theme]);
   const logout = store.hello && store.hello.login
     ? h('form', {method: 'post', action: '/logout'}, h('button.plain', {type: 'submit'}, t('logout'))) : null;
+  const login = store.hello && store.hello.can_act && !store.hello.act ? h('a.plain', {href: '/login'}, t('login')) : null;
   document.body.replaceChildren(
     h('a.skip', {href: '#main', onclick: (e) => { e.preventDefault(); main.focus(); }}, t('skip')),
     h('header',
       h('a.brand', {href: '#cameras'}, h('img', {src: '/static/icon.svg', alt: '', width: 26, height: 26}), h('span', h('strong', 'vggse-agent'), name)),
-      nav, h('div.right', h('span.pill', {title: t('connection')}, dot, word), time, choose, colours, logout)),
+      nav, h('div.right', h('span.pill', {title: t('connection')}, dot, word), time, choose, colours, login, logout)),
     banner, main);
   nav.replaceChildren(...Object.keys(views).map((key) => h('a', {href: '#' + key, 'data-view': key},
     h('svg', {viewBox: '0 0 20 20', 'aria-hidden': 'true'}, h('path', {d: icons[key]})), h('span', t('view.' + key)))));

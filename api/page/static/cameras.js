@@ -19,7 +19,8 @@ export class Picture {
     this.age = h('span.age', {hidden: true});
     this.note = h('p.note');
     this.draft = h('div.draft', {hidden: true});
-    this.el = h('div.picture', this.canvas, this.crop, this.draft, this.note, this.age);
+    this.box = h('div.picture', this.canvas, this.crop, this.draft);
+    this.el = h('div.stage', this.box, this.note, this.age);
     this.visible = true;
     this.watch = new IntersectionObserver((seen) => {
       this.visible = seen[seen.length - 1].isIntersecting;
@@ -54,7 +55,7 @@ export class Picture {
       if (this.canvas.width !== image.width || this.canvas.height !== image.height) {
         this.canvas.width = image.width;
         this.canvas.height = image.height;
-        this.el.style.setProperty('--ratio', `${p.width} / ${p.height}`);
+        this.el.style.setProperty('--ratio', p.width / p.height);
       }
       this.canvas.getContext('2d').drawImage(image, 0, 0);
       image.close();

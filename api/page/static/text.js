@@ -6,7 +6,7 @@ const words = {
   en: {
     'view.cameras': 'Cameras', 'view.why': 'Why', 'view.pictures': 'Pictures', 'view.device': 'Device',
     language: 'Language', colours: 'Colours', 'theme.auto': 'as the system', 'theme.light': 'light', 'theme.dark': 'dark',
-    logout: 'Log out', skip: 'Skip to the content', connection: 'How the device fares', connecting: 'Connecting to the agent …',
+    login: 'Log in to act', logout: 'Log out', skip: 'Skip to the content', connection: 'How the device fares', connecting: 'Connecting to the agent …',
     zone: 'Time of the device, {0}',
     gone: 'agent gone', 'gone.long': 'The agent does not answer.', 'gone.since': 'Its last word came at {0}.',
     'gone.again': 'What is shown is from then. The page comes back by itself.',
@@ -66,7 +66,7 @@ const words = {
   de: {
     'view.cameras': 'Kameras', 'view.why': 'Warum', 'view.pictures': 'Bilder', 'view.device': 'Gerät',
     language: 'Sprache', colours: 'Farben', 'theme.auto': 'wie das System', 'theme.light': 'hell', 'theme.dark': 'dunkel',
-    logout: 'Abmelden', skip: 'Zum Inhalt', connection: 'Wie es dem Gerät geht', connecting: 'Verbinde mit dem Agenten …',
+    login: 'Zum Ändern anmelden', logout: 'Abmelden', skip: 'Zum Inhalt', connection: 'Wie es dem Gerät geht', connecting: 'Verbinde mit dem Agenten …',
     zone: 'Uhrzeit des Geräts, {0}',
     gone: 'Agent weg', 'gone.long': 'Der Agent antwortet nicht.', 'gone.since': 'Zuletzt war er um {0} zu hören.',
     'gone.again': 'Was hier steht, ist von da. Die Seite kommt von selbst wieder.',
