@@ -185,6 +185,8 @@ func (e *slow) Encode(f *vision.Frame) ([]byte, error) {
 	return JPEG{Width: 320, Quality: 90}.Encode(f)
 }
 
+func (e *slow) Needs() int { return 0 }
+
 func grey(seq uint64, value byte) *vision.Frame {
 	f := &vision.Frame{Seq: seq, Time: time.Now()}
 	f.Resize(8, 4)
@@ -285,6 +287,42 @@ func TestPictures(t *testing.T) {
 }
 
 func near(got, want uint32) bool { return got+3 < want || got > want+3 }
+
+// A large frame is thinned out for the encoder, and its picture still tells the frame's own size.
+func TestLargeFrames(t *testing.T) {
+	m := New([]string{"a"}, JPEG{Width: 4, Quality: 100})
+	p := prep
+	p.Resize, p.Shorter = vision.ResizeShortestCrop, 4
+	m.streams["a"].shows(p, 4)
+	f := grey(1, 0)
+	f.Resize(32, 16)
+	for y := range f.Height {
+		for x := range f.Width {
+			f.Pix[y*f.Stride+3*x+2] = byte(8 * x) // red, more to the right
+		}
+	}
+	got := make(chan *Picture, 1)
+	go func() {
+		picture, err := m.Picture(context.Background(), "a", false, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- picture
+	}()
+	for !m.streams["a"].wanted.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	m.Record(&vision.Decision{Camera: "a"}, f)
+	picture := <-got
+	if kept := m.streams["a"].views[0].frame; kept.Width != 8 || kept.Height != 4 || kept.Pix[2+3] != 32 {
+		t.Errorf("kept: %d×%d, %v, want 8×4 of every fourth pixel", kept.Width, kept.Height, kept.Pix[:6])
+	}
+	img, err := jpeg.Decode(bytes.NewReader(picture.Bytes))
+	if err != nil || img.Bounds().Dx() != 4 || img.Bounds().Dy() != 2 || picture.Width != 32 || picture.Height != 16 ||
+		picture.Seen != [4]float64{0.25, 0, 0.75, 1} {
+		t.Errorf("picture: %+v, %v, %v", picture, img.Bounds(), err)
+	}
+}
 
 // Neither a decision nor a frame that nobody wants allocates.
 func TestNothingIsAllocated(t *testing.T) {

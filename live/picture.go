@@ -50,7 +50,9 @@ type shot struct {
 	taken  atomic.Int64 // when the last frame was, in nanoseconds of Unix
 
 	mu      sync.Mutex
-	frame   vision.Frame
+	frame   vision.Frame // thinned out, where it is not for the network's view
+	width   int          // of the frame as it came, pixels
+	height  int
 	full    bool // frame is not encoded yet
 	picture *Picture
 	fresh   chan struct{} // closed when there is another frame
@@ -70,15 +72,19 @@ func (s *shots) shows(p vision.Preprocess, size int) {
 // Record takes a copy of a frame where somebody waits for one; else it is one atomic load.
 func (m *Monitor) Record(d *vision.Decision, f *vision.Frame) {
 	if s := m.streams[d.Camera]; s != nil && s.wanted.Load() {
-		s.record(f)
+		s.record(f, m.encoder.Needs())
 	}
 }
 
-func (s *shots) record(f *vision.Frame) {
+func (s *shots) record(f *vision.Frame, needs int) {
 	still := false
 	for i := range s.views {
 		v := &s.views[i]
-		if v.wanted.Load() && !v.take(f) {
+		step := 1
+		if i == 0 && needs > 0 && f.Height >= f.Width/needs {
+			step = max(1, f.Width/needs)
+		}
+		if v.wanted.Load() && !v.take(f, step) {
 			still = true
 		}
 	}
@@ -94,14 +100,15 @@ func (s *shots) record(f *vision.Frame) {
 }
 
 // take copies the frame, unless it comes too soon or the last one is being encoded.
-func (v *shot) take(f *vision.Frame) bool {
+func (v *shot) take(f *vision.Frame, step int) bool {
 	now := time.Now()
 	if now.UnixNano()-v.taken.Load() < int64(pictureEvery) || !v.mu.TryLock() {
 		return false
 	}
 	defer v.mu.Unlock()
-	v.frame.CopyFrom(f)
+	thin(f, &v.frame, step)
 	v.frame.Seq, v.frame.Time = f.Seq, f.Time
+	v.width, v.height = f.Width, f.Height
 	v.full = true
 	v.taken.Store(now.UnixNano())
 	v.wanted.Store(false)
@@ -154,7 +161,7 @@ func (s *shots) develop(v *shot, e Encoder, asNetwork bool, after uint64) (*Pict
 	if v.full {
 		v.full = false
 		s.encoded.Add(1)
-		p, err := s.encode(&v.frame, e, asNetwork)
+		p, err := s.encode(v, e, asNetwork)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -169,18 +176,19 @@ func (s *shots) develop(v *shot, e Encoder, asNetwork bool, after uint64) (*Pict
 	return nil, v.fresh, nil
 }
 
-func (s *shots) encode(f *vision.Frame, e Encoder, asNetwork bool) (*Picture, error) {
+func (s *shots) encode(v *shot, e Encoder, asNetwork bool) (*Picture, error) {
+	f := &v.frame
 	s.specMu.Lock()
 	prep, size := s.prep, s.size
 	s.specMu.Unlock()
-	p := &Picture{Type: "image/jpeg", Width: f.Width, Height: f.Height, Frame: f.Seq, Time: f.Time}
+	p := &Picture{Type: "image/jpeg", Width: v.width, Height: v.height, Frame: f.Seq, Time: f.Time}
 	var err error
 	if asNetwork {
 		p.Type, p.Width, p.Height, p.Seen = "image/png", size, size, [4]float64{0, 0, 1, 1}
 		p.Bytes, err = encodeTensor(f, prep, size)
 		return p, err
 	}
-	p.Seen[0], p.Seen[1], p.Seen[2], p.Seen[3] = prep.Seen(f.Width, f.Height, size)
+	p.Seen[0], p.Seen[1], p.Seen[2], p.Seen[3] = prep.Seen(v.width, v.height, size)
 	p.Bytes, err = e.Encode(f)
 	return p, err
 }
