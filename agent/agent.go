@@ -223,8 +223,21 @@ func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, buil
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
 		Model: network,
 	}
-	id.Cameras = c.Streams()
+	id.Cameras, id.Release = c.Streams(), releaseOf(c)
 	return id
+}
+
+// releaseOf is what the model's statement says, where a trusted key signed it or none is required.
+func releaseOf(c *configs.Config) (r mqtt.Release) {
+	gate := c.Gate("")
+	t, err := gate.Trust()
+	r.Required = err != nil || t.Required()
+	a, err := gate.Installed(c.Model.Bundle)
+	if err != nil || a.Statement == nil {
+		return r
+	}
+	r.SignedBy, r.Name, r.Number = a.SignedBy(), a.Statement.Name, a.Statement.Release
+	return r
 }
 
 // openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and

@@ -25,6 +25,15 @@ type Identity struct {
 	Cameras  []string  // every camera that will ever be named, also disabled ones
 	Labels   []string  // the model's, by index
 	Unknown  string    // label where no class holds; empty: vision.Unknown
+	Release  Release   // who released the model
+}
+
+// Release says who released the model, and whether anybody must have.
+type Release struct {
+	Required bool   `json:"signature_required"`  // nothing unsigned is installed or activated
+	SignedBy string `json:"signed_by,omitempty"` // ID of the trusted key; empty: nobody known here
+	Name     string `json:"name,omitempty"`      // of the release; empty: it has no statement
+	Number   int64  `json:"number,omitempty"`
 }
 
 // Model says which network answers.
@@ -94,6 +103,7 @@ type info struct {
 	Site     string    `json:"site"`
 	Agent    agentInfo `json:"agent"`
 	Model    ModelInfo `json:"model"`
+	Release  Release   `json:"release"`
 	Labels   []string  `json:"labels"`
 	Unknown  string    `json:"unknown"`
 	Cameras  []string  `json:"cameras"`
@@ -121,7 +131,8 @@ func (id *Identity) info(started time.Time) []byte {
 	return encode(info{
 		Schema: "vggse.info/1", Contract: contractVersion, Device: id.Device, Name: id.Name, Site: id.Site,
 		Agent: agentInfo{id.Version, id.Commit, runtime.Version()}, Model: id.Model,
-		Labels: notNil(id.Labels), Unknown: id.Unknown, Cameras: notNil(id.Cameras),
+		Release: id.Release,
+		Labels:  notNil(id.Labels), Unknown: id.Unknown, Cameras: notNil(id.Cameras),
 		Host:   hostInfo{host, runtime.GOOS, runtime.GOARCH, runtime.NumCPU()},
 		BootID: id.BootID, StreamID: id.StreamID, Started: started.UTC(),
 	})

@@ -161,6 +161,13 @@ func (l *Link) Model(m ModelInfo, labels []string) {
 	l.out.ring()
 }
 
+// Released tells who released the model that answers from now on. It comes before Model.
+func (l *Link) Released(r Release) {
+	l.mu.Lock()
+	l.id.Release = r
+	l.mu.Unlock()
+}
+
 // tellModel accepts the event that another model answers than before. l.mu is held.
 func (l *Link) tellModel(before ModelInfo) {
 	l.tell(spool.Sync, l.topics.event, l.opening, "model_changed", spool.Loss{}, func(b []byte) []byte {
