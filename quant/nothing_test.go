@@ -20,7 +20,8 @@ func TestNothingToQuantize(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := b.Spec
-	in := onnx.ValueInfo{Name: spec.Input.Name, Type: onnx.Float32, Shape: []onnx.Dim{{Name: "N"}, {Size: 3}, {Size: 32},
+	in := onnx.ValueInfo{Name: spec.Input.Name, Type: onnx.Float32, Shape: []onnx.Dim{{Name: "N"}, {Size: 3},
+		{Size: 32},
 		{Size: 32}}}
 	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 9}}, Graph: onnx.Graph{
 		Nodes: []onnx.Node{{OpType: "GlobalAveragePool", Inputs: []string{in.Name}, Outputs: []string{"mean"}},
@@ -37,8 +38,9 @@ func TestNothingToQuantize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := quant.Calibrate(t.Context(), quant.Options{Bundle: dir, Out: dir, TensorRT: "10.16", Workers: 2, Seconds: 0.1,
-		Images: demoPictures(t, 26, 1, 48, 32), Method: quant.Auto, MinAgreement: 0.99}, nil)
+	r, err := quant.Calibrate(t.Context(), quant.Options{Bundle: dir, Out: dir, TensorRT: "10.16", Workers: 2,
+		Seconds: 0.1,
+		Images:  demoPictures(t, 26, 1, 48, 32), Method: quant.Auto, MinAgreement: 0.99}, nil)
 	if err != nil || len(r.Gate.Missed) > 0 || len(r.Files) != 1 || r.Files[0].Key != bundle.FileFP16 ||
 		r.Files[0].Verdict == nil || r.Files[0].Verdict.SQNR < 50 {
 		t.Fatalf("%v, %+v", err, r)
