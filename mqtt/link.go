@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/spool"
@@ -214,6 +215,9 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 			"state_dir, " +
 			"or set mqtt.spool.bytes to 0"
 		return nil, fmt.Errorf("%w: %s", err, cure)
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%w: a file stands where a folder should: remove it", err)
 	}
 	return s, err
 }

@@ -157,6 +157,31 @@ func TestCleanStop(t *testing.T) {
 	}
 }
 
+// A cursor file that somebody took away is damage, and no full disk: what it knew to be acknowledged
+// is told as damaged.
+func TestCursorGone(t *testing.T) {
+	files := newMemFS()
+	s := open(t, small(files))
+	s.Connect()
+	give(t, s, Async, 10)
+	takeAll(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files = files.clone()
+	delete(files.files, "spool/cursor")
+	delete(files.durable, "spool/cursor")
+	s = open(t, small(files))
+	s.Connect()
+	takeAll(t, s)
+	if got, want := s.Lost(Damaged), (Loss{10, 1, 10}); got != want {
+		t.Errorf("damaged: got %+v, want %+v", got, want)
+	}
+	if got := s.Lost(Full); got.Count > 0 {
+		t.Errorf("told as full: %+v", got)
+	}
+}
+
 // The bounds hold; async records make room for sync ones, the oldest first, counted exactly.
 func TestBounds(t *testing.T) {
 	files := newMemFS()

@@ -140,12 +140,11 @@ func (e *Record) copyTo(r *Record) {
 
 // miss counts the numbers from … to that nobody has any more, and remembers that it did.
 func (s *Spool) miss(from, to uint64) {
-	reason := Full
+	reason := Damaged // what a clean end left, and is not there: somebody took files away
 	switch {
 	case from > s.before:
-	case s.state.Damaged > 0 && (from <= s.found || !s.unclean):
-		reason = Damaged
-	case s.unclean:
+		reason = Full
+	case s.unclean && (s.state.Damaged == 0 || from > s.found):
 		reason = UncleanStop
 	}
 	for seq := s.skip(from); seq <= to; {
