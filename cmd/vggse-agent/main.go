@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/vggse/vggse-agent/camera/worker"
 )
@@ -43,12 +45,26 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(stderr, "vggse-agent:", err)
+	fmt.Fprintln(stderr, "vggse-agent:", visible(err.Error()))
 	var coded *codedError
 	if errors.As(err, &coded) {
 		return coded.code
 	}
 	return exitFailed
+}
+
+// visible shows control characters, which a name or a path may hold, as what they are: a terminal
+// would obey them.
+func visible(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			fmt.Fprintf(&out, "\\x%02x", r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // codedError is an error with an exit code of its own.

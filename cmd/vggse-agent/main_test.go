@@ -185,3 +185,16 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// What a terminal would obey is shown as what it is, wherever it came from.
+func TestErrorsShowControlCharacters(t *testing.T) {
+	for in, want := range map[string]string{
+		"x\x1b[31m.pth": `x\x1b[31m.pth`, "\x1b]0;title\x07": `\x1b]0;title\x07`, "a\rb": `a\x0db`, "c\u009b2J": `c\x9b2J`,
+		"grün ✓": "grün ✓",
+	} {
+		_, _, stderr := agentCmd(t, "inspect", in)
+		if !strings.Contains(stderr, want) || strings.ContainsAny(stderr, "\x1b\x07\r\u009b") {
+			t.Errorf("%q: got %q, want %q in it", in, stderr, want)
+		}
+	}
+}
