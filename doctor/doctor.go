@@ -34,7 +34,7 @@ type Target struct {
 var checks = []func(context.Context, *Target) []Finding{
 	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
 	checkSandbox, checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkTrust,
-	checkBroker,
+	checkBroker, checkSecrets,
 }
 
 // Examine runs every check and tells what it finds as it goes. It changes nothing. The error is

@@ -189,7 +189,8 @@ func TestVersion(t *testing.T) {
 // What a terminal would obey is shown as what it is, wherever it came from.
 func TestErrorsShowControlCharacters(t *testing.T) {
 	for in, want := range map[string]string{
-		"x\x1b[31m.pth": `x\x1b[31m.pth`, "\x1b]0;title\x07": `\x1b]0;title\x07`, "a\rb": `a\x0db`, "c\u009b2J": `c\x9b2J`,
+		"x\x1b[31m.pth": `x\x1b[31m.pth`, "\x1b]0;title\x07": `\x1b]0;title\x07`,
+		"a\rb": `a\x0db`, "c\u009b2J": `c\x9b2J`,
 		"grün ✓": "grün ✓",
 	} {
 		_, _, stderr := agentCmd(t, "inspect", in)
