@@ -75,6 +75,7 @@ type imported struct {
 
 	classifier *onnx.Classifier // of a foreign one: how its file is fed and answers
 	loose      float64          // how far the rewritten one may be off
+	goldens    *verify.Goldens  // what the rewritten one answered when it was proven
 	files      []io.Closer      // that graph reads from
 }
 
@@ -228,9 +229,12 @@ func (n *imported) writeNetwork(ctx context.Context, dir string, p *progress.Pro
 	return nil
 }
 
-func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *progress.Progress) error {
+func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *progress.Progress) (err error) {
+	if o.Golden == "" && n.goldens != nil {
+		n.spec.Files[bundle.FileGolden], err = n.goldens.Write(ctx, dir)
+		return err
+	}
 	var c infer.Config
-	var err error
 	if o.Golden == "" {
 		if c, err = o.Runtime(); err != nil {
 			return err

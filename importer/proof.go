@@ -60,7 +60,16 @@ func (n *imported) prove(ctx context.Context, o *Options, dir string, p *progres
 			return cannotRun(err)
 		}
 	}
-	return t.judge(ctx, p)
+	if err := t.judge(ctx, p); err != nil {
+		return err
+	}
+	n.goldens = &verify.Goldens{Input: &vision.Tensor{Shape: t.pictures[0].Shape}, Origin: verify.OriginSelfMade}
+	n.goldens.Input.Shape[0] = int64(len(t.pictures))
+	for i, x := range t.pictures {
+		n.goldens.Input.Data = append(n.goldens.Input.Data, x.Data...)
+		n.goldens.Logits = append(n.goldens.Logits, t.got[i]...)
+	}
+	return nil
 }
 
 // mostRepeated is the largest batch that a picture is repeated for.
