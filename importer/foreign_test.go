@@ -2,6 +2,8 @@ package importer_test
 
 import (
 	"errors"
+	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,7 +12,10 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/importer"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/verify"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -212,6 +217,49 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 	if _, err := saying(t, importer.Options{File: two.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Output: two.at,
 		Out: filepath.Join(t.TempDir(), "b")}); err != nil {
 		t.Errorf("--output: %v", err)
+	}
+}
+
+// Pairs in the layout of the file are goldens of the bundle, too: what the file answers to them.
+func TestGoldensInTheLayoutOfTheFile(t *testing.T) {
+	needRuntime(t)
+	s := newSmall(13, 7, onnx.Float32, 1, 14, 20, 3).then("Transpose", perm(0, 3, 1, 2)).net(3, 1).flat().
+		ends(onnx.Float32, 1, 1)
+	file, dir := s.file(t), t.TempDir()
+	x := noise(14*20*3, 4, 1)
+	f, err := infer.OpenForeign(t.Context(), onCPU, file, infer.ForeignPorts{Input: "image", Output: s.at,
+		Type: onnx.Float32, Shape: []int64{1, 14, 20, 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := f.Run(t.Context(), x)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join(dir, "golden.safetensors")
+	out, err := os.Create(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensor := func(name string, v []float32, shape ...int64) checkpoint.Out {
+		return checkpoint.Out{Name: name, Shape: shape, Source: func(w io.Writer) error {
+			_, err := w.Write(onnx.Encode(onnx.Float32, v))
+			return err
+		}}
+	}
+	if err := errors.Join(checkpoint.WriteSafetensors(out, []checkpoint.Out{tensor("input", x, 1, 14, 20, 3),
+		tensor("logits", z, 1, 1)}, nil), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b := filepath.Join(dir, "b")
+	if _, err := saying(t, importer.Options{File: file, Labels: "good,bad", Preprocess: asItIs, Golden: golden,
+		Out: b}); err != nil {
+		t.Fatal(err)
+	}
+	v, missed := verified(t, b, verify.Options{})
+	if missed || v.Golden != "golden.safetensors" || v.Pairs != 1 || v.MaxDiff > 1e-5*v.MaxLogit || z[0] == 0 ||
+		math.Abs(v.MaxLogit-math.Abs(float64(z[0]))) > 1e-6 {
+		t.Errorf("%+v, the file answers %v", v, z)
 	}
 }
 

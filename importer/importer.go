@@ -234,6 +234,15 @@ func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *pr
 		n.spec.Files[bundle.FileGolden], err = n.goldens.Write(ctx, dir)
 		return err
 	}
+	if o.Golden != "" && n.foreign {
+		g, err := n.ownTerms(o.Golden)
+		if err == nil && g != nil {
+			n.spec.Files[bundle.FileGolden], err = g.Write(ctx, dir)
+		}
+		if err != nil || g != nil {
+			return err
+		}
+	}
 	var c infer.Config
 	if o.Golden == "" {
 		if c, err = o.Runtime(); err != nil {
