@@ -128,3 +128,60 @@ func TestAsClassifierRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Of a ZipMap or a sequence, what is packed is the answer; the class beside it is dropped.
+func TestPackedAnswersAreUnpacked(t *testing.T) {
+	for _, packer := range []string{"ZipMap", "SequenceConstruct"} {
+		m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 3)
+		m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "ArgMax", Inputs: []string{"p"}, Outputs: []string{"class"}},
+			Node{OpType: packer, Domain: "ai.onnx.ml", Inputs: []string{"p"}, Outputs: []string{"loss"}})
+		m.Graph.Outputs = []ValueInfo{{Name: "class", Type: Int64, Shape: []Dim{{Name: "N"}}}, {Name: "loss"}}
+		c, err := m.AsClassifier(Wanted{Classes: 3})
+		if err != nil || c.Head != HeadSoftmax || c.Scores != "p" || m.Graph.Nodes[0].OpType != "Gemm" {
+			t.Errorf("%s: %+v, %v", packer, c, err)
+			continue
+		}
+		if m.Graph.makes("loss") || m.Graph.makes("class") || m.Graph.makes("p") {
+			t.Errorf("%s: left %+v", packer, m.Graph.Nodes)
+		}
+	}
+}
+
+// A switch between training and use is off, and no input any more.
+func TestTrainingSwitchIsOff(t *testing.T) {
+	m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 3)
+	m.Graph.Inputs = append(m.Graph.Inputs, ValueInfo{Name: "keras_learning_phase", Type: Bool, Shape: []Dim{}})
+	if _, err := m.AsClassifier(Wanted{Classes: 3}); err != nil {
+		t.Fatal(err)
+	}
+	off := m.Graph.Initializer("keras_learning_phase")
+	if off == nil || off.Type != Bool || len(off.Data) != 1 || off.Data[0] != 0 || len(m.Graph.Inputs) != 1 {
+		t.Errorf("%+v, inputs %v", off, m.Graph.Inputs)
+	}
+}
+
+// A layout that no declared length tells is told by the convolution that reads the picture.
+func TestLayoutByTheFirstConvolution(t *testing.T) {
+	open := []Dim{{Name: "n"}, {Name: "a"}, {Name: "b"}, {Name: "c"}}
+	for _, last := range []bool{false, true} {
+		m := &Model{Opsets: []Opset{{"", 13}}, Graph: Graph{
+			Inputs:       []ValueInfo{{Name: "x", Type: Float32, Shape: open}},
+			Outputs:      []ValueInfo{{Name: "y", Type: Float32, Shape: []Dim{{Name: "n"}, {Size: 3}}}},
+			Initializers: []Tensor{NewFloat32("w", make([]float32, 2*3*9), 2, 3, 3, 3)}}}
+		at := "x"
+		if last {
+			m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Transpose", Inputs: []string{"x"}, Outputs: []string{"t"},
+				Attributes: []Attribute{Ints("perm", 0, 3, 1, 2)}})
+			at = "t"
+		}
+		m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Conv", Inputs: []string{at, "w"}, Outputs: []string{"f"}},
+			Node{OpType: "Gemm", Inputs: []string{"f"}, Outputs: []string{"y"}})
+		c, err := m.AsClassifier(Wanted{Classes: 3, Height: 32, Width: 32})
+		if err != nil || c.Picture.ChannelsLast != last || c.Picture.Channels != 3 {
+			t.Errorf("channels last %v: %+v, %v", last, c, err)
+		}
+		if n := m.Graph.Nodes[0]; n.OpType != "Conv" || n.Inputs[0] != c.Input {
+			t.Errorf("channels last %v: begins with %+v", last, n)
+		}
+	}
+}
