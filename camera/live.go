@@ -20,9 +20,10 @@ const blindLimit = 300
 type live struct {
 	capture *capture
 	plan    *plan
-	uri     *URI
-	opened  time.Time // when the opening began
-	seen    bool      // there was a frame
+	foreign
+	uri    *URI
+	opened time.Time // when the opening began
+	seen   bool      // there was a frame
 	// blind is how many frames are not to be trusted. FFmpeg decodes H.265 from the middle of a
 	// group of pictures to wrong colours, and its threads give frames out as many late as there
 	// are.
@@ -189,7 +190,7 @@ func sane(fps float64) float64 {
 func (l *live) next(ctx context.Context, f *vision.Frame) error {
 	for {
 		start := time.Now()
-		ok, err := l.capture.read()
+		ok, err := l.capture.read(l.memory(f, l.plan.flip))
 		took := time.Since(start)
 		switch {
 		case ctx.Err() != nil:

@@ -89,6 +89,11 @@ var prepareOpenCV = sync.OnceFunc(func() {
 type capture struct {
 	vc  *gocv.VideoCapture
 	mat gocv.Mat
+	// size is that of the newest frame, where it is BGR; direct: it stands in the memory that the
+	// read was given.
+	width, height int
+	direct        bool
+	seed          uint64 // of the marks of the newest read
 }
 
 func openCapture(p *plan) (*capture, error) {
@@ -114,18 +119,53 @@ func openCapture(p *plan) (*capture, error) {
 }
 
 // read reads the next frame; not ok means that there is none. Each read has a Mat of its own: into
-// a used one OpenCV may "read" the old frame again when the source is silent.
-func (c *capture) read() (ok bool, err error) {
+// a used one OpenCV may "read" the old frame again when the source is silent. memory, which must not
+// be Go's, takes a frame of the size of the last one without a copy; nil: none.
+func (c *capture) read(memory []byte) (ok bool, err error) {
 	if err := c.mat.Close(); err != nil {
 		return false, err
 	}
-	c.mat = gocv.NewMat()
-	undisturbed(func() { ok = c.vc.Read(&c.mat) && !c.mat.Empty() })
+	size := 3 * c.width * c.height
+	c.direct = size > 0 && size <= cap(memory)
+	if !c.direct {
+		c.mat = gocv.NewMat()
+		undisturbed(func() { ok = c.vc.Read(&c.mat) && !c.mat.Empty() })
+	} else if ok, err = c.readInto(memory[:size]); err != nil {
+		return false, err
+	}
+	c.width, c.height = 0, 0
+	if ok && c.mat.Type() == gocv.MatTypeCV8UC3 {
+		c.width, c.height = c.mat.Cols(), c.mat.Rows()
+	}
 	return ok, nil
 }
 
-// copyTo copies the newest frame.
-func (c *capture) copyTo(f *vision.Frame, flip Flip) error { return copyMat(&c.mat, f, flip) }
+// readInto reads into memory of the size of the last frame. What is written there before tells
+// whether OpenCV has really given one.
+func (c *capture) readInto(memory []byte) (ok bool, err error) {
+	if c.mat, err = gocv.NewMatFromBytes(c.height, c.width, gocv.MatTypeCV8UC3, memory); err != nil {
+		c.mat = gocv.NewMat()
+		return false, err
+	}
+	c.seed = c.seed*6364136223846793005 + 1442695040888963407
+	placeMarks(memory, c.seed)
+	undisturbed(func() { ok = c.vc.Read(&c.mat) && !c.mat.Empty() })
+	if !ok {
+		return false, nil
+	}
+	pix, err := c.mat.DataPtrUint8()
+	c.direct = err == nil && len(pix) == len(memory) && &pix[0] == &memory[0]
+	return !c.direct || !marked(memory, c.seed), err
+}
+
+// copyTo copies the newest frame, where it is not there already.
+func (c *capture) copyTo(f *vision.Frame, flip Flip) error {
+	if c.direct && flip == FlipNone {
+		f.Resize(c.width, c.height)
+		return nil
+	}
+	return copyMat(&c.mat, f, flip)
+}
 
 func (c *capture) property(p property) float64 { return c.vc.Get(gocv.VideoCaptureProperties(p)) }
 

@@ -15,7 +15,7 @@ func thisMachine() (machine, error) { return machine{}, ErrNoOpenCV }
 type capture struct{}
 
 func openCapture(*plan) (*capture, error)         { return nil, ErrNoOpenCV }
-func (*capture) read() (bool, error)              { return false, ErrNoOpenCV }
+func (*capture) read([]byte) (bool, error)        { return false, ErrNoOpenCV }
 func (*capture) copyTo(*vision.Frame, Flip) error { return ErrNoOpenCV }
 func (*capture) property(property) float64        { return 0 }
 func (*capture) set(property, float64)            {}

@@ -14,8 +14,9 @@ import (
 type video struct {
 	capture *capture
 	plan    *plan
-	rounds  int  // further rounds; −1 for ever
-	seen    bool // this round has had a frame
+	foreign
+	rounds int  // further rounds; −1 for ever
+	seen   bool // this round has had a frame
 }
 
 // videoFPS is the speed of a video that does not say its own.
@@ -64,7 +65,7 @@ func openUnturned(p *plan) (*capture, error) {
 
 func (v *video) next(_ context.Context, f *vision.Frame) error {
 	for {
-		ok, err := v.capture.read()
+		ok, err := v.capture.read(v.memory(f, v.plan.flip))
 		switch {
 		case err != nil:
 			return err

@@ -188,6 +188,7 @@ func (c *child) work(ctx context.Context, told *settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	s.Foreign() // but for the first frame, which comes before there is memory
 	info := s.Info()
 	c.told.Warnings = info.Warnings
 	if err := c.tell(kindOpened, opened{info, c.within}); err != nil {

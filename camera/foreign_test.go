@@ -1,0 +1,52 @@
+//go:build gocv
+
+package camera
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// memoryOf is memory that is not Go's.
+func memoryOf(t *testing.T, size int) []byte {
+	t.Helper()
+	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(m) })
+	return m
+}
+
+// A frame that is decoded straight into foreign memory is the same, and one of another size or a
+// turned one comes the usual way.
+func TestForeign(t *testing.T) {
+	needOpenCV(t)
+	source := "file://" + cameratest.Video(t, "film.avi", 12, "-c:v", "mjpeg") + "?speed=max"
+	for _, flip := range []string{"", "&flip=rotate-180"} {
+		usual, direct := mustOpen(t, Config{Source: source + flip}), mustOpen(t, Config{Source: source + flip})
+		direct.Foreign()
+		var a vision.Frame
+		b := vision.Frame{Pix: memoryOf(t, 3*320*240+100)[:0]}
+		memory := &b.Pix[:1][0]
+		for i := range 10 {
+			if err := usual.Read(t.Context(), &a); err != nil {
+				t.Fatal(err)
+			}
+			if err := direct.Read(t.Context(), &b); err != nil {
+				t.Fatal(err)
+			}
+			comparePixels(t, &b, a.Pix)
+			if &b.Pix[0] != memory {
+				t.Fatalf("frame %d stands elsewhere", i)
+			}
+			if d := direct.source.(*video).capture.direct; d != (flip == "" && i > 0) {
+				t.Errorf("%q: frame %d is direct: %t", flip, i, d)
+			}
+		}
+	}
+}
