@@ -98,6 +98,7 @@ type stills struct {
 	// skipped is how many could not be read in all rounds
 	skipped int
 	good    bool // this round has had a picture
+	growth  growth
 }
 
 // listStills finds the pictures that a path means: itself, those in a folder, those that match a
@@ -149,7 +150,11 @@ func openFile(u *URI) (source, Info, error) {
 			strings.Join(PictureTypes, ", "))
 	}
 	s := &stills{paths: paths, rounds: u.Loop, flip: u.Flip}
-	if len(paths) > 1 {
+	folder := pattern || info.IsDir()
+	if folder && u.Loop != 0 {
+		s.growth = newGrowth(u.Target, paths)
+	}
+	if len(paths) > 1 || s.growth.from != "" {
 		return s, Info{Kind: "pictures", Backend: decoder, FPS: stillFPS}, nil
 	}
 	if file, err := os.Stat(paths[0]); err == nil {
@@ -162,7 +167,8 @@ func openFile(u *URI) (source, Info, error) {
 }
 
 // next reads the next picture of the list. One that cannot be read is left out, and named in a
-// warning; a round without any is an error. A single picture is decoded at the start, and again
+// warning; a round without any is an error. Pictures that come into a folder that is shown in a loop
+// are shown next. A single picture is decoded at the start, and again
 // when its file was written again.
 func (s *stills) next(_ context.Context, f *vision.Frame) error {
 	for {
@@ -177,10 +183,13 @@ func (s *stills) next(_ context.Context, f *vision.Frame) error {
 				s.rounds--
 			}
 			s.at, s.good, s.left = 0, false, nil
+			s.paths = s.growth.rest(s.paths)
 		}
+		// What has come is shown next.
+		s.paths = slices.Insert(s.paths, s.at, s.growth.more(time.Now())...)
 		path := s.paths[s.at]
 		s.at++
-		if len(s.paths) == 1 {
+		if len(s.paths) == 1 && s.growth.from == "" {
 			s.again(path)
 			f.Resize(s.kept.Width, s.kept.Height)
 			copy(f.Pix, s.kept.Pix)
@@ -194,6 +203,7 @@ func (s *stills) next(_ context.Context, f *vision.Frame) error {
 		if errors.Is(err, ErrNoOpenCV) {
 			return err
 		}
+		s.growth.missing(path)
 		s.left = append(s.left, err.Error())
 		s.skipped++
 	}

@@ -348,3 +348,57 @@ func TestPictureWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// A folder in a loop is watched: a new picture is shown next, one that is being copied waits, one
+// that has gone is left out once and forgotten.
+func TestFolderGrows(t *testing.T) {
+	dir := pngFolder(t, "a.png", "b.png")
+	u, err := ParseURI("file://" + dir + "?loop=-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, _, err := openFile(&u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := source.(*stills)
+	var f vision.Frame
+	next := func() string {
+		t.Helper()
+		s.growth.listed = time.Time{} // a second has passed
+		if err := s.next(t.Context(), &f); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Base(s.paths[s.at-1])
+	}
+	var shown []string
+	for range 3 {
+		shown = append(shown, next())
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "a.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(dir, "0.png")
+	soon, past := time.Now().Add(settled/2), time.Now().Add(-time.Hour)
+	if err := errors.Join(os.WriteFile(fresh, text, 0o600), os.Chtimes(fresh, soon, soon)); err != nil {
+		t.Fatal(err)
+	}
+	shown = append(shown, next()) // it may still be copied
+	if err := os.Chtimes(fresh, past, past); err != nil {
+		t.Fatal(err)
+	}
+	shown = append(shown, next(), next(), next())
+	if err := os.Remove(filepath.Join(dir, "a.png")); err != nil {
+		t.Fatal(err)
+	}
+	shown = append(shown, next(), next(), next())
+	if got, want := strings.Join(shown, " "), "a.png b.png a.png b.png 0.png a.png b.png 0.png b.png 0.png"; got != want {
+		t.Errorf("shown: %s\n want: %s", got, want)
+	}
+	next()
+	next()
+	if n := s.skipped; n != 1 {
+		t.Errorf("%d were left out, want the one that has gone, once: %v", n, s.left)
+	}
+}

@@ -7,7 +7,7 @@ import (
 
 // Frame is one captured picture: 8-bit BGR, rows top to bottom.
 type Frame struct {
-	Pix                   []byte    // len ≥ Stride*Height; belongs to whoever handed the Frame to Read
+	Pix                   []byte    // len ≥ Stride*Height; whose it is, the source says
 	Width, Height, Stride int       // Width and Height in pixels, Stride in bytes
 	Camera                string    // name in the configuration
 	Seq                   uint64    // per camera, from 1; gaps are dropped frames

@@ -17,7 +17,9 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// Source is one camera. Read fills the frame that it is given and blocks until there is one.
+// Source is one camera. Read fills the frame that it is given and blocks until there is one. The
+// frame's memory may be the source's own from then on: it is valid until the frame is given to Read
+// again, of this source or the next of the same camera, or the camera is closed.
 type Source interface {
 	Read(ctx context.Context, f *vision.Frame) error
 	Close() error

@@ -6,6 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -125,6 +128,50 @@ func TestKilledChildren(t *testing.T) {
 	}
 	cancel()
 	group.Wait()
+}
+
+func init() {
+	// A process that opens a camera and waits for its own end.
+	hostile["parent"] = func() {
+		Asked(nil)
+		s, err := New(camera.Config{Source: os.Getenv("FILM")}).Open(context.Background())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(s.(*Stream).process.cmd.Process.Pid)
+		select {}
+	}
+}
+
+// A child ends with its parent, however that ends, also one that is stopped and hears nothing.
+func TestChildEndsWithParent(t *testing.T) {
+	needOpenCV(t)
+	for _, stopped := range []bool{false, true} {
+		parent := exec.Command(os.Args[0], Verb, "parent")
+		parent.Env = append(os.Environ(), "FILM=file://"+cameratest.Video(t, "film.avi", 5, "-c:v", "mjpeg")+"?loop=-1")
+		out, err := parent.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := parent.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var child int
+		_, err = fmt.Fscan(out, &child)
+		if err == nil && stopped {
+			err = syscall.Kill(child, syscall.SIGSTOP)
+		}
+		if err := errors.Join(err, parent.Process.Kill()); err != nil {
+			t.Fatal(err)
+		}
+		parent.Wait()
+		waitFor(t, "the end of the child", func() bool {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+			_, rest, _ := strings.Cut(string(text), ") ")
+			return err != nil || strings.HasPrefix(rest, "Z") // who inherits it has not looked yet
+		})
+	}
 }
 
 // waitFor waits for a state that must come.
