@@ -393,7 +393,8 @@ func TestFolderGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown = append(shown, next(), next(), next())
-	if got, want := strings.Join(shown, " "), "a.png b.png a.png b.png 0.png a.png b.png 0.png b.png 0.png"; got != want {
+	const want = "a.png b.png a.png b.png 0.png a.png b.png 0.png b.png 0.png"
+	if got := strings.Join(shown, " "); got != want {
 		t.Errorf("shown: %s\n want: %s", got, want)
 	}
 	next()

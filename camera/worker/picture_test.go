@@ -20,9 +20,10 @@ func pictureFile(t *testing.T, path string, n int) {
 	f.Resize(cameratest.Width, cameratest.Height)
 	cameratest.Draw(f.Pix, n)
 	var b bytes.Buffer
-	past := time.Now().Add(-time.Hour)
-	if err := errors.Join(png.Encode(&b, f.Image()), os.WriteFile(path+".part", b.Bytes(), 0o600),
-		os.Chtimes(path+".part", past, past.Add(time.Duration(n)*time.Minute)), os.Rename(path+".part", path)); err != nil {
+	past := time.Now().Add(time.Duration(n)*time.Minute - time.Hour)
+	err := png.Encode(&b, f.Image())
+	err = errors.Join(err, os.WriteFile(path+".part", b.Bytes(), 0o600))
+	if err = errors.Join(err, os.Chtimes(path+".part", past, past), os.Rename(path+".part", path)); err != nil {
 		t.Fatal(err)
 	}
 }
