@@ -3,6 +3,7 @@ package page
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func TestViews(t *testing.T) {
 	for _, width := range []int{360, 1280} {
 		for _, colours := range []string{"light", "dark"} {
 			tab.Size(width, 800, colours)
+			tab.Visit(s.URL + "/")
 			for view, what := range map[string]string{
 				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') &&
 					document.querySelector('.card canvas').width === 16 &&
@@ -55,8 +57,9 @@ func TestViews(t *testing.T) {
 				"device": `document.querySelector('.panels').textContent.includes('all well')`,
 			} {
 				when := fmt.Sprintf("%s at %d, %s", view, width, colours)
-				tab.Visit(s.URL + "/#" + view)
-				tab.Wait(when, what)
+				pagetest.Eval[any](tab, fmt.Sprintf("(location.hash = '#%s', 1)", view))
+				tab.Wait(when, fmt.Sprintf("document.querySelector('main').dataset.view === %q && %s",
+					strings.TrimSuffix(view, "/a"), what))
 				tab.Fits(when)
 				if got := pagetest.Eval[string](tab, `document.documentElement.lang`); got != "de" {
 					t.Errorf("%s: language %s, want de", when, got)
