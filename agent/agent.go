@@ -173,7 +173,8 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
-	if err := runAll(ctx, p, link, changes, recorder); err != nil {
+	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, log: log}
+	if err := runAll(ctx, p, link, changes, updates, recorder); err != nil {
 		return err
 	}
 	return observer.trialPassed()
@@ -196,9 +197,9 @@ func tell(log *slog.Logger, c *configs.Config, n *infer.Network, took time.Durat
 		info.Version, "took", took.Round(time.Millisecond))
 }
 
-// runAll runs pipeline and link, what changes the pipeline's network and, where there is one,
-// recorder; the link outlives the others, to say the last word.
-func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *modelSwap,
+// runAll runs pipeline and link, what changes the pipeline's network, what pulls releases and, where
+// there is one, recorder; the link outlives the others, to say the last word.
+func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes *modelSwap, updates *updater,
 	recorder *samples.Recorder) error {
 	group, ctx := errgroup.WithContext(ctx)
 	linkCtx, stopLink := context.WithCancel(context.WithoutCancel(ctx))
@@ -212,6 +213,7 @@ func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes 
 		return p.Run(ctx)
 	})
 	group.Go(func() error { changes.run(besideCtx); return nil })
+	group.Go(func() error { updates.run(besideCtx); return nil })
 	group.Go(func() error { return link.Run(linkCtx) })
 	return group.Wait()
 }

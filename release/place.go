@@ -49,6 +49,10 @@ type Config struct {
 	From  string `mapstructure:"from"` // registry with a path, or folder; empty: places are given in full
 	Login `mapstructure:",squash"`
 	Rate  int64 `mapstructure:"rate"` // bytes a second, at most; 0: no limit
+	// Name is what the service pulls by itself, every so often (0: never), and whether it then runs.
+	Name     string        `mapstructure:"name"`
+	Every    time.Duration `mapstructure:"every"`
+	Activate bool          `mapstructure:"activate"`
 }
 
 // Validate returns the first setting that cannot be, naming its key.
@@ -63,6 +67,14 @@ func (c *Config) Validate() error {
 		if _, err := ParsePlace("name", c.From, c.Login); err != nil {
 			return fmt.Errorf("update.from: %w", err)
 		}
+	}
+	switch {
+	case c.Name != "" && CheckName(c.Name) != nil:
+		return fmt.Errorf("update.name: %w", CheckName(c.Name))
+	case c.Every < 0:
+		return fmt.Errorf("update.every: must be >= 0s, got %s", c.Every)
+	case c.Every > 0 && (c.Name == "" || c.From == ""):
+		return errors.New("update.every: wants update.name and update.from: of what release, and from where")
 	}
 	if c.Proxy == "" {
 		return nil

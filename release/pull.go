@@ -158,6 +158,14 @@ func (p *puller) wants(key string) bool {
 	return p.Keep == nil || p.Keep(key) || !slices.Contains(modelFiles, key)
 }
 
+// KeepPrecision is PullOptions.Keep for a model.precision: its files, for auto all.
+func KeepPrecision(precision string) func(key string) bool {
+	if precision == "auto" {
+		return nil
+	}
+	return func(key string) bool { return key == precision || strings.HasPrefix(key, precision+".") }
+}
+
 // alreadyThere is the bundle, where it is installed with all files that are wanted.
 func (p *puller) alreadyThere(ctx context.Context) *Pulled {
 	if p.Statement == nil {

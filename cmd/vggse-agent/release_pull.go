@@ -105,12 +105,9 @@ func (o *pullFlags) options(stderr io.Writer, c *configs.Config, st *store.Store
 	if p.Rate == 0 {
 		p.Rate = c.Update.Rate
 	}
-	precision := c.Model.Precision
-	switch {
-	case len(o.files) > 0:
+	p.Keep = release.KeepPrecision(c.Model.Precision)
+	if len(o.files) > 0 {
 		p.Keep = func(key string) bool { return slices.Contains(o.files, key) }
-	case precision != "auto":
-		p.Keep = func(key string) bool { return key == precision || strings.HasPrefix(key, precision+".") }
 	}
 	return p
 }

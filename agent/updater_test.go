@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/release"
+)
+
+// TestUpdater: the service pulls the highest release that a trusted key signed, activates it once,
+// and leaves everything as it is where there is none, no key, or nothing new.
+func TestUpdater(t *testing.T) {
+	from, trust, keys := t.TempDir(), t.TempDir(), t.TempDir()
+	var said bytes.Buffer
+	var activated []string
+	refuse := errors.New("verify missed its gate")
+	var answer error
+	u := &updater{log: slog.New(slog.NewTextHandler(&said, nil)), version: "v1.0.0",
+		config: &configs.Config{StateDir: t.TempDir(),
+			Model:  configs.Model{Trust: trust, RequireSignature: release.RequireAuto, Precision: "auto"},
+			Update: release.Config{From: from, Name: "parts", Every: time.Hour, Activate: true}},
+		activate: func(_ context.Context, sum string) (func(), error) {
+			activated = append(activated, sum)
+			return nil, answer
+		}}
+	step := func(what, want string, installed, asked int) {
+		t.Helper()
+		err := u.once(t.Context())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+		all, err := store.At(u.config.StateDir).List()
+		if err != nil || len(all) != installed || len(activated) != asked {
+			t.Errorf("%s: %d installed, %d activated, want %d and %d; %v", what, len(all), len(activated),
+				installed, asked, err)
+		}
+	}
+	step("nothing there", "no such file", 0, 0)
+	if _, err := release.NewKey(filepath.Join(keys, "k"), ""); err != nil {
+		t.Fatal(err)
+	}
+	k, err := release.OpenSecretKey(filepath.Join(keys, "k.key"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := release.NewImage(t.Context(), "../demo/bundle", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := release.Sign(m, release.SignOptions{Release: 2}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release.Push(t.Context(), m, s, release.Place{Path: filepath.Join(from, "parts")}); err != nil {
+		t.Fatal(err)
+	}
+	step("no key", "takes only what a trusted key signed", 0, 0)
+	if err := os.WriteFile(filepath.Join(trust, "k.pub"), k.Public.Text(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	answer = refuse
+	step("new, and refused", refuse.Error(), 1, 1)
+	answer = nil
+	step("what was refused is not tried again", "", 1, 1)
+	if !strings.Contains(said.String(), "release installed") || !strings.Contains(said.String(), "release=2") {
+		t.Errorf("the log has:\n%s", &said)
+	}
+}
