@@ -109,7 +109,9 @@ func head(in *tar.Reader, name string) ([]byte, error) {
 // member takes the file of the archive with the header h, which must be f.
 func member(ctx context.Context, in *tar.Reader, h *tar.Header, dir string, f File, limit int64) error {
 	switch {
-	case h.Name != filepath.ToSlash(f.Path) || h.Typeflag != tar.TypeReg:
+	case h.Name == filepath.ToSlash(f.Path) && h.Typeflag != tar.TypeReg:
+		return fmt.Errorf("%q is a link, a device or a folder in the archive, not a file: pack the bundle again", h.Name)
+	case h.Name != filepath.ToSlash(f.Path):
 		return fmt.Errorf("%q stands where the manifest has %q: pack the bundle again", h.Name, f.Path)
 	case f.Bytes != 0 && h.Size != f.Bytes:
 		return fmt.Errorf("%s has %d bytes, the manifest says %d: pack the bundle again", f.Path, h.Size, f.Bytes)
