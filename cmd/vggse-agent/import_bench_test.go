@@ -109,3 +109,45 @@ func copySynced(to, from string) error {
 	_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, 1<<18))
 	return errors.Join(err, out.Sync(), out.Close())
 }
+
+// BenchmarkImportForeignFull imports the article's network as if it were anybody's .onnx, 554 MB,
+// which runs the file and what was made of it to prove the import. The goal is at most twice a copy
+// with fsync plus 1.1 times loading and running both:
+//
+//	go test -run '^$' -bench ImportForeignFull -benchtime 3x ./cmd/vggse-agent
+func BenchmarkImportForeignFull(b *testing.B) {
+	dir := b.TempDir()
+	full, labels := filepath.Join(dir, "full"), filepath.Join(dir, "labels.txt")
+	do := func(args ...string) time.Duration {
+		b.Helper()
+		start := time.Now()
+		if code := execute(b.Context(), args, io.Discard, io.Discard); code != exitDone {
+			b.Fatalf("%v: exit %d", args, code)
+		}
+		return time.Since(start)
+	}
+	do("new", "--out", full)
+	if err := os.WriteFile(labels, numbered(1000), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var copies, runs, imports []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if err := copySynced(filepath.Join(dir, "copy"), filepath.Join(full, "fp32.onnx")); err != nil {
+			b.Fatal(err)
+		}
+		copies = append(copies, time.Since(start))
+		runs = append(runs, do("classify", "--bundle", full, "--provider", "cpu", "../../vgg16se/testdata/picture.png"))
+		out := filepath.Join(dir, "bundle")
+		imports = append(imports, do("import", filepath.Join(full, "fp32.onnx"), "--labels", labels, "--preprocess",
+			"torchvision", "--out", out))
+		if err := errors.Join(os.RemoveAll(out), os.Remove(filepath.Join(dir, "copy"))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	goal := 2*median(copies).Seconds() + 1.1*2*median(runs).Seconds()
+	b.ReportMetric(median(copies).Seconds(), "copy-s")
+	b.ReportMetric(median(runs).Seconds(), "run-s")
+	b.ReportMetric(median(imports).Seconds(), "import-s")
+	b.ReportMetric(median(imports).Seconds()/goal, "import/goal")
+}
