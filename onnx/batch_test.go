@@ -31,3 +31,17 @@ func TestFreeBatch(t *testing.T) {
 		}
 	}
 }
+
+// A product with a number alone has the shape of the other factor.
+func TestShapeOfAProductWithANumber(t *testing.T) {
+	scale := NewFloat32("", []float32{0.5})
+	g := Graph{Inputs: []ValueInfo{{Name: "x", Type: Float32, Shape: []Dim{{Size: 2}, {Size: 6}}}},
+		Nodes: []Node{{OpType: "Constant", Outputs: []string{"c"},
+			Attributes: []Attribute{{Name: "value", Type: AttrTensor, Tensor: &scale}}},
+			{OpType: "Mul", Inputs: []string{"x", "c"}, Outputs: []string{"y"}},
+			{OpType: "Mul", Inputs: []string{"y", "k"}, Outputs: []string{"z"}}},
+		Initializers: []Tensor{NewFloat32("k", []float32{2})}}
+	if got := g.Shapes(); !slices.Equal(got["y"], []int64{2, 6}) || !slices.Equal(got["z"], []int64{2, 6}) {
+		t.Errorf("%v", got)
+	}
+}

@@ -14,7 +14,7 @@ func (s *shaper) run() map[string][]int64 {
 	s.shapes, s.values = map[string][]int64{}, map[string][]int64{}
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
-		s.shapes[t.Name] = t.Dims
+		s.shapes[t.Name] = append([]int64{}, t.Dims...) // of a number alone: known to be none
 		if t.Type == Int64 && len(t.Dims) <= 1 {
 			s.values[t.Name] = t.Int64s()
 		}
@@ -78,7 +78,7 @@ func (s *shaper) shape(n *Node) []int64 {
 	x := s.in(n, 0)
 	if n.OpType == "Constant" {
 		if a := n.Attribute("value"); a != nil && a.Tensor != nil {
-			return a.Tensor.Dims
+			return append([]int64{}, a.Tensor.Dims...)
 		}
 		return nil
 	}
