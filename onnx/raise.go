@@ -107,7 +107,9 @@ func (r *raiser) raise(v *Node) error {
 			r.slice(v)
 		}
 	case "Softmax", "LogSoftmax", "Hardmax":
-		return r.softmax(v)
+		if r.crosses(13) {
+			r.softmax(v)
+		}
 	case "Dropout":
 		if r.crosses(12) {
 			v.OpType, v.Attributes, v.Outputs = "Identity", nil, v.Outputs[:1]
@@ -140,13 +142,19 @@ func (n *Node) drop(name string) {
 
 // constant adds a constant with a name that nothing has.
 func (r *raiser) constant(t Tensor) string {
-	base := t.Name
-	for k := 2; r.taken[t.Name]; k++ {
-		t.Name = fmt.Sprintf("%s.%d", base, k)
-	}
-	r.taken[t.Name] = true
+	t.Name = r.name(t.Name)
 	r.graph.Initializers = append(r.graph.Initializers, t)
 	return t.Name
+}
+
+// name is a name that nothing has, like the one given.
+func (r *raiser) name(base string) string {
+	name := base
+	for k := 2; r.taken[name]; k++ {
+		name = fmt.Sprintf("%s.%d", base, k)
+	}
+	r.taken[name] = true
+	return name
 }
 
 // put makes t input i of v.
@@ -206,30 +214,36 @@ func (r *raiser) split(v *Node) error {
 }
 
 // softmax goes over one axis since 13, before that over all from axis on: the same where only one
-// is longer than 1.
-func (r *raiser) softmax(v *Node) error {
-	if !r.crosses(13) {
-		return nil
-	}
+// is longer than 1. Elsewhere it goes over the rows of a matrix, which takes its shape again.
+func (r *raiser) softmax(v *Node) {
 	shape, axis := r.shapes[v.Inputs[0]], integer(v, "axis", 1)
-	if shape == nil {
-		return fmt.Errorf("%s %s goes over all dimensions from %d on, and their lengths are not known", v.OpType,
-			v.Name, axis)
-	}
-	if axis < 0 {
+	long := int64(-1)
+	if shape != nil && axis < 0 {
 		axis += int64(len(shape))
 	}
-	long := int64(len(shape)) - 1
-	for i := axis; i < int64(len(shape)); i++ {
-		if shape[i] > 1 {
-			if long = i; product(shape[i:]) != shape[i] {
-				return fmt.Errorf("%s %s goes over all dimensions from %d on, since opset 13 over one", v.OpType,
-					v.Name, axis)
+	if shape != nil && axis >= 0 && axis < int64(len(shape)) {
+		long = int64(len(shape)) - 1
+		for i := axis; i < int64(len(shape)); i++ {
+			if shape[i] > 1 {
+				long = i
+				break
 			}
-			break
+		}
+		if product(shape[axis:]) != shape[long] {
+			long = -1
 		}
 	}
 	v.drop("axis")
-	v.Attributes = append(v.Attributes, Int("axis", long))
-	return nil
+	if long >= 0 {
+		v.Attributes = append(v.Attributes, Int("axis", long))
+		return
+	}
+	rows, soft, was := r.name(v.Outputs[0]+"/rows"), r.name(v.Outputs[0]+"/soft"), r.name(v.Outputs[0]+"/shape")
+	r.graph.Nodes = append(r.graph.Nodes,
+		Node{OpType: "Flatten", Name: rows, Inputs: v.Inputs, Outputs: []string{rows},
+			Attributes: []Attribute{Int("axis", axis)}},
+		Node{OpType: v.OpType, Name: soft, Inputs: []string{rows}, Outputs: []string{soft},
+			Attributes: []Attribute{Int("axis", 1)}},
+		Node{OpType: "Shape", Name: was, Inputs: v.Inputs, Outputs: []string{was}})
+	v.OpType, v.Inputs, v.Attributes = "Reshape", []string{soft, was}, nil
 }

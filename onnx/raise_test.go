@@ -71,9 +71,8 @@ func TestRaise(t *testing.T) {
 // What has no equal in the newer version is refused, and nothing is changed.
 func TestRaiseRefuses(t *testing.T) {
 	for want, v := range map[string]Node{
-		"over all dimensions": {OpType: "Softmax"},
-		"since opset 11":      {OpType: "Resize"},
-		"has a graph inside":  {OpType: "If", Attributes: []Attribute{{Name: "then_branch", Type: AttrGraph}}},
+		"since opset 11":     {OpType: "Resize"},
+		"has a graph inside": {OpType: "If", Attributes: []Attribute{{Name: "then_branch", Type: AttrGraph}}},
 	} {
 		v.Inputs, v.Outputs = []string{"x"}, []string{"y"}
 		m, err := raised(t, 10, 13, v)
@@ -86,6 +85,22 @@ func TestRaiseRefuses(t *testing.T) {
 	}
 	if _, err := raised(t, 6, 13, Node{OpType: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}); err == nil {
 		t.Error("opset 6 was raised")
+	}
+}
+
+// A Softmax over more than one dimension goes over the rows of a matrix.
+func TestRaisedSoftmax(t *testing.T) {
+	m, err := raised(t, 11, 13, Node{OpType: "Softmax", Name: "n", Inputs: []string{"x"}, Outputs: []string{"y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ops []string
+	for _, v := range m.Graph.Nodes {
+		ops = append(ops, v.OpType)
+	}
+	if !slices.Equal(ops, []string{"Flatten", "Softmax", "Shape", "Reshape"}) || m.Graph.Nodes[3].Outputs[0] != "y" ||
+		m.Graph.Nodes[0].Attribute("axis").Int != 1 || m.Graph.Nodes[1].Attribute("axis").Int != 1 {
+		t.Errorf("%v, %+v", ops, m.Graph.Nodes)
 	}
 }
 

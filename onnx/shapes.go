@@ -14,7 +14,7 @@ func (s *shaper) run() map[string][]int64 {
 	s.shapes, s.values = map[string][]int64{}, map[string][]int64{}
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
-		s.shapes[t.Name] = append([]int64{}, t.Dims...) // of a number alone: known to be none
+		s.shapes[t.Name] = append([]int64{}, t.Dims...) // of a single number: empty, not unknown
 		if t.Type == Int64 && len(t.Dims) <= 1 {
 			s.values[t.Name] = t.Int64s()
 		}

@@ -159,6 +159,18 @@ func worlds() map[string]struct {
 	add("products of matrices", b.end(32), 1, 3)
 
 	b = build(17)
+	b.conv("c1", 3, 16, 1)
+	b.op("GlobalAveragePool", "mean1", nil)
+	b.op("Flatten", "rows", nil)
+	b.op("MatMul", "mm", []string{"rows", b.drawn("mm.w", 0.5, 16, 32)})
+	b.op("Add", "mm.sum", []string{"mm", b.drawn("mm.b", 0.3, 32)})
+	b.op("Relu", "mm.r", nil)
+	b.op("Gemm", "hidden", []string{"mm.r", b.drawn("hidden.w", 0.3, 32, 16), b.drawn("hidden.b", 0.3, 16)})
+	b.put(onnx.NewInt64("square", []int64{0, 16, 1, 1}, 4))
+	b.op("Reshape", "map", []string{"hidden", "square"})
+	add("matrices with an output a column", b.end(16), 1, 3)
+
+	b = build(17)
 	c := b.conv("c1", 3, 16, 1)
 	b.op("GlobalAveragePool", "squeeze", nil)
 	b.op("Conv", "fc1", []string{"squeeze", b.drawn("fc1.w", 0.5, 4, 16, 1, 1), b.drawn("fc1.b", 0.2, 4)})
@@ -239,6 +251,10 @@ func TestPreparedFromOldOpsets(t *testing.T) {
 		b.op("Dropout", "drop", nil)
 		b.op("Softmax", "soft", []string{b.op("ReduceMean", "mean1", nil, onnx.Ints("axes", 2, 3),
 			onnx.Int("keepdims", 1))})
+		b.op("Mul", "large", []string{"soft", "c1"})
+		b.op("Softmax", "all", nil) // over channels and places
+		b.op("Mul", "most", []string{b.last, b.put(onnx.NewFloat32("thousand", []float32{1000}))})
+		b.op("GlobalMaxPool", "max", nil)
 		b.op("Squeeze", "less", nil, onnx.Ints("axes", 2, 3))
 		b.op("Unsqueeze", "more", nil, onnx.Ints("axes", 2, 3))
 		m := b.end(16)
