@@ -22,8 +22,8 @@ import (
 )
 
 var (
-	kills   = flag.Int("kills", 4, "how many children are killed, of how many cameras")
-	cameras = flag.Int("cameras", 4, "beside the one whose children are killed")
+	kills   = flag.Int("kills", 3, "how many children are killed, of how many cameras")
+	cameras = flag.Int("cameras", 2, "beside the one whose children are killed")
 	whole   = flag.Bool("whole", false, "hold times against their bars, on a machine of one's own")
 )
 

@@ -16,6 +16,7 @@ func Command(args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	child := exec.Command(self, args...)
+	child.Args[0] = os.Args[0] // what ps shows
 	tie(child)
 	return child, nil
 }
