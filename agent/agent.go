@@ -173,7 +173,8 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
-	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, log: log}
+	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, tell: link.Update,
+		log: log}
 	if err := runAll(ctx, p, link, changes, updates, recorder); err != nil {
 		return err
 	}

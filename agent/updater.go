@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/release"
 )
 
@@ -19,8 +20,10 @@ type updater struct {
 	config   *configs.Config
 	version  string
 	activate func(ctx context.Context, sum string) (then func(), err error)
+	tell     func(mqtt.Update) // on the update topic
 	log      *slog.Logger
 	told     string // the last error, and so not told again
+	state    mqtt.Update
 }
 
 // updatePatience is how long one pull waits for a place that went away in the middle.
@@ -39,13 +42,22 @@ func (u *updater) run(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if err := u.once(ctx); err == nil {
-			u.told = ""
-		} else if ctx.Err() == nil && u.told != err.Error() {
-			u.told = err.Error()
-			u.log.Warn("no release was taken, the model that runs goes on", "error", err)
-		}
+		u.outcome(ctx, u.once(ctx))
 		wait = every - every/10 + rand.N(every/5+1)
+	}
+}
+
+// outcome tells how a look for a release ended.
+func (u *updater) outcome(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		u.told, u.state.State, u.state.Reason = "", mqtt.UpdateIdle, ""
+		u.tell(u.state)
+	case u.told != err.Error():
+		u.told, u.state.State, u.state.Reason = err.Error(), mqtt.UpdateFailed, err.Error()
+		u.tell(u.state)
+		u.log.Warn("no release was taken, the model that runs goes on", "error", err)
 	}
 }
 
@@ -65,6 +77,7 @@ func (u *updater) once(ctx context.Context) error {
 		return errors.New("update.every takes only what a trusted key signed: put the publisher's .pub file into " +
 			u.config.Model.Trust)
 	}
+	u.state.Name, u.state.Release = r.Statement.Name, r.Statement.Release
 	models := store.At(u.config.StateDir)
 	if _, err := models.Find(r.Statement.Bundle); err == nil {
 		return nil // taken before: what became of it then stays
@@ -75,7 +88,7 @@ func (u *updater) once(ctx context.Context) error {
 	u.log.Info("pulling a release", "name", r.Statement.Name, "release", r.Statement.Release, "digest", r.Digest(),
 		"signed_by", r.SignedBy())
 	done, err := r.Pull(ctx, release.PullOptions{Store: models, Rate: c.Rate, Patience: updatePatience,
-		Keep: release.KeepPrecision(u.config.Model.Precision), Tell: u.tellWaiting()})
+		Keep: release.KeepPrecision(u.config.Model.Precision), Tell: u.tells()})
 	if err != nil {
 		return err
 	}
@@ -84,18 +97,29 @@ func (u *updater) once(ctx context.Context) error {
 	return u.use(ctx, done.SHA256)
 }
 
-// tellWaiting logs when a pull begins to wait for its place.
-func (u *updater) tellWaiting() func(release.Progress) {
-	waits := make(chan struct{}, 1) // once a pull
-	return func(p release.Progress) {
-		if p.Waiting == nil {
+// tellEvery is how often a pull under way is told.
+const tellEvery = 5 * time.Second
+
+// tells passes on how far a pull is: changes of its state at once, bytes now and then. The log has
+// the first time that it waits.
+func (u *updater) tells() func(release.Progress) {
+	var last time.Time
+	waited := false
+	return func(p release.Progress) { // one call at a time
+		reason := ""
+		if p.Waiting != nil {
+			reason = p.Waiting.Error()
+		}
+		if p.Waiting != nil && !waited {
+			waited = true
+			u.log.Warn("the pull waits", "error", p.Waiting, "bytes", p.Bytes, "of", p.Of)
+		}
+		if u.state.State == p.State && time.Since(last) < tellEvery {
 			return
 		}
-		select {
-		case waits <- struct{}{}:
-			u.log.Warn("the pull waits", "error", p.Waiting, "bytes", p.Bytes, "of", p.Of)
-		default:
-		}
+		last = time.Now()
+		u.state.State, u.state.Bytes, u.state.Of, u.state.Reason = p.State, p.Bytes, p.Of, reason
+		u.tell(u.state)
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/release"
 )
 
@@ -24,10 +26,12 @@ func TestUpdater(t *testing.T) {
 	var activated []string
 	refuse := errors.New("verify missed its gate")
 	var answer error
+	var told []mqtt.Update
 	u := &updater{log: slog.New(slog.NewTextHandler(&said, nil)), version: "v1.0.0",
 		config: &configs.Config{StateDir: t.TempDir(),
 			Model:  configs.Model{Trust: trust, RequireSignature: release.RequireAuto, Precision: "auto"},
 			Update: release.Config{From: from, Name: "parts", Every: time.Hour, Activate: true}},
+		tell: func(now mqtt.Update) { told = append(told, now) },
 		activate: func(_ context.Context, sum string) (func(), error) {
 			activated = append(activated, sum)
 			return nil, answer
@@ -35,6 +39,7 @@ func TestUpdater(t *testing.T) {
 	step := func(what, want string, installed, asked int) {
 		t.Helper()
 		err := u.once(t.Context())
+		u.outcome(t.Context(), err)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
@@ -71,6 +76,18 @@ func TestUpdater(t *testing.T) {
 	step("new, and refused", refuse.Error(), 1, 1)
 	answer = nil
 	step("what was refused is not tried again", "", 1, 1)
+	last := told[len(told)-1]
+	if last.Of < 4<<20 || last != (mqtt.Update{State: mqtt.UpdateIdle, Name: "parts", Release: 2, Bytes: last.Bytes,
+		Of: last.Of}) {
+		t.Errorf("told at last: %+v", last)
+	}
+	var states []string
+	for _, now := range told {
+		states = append(states, now.State)
+	}
+	if got := slices.Compact(states); !slices.Equal(got, []string{"failed", "pulling", "checking", "failed", "idle"}) {
+		t.Errorf("told: %v", got)
+	}
 	if !strings.Contains(said.String(), "release installed") || !strings.Contains(said.String(), "release=2") {
 		t.Errorf("the log has:\n%s", &said)
 	}

@@ -48,7 +48,7 @@ type ModelInfo struct {
 var topicLevel = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // reserved are the device's own topics, which no camera may be named after.
-var reserved = []string{"available", "info", "health", "stats", "event", "command", "ack"}
+var reserved = []string{"available", "info", "health", "stats", "event", "command", "ack", "update"}
 
 // CheckDevice returns why id cannot name a device in topics, or nil.
 func CheckDevice(id string) error {

@@ -35,6 +35,7 @@ type Link struct {
 	out         *outbox
 	available   *state
 	info        *state
+	update      *state
 	stats       *state
 	health      health
 	discovery   *state // nil: nothing is announced
@@ -115,6 +116,8 @@ func (l *Link) furnish() {
 	l.available.set([]byte(Online))
 	l.info = l.out.add(l.topics.info, 1, true)
 	l.info.set(l.id.info(l.started))
+	l.update = l.out.add(l.topics.update, 1, true)
+	l.update.set(l.id.update(Update{State: UpdateIdle}))
 	for _, name := range l.id.Cameras {
 		base := l.topics.base + name + "/"
 		c := &cameraTopics{
@@ -167,6 +170,12 @@ func (l *Link) Released(r Release) {
 	l.mu.Lock()
 	l.id.Release = r
 	l.mu.Unlock()
+}
+
+// Update tells how far the pull of a release is, retained.
+func (l *Link) Update(u Update) {
+	l.out.set(l.update, l.id.update(u))
+	l.out.ring()
 }
 
 // tellModel accepts the event that another model answers than before. l.mu is held.

@@ -19,7 +19,7 @@ const (
 type topics struct {
 	base                                  string
 	available, info, health, stats, event string
-	command, response                     string
+	command, response, update             string
 }
 
 func newTopics(prefix, device string) topics {
@@ -27,5 +27,6 @@ func newTopics(prefix, device string) topics {
 	return topics{
 		base: base, available: base + "available", info: base + "info", health: base + "health",
 		stats: base + "stats", event: base + "event", command: base + "command", response: base + "command/response",
+		update: base + "update",
 	}
 }
