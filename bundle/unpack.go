@@ -110,7 +110,8 @@ func head(in *tar.Reader, name string) ([]byte, error) {
 func member(ctx context.Context, in *tar.Reader, h *tar.Header, dir string, f File, limit int64) error {
 	switch {
 	case h.Name == filepath.ToSlash(f.Path) && h.Typeflag != tar.TypeReg:
-		return fmt.Errorf("%q is a link, a device or a folder in the archive, not a file: pack the bundle again", h.Name)
+		return fmt.Errorf("%q is a link, a device or a folder in the archive, not a file: pack the bundle again",
+			h.Name)
 	case h.Name != filepath.ToSlash(f.Path):
 		return fmt.Errorf("%q stands where the manifest has %q: pack the bundle again", h.Name, f.Path)
 	case f.Bytes != 0 && h.Size != f.Bytes:

@@ -170,7 +170,8 @@ func TestLayoutByTheFirstConvolution(t *testing.T) {
 			Initializers: []Tensor{NewFloat32("w", make([]float32, 2*3*9), 2, 3, 3, 3)}}}
 		at := "x"
 		if last {
-			m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Transpose", Inputs: []string{"x"}, Outputs: []string{"t"},
+			m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Transpose", Inputs: []string{"x"},
+				Outputs:    []string{"t"},
 				Attributes: []Attribute{Ints("perm", 0, 3, 1, 2)}})
 			at = "t"
 		}
