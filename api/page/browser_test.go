@@ -50,6 +50,7 @@ func TestViews(t *testing.T) {
 			for view, what := range map[string]string{
 				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') &&
 					document.querySelector('.card canvas').width === 16 &&
+					document.querySelector('.card canvas').getBoundingClientRect().width > 250 &&
 					document.querySelectorAll('.bars li').length === 2`,
 				"why/a": `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
 				"pictures": `document.querySelectorAll('.tile img').length === 3 &&

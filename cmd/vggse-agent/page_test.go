@@ -54,6 +54,13 @@ func TestLivePage(t *testing.T) {
 	tab.Visit("http://" + address + "/")
 	tab.Wait("a live picture", `document.querySelector('.card .state').textContent === 'live' &&
 		document.querySelector('.card canvas').width === 320 && !document.querySelector('.stage.stale')`)
+	const across = `document.querySelector('.card canvas').getBoundingClientRect().width / innerWidth`
+	if share := pagetest.Eval[float64](tab, across); share < 0.5 {
+		t.Errorf("at a desk the picture takes %g of the width, want more than half", share)
+	}
+	tab.Size(360, 800, "dark")
+	tab.Wait("a picture across a phone", across+" > 0.8")
+	tab.Size(1280, 800, "light")
 	pagetest.Eval[any](tab, `(window.seen = [], new MutationObserver(() => {
 		const label = document.querySelector('.card .label').textContent;
 		if (label !== seen[seen.length - 1]) seen.push(label);

@@ -132,7 +132,8 @@ func (tab *Tab) Size(width, height int, colours string) {
 	tab.t.Helper()
 	tab.do(chromedp.Do(tab.ctx, chromedp.EmulateViewport(int64(width), int64(height))))
 	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: colours}}})
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: colours},
+			{Name: "prefers-reduced-motion", Value: "reduce"}}})
 	tab.do(err)
 }
 
