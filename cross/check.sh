@@ -4,10 +4,11 @@
 #   cross/check.sh amd64|arm64
 . "$(dirname "$0")/lib.sh"
 
-# amd64 code is wider; what it needs was measured, what arm64 may need is the promise.
+# amd64 code is wider. What it needs was measured (30.7 MiB, with the live page, releases, teach and the
+# table of recipes); arm64 was a tenth smaller when both were measured last.
 case $arch in
-arm64) max_bytes=$((24 << 20)) ;;
-amd64) max_bytes=$((27 << 20)) ;;
+arm64) max_bytes=$((29 << 20)) ;;
+amd64) max_bytes=$((32 << 20)) ;;
 esac
 max_start=15 # ms
 newest_glibc=2.31 # JetPack 5
