@@ -57,7 +57,7 @@ check "the stacks of the frozen one are in the journal" bash -c 'journalctl -u v
 mkdir -p /etc/systemd/system/vggse-agent.service.d
 cp /usr/share/doc/vggse-agent/examples/drop-ins/credentials.conf /etc/systemd/system/vggse-agent.service.d/
 (umask 077 && echo secret >/etc/vggse-agent/mqtt-password)
-sed -i 's/^  user: ""/  user: device/' $settings
+sed -i '/^mqtt:/,/^[a-z]/s/^  user: ""/  user: device/' $settings
 systemctl daemon-reload
 check "restart with a credential" systemctl restart vggse-agent
 check "the credential is there, for its user alone" runuser -u vggse-agent -- test ! -r /etc/vggse-agent/mqtt-password
