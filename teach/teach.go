@@ -145,7 +145,7 @@ func (t *teaching) recallable(ctx context.Context, missing, labels []string) (er
 
 func (t *teaching) work(ctx context.Context) (err error) {
 	begin := time.Now()
-	t.progress.Of(3)
+	t.progress.Of(2)
 	var found []dataset.Finding
 	if t.spec, found, err = backbone(ctx, t.parent, t.dir); err != nil {
 		return err
