@@ -67,6 +67,7 @@ func TestTopicTree(t *testing.T) {
 	if got := strings.Join(kinds, " "); got != "class_changed camera_lost camera_restored" {
 		t.Errorf("events: %s", got)
 	}
+	eventually(t, hang, "health heard", func() bool { return late.last("vggse/edge01/health") != "" })
 	if got := field[string](t, late.last("vggse/edge01/health"), "overall"); got != OK {
 		t.Errorf("health is %s", got)
 	}
