@@ -194,8 +194,22 @@ func (s *Set) Load(place int, t *vision.Tensor) error {
 	return nil
 }
 
-// read prepares a picture with a reader that nobody else has in hand.
+// read prepares a picture; inspect, which may be nil, sees its frame.
 func (s *Set) read(p *Picture, t *vision.Tensor, inspect func(f *vision.Frame)) error {
+	return s.with(p, func(r *reader) error {
+		if err := r.prep.Apply(&r.frame, t, 0); err != nil {
+			return fmt.Errorf("%s: %w", p.Path, err)
+		}
+		if inspect != nil {
+			inspect(&r.frame)
+		}
+		return nil
+	})
+}
+
+// with reads a picture into the frame of a reader that nobody else has in hand, and lets do work
+// with it.
+func (s *Set) with(p *Picture, do func(r *reader) error) error {
 	r, err := s.reader()
 	if err != nil {
 		return err
@@ -203,11 +217,8 @@ func (s *Set) read(p *Picture, t *vision.Tensor, inspect func(f *vision.Frame)) 
 	if err := camera.ReadPicture(p.Path, &r.frame, s.preprocess.Upright()); err != nil {
 		return err
 	}
-	if err := r.prep.Apply(&r.frame, t, 0); err != nil {
-		return fmt.Errorf("%s: %w", p.Path, err)
-	}
-	if inspect != nil {
-		inspect(&r.frame)
+	if err := do(r); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.readers = append(s.readers, r)

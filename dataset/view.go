@@ -3,7 +3,6 @@ package dataset
 import (
 	"fmt"
 
-	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -21,31 +20,23 @@ type View struct {
 // same time, each with a tensor of its own.
 func (s *Set) EachView(place int, views []View, t *vision.Tensor, inspect func(f *vision.Frame),
 	each func(view int) error) error {
-	r, err := s.reader()
-	if err != nil {
-		return err
-	}
-	path := s.Pictures[place].Path
-	if err := camera.ReadPicture(path, &r.frame, s.preprocess.Upright()); err != nil {
-		return err
-	}
-	if inspect != nil {
-		inspect(&r.frame)
-	}
-	var seen vision.Frame
-	for i, v := range views {
-		v.of(&r.frame, &seen)
-		if err := r.prep.Apply(&seen, t, 0); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+	p := &s.Pictures[place]
+	return s.with(p, func(r *reader) error {
+		if inspect != nil {
+			inspect(&r.frame)
 		}
-		if err := each(i); err != nil {
-			return err
+		var seen vision.Frame
+		for i, v := range views {
+			v.of(&r.frame, &seen)
+			if err := r.prep.Apply(&seen, t, 0); err != nil {
+				return fmt.Errorf("%s: %w", p.Path, err)
+			}
+			if err := each(i); err != nil {
+				return err
+			}
 		}
-	}
-	s.mu.Lock()
-	s.readers = append(s.readers, r)
-	s.mu.Unlock()
-	return nil
+		return nil
+	})
 }
 
 // of makes out the view of f.

@@ -1,14 +1,11 @@
 package infer
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 
 	"github.com/vggse/vggse-agent/bundle"
-	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -34,16 +31,9 @@ func ReadHead(b *bundle.Bundle) (*vision.Head, error) {
 		if t == nil || t.Elements() > vision.MaxFeatures*int64(len(b.Spec.Labels)) {
 			continue
 		}
-		v := make([]float32, 0, t.Elements())
-		if err := t.Values(func(part []float64) error {
-			for _, x := range part {
-				v = append(v, float32(x))
-			}
-			return nil
-		}); err != nil {
+		if values[name], err = t.Float32s(); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
 		}
-		values[name] = v
 	}
 	if got, want := len(values["bias"]), len(b.Spec.Labels); got != want {
 		return nil, fmt.Errorf("%s has %d rows, the manifest has %d labels: one of the two belongs to another "+
@@ -60,25 +50,14 @@ func ReadHead(b *bundle.Bundle) (*vision.Head, error) {
 func WriteHead(ctx context.Context, dir string, h *vision.Head) (bundle.File, error) {
 	classes, width := int64(h.Classes()), int64(h.Width())
 	tensors := []checkpoint.Out{
-		{Name: "weight", Shape: []int64{classes, width}, Source: floats(h.Weight)},
-		{Name: "bias", Shape: []int64{classes}, Source: floats(h.Bias)},
+		{Name: "weight", Shape: []int64{classes, width}, Source: checkpoint.Float32s(h.Weight)},
+		{Name: "bias", Shape: []int64{classes}, Source: checkpoint.Float32s(h.Bias)},
 	}
 	if h.Mean != nil {
-		tensors = append(tensors, checkpoint.Out{Name: "mean", Shape: []int64{width}, Source: floats(h.Mean)})
+		mean := checkpoint.Out{Name: "mean", Shape: []int64{width}, Source: checkpoint.Float32s(h.Mean)}
+		tensors = append(tensors, mean)
 	}
 	return bundle.WriteFile(ctx, dir, bundle.HeadName, io.Discard, func(w io.Writer) error {
 		return checkpoint.WriteSafetensors(w, tensors, nil)
 	})
-}
-
-// floats writes v as the content of a tensor.
-func floats(v []float32) onnx.Source {
-	return func(w io.Writer) error {
-		var b bytes.Buffer
-		if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
-			return err
-		}
-		_, err := w.Write(b.Bytes())
-		return err
-	}
 }

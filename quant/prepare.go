@@ -108,19 +108,11 @@ func overMap(g *onnx.Graph, v *onnx.Node) bool {
 // foldNormalizations takes batch normalization into the convolution whose answer only it reads.
 // Where there is none, it becomes a convolution of one number a channel.
 func foldNormalizations(g *onnx.Graph) {
-	readers, by, constants := map[string]int{}, map[string]int{}, map[string]*onnx.Tensor{}
+	constants := map[string]*onnx.Tensor{}
 	for i := range g.Initializers {
 		constants[g.Initializers[i].Name] = &g.Initializers[i]
 	}
-	for i, v := range g.Nodes {
-		for _, t := range v.Inputs {
-			readers[t]++
-		}
-		by[first(v.Outputs)] = i
-	}
-	for _, o := range g.Outputs {
-		readers[o.Name]++
-	}
+	readers, by := wires(g)
 	shapes, gone := g.Shapes(), map[int]bool{}
 	var made []onnx.Tensor
 	for i := range g.Nodes {
@@ -222,9 +214,9 @@ func asConvolution(v *onnx.Node, scale, shift []float64) []onnx.Tensor {
 	return []onnx.Tensor{w, b}
 }
 
-// joinBiases makes one Gemm of a matrix times a constant and the Add of a bias behind it.
-func joinBiases(g *onnx.Graph) {
-	shapes, readers, by := g.Shapes(), map[string]int{}, map[string]int{}
+// wires are how often each tensor is read, by nodes and as an output, and the node that makes it.
+func wires(g *onnx.Graph) (readers, by map[string]int) {
+	readers, by = map[string]int{}, map[string]int{}
 	for i, v := range g.Nodes {
 		for _, t := range v.Inputs {
 			readers[t]++
@@ -234,6 +226,13 @@ func joinBiases(g *onnx.Graph) {
 	for _, o := range g.Outputs {
 		readers[o.Name]++
 	}
+	return readers, by
+}
+
+// joinBiases makes one Gemm of a matrix times a constant and the Add of a bias behind it.
+func joinBiases(g *onnx.Graph) {
+	shapes := g.Shapes()
+	readers, by := wires(g)
 	gone := map[int]bool{}
 	for i := range g.Nodes {
 		v := &g.Nodes[i]

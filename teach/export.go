@@ -1,9 +1,7 @@
 package teach
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,7 +73,7 @@ func export(ctx context.Context, open Open, dir, images, out string, workers int
 
 func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, examples []example) (*Exported, error) {
 	x := &Exported{}
-	var rows bytes.Buffer
+	var rows []float32
 	files, labels := []string{}, []string{}
 	for i := range examples {
 		e := &examples[i]
@@ -84,9 +82,7 @@ func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, 
 			continue
 		}
 		x.Dim = len(e.views[0])
-		if err := binary.Write(&rows, binary.LittleEndian, e.views[0]); err != nil {
-			return nil, err
-		}
+		rows = append(rows, e.views[0]...)
 		path := pictures[e.picture].Path
 		files, labels = append(files, path), append(labels, filepath.Base(filepath.Dir(path)))
 	}
@@ -102,7 +98,7 @@ func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, 
 		facts[key] = string(text)
 	}
 	tensor := checkpoint.Out{Name: "features", Shape: []int64{int64(x.Images), int64(x.Dim)},
-		Source: func(w io.Writer) error { _, err := w.Write(rows.Bytes()); return err }}
+		Source: checkpoint.Float32s(rows)}
 	var err error
 	x.SHA256, _, err = atomicfile.WriteHashed(ctx, out, io.Discard, func(w io.Writer) error {
 		return checkpoint.WriteSafetensors(w, []checkpoint.Out{tensor}, facts)

@@ -1,9 +1,7 @@
 package teach
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -57,26 +55,18 @@ func storedOf(examples []example, labels []string, width int, precision string) 
 
 // write puts the features into dir and returns their manifest entry.
 func (s *stored) write(ctx context.Context, dir string) (bundle.File, error) {
-	var rows, classes bytes.Buffer
+	var rows, classes []float32
 	for i, row := range s.features {
-		if err := binary.Write(&rows, binary.LittleEndian, row); err != nil {
-			return bundle.File{}, err
-		}
-		if err := binary.Write(&classes, binary.LittleEndian, float32(s.class[i])); err != nil {
-			return bundle.File{}, err
-		}
+		rows, classes = append(rows, row...), append(classes, float32(s.class[i]))
 	}
 	labels, err := json.Marshal(s.labels)
 	if err != nil {
 		return bundle.File{}, err
 	}
-	from := func(b *bytes.Buffer) func(io.Writer) error {
-		return func(w io.Writer) error { _, err := w.Write(b.Bytes()); return err }
-	}
 	n := int64(len(s.features))
 	tensors := []checkpoint.Out{
-		{Name: "features", Shape: []int64{n, int64(len(s.features[0]))}, Source: from(&rows)},
-		{Name: "class", Shape: []int64{n}, Source: from(&classes)},
+		{Name: "features", Shape: []int64{n, int64(len(s.features[0]))}, Source: checkpoint.Float32s(rows)},
+		{Name: "class", Shape: []int64{n}, Source: checkpoint.Float32s(classes)},
 	}
 	return bundle.WriteFile(ctx, dir, referenceName, io.Discard, func(w io.Writer) error {
 		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"labels": string(labels),
@@ -119,8 +109,8 @@ func readStored(ctx context.Context, b *bundle.Bundle) (*stored, error) {
 	}); err != nil {
 		return nil, err
 	}
-	var all []float32
-	if err := features.Values(func(v []float64) error { all = append(all, single(v)...); return nil }); err != nil {
+	all, err := features.Float32s()
+	if err != nil {
 		return nil, err
 	}
 	for width := int(features.Shape[1]); len(all) > 0; all = all[width:] {

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/dataset"
@@ -151,8 +151,10 @@ func (r *Report) learningCurve(ctx context.Context, l *learner, c *chosen) error
 		right, n := 0, 0
 		for i, row := range answers {
 			if row != nil {
-				right += is(best(row) == l.examples[i].class)
 				n++
+				if floats.MaxIdx(row) == l.examples[i].class {
+					right++
+				}
 			}
 		}
 		r.Curve = append(r.Curve, Point{share, int(math.Round(share * float64(n))), eval.NewShare(right, n)})
@@ -255,28 +257,4 @@ func (r *Report) enough(n int) int {
 func (r *Report) write(dir string) error {
 	return errors.Join(atomicfile.WriteJSON(filepath.Join(dir, "report.json"), r),
 		atomicfile.WriteFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return WriteHTML(w, r) }))
-}
-
-func is(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func best(row []float64) int {
-	at := 0
-	for i, v := range row {
-		if v > row[at] {
-			at = i
-		}
-	}
-	return at
-}
-
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

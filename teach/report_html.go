@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 
 	"github.com/vggse/vggse-agent/eval"
 )
@@ -16,14 +17,7 @@ var page string
 func WriteHTML(w io.Writer, r *Report) error {
 	funcs := eval.PageFuncs()
 	funcs["curve"] = curveOf
-	funcs["isNew"] = func(label string) bool {
-		for _, l := range r.Added {
-			if l == label {
-				return true
-			}
-		}
-		return false
-	}
+	funcs["isNew"] = func(label string) bool { return slices.Contains(r.Added, label) }
 	t, err := template.New("report").Funcs(funcs).Parse(page)
 	if err != nil {
 		return err

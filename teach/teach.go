@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -335,7 +336,7 @@ func (t *teaching) goldens(ctx context.Context, old map[string]bundle.File) (err
 func (t *teaching) discard() error {
 	var errs []error
 	for _, f := range t.spec.Files {
-		errs = append(errs, removeFile(filepath.Join(t.dir, f.Path)))
+		errs = append(errs, os.RemoveAll(filepath.Join(t.dir, f.Path)))
 	}
-	return errors.Join(append(errs, removeFile(filepath.Join(t.dir, bundle.SpecFile)))...)
+	return errors.Join(append(errs, os.RemoveAll(filepath.Join(t.dir, bundle.SpecFile)))...)
 }

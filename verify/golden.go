@@ -3,9 +3,7 @@
 package verify
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -103,14 +100,9 @@ func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 }
 
 func decode(t *checkpoint.Tensor, into []float32) error {
-	i := 0
-	return t.Values(func(v []float64) error {
-		for _, x := range v {
-			into[i] = float32(x)
-			i++
-		}
-		return nil
-	})
+	v, err := t.Float32s()
+	copy(into, v)
+	return err
 }
 
 // Write puts the goldens into dir and returns their manifest entry.
@@ -120,20 +112,10 @@ func (g *Goldens) Write(ctx context.Context, dir string) (bundle.File, error) {
 
 // WriteAs is Write with the name of the file.
 func (g *Goldens) WriteAs(ctx context.Context, dir, name string) (bundle.File, error) {
-	floats := func(v []float32) onnx.Source {
-		return func(w io.Writer) error {
-			var b bytes.Buffer
-			if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
-				return err
-			}
-			_, err := w.Write(b.Bytes())
-			return err
-		}
-	}
 	n := g.Input.Shape[0]
 	tensors := []checkpoint.Out{
-		{Name: "input", Shape: g.Input.Shape[:], Source: floats(g.Input.Data)},
-		{Name: "logits", Shape: []int64{n, int64(len(g.Logits)) / n}, Source: floats(g.Logits)},
+		{Name: "input", Shape: g.Input.Shape[:], Source: checkpoint.Float32s(g.Input.Data)},
+		{Name: "logits", Shape: []int64{n, int64(len(g.Logits)) / n}, Source: checkpoint.Float32s(g.Logits)},
 	}
 	facts := map[string]string{"origin": g.Origin}
 	if g.Tolerance > 0 {

@@ -179,3 +179,27 @@ func half(h uint16) float64 {
 	}
 	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
+
+// Float32s are the elements in row-major order.
+func (t *Tensor) Float32s() ([]float32, error) {
+	v := make([]float32, 0, t.Elements())
+	err := t.Values(func(part []float64) error {
+		for _, x := range part {
+			v = append(v, float32(x))
+		}
+		return nil
+	})
+	return v, err
+}
+
+// Float32s writes v as the content of a tensor.
+func Float32s(v []float32) onnx.Source {
+	return func(w io.Writer) error {
+		b := make([]byte, 0, 4*len(v))
+		for _, x := range v {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+		}
+		_, err := w.Write(b)
+		return err
+	}
+}
