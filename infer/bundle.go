@@ -32,10 +32,6 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	if err := hasPrecision(opened, precision); err != nil {
 		return nil, err
 	}
-	head, err := ReadHead(opened)
-	if err != nil {
-		return nil, err
-	}
 	var h hashing
 	defer h.stop()
 	var picked choice
@@ -60,6 +56,10 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		}
 		if err := h.start(ctx, opened, keys); err != nil {
 			return net, err
+		}
+		head, err := ReadHead(opened) // behind start: a head that is exchanged meanwhile is found, too
+		if err != nil {
+			return net, wrong("%s", err)
 		}
 		return modelFile(opened, picked, path, head), nil
 	})

@@ -208,7 +208,7 @@ func (t *teaching) fit(ctx context.Context, examples []example, before []eval.An
 	}
 	r := &t.report
 	r.Groups = group(examples, paths)
-	r.Width = t.width(examples)
+	r.Width = widthOf(examples)
 	if r.Width == 0 {
 		return nil, fmt.Errorf("none of the %d pictures can be read: %w", len(examples), examples[0].err)
 	}
@@ -234,7 +234,8 @@ func (t *teaching) fit(ctx context.Context, examples []example, before []eval.An
 	return h.asHead(c.temperature)
 }
 
-func (t *teaching) width(examples []example) int {
+// widthOf is the number of features of a picture, 0 where none could be read.
+func widthOf(examples []example) int {
 	for i := range examples {
 		if examples[i].err == nil {
 			return len(examples[i].views[0])

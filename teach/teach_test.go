@@ -22,6 +22,7 @@ import (
 	"github.com/vggse/vggse-agent/demo"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/teach"
@@ -426,4 +427,32 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: features say %s, the bundle %s", path, got, a.Top[0].Label)
 		}
 	}
+}
+
+// Files of a bundle may lie in folders of it.
+func TestFilesInFolders(t *testing.T) {
+	needRuntime(t)
+	dir := filepath.Join(t.TempDir(), "bundle")
+	b, err := bundle.Open(demoBundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, f := range b.Spec.Files {
+		to := filepath.Join("files", f.Path)
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "files"), 0o755),
+			atomicfile.LinkOrCopy(filepath.Join(demoBundle, f.Path), filepath.Join(dir, to))); err != nil {
+			t.Fatal(err)
+		}
+		f.Path = to
+		b.Spec.Files[key] = f
+	}
+	if err := bundle.WriteSpec(dir, &b.Spec); err != nil {
+		t.Fatal(err)
+	}
+	images, taught := pictures(t, 13*5, nil), filepath.Join(t.TempDir(), "taught")
+	o := teach.Options{Bundle: dir, Images: images, Out: taught, Workers: 2}
+	if _, err := teach.Run(t.Context(), open, o, nil); err != nil {
+		t.Fatal(err)
+	}
+	files(t, taught)
 }
