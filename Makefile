@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test openvino build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ deps: ## install what building and running need (ARCH=arm64: that ONNX Runtime; 
 
 deps-test:
 	@scripts/deps test
+
+openvino: ## fetch ONNX Runtime with OpenVINO, for x86-64, and say how to install it
+	@scripts/deps openvino
 
 build: deps bin/libvggse-ort-shim.so ## write bin/vggse-agent, and the shim for an ONNX Runtime older than 1.24
 	$(GO_BUILD) -o bin/vggse-agent ./cmd/vggse-agent

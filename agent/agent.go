@@ -193,6 +193,9 @@ func tell(log *slog.Logger, c *configs.Config, n *infer.Network, took time.Durat
 			log.Warn("nodes of the network are left to the CPU", "provider", info.Provider, "nodes", p.OnCPU)
 		}
 	}
+	if r := info.Race; r != nil {
+		log.Info("measured", "provider", info.Provider, "picture", r.Own, "cpu", r.Rival)
+	}
 	log.Info("network ready", "bundle", c.Model.Bundle, "name", spec.Name, "version", spec.Version,
 		"provider", info.Provider, "precision", info.Precision, "file", n.File, "why", n.Why, "onnxruntime",
 		info.Version, "took", took.Round(time.Millisecond))

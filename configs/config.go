@@ -43,7 +43,7 @@ type Model struct {
 	Bundle string `mapstructure:"bundle"` // folder with model.yaml
 	// where no folder was named: what runs while no installed bundle is active
 	Demo      string `mapstructure:"-"`
-	Precision string `mapstructure:"precision"` // auto, fp32, fp16 or int8
+	Precision string `mapstructure:"precision"` // auto, fp32, fp16, bf16 or int8
 	Trust     string `mapstructure:"trust"`     // folder with the public keys of publishers
 	// auto (once a key is in trust), true or false
 	RequireSignature string `mapstructure:"require_signature"`
@@ -105,9 +105,9 @@ func (m *Model) validate() error {
 		return fmt.Errorf("model.bundle: must name the folder of a bundle")
 	}
 	switch m.Precision {
-	case "auto", "fp32", "fp16", "int8":
+	case "auto", "fp32", "fp16", "bf16", "int8":
 	default:
-		return fmt.Errorf("model.precision: must be auto, fp32, fp16 or int8, got %q", m.Precision)
+		return fmt.Errorf("model.precision: must be auto, fp32, fp16, bf16 or int8, got %q", m.Precision)
 	}
 	switch m.RequireSignature {
 	case release.RequireAuto, release.RequireTrue, release.RequireFalse:

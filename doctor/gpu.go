@@ -53,7 +53,7 @@ func checkProviders(_ context.Context, p *Target) []Finding {
 		return nil // checkRuntime has told
 	}
 	var all []Finding
-	for _, provider := range []string{infer.TensorRT, infer.CUDA} {
+	for _, provider := range []string{infer.TensorRT, infer.CUDA, infer.OpenVINO} {
 		f := Finding{Check: provider + " provider", Status: OK,
 			Found: "loads (unproven on hardware: 'vggse-agent build' proves it)"}
 		wanted := slices.Contains(c.Providers, provider)

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -15,19 +17,20 @@ import (
 const (
 	TensorRT = "tensorrt"
 	CUDA     = "cuda"
+	OpenVINO = "openvino" // on processors of x86-64
 	CPU      = "cpu"
 )
 
 // auto stands for "find it yourself", for the library and for the provider.
 const auto = "auto"
 
-var ladder = []string{TensorRT, CUDA, CPU}
+var ladder = []string{TensorRT, CUDA, OpenVINO, CPU}
 
 // Config is the section "infer" of the configuration.
 type Config struct {
 	// path of libonnxruntime.so; "auto" or empty: search, see Candidates
 	Library   string   `mapstructure:"library"`
-	Providers []string `mapstructure:"providers"` // "auto" alone, or a list of tensorrt, cuda, cpu; empty is auto
+	Providers []string `mapstructure:"providers"` // "auto" alone, or a list of providers; empty is auto
 	// "fail" (or empty) or "warn": what if the first of a list cannot be used
 	OnFallback string `mapstructure:"on_fallback"`
 	Threads    int    `mapstructure:"threads"`   // of the CPU provider; 0: one for each core the process may use
@@ -96,10 +99,23 @@ func (c *Config) explicit() bool { return c.Library != "" && c.Library != auto }
 
 // order returns the providers to try, and whether only the first will do.
 func (c *Config) order() (providers []string, strict bool) {
-	if len(c.Providers) == 0 || c.Providers[0] == auto {
+	if c.auto() {
 		return ladder, false
 	}
 	return c.Providers, c.OnFallback != "warn"
+}
+
+// auto tells whether the provider is to be found.
+func (c *Config) auto() bool { return len(c.Providers) == 0 || c.Providers[0] == auto }
+
+// orderFor is order with the ONNX Runtime at library. OpenVINO is found only where it was
+// installed, and where there is a cache for what was measured: it is not always the faster one.
+func (c *Config) orderFor(library string) (providers []string, strict bool) {
+	providers, strict = c.order()
+	if c.auto() && (c.Engines == nil || !hasProvider(library, OpenVINO)) {
+		providers = slices.DeleteFunc(slices.Clone(providers), func(p string) bool { return p == OpenVINO })
+	}
+	return providers, strict
 }
 
 // ModelFile says which model file to run and what the manifest of its bundle promises about it.
@@ -115,6 +131,14 @@ type ModelFile struct {
 	Precision string       // of the file, as the user says it: fp32, fp16, int8
 	Golden    string       // safetensors file with pictures "input" to test an engine with; "": made-up ones
 	SHA256    string       // of the file, as the manifest has it; "": it is worked out where it is needed
+}
+
+// digest is the SHA-256 of the file.
+func (m *ModelFile) digest(ctx context.Context) (string, error) {
+	if m.SHA256 != "" {
+		return m.SHA256, nil
+	}
+	return atomicfile.HashFile(ctx, m.Path)
 }
 
 // columns is how many numbers the file answers a picture with.

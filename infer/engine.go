@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -22,7 +21,7 @@ var errClosed = errors.New("the engine is closed")
 
 // Info says what an Engine runs on.
 type Info struct {
-	Provider  string    // tensorrt, cuda or cpu
+	Provider  string    // tensorrt, cuda, openvino or cpu
 	Precision string    // as in Network
 	Version   string    // of ONNX Runtime
 	Library   string    // path of the library in use
@@ -32,6 +31,7 @@ type Info struct {
 	Load      time.Duration
 	Engine    string        // folder of the prepared engine; "": the provider needs none, or there is no cache
 	Placement *Placement    // which provider runs each node; nil: not established, as on the CPU
+	Race      *Race         // against the CPU provider; nil: none was held
 	WarmUp    time.Duration // the first run, which is slower than those that follow
 }
 
@@ -78,17 +78,25 @@ func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Model
 	e := &Engine{info: Info{
 		Version: l.version, Library: l.path, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
 	}}
-	order, strict := c.order()
+	order, strict := c.orderFor(l.path)
 	e.info.Provider, e.info.Tried, err = climb(order, strict, func(provider string) error {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		var rival *ModelFile
+		if provider == OpenVINO && c.auto() {
+			net, err := pick(CPU)
+			if err != nil {
+				return err
+			}
+			rival = &net
 		}
 		net, err := pick(provider)
 		if err != nil {
 			return err
 		}
 		e.net, e.info.Precision = net, net.Precision
-		return e.start(ctx, provider, &c)
+		return e.start(ctx, provider, &c, rival)
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("infer: open %s: %w", e.net.Path, err), release())
@@ -122,32 +130,23 @@ func climb(order []string, strict bool, open func(provider string) error) (strin
 	return "", tried, fmt.Errorf("%w: %s", ErrNoProvider, strings.Join(why, "; "))
 }
 
-// start loads the network on a provider and warms it up. An engine from the cache that does not
-// load is made anew once.
-func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
-	if provider == CPU || c.Engines == nil {
-		return e.load(provider, c, settingsFor(provider, e.info.Library, &e.net, e.info.MaxBatch, ""))
-	}
-	if err := refused(provider); err != nil {
+// start loads the network on a provider and warms it up; where a rival for the CPU provider is
+// given, only if it is the faster one. An engine from the cache that does not load is made anew
+// once.
+func (e *Engine) start(ctx context.Context, provider string, c *Config, rival *ModelFile) error {
+	if err := refused(provider, &e.net); err != nil {
 		return providerSays(err)
 	}
-	facts := lookAtGPU(e.info.Library)
-	options := func(dir string) map[string]string {
-		if provider != TensorRT {
-			return nil
-		}
-		return tensorRTOptions(facts, &e.net, e.info.MaxBatch, dir)
+	if provider == CPU || c.Engines == nil {
+		own := settingsFor(provider, e.info.Library, &e.net, e.info.MaxBatch, e.info.Threads, "")
+		return e.load(provider, c, own)
 	}
-	sum := e.net.SHA256
-	if sum == "" {
-		var err error
-		if sum, err = atomicfile.HashFile(ctx, e.net.Path); err != nil {
-			return err
-		}
-	}
-	key := entryFor(provider, sum, e.info.Version, facts, e.net.Precision, options(""))
-	job := Job{Provider: provider, Network: e.net, Library: e.info.Library, Threads: e.info.Threads,
+	job := Job{Provider: provider, Network: e.net, Rival: rival, Library: e.info.Library, Threads: e.info.Threads,
 		Batch: e.info.MaxBatch}
+	key, options, err := e.entry(ctx, &job)
+	if err != nil {
+		return err
+	}
 	for again := false; ; again = true {
 		dir, err := c.Engines.ready(ctx, key, job)
 		if err != nil {
@@ -155,6 +154,14 @@ func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 		}
 		if e.info.Placement, err = readPlacement(dir); err != nil {
 			return err
+		}
+		if rival != nil {
+			if e.info.Race, err = readRace(dir); err != nil {
+				return err
+			}
+			if err := e.info.Race.lost(provider); err != nil {
+				return err
+			}
 		}
 		err = e.load(provider, c, options(dir))
 		var broken *modelError
@@ -166,6 +173,32 @@ func (e *Engine) start(ctx context.Context, provider string, c *Config) error {
 			return err
 		}
 	}
+}
+
+// entry names the engine that a job makes, and hands out the provider's options with the engine in
+// the folder of that name.
+func (e *Engine) entry(ctx context.Context, job *Job) (entry, func(dir string) map[string]string, error) {
+	facts := gpuFacts{Arch: processor()}
+	if job.Provider != OpenVINO {
+		facts = lookAtGPU(job.Library)
+	}
+	options := func(dir string) map[string]string {
+		if job.Provider == TensorRT {
+			return tensorRTOptions(facts, &job.Network, job.Batch, dir)
+		}
+		return settingsFor(job.Provider, job.Library, &job.Network, job.Batch, job.Threads, dir)
+	}
+	sum, err := job.Network.digest(ctx)
+	if err != nil {
+		return entry{}, nil, err
+	}
+	considered := options("")
+	if job.Rival != nil {
+		if considered["rival"], err = job.Rival.digest(ctx); err != nil {
+			return entry{}, nil, err
+		}
+	}
+	return entryFor(job.Provider, sum, e.info.Version, facts, job.Network.Precision, considered), options, nil
 }
 
 // load opens the session and runs it once. Where a GPU's libraries come in, Go's signal handlers

@@ -2,17 +2,14 @@ package infer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -41,7 +38,7 @@ func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 	}
 	c.Providers = []string{job.Provider}
 	c.OnFallback = "warn" // what stays on the CPU is found out below
-	own := settingsFor(job.Provider, l.path, &job.Network, job.Batch, job.Dir)
+	own := settingsFor(job.Provider, l.path, &job.Network, job.Batch, threads(&c), job.Dir)
 	got, err := answers(ctx, &c, job.Provider, own, &job.Network, inputs)
 	if err != nil {
 		return err
@@ -54,14 +51,12 @@ func Prepare(ctx context.Context, job Job, inputs *vision.Tensor) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
+	if job.Rival != nil {
+		if err := race(ctx, &c, &job, l.path); err != nil {
+			return err
+		}
 	}
-	return atomicfile.WriteFileMode(filepath.Join(job.Dir, placementFile), 0o600, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return writeJSON(filepath.Join(job.Dir, placementFile), p)
 }
 
 // answers runs each picture of inputs in a session of its own.
@@ -99,6 +94,8 @@ func Tolerance(precision, provider string) float64 {
 		return 0.2
 	case precision == "fp16":
 		return 2e-2
+	case precision == "bf16":
+		return 0.1 // its mantissa has 8 bits
 	case provider != CPU:
 		return 5e-3
 	}

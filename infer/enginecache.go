@@ -61,7 +61,8 @@ type Building struct {
 type Job struct {
 	Provider string
 	Network  ModelFile
-	Library  string // path of the ONNX Runtime
+	Rival    *ModelFile // what the CPU provider would run; not nil: it is measured which is faster
+	Library  string     // path of the ONNX Runtime
 	Threads  int
 	Batch    int    // most pictures in one run
 	Dir      string // empty folder to fill
@@ -83,7 +84,7 @@ func entryFor(provider, sum, ort string, f gpuFacts, precision string, options m
 		}
 		return v
 	}
-	runtime := "cuda"
+	runtime := provider
 	if provider == TensorRT {
 		runtime = "trt" + known(f.TensorRT)
 	}

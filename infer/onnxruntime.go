@@ -187,11 +187,14 @@ func (s *session) close() error {
 
 // settingsFor are the options of a provider that has some: for the ONNX Runtime at library, with
 // its engine in the folder of that name ("": none is kept).
-func settingsFor(provider, library string, net *ModelFile, batch int, engine string) map[string]string {
-	if provider != TensorRT {
-		return nil
+func settingsFor(provider, library string, net *ModelFile, batch, threads int, engine string) map[string]string {
+	switch provider {
+	case TensorRT:
+		return tensorRTOptions(lookAtGPU(library), net, batch, engine)
+	case OpenVINO:
+		return openVINOOptions(net, batch, threads)
 	}
-	return tensorRTOptions(lookAtGPU(library), net, batch, engine)
+	return nil
 }
 
 // sessionOptions are the settings of a session on a provider, whose own are given; the error is the
@@ -218,6 +221,8 @@ func sessionOptions(provider string, c *Config, own map[string]string) (_ *ort.S
 		err = appendTensorRT(so, own)
 	case CUDA:
 		err = appendCUDA(so)
+	case OpenVINO:
+		err = appendOpenVINO(so, own)
 	}
 	if _, strict := c.order(); err == nil && provider != CPU && strict {
 		// No node may land on the CPU: creation fails instead. Where that is allowed, Placement

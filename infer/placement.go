@@ -13,7 +13,7 @@ import (
 // Placement says which provider runs each node of a network, as a profile of one run has it.
 type Placement struct {
 	Nodes map[string]int `json:"nodes"`  // how many each provider runs, by our names; of TensorRT a whole engine is one
-	OnCPU []string       `json:"on_cpu"` // names and operators of the nodes that a GPU provider left to the CPU
+	OnCPU []string       `json:"on_cpu"` // names and operators of the nodes that another provider left to the CPU
 }
 
 // readPlacement reads what Prepare wrote into an entry of the cache.
@@ -111,7 +111,7 @@ func Place(ctx context.Context, c Config, provider, engine string, net ModelFile
 
 // profileOnce writes the profile of one run to a file that begins with prefix.
 func profileOnce(c *Config, provider, engine string, net *ModelFile, l *library, prefix string) (err error) {
-	so, err := sessionOptions(provider, c, settingsFor(provider, l.path, net, max(c.MaxBatch, 1), engine))
+	so, err := sessionOptions(provider, c, settingsFor(provider, l.path, net, max(c.MaxBatch, 1), threads(c), engine))
 	if err != nil {
 		return err
 	}

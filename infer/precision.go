@@ -33,6 +33,12 @@ var files = map[string][]choice{
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 		{bundle.FileINT8TRT, "int8", ""},
 	},
+	OpenVINO: {
+		{bundle.FileINT8TRT, "int8", "the bundle is calibrated"},
+		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileFP32, "bf16", ""},
+	},
 	CPU: {
 		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
@@ -51,6 +57,9 @@ func pickFile(b *bundle.Bundle, wanted, provider string) (choice, error) {
 			c.why = "model.precision asks for it"
 		}
 		return c, nil
+	}
+	if wanted == "bf16" {
+		return choice{}, fmt.Errorf("model.precision: bf16 is how openvino runs FP32, %s does not", provider)
 	}
 	return choice{}, fmt.Errorf("model.precision: bundle %s has no %s file for %s", b.Dir, wanted, provider)
 }

@@ -7,7 +7,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// Loads loads a GPU provider's library with all that it needs, as Open would, and asks for nothing
+// Loads loads a provider's library with all that it needs, as Open would, and asks for nothing
 // more; nil: it is there. The error is one sentence with the library that is missing, whose it is
 // and the cure. Signal handlers that the libraries replace are put back.
 func Loads(c Config, provider string) (err error) {
@@ -38,6 +38,12 @@ func loads(provider string) error {
 			return err
 		}
 		return errors.Join(o.Update(device), o.Destroy())
+	case OpenVINO:
+		o, err := ort.NewSessionOptions()
+		if err != nil {
+			return err
+		}
+		return errors.Join(o.AppendExecutionProviderOpenVINO(map[string]string{"device_type": "CPU"}), o.Destroy())
 	}
 	return nil // the CPU's is part of ONNX Runtime
 }

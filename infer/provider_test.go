@@ -66,7 +66,7 @@ func TestValidate(t *testing.T) {
 		{infer.Config{Providers: []string{"tensorrt", "cpu"}, OnFallback: "warn", Threads: 4, MaxBatch: 8}, ""},
 		{infer.Config{Library: "/none.so"}, "infer.library: /none.so is not a file"},
 		{infer.Config{Providers: []string{"gpu"}},
-			`infer.providers[0]: must be auto or one of tensorrt, cuda, cpu, got "gpu"`},
+			`infer.providers[0]: must be auto or one of tensorrt, cuda, openvino, cpu, got "gpu"`},
 		{infer.Config{Providers: []string{"auto", "cpu"}}, "infer.providers: auto stands alone"},
 		{infer.Config{Providers: []string{"cpu", "cpu"}}, "infer.providers[1]: cpu is there twice"},
 		{infer.Config{OnFallback: "ignore"}, "infer.on_fallback: must be fail or warn"},

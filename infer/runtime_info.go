@@ -16,7 +16,8 @@ type Runtime struct {
 
 // known are our names of the providers.
 var known = map[string]string{
-	"TensorrtExecutionProvider": TensorRT, "CUDAExecutionProvider": CUDA, "CPUExecutionProvider": CPU,
+	"TensorrtExecutionProvider": TensorRT, "CUDAExecutionProvider": CUDA,
+	"OpenVINOExecutionProvider": OpenVINO, "CPUExecutionProvider": CPU,
 }
 
 // About loads ONNX Runtime as Open would and says what it is. The error wraps ErrNoLibrary where

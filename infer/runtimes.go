@@ -32,10 +32,10 @@ type InstalledRuntime struct {
 	Current   bool     // the one that the agent finds
 }
 
-// Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda) for this machine
-// out of a wheel (.whl), an npm package or release archive (.tgz, .tar.gz), or a folder, looks
-// whether they fit and load here, and makes them the current runtime. They stand there complete or
-// not at all.
+// Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda, openvino with what
+// it brings along) for this machine out of a wheel (.whl), an npm package or release archive (.tgz,
+// .tar.gz), or a folder, looks whether they fit and load here, and makes them the current runtime.
+// They stand there complete or not at all.
 func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, error) {
 	unlock, err := r.open(ctx)
 	if err != nil {
@@ -215,7 +215,7 @@ func (r Runtimes) look(name string) *InstalledRuntime {
 // providersIn are the providers whose libraries lie in dir, best first.
 func providersIn(dir string) []string {
 	var found []string
-	for _, p := range []string{TensorRT, CUDA} {
+	for _, p := range []string{TensorRT, CUDA, OpenVINO} {
 		if _, err := os.Stat(filepath.Join(dir, providerFile(p))); err == nil {
 			found = append(found, p)
 		}
@@ -246,6 +246,9 @@ func MissingLibraries(library, provider string) []string {
 		if strings.Contains(name, "/") { // only names are looked up: a path would be code to run
 			missing = append(missing, name)
 			continue
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(library), name)); err == nil && provider == OpenVINO {
+			continue // it looks for its libraries beside itself
 		}
 		s, err := openShared(name)
 		if err != nil {

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -126,19 +127,28 @@ func appendCUDA(so *ort.SessionOptions) error {
 
 // refused is how a provider that was not compiled in says so itself, before anything is built; nil:
 // it was.
-func refused(provider string) error {
-	if provider == CUDA {
+func refused(provider string, net *ModelFile) error {
+	switch provider {
+	case TensorRT:
+		o, err := ort.NewTensorRTProviderOptions()
+		if err != nil {
+			return err
+		}
+		return o.Destroy()
+	case CUDA:
 		o, err := ort.NewCUDAProviderOptions()
 		if err != nil {
 			return err
 		}
 		return o.Destroy()
+	case OpenVINO:
+		if net.Precision == "bf16" && !hasBFloat16() {
+			return errors.New("this processor has no bfloat16 units (AVX512-BF16 or AMX): set model.precision to " +
+				"another")
+		}
+		return loads(OpenVINO)
 	}
-	o, err := ort.NewTensorRTProviderOptions()
-	if err != nil {
-		return err
-	}
-	return o.Destroy()
+	return nil
 }
 
 // lookAtGPU finds out what the machine has for the ONNX Runtime at library. It makes no CUDA

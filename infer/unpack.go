@@ -20,7 +20,11 @@ import (
 
 // libraryFile matches the names of the libraries that we take: the core with or without its
 // version, and the providers' ones.
-var libraryFile = regexp.MustCompile(`^libonnxruntime(\.so(\.\d+)*|_providers_(shared|tensorrt|cuda)\.so)$`)
+//
+// OpenVINO's wheel has each of its libraries under three names and plugins for what we do not run
+// on: the names that the dynamic linker asks for, and the processor's plugin, will do.
+var libraryFile = regexp.MustCompile(`^(libonnxruntime(\.so(\.\d+)*|_providers_(shared|tensorrt|cuda|openvino)\.so)` +
+	`|libopenvino(_onnx_frontend)?\.so\.\d+|libopenvino_intel_cpu_plugin\.so|libtbb\.so\.\d+)$`)
 
 const (
 	mostLibrary = 4 << 30 // bytes of all libraries: those of the largest known build have 0.7 GB
@@ -152,7 +156,7 @@ func (t *taker) take(ctx context.Context, base string, open func() (io.ReadClose
 		return fmt.Errorf("holds a %s that could not be copied: %w", base, err)
 	}
 	b, err := ReadBinary(aside)
-	isCore := !strings.Contains(base, "_providers_")
+	isCore := strings.HasPrefix(base, "libonnxruntime.so")
 	switch {
 	case err != nil:
 		return os.Remove(aside) // a text, or a library for another system

@@ -48,8 +48,8 @@ once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.precision, "precision", "auto", "auto, fp32, fp16 or int8")
-	flags.StringVar(&f.provider, "provider", "auto", "auto, cpu, cuda or tensorrt")
+	flags.StringVar(&f.precision, "precision", "auto", "auto, fp32, fp16, bf16 or int8")
+	flags.StringVar(&f.provider, "provider", "auto", "auto, cpu, openvino, cuda or tensorrt")
 	flags.IntVar(&f.threads, "threads", 0, "threads of the CPU provider; 0 is one for each core")
 	flags.IntVar(&f.batch, "batch", 1, "pictures in one run")
 	flags.Float64Var(&f.seconds, "seconds", 5, "how long to measure")

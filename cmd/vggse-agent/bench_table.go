@@ -24,8 +24,8 @@ func benchAll(cmd *cobra.Command, dir string, asJSON bool) error {
 		return err
 	}
 	var lines []*roofline.Result
-	for _, provider := range []string{infer.TensorRT, infer.CUDA, infer.CPU} {
-		for _, precision := range []string{"int8", "fp16", "fp32"} {
+	for _, provider := range []string{infer.TensorRT, infer.CUDA, infer.OpenVINO, infer.CPU} {
+		for _, precision := range []string{"int8", "fp16", "bf16", "fp32"} {
 			line, err := benchInChild(cmd, dir, precision, provider)
 			switch {
 			case err == nil && asJSON:

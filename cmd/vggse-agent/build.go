@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -45,15 +46,16 @@ the service's user. Unproven on hardware.`,
 			return line.print(cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&precision, "precision", "", "auto, fp32, fp16 or int8")
-	cmd.Flags().StringVar(&provider, "provider", infer.TensorRT, "tensorrt, or cuda: test and placement only")
+	cmd.Flags().StringVar(&precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
+	cmd.Flags().StringVar(&provider, "provider", infer.TensorRT, "tensorrt; or cuda, openvino: test and placement only")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line")
 	return cmd
 }
 
 func build(cmd *cobra.Command, s *settings, dir, precision, provider string) (*buildLine, error) {
-	if provider != infer.TensorRT && provider != infer.CUDA {
-		return nil, usagef("--provider must be tensorrt or cuda, got %q: nothing else builds anything", provider)
+	if !slices.Contains([]string{infer.TensorRT, infer.CUDA, infer.OpenVINO}, provider) {
+		return nil, usagef("--provider must be tensorrt, cuda or openvino, got %q: nothing else builds anything",
+			provider)
 	}
 	e, err := s.load(append(networkOverrides(dir, precision, provider), "infer.on_fallback=fail")...)
 	if err != nil {

@@ -40,8 +40,8 @@ others are classified all the same, and the exit code is 1.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.bundle, "bundle", "", "`DIR` with model.yaml (default: the configured one)")
-	flags.StringVar(&f.precision, "precision", "", "auto, fp32, fp16 or int8")
-	flags.StringVar(&f.provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	flags.StringVar(&f.precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
+	flags.StringVar(&f.provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	flags.BoolVar(&f.logits, "logits", false, "add the raw scores of every class")
 	flags.BoolVar(&f.json, "json", false, "one JSON object for each picture")
 	flags.IntVar(&f.top, "top", 5, "classes to show")

@@ -54,8 +54,8 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*ev
 		return nil, nil, err
 	}
 	var answers []*eval.ImageAnswer
-	for _, precision := range []string{"fp32", "fp16", "int8"} {
-		for _, provider := range []string{infer.CPU, infer.CUDA, infer.TensorRT} {
+	for _, precision := range []string{"fp32", "fp16", "bf16", "int8"} {
+		for _, provider := range []string{infer.CPU, infer.OpenVINO, infer.CUDA, infer.TensorRT} {
 			a, err := ask(cmd, s, dir, image, precision, provider, top)
 			switch {
 			case err == nil:
@@ -68,7 +68,7 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*ev
 			default:
 				fmt.Fprintf(cmd.ErrOrStderr(), "not %s on %s: %v\n", precision, provider, err)
 			}
-			if _, ok := b.Spec.Files[precision]; !ok && err != nil {
+			if _, ok := b.Spec.Files[precision]; !ok && precision != "bf16" && err != nil {
 				break // no such file for any provider
 			}
 		}

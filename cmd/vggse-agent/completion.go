@@ -14,8 +14,8 @@ import (
 
 // flagWords are the values of flags that take one of a few words, whichever verb has them.
 var flagWords = map[string][]string{
-	"precision":  {"auto", "fp32", "fp16", "int8"},
-	"provider":   {"auto", "cpu", "cuda", "tensorrt"},
+	"precision":  {"auto", "fp32", "fp16", "bf16", "int8"},
+	"provider":   {"auto", "cpu", "openvino", "cuda", "tensorrt"},
 	"method":     {"auto", "minmax", "percentile", "entropy", "mse"},
 	"weights":    {"auto", "8", "7", "8-pairwise"},
 	"goldens":    {"pictures", "none"},

@@ -57,8 +57,8 @@ pictures and says whether the first is better (McNemar's exact test); classes ar
 	flags.StringVar(&f.Images, "images", "", "`DIR` of pictures, in folders that are named like labels")
 	flags.StringVar(&f.Against, "against", "", "another `BUNDLE` to compare with")
 	flags.StringVar(&f.out, "out", "", "`DIR` for report.json and report.html")
-	flags.StringVar(&f.precision, "precision", "", "auto, fp32, fp16 or int8")
-	flags.StringVar(&f.provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	flags.StringVar(&f.precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
+	flags.StringVar(&f.provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd

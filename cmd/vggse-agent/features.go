@@ -51,8 +51,8 @@ the path of each row, and "labels", the name of its folder.`,
 	flags := cmd.Flags()
 	flags.StringVar(&images, "images", "", "`DIR` of pictures")
 	flags.StringVar(&out, "out", "", "`FILE` to write, .safetensors")
-	flags.StringVar(&precision, "precision", "", "auto, fp32, fp16 or int8")
-	flags.StringVar(&provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	flags.StringVar(&precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
+	flags.StringVar(&provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	flags.IntVar(&workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
 	flags.BoolVar(&asJSON, "json", false, "the summary as JSON on stdout")
 	return cmd

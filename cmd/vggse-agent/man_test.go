@@ -67,9 +67,9 @@ func TestCompletion(t *testing.T) {
 	}
 	demo := digest(t, stdout)
 	for line, want := range map[string]string{
-		"classify --precision |":                    "auto\nfp32\nfp16\nint8\n:4\n",
-		"build --provider |":                        "cuda\ntensorrt\n:4\n",
-		"bench --provider |":                        "auto\ncpu\ncuda\ntensorrt\n:4\n",
+		"classify --precision |":                    "auto\nfp32\nfp16\nbf16\nint8\n:4\n",
+		"build --provider |":                        "openvino\ncuda\ntensorrt\n:4\n",
+		"bench --provider |":                        "auto\ncpu\nopenvino\ncuda\ntensorrt\n:4\n",
 		"calibrate --method |":                      "auto\nminmax\npercentile\nentropy\nmse\n:4\n",
 		"new --attention |":                         "se\nsse\nscse\nbam\ncbam\nnone\n:4\n",
 		"run --log-level |":                         "debug\ninfo\nwarn\nerror\n:4\n",

@@ -64,7 +64,7 @@ gets the reports only, and the exit code is 3.`,
 		"labels without pictures are fitted to what the bundle has stored of them when it was taught before")
 	flags.StringVar(&o.Out, "out", "", "`DIR` of the bundle to make")
 	flags.BoolVar(&o.Flip, "flip", false, "a mirrored picture shows the same label: fit to mirrored ones, too")
-	flags.StringVar(&provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	flags.StringVar(&provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	flags.IntVar(&o.Workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
 	flags.BoolVar(&asJSON, "json", false, "the content of report.json on stdout")
 	return cmd

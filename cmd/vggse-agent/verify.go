@@ -35,8 +35,8 @@ It ends with exit code 3 where the largest difference is more than --tolerance p
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Golden, "golden", "", "safetensors `FILE` with the tensors input (n×3×S×S) and logits (n×classes)")
-	f.StringVar(&o.precision, "precision", "", "auto, fp32, fp16 or int8")
-	f.StringVar(&o.provider, "provider", "", "auto, cpu, cuda or tensorrt")
+	f.StringVar(&o.precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
+	f.StringVar(&o.provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	f.Float64Var(&o.Tolerance, "tolerance", 0, "largest difference in parts of the largest logit (default: as above)")
 	f.BoolVar(&o.json, "json", false, "print one JSON line")
 	return cmd
