@@ -1,6 +1,8 @@
 package selfexec
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -9,4 +11,14 @@ import (
 // it: the parent ends it, and cleans up behind it.
 func tie(child *exec.Cmd) {
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// lowest gives the calling thread, and what it starts from now on, the lowest priority.
+func lowest() error {
+	return os.NewSyscallError("setpriority", syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19))
+}
+
+// spare makes the kernel end a child before others where memory lacks.
+func spare(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("500"), 0) // where that may be set
 }

@@ -5,3 +5,7 @@ package selfexec
 import "os/exec"
 
 func tie(*exec.Cmd) {}
+
+func lowest() error { return nil }
+
+func spare(int) {}

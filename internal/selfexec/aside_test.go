@@ -1,0 +1,71 @@
+package selfexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestMain is also the child of TestAside.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 2 || os.Args[1] != "child" {
+		os.Exit(m.Run())
+	}
+	n, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // as the kernel counts: 20 - nice
+	fmt.Fprintln(os.Stderr, "priority", n)
+	switch os.Args[2] {
+	case "fails":
+		fmt.Fprintln(os.Stderr, "vggse-agent: there is no such thing")
+		os.Exit(3)
+	case "waits":
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, os.Interrupt)
+		fmt.Fprintln(os.Stderr, "waiting")
+		<-asked
+		fmt.Fprintln(os.Stderr, "cleaned up")
+	}
+	os.Exit(0)
+}
+
+// A child aside has the lowest priority, says its lines, and ends when it is asked to.
+func TestAside(t *testing.T) {
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, c := range []struct {
+		how, err string
+		lines    []string
+	}{
+		{"ends", "", []string{"priority 1"}},
+		{"fails", "there is no such thing", []string{"priority 1", "vggse-agent: there is no such thing"}},
+		{"waits", "context canceled", []string{"priority 1", "waiting", "cleaned up"}},
+	} {
+		var lines []string
+		ended := make(chan error)
+		go func() {
+			ended <- Aside(ctx, []string{"child", c.how}, func(line string) {
+				if lines = append(lines, line); line == "waiting" {
+					cancel()
+				}
+			})
+		}()
+		err := <-ended
+		if got := strings.TrimPrefix(fmt.Sprint(err), "<nil>"); got != c.err || !slices.Equal(lines, c.lines) {
+			t.Errorf("%s: %q, %v; want %q, %v", c.how, lines, err, c.lines, c.err)
+		}
+	}
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		t.Error("the waiting child was not asked to end")
+	}
+	if n, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0); n != priority {
+		t.Errorf("this process has priority %d now, had %d", n, priority)
+	}
+}
