@@ -131,7 +131,12 @@ func (c *commands) Command(ctx context.Context, m mqtt.Command) (then func(), er
 	case mqtt.CommandRestart:
 		return c.host.restart, nil
 	case mqtt.CommandModelActivate:
+		if r, hand, ok := store.At(c.config.StateDir).SetAside(m.SHA256); ok && !hand {
+			return nil, setAsideError(r)
+		}
 		return c.activate(ctx, m.SHA256)
+	case mqtt.CommandRollback:
+		return c.rollback(ctx)
 	}
 	return nil, fmt.Errorf("nobody carries out %s", m.Name)
 }
@@ -160,11 +165,44 @@ func (c *commands) reload() (then func(), err error) {
 	return c.host.reload()
 }
 
+// setAsideError is why a model is not activated again from afar.
+func setAsideError(r store.Refusal) error {
+	return fmt.Errorf("model %.12s was refused here before (%s): 'vggse-agent model activate %.12s' at the device "+
+		"tries it again", r.SHA256, r.Reason, r.SHA256)
+}
+
+// rollback makes the bundle before the active one run again, at once, where it may.
+func (c *commands) rollback(ctx context.Context) (then func(), err error) {
+	i, err := Rollback(ctx, c.config, c.host.Build.Version)
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("rolled back by hand", "sha256", i.SHA256, "name", i.Name, "version", i.Version)
+	return c.reload()
+}
+
+// errConfigured is why nothing that is installed can be chosen.
+var errConfigured = errors.New("model.bundle is configured: take it out there to let an installed model run")
+
+// Rollback makes the bundle before the active one of the settings' state folder the active one, if
+// it is whole and may run here; version is that of this program. The agent that runs takes it at its
+// next reload.
+func Rollback(ctx context.Context, c *configs.Config, version string) (store.Installed, error) {
+	if c.Model.Demo == "" {
+		return store.Installed{}, errConfigured
+	}
+	gate := c.Gate(version)
+	return store.At(c.StateDir).Rollback(ctx, func(dir string) error {
+		_, err := gate.Installed(dir)
+		return err
+	})
+}
+
 // activate makes an installed bundle the one that runs. Nothing else than what 'model install' has
 // put there, complete and with the right digests, can be named.
 func (c *commands) activate(ctx context.Context, sum string) (then func(), err error) {
 	if c.config.Model.Demo == "" {
-		return nil, fmt.Errorf("model.bundle is configured: take it out there to let an installed model run")
+		return nil, errConfigured
 	}
 	s := store.At(c.config.StateDir)
 	i, err := s.Find(sum)

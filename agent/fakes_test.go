@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if worker.Asked(os.Args) {
 		os.Exit(worker.Main())
 	}
+	if dir := os.Getenv(holdVariable); dir != "" {
+		os.Exit(holdUntilAsked(dir))
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		cameratest.Cleanup()
 		os.Exit(code)

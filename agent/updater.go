@@ -79,6 +79,12 @@ func (u *updater) once(ctx context.Context) error {
 	}
 	u.state.Name, u.state.Release = r.Statement.Name, r.Statement.Release
 	models := store.At(u.config.StateDir)
+	switch refused, hand, ok := models.SetAside(r.Statement.Bundle); {
+	case hand:
+		return nil
+	case ok:
+		return setAsideError(refused)
+	}
 	if _, err := models.Find(r.Statement.Bundle); err == nil {
 		return nil // taken before: what became of it then stays
 	}

@@ -20,11 +20,13 @@ const (
 	CommandReload        = "reload"         // read the configuration again
 	CommandRestart       = "restart"        // end the process, for the service manager to start it again
 	CommandModelActivate = "model_activate" // use the installed bundle Command.SHA256
+	CommandRollback      = "rollback"       // use the bundle before the active one again
 	commandSet           = "set"            // in mqtt.commands.allow: the topics enabled/set and threshold/set
 )
 
 // Commands are all words that mqtt.commands.allow knows.
-var Commands = []string{commandSet, CommandSnapshot, CommandReload, CommandRestart, CommandModelActivate}
+var Commands = []string{commandSet, CommandSnapshot, CommandReload, CommandRestart, CommandModelActivate,
+	CommandRollback}
 
 // Command is one wish of a subscriber, decoded and allowed.
 type Command struct {

@@ -99,7 +99,7 @@ func commanded(t *testing.T, allow ...string) (*mosquitto, *ears, *Link, *clerk)
 // Each command is answered once: done, failed, too old, not allowed, not understood; a repeated one
 // not again.
 func TestCommands(t *testing.T) {
-	m, e, l, c := commanded(t, CommandSnapshot, CommandReload, CommandModelActivate)
+	m, e, l, c := commanded(t, CommandSnapshot, CommandReload, CommandModelActivate, CommandRollback)
 	sha := strings.Repeat("0a", 32)
 	for _, step := range []struct {
 		id, name, args  string
@@ -116,7 +116,7 @@ func TestCommands(t *testing.T) {
 		{"8", "snapshot", `{}`, 0, "rejected", `wants "camera"`},
 		{"9", "rm", `{}`, 0, "rejected", "must be one of"},
 		{"10", "reload", "{}", 0, "rejected", `unknown key "x"`},
-		{"11", "reload", `{"camera":"cam01"}`, 0, "rejected", "takes no"},
+		{"11", "rollback", `{"sha256":"` + sha + `"}`, 0, "rejected", "takes no"},
 	} {
 		payload := order(step.id, step.name, step.args, step.age)
 		if step.id == "10" {
@@ -142,13 +142,13 @@ func TestCommands(t *testing.T) {
 		t.Errorf("snapshot: %q", got)
 	}
 	pub(t, m, "command", order("1", "reload", "{}", 0)) // again
-	pub(t, m, "command", order("12", "reload", "{}", 0), "-r")
+	pub(t, m, "command", order("12", "rollback", "{}", 0), "-r")
 	eventually(t, hang, "answer to 12",
 		func() bool { return len(e.on("vggse/edge01/command/response")) >= 12 })
 	c.mu.Lock()
 	c.fail = errors.New("the disk is full")
 	c.mu.Unlock()
-	pub(t, m, "command", order("13", "reload", "{}", 0))
+	pub(t, m, "command", order("13", "rollback", "{}", 0))
 	eventually(t, hang, "last answer",
 		func() bool { return len(e.on("vggse/edge01/command/response")) >= 13 && l.missed.Load() == 1 })
 	eventually(t, hang, "error", func() bool {
@@ -156,7 +156,7 @@ func TestCommands(t *testing.T) {
 			`"status":"error","message":"the disk is full"`)
 	})
 	if want := "reload ; then reload; snapshot cam01; model_activate " + sha +
-		"; then model_activate; reload ; then reload"; c.done() != want {
+		"; then model_activate; rollback ; then rollback"; c.done() != want {
 		// one sent with the retain flag to who listens is not a retained one
 		t.Errorf("did %s, want %s", c.done(), want)
 	}

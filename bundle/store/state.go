@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -31,12 +32,20 @@ type state struct {
 	Previous string `json:"previous,omitempty"`
 	// Previous has not proved itself either, but did nothing wrong
 	Unproven bool           `json:"previous_unproven,omitempty"`
+	Earlier  []earlier      `json:"earlier,omitempty"` // what Previous took the place of, the latest at the end
 	Trial    int            `json:"trial,omitempty"`   // 0: Active has proved itself; else it is on trial
 	Boot     string         `json:"boot,omitempty"`    // in which it last began on trial; empty: it never did
 	Crashes  int            `json:"crashes,omitempty"` // of the agent in that boot, since it is on trial
 	Turn     int            `json:"turn"`              // counts the uses, for a device may have no clock
 	Used     map[string]int `json:"used"`              // digest → turn of its last use
 	Refused  *Refusal       `json:"refused,omitempty"` // the last, since the last activation
+	Aside    []Refusal      `json:"aside,omitempty"`   // all that are not tried again, the last at the end
+}
+
+// earlier is a model that was active once.
+type earlier struct {
+	SHA256   string `json:"sha256"`
+	Unproven bool   `json:"unproven,omitempty"`
 }
 
 // Refusal is a model that was activated and could not run, or crashed the agent.
@@ -98,20 +107,45 @@ func (s *Store) activate(ctx context.Context, sum string) (Installed, error) {
 func (st *state) activate(sum string) {
 	spoilt := st.Refused != nil && st.Refused.SHA256 == st.Active
 	st.Refused = nil
+	st.takeBack(sum)
 	if st.Active == sum {
 		st.Crashes = 0
 		return
 	}
 	switch {
 	case st.Trial == 0:
-		st.Previous, st.Unproven = st.Active, false
+		st.push(st.Active, false)
 	case (st.Previous == "" || st.Unproven) && !spoilt && st.Crashes == 0:
-		st.Previous, st.Unproven = st.Active, true
+		st.push(st.Active, true)
 	}
-	if st.Previous == sum {
-		st.Previous, st.Unproven = "", false
-	}
+	st.forget(sum)
 	st.Active, st.Trial, st.Boot, st.Crashes = sum, 1, "", 0
+}
+
+// push makes a model the one to go back to.
+func (st *state) push(sum string, unproven bool) {
+	if st.Previous != "" {
+		st.Earlier = append(st.Earlier, earlier{st.Previous, st.Unproven})
+	}
+	st.Previous, st.Unproven = sum, unproven
+}
+
+// pop makes the one before the model to go back to that one; where there is none, there is none to
+// go back to.
+func (st *state) pop() {
+	st.Previous, st.Unproven = "", false
+	if last := len(st.Earlier) - 1; last >= 0 {
+		st.Previous, st.Unproven = st.Earlier[last].SHA256, st.Earlier[last].Unproven
+		st.Earlier = st.Earlier[:last]
+	}
+}
+
+// forget leaves a model out of those to go back to.
+func (st *state) forget(sum string) {
+	st.Earlier = slices.DeleteFunc(slices.Clone(st.Earlier), func(e earlier) bool { return e.SHA256 == sum })
+	if st.Previous == sum {
+		st.pop()
+	}
 }
 
 // Active is the bundle to run; ok is false where none was ever activated. Whether it is there, and
@@ -231,10 +265,12 @@ func (st state) goBack(sum, running, reason string) state {
 	if st.Active != sum {
 		return st
 	}
-	before, unproven := st.Previous, st.Unproven
+	before, unproven, rest := st.Previous, st.Unproven, st.Earlier
 	st.refuse(reason)
 	if running != "" && running != before {
-		st.Active, st.Previous, st.Unproven, st.Trial = running, before, unproven, 1
+		st.setAside(*st.Refused)
+		st.Active, st.Previous, st.Unproven, st.Earlier, st.Trial = running, before, unproven, rest, 1
+		st.forget(running)
 	}
 	return st
 }
@@ -254,11 +290,12 @@ func (st *state) refuse(reason string) {
 	if st.Previous == "" {
 		return
 	}
+	st.setAside(*st.Refused)
 	st.Active, st.Trial, st.Boot, st.Crashes = st.Previous, 0, "", 0
 	if st.Unproven {
 		st.Trial = 1
 	}
-	st.Previous, st.Unproven = "", false
+	st.pop()
 }
 
 // change is edit under the lock.
@@ -292,7 +329,11 @@ func (s *Store) read() (*state, error) {
 	if err := json.Unmarshal(text, st); err != nil {
 		return nil, fmt.Errorf("%s %w (%w)", s.file(), errStateDamaged, err)
 	}
-	for _, sum := range []string{st.Active, st.Previous} {
+	sums := []string{st.Active, st.Previous}
+	for _, e := range st.Earlier {
+		sums = append(sums, e.SHA256)
+	}
+	for _, sum := range sums {
 		if sum != "" && !bundle.IsDigest(sum) {
 			return nil, fmt.Errorf("%s %w (%q is no digest)", s.file(), errStateDamaged, sum)
 		}

@@ -146,6 +146,7 @@ func (s *Store) makeRoom(st *state) error {
 		if err := os.RemoveAll(filepath.Join(s.dir, sum)); err != nil {
 			return err
 		}
+		st.forget(sum)
 		delete(st.Used, sum)
 	}
 	return nil
@@ -256,9 +257,7 @@ func (s *Store) remove(sum string) (Installed, error) {
 		if st.Active == i.SHA256 {
 			return fmt.Errorf("model %.12s is active: activate another first", i.SHA256)
 		}
-		if st.Previous == i.SHA256 {
-			st.Previous, st.Unproven = "", false
-		}
+		st.forget(i.SHA256)
 		delete(st.Used, i.SHA256)
 		return os.RemoveAll(i.Dir)
 	})

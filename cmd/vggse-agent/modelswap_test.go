@@ -104,6 +104,20 @@ func TestChangeover(t *testing.T) {
 			t.Errorf("model list: %s, want %.12s to be the active one", line, b)
 		}
 	}
+	code, stdout, stderr := agentCmd(t, "rollback", "--json", "--set", "state_dir="+state)
+	if want := fmt.Sprintf(`{"sha256":%q,"name":`, a); code != exitDone || !strings.HasPrefix(stdout, want) ||
+		!strings.Contains(stderr, fmt.Sprintf("process %d", agent.Process.Pid)) {
+		t.Fatalf("rollback: exit %d, %s%s, want %s and the agent's process", code, stdout, stderr, want)
+	}
+	for frame := now.Frame; now.Model != before.Model; frame = now.Frame {
+		if now = resultOf(t, lines); now.Frame <= frame {
+			t.Fatalf("frame %d after frame %d: the camera was opened again", now.Frame, frame)
+		}
+	}
+	if code, _, stderr = agentCmd(t, "rollback", "--set", "state_dir="+state); code != exitFailed ||
+		!strings.Contains(stderr, "there is no model before the active one") {
+		t.Errorf("rollback twice: exit %d, %s", code, stderr)
+	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,7 @@ func newRoot() *cobra.Command {
 		newNewCmd(),
 		newPrepareCmd(),
 		newReleaseCmd(s),
+		newRollbackCmd(s),
 		newRunCmd(s),
 		newRuntimeCmd(s),
 		newSchemaCmd(),

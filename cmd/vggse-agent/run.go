@@ -48,6 +48,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			asked := make(chan os.Signal, 1)
 			signal.Notify(asked, syscall.SIGHUP)
 			defer signal.Stop(asked)
+			defer agent.Hold(c.StateDir)()
 			err = agent.RunReloading(cmd.Context(), c, host, asked, s.loadForRun)
 			if errors.Is(err, agent.ErrRestart) {
 				return withCode(exitRestart, err)

@@ -4,7 +4,8 @@ package architecture
 var rooms = map[string]string{
 	"agent": "agent/pipeline api api/page bundle bundle/store camera camera/worker " +
 		"configs device infer internal/account internal/atomicfile " +
-		"internal/redact live mqtt mqtt/broker release samples vision",
+		"internal/filelock internal/redact live mqtt mqtt/broker release samples " +
+		"vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
 	"api":               "api/page internal/atomicfile vision",
 	"api/page":          "live samples vision",

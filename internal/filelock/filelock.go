@@ -47,3 +47,37 @@ func wait(ctx context.Context, f *os.File) (unlock func(), err error) {
 		}
 	}
 }
+
+// Hold makes the file at path where it is missing and marks it as held by this process until release
+// is called. Where another process holds it already, that one stays the holder, and nothing is
+// wrong. The mark is a record lock of fcntl(2): this process must not open the file otherwise.
+func Hold(path string, mode fs.FileMode) (release func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, mode)
+	if err != nil {
+		return nil, err
+	}
+	whole := syscall.Flock_t{Type: syscall.F_WRLCK}
+	err = syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &whole)
+	if err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EACCES) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { f.Close() }, nil
+}
+
+// Holder is the process, another one than this, that holds the file at path; 0: none that can be
+// seen from here.
+func Holder(path string) (pid int, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	whole := syscall.Flock_t{Type: syscall.F_WRLCK}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &whole); err != nil || whole.Type == syscall.F_UNLCK {
+		return 0, err
+	}
+	return max(0, int(whole.Pid)), nil
+}
