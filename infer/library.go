@@ -2,6 +2,7 @@ package infer
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -162,6 +163,19 @@ func noLibrary(why error) error {
 // load opens the library at path, and the shim where it is older than the binding. The error says
 // in one sentence what was found, what is needed, and the cure.
 func load(path string) (*library, error) {
+	l, err := openLibrary(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.introduce(); err != nil {
+		l.close()
+		return nil, fmt.Errorf("%s %w", l.path, err)
+	}
+	return l, nil
+}
+
+// openLibrary opens the library at path and reads its version, which is one that will do.
+func openLibrary(path string) (*library, error) {
 	if strings.Contains(path, "/") {
 		if err := trusted(path); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
@@ -179,11 +193,26 @@ func load(path string) (*library, error) {
 		return nil, linkerSays(path, err)
 	}
 	l := &library{path: loadedFrom(path), entry: path, open: []shared{s}}
-	if err := l.introduce(s); err != nil {
+	if l.base, l.version, err = s.base(); err == nil {
+		err = willDo(l.version)
+	}
+	if err != nil {
 		l.close()
 		return nil, fmt.Errorf("%s %w", l.path, err)
 	}
 	return l, nil
+}
+
+// Look loads the library of that name in a folder, which runs code of its own, and returns its
+// version, one that will do. The error says in one sentence what was found, what is needed, and the
+// cure.
+func Look(_ context.Context, dir, name string) (version string, err error) {
+	l, err := openLibrary(dir + "/" + name)
+	if err != nil {
+		return "", err
+	}
+	defer l.close()
+	return l.version, nil
 }
 
 // trusted is an error where root must not load the library at path, or one of those beside it,
@@ -215,28 +244,44 @@ func escaped(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }
 
-// introduce reads the version and decides what the binding opens.
-func (l *library) introduce(s shared) (err error) {
-	if l.base, l.version, err = s.base(); err != nil {
-		return err
-	}
-	v := numbers(l.version)
+// willDo is an error, which follows the library's name, where an ONNX Runtime of that version is of
+// no use here.
+func willDo(version string) error {
+	v := numbers(version)
 	switch {
 	case len(v) < 2 || v[0] != 1:
-		return fmt.Errorf("calls itself ONNX Runtime %q: 1.%d or newer of 1.x is needed", l.version, oldest)
+		return fmt.Errorf("calls itself ONNX Runtime %q: 1.%d or newer of 1.x is needed", version, oldest)
 	case v[1] < oldest:
-		return fmt.Errorf("is ONNX Runtime %s, too old: 1.%d or newer is needed", l.version, oldest)
-	case v[1] >= binding:
-		l.api = binding
+		return fmt.Errorf("is ONNX Runtime %s, too old: 1.%d or newer is needed", version, oldest)
+	}
+	return nil
+}
+
+// shimFor is the shim for an ONNX Runtime of that version, which will do; "" where it needs none.
+func shimFor(version string) (path string, err error) {
+	if numbers(version)[1] >= binding {
+		return "", nil
+	}
+	if path, err = shim(); err != nil {
+		return "", fmt.Errorf("is ONNX Runtime %s: %w", version, err)
+	}
+	if err := account.Trusted(path); err != nil {
+		return "", fmt.Errorf("is ONNX Runtime %s, and its shim %s: %w", version, path, err)
+	}
+	return path, nil
+}
+
+// introduce decides what the binding opens.
+func (l *library) introduce() error {
+	path, err := shimFor(l.version)
+	if err != nil {
+		return err
+	}
+	l.api = min(numbers(l.version)[1], binding)
+	if path == "" {
 		return nil
 	}
-	l.api = v[1]
-	if l.entry, err = shim(); err != nil {
-		return fmt.Errorf("is ONNX Runtime %s: %w", l.version, err)
-	}
-	if err := account.Trusted(l.entry); err != nil {
-		return fmt.Errorf("is ONNX Runtime %s, and its shim %s: %w", l.version, l.entry, err)
-	}
+	l.entry = path
 	between, err := openShared(l.entry)
 	if err != nil {
 		return fmt.Errorf("is ONNX Runtime %s, and its shim cannot be loaded: %w", l.version, err)

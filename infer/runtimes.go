@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -32,11 +33,15 @@ type InstalledRuntime struct {
 	Current   bool     // the one that the agent finds
 }
 
+// LookFunc does what Look does with the named library in a folder, perhaps in a process that may do
+// less than this one. Its error names the library as name or ./name.
+type LookFunc func(ctx context.Context, dir, name string) (version string, err error)
+
 // Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda, openvino with what
 // it brings along) for this machine out of a wheel (.whl), an npm package or release archive (.tgz,
 // .tar.gz), or a folder, looks whether they fit and load here, and makes them the current runtime.
-// They stand there complete or not at all.
-func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, error) {
+// They stand there complete or not at all. Loading runs code of a library that nobody knows yet: where and as whom, look decides.
+func (r Runtimes) Install(ctx context.Context, path string, look LookFunc) (*InstalledRuntime, error) {
 	unlock, err := r.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("infer: install runtime: %w", err)
@@ -47,14 +52,13 @@ func (r Runtimes) Install(ctx context.Context, path string) (*InstalledRuntime, 
 		return nil, fmt.Errorf("infer: install runtime: %w", err)
 	}
 	defer os.RemoveAll(aside)
-	name, err := r.collect(ctx, path, aside)
+	name, err := r.collect(ctx, path, aside, look)
 	if err != nil {
 		return nil, fmt.Errorf("infer: install runtime: %s %w", path, err)
 	}
 	final := filepath.Join(r.dir, name)
 	if _, err := os.Stat(final); err != nil {
-		err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside), os.Rename(aside, final),
-			atomicfile.SyncDir(r.dir))
+		err := errors.Join(atomicfile.SyncDir(aside), os.Rename(aside, final), atomicfile.SyncDir(r.dir))
 		if err != nil {
 			return nil, fmt.Errorf("infer: install runtime: %w", err)
 		}
@@ -99,7 +103,7 @@ func (r Runtimes) open(ctx context.Context) (unlock func(), err error) {
 
 // collect puts the libraries into the folder aside, judges them, and returns the name that they
 // get.
-func (r Runtimes) collect(ctx context.Context, path, aside string) (name string, err error) {
+func (r Runtimes) collect(ctx context.Context, path, aside string, look LookFunc) (name string, err error) {
 	core, err := unpackLibraries(ctx, path, aside)
 	if err != nil {
 		return "", err
@@ -111,18 +115,42 @@ func (r Runtimes) collect(ctx context.Context, path, aside string) (name string,
 			}
 		}
 	}
-	l, err := load(filepath.Join(aside, libraryName))
+	version, err := judge(ctx, aside, look)
 	if err != nil {
 		return "", fmt.Errorf("holds an ONNX Runtime that does not work here: %s",
-			strings.ReplaceAll(err.Error(), aside+"/", ""))
+			strings.NewReplacer(aside+"/", "", "./"+libraryName, libraryName).Replace(err.Error()))
 	}
-	version := l.version
-	l.close()
 	sum, err := atomicfile.HashFile(ctx, filepath.Join(aside, libraryName))
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s-%s-%s", version, providersIn(aside)[0], sum[:8]), nil
+}
+
+// versionText is what a version may look like that becomes part of a folder's name.
+var versionText = regexp.MustCompile(`^\d+\.\d+[0-9A-Za-z.+_-]{0,40}$`)
+
+// judge looks at the library in a new folder, and returns its version.
+func judge(ctx context.Context, dir string, look LookFunc) (version string, err error) {
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever account looks
+		return "", err
+	}
+	if err := trusted(filepath.Join(dir, libraryName)); err != nil {
+		return "", err
+	}
+	if version, err = look(ctx, dir, libraryName); err != nil {
+		return "", err
+	}
+	if !versionText.MatchString(version) { // these are the library's own words
+		return "", fmt.Errorf("%s calls itself ONNX Runtime %q: that is no version", libraryName, version)
+	}
+	if err = willDo(version); err == nil {
+		_, err = shimFor(version)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s %w", libraryName, err)
+	}
+	return version, nil
 }
 
 // List returns all of them, newest version first.

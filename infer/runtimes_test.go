@@ -130,7 +130,7 @@ func TestRuntimes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "runtimes")
 			r := infer.RuntimesAt(dir)
-			i, err := r.Install(t.Context(), tt.path)
+			i, err := r.Install(t.Context(), tt.path, infer.Look)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestRuntimes(t *testing.T) {
 				!strings.HasPrefix(i.Name, version+"-"+tt.provider+"-") {
 				t.Errorf("Install = %+v, want %s with %s, current", i, version, tt.provider)
 			}
-			if again, err := r.Install(t.Context(), tt.path); err != nil || again.Name != i.Name {
+			if again, err := r.Install(t.Context(), tt.path, infer.Look); err != nil || again.Name != i.Name {
 				t.Errorf("a second time: %+v, %v", again, err)
 			}
 			c := cpu
@@ -195,7 +195,7 @@ func TestRuntimesRefuse(t *testing.T) {
 		{archive(t, file{"x/libonnxruntime.so", []byte("GROUP(libonnxruntime.so.1)")}), "holds no libonnxruntime.so"},
 	} {
 		dir := t.TempDir()
-		_, err := infer.RuntimesAt(dir).Install(t.Context(), tt.path)
+		_, err := infer.RuntimesAt(dir).Install(t.Context(), tt.path, infer.Look)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), ".incoming") {
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.want)
 		}

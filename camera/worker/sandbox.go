@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/landlock"
 )
 
 // Level is how far a child is locked in.
@@ -105,7 +106,7 @@ func lockIn(told *settings) error {
 			stage = "this kind of source needs more than can be listed"
 		default:
 			stage = ""
-			if err := restrictFiles(&p, told.Env); err != nil {
+			if err := landlock.Restrict(rulesOf(&p, told.Env), p.network); err != nil {
 				stage = err.Error()
 			}
 		}
@@ -153,6 +154,12 @@ func lockOut(told *settings) confined {
 	return confined{Level: LevelFull}
 }
 
+// ReadOnly takes from every thread of this process all system calls but those that reading files and
+// computing need: no file is written, no process or connection made, from here on. It is for other
+// foreign code than a decoder's. The error says why nothing was taken, as where the kernel has no
+// seccomp.
+func ReadOnly() error { return restrictCalls(&profile{}) }
+
 // limitMemory bounds the memory of this process.
 func limitMemory() {
 	text, err := os.ReadFile("/proc/self/status")
@@ -169,7 +176,7 @@ func limitMemory() {
 
 // Supported is the best level that this machine has, and in words why no better one.
 func Supported() (level Level, why string) {
-	switch abi, err := landlockABI(); {
+	switch abi, err := landlock.ABI(); {
 	case !seccompThere():
 		return LevelOff, "this kernel, or the service's SystemCallFilter, has no seccomp"
 	case err != nil:

@@ -52,6 +52,7 @@ func newRoot() *cobra.Command {
 		newEvaluateCmd(s), newTeachCmd(s), newFeaturesCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
+		newLookCmd(),
 		newManCmd(),
 		newModelCmd(s),
 		newNewCmd(),

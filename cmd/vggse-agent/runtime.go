@@ -59,7 +59,7 @@ from 1.16 on will do.`,
 				if err != nil {
 					return err
 				}
-				i, err := r.Install(cmd.Context(), args[0])
+				i, err := r.Install(cmd.Context(), args[0], lookInChild)
 				if err != nil {
 					return err
 				}

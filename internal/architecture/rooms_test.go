@@ -18,12 +18,13 @@ var rooms = map[string]string{
 	"camera":            "demo internal/atomicfile internal/redact internal/round vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
-	"camera/worker":     "camera internal/selfexec vision",
+	"camera/worker":     "camera internal/landlock internal/selfexec vision",
 	"cmd/vggse-agent": "agent bundle bundle/store camera camera/worker configs dataset demo " +
 		"device doctor eval importer infer infer/roofline internal/account " +
-		"internal/atomicfile internal/logging internal/progress internal/redact " +
-		"internal/round internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune " +
-		"quant release systemd teach verify vgg16se vision",
+		"internal/atomicfile internal/landlock internal/logging " +
+		"internal/progress internal/redact internal/round internal/selfexec mqtt " +
+		"mqtt/spool mqtt/watch onnx prune quant release systemd teach verify " +
+		"vgg16se vision",
 	"configs": "api bundle/store camera infer internal/atomicfile internal/redact mqtt " +
 		"release samples vision",
 	"dataset": "camera internal/atomicfile vision",
@@ -41,6 +42,7 @@ var rooms = map[string]string{
 	"internal/atomicfile": "",
 	"internal/backoff":    "",
 	"internal/filelock":   "",
+	"internal/landlock":   "",
 	"internal/logging":    "",
 	"internal/progress":   "",
 	"internal/redact":     "",

@@ -24,22 +24,53 @@ func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err e
 	if err != nil {
 		return nil, err
 	}
-	runtime.LockOSThread() // the kernel takes the thread that started the child for its parent
-	defer runtime.UnlockOSThread()
 	child := exec.CommandContext(ctx, self, args...)
 	child.Stdin = bytes.NewReader(stdin)
-	var out, words bytes.Buffer
+	return run(ctx, child)
+}
+
+// RunIn is Run in the folder dir with the environment env alone, and nothing to read. What the child
+// started in its process group ends with it.
+func RunIn(ctx context.Context, dir string, env, args []string) (stdout []byte, err error) {
+	self, err := program()
+	if err != nil {
+		return nil, err
+	}
+	child := exec.CommandContext(ctx, self, args...)
+	child.Dir, child.Env = dir, env
+	stdout, err = run(ctx, child)
+	if child.Process != nil {
+		syscall.Kill(-child.Process.Pid, syscall.SIGKILL) //nolint:errcheck // what it may have started, and left
+	}
+	return stdout, err
+}
+
+func run(ctx context.Context, child *exec.Cmd) (stdout []byte, err error) {
+	runtime.LockOSThread() // the kernel takes the thread that started the child for its parent
+	defer runtime.UnlockOSThread()
+	var out, words head
 	child.Stdout, child.Stderr = &out, &words
 	child.WaitDelay = 5 * time.Second
 	tie(child)
 	err = child.Run()
 	if ctx.Err() != nil {
-		return out.Bytes(), ctx.Err()
+		return out.kept, ctx.Err()
 	}
 	if err != nil {
-		err = Died(err, words.Bytes())
+		err = Died(err, words.kept)
 	}
-	return out.Bytes(), err
+	return out.kept, err
+}
+
+// headSize is how much of a child's words is kept.
+const headSize = 1 << 20
+
+// head keeps the beginning of what is written to it, for a child may write without end.
+type head struct{ kept []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	h.kept = append(h.kept, p[:min(len(p), headSize-len(h.kept))]...)
+	return len(p), nil
 }
 
 // crash is the line with which Go's runtime, or C++'s, tells a crash before it prints all registers
