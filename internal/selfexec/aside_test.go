@@ -40,6 +40,7 @@ func TestAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for _, c := range []struct {
 		how, err string
 		lines    []string
