@@ -36,14 +36,15 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	defer h.stop()
 	var picked choice
 	engine, err := OpenPicked(ctx, c, func(provider string) (net ModelFile, err error) {
+		var library string
 		if provider == TensorRT {
 			runtime, err := About(c)
 			if err != nil {
 				return net, err
 			}
-			provider = kindOf(provider, runtime.Path)
+			library = runtime.Path
 		}
-		if picked, err = pickFile(opened, precision, provider); err != nil {
+		if picked, err = pickFile(opened, precision, kindOf(provider, library)); err != nil {
 			return net, err
 		}
 		path, err := opened.Path(picked.key)

@@ -3,6 +3,8 @@ package infer
 import (
 	"fmt"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/vggse/vggse-agent/bundle"
 )
 
@@ -12,6 +14,10 @@ type choice struct{ key, precision, why string }
 // tensorRT11 is TensorRT from 11 on: it types strictly, so what is not in 8 bits runs in half
 // precision only where the file says so.
 const tensorRT11 = "tensorrt11"
+
+// openVINOAMX is OpenVINO on a processor with AMX, which multiplies two signed numbers as fast as
+// any; AVX512-VNNI multiplies an unsigned one with a signed one.
+const openVINOAMX = "openvino-amx"
 
 // files are the model files that suit a provider, by precision, the best for "auto" first. Half
 // precision on the CPU is only slower; on CUDA the INT8 file is right and no faster: what it
@@ -34,7 +40,13 @@ var files = map[string][]choice{
 		{bundle.FileINT8TRT, "int8", ""},
 	},
 	OpenVINO: {
+		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
 		{bundle.FileINT8TRT, "int8", "the bundle is calibrated"},
+		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
+		{bundle.FileFP32, "bf16", ""},
+	},
+	openVINOAMX: {
+		{bundle.FileINT8TRT, "int8", "the bundle is calibrated, and AMX multiplies signed codes"},
 		{bundle.FileINT8CPU, "int8", "the bundle is calibrated"},
 		{bundle.FileFP32, "fp32", "the bundle is not calibrated"},
 		{bundle.FileFP32, "bf16", ""},
@@ -66,8 +78,11 @@ func pickFile(b *bundle.Bundle, wanted, provider string) (choice, error) {
 
 // kindOf is the provider as files knows it; library is the ONNX Runtime that has it.
 func kindOf(provider, library string) string {
-	if provider == TensorRT && TensorRTMajor(library) >= 11 {
+	switch {
+	case provider == TensorRT && TensorRTMajor(library) >= 11:
 		return tensorRT11
+	case provider == OpenVINO && cpu.X86.HasAMXInt8:
+		return openVINOAMX
 	}
 	return provider
 }

@@ -35,6 +35,11 @@ func TestPickFile(t *testing.T) {
 		{calibrated, "int8", "cpu", bundle.FileINT8CPU, "int8"},
 		{calibrated, "int8", "cuda", bundle.FileINT8TRT, "int8"},
 		{plain, "int8", "cuda", "", ""},
+		{calibrated, "auto", OpenVINO, bundle.FileINT8CPU, "int8"},
+		{calibrated, "auto", openVINOAMX, bundle.FileINT8TRT, "int8"},
+		{plain, "auto", OpenVINO, bundle.FileFP32, "fp32"},
+		{plain, "bf16", OpenVINO, bundle.FileFP32, "bf16"},
+		{plain, "bf16", "cpu", "", ""},
 	}
 	for _, tt := range tests {
 		b := &bundle.Bundle{Dir: "b", Spec: bundle.Spec{Files: map[string]bundle.File{}}}

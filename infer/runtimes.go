@@ -40,7 +40,8 @@ type LookFunc func(ctx context.Context, dir, name string) (version string, err e
 // Install takes the libraries of an ONNX Runtime (core, shared, tensorrt, cuda, openvino with what
 // it brings along) for this machine out of a wheel (.whl), an npm package or release archive (.tgz,
 // .tar.gz), or a folder, looks whether they fit and load here, and makes them the current runtime.
-// They stand there complete or not at all. Loading runs code of a library that nobody knows yet: where and as whom, look decides.
+// They stand there complete or not at all. Loading runs code of a library that nobody knows yet:
+// where and as whom, look decides.
 func (r Runtimes) Install(ctx context.Context, path string, look LookFunc) (*InstalledRuntime, error) {
 	unlock, err := r.open(ctx)
 	if err != nil {
