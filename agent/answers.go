@@ -14,7 +14,7 @@ import (
 // answers is a network whose answers are looked at: one that answers with what is no number is told
 // as failed, until it answers with numbers again.
 type answers struct {
-	pipeline.Classifier
+	pipeline.Signaller
 	good  mqtt.Condition // of the part "model", while it answers with numbers
 	tell  func(part string, c mqtt.Condition)
 	log   *slog.Logger
@@ -23,23 +23,34 @@ type answers struct {
 
 // Run implements pipeline.Classifier.
 func (a *answers) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
-	if err := a.Classifier.Run(ctx, t, out); err != nil {
-		return err
-	}
+	err := a.Signaller.Run(ctx, t, out)
+	a.look(out, err)
+	return err
+}
+
+// RunSignals implements pipeline.Signaller.
+func (a *answers) RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits,
+	signals []*vision.Signals) error {
+	err := a.Signaller.RunSignals(ctx, t, out, signals)
+	a.look(out, err)
+	return err
+}
+
+// look tells of a change between answers that are numbers and answers that are none.
+func (a *answers) look(out vision.Logits, err error) {
 	wrong := !numbers(out)
-	if wrong == a.wrong.Load() {
-		return nil
+	if err != nil || wrong == a.wrong.Load() {
+		return
 	}
 	a.wrong.Store(wrong)
 	if !wrong {
 		a.log.Info("the network answers with numbers again")
 		a.tell("model", a.good)
-		return nil
+		return
 	}
 	const reason = "the network answers with what is no number (NaN or infinite)"
 	a.log.Error(reason)
 	a.tell("model", mqtt.Condition{Status: mqtt.Failed, Reason: reason})
-	return nil
 }
 
 // numbers reports whether all values are finite.

@@ -20,6 +20,13 @@ func (s *scripted) Run(_ context.Context, _ *vision.Tensor, out vision.Logits) e
 	return nil
 }
 
+func (s *scripted) SignalSizes() vision.SignalSizes { return vision.SignalSizes{Features: 1} }
+
+func (s *scripted) RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits,
+	_ []*vision.Signals) error {
+	return s.Run(ctx, t, out)
+}
+
 // TestAnswersThatAreNoNumbers: each change is told once.
 func TestAnswersThatAreNoNumbers(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
@@ -29,9 +36,13 @@ func TestAnswersThatAreNoNumbers(t *testing.T) {
 	a := &answers{&script, mqtt.Condition{Status: mqtt.Degraded, Reason: "as before"},
 		func(part string, c mqtt.Condition) { told = append(told, part+" "+c.Status) },
 		slog.New(slog.DiscardHandler), &wrong}
+	run := a.Run
 	for range len(script) {
-		if err := a.Run(t.Context(), nil, make(vision.Logits, 2)); err != nil {
+		if err := run(t.Context(), nil, make(vision.Logits, 2)); err != nil {
 			t.Fatal(err)
+		}
+		run = func(ctx context.Context, x *vision.Tensor, out vision.Logits) error { // from the second on
+			return a.RunSignals(ctx, x, out, nil)
 		}
 	}
 	want := []string{"model failed", "model degraded", "model failed"}

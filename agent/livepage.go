@@ -95,7 +95,8 @@ func (p *livePage) uses(n *infer.Network, decide func(stream string) vision.Deci
 	p.model = model
 	p.mu.Unlock()
 	err := p.live.Use(live.Network{Labels: spec.Labels, Preprocess: spec.Preprocess,
-		Size: spec.Architecture.InputSize, Decide: decide})
+		Size: spec.Architecture.InputSize, Decide: decide,
+		Blocks: n.SignalSizes().Channels, NoBlocks: n.NoChannels()})
 	if err != nil { // the pipeline has made deciders of the same
 		p.log.Error("the live page cannot show this network", "error", err)
 	}

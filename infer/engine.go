@@ -43,8 +43,9 @@ type Attempt struct {
 
 // Engine is one network, loaded and warm. Its methods may be called from any goroutine; runs queue.
 type Engine struct {
-	net  ModelFile
-	info Info
+	net     ModelFile
+	info    Info
+	signals signalPlaces
 
 	mu      sync.Mutex // held while C runs
 	session *session   // nil once closed
@@ -228,7 +229,7 @@ func (e *Engine) open(provider string, c *Config, own map[string]string) error {
 		return errors.Join(explain(err, &e.net, e.info.MaxBatch), s.close())
 	}
 	e.info.WarmUp = time.Since(begin)
-	e.session = s
+	e.session, e.signals = s, signalsOf(s.outputs)
 	return nil
 }
 
@@ -239,17 +240,10 @@ func (e *Engine) Info() Info { return e.info }
 // that length. Nothing is allocated and nothing of t or out is kept. With a largest batch of 1 a
 // cancelled ctx ends the run between two nodes of the graph; else the run is completed first.
 func (e *Engine) Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
-	head := e.net.Head
-	if n := t.Shape[0]; int64(len(out)) != n*int64(e.net.Classes) {
-		return fmt.Errorf("infer: run: %d logits for %d pictures of %d classes", len(out), n, e.net.Classes)
+	if err := e.fits(t, out); err != nil {
+		return err
 	}
-	return e.run(ctx, t, func() {
-		if head == nil {
-			copy(out, e.session.output)
-			return
-		}
-		head.Apply(e.session.output, out)
-	})
+	return e.run(ctx, t, func() { e.answer(out) })
 }
 
 // Features is Run without the head: out gets Width features for each picture, as they come out of

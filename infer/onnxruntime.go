@@ -58,10 +58,11 @@ func release() error {
 	return err
 }
 
-// session is one network on one provider with the memory of its input and output. Not for
+// session is one network on one provider with the memory of its input and outputs. Not for
 // concurrent use, but for terminate.
 type session struct {
-	input, output []float32 // n pictures from the front; n rows of logits or features
+	input, output []float32 // n pictures from the front; n rows of outputs[0]
+	outputs       []output  // first the one that the manifest names
 	pins          runtime.Pinner
 	tensors       []*ort.Tensor[float32]
 
@@ -75,12 +76,14 @@ type session struct {
 
 // newSession loads the network for batches of up to most pictures.
 func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session, error) {
-	s := &session{
-		input:  make([]float32, most*3*net.Size*net.Size),
-		output: make([]float32, most*net.columns()),
-	}
+	s := &session{input: make([]float32, most*3*net.Size*net.Size), outputs: outputsOf(net)}
 	s.pins.Pin(&s.input[0]) // C keeps these addresses from run to run
-	s.pins.Pin(&s.output[0])
+	for i := range s.outputs {
+		o := &s.outputs[i]
+		o.values = make([]float32, most*o.width)
+		s.pins.Pin(&o.values[0])
+	}
+	s.output = s.outputs[0].values
 	load := s.fix
 	if most > 1 {
 		load = s.bind
@@ -93,26 +96,25 @@ func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session
 
 // fix opens the session for one picture.
 func (s *session) fix(so *ort.SessionOptions, net *ModelFile, _ int) error {
-	in, out, err := s.tensorsFor(net, 1)
+	in, outs, err := s.tensorsFor(net, 1)
 	if err != nil {
 		return err
 	}
 	if s.options, err = ort.NewRunOptions(); err != nil {
 		return err
 	}
-	s.fixed, err = ort.NewAdvancedSession(net.Path, []string{net.Input}, []string{net.Output},
-		[]ort.Value{in}, []ort.Value{out}, so)
+	s.fixed, err = ort.NewAdvancedSession(net.Path, []string{net.Input}, s.names(), []ort.Value{in}, outs, so)
 	return err
 }
 
 // bind opens the session for batches of 1 to most pictures.
 func (s *session) bind(so *ort.SessionOptions, net *ModelFile, most int) (err error) {
-	s.dynamic, err = ort.NewDynamicAdvancedSession(net.Path, []string{net.Input}, []string{net.Output}, so)
+	s.dynamic, err = ort.NewDynamicAdvancedSession(net.Path, []string{net.Input}, s.names(), so)
 	if err != nil {
 		return err
 	}
 	for n := 1; n <= most; n++ {
-		in, out, err := s.tensorsFor(net, n)
+		in, outs, err := s.tensorsFor(net, n)
 		if err != nil {
 			return err
 		}
@@ -121,25 +123,48 @@ func (s *session) bind(so *ort.SessionOptions, net *ModelFile, most int) (err er
 			return err
 		}
 		s.bindings = append(s.bindings, b)
-		if err := errors.Join(b.BindInput(net.Input, in), b.BindOutput(net.Output, out)); err != nil {
+		if err := b.BindInput(net.Input, in); err != nil {
 			return err
+		}
+		for i, out := range outs {
+			if err := b.BindOutput(s.outputs[i].name, out); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// tensorsFor makes the two tensors of n pictures, over the front of input and output.
-func (s *session) tensorsFor(net *ModelFile, n int) (in, out *ort.Tensor[float32], err error) {
+// names are those of the outputs, in order.
+func (s *session) names() []string {
+	names := make([]string, len(s.outputs))
+	for i := range names {
+		names[i] = s.outputs[i].name
+	}
+	return names
+}
+
+// tensorsFor makes the tensors of n pictures, over the front of input and of each output.
+func (s *session) tensorsFor(net *ModelFile, n int) (in ort.Value, outs []ort.Value, err error) {
 	side := int64(net.Size)
-	if in, err = ort.NewTensor(ort.NewShape(int64(n), 3, side, side), s.input); err != nil {
+	tensor := func(over []float32, shape ...int64) (*ort.Tensor[float32], error) {
+		t, err := ort.NewTensor(ort.NewShape(shape...), over)
+		if err == nil {
+			s.tensors = append(s.tensors, t)
+		}
+		return t, err
+	}
+	if in, err = tensor(s.input, int64(n), 3, side, side); err != nil {
 		return nil, nil, err
 	}
-	s.tensors = append(s.tensors, in)
-	if out, err = ort.NewTensor(ort.NewShape(int64(n), int64(net.columns())), s.output); err != nil {
-		return nil, nil, err
+	for i := range s.outputs {
+		out, err := tensor(s.outputs[i].values, append([]int64{int64(n)}, s.outputs[i].shape...)...)
+		if err != nil {
+			return nil, nil, err
+		}
+		outs = append(outs, out)
 	}
-	s.tensors = append(s.tensors, out)
-	return in, out, nil
+	return in, outs, nil
 }
 
 // run classifies the first n pictures of input into output.

@@ -48,6 +48,8 @@ type Network struct {
 	Preprocess vision.Preprocess
 	Size       int                                     // of its input, pixels
 	Decide     func(stream string) vision.DecideConfig // what is configured for a stream
+	Blocks     []int                                   // channels of each attention block whose gates it gives
+	NoBlocks   string                                  // why it gives none, one sentence; empty where it does
 }
 
 // Use says which network answers from now on. Scores of the one before are forgotten.
@@ -57,6 +59,7 @@ func (m *Monitor) Use(n Network) error {
 			return fmt.Errorf("live: %w", err)
 		}
 		m.streams[name].shows(n.Preprocess, n.Size)
+		m.streams[name].channelsOf(n.Blocks, n.NoBlocks)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

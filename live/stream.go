@@ -25,6 +25,8 @@ type stream struct {
 	day     time.Time     // when the counts of today end
 	began   []uint64      // by class: how often it began to hold today
 	history
+	channels   channels
+	noChannels string // why there are none
 }
 
 func newStream(name string) *stream {
@@ -55,6 +57,7 @@ func (s *stream) observe(d *vision.Decision, at time.Duration) {
 	d.CopyTo(&s.last)
 	s.at, s.version = at, s.version+1
 	s.history.add(d, at)
+	s.channels.add(d, at)
 	if !d.Time.Before(s.day) {
 		y, m, day := d.Time.Local().Date()
 		s.day = time.Date(y, m, day+1, 0, 0, 0, 0, time.Local)

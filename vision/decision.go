@@ -33,14 +33,17 @@ type Decision struct {
 	Before  Class     // the Stable of before the last change
 	Changed bool      // Stable is another class than in the decision before
 	Latency Latency
+	// Signals are what the network told of the frame besides; nil: nothing. They are the
+	// pipeline's, and valid until the call returns in which the decision is handed out.
+	Signals *Signals
 }
 
-// CopyTo overwrites d with a deep copy of s, reusing d's memory: no allocation once d.Top and
-// d.Labels have grown.
+// CopyTo overwrites d with a deep copy of s but for its Signals, reusing d's memory: no allocation
+// once d.Top and d.Labels have grown. Signals are copied with their CopyFrom.
 func (s *Decision) CopyTo(d *Decision) {
 	top, labels := append(d.Top[:0], s.Top...), append(d.Labels[:0], s.Labels...)
 	*d = *s
-	d.Top, d.Labels = top, labels
+	d.Top, d.Labels, d.Signals = top, labels, nil
 }
 
 // Margin is the distance between the two best scores, 0..1; 1 where there is only one class.

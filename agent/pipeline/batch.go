@@ -141,7 +141,7 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 	}
 	start := time.Now()
 	p.network.set(networkLimit)
-	err = v.network.Run(ctx, input, v.out[:len(b.slots)*v.labels])
+	err = v.run(ctx, input, v.out[:len(b.slots)*v.labels])
 	p.network.clear()
 	if err != nil {
 		return err
@@ -149,6 +149,7 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 	ran := time.Now()
 	for i, l := range b.streams {
 		d := &l.decision
+		d.Signals = v.signalsOf(i)
 		v.streams[l.index].decide(l, b.slots[i], v.out[i*v.labels:][:v.labels], d)
 		now, s := time.Now(), b.slots[i]
 		d.Latency = vision.Latency{

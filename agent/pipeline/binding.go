@@ -11,11 +11,12 @@ import (
 // binding is what the streams need to be classified by one network: all that changes with a model.
 type binding struct {
 	network Classifier
-	size    int             // of the network's input, pixels
-	labels  int             // how many
-	input   *vision.Tensor  // room for a whole batch; nil where that is one picture
-	out     vision.Logits   // of a whole batch; both belong to the inference's goroutine
-	streams []streamBinding // by stream.index
+	size    int               // of the network's input, pixels
+	labels  int               // how many
+	input   *vision.Tensor    // room for a whole batch; nil where that is one picture
+	out     vision.Logits     // of a whole batch; both belong to the inference's goroutine
+	signals []*vision.Signals // by picture of a batch; empty: the network gives none
+	streams []streamBinding   // by stream.index
 }
 
 // streamBinding is what one stream needs for it.
@@ -29,6 +30,11 @@ func (p *Pipeline) newBinding(network Classifier, spec *bundle.Spec) (*binding, 
 	v := &binding{network: network, size: spec.Architecture.InputSize, labels: len(spec.Labels)}
 	most := p.mostPictures()
 	v.out = make(vision.Logits, most*v.labels)
+	if s, ok := network.(Signaller); ok && s.SignalSizes().New() != nil {
+		for range most {
+			v.signals = append(v.signals, s.SignalSizes().New())
+		}
+	}
 	if most > 1 {
 		v.input = vision.NewTensor(most, 3, v.size, v.size)
 	}
@@ -57,6 +63,22 @@ func (v *binding) prepare(prep *vision.Preprocessor, s *slot) error {
 	}
 	s.binding = v
 	return prep.Apply(&s.frame, s.tensor, 0)
+}
+
+// run runs the network on the pictures of t.
+func (v *binding) run(ctx context.Context, t *vision.Tensor, out vision.Logits) error {
+	if v.signals == nil {
+		return v.network.Run(ctx, t, out)
+	}
+	return v.network.(Signaller).RunSignals(ctx, t, out, v.signals)
+}
+
+// signalsOf are those of the picture i of the last run; nil: there are none.
+func (v *binding) signalsOf(i int) *vision.Signals {
+	if v.signals == nil {
+		return nil
+	}
+	return v.signals[i]
 }
 
 // change is the wish for another network.

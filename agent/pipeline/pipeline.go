@@ -30,6 +30,14 @@ type Classifier interface {
 	Run(ctx context.Context, t *vision.Tensor, out vision.Logits) error
 }
 
+// Signaller is a Classifier that can tell more of a picture than its logits: RunSignals is Run, and
+// fills signals[i] for the picture i.
+type Signaller interface {
+	Classifier
+	SignalSizes() vision.SignalSizes
+	RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits, signals []*vision.Signals) error
+}
+
 // Publisher takes decisions to whoever subscribes. It must not wait for the network, and keeps
 // nothing of d after it returns.
 type Publisher interface {
