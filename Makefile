@@ -74,7 +74,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes)
+bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others)
 	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
 
 build/bench/venv: bench/peer/requirements.txt

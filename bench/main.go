@@ -23,6 +23,7 @@ import (
 type options struct {
 	full, demo    string // bundles
 	agent, python string // programs
+	trainer       string // a Python that has train/requirements.txt and bench/teach/requirements.txt
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
 	models        string // folder of .onnx files, for int8-world
@@ -40,6 +41,8 @@ func main() {
 	flag.StringVar(&o.demo, "demo", "demo/bundle", "demo bundle")
 	flag.StringVar(&o.agent, "agent", "bin/vggse-agent", "the agent's binary")
 	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
+	flag.StringVar(&o.trainer, "trainer", "build/train/bin/python",
+		"a Python that has train/requirements.txt and bench/teach/requirements.txt, for teach")
 	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
 	flag.StringVar(&o.models, "models", "build/bench/exports",
@@ -52,7 +55,7 @@ func main() {
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(),
 			"usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | "+
-				"int8-peer | int8-world | bare BUNDLE\n")
+				"int8-peer | int8-world | teach | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -60,7 +63,8 @@ func main() {
 	defer stop()
 	var err error
 	switch what := flag.Arg(0); what {
-	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer", "int8-world":
+	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer", "int8-world",
+		"teach":
 		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
@@ -78,7 +82,7 @@ func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
 		return err
 	}
-	if o.full == "" && what != "int8-world" {
+	if o.full == "" && what != "int8-world" && what != "teach" {
 		o.full = filepath.Join(o.scratch, "full")
 		if err := o.made(ctx, o.full); err != nil {
 			return err
@@ -97,6 +101,7 @@ func (o *options) report(ctx context.Context, what string) error {
 		{"int8-speed", "int8", o.int8SpeedReport},
 		{"int8-peer", "int8", o.quantizeReport},
 		{"int8-world", "", o.worldReport},
+		{"teach", "", o.teachReport},
 	} {
 		if what == part.name || what == part.group {
 			if err := part.do(ctx, r); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -39,6 +40,36 @@ func spread(v []float64) string {
 	}
 	return fmt.Sprintf("%.3g (%.3g–%.3g)", median(v), v[0], v[len(v)-1])
 }
+
+// halfInterval is half of the 95 % interval of the mean.
+func halfInterval(v []float64) float64 {
+	m, sum := mean(v), 0.0
+	for _, x := range v {
+		sum += (x - m) * (x - m)
+	}
+	n := float64(len(v))
+	return 1.96 * math.Sqrt(sum/(n-1)/n)
+}
+
+// minus is a[i] − b[i].
+func minus(a, b []float64) []float64 {
+	r := make([]float64, len(a))
+	for i := range a {
+		r[i] = a[i] - b[i]
+	}
+	return r
+}
+
+// largest is the value that is farthest from 0, without its sign.
+func largest(v []float64) float64 {
+	most := 0.0
+	for _, x := range v {
+		most = max(most, math.Abs(x))
+	}
+	return most
+}
+
+func constant(x float64, n int) []float64 { return slices.Repeat([]float64{x}, n) }
 
 // processCPU is the CPU time of this process so far, all threads.
 func processCPU() time.Duration { return cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID) }

@@ -24,25 +24,32 @@ type Exported struct {
 	SHA256     string `json:"sha256"`     // of the file
 }
 
-// Export writes the features of the pictures below images into the safetensors file out: the tensor
+// ExportOptions are the choices of one Export.
+type ExportOptions struct {
+	Bundle  string // folder
+	Images  string // folder of the pictures
+	Out     string // file to write
+	Views   bool   // write the looks at each picture that Run fits to, too
+	Workers int    // pictures that are read at the same time
+}
+
+// Export writes the features of the pictures below Images into the safetensors file Out: the tensor
 // features, float32 [images, dim], and in its metadata, as JSON, "files" (the path of each row) and
-// "labels" (the name of its folder).
-func Export(ctx context.Context, open Open, dir, images, out string, workers int, p *progress.Progress) (*Exported,
-	error) {
-	x, err := export(ctx, open, dir, images, out, workers, p)
+// "labels" (the name of its folder). With Views there is the tensor views, [images, views, dim], too.
+func Export(ctx context.Context, open Open, o ExportOptions, p *progress.Progress) (*Exported, error) {
+	x, err := export(ctx, open, o, p)
 	if err != nil {
 		return nil, fmt.Errorf("features: %w", err)
 	}
 	return x, nil
 }
 
-func export(ctx context.Context, open Open, dir, images, out string, workers int, p *progress.Progress) (x *Exported,
-	err error) {
-	b, err := bundle.Open(dir)
+func export(ctx context.Context, open Open, o ExportOptions, p *progress.Progress) (x *Exported, err error) {
+	b, err := bundle.Open(o.Bundle)
 	if err != nil {
 		return nil, err
 	}
-	pictures, _, err := dataset.List(ctx, images, nil)
+	pictures, _, err := dataset.List(ctx, o.Images, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -64,16 +71,21 @@ func export(ctx context.Context, open Open, dir, images, out string, workers int
 	defer func() { err = errors.Join(err, n.Close()) }()
 	bar := p.Start("reading pictures", int64(len(pictures)))
 	defer bar.Done()
-	examples, _, err := read(ctx, n, pictures, []int{-1}, []dataset.View{{}}, workers, bar)
+	views := viewsOf(false)
+	if !o.Views {
+		views = views[:1]
+	}
+	examples, _, err := read(ctx, n, pictures, []int{-1}, views, o.Workers, bar)
 	if err != nil {
 		return nil, err
 	}
-	return writeFeatures(ctx, out, pictures, examples)
+	return writeFeatures(ctx, o.Out, pictures, examples)
 }
 
 func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, examples []example) (*Exported, error) {
 	x := &Exported{}
-	var rows []float32
+	var rows, views []float32
+	looks := 1
 	files, labels := []string{}, []string{}
 	for i := range examples {
 		e := &examples[i]
@@ -83,6 +95,10 @@ func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, 
 		}
 		x.Dim = len(e.views[0])
 		rows = append(rows, e.views[0]...)
+		looks = len(e.views)
+		for _, v := range e.views {
+			views = append(views, v...)
+		}
 		path := pictures[e.picture].Path
 		files, labels = append(files, path), append(labels, filepath.Base(filepath.Dir(path)))
 	}
@@ -97,11 +113,15 @@ func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, 
 		}
 		facts[key] = string(text)
 	}
-	tensor := checkpoint.Out{Name: "features", Shape: []int64{int64(x.Images), int64(x.Dim)},
-		Source: checkpoint.Float32s(rows)}
+	tensors := []checkpoint.Out{{Name: "features", Shape: []int64{int64(x.Images), int64(x.Dim)},
+		Source: checkpoint.Float32s(rows)}}
+	if looks > 1 {
+		tensors = append(tensors, checkpoint.Out{Name: "views",
+			Shape: []int64{int64(x.Images), int64(looks), int64(x.Dim)}, Source: checkpoint.Float32s(views)})
+	}
 	var err error
 	x.SHA256, _, err = atomicfile.WriteHashed(ctx, out, io.Discard, func(w io.Writer) error {
-		return checkpoint.WriteSafetensors(w, []checkpoint.Out{tensor}, facts)
+		return checkpoint.WriteSafetensors(w, tensors, facts)
 	})
 	return x, err
 }

@@ -207,16 +207,28 @@ type chosen struct {
 
 // choose finds the way by which held-out pictures are answered best, by likelihood, and the
 // temperature of their answers.
-func (l *learner) choose(ctx context.Context) (*chosen, error) {
-	if l.few {
-		return l.measure(ctx, way{method: MethodMeans}, nil)
+func (l *learner) choose(ctx context.Context) (*chosen, error) { return l.chooseOf(ctx, l.methods("")) }
+
+// methods are those that fit the examples: only the given one, where it is not "".
+func (l *learner) methods(only string) []string {
+	switch {
+	case only != "":
+		return []string{only}
+	case l.few:
+		return []string{MethodMeans}
+	case l.old.Mean != nil:
+		return []string{MethodRegression}
 	}
+	return []string{MethodRegression, MethodCorrection}
+}
+
+// chooseOf is choose among some methods.
+func (l *learner) chooseOf(ctx context.Context, methods []string) (*chosen, error) {
 	var best *chosen
-	methods := []string{MethodRegression}
-	if l.old.Mean == nil {
-		methods = append(methods, MethodCorrection)
-	}
 	for _, method := range methods {
+		if method == MethodMeans {
+			return l.measure(ctx, way{method: MethodMeans}, nil)
+		}
 		starts, own, worse := make([]*linear, l.folds), math.Inf(1), 0
 		for _, lambda := range lambdas {
 			c, err := l.measure(ctx, way{method, lambda}, starts)

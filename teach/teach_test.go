@@ -366,7 +366,8 @@ func TestHeadOfAnother(t *testing.T) {
 func TestExport(t *testing.T) {
 	needRuntime(t)
 	images, out := pictures(t, 13, nil), filepath.Join(t.TempDir(), "features.safetensors")
-	x, err := teach.Export(t.Context(), open, demoBundle, images, out, 2, nil)
+	x, err := teach.Export(t.Context(), open,
+		teach.ExportOptions{Bundle: demoBundle, Images: images, Out: out, Views: true, Workers: 2}, nil)
 	if err != nil || x.Images != 13 || x.Dim != 256 {
 		t.Fatalf("%+v, %v", x, err)
 	}
@@ -375,14 +376,19 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var features []float32
-	if err := f.Tensor("features").Values(func(v []float64) error {
-		for _, x := range v {
-			features = append(features, float32(x))
-		}
-		return nil
-	}); err != nil {
+	features, err := f.Tensor("features").Float32s()
+	if err != nil {
 		t.Fatal(err)
+	}
+	views, err := f.Tensor("views").Float32s()
+	if err != nil || len(views) != 13*3*256 {
+		t.Fatalf("%d numbers of views, %v", len(views), err)
+	}
+	for i := range 13 {
+		look := views[3*256*i:][:3*256]
+		if !slices.Equal(look[:256], features[256*i:][:256]) || slices.Equal(look[256:512], look[:256]) {
+			t.Errorf("picture %d: the first look is the picture, the next ones are not", i)
+		}
 	}
 	var paths, labels []string
 	if err := errors.Join(json.Unmarshal([]byte(f.Metadata["files"]), &paths),

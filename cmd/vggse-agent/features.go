@@ -13,8 +13,8 @@ import (
 )
 
 func newFeaturesCmd(s *settings) *cobra.Command {
-	var images, out, precision, provider string
-	var workers int
+	var o teach.ExportOptions
+	var precision, provider string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "features BUNDLE --images DIR --out FILE",
@@ -25,13 +25,14 @@ the path of each row, and "labels", the name of its folder.`,
 		Example: "  vggse-agent features demo/bundle --images build/pictures --out build/features.safetensors",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if images == "" || out == "" || workers < 1 {
+			if o.Images == "" || o.Out == "" || o.Workers < 1 {
 				return usagef("features wants --images DIR and --out FILE, and --workers of at least 1")
 			}
 			open := func(ctx context.Context, dir, _ string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)
 			}
-			x, err := teach.Export(cmd.Context(), open, args[0], images, out, workers, progress.To(cmd.ErrOrStderr()))
+			o.Bundle = args[0]
+			x, err := teach.Export(cmd.Context(), open, o, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -42,18 +43,19 @@ the path of each row, and "labels", the name of its folder.`,
 			if x.Unreadable > 0 {
 				left = fmt.Sprintf("; %d pictures cannot be read and were left out", x.Unreadable)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d pictures%s\n", out, x.Dim,
-				x.Images,
-				left)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d pictures%s\n", o.Out, x.Dim,
+				x.Images, left)
 			return err
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&images, "images", "", "`DIR` of pictures")
-	flags.StringVar(&out, "out", "", "`FILE` to write, .safetensors")
+	flags.StringVar(&o.Images, "images", "", "`DIR` of pictures")
+	flags.StringVar(&o.Out, "out", "", "`FILE` to write, .safetensors")
+	flags.BoolVar(&o.Views, "views", false,
+		"write the tensor views, too, float32 [images, views, dim]: the looks at each picture that teach fits to")
 	flags.StringVar(&precision, "precision", "", "auto, fp32, fp16, bf16 or int8")
 	flags.StringVar(&provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
-	flags.IntVar(&workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
+	flags.IntVar(&o.Workers, "workers", runtime.NumCPU(), "pictures that are read at the same time")
 	flags.BoolVar(&asJSON, "json", false, "the summary as JSON on stdout")
 	return cmd
 }

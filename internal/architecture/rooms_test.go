@@ -11,7 +11,7 @@ var rooms = map[string]string{
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
 	"bench": "agent/pipeline bundle camera demo eval infer internal/atomicfile mqtt " +
-		"mqtt/spool onnx quant vision",
+		"mqtt/spool onnx quant teach vgg16se/checkpoint vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/demo"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/teach"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// The measurement of teach: a network of the first labels of the demo is taught the others.
+const (
+	knownLabels   = 8
+	teachDraws    = 20
+	storedOfLabel = 50 // features of each old label that stand for its pictures
+)
+
+// teachSizes are pictures of each label.
+var teachSizes = []int{5, 10, 20, 50}
+
+// teachSets are the pictures, by what is done with them; each has a seed of its own.
+var teachSets = []struct {
+	name    string
+	n, seed int
+	views   bool
+}{
+	{"train", 19_500, 401, false}, // the network learns from those of the first labels
+	{"test", 13_000, 402, false},
+	{"pool", 2600, 403, true}, // draws are taken from it
+	{"calib", 1300, 404, false},
+}
+
+// teaching is the network with the features of all pictures.
+type teaching struct {
+	dir               string
+	old               *vision.Head
+	pool, test, calib *featureSet
+	threads           int
+}
+
+// teachInputs makes what is missing in the scratch folder: pictures, network, features.
+func (o *options) teachInputs(ctx context.Context) (*teaching, error) {
+	t := &teaching{dir: filepath.Join(o.scratch, "teach"), threads: runtime.NumCPU()}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, s := range teachSets {
+		if _, err := o.drawn(ctx, filepath.Join("teach", s.name), s.n, s.seed); err != nil {
+			return nil, err
+		}
+	}
+	network := filepath.Join(t.dir, "bundle")
+	if err := o.backbone(ctx, t.dir, network); err != nil {
+		return nil, err
+	}
+	sets := map[string]*featureSet{}
+	for _, s := range teachSets[1:] {
+		path := filepath.Join(t.dir, s.name+".safetensors")
+		if _, err := os.Stat(path); err != nil {
+			if err := command(ctx, o.agent, "features", network, "--images", filepath.Join(t.dir, s.name), "--out",
+				path, "--provider", "cpu", "--views="+strconv.FormatBool(s.views)); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if sets[s.name], err = readFeatures(path); err != nil {
+			return nil, err
+		}
+	}
+	t.pool, t.test, t.calib = sets["pool"], sets["test"], sets["calib"]
+	var err error
+	t.old, err = lastLayer(network)
+	return t, err
+}
+
+// backbone trains a network on the first labels and imports it, where the folder does not have it.
+func (o *options) backbone(ctx context.Context, dir, network string) error {
+	if _, err := os.Stat(network); err == nil {
+		return nil
+	}
+	for _, set := range []string{"train", "test"} {
+		part := filepath.Join(dir, set+"-known")
+		if err := os.MkdirAll(part, 0o755); err != nil {
+			return err
+		}
+		for _, l := range demo.Classes()[:knownLabels] {
+			err := os.Symlink(filepath.Join("..", set, l), filepath.Join(part, l))
+			if err != nil && !os.IsExist(err) {
+				return err
+			}
+		}
+	}
+	net := filepath.Join(dir, "net")
+	if err := command(ctx, o.trainer, "train/train.py", "--train", filepath.Join(dir, "train-known"), "--test",
+		filepath.Join(dir, "test-known"), "--out", net, "--input", "64", "--early-input", "48", "--width", "0.25",
+		"--hidden", "256", "--pool", "2", "--turns", "--batch-norm", "--dropout", "0.1", "--batch", "32",
+		"--plain-epochs", "3", "--gate-epochs", "0.15", "--late-epochs", "0.4", "--all-epochs", "3", "--threads",
+		"1"); err != nil {
+		return err
+	}
+	return command(ctx, o.agent, "import", filepath.Join(net, "network.safetensors"), "--labels",
+		filepath.Join(net, "labels.txt"), "--preprocess", "torchvision", "--input", "64", "--name", "parts8",
+		"--version", "1.0", "--out", network)
+}
+
+// command runs a program; what it says is told where it fails.
+func command(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, args[0], err, out)
+	}
+	return nil
+}
+
+// lastLayer is the layer that teach replaces.
+func lastLayer(dir string) (*vision.Head, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if b.Spec.HasHead() {
+		return infer.ReadHead(b)
+	}
+	path, err := b.Path(bundle.FileFP32)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	last, err := m.LastLayer(b.Spec.Output.Name)
+	if err != nil {
+		return nil, err
+	}
+	weight, bias, err := last.Values()
+	if err != nil {
+		return nil, err
+	}
+	return vision.NewHead(nil, weight, bias)
+}
+
+// lesson is one head, for peer.py, too.
+type lesson struct {
+	Each        int       `json:"each"`
+	Rows        []int     `json:"rows"` // of the pool
+	Lambda      float64   `json:"lambda"`
+	Temperature float64   `json:"temperature"`
+	Mean        []float32 `json:"mean"`
+	Weight      []float32 `json:"weight"` // of our regression
+	Bias        []float32 `json:"bias"`
+}
+
+// scored are the shares of test pictures that are answered rightly, in percent.
+type scored struct{ all, old, fresh, ece []float64 }
+
+func (s *scored) add(t *featureSet, h *vision.Head) {
+	s.all = append(s.all, 100*t.accuracy(h, every).Value)
+	s.old = append(s.old, 100*t.accuracy(h, old).Value)
+	s.fresh = append(s.fresh, 100*t.accuracy(h, fresh).Value)
+	s.ece = append(s.ece, 100*t.ece(h))
+}
+
+// draw takes pictures of each label of the pool.
+func (t *teaching) draw(rng *rand.Rand, each int) []int {
+	var rows []int
+	for _, of := range t.pool.rowsOf() {
+		for _, k := range rng.Perm(len(of))[:each] {
+			rows = append(rows, of[k])
+		}
+	}
+	return rows
+}
+
+// samples are the rows of the pool that want asks for.
+func (t *teaching) samples(rows []int, want func(class int) bool) []teach.Sample {
+	var out []teach.Sample
+	for _, i := range rows {
+		if c := t.pool.class[i]; want(c) {
+			out = append(out, teach.Sample{Class: c, Views: t.pool.views[i]})
+		}
+	}
+	return out
+}
+
+// stored are features that a calibrated bundle keeps of its labels.
+func (t *teaching) stored() []teach.Sample {
+	var out []teach.Sample
+	for c, of := range t.calib.rowsOf()[:knownLabels] {
+		for _, i := range of[:min(len(of), storedOfLabel)] {
+			out = append(out, teach.Sample{Class: c, Views: t.calib.views[i]})
+		}
+	}
+	return out
+}
+
+// sizeResult is what came out with some pictures of each label.
+type sizeResult struct {
+	ours, plain, without scored
+	seconds              []float64
+	methods              map[string]int
+	lessons              []lesson
+}
+
+// measure fits heads to teachDraws draws of each pictures a label.
+func (t *teaching) measure(ctx context.Context, each int) (*sizeResult, error) {
+	m := &sizeResult{methods: map[string]int{}}
+	for draw := range teachDraws {
+		rows := t.draw(rand.New(rand.NewPCG(uint64(each), uint64(draw))), each)
+		begin := time.Now()
+		f, err := teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old, "", t.threads)
+		if err != nil {
+			return nil, err
+		}
+		m.seconds = append(m.seconds, time.Since(begin).Seconds())
+		m.methods[f.Method]++
+		m.ours.add(t.test, f.Head)
+		if f, err = teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old, teach.MethodRegression,
+			t.threads); err != nil {
+			return nil, err
+		}
+		m.plain.add(t.test, f.Head)
+		m.lessons = append(m.lessons, lesson{each, rows, f.Lambda, f.Temperature, f.Head.Mean, f.Head.Weight,
+			f.Head.Bias})
+		if f, err = teach.Learn(ctx, append(t.stored(), t.samples(rows, fresh)...), len(t.pool.labels), t.old, "",
+			t.threads); err != nil {
+			return nil, err
+		}
+		m.without.add(t.test, f.Head)
+	}
+	return m, nil
+}
+
+// peerScores is what peer.py says of one lesson: shares in percent, and how far scikit-learn's
+// coefficients are from ours.
+type peerScores struct {
+	Frigate, FrigateViews, Scikit struct{ All, Old, Fresh float64 }
+	Apart                         float64
+}
+
+// peers has peer.py fit the others' heads to the same features.
+func (o *options) peers(ctx context.Context, t *teaching, lessons []lesson) ([]peerScores, error) {
+	asked, said := filepath.Join(t.dir, "lessons.json"), filepath.Join(t.dir, "peers.json")
+	if err := atomicfile.WriteJSON(asked, lessons); err != nil {
+		return nil, err
+	}
+	if err := command(ctx, o.trainer, "bench/teach/peer.py", "heads", t.pool.path, t.test.path, asked, said,
+		strconv.Itoa(knownLabels)); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(said)
+	if err != nil {
+		return nil, err
+	}
+	var out []peerScores
+	return out, json.Unmarshal(text, &out)
+}

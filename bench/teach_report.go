@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// teachReport holds teach against the heads of others on the same features.
+func (o *options) teachReport(ctx context.Context, r *report) error {
+	t, err := o.teachInputs(ctx)
+	if err != nil {
+		return err
+	}
+	before := 100 * t.test.accuracy(t.old, old).Value
+	r.section(fmt.Sprintf("A network of %d labels of the demo is taught the other %d: mean of %d draws, %d test "+
+		"pictures", knownLabels, len(t.test.labels)-knownLabels, teachDraws, len(t.test.class)))
+	r.fact("before: old labels answered rightly, %", fmt.Sprintf("%.2f", before))
+	sizes := make([]*sizeResult, len(teachSizes))
+	var lessons []lesson
+	for i, each := range teachSizes {
+		if sizes[i], err = t.measure(ctx, each); err != nil {
+			return err
+		}
+		lessons = append(lessons, sizes[i].lessons...)
+	}
+	peers, err := o.peers(ctx, t, lessons)
+	if err != nil {
+		return err
+	}
+	for i, each := range teachSizes {
+		r.teachSize(each, before, sizes[i], peers[i*teachDraws:][:teachDraws])
+	}
+	return nil
+}
+
+// goals are points that teach is wanted to be ahead of Frigate's recipe by, per size.
+var goals = []float64{3, 2, 1, 0}
+
+// teachSize is one size's part of the table.
+func (r *report) teachSize(each int, before float64, m *sizeResult, peers []peerScores) {
+	take := func(f func(p *peerScores) float64) []float64 {
+		out := make([]float64, len(peers))
+		for i := range peers {
+			out[i] = f(&peers[i])
+		}
+		return out
+	}
+	frigate := take(func(p *peerScores) float64 { return p.Frigate.All })
+	views := take(func(p *peerScores) float64 { return p.FrigateViews.All })
+	scikit := take(func(p *peerScores) float64 { return p.Scikit.All })
+	name := func(what string) string { return fmt.Sprintf("%d a label: %s", each, what) }
+	pm := func(v []float64) string { return fmt.Sprintf("%.2f ± %.2f", mean(v), halfInterval(v)) }
+
+	r.fact(name("teach, all 13 labels, %"), pm(m.ours.all)+"; "+methodsOf(m.methods))
+	r.fact(name("Frigate's recipe on the same pictures, %"), pm(frigate))
+	r.fact(name("Frigate's recipe on teach's views, %"), pm(views))
+	ahead := minus(m.ours.all, frigate)
+	goal := goals[slices.Index(teachSizes, each)]
+	r.row(name("teach − Frigate's recipe, points"), pm(ahead), fmt.Sprintf("≥ 0, goal %g", goal),
+		verdict(mean(ahead) >= 0))
+	ahead = minus(m.ours.all, views)
+	r.row(name("teach − Frigate's recipe on the views, points"), pm(ahead), "", "")
+	apart := minus(m.plain.all, scikit)
+	r.atMost(name("teach's regression − scikit-learn's, points, the largest of a draw"), largest(apart), 0.2,
+		fmt.Sprintf("%.3f", largest(apart)))
+	coefficients := largest(take(func(p *peerScores) float64 { return p.Apart }))
+	r.atMost(name("coefficients apart, the largest"), coefficients, 1e-3, fmt.Sprintf("%.1e", coefficients))
+	lost := minus(constant(before, len(m.ours.old)), m.ours.old)
+	r.atMost(name("old labels lost, with their pictures, points"), mean(lost), 0.5, pm(lost))
+	r.fact(name("the same, Frigate's recipe"), pm(minus(constant(before, len(peers)),
+		take(func(p *peerScores) float64 { return p.Frigate.Old }))))
+	lost = minus(constant(before, len(m.without.old)), m.without.old)
+	r.atMost(name("old labels lost, without their pictures, points"), mean(lost), 1, pm(lost))
+	r.fact(name("new labels, with and without pictures of the old ones, %"), pm(m.ours.fresh)+", "+pm(m.without.fresh))
+	r.atMost(name("ECE, 15 bins, %"), mean(m.ours.ece), 3, pm(m.ours.ece))
+	r.atMost(name("seconds to fit"), slices.Max(m.seconds), 10, spread(m.seconds))
+}
+
+func methodsOf(count map[string]int) string {
+	var out []string
+	for name, n := range count {
+		out = append(out, fmt.Sprintf("%s %d", name, n))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
