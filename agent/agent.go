@@ -239,6 +239,9 @@ func releaseOf(c *configs.Config) (r mqtt.Release) {
 	t, err := gate.Trust()
 	r.Required = err != nil || t.Required()
 	a, err := gate.Installed(c.Model.Bundle)
+	if err == nil && a.Local != nil {
+		r.Local, r.SignedBy, r.Name, r.Number = true, a.SignedBy(), a.Local.Parent.Name, a.Local.Parent.Release
+	}
 	if err != nil || a.Statement == nil {
 		return r
 	}

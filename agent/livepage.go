@@ -17,6 +17,7 @@ import (
 	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/release"
 	"github.com/vggse/vggse-agent/samples"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -254,7 +255,7 @@ func (p *livePage) installed() (models []page.Installed, note string) {
 	}
 	for _, i := range all {
 		models = append(models, page.Installed{SHA256: i.SHA256, Name: i.Name, Version: i.Version, Active: i.Active,
-			OnTrial: i.OnTrial})
+			OnTrial: i.OnTrial, Local: release.LocalOf(i.Dir) != nil})
 	}
 	return models, ""
 }

@@ -19,10 +19,17 @@ const (
 	AbsentFile    = "absent.txt"             // keys of files that were left out on purpose, one a line
 	StatementFile = "statement.json"         // who released the bundle, as what
 	SignatureFile = "statement.json.minisig" // the signature of the statement's bytes
+	// the statement of the signed bundle that this one was made from, and its signature
+	ParentFile          = "parent.json"
+	ParentSignatureFile = "parent.json.minisig"
 )
 
 // extras are those files, in the order in which they are packed.
-var extras = []string{AbsentFile, StatementFile, SignatureFile}
+var extras = []string{AbsentFile, StatementFile, SignatureFile, ParentFile, ParentSignatureFile}
+
+// Extras are the names of the small files that may stand beside a manifest. A bundle that is made
+// from another one takes none of them over.
+func Extras() []string { return slices.Clone(extras) }
 
 // extraBytes is the most that one of them has.
 const extraBytes = 64 << 10
@@ -89,12 +96,17 @@ func CopyStatement(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return WriteStatement(to, all[StatementFile], all[SignatureFile])
+	return WriteLocal(to, all[StatementFile], all[SignatureFile], all[ParentFile], all[ParentSignatureFile])
 }
 
 // WriteStatement puts a statement and its signature into the folder of its bundle; nil: what is
 // there stays.
 func WriteStatement(dir string, statement, signature []byte) error {
+	return WriteLocal(dir, statement, signature, nil, nil)
+}
+
+// WriteLocal is WriteStatement with the statement of the bundle's parent, and its signature.
+func WriteLocal(dir string, statement, signature, parent, parentSignature []byte) error {
 	if statement == nil {
 		return nil
 	}
@@ -102,15 +114,29 @@ func WriteStatement(dir string, statement, signature []byte) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{SignatureFile: signature, StatementFile: statement} {
-		if text == nil || bytes.Equal(old[name], text) {
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{ParentSignatureFile, parentSignature}, {ParentFile, parent}, {SignatureFile, signature},
+		{StatementFile, statement}} {
+		if f.text == nil || bytes.Equal(old[f.name], f.text) {
 			continue
 		}
-		if err := saveAs(dir, name, text); err != nil {
+		if err := saveAs(dir, f.name, f.text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ReadParent returns the statement of the parent of the bundle in the folder dir and its signature;
+// both are nil where there is none.
+func ReadParent(dir string) (statement, signature []byte, err error) {
+	all, err := readExtras(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bundle: %w", err)
+	}
+	return all[ParentFile], all[ParentSignatureFile], nil
 }
 
 // ReadStatement returns the statement in the folder dir and its signature; both are nil where there

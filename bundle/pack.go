@@ -19,11 +19,11 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then absent.txt,
-// statement.json and its signature, where the folder has them, then the files that the manifest
-// names, in the order of their paths, but for those that absent.txt leaves out. Owners, times and
-// modes are always the same, so that the same bundle makes the same bytes. It is not compressed:
-// weights hardly can be.
+// A packed bundle is a tar file: SHA256SUMS as sha256sum writes it, the manifest, then the small
+// files beside it (extras), where the folder has them, then the files that the manifest names, in
+// the order of their paths, but for those that absent.txt leaves out. Owners, times and modes are
+// always the same, so that the same bundle makes the same bytes. It is not compressed: weights hardly
+// can be.
 const (
 	sumsFile = "SHA256SUMS"
 	maxHead  = 1 << 20 // bytes of SHA256SUMS and of a manifest, at most

@@ -47,11 +47,14 @@ type Model struct {
 	Trust     string `mapstructure:"trust"`     // folder with the public keys of publishers
 	// auto (once a key is in trust), true or false
 	RequireSignature string `mapstructure:"require_signature"`
+	// none, teach or all: bundles that were made here, where signatures are required
+	AllowLocal string `mapstructure:"allow_local"`
 }
 
 // Gate is the check of whatever is to be installed or activated; version is that of this program.
 func (c *Config) Gate(version string) *release.Gate {
-	return &release.Gate{Folder: c.Model.Trust, Require: c.Model.RequireSignature, StateDir: c.StateDir, Agent: version}
+	return &release.Gate{Folder: c.Model.Trust, Require: c.Model.RequireSignature, StateDir: c.StateDir, Agent: version,
+		AllowLocal: c.Model.AllowLocal}
 }
 
 // Telemetry says what follows from what the machine measures.
@@ -111,9 +114,14 @@ func (m *Model) validate() error {
 	}
 	switch m.RequireSignature {
 	case release.RequireAuto, release.RequireTrue, release.RequireFalse:
+	default:
+		return fmt.Errorf("model.require_signature: must be auto, true or false, got %q", m.RequireSignature)
+	}
+	switch m.AllowLocal {
+	case release.LocalNone, release.LocalTeach, release.LocalAll:
 		return nil
 	}
-	return fmt.Errorf("model.require_signature: must be auto, true or false, got %q", m.RequireSignature)
+	return fmt.Errorf("model.allow_local: must be none, teach or all, got %q", m.AllowLocal)
 }
 
 // cameraMistakes has the first of every camera.

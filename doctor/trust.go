@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/release"
 )
 
 // checkTrust tells which keys may sign, and fails where another account than root could add one, or
@@ -29,9 +30,17 @@ func checkTrust(_ context.Context, p *Target) []Finding {
 	if len(t.Bad) > 0 {
 		return one(check, Fail, errors.Join(t.Bad...).Error(), "copy the .pub file again, or remove it")
 	}
+	if err := release.CheckDeviceKey(p.Config.StateDir); err != nil {
+		return one(check, Fail, err.Error(), "remove it")
+	}
+	made := ""
 	if p.Config.Model.Demo != "" && bundle.IsDigest(filepath.Base(p.Config.Model.Bundle)) {
-		if _, err := gate.Installed(p.Config.Model.Bundle); err != nil {
+		a, err := gate.Installed(p.Config.Model.Bundle)
+		if err != nil {
 			return one(check, Fail, "the active model: "+err.Error(), "activate a release that is signed")
+		}
+		if a.Local != nil {
+			made = "; the active model is local, made on this device from " + a.Local.Parent.String()
 		}
 	}
 	var keys []string
@@ -42,11 +51,13 @@ func checkTrust(_ context.Context, p *Target) []Finding {
 	if len(keys) == 0 {
 		found = "no key in " + folder
 	}
+	found += made
 	if !t.Required() {
 		return one(check, Warn, found+": bundles are installed and activated without a signature",
 			"sudo install -D -m 644 publisher.pub "+filepath.Join(folder, "publisher.pub"))
 	}
-	return one(check, OK, found+": nothing else is installed or activated", "")
+	return one(check, OK, found+": nothing else is installed or activated, but for what was made here "+
+		"(model.allow_local: "+p.Config.Model.AllowLocal+")", "")
 }
 
 // rootsAlone is an error where another account than root could change what is in the folder, or

@@ -46,6 +46,14 @@ func TestTrust(t *testing.T) {
 		t.Fatal(err)
 	}
 	step("a key", OK, "keys: "+key.ID)
+	own := filepath.Join(p.Config.StateDir, "device.key")
+	if err := os.WriteFile(own, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	step("the device's key, open to others", Fail, own+" may be read by others")
+	if err := os.Remove(own); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		path string
 		mode os.FileMode

@@ -34,6 +34,7 @@ type Release struct {
 	SignedBy string `json:"signed_by,omitempty"` // ID of the trusted key; empty: nobody known here
 	Name     string `json:"name,omitempty"`      // of the release; empty: it has no statement
 	Number   int64  `json:"number,omitempty"`
+	Local    bool   `json:"local,omitempty"` // made on this device from that release, and signed by its key
 }
 
 // Model says which network answers.

@@ -140,8 +140,15 @@ func TestCalibrateInPlace(t *testing.T) {
 		t.Errorf("the file says of its plan: %q", plan)
 	}
 	o.TensorRT, o.Weights, o.Method = "11.2", quant.Bits8, quant.MinMax
+	leaveOut(t, dir, bundle.FileFP16) // as a release that was pulled without it
 	if r, err = quant.Calibrate(t.Context(), o, nil); err != nil {
 		t.Fatal(err)
+	}
+	if b, err = bundle.Open(dir); err != nil || len(b.Absent) > 0 {
+		t.Errorf("%v; absent: %v", err, b)
+	}
+	if statement, _, err := bundle.ReadStatement(dir); statement != nil {
+		t.Errorf("the new bundle has the statement of the old one: %s, %v", statement, err)
 	}
 	_, err = os.Stat(filepath.Join(dir, "calibration.flatbuffers"))
 	if said := fmt.Sprint(r.Findings); err == nil ||
@@ -157,6 +164,24 @@ func TestCalibrateInPlace(t *testing.T) {
 	after, _ := os.ReadFile(filepath.Join(dir, bundle.SpecFile))
 	if err != nil || len(r.Gate.Missed) == 0 || !bytes.Equal(before, after) {
 		t.Errorf("%v; missed %v, manifest changed: %v", err, r.Gate.Missed, !bytes.Equal(before, after))
+	}
+}
+
+// leaveOut makes a bundle one that was released without the file of key, and signed.
+func leaveOut(t *testing.T, dir, key string) {
+	t.Helper()
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, b.Spec.Files[key].Path)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{bundle.AbsentFile: key, bundle.StatementFile: "{}",
+		bundle.SignatureFile: "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -202,6 +202,9 @@ func (c *calibration) complete() error {
 	spec.Files = maps.Clone(spec.Files)
 	// old tables stay behind
 	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true}
+	for _, name := range bundle.Extras() { // a statement is about the input alone
+		made[name] = true
+	}
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true

@@ -25,6 +25,8 @@ type Gate struct {
 	Keys     []Key  // trusted beside those
 	StateDir string // of the agent: what was taken so far; empty: nothing
 	Agent    string // version of this program; one that is no vX.Y.Z is not compared
+	// which bundles that were made on this device are taken; empty: LocalTeach
+	AllowLocal string
 	// Now is the time, and whether it can be relied on; nil: the system's, and what the kernel says.
 	Now func() (time.Time, bool)
 }
@@ -32,6 +34,7 @@ type Gate struct {
 // Admission is a release that passed, but for its content.
 type Admission struct {
 	Statement *Statement // nil: there is none
+	Local     *Local     // it was made on this device, which signed it; nil: it was not
 	Signer    *Key       // nil: nobody who is known here signed it
 	Notes     []string   // what could not be checked, for people
 	raw, sig  []byte
@@ -204,6 +207,14 @@ func signatureID(signature []byte) (string, error) {
 // Approve says whether the complete bundle in the folder dir is the one that was admitted. It fits
 // store.InstallFrom.
 func (a *Admission) Approve(dir string) error {
+	if a.Local != nil {
+		sum, err := bundle.Digest(dir)
+		if err == nil && sum != a.Local.Bundle {
+			err = fmt.Errorf("what this device said is about bundle %.12s, this is %.12s: install it again",
+				a.Local.Bundle, sum)
+		}
+		return err
+	}
 	if a.Statement == nil {
 		return nil
 	}
@@ -255,26 +266,48 @@ func (a *Admission) Record(ctx context.Context) error {
 	return a.gate.writeHistory(h)
 }
 
-// Installing is the check of a bundle that comes by another way than Pull. It returns the function
-// for store.InstallFrom, and the admission that this leaves for Record.
-func (g *Gate) Installing(want Wanted) (approve func(dir string) error, admitted func() *Admission) {
+// Installing is the check of a bundle that comes by another way than Pull, by somebody who may act
+// on this device: one that was made here from a signed bundle is signed with the device's key. It
+// returns the function for store.InstallFrom, and the admission that this leaves for Record.
+func (g *Gate) Installing(ctx context.Context, want Wanted) (approve func(dir string) error,
+	admitted func() *Admission) {
 	var a *Admission
 	approve = func(dir string) (err error) {
-		raw, signature, err := bundle.ReadStatement(dir)
-		if err != nil {
-			return err
-		}
-		if a, err = g.Examine(raw, signature, want); err != nil {
-			return err
-		}
-		return a.Approve(dir)
+		a, err = g.installing(ctx, dir, want)
+		return err
 	}
 	return approve, func() *Admission { return a }
 }
 
+func (g *Gate) installing(ctx context.Context, dir string, want Wanted) (*Admission, error) {
+	raw, signature, err := bundle.ReadStatement(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, local, _ := parseLocal(raw); local {
+		return g.Installed(dir)
+	}
+	t, err := g.Trust()
+	if err != nil {
+		return nil, err
+	}
+	if raw == nil && t.required {
+		if err := g.signLocal(ctx, t, dir); err != nil {
+			return nil, err
+		}
+		return g.Installed(dir)
+	}
+	a, err := g.Examine(raw, signature, want)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Approve(dir)
+}
+
 // Installed says who released the bundle in a folder of the store, and whether it may run: signed by
 // a key that is trusted now where signatures are required, and not revoked. Neither an older release
-// nor one that has expired since is refused: it was taken here before.
+// nor one that has expired since is refused: it was taken here before. One that was made on this
+// device needs its parent to be trusted, and model.allow_local to take it.
 func (g *Gate) Installed(dir string) (*Admission, error) {
 	raw, signature, err := bundle.ReadStatement(dir)
 	if err != nil {
@@ -284,7 +317,7 @@ func (g *Gate) Installed(dir string) (*Admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := g.signed(t, raw, signature)
+	a, err := g.ofInstalled(t, dir, raw, signature)
 	if err != nil {
 		return nil, err
 	}
@@ -296,6 +329,27 @@ func (g *Gate) Installed(dir string) (*Admission, error) {
 		return nil, fmt.Errorf("bundle %.12s is revoked: activate another", sum)
 	}
 	return a, a.Approve(dir)
+}
+
+// ofInstalled looks at the signature of an installed bundle, whoever made it.
+func (g *Gate) ofInstalled(t *Trust, dir string, raw, signature []byte) (*Admission, error) {
+	l, local, err := parseLocal(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !local {
+		a, err := g.signed(t, raw, signature)
+		if err != nil && raw == nil {
+			err = fmt.Errorf("%w; where it was made on this device from a signed one, install it once more, which "+
+				"signs it: 'vggse-agent model install %s'", err, dir)
+		}
+		return a, err
+	}
+	parent, parentSignature, err := bundle.ReadParent(dir)
+	if err != nil {
+		return nil, err
+	}
+	return g.local(t, l, raw, signature, parent, parentSignature)
 }
 
 // SignedBy is the ID of the key that signed; empty where nobody known here did.
@@ -312,8 +366,10 @@ func (g *Gate) VerifyBundle(ctx context.Context, dir string) (*Admission, error)
 	if err != nil {
 		return nil, err
 	}
-	a, err := g.Examine(raw, signature, Wanted{Older: true})
-	if err == nil {
+	var a *Admission
+	if _, local, _ := parseLocal(raw); local {
+		a, err = g.Installed(dir)
+	} else if a, err = g.Examine(raw, signature, Wanted{Older: true}); err == nil {
 		err = a.Approve(dir)
 	}
 	if err == nil {

@@ -279,7 +279,7 @@ func TestOtherWays(t *testing.T) {
 			return err
 		}
 		defer source.Close()
-		approve, admitted := d.gate.Installing(Wanted{})
+		approve, admitted := d.gate.Installing(t.Context(), Wanted{})
 		if _, err := d.store.InstallFrom(t.Context(), source, approve); err != nil {
 			return err
 		}

@@ -90,6 +90,9 @@ func (s *Statement) encode() ([]byte, error) {
 
 // parseStatement reads the one form of a statement: no other field, order, space or spelling.
 func parseStatement(raw []byte) (*Statement, error) {
+	if _, local, _ := parseLocal(raw); local {
+		return nil, errLocal
+	}
 	s := &Statement{}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()

@@ -112,6 +112,9 @@ func (t *Trust) signer(raw, signature []byte) (*Key, error) {
 	case t.revoked[strings.ToLower(id)]:
 		return nil, fmt.Errorf("key %s, which signed the release, is revoked: sign it with another", id)
 	}
+	if _, local, _ := parseLocal(raw); local {
+		return nil, errLocal
+	}
 	return nil, errForeign{id}
 }
 

@@ -63,5 +63,6 @@ type Installed struct {
 	Version string `json:"version"`
 	Active  bool   `json:"active"`
 	OnTrial bool   `json:"on_trial"`
+	Local   bool   `json:"local,omitempty"`   // made on this device from a signed one
 	Refused string `json:"refused,omitempty"` // why
 }

@@ -123,7 +123,7 @@ func (s *settings) install(ctx context.Context, st *store.Store, source *bundle.
 	if err != nil {
 		return store.Installed{}, err
 	}
-	approve, admitted := e.Config.Gate(version).Installing(release.Wanted{Older: older})
+	approve, admitted := e.Config.Gate(version).Installing(ctx, release.Wanted{Older: older})
 	i, err := st.InstallFrom(ctx, source, approve)
 	if err != nil {
 		return i, err

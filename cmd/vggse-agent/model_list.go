@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/release"
 )
 
 // noModel is what 'model list' says beside an empty list.
@@ -23,6 +24,7 @@ type modelLine struct {
 	Precisions []string   `json:"precisions"` // empty where the bundle is damaged
 	Bytes      int64      `json:"bytes"`      // of all its files
 	Created    *time.Time `json:"created"`    // null where nobody has said
+	Local      bool       `json:"local"`      // made on this device from a signed one, and signed by its key
 }
 
 func lineOf(i store.Installed) modelLine {
@@ -31,6 +33,7 @@ func lineOf(i store.Installed) modelLine {
 	if err != nil {
 		return line
 	}
+	line.Local = release.LocalOf(i.Dir) != nil
 	for _, key := range slices.Sorted(maps.Keys(b.Spec.Files)) {
 		line.Bytes += b.Spec.Files[key].Bytes
 		precision, _, _ := strings.Cut(key, ".")
@@ -59,6 +62,9 @@ func (l modelLine) String() string {
 	}
 	text := fmt.Sprintf("%s %s  %-20s  %-14s  %9s", mark, l.SHA256, strings.TrimSpace(l.Name+" "+l.Version),
 		strings.Join(l.Precisions, " "), fmt.Sprintf("%.1f MB", float64(l.Bytes)/1e6))
+	if l.Local {
+		text += "  local"
+	}
 	if l.Created != nil {
 		text += "  " + l.Created.UTC().Format(time.DateOnly)
 	}

@@ -34,6 +34,7 @@ type releaseLine struct {
 	SignedBy string `json:"signed_by"`
 	State    string `json:"state"`
 	Bundle   string `json:"bundle,omitempty"`
+	Local    bool   `json:"local,omitempty"` // made on this device from the release
 }
 
 func printRelease(cmd *cobra.Command, l releaseLine) error {
@@ -41,6 +42,9 @@ func printRelease(cmd *cobra.Command, l releaseLine) error {
 		return printJSON(cmd.OutOrStdout(), l)
 	}
 	signed := "signed by " + l.SignedBy
+	if l.Local {
+		signed = "made on this device from it, signed by its key " + l.SignedBy
+	}
 	if l.SignedBy == "" {
 		signed = "not signed by anybody known here"
 	}
@@ -96,6 +100,9 @@ func statusOf(gate *release.Gate, i store.Installed) releaseLine {
 	}
 	l := releaseLineOf(a.Statement, a.SignedBy(), state)
 	l.Bundle = i.SHA256
+	if a.Local != nil {
+		l.Local, l.Name, l.Release = true, a.Local.Parent.Name, a.Local.Parent.Release
+	}
 	if l.Name == "" {
 		l.Name = i.Name
 	}

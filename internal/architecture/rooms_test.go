@@ -30,7 +30,8 @@ var rooms = map[string]string{
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
-	"doctor":  "bundle camera camera/worker configs device infer internal/redact mqtt",
+	"doctor": "bundle camera camera/worker configs device infer internal/redact mqtt " +
+		"release",
 	"eval": "bundle camera dataset device infer internal/atomicfile " +
 		"internal/progress vision",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
