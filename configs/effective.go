@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -65,7 +66,7 @@ func (e *Effective) findBundle() error {
 }
 
 // demoBundle is where the demo is: in the working folder, beside the program or its folder, else
-// where the package puts it.
+// where the package puts it. Root takes none that another account could change.
 func demoBundle() string {
 	const here = "demo/bundle"
 	places := []string{here}
@@ -74,7 +75,7 @@ func demoBundle() string {
 		places = append(places, filepath.Join(dir, here), filepath.Join(filepath.Dir(dir), here))
 	}
 	for _, place := range places {
-		if _, err := os.Stat(place); err == nil {
+		if _, err := os.Stat(place); err == nil && account.Trusted(place) == nil {
 			return place
 		}
 	}

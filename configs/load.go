@@ -16,6 +16,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
@@ -134,6 +135,9 @@ func (l *loader) file(path string) (string, error) {
 		if errors.Is(err, fs.ErrNotExist) && path == "" {
 			continue
 		}
+		if err == nil && path == "" && candidate == searched[0] { // else who asks has named it
+			err = safeForRoot(candidate)
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s: cannot be read: %w", candidate, err)
 		}
@@ -147,6 +151,16 @@ func (l *loader) file(path string) (string, error) {
 		return candidate, nil
 	}
 	return "", nil
+}
+
+// safeForRoot is an error where root would take settings from a file of the working folder that
+// another account could write: they say which pipelines run.
+func safeForRoot(path string) error {
+	err := account.Trusted(path)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w (--config %s takes it all the same, --config %s none)", err, path, os.DevNull)
 }
 
 // readFile reads a configuration file; os.DevNull is one without settings.

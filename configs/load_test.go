@@ -330,3 +330,52 @@ func TestListenMakesTokens(t *testing.T) {
 		t.Errorf("set without the flag: %v", err)
 	}
 }
+
+// TestWorkingFolderOfAnother: root takes no settings and no demo from a folder that it happens to
+// stand in, where another account could have put them; it says so, and names the way out. Who names
+// the file gets it.
+func TestWorkingFolderOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not as root: what is loaded runs as itself")
+		return
+	}
+	const nobody = 65534
+	dir := t.TempDir()
+	t.Chdir(dir)
+	const name = "vggse-agent.yaml"
+	if err := os.MkdirAll("demo/bundle", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("device: {id: here}\n")
+	if e, err := Load(Options{}); err != nil || e.Config.Device.ID != "here" || e.Config.Model.Demo != "demo/bundle" {
+		t.Errorf("in a folder of root's: %v", err)
+	}
+	for _, foreign := range []string{name, dir} {
+		err := errors.Join(os.Chown(dir, 0, 0), os.Chown(name, 0, 0), os.Chown(foreign, nobody, nobody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(Options{}); err == nil || !strings.Contains(err.Error(), "belongs to nobody") ||
+			!strings.Contains(err.Error(), "--config "+name) {
+			t.Errorf("%s is nobody's: %v", foreign, err)
+		}
+		e, err := Load(Options{File: name})
+		if err != nil || e.Config.Device.ID != "here" {
+			t.Errorf("%s is nobody's, and was named: %v", foreign, err)
+		} else if own := e.Config.Model.Demo == "demo/bundle"; own != (foreign == name) {
+			t.Errorf("%s is nobody's: the demo is %s", foreign, e.Config.Model.Demo)
+		}
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Options{}); err != nil {
+		t.Errorf("a folder of nobody's without settings: %v", err)
+	}
+}

@@ -205,8 +205,11 @@ func (r Runtimes) Remove(name string) error {
 	return nil
 }
 
-// has returns an error that names those that are there.
+// has returns an error that names those that are there, and one where root must not change them.
 func (r Runtimes) has(name string) error {
+	if err := account.NotForRoot(r.dir); err != nil {
+		return err
+	}
 	all, err := r.List()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -202,5 +203,28 @@ func TestRuntimesRefuse(t *testing.T) {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("%s: left %v", tt.path, left)
 		}
+	}
+}
+
+// TestRuntimesOfAnother: as root, a link of another account's leads no verb into a folder of root's.
+func TestRuntimesOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not as root: every folder is one's own")
+		return
+	}
+	target, link := t.TempDir(), filepath.Join(t.TempDir(), "runtimes")
+	if err := errors.Join(os.Mkdir(filepath.Join(target, "etc"), 0o755), os.Symlink(target, link),
+		os.Lchown(link, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	r := infer.RuntimesAt(link)
+	_, install := r.Install(t.Context(), t.TempDir(), infer.Look)
+	for verb, err := range map[string]error{"install": install, "use": r.Use("etc"), "remove": r.Remove("etc")} {
+		if err == nil || !strings.Contains(err.Error(), "sudo -u nobody") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	if left, err := os.ReadDir(target); err != nil || len(left) != 1 {
+		t.Errorf("behind the link: %v, %v", left, err)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/vggse/vggse-agent/internal/account"
 )
 
-// becomeOwner makes root the account that the state folder belongs to, for good: what root would
+// becomeOwner makes root the account that the state folder, or a folder or link on the
+// way to it, belongs to, for good: what root would
 // write or follow in a folder of another account, that account could exchange meanwhile. The file
 // of the settings stays the one that was found.
 func (s *settings) becomeOwner() error {
@@ -17,7 +18,7 @@ func (s *settings) becomeOwner() error {
 	if err != nil {
 		return err
 	}
-	uid, gid, err := account.Owner(e.Config.StateDir)
+	uid, gid, err := account.Holder(e.Config.StateDir)
 	if err != nil || uid == 0 {
 		return err
 	}

@@ -31,19 +31,46 @@ func Owner(dir string) (uid, gid int, err error) {
 	}
 }
 
-// NotForRoot is an error where this process is root's and the folder dir belongs to another
-// account. It names the account to work as.
+// Holder is the account that says what lies at dir: that to which the first step belongs, folders
+// and links on the way included, which is not root's. Where all of them are root's, and what is not
+// there has no owner yet, it is root.
+func Holder(dir string) (uid, gid int, err error) {
+	_, uid, gid, err = holder(dir)
+	return uid, gid, err
+}
+
+// holder is Holder with the step.
+func holder(dir string) (at string, uid, gid int, err error) {
+	err = walk(dir, func(path string, info fs.FileInfo) error {
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return errors.New("the owner of " + path + " is unknown")
+		}
+		if stat.Uid != 0 {
+			at, uid, gid = path, int(stat.Uid), int(stat.Gid)
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if errors.Is(err, fs.SkipAll) || errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return at, uid, gid, err
+}
+
+// NotForRoot is an error where this process is root's and another account says what lies at the
+// folder dir. It names the account to work as.
 func NotForRoot(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	uid, _, err := Owner(dir)
+	at, uid, _, err := holder(dir)
 	if err != nil || uid == 0 {
 		return err
 	}
 	name := Name(uid)
 	return fmt.Errorf("%s belongs to %s, and root does not work in folders of others: use 'sudo -u %s vggse-agent …'",
-		dir, name, name)
+		at, name, name)
 }
 
 // Name is how sudo -u calls an account.

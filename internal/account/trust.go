@@ -30,8 +30,13 @@ func Trusted(path string) error {
 // linksLimit is how many symbolic links a path may have, as in the kernel.
 const linksLimit = 40
 
-// trustedBy walks the path from the root, links included, and looks at every step.
+// trustedBy looks at every step of a path, links included.
 func trustedBy(path string, trusted []uint32) error {
+	return walk(path, func(step string, info fs.FileInfo) error { return unchangeable(step, info, trusted) })
+}
+
+// walk follows a path from the root to its end and hands every step to look, links included.
+func walk(path string, look func(step string, info fs.FileInfo) error) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func trustedBy(path string, trusted []uint32) error {
 		if err != nil {
 			return err
 		}
-		if err := unchangeable(next, info, trusted); err != nil {
+		if err := look(next, info); err != nil {
 			return err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {

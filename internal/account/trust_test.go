@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,23 @@ func TestRootAndOthers(t *testing.T) {
 		if err := NotForRoot(dir); err == nil || !strings.Contains(err.Error(), "sudo -u") {
 			t.Errorf("%s: %v", dir, err)
 		}
+	}
+	// A folder of root's that nobody can exchange, or reaches by a link of its own, is nobody's, too.
+	inside, byLink := filepath.Join(theirs, "roots"), filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.Mkdir(inside, 0o755), os.Symlink("/", byLink),
+		os.Lchown(byLink, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{inside, byLink + "/etc"} {
+		if uid, gid, err := Holder(dir); err != nil || uid != nobody || gid != nobody {
+			t.Errorf("%s: held by %d %d, %v", dir, uid, gid, err)
+		}
+		if err := NotForRoot(dir); err == nil || !strings.Contains(err.Error(), "sudo -u nobody") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	if uid, _, err := Holder("/etc/not/there"); err != nil || uid != 0 {
+		t.Errorf("what is not there: %d, %v", uid, err)
 	}
 	mine := filepath.Join(t.TempDir(), "lib.so")
 	if err := os.WriteFile(mine, nil, 0o644); err != nil {

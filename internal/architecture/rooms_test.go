@@ -25,8 +25,8 @@ var rooms = map[string]string{
 		"internal/progress internal/redact internal/round internal/selfexec mqtt " +
 		"mqtt/spool mqtt/watch onnx prune quant release systemd teach verify " +
 		"vgg16se vision",
-	"configs": "api bundle/store camera infer internal/atomicfile internal/redact mqtt " +
-		"release samples vision",
+	"configs": "api bundle/store camera infer internal/account internal/atomicfile " +
+		"internal/redact mqtt release samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
