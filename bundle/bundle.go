@@ -56,17 +56,23 @@ func Open(dir string) (*Bundle, error) {
 	return b, nil
 }
 
-// isNamed holds a manifest against the name of its folder, where that is a digest as in the store:
-// one number pins every byte.
+// isNamed holds a manifest against the name of its folder, and of the one that a link to it leads
+// to, where that is a digest as in the store: one number pins every byte.
 func isNamed(dir string, text []byte) error {
 	whole, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	want, got := filepath.Base(whole), hexSum(text)
-	if IsDigest(want) && got != want {
-		return fmt.Errorf("%s has SHA-256 %.12s…, its folder is named %.12s…: the manifest was changed or damaged, "+
-			"install the bundle again", filepath.Join(dir, SpecFile), got, want)
+	names := []string{filepath.Base(whole)}
+	if real, err := filepath.EvalSymlinks(whole); err == nil {
+		names = append(names, filepath.Base(real))
+	}
+	got := hexSum(text)
+	for _, want := range names {
+		if IsDigest(want) && got != want {
+			return fmt.Errorf("%s has SHA-256 %.12s…, its folder is named %.12s…: the manifest was changed or "+
+				"damaged, install the bundle again", filepath.Join(dir, SpecFile), got, want)
+		}
 	}
 	return nil
 }

@@ -154,4 +154,11 @@ func TestFolderNamedByDigest(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
+	link := filepath.Join(t.TempDir(), "current")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(link); err == nil || !strings.Contains(err.Error(), "its folder is named") {
+		t.Errorf("through a link: %v", err)
+	}
 }

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/filelock"
@@ -16,8 +19,15 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	if err := account.NotForRoot(filepath.Dir(s.dir)); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.dir, 0o755); errors.Is(err, syscall.ENOTDIR) {
+		return nil, s.noFolder()
+	} else if err != nil {
 		return nil, err
 	}
 	return filelock.Lock(ctx, filepath.Join(s.dir, ".lock"), 0o644)
+}
+
+// noFolder is the error where something else than a folder lies in the place of the store.
+func (s *Store) noFolder() error {
+	return fmt.Errorf("%s is not a folder, or not in one: move away what lies there", s.dir)
 }

@@ -338,10 +338,25 @@ func (s *Store) read() (*state, error) {
 			return nil, fmt.Errorf("%s %w (%q is no digest)", s.file(), errStateDamaged, sum)
 		}
 	}
+	st.bound()
+	return st, nil
+}
+
+// turnLimit is more uses than a device sees.
+const turnLimit = 1 << 40
+
+// bound takes out turns that no use can have counted: they would rank something above what runs.
+func (st *state) bound() {
+	if st.Turn < 0 || st.Turn > turnLimit {
+		st.Turn = 0
+	}
 	if st.Used == nil {
 		st.Used = make(map[string]int)
 	}
-	return st, nil
+	for sum, turn := range st.Used {
+		st.Used[sum] = min(max(turn, 0), st.Turn)
+	}
+	st.Trial, st.Crashes = max(st.Trial, 0), max(st.Crashes, 0)
 }
 
 // edit changes the state, all of it or nothing; one that is damaged is written anew. The lock is

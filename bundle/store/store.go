@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"syscall"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
@@ -155,6 +156,9 @@ func (s *Store) makeRoom(st *state) error {
 // digests are the names of the folders in the store.
 func (s *Store) digests() ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, s.noFolder()
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -240,3 +240,46 @@ func TestTrial(t *testing.T) {
 	}
 	active(a, "damaged")
 }
+
+// TestWhatLiesInTheWay: folders and files where others should be are made room of or named; a state
+// whose numbers nobody counted ranks nothing above what runs.
+func TestWhatLiesInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	s := At(dir)
+	a, b := install(t, s, testBundle(t, "a")), install(t, s, testBundle(t, "b"))
+	lock := filepath.Join(s.dir, ".lock")
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Activate(t.Context(), a.SHA256); err != nil {
+		t.Errorf("an empty folder in the place of the lock: %v", err)
+	}
+	for _, numbers := range []string{
+		`"turn":9223372036854775807,"used":{"` + a.SHA256 + `":1}`,
+		`"turn":-9,"used":{"` + b.SHA256 + `":9223372036854775807}`,
+		`"turn":3,"trial":-1,"used":{"` + b.SHA256 + `":99}`,
+	} {
+		put(t, s.file(), `{"active":"`+a.SHA256+`",`+numbers+`}`)
+		for _, version := range []string{"c", "d", "e"} {
+			install(t, s, testBundle(t, version))
+		}
+		if i, ok, err := s.Active(); err != nil || !ok || i.SHA256 != a.SHA256 {
+			t.Errorf("%s: active %+v, %v", numbers, i, err)
+		}
+		if _, err := s.Find(a.SHA256); err != nil {
+			t.Errorf("%s: what runs made room: %v", numbers, err)
+		}
+		install(t, s, testBundle(t, "b"))
+	}
+	if err := errors.Join(os.RemoveAll(s.dir), os.WriteFile(s.dir, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	_, list := s.List()
+	_, activate := s.Activate(t.Context(), a.SHA256)
+	_, installed := s.Install(t.Context(), testBundle(t, "c"))
+	for verb, err := range map[string]error{"list": list, "activate": activate, "install": installed} {
+		if err == nil || !strings.Contains(err.Error(), s.dir+" is not a folder") {
+			t.Errorf("%s where a file lies in the place of the store: %v", verb, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ package filelock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -12,13 +13,24 @@ import (
 
 // Lock makes the file at path where it is missing, with the permissions mode, and keeps other
 // processes, and other calls in this one, out until unlock is called (flock(2), exclusive). Waiting
-// ends with ctx.
+// ends with ctx. The file holds nothing, and may be another account's; an empty folder in its place
+// makes room for it.
 func Lock(ctx context.Context, path string, mode fs.FileMode) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, mode)
+	f, err := openLock(path, mode)
 	if err != nil {
 		return nil, err
 	}
 	return wait(ctx, f)
+}
+
+// openLock opens for reading, which is enough to lock: the file may have been made by root.
+func openLock(path string, mode fs.FileMode) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("%s is a folder where a file should be: remove it", path)
+		}
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_RDONLY, mode)
 }
 
 // LockDir is Lock on a folder itself, which must be there.
