@@ -74,10 +74,12 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: build build/bench/venv ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others)
+bench: build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines)
 	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
 
+build/bench/engines: bench/peer/requirements-engines.txt
 build/bench/venv: bench/peer/requirements.txt
+build/bench/engines build/bench/venv:
 	@scripts/deps bench
 	python3 -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<

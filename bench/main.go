@@ -23,6 +23,7 @@ import (
 type options struct {
 	full, demo    string // bundles
 	agent, python string // programs
+	engines       string // a Python that has bench/peer/requirements-engines.txt
 	trainer       string // a Python that has train/requirements.txt and bench/teach/requirements.txt
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
@@ -43,6 +44,8 @@ func main() {
 	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
 	flag.StringVar(&o.trainer, "trainer", "build/train/bin/python",
 		"a Python that has train/requirements.txt and bench/teach/requirements.txt, for teach")
+	flag.StringVar(&o.engines, "engines", "build/bench/engines/bin/python",
+		"a Python that has bench/peer/requirements-engines.txt, for engines")
 	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
 	flag.StringVar(&o.models, "models", "build/bench/exports",
@@ -55,7 +58,7 @@ func main() {
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(),
 			"usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | "+
-				"int8-peer | int8-world | teach | bare BUNDLE\n")
+				"int8-peer | int8-world | teach | engines | bare BUNDLE\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -64,10 +67,12 @@ func main() {
 	var err error
 	switch what := flag.Arg(0); what {
 	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer", "int8-world",
-		"teach":
+		"teach", "engines":
 		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
+	case "answers":
+		err = runAnswers(ctx, flag.Args()[1:])
 	default:
 		flag.Usage()
 		os.Exit(2)
@@ -102,6 +107,7 @@ func (o *options) report(ctx context.Context, what string) error {
 		{"int8-peer", "int8", o.quantizeReport},
 		{"int8-world", "", o.worldReport},
 		{"teach", "", o.teachReport},
+		{"engines", "", o.enginesReport},
 	} {
 		if what == part.name || what == part.group {
 			if err := part.do(ctx, r); err != nil {
