@@ -38,6 +38,7 @@ func collectRates(ctx context.Context, bundleDir, probe string, images, rounds i
 		return nil, err
 	}
 	defer m.Close()
+	m.Conceal(b.Spec.Output.Name)
 	n, err := quant.Analyse(m, b.Spec.Input.Name)
 	if err != nil {
 		return nil, err

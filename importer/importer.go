@@ -219,6 +219,7 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 // writeNetwork writes, or writes anew, the file of the network.
 func (n *imported) writeNetwork(ctx context.Context, dir string, p *progress.Progress) error {
 	checkNumbers(n.graph)
+	n.graph.Expose(n.spec.Output.Name, onnx.AllSignals)
 	bar := p.StartBytes("writing weights", onnx.Size(n.graph))
 	f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
 	if err != nil {

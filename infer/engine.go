@@ -218,17 +218,14 @@ func (e *Engine) open(provider string, c *Config, own map[string]string) error {
 		return providerSays(err)
 	}
 	defer options.Destroy()
-	begin := time.Now()
-	s, err := newSession(options, &e.net, e.info.MaxBatch)
+	outputs := outputsOf(&e.net, e.info.MaxBatch)
+	s, err := e.warm(options, outputs)
+	if err != nil && len(outputs) > 1 && provider == CPU {
+		s, err = e.warm(options, outputs[:1]) // what else the file names may not be what it says
+	}
 	if err != nil {
-		return explain(err, &e.net, e.info.MaxBatch)
+		return err
 	}
-	e.info.Load = time.Since(begin)
-	begin = time.Now()
-	if err := s.run(e.info.MaxBatch); err != nil {
-		return errors.Join(explain(err, &e.net, e.info.MaxBatch), s.close())
-	}
-	e.info.WarmUp = time.Since(begin)
 	e.session, e.signals = s, signalsOf(s.outputs)
 	return nil
 }

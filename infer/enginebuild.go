@@ -70,7 +70,7 @@ func answers(ctx context.Context, c *Config, provider string, own map[string]str
 		return nil, providerSays(err)
 	}
 	defer so.Destroy()
-	s, err := newSession(so, net, 1)
+	s, err := newSession(so, net, 1, outputsOf(net, 1))
 	if err != nil {
 		return nil, explain(err, net, 1)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -74,9 +75,10 @@ type session struct {
 	bindings []*ort.IoBinding // of n pictures at n-1
 }
 
-// newSession loads the network for batches of up to most pictures.
-func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session, error) {
-	s := &session{input: make([]float32, most*3*net.Size*net.Size), outputs: outputsOf(net)}
+// newSession loads the network for batches of up to most pictures, with the outputs of outputsOf or
+// the first of them.
+func newSession(options *ort.SessionOptions, net *ModelFile, most int, outputs []output) (*session, error) {
+	s := &session{input: make([]float32, most*3*net.Size*net.Size), outputs: outputs}
 	s.pins.Pin(&s.input[0]) // C keeps these addresses from run to run
 	for i := range s.outputs {
 		o := &s.outputs[i]
@@ -91,6 +93,22 @@ func newSession(options *ort.SessionOptions, net *ModelFile, most int) (*session
 	if err := load(options, net, most); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	return s, nil
+}
+
+// warm loads the network and runs it once.
+func (e *Engine) warm(options *ort.SessionOptions, outputs []output) (*session, error) {
+	begin := time.Now()
+	s, err := newSession(options, &e.net, e.info.MaxBatch, outputs)
+	if err != nil {
+		return nil, explain(err, &e.net, e.info.MaxBatch)
+	}
+	e.info.Load = time.Since(begin)
+	begin = time.Now()
+	if err := s.run(e.info.MaxBatch); err != nil {
+		return nil, errors.Join(explain(err, &e.net, e.info.MaxBatch), s.close())
+	}
+	e.info.WarmUp = time.Since(begin)
 	return s, nil
 }
 

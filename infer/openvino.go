@@ -129,7 +129,7 @@ func racer(c *Config, provider, library string, net *ModelFile) (*session, error
 		return nil, providerSays(err)
 	}
 	defer so.Destroy()
-	s, err := newSession(so, net, 1)
+	s, err := newSession(so, net, 1, outputsOf(net, 1))
 	if err != nil {
 		return nil, explain(err, net, 1)
 	}

@@ -119,7 +119,7 @@ func profileOnce(c *Config, provider, engine string, net *ModelFile, l *library,
 	if err := so.EnableProfiling(prefix); err != nil {
 		return err
 	}
-	s, err := newSession(so, net, 1)
+	s, err := newSession(so, net, 1, outputsOf(net, 1))
 	if err != nil {
 		return err
 	}

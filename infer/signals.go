@@ -20,7 +20,7 @@ type output struct {
 // outputsOf are the outputs that are fetched: first the one that the manifest names, then what else
 // the file says that it has in float32, with a row for each picture: its signals, and the scores of
 // one whose last layer is a head. A file that our own reader does not understand has none of these.
-func outputsOf(net *ModelFile) []output {
+func outputsOf(net *ModelFile, most int) []output {
 	all := []output{{name: net.Output, shape: []int64{int64(net.columns())}, width: net.columns()}}
 	m, err := onnx.Open(net.Path)
 	if err != nil {
@@ -29,7 +29,8 @@ func outputsOf(net *ModelFile) []output {
 	defer m.Close()
 	for _, v := range m.Graph.Outputs {
 		o := output{name: v.Name, width: 1}
-		if v.Name == net.Output || v.Type != onnx.Float32 || len(v.Shape) < 2 || v.Shape[0].Size > 0 {
+		if v.Name == net.Output || v.Type != onnx.Float32 || len(v.Shape) < 2 ||
+			v.Shape[0].Size > 0 && v.Shape[0].Size != int64(most) {
 			continue
 		}
 		for _, d := range v.Shape[1:] {

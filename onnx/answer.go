@@ -53,6 +53,9 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 	if slices.ContainsFunc(fit, func(a answer) bool { return a.certain }) {
 		fit = slices.DeleteFunc(fit, func(a answer) bool { return !a.certain })
 	}
+	if slices.ContainsFunc(fit, func(a answer) bool { return !isSignal(a.name) }) {
+		fit = slices.DeleteFunc(fit, func(a answer) bool { return isSignal(a.name) })
+	}
 	same := !slices.ContainsFunc(fit, func(a answer) bool { return a.at != fit[0].at })
 	switch {
 	case len(fit) == 1 || len(fit) > 1 && same: // logits and probabilities of one network, say

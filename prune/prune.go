@@ -97,6 +97,7 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 		return nil, err
 	}
 	defer source.Close()
+	source.Conceal(b.Spec.Output.Name)
 	network, err := NewVGG(arch, source)
 	if err != nil {
 		return nil, err
@@ -271,6 +272,7 @@ func (p *pruning) write(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
+	m.Expose(vgg16se.Output, onnx.AllSignals)
 	m.SetProperty("vggse.source_sha256", p.report.Source)
 	f, err := bundle.WriteFile(ctx, out, "fp32.onnx", io.Discard, func(w io.Writer) error { return onnx.Write(w, m) })
 	if err != nil {

@@ -126,7 +126,7 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 	if o.CheckOnly {
 		return &c.report, nil
 	}
-	return &c.report, c.deliver()
+	return &c.report, c.deliver(ctx)
 }
 
 // work does everything up to the complete folder aside.
@@ -170,6 +170,7 @@ func (c *calibration) open(ctx context.Context) error {
 	if c.source.model, err = onnx.Open(path); err != nil {
 		return err
 	}
+	c.source.model.Conceal(c.bundle.Spec.Output.Name)
 	if err = prepare(c.source.model); err == nil {
 		c.source.network, err = Analyse(c.source.model, c.bundle.Spec.Input.Name)
 	}

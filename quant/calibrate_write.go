@@ -107,6 +107,7 @@ func (c *calibration) emit(ctx context.Context) error {
 	total := int64(0)
 	for _, f := range files {
 		c.sign(f.m, f.plan)
+		f.m.Expose(c.bundle.Spec.Output.Name, signalsFor(f.key))
 		total += onnx.Size(f.m)
 	}
 	bar := c.progress.StartBytes("writing models", total)
@@ -123,6 +124,41 @@ func (c *calibration) emit(ctx context.Context) error {
 	}
 	bar.Done()
 	return c.tables()
+}
+
+// signalsFor are the signals that a file exposes. What outputs in the middle of a network cost on
+// TensorRT, which fuses across them, is not measured: its own files have the features only.
+func signalsFor(key string) onnx.Signals {
+	if key == bundle.FileINT8TRT || key == bundle.FileINT8TRT11 {
+		return onnx.FeaturesOnly
+	}
+	return onnx.AllSignals
+}
+
+// exposed writes the FP32 file anew where it has no signals yet: the same network, with the same
+// answers. One with weights in other files, or that our own reader does not understand, stays as it
+// is.
+func (c *calibration) exposed(ctx context.Context) (f bundle.File, made bool, err error) {
+	path, err := c.bundle.Path(bundle.FileFP32)
+	if err != nil {
+		return f, false, err
+	}
+	if beside, err := onnx.ExternalFiles(path); err != nil || len(beside) > 0 {
+		return f, false, nil
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		return f, false, err
+	}
+	defer m.Close()
+	before := len(m.Graph.Outputs)
+	if m.Expose(c.bundle.Spec.Output.Name, onnx.AllSignals); len(m.Graph.Outputs) == before {
+		return f, false, nil
+	}
+	f, err = bundle.WriteFile(ctx, c.dir, filepath.Base(path), io.Discard, func(w io.Writer) error {
+		return onnx.Write(w, m)
+	})
+	return f, true, err
 }
 
 // tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its
@@ -176,7 +212,7 @@ func (c *calibration) sign(m *onnx.Model, p *Plan) {
 
 // deliver makes --out the bundle that lies aside; where the gate was missed, it only gets the
 // reports.
-func (c *calibration) deliver() error {
+func (c *calibration) deliver(ctx context.Context) error {
 	if err := writeReports(c.dir, &c.report); err != nil {
 		return err
 	}
@@ -189,7 +225,7 @@ func (c *calibration) deliver() error {
 	if err := os.RemoveAll(c.path("frames")); err != nil {
 		return err
 	}
-	if err := c.complete(); err != nil {
+	if err := c.complete(ctx); err != nil {
 		return err
 	}
 	return atomicfile.ReplaceDir(c.dir, c.Out)
@@ -197,13 +233,19 @@ func (c *calibration) deliver() error {
 
 // complete makes the folder aside a bundle: the input's files beside the new ones, and a manifest
 // of all.
-func (c *calibration) complete() error {
+func (c *calibration) complete(ctx context.Context) error {
 	spec := c.bundle.Spec
 	spec.Files = maps.Clone(spec.Files)
 	// old tables stay behind
 	made := map[string]bool{bundle.SpecFile: true, "calibration.flatbuffers": true, "calibration.txt": true}
 	for _, name := range bundle.Extras() { // a statement is about the input alone
 		made[name] = true
+	}
+	if f, anew, err := c.exposed(ctx); err != nil {
+		return err
+	} else if anew {
+		spec.Files[bundle.FileFP32] = f
+		made[f.Path], made[c.bundle.Spec.Files[bundle.FileFP32].Path] = true, true
 	}
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}

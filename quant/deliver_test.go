@@ -107,7 +107,7 @@ func TestDeliver(t *testing.T) {
 		}
 		c := finished(t, b, out, bundle.FileINT8CPU, bundle.FileINT8TRT)
 		put(t, c.path("frames/000000.png"), "a picture of the camera")
-		if err := c.deliver(); err != nil {
+		if err := c.deliver(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"NOTES.md", "fp32.onnx", "int8.cpu.onnx", "int8.trt.onnx", bundle.SpecFile, "plan.json",
@@ -150,7 +150,7 @@ func TestDeliverMissed(t *testing.T) {
 		}
 		c := finished(t, b, out, bundle.FileINT8CPU)
 		c.report.Gate.Missed = []string{"too far off"}
-		if err := c.deliver(); err != nil {
+		if err := c.deliver(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := fileNames(t, out); !slices.Equal(got, want) {

@@ -45,6 +45,7 @@ func Summarize(b *bundle.Bundle) (*Summary, string, error) {
 		return nil, "", err
 	}
 	defer m.Close()
+	m.Conceal(b.Spec.Output.Name)
 	what := fmt.Sprintf("ONNX opset %d, %d nodes, %d classes", m.Opset(""), len(m.Graph.Nodes), len(b.Spec.Labels))
 	return summaryOfGraph(&m.Graph), what, nil
 }

@@ -59,6 +59,7 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
+	graph.Expose(vgg16se.Output, onnx.AllSignals)
 	labels := make([]string, o.arch.Classes)
 	for i := range labels {
 		labels[i] = fmt.Sprintf("class%d", i)
