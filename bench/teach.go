@@ -107,7 +107,7 @@ func (o *options) backbone(ctx context.Context, dir, network string) error {
 	if err := command(ctx, o.trainer, "train/train.py", "--train", filepath.Join(dir, "train-known"), "--test",
 		filepath.Join(dir, "test-known"), "--out", net, "--input", "64", "--early-input", "48", "--width", "0.25",
 		"--hidden", "256", "--pool", "2", "--turns", "--batch-norm", "--dropout", "0.1", "--batch", "32",
-		"--plain-epochs", "3", "--gate-epochs", "0.15", "--late-epochs", "0.4", "--all-epochs", "3", "--threads",
+		"--plain-epochs", "3", "--gate-epochs", "0.15", "--late-epochs", "0.4", "--all-epochs", "1.2", "--threads",
 		"1"); err != nil {
 		return err
 	}

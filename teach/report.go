@@ -165,6 +165,7 @@ func (r *Report) learningCurve(ctx context.Context, l *learner, c *chosen) error
 // judge evaluates held-out answers beside those of before.
 func (r *Report) judge(pictures []dataset.Picture, examples []example, before []eval.Answer, c *chosen,
 	oldLabels []string) {
+	r.Findings = append(r.Findings, labelOrder(before, oldLabels)...)
 	var after, was, oldAfter, oldWas []eval.Answer
 	for i, row := range c.logits {
 		if row == nil {
@@ -193,6 +194,18 @@ func (r *Report) judge(pictures []dataset.Picture, examples []example, before []
 	r.Old.Bundle = r.Bundle
 	r.Missed = r.gates(len(oldAfter))
 	r.Verdict = r.verdict(len(after))
+}
+
+// labelOrder says where the answers of the network that was show that its labels stand in another
+// order than the folders.
+func labelOrder(before []eval.Answer, labels []string) []dataset.Finding {
+	var guesses []dataset.Summary
+	for i := range before {
+		if a := &before[i]; a.Err == nil {
+			guesses = append(guesses, dataset.Summary{Class: a.Picture.Label, Guess: a.Top})
+		}
+	}
+	return dataset.LabelOrder(guesses, labels)
 }
 
 // gates are what is proven to be worse than it may be; what is not proven passes.

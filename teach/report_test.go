@@ -2,6 +2,7 @@ package teach
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -160,5 +161,27 @@ func TestPage(t *testing.T) {
 	if flat := curveOf([]Point{{1, 9, eval.Share{Value: 1, Low: 1, High: 1}}}); flat.Low >= 1 ||
 		math.IsNaN(flat.Points[0].Y) {
 		t.Errorf("all right: %+v", flat)
+	}
+}
+
+// Labels that stand in another order than the folders are named, with the order that is right.
+func TestLabelOrderIsNamed(t *testing.T) {
+	labels := []string{"bolt", "gear", "nut"}
+	var before []eval.Answer
+	for i := range 30 { // the network's rows are nut, bolt, gear
+		before = append(before, eval.Answer{Picture: dataset.Picture{Label: i % 3}, Top: (i%3 + 1) % 3})
+	}
+	before = append(before, eval.Answer{Picture: dataset.Picture{Label: -1}, Top: 0}, // of a new label
+		eval.Answer{Picture: dataset.Picture{Label: 0}, Top: -1, Err: errors.New("damaged")})
+	found := labelOrder(before, labels)
+	if len(found) != 1 || !strings.Contains(found[0].Evidence, "bolt is answered as gear") ||
+		!strings.Contains(found[0].Cure, "--labels nut,bolt,gear") {
+		t.Errorf("%+v", found)
+	}
+	for i := range before {
+		before[i].Top = before[i].Picture.Label
+	}
+	if found := labelOrder(before, labels); len(found) > 0 {
+		t.Errorf("in the right order: %+v", found)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -208,12 +209,16 @@ func answers(t *testing.T, dir, label, path string) {
 	}
 }
 
-// The same pictures give the same bytes, however many work on them.
+// The same pictures give the same bytes, however many work on them and whatever their files are
+// called.
 func TestSameBytes(t *testing.T) {
 	needRuntime(t)
 	images := pictures(t, 13*5, nil)
 	var sums []string
 	for _, workers := range []int{1, 3} {
+		if workers == 3 {
+			otherNames(t, images)
+		}
 		out := filepath.Join(t.TempDir(), "taught")
 		r, err := teach.Run(t.Context(), open, teach.Options{Bundle: demoBundle, Images: images, Out: out,
 			Workers: workers}, nil)
@@ -223,7 +228,22 @@ func TestSameBytes(t *testing.T) {
 		sums = append(sums, files(t, out)[bundle.FileHead].SHA256)
 	}
 	if sums[0] != sums[1] {
-		t.Error("another number of workers makes another head")
+		t.Error("another number of workers, or other names, make another head")
+	}
+}
+
+// otherNames renames all pictures below dir so that they are listed the other way round.
+func otherNames(t *testing.T, dir string) {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	for i, path := range all {
+		to := fmt.Sprintf("other-%06d%s", len(all)-i, filepath.Ext(path))
+		if err := os.Rename(path, filepath.Join(filepath.Dir(path), to)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
