@@ -17,6 +17,8 @@ type DecideConfig struct {
 	Dwell      time.Duration `mapstructure:"dwell"`     // Stable stays at least this long, ≥ 0
 	Smoothing  float64       `mapstructure:"smoothing"` // weight of the past in the scores, 0 (off) to below 1
 	Unknown    string        `mapstructure:"unknown"`   // label where nothing reaches the threshold; empty: "unknown"
+	// a frame whose p-value is below it counts as Unknown whatever its scores, 0 (off) to below 1
+	UnknownBelow float64 `mapstructure:"unknown_below"`
 }
 
 // Validate returns the first key that cannot be.
@@ -34,6 +36,8 @@ func (c *DecideConfig) Validate() error {
 		return fmt.Errorf("decide.dwell: must be ≥ 0, got %s", c.Dwell)
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
 		return fmt.Errorf("decide.smoothing: must be ≥ 0 and < 1, got %g", c.Smoothing)
+	case !(c.UnknownBelow >= 0 && c.UnknownBelow < 1):
+		return fmt.Errorf("decide.unknown_below: must be ≥ 0 and < 1, got %g", c.UnknownBelow)
 	}
 	return nil
 }
@@ -44,7 +48,8 @@ func (c *DecideConfig) Validate() error {
 // With p the softmax of a frame, or its sigmoid and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being
 // those of the frame before (q = p for the first). The frame votes for the class with the highest q
 // where that reaches Threshold; else for the stable class where its q reaches Threshold −
-// Hysteresis, else for Unknown. Stable starts as Unknown, and becomes another class when Confirm
+// Hysteresis, else for Unknown; for Unknown, too, where its p-value says that it shows none of the
+// classes. Stable starts as Unknown, and becomes another class when Confirm
 // frames in a row have voted for that one and Dwell has passed since it changed last.
 type Decider struct {
 	cfg     DecideConfig
@@ -100,8 +105,11 @@ func (d *Decider) Reset() {
 // SetThreshold replaces Threshold from the next frame on, 0..1.
 func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
 
-// Decide fills Top, Stable, Before and Changed of out from the logits of one frame, one for each
-// label; it reads out.Time for Dwell, reuses out.Top, and allocates nothing once that has grown.
+// SetUnknownBelow replaces UnknownBelow from the next frame on, 0 to below 1.
+func (d *Decider) SetUnknownBelow(p float64) { d.cfg.UnknownBelow = p }
+
+// Decide fills Top, Stable, Before, Changed and Unknown of out from the logits of one frame, one for
+// each label; it reads out.Time for Dwell and out.PValue for UnknownBelow, reuses out.Top, and allocates nothing once that has grown.
 // Stable.Score is the score that the stable class has in this frame, 0 for Unknown. Changed is true
 // in the one decision in which Stable became another class; the first decision of all is Unknown
 // and not Changed, unless Confirm is 1. Labels is filled for ScoresSigmoid only.
@@ -111,6 +119,7 @@ func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
 func (d *Decider) Decide(l Logits, out *Decision) {
 	was := d.stable.Index
 	out.Top, out.Labels = out.Top[:0], out.Labels[:0]
+	out.Unknown = out.PValue > 0 && float64(out.PValue) < d.cfg.UnknownBelow
 	if len(l) != len(d.labels) || !d.kind.Apply(d.fresh, l) {
 		d.started, d.run = false, 0
 		d.settle(-1, out.Time)
@@ -121,7 +130,7 @@ func (d *Decider) Decide(l Logits, out *Decision) {
 			out.Top = append(out.Top, d.class(i))
 		}
 		d.hold(out)
-		d.vote(out.Time)
+		d.vote(out)
 	}
 	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
 }
@@ -141,7 +150,7 @@ func (d *Decider) hold(out *Decision) {
 
 // Replay is Decide of a frame whose scores are known: top as a Decision lists it, best first,
 // smoothed where smoothing was on. A class that is not in it counts as 0. An empty top stands for
-// logits that say nothing. out.Top is left as it is, and nothing is allocated.
+// logits that say nothing. out.Unknown is read; out.Top is left as it is, and nothing is allocated.
 func (d *Decider) Replay(top []Class, out *Decision) {
 	was := d.stable.Index
 	clear(d.scores)
@@ -155,7 +164,7 @@ func (d *Decider) Replay(top []Class, out *Decision) {
 		d.run = 0
 		d.settle(-1, out.Time)
 	} else {
-		d.vote(out.Time)
+		d.vote(out)
 	}
 	out.Stable, out.Before, out.Changed = d.stable, d.before, d.stable.Index != was
 }
@@ -172,11 +181,13 @@ func (d *Decider) smooth() {
 	}
 }
 
-// vote counts the frame of the time t for its class and makes that one stable when enough in a row
-// have agreed.
-func (d *Decider) vote(t time.Time) {
-	choice := d.best[0]
-	if d.scores[choice] < float32(d.cfg.Threshold) {
+// vote counts the frame of out for its class and makes that one stable when enough in a row have
+// agreed.
+func (d *Decider) vote(out *Decision) {
+	choice, t := d.best[0], out.Time
+	if out.Unknown {
+		choice = -1
+	} else if d.scores[choice] < float32(d.cfg.Threshold) {
 		choice = -1
 		if i := d.stable.Index; i >= 0 && d.scores[i] >= float32(d.cfg.Threshold-d.cfg.Hysteresis) {
 			choice = i

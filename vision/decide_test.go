@@ -324,3 +324,39 @@ func TestDecideEachForItself(t *testing.T) {
 		t.Errorf("%g allocations", n)
 	}
 }
+
+// A frame whose p-value is below UnknownBelow votes for no class, however high its scores; one
+// without a p-value is decided on its scores alone.
+func TestUnknownBelow(t *testing.T) {
+	d, err := NewDecider(DecideConfig{TopK: 2, Threshold: 0.5, Hysteresis: 0.2, Confirm: 2, UnknownBelow: 0.05},
+		[]string{"nut", "bolt"}, ScoresSoftmax)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sure := Logits{8, 0}
+	for i, c := range []struct {
+		p       float32
+		label   string
+		unknown bool
+	}{
+		{0, Unknown, false}, {0.5, "nut", false}, {0.05, "nut", false},
+		{0.049, "nut", true}, // not confirmed yet
+		{0.01, Unknown, true},
+		{0.01, Unknown, true}, {0.3, Unknown, false}, {0, "nut", false},
+	} {
+		out := Decision{PValue: c.p}
+		d.Decide(sure, &out)
+		if out.Stable.Label != c.label || out.Unknown != c.unknown || len(out.Top) != 2 {
+			t.Errorf("frame %d, p %g: %+v", i, c.p, out)
+		}
+	}
+	d.SetUnknownBelow(0)
+	out := Decision{PValue: 0.001}
+	if d.Decide(sure, &out); out.Unknown {
+		t.Error("switched off, it still says unknown")
+	}
+	if _, err := NewDecider(DecideConfig{TopK: 1, Confirm: 1, UnknownBelow: 1}, []string{"nut"}, ""); err == nil ||
+		!strings.Contains(err.Error(), "decide.unknown_below: must be ≥ 0 and < 1, got 1") {
+		t.Errorf("%v", err)
+	}
+}

@@ -32,6 +32,10 @@ type Decision struct {
 	Stable  Class     // what holds after threshold and confirmation
 	Before  Class     // the Stable of before the last change
 	Changed bool      // Stable is another class than in the decision before
+	// PValue is the share of the pictures of known classes, those of the network's reference, that
+	// look at least as little known as this frame, above 0 to 1; 0: the network has no reference.
+	PValue  float32
+	Unknown bool // PValue is below DecideConfig.UnknownBelow: this frame shows none of the classes
 	Latency Latency
 	// Signals are what the network told of the frame besides; nil: nothing. They are the
 	// pipeline's, and valid until the call returns in which the decision is handed out.
