@@ -170,11 +170,15 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	handler.tellStates()
 	link.Handle(handler)
 	changes.pipeline, changes.link = p, link
+	observer.updates.released(releaseOf(&c))
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
-	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, tell: link.Update,
-		log: log}
+	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, log: log,
+		tell: func(u mqtt.Update) {
+			link.Update(u)
+			observer.updates.told(u)
+		}}
 	if err := runAll(ctx, p, link, changes, updates, recorder); err != nil {
 		return err
 	}
@@ -229,7 +233,7 @@ func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, buil
 		Device: c.Device.ID, Name: c.Device.Name, Site: c.Device.Site, Version: build.Version, Commit: build.Commit,
 		Model: network,
 	}
-	id.Cameras, id.Release = c.Streams(), releaseOf(c)
+	id.Cameras, id.Release, id.Updates = c.Streams(), releaseOf(c), c.Update.Every > 0
 	return id
 }
 

@@ -74,7 +74,8 @@ func (o *observer) counts() api.Figures {
 	q := o.link.Queue()
 	f := api.Figures{
 		Connected: o.link.Connected(), Waiting: o.link.Waiting(), Model: o.model,
-		Queue: api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
+		Queue:  api.Queue{Bytes: q.Bytes, Dropped: q.Dropped, Failing: q.Err != nil},
+		Update: o.updates.figures(),
 	}
 	for _, c := range o.pipeline.Counts() {
 		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified,

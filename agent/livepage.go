@@ -241,6 +241,7 @@ func (p *livePage) Device() page.Device {
 		d.Parts = partsOf(link.Conditions())
 	}
 	d.Models, d.ModelNote = p.installed()
+	d.Update = p.updates.page()
 	return d
 }
 

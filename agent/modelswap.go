@@ -153,7 +153,9 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	}
 	looked := c.observer.looksAt(network, mqtt.Condition{Status: mqtt.OK}, c.link)
 	err = c.pipeline.SwapNetwork(ctx, looked, &network.Bundle.Spec, func() {
-		c.link.Released(releaseOf(&next))
+		released := releaseOf(&next)
+		c.link.Released(released)
+		c.observer.updates.released(released)
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
 		c.link.Health("model", mqtt.Condition{Status: mqtt.OK}) // before its first answer says otherwise
 		c.observer.use(network, trial)

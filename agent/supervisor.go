@@ -47,7 +47,8 @@ type observer struct {
 	beside      string           // bundle that is being opened beside the one that runs; empty: none
 	besideSince time.Time
 
-	wrong atomic.Bool // the last answer of the network was no number
+	updates updateView
+	wrong   atomic.Bool // the last answer of the network was no number
 
 	build *engineBuild // an engine that is being built; nil: none
 	early *earlyLink   // says so on MQTT where there is no link yet
@@ -244,6 +245,9 @@ func (o *observer) sentence() string {
 	}
 	if building != nil {
 		text += ", " + building.String()
+	}
+	if word := o.updates.String(); word != "" {
+		text += ", " + word
 	}
 	if o.beside != "" {
 		text += fmt.Sprintf(", opening %s for %s so far", o.beside, time.Since(o.besideSince).Round(time.Second))

@@ -23,6 +23,16 @@ var (
 	isReady = prometheus.NewDesc("vggse_ready", "1 while decisions reach the broker.", nil, nil)
 	network = prometheus.NewDesc("vggse_model_info", "The network that classifies, 1.",
 		[]string{"name", "version", "sha256", "precision", "provider"}, nil)
+	updateState = prometheus.NewDesc("vggse_update_state", "1 for what the service does about releases now.",
+		[]string{"state"}, nil)
+	updateRelease = prometheus.NewDesc("vggse_update_release", "Number of the release that was looked at last.",
+		[]string{"name"}, nil)
+	updateInstalled = prometheus.NewDesc("vggse_update_installed", "Number of the release that answers, 0 for none.",
+		nil, nil)
+	updateBytes  = prometheus.NewDesc("vggse_update_bytes", "Bytes of the release that were fetched.", nil, nil)
+	updateWanted = prometheus.NewDesc("vggse_update_wanted_bytes", "Bytes of the release that are to be fetched.", nil,
+		nil)
+	updateFailures = prometheus.NewDesc("vggse_update_failures_total", "Releases that were not taken.", nil, nil)
 )
 
 // Describe promises nothing: which gauges a machine has is known only when it is read.
@@ -51,6 +61,16 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 	gauge(isReady, number(len(f.agent.Unready()) == 0))
 	if m := now.Model; m != (Model{}) {
 		gauge(network, 1, m.Name, m.Version, m.SHA256, m.Precision, m.Provider)
+	}
+	if u := now.Update; u.State != "" {
+		for _, state := range updateStates {
+			gauge(updateState, number(state == u.State), state)
+		}
+		gauge(updateRelease, float64(u.Release), u.Name)
+		gauge(updateInstalled, float64(u.Installed))
+		gauge(updateBytes, float64(u.Bytes))
+		gauge(updateWanted, float64(u.Of))
+		count(updateFailures, u.Failures)
 	}
 	for _, g := range now.Machine {
 		var names, values []string

@@ -17,8 +17,22 @@ type Figures struct {
 	Waiting   int  // records without the broker's acknowledgement
 	Queue     Queue
 	Model     Model // zero while the network opens
+	Update    Update
 	Machine   []Gauge
 }
+
+// Update is what the service does about releases.
+type Update struct {
+	State     string // as on MQTT; empty: nothing was told yet
+	Name      string // of the release
+	Release   int64
+	Bytes, Of int64  // fetched, and to fetch
+	Installed int64  // number of the release that answers; 0: none
+	Failures  uint64 // releases that were not taken, since the start
+}
+
+// updateStates are the values of Update.State.
+var updateStates = []string{"idle", "waiting", "pulling", "checking", "failed"}
 
 // Queue is what waits for the broker on disk, and what never arrived.
 type Queue struct {

@@ -221,6 +221,7 @@ func TestMetrics(t *testing.T) {
 	agent := &fakeAgent{figures: Figures{
 		Cameras:   []Camera{{Name: "line1", Online: true, Captured: 12, Classified: 10, Skipped: 2}, {Name: "line2"}},
 		Connected: true, Waiting: 3, Queue: Queue{8192, 5, true}, Model: Model{"demo", "1", "ab12", "int8", "tensorrt"},
+		Update: Update{State: "pulling", Name: "parts", Release: 8, Bytes: 5, Of: 10, Installed: 7, Failures: 2},
 		Machine: []Gauge{
 			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "cpu", 51.5},
 			{"vggse_temperature_celsius", "Temperature of a zone.", "zone", "gpu", 49},
@@ -240,7 +241,9 @@ func TestMetrics(t *testing.T) {
 		`vggse_camera_online{camera="line1"} 1`, `vggse_camera_online{camera="line2"} 0`,
 		`vggse_frames_captured_total{camera="line1"} 12`, `vggse_frames_classified_total{camera="line1"} 10`,
 		`vggse_frames_skipped_total{camera="line1"} 2`, `vggse_broker_connected 1`, `vggse_queue_records 3`,
-		`vggse_ready 1`,
+		`vggse_ready 1`, `vggse_update_state{state="pulling"} 1`, `vggse_update_state{state="idle"} 0`,
+		`vggse_update_release{name="parts"} 8`, `vggse_update_installed 7`, `vggse_update_bytes 5`,
+		`vggse_update_wanted_bytes 10`, `vggse_update_failures_total 2`,
 		`vggse_queue_bytes 8192`, `vggse_queue_dropped_total 5`, `vggse_queue_disk_failing 1`,
 		`vggse_model_info{name="demo",precision="int8",provider="tensorrt",sha256="ab12",version="1"} 1`,
 		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`,

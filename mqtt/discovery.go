@@ -115,6 +115,9 @@ func (d *discovery) deviceEntities(all map[string]haComponent) {
 	if d.hasTemperature() {
 		all["temperature"] = d.temperature()
 	}
+	if d.link.id.Updates {
+		all["release"] = d.release()
+	}
 	all["event"] = haComponent{"platform": "event", "name": "Event", "entity_category": "diagnostic",
 		"state_topic": t.event, "event_types": deviceEvents, "icon": "mdi:message-alert"}
 	for _, name := range []string{CommandReload, CommandRestart} {

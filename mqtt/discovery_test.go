@@ -39,6 +39,8 @@ var (
 			"retain"}},
 		"event": {[]string{"state_topic", "event_types"}, []string{"value_template", "device_class"}},
 		"image": {nil, []string{"image_topic", "url_topic", "content_type", "image_encoding", "url_template"}},
+		"update": {nil, []string{"state_topic", "value_template", "latest_version_topic", "latest_version_template",
+			"command_topic", "payload_install", "device_class", "title", "release_summary", "release_url"}},
 		"button": {[]string{"command_topic"}, []string{"command_template", "device_class", "payload_press",
 			"retain"}},
 	}
@@ -165,7 +167,7 @@ func TestDiscovery(t *testing.T) {
 	cfg.Commands.Allow = Commands
 	id := testIdentity()
 	id.Labels = []string{"bolt", "nut"}
-	id.Device, id.Cameras = "Edge-01", []string{"cam-01", "B"}
+	id.Device, id.Cameras, id.Updates = "Edge-01", []string{"cam-01", "B"}, true
 	l, err := NewLink(cfg, id, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +184,7 @@ func TestDiscovery(t *testing.T) {
 	if err := json.Unmarshal(l.discovery.payload, &a); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"problem", "model", "temperature", "event", "reload", "restart", "cam-01_label",
+	for _, want := range []string{"problem", "model", "release", "temperature", "event", "reload", "restart", "cam-01_label",
 		"cam-01_confidence", "cam-01_fps",
 		"cam-01_latency", "cam-01_connected", "cam-01_event",
 		"cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",

@@ -26,6 +26,7 @@ type Identity struct {
 	Labels   []string  // the model's, by index
 	Unknown  string    // label where no class holds; empty: vision.Unknown
 	Release  Release   // who released the model
+	Updates  bool      // the device takes releases by itself: Home Assistant gets an entity for them
 }
 
 // Release says who released the model, and whether anybody must have.

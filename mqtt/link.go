@@ -50,6 +50,7 @@ type Link struct {
 	opening   []byte // of the device's own events
 	answering []byte // opening of responses
 	clock     clock
+	updating  Update // as it was told last
 }
 
 // cameraTopics is one camera's part of the topic tree, and what was last said there.
@@ -117,7 +118,8 @@ func (l *Link) furnish() {
 	l.info = l.out.add(l.topics.info, 1, true)
 	l.info.set(l.id.info(l.started))
 	l.update = l.out.add(l.topics.update, 1, true)
-	l.update.set(l.id.update(Update{State: UpdateIdle}))
+	l.updating = Update{State: UpdateIdle}
+	l.update.set(l.id.update(l.updating))
 	for _, name := range l.id.Cameras {
 		base := l.topics.base + name + "/"
 		c := &cameraTopics{
@@ -162,19 +164,6 @@ func (l *Link) Model(m ModelInfo, labels []string) {
 		l.memory.know(m)
 		l.tellModel(before)
 	}
-	l.out.ring()
-}
-
-// Released tells who released the model that answers from now on. It comes before Model.
-func (l *Link) Released(r Release) {
-	l.mu.Lock()
-	l.id.Release = r
-	l.mu.Unlock()
-}
-
-// Update tells how far the pull of a release is, retained.
-func (l *Link) Update(u Update) {
-	l.out.set(l.update, l.id.update(u))
 	l.out.ring()
 }
 

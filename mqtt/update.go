@@ -13,17 +13,53 @@ type Update struct {
 // Values of Update.State.
 const (
 	UpdateIdle     = "idle"
-	UpdateWaiting  = "waiting" // for the place of the release, which is away
+	UpdateWaiting  = "waiting" // for the place of the release, which is away, or for the device's turn
 	UpdatePulling  = "pulling"
 	UpdateChecking = "checking"
 	UpdateFailed   = "failed"
 )
 
+// Update tells how far the pull of a release is, retained.
+func (l *Link) Update(u Update) {
+	l.mu.Lock()
+	l.updating = u
+	l.out.set(l.update, l.id.update(u))
+	l.mu.Unlock()
+	l.out.ring()
+}
+
+// Released tells who released the model that answers from now on. It comes before Model.
+func (l *Link) Released(r Release) {
+	l.mu.Lock()
+	l.id.Release = r
+	l.out.set(l.update, l.id.update(l.updating))
+	l.mu.Unlock()
+	l.out.ring()
+}
+
 // update is the payload of the update topic.
 func (id *Identity) update(u Update) []byte {
+	installed := int64(0)
+	if u.Name == "" || u.Name == id.Release.Name {
+		installed = id.Release.Number
+	}
 	return encode(struct {
 		Schema string `json:"schema"`
 		Device string `json:"device"`
 		Update
-	}{"vggse.update/1", id.Device, u})
+		Installed int64 `json:"installed"` // number of the release of that name that answers; 0: none
+	}{"vggse.update/1", id.Device, u, installed})
+}
+
+// release is the entity of Home Assistant that shows which release runs, and which there is.
+func (d *discovery) release() haComponent {
+	return haComponent{
+		"platform": "update", "name": "Model release", "state_topic": d.link.topics.update, "icon": "mdi:brain",
+		"entity_category": "diagnostic",
+		"value_template": "{% set u = value_json %}{% set busy = u.state in ['pulling', 'checking'] %}" +
+			"{{ {'installed_version': u.installed | string, " +
+			"'latest_version': ([u.installed, u.release] | max) | string, " +
+			"'title': u.name or 'model', 'release_summary': u.reason[:255], 'in_progress': busy, " +
+			"'update_percentage': (100 * u.bytes / u.of) | round(0) if busy and u.of > 0 else none} | to_json }}",
+	}
 }

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -286,6 +287,59 @@ func TestLogin(t *testing.T) {
 	says(t, "the wrong password", err, "the registry refuses the login (401)")
 	if strings.Contains(fmt.Sprint(err), "wr0ng") {
 		t.Errorf("the message has the password: %v", err)
+	}
+}
+
+// TestProxy: a pull goes through the proxy of the settings, never through that of the environment;
+// one that is away or refuses is told without its password.
+func TestProxy(t *testing.T) {
+	p := newPublisher(t)
+	_, direct := overLine(t, p)
+	var through atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !r.URL.IsAbs() || r.Header.Get("Proxy-Authorization") != "Basic bGluZTM6czNjcmV0" {
+			http.Error(w, "who?", http.StatusProxyAuthRequired)
+			return
+		}
+		through.Add(1)
+		r.RequestURI = ""
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer answer.Body.Close()
+		for key, values := range answer.Header {
+			w.Header()[key] = values
+		}
+		w.WriteHeader(answer.StatusCode)
+		_, _ = io.Copy(w, answer.Body)
+	}))
+	defer proxy.Close()
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	host := strings.TrimPrefix(proxy.URL, "http://")
+	for _, c := range []struct{ proxy, want string }{
+		{"http://line3:s3cret@" + host, ""}, {"http://line3:wr0ng@" + host, "407"},
+		{"http://line3:s3cret@127.0.0.1:1", "cannot be reached"}, {"", ""},
+	} {
+		place := direct
+		place.Login.Proxy = c.proxy
+		before := through.Load()
+		d := newDevice(t, p.key.Public)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		r, err := Open(ctx, place, d.gate, Wanted{})
+		if err == nil {
+			_, err = r.Pull(ctx, PullOptions{Store: d.store})
+			r.Close()
+		}
+		cancel()
+		says(t, "proxy "+c.proxy, err, c.want)
+		if used := through.Load() > before; used != (c.want == "" && c.proxy != "") {
+			t.Errorf("proxy %q was used: %v", c.proxy, used)
+		}
+		if text := fmt.Sprint(err); strings.Contains(text, "s3cret") || strings.Contains(text, "wr0ng") {
+			t.Errorf("the message has the password: %s", text)
+		}
 	}
 }
 

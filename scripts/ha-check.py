@@ -128,6 +128,13 @@ TEMPLATES = {  # component: payload and what comes out
     'B_event': [('{"event_type":"class_changed"}', ''),
                    ('{"event_type":"camera_lost"}', '{"event_type":"camera_lost"}')],
     'problem': [('{"overall":"ok"}', 'OFF'), ('{"overall":"degraded"}', 'ON')],
+    'release': [
+        ('{"state":"pulling","name":"parts","release":8,"bytes":5,"of":10,"reason":"","installed":7}',
+         '{"installed_version":"7","latest_version":"8","title":"parts","release_summary":"","in_progress":true,'
+         '"update_percentage":50.0}'),
+        ('{"state":"failed","name":"parts","release":8,"bytes":0,"of":0,"reason":"no","installed":9}',
+         '{"installed_version":"9","latest_version":"9","title":"parts","release_summary":"no","in_progress":false,'
+         '"update_percentage":null}')],
     'model': [('{"model":{"name":"a","version":"1","sha256":"abcdef0123456789"}}', 'a 1 (abcdef012345)')],
 }
 
@@ -179,6 +186,7 @@ def look(args, folder):
 device: {{id: check}}
 cameras: [{{name: belt, source: "demo://parts"}}]
 mqtt: {{broker: "tcp://127.0.0.1:{broker}"}}
+update: {{from: {folder}/releases, name: parts, every: 1h}}
 http: {{listen: "off"}}
 state_dir: {folder}/state
 cache_dir: {folder}/cache

@@ -14,6 +14,18 @@ type Device struct {
 	// ModelNote says why Models is empty: model.bundle where that is configured, or what went wrong.
 	ModelNote string `json:"model_note,omitempty"`
 	Viewers   int    `json:"viewers"`
+	Update    Update `json:"update"`
+}
+
+// Update is what the service does about releases; its place is not told.
+type Update struct {
+	State     string `json:"state"` // as on MQTT; empty: it looks for none
+	Name      string `json:"name,omitempty"`
+	Release   int64  `json:"release,omitempty"`
+	Bytes     int64  `json:"bytes,omitempty"`
+	Of        int64  `json:"of,omitempty"`
+	Installed int64  `json:"installed,omitempty"` // number of the release that answers
+	Reason    string `json:"reason,omitempty"`    // of waiting or failed, for people
 }
 
 // Model is what classifies; zero while it is opened.
