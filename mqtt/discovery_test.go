@@ -184,9 +184,8 @@ func TestDiscovery(t *testing.T) {
 	if err := json.Unmarshal(l.discovery.payload, &a); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"problem", "model", "release", "temperature", "event", "reload", "restart", "cam-01_label",
-		"cam-01_confidence", "cam-01_fps",
-		"cam-01_latency", "cam-01_connected", "cam-01_event",
+	for _, want := range []string{"problem", "model", "release", "temperature", "event", "reload", "restart",
+		"cam-01_label", "cam-01_confidence", "cam-01_fps", "cam-01_latency", "cam-01_connected", "cam-01_event",
 		"cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
 		"B_label"} {
 		if a.Components[want] == nil {
