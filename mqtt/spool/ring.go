@@ -16,16 +16,32 @@ type entry struct {
 }
 
 // ring holds the newest records in memory that is used again: entry seq stands at seq modulo its
-// size. The numbers in it have no gaps.
+// size, which grows to most. The numbers in it have no gaps.
 type ring struct {
 	entries     []entry
+	most        int
 	first, next uint64 // numbers held: first ≤ n < next
 	bytes       int
 	maxBytes    int
 }
 
-func newRing(slots, maxBytes int) ring {
-	return ring{entries: make([]entry, slots), maxBytes: maxBytes}
+// firstSlots is how many records a ring has room for at first.
+const firstSlots = 32
+
+func newRing(most, maxBytes int) ring {
+	return ring{entries: make([]entry, min(firstSlots, most)), most: most, maxBytes: maxBytes}
+}
+
+// grow makes room for one more record, where there is none and may be.
+func (r *ring) grow() {
+	if r.count() < len(r.entries) || r.full() {
+		return
+	}
+	old := *r
+	r.entries = make([]entry, min(2*len(old.entries), r.most))
+	for seq := r.first; seq < r.next; seq++ {
+		*r.slot(seq) = *old.slot(seq)
+	}
 }
 
 // begin makes an empty ring go on with the given number.
@@ -33,7 +49,7 @@ func (r *ring) begin(seq uint64) { r.first, r.next = seq, seq }
 
 func (r *ring) slot(seq uint64) *entry { return &r.entries[seq%uint64(len(r.entries))] }
 func (r *ring) count() int             { return int(r.next - r.first) }
-func (r *ring) full() bool             { return r.count() == len(r.entries) }
+func (r *ring) full() bool             { return r.count() == r.most }
 
 // push puts a record, whose number follows the last one, into its slot.
 func (r *ring) push(slot *entry, record Record) {

@@ -132,6 +132,7 @@ func (s *Spool) Append(class Class, topic string, qos byte, lost Loss,
 	for s.ring.full() {
 		s.evict()
 	}
+	s.ring.grow()
 	slot := s.ring.slot(seq)
 	payload := encode(slot.Payload[:0], seq)
 	if len(payload) > MaxPayload || len(topic) > maxTopic {
