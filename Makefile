@@ -44,7 +44,7 @@ test: deps-test ## all tests (TESTFLAGS=…)
 	go test -timeout 30m -tags $(TAGS) $(TESTFLAGS) ./...
 
 screenshots: deps-test ## pictures of the live page into docs/images/, 2 minutes
-	go test -tags $(TAGS),screenshots -count=1 -timeout 10m ./cmd/vggse-agent -run 'TestScreenshots$$'
+	go test -tags $(TAGS),screenshots -count=1 -timeout 10m ./cmd/vggse-agent -run 'Test(Teach)?Screenshots$$'
 
 race: deps-test ## all tests under the race detector
 	go test -race -timeout 60m -tags $(TAGS) $(TESTFLAGS) ./...

@@ -38,7 +38,10 @@ type Host struct {
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its
 	// own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
-	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
+	// Teach fits the last layer of a bundle anew, in a process of its own of low priority; nil: not here.
+	// It is called from a goroutine that ends with it.
+	Teach func(ctx context.Context, r TeachRun) error
+	Stuck func(error) // called where a call into C does not come back: ends the process; nil: go on
 
 	ready    func()                           // called when the agent is up; nil: nobody
 	reload   func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here

@@ -32,9 +32,10 @@ const (
 // livePage is what the live page shows of the agent, and asks of it. It implements page.Agent.
 type livePage struct {
 	*observer
-	config *configs.Config
-	live   *live.Monitor
-	told   conditions // what was noted of the parts last; for tend alone
+	config  *configs.Config
+	teacher *teacher
+	live    *live.Monitor
+	told    conditions // what was noted of the parts last; for tend alone
 
 	// observer.mu guards what follows.
 	broker   string // without credentials
@@ -62,6 +63,7 @@ func newLivePage(o *observer, c *configs.Config) *livePage {
 	for i := range c.Cameras {
 		about.Cameras = append(about.Cameras, pageCameras(&c.Cameras[i])...)
 	}
+	p.teacher = newTeacher(p)
 	p.live.Note(live.Event{Kind: live.KindStart, Text: o.host.Build.Version})
 	o.server.Show(page.New(about, p.live, p))
 	return p
@@ -95,6 +97,7 @@ func (p *livePage) uses(n *infer.Network, decide func(stream string) vision.Deci
 	p.mu.Lock()
 	p.model = model
 	p.mu.Unlock()
+	p.teacher.runs(n.Bundle)
 	err := p.live.Use(live.Network{Labels: spec.Labels, Preprocess: spec.Preprocess,
 		Size: spec.Architecture.InputSize, Decide: decide,
 		Blocks: n.SignalSizes().Channels, NoBlocks: n.NoChannels()})
@@ -254,9 +257,10 @@ func (p *livePage) installed() (models []page.Installed, note string) {
 	if err != nil {
 		return nil, err.Error()
 	}
+	before, _ := store.At(p.config.StateDir).Before()
 	for _, i := range all {
 		models = append(models, page.Installed{SHA256: i.SHA256, Name: i.Name, Version: i.Version, Active: i.Active,
-			OnTrial: i.OnTrial, Local: release.LocalOf(i.Dir) != nil})
+			OnTrial: i.OnTrial, Local: release.LocalOf(i.Dir) != nil, Before: i.SHA256 == before.SHA256})
 	}
 	return models, ""
 }
@@ -308,6 +312,9 @@ func (p *livePage) Activate(ctx context.Context, sum string) error {
 		return err
 	})
 }
+
+// Teacher implements page.Agent.
+func (p *livePage) Teacher() page.Teacher { return p.teacher }
 
 // Acted implements page.Agent.
 func (p *livePage) Acted(by, done, camera string) {

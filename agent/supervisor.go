@@ -86,6 +86,7 @@ func (o *observer) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if o.server != nil {
 		group.Go(func() error { return o.server.Run(ctx) })
+		group.Go(func() error { o.page.teacher.run(ctx); return nil })
 	}
 	group.Go(func() error { o.tend(ctx); return nil })
 	return group.Wait()

@@ -25,7 +25,9 @@ func openDemo(u *URI) (source, Info, error) {
 	if u.Width > 0 {
 		width, height = u.Width, u.Height
 	}
-	return &drawn{scene: demo.NewScene(u.Seed, width, height)}, Info{Kind: "demo", Backend: "demo", FPS: demoFPS}, nil
+	scene := demo.NewScene(u.Seed, width, height)
+	scene.Strangers = u.Strangers
+	return &drawn{scene: scene}, Info{Kind: "demo", Backend: "demo", FPS: demoFPS}, nil
 }
 
 func (d *drawn) next(_ context.Context, f *vision.Frame) error {

@@ -32,6 +32,7 @@ type Options struct {
 	MaxSpeed      bool          // speed=max: files and demo:// as fast as they can be read
 	Loop          int           // further rounds of a file: 0 none, −1 for ever
 	Seed          uint64        // of demo://; 1 where not given
+	Strangers     int           // of demo://: every so many parts is one that the demo's network does not know
 	Flip          Flip          // how the picture is turned
 	Codec         string        // h264, h265, mjpeg or yuyv
 	Latency       time.Duration // jitter buffer of network sources on GStreamer
@@ -42,7 +43,7 @@ type Options struct {
 
 // keysOf lists the keys of each scheme, in the order in which messages name them.
 var keysOf = map[string][]string{
-	"demo": {"width", "height", "fps", "seed", "speed"},
+	"demo": {"width", "height", "fps", "seed", "speed", "strangers"},
 	"test": {"width", "height", "fps", "flip", "timeout"},
 	"file": {"loop", "fps", "speed", "flip"},
 	"v4l2": {"width", "height", "fps", "codec", "flip"},

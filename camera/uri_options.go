@@ -74,6 +74,8 @@ func (u *URI) setKey(key, value string) (err error) {
 		if u.Seed, err = strconv.ParseUint(value, 10, 64); err != nil {
 			err = fmt.Errorf("must be a whole number ≥ 0, got %q", value)
 		}
+	case "strangers":
+		u.Strangers, err = number(value, 1, 1000)
 	case "loop":
 		u.Loop, err = parseLoop(value)
 	case "speed":

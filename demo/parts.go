@@ -33,6 +33,22 @@ var parts = [...]part{
 	{"washer-split", 0.86, washerSplit},
 }
 
+// stranger is the class of a part that the demo's network does not know: a handle with five lobes.
+const stranger = len(parts)
+
+// Stranger is the label of that part.
+const Stranger = "star-knob"
+
+var knob = part{Stranger, 1, starKnob}
+
+// partOf is the part of a class.
+func partOf(class int) *part {
+	if class == stranger {
+		return &knob
+	}
+	return &parts[class]
+}
+
 // Classes returns the labels of the demo in the order of the network's rows.
 func Classes() []string {
 	labels := make([]string, len(parts))
@@ -190,4 +206,13 @@ func washerSplit(x, y float64, v *[4]float64) (float64, float64) {
 		z = min(z, flat(d, 0.09, 0.05))
 	}
 	return d, z
+}
+
+// starKnob is a handle with five lobes around a bore.
+func starKnob(x, y float64, v *[4]float64) (float64, float64) {
+	r, turn := length(x, y), math.Atan2(y, x)*5/(2*math.Pi)
+	lobe := math.Cos(2 * math.Pi * (turn - math.Round(turn)))
+	edge := 0.66 + 0.06*v[1] + 0.22*lobe
+	d := max((r-edge)*0.75, 0.12+0.06*v[0]-r)
+	return d, max(flat(d, 0.14, 0.1), flat(r-0.34-0.05*v[2], 0.34, 0.05))
 }

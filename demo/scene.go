@@ -23,6 +23,9 @@ type Scene struct {
 	belt          belt
 	sprites       [3]sprite
 	forced        int // class of slot 0 where ≥ 0, for datasets
+	// Strangers is how many places on the belt come to one with a part that the demo's network does not
+	// know; 0: there is none. Set it before the first Render.
+	Strangers int
 }
 
 // look is what one seed fixes for a whole scene.
@@ -87,6 +90,9 @@ func (s *Scene) reseed(seed uint64) {
 func (s *Scene) slotAt(k int64) slot {
 	r := mix(s.look.seed, uint64(k), 0x5107)
 	sl := slot{index: k, seed: r.next(), class: r.below(len(parts))}
+	if s.Strangers > 0 && k%int64(s.Strangers) == 0 {
+		sl.class = stranger
+	}
 	if k == 0 && s.forced >= 0 {
 		sl.class = s.forced
 	}
@@ -112,7 +118,7 @@ func (s *Scene) slotAt(k int64) slot {
 // travel is how far the belt has moved at frame n.
 func travel(n uint64) float64 { return float64(n)*travelPerFrame - 0.45 }
 
-// Label returns the class of frame n, an index into Classes: the part whose centre is within a
+// Label returns the class of frame n, an index into Classes, or their number for a Stranger: the part whose centre is within a
 // third of a frame height of the middle, which is when at least two thirds of it lie in the centre
 // crop.
 func (s *Scene) Label(n uint64) int { return s.labelAt(travel(n)) }

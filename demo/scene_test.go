@@ -5,6 +5,7 @@ import (
 	"flag"
 	"image"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +173,36 @@ func contactSheet() *image.RGBA {
 		}
 	}
 	return sheet
+}
+
+// Of a scene with strangers every so many parts is one that no network knows, and nothing else differs.
+func TestStrangers(t *testing.T) {
+	plain, with := NewScene(3, 320, 180), NewScene(3, 320, 180)
+	with.Strangers = 3
+	strangers := 0
+	for k := range int64(30) {
+		want, got := plain.slotAt(k), with.slotAt(k)
+		if k%3 == 0 {
+			strangers++
+			if got.class != stranger {
+				t.Errorf("slot %d has class %d, want %d", k, got.class, stranger)
+			}
+			got.class = want.class
+		}
+		if got != want {
+			t.Errorf("slot %d: %+v, want %+v", k, got, want)
+		}
+	}
+	n := uint64(math.Round((3*pitch + 0.45) / travelPerFrame)) // slot 3 is in the middle
+	if label := with.Label(n); strangers != 10 || label != len(Classes()) {
+		t.Errorf("%d strangers, frame %d has label %d, want 10 and %d", strangers, n, label, len(Classes()))
+	}
+	var a, b vision.Frame
+	plain.Render(n, &a)
+	with.Render(n, &b)
+	if slices.Equal(a.Pix, b.Pix) {
+		t.Error("the stranger is not drawn")
+	}
 }
 
 func BenchmarkRender(b *testing.B) {

@@ -42,13 +42,13 @@ func (sp *sprite) alloc(height int) {
 // draw renders slot sl anew.
 func (sp *sprite) draw(sl *slot, l *look) {
 	sp.index = sl.index
-	reach := max(parts[sl.class].reach*sl.unit, 0.16) + spriteMargin
+	reach := max(partOf(sl.class).reach*sl.unit, 0.16) + spriteMargin
 	half := min(int(math.Ceil(reach*sp.rows)), sp.capacity/2)
 	sp.side = 2*half + 1
 	sp.left = int(math.Round(sl.x*sp.rows)) - half
 	sp.top = int(math.Round(sl.y*sp.rows)) - half
 	clear(sp.pix[:4*sp.side*sp.side])
-	if parts[sl.class].outline != nil {
+	if partOf(sl.class).outline != nil {
 		sp.relief(sl, half)
 		sp.metal(sl, l)
 	}
@@ -59,7 +59,7 @@ func (sp *sprite) draw(sl *slot, l *look) {
 
 // relief fills height (in pixels) and alpha from the part's outline.
 func (sp *sprite) relief(sl *slot, half int) {
-	p := &parts[sl.class]
+	p := partOf(sl.class)
 	scale := sl.unit * sp.rows
 	limit := (p.reach + 1.5/scale) * (p.reach + 1.5/scale)
 	for py := range sp.side {

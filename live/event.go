@@ -13,6 +13,7 @@ const (
 	KindHealth = "health" // Part fares as Text says
 	KindAction = "action" // somebody did what Text says
 	KindStart  = "start"  // the agent, of the version Text
+	KindTeach  = "teach"  // a run of teaching ended as Text says
 )
 
 // Event is something that happened to the device.

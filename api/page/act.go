@@ -107,3 +107,12 @@ func (p *Page) activate(_ http.ResponseWriter, r *http.Request) (done, camera st
 	}
 	return "model " + a.SHA256[:12] + " activated", "", nil
 }
+
+func (p *Page) rollBack(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
+	if err := decode(r, &struct{}{}); err != nil {
+		return "", "", err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), activatePatience)
+	defer cancel()
+	return "rolled back to the model before", "", p.agent.RollBack(ctx)
+}

@@ -55,6 +55,7 @@ func TestViews(t *testing.T) {
 				"why/a": `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
 				"pictures": `document.querySelectorAll('.tile img').length === 3 &&
 					document.querySelector('.tile img').naturalWidth === 64`,
+				"teach":  `document.querySelectorAll('.marks li').length === 2 && document.querySelector('#lacks')`,
 				"device": `document.querySelector('.panels').textContent.includes('all well')`,
 			} {
 				when := fmt.Sprintf("%s at %d, %s", view, width, colours)

@@ -76,5 +76,6 @@ type Installed struct {
 	Active  bool   `json:"active"`
 	OnTrial bool   `json:"on_trial"`
 	Local   bool   `json:"local,omitempty"`   // made on this device from a signed one
+	Before  bool   `json:"before"`            // was active before the active one: rolling back leads to it
 	Refused string `json:"refused,omitempty"` // why
 }

@@ -30,6 +30,10 @@ type Agent interface {
 	// Activate makes an installed bundle the one that runs, as the MQTT command does. The agent may
 	// begin anew, a moment after it has returned.
 	Activate(ctx context.Context, sha256 string) error
+	// RollBack activates the bundle that was active before, as Activate does.
+	RollBack(ctx context.Context) error
+	// Teacher corrects the network.
+	Teacher() Teacher
 	// Samples are the kept pictures; nil: none are kept.
 	Samples() *samples.Review
 	// Acted is told of everything that was done, for the journal.
@@ -143,6 +147,13 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/threshold", p.act(p.setThreshold))
 	mux.HandleFunc("POST /api/enabled", p.act(p.setEnabled))
 	mux.HandleFunc("POST /api/model/activate", p.act(p.activate))
+	mux.HandleFunc("POST /api/model/rollback", p.act(p.rollBack))
+	mux.HandleFunc("GET /api/teach", p.teaching)
+	mux.HandleFunc("GET /api/teach/report", p.teachReport)
+	mux.HandleFunc("GET /api/teach/report.html", p.teachReportFile)
+	mux.HandleFunc("POST /api/teach", p.act(p.teach))
+	mux.HandleFunc("POST /api/teach/stop", p.act(p.stopTeaching))
+	mux.HandleFunc("POST /api/teach/use", p.act(p.useTaught))
 	mux.HandleFunc("GET /api/samples", p.samples)
 	mux.HandleFunc("GET /api/samples/picture", p.samplePicture)
 	mux.HandleFunc("GET /api/samples.zip", p.samplesZip)

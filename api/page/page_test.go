@@ -43,6 +43,9 @@ type stub struct {
 	asked  []string
 	fails  error
 	review *samples.Review
+	device Device
+	lesson Teaching
+	report string // folder of reports
 }
 
 func (s *stub) note(format string, args ...any) error {
@@ -55,7 +58,25 @@ func (s *stub) note(format string, args ...any) error {
 func (s *stub) Troubles() []Trouble {
 	return []Trouble{{Part: "broker", Status: "degraded", Reason: "tcp://b:1883"}}
 }
-func (s *stub) Device() Device { return Device{Sentence: "all well"} }
+func (s *stub) Device() Device {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.device.Sentence = "all well"
+	return s.device
+}
+func (s *stub) RollBack(context.Context) error { return s.note("roll back") }
+func (s *stub) Teacher() Teacher               { return s }
+func (s *stub) Teaching() Teaching {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lesson
+}
+func (s *stub) Begin(flip bool) error     { return s.note("teach, flip %t", flip) }
+func (s *stub) Stop() error               { return s.note("stop teaching") }
+func (s *stub) Use(context.Context) error { return s.note("use what was taught") }
+func (s *stub) Report(name string) (*os.File, error) {
+	return os.Open(s.report + "/" + name)
+}
 func (s *stub) SetThreshold(stream string, score float64) error {
 	return s.note("threshold %s %g", stream, score)
 }
@@ -502,6 +523,76 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// How teaching stands is seen by who may look, begun and used by who may act; its report holds no
+// folder of the device, and comes as a file besides.
+func TestTeach(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	if status, _, said := get(t, s.URL+"/api/teach"); status != 200 || !strings.Contains(said, `"off":"samples.dir"`) {
+		t.Errorf("without samples: %d %s", status, said)
+	}
+	if status, _, said := get(t, s.URL+"/api/teach/report"); status != 404 || !strings.Contains(said, "nothing was taught") {
+		t.Errorf("without a report: %d %s", status, said)
+	}
+	names := s.keep(t, 3)
+	label := "wing"
+	if n, err := s.agent.review.Mark(names[:2], &label); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	s.agent.lesson = Teaching{State: TeachRunning, Step: 1, Steps: 2, What: "reading pictures", Share: 0.5}
+	_, _, said := get(t, s.URL+"/api/teach")
+	var l lesson
+	if err := json.Unmarshal([]byte(said), &l); err != nil {
+		t.Fatal(err)
+	}
+	if want := (labelled{"wing", 2, false}); l.Off != "" || l.State != TeachRunning || len(l.Labels) != 3 ||
+		l.Labels[2] != want || l.Labels[0] != (labelled{"bolt", 0, true}) {
+		t.Errorf("a lesson: %+v", l)
+	}
+	s.agent.report = t.TempDir()
+	text := `{"verdict":"better","doubted":[{"file":"/var/lib/x/wing/` + names[0] + `.png"}],"other":[1]}`
+	for name, text := range map[string]string{"report.json": text, "report.html": "<p>"} {
+		if err := os.WriteFile(s.agent.report+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, said := get(t, s.URL+"/api/teach/report"); strings.Contains(said, "/var") || !strings.Contains(said, names[0]) ||
+		!strings.Contains(said, `"verdict":"better"`) {
+		t.Errorf("the report: %s", said)
+	}
+	if _, h, said := get(t, s.URL+"/api/teach/report.html"); said != "<p>" ||
+		!strings.HasPrefix(h.Get("Content-Disposition"), "attachment") {
+		t.Errorf("the file: %s, %v", said, h)
+	}
+	acting := serve(t, Rights{View: true, Act: true, By: "me"})
+	acting.agent.review = s.agent.review
+	for path, want := range map[string]string{"/api/teach": "teach, flip true", "/api/teach/stop": "stop teaching",
+		"/api/teach/use": "use what was taught", "/api/model/rollback": "roll back"} {
+		body := "{}"
+		if path == "/api/teach" {
+			body = `{"flip":true}`
+		}
+		for _, to := range []struct {
+			*site
+			status int
+		}{{s, 403}, {acting, 200}} {
+			answer, err := http.Post(to.URL+path, "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != to.status {
+				t.Errorf("%s = %d, want %d", path, answer.StatusCode, to.status)
+			}
+		}
+		if asked := acting.agent.asked; asked[len(asked)-2] != want || !strings.HasPrefix(asked[len(asked)-1], "me: ") {
+			t.Errorf("%s asked for %q, want %q and the journal", path, asked, want)
+		}
+	}
+	if s.agent.asked != nil {
+		t.Errorf("who may look alone has done %q", s.agent.asked)
+	}
+}
+
 // keep keeps n samples of the camera a, the first the least certain, and returns their names.
 func (s *site) keep(t *testing.T, n int) (names []string) {
 	t.Helper()
@@ -560,8 +651,9 @@ func TestStatic(t *testing.T) {
 			t.Errorf("%s = %d, %v", name, status, header)
 		}
 	}
+	total -= len(served["words.de.js"].content) // a browser loads one language
 	if total > 150_000 || len(served) < 8 {
-		t.Errorf("%d files of %d bytes, want at most 150000", len(served), total)
+		t.Errorf("%d files of %d bytes, want at most 150000 in one language", len(served), total)
 	}
 	r, _ := http.NewRequest("GET", s.URL+"/static/app.js", nil)
 	r.Header.Set("If-None-Match", served["app.js"].etag)
@@ -592,17 +684,7 @@ func TestNothingInline(t *testing.T) {
 
 // Every word that the page asks for is there, in both languages.
 func TestWords(t *testing.T) {
-	text, err := os.ReadFile("static/text.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	english, german, ok := strings.Cut(string(text), "\n  de: {")
-	if !ok {
-		t.Fatal("text.js has no German")
-	}
-	german, _, _ = strings.Cut(german, "\n};")
-	_, english, _ = strings.Cut(english, "\n  en: {")
-	en, de := keys(english), keys(german)
+	en, de := keys(string(served["words.en.js"].content)), keys(string(served["words.de.js"].content))
 	for key := range en {
 		if !de[key] {
 			t.Errorf("%s has no German", key)

@@ -39,7 +39,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
 					c.Log.Format), Announce: hint,
-				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside,
+				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Teach: s.teachAside,
 				Stuck: func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
 			if n := systemd.NewNotifier(os.Getenv); n != nil {
@@ -78,14 +78,7 @@ func (s *settings) loadForRun() (configs.Config, error) {
 // verifyBeside runs 'verify' with the same settings in a process of its own: a network that brings
 // the runtime down must not end the agent.
 func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
-	args := []string{"verify", bundleDir}
-	if s.options.File != "" {
-		args = append(args, "--config", s.options.File)
-	}
-	for _, pair := range s.options.Set {
-		args = append(args, "--set", pair)
-	}
-	_, err := selfexec.Run(ctx, args, nil)
+	_, err := selfexec.Run(ctx, s.asHere("verify", bundleDir), nil)
 	if ctx.Err() != nil {
 		return fmt.Errorf("verify took too long: run 'vggse-agent model activate' on the device: %w", ctx.Err())
 	}
@@ -93,4 +86,22 @@ func (s *settings) verifyBeside(ctx context.Context, bundleDir string) error {
 		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
+}
+
+// teachAside runs 'teach' with the same settings in a process of its own, of the lowest priority.
+func (s *settings) teachAside(ctx context.Context, r agent.TeachRun) error {
+	args := s.asHere("teach", r.Bundle, "--images", r.Images, "--out", r.Out, "--workers", "1",
+		fmt.Sprintf("--add-only=%t", r.AddOnly), fmt.Sprintf("--flip=%t", r.Flip))
+	return selfexec.Aside(ctx, args, r.Line)
+}
+
+// asHere are args for a verb that is to have the settings of this one.
+func (s *settings) asHere(args ...string) []string {
+	if s.options.File != "" {
+		args = append(args, "--config", s.options.File)
+	}
+	for _, pair := range s.options.Set {
+		args = append(args, "--set", pair)
+	}
+	return args
 }

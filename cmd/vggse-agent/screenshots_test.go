@@ -4,6 +4,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,45 @@ import (
 )
 
 var screenshots = flag.String("screenshots", "../../docs/images", "the `folder` of the pictures of the live page")
+
+var looks = flag.String("looks", "", "a `folder` for pictures of every step of teaching, on a phone and a desk")
+
+// TestTeachScreenshots makes the pictures of each step from an empty state to a new label that runs.
+// With -looks they are made on a phone and a desk, light and dark, in the language -lang.
+func TestTeachScreenshots(t *testing.T) {
+	state, address := t.TempDir(), freeAddress(t)
+	dir := filepath.Join(state, "samples")
+	startAgentTo(t, io.Discard, "../..", "run", "--listen", address, "--set", "device.id=line1",
+		"--source", "demo://parts?fps=15&seed=4&strangers=3", "--set", "state_dir="+state, "--set", "device.name=Line 1",
+		"--set", "device.site=Hall 2", "--set", "samples.dir="+dir, "--set", "samples.below=0", "--set",
+		"samples.changed=false")
+	for end := time.Now().Add(patience); frames(t, address) < 30; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is classified")
+		}
+	}
+	tab := pagetest.Open(t, *language)
+	save := func(path string) {
+		if err := os.WriteFile(path, tab.Screenshot(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tab.Size(1280, 820, "light")
+	teachOnPage(t, tab, "http://"+address, dir, 12, func(step string) {
+		if *looks == "" {
+			save(filepath.Join(*screenshots, "live-teach-"+step+".webp"))
+			return
+		}
+		for _, width := range []int{360, 1280} {
+			tab.Size(width, 1000, "light")
+			time.Sleep(300 * time.Millisecond)
+			save(filepath.Join(*looks, fmt.Sprintf("teach-%s-%d-%s.webp", step, width, *language)))
+		}
+	})
+	tab.Check("the steps")
+}
+
+var language = flag.String("lang", "en", "the language of TestTeachScreenshots, en or de")
 
 // TestScreenshots makes the pictures of the documentation: 'make screenshots'.
 func TestScreenshots(t *testing.T) {

@@ -5,6 +5,8 @@ import {t, percent, whole, when} from './text.js';
 
 const keys = '1234567890abcefghijklmopqrstuvwxyz'; // a key for each label; d, n are left for deleting and none
 
+const atOnce = 100; // names in one request
+
 /** show mounts the view. */
 export function show(root, ctx) {
   const v = new Pictures(root, ctx);
@@ -53,7 +55,7 @@ class Pictures {
       this.select('label', [['', t('pictures.anylabel')], ...labels.map((l) => [l, l])]),
       this.select('camera', [['', t('pictures.anycamera')], ...hello.cameras.map((c) => [c.name, c.name])]),
       this.select('below', [['', t('pictures.anyscore')], ...['0.9', '0.7', '0.5'].map((v) => [v, t('pictures.under', percent(Number(v)))])]),
-      this.count,
+      h('button.plain', {type: 'button', title: 'Ctrl+A', onclick: () => this.every()}, t('pictures.every')), this.count,
       h('a.plain.last', {href: '/api/samples.zip', download: 'samples.zip'}, t('pictures.zip')));
   }
 
@@ -63,9 +65,10 @@ class Pictures {
       this.filters.hidden = true;
       return;
     }
+    const turn = this.turn = (this.turn || 0) + 1;
     try {
       const r = await get('/api/samples', {...this.filter, offset});
-      if (this.stopped) return;
+      if (this.stopped || turn !== this.turn) return; // another filter was chosen since
       this.names = r.labels;
       this.bar(r.labels);
       this.samples = offset ? this.samples.concat(r.samples) : r.samples;
@@ -109,6 +112,11 @@ class Pictures {
     this.refresh();
   }
 
+  every() {
+    for (const s of this.samples) this.chosen.add(s.name);
+    this.refresh();
+  }
+
   toggle(i) {
     const name = this.samples[i].name;
     if (!this.chosen.delete(name)) this.chosen.add(name);
@@ -136,6 +144,10 @@ class Pictures {
 
   key(e) {
     const i = this.tiles.indexOf(document.activeElement);
+    if (e.key === 'a' && (e.ctrlKey || e.metaKey)) {
+      e.preventDefault();
+      this.every();
+    }
     if (i < 0 || e.ctrlKey || e.altKey || e.metaKey) return;
     const columns = getComputedStyle(this.grid).gridTemplateColumns.split(' ').length;
     const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -i, End: this.tiles.length}[e.key];
@@ -167,7 +179,7 @@ class Pictures {
     const names = [...this.chosen];
     const at = this.samples.findIndex((s) => this.chosen.has(s.name));
     try {
-      await post(path, {names, ...more});
+      for (let i = 0; i < names.length; i += atOnce) await post(path, {names: names.slice(i, i + atOnce), ...more});
       this.other.value = '';
       await this.load();
       say(this.said, t(done, whole(names.length), label));
