@@ -256,7 +256,7 @@ func (t *teacher) install(ctx context.Context, s *store.Store, dir string) (sum 
 		return "", err
 	}
 	defer source.Close()
-	approve, admitted := t.page.config.Gate(t.page.host.Build.Version).Installing(release.Wanted{})
+	approve, admitted := t.page.config.Gate(t.page.host.Build.Version).Installing(ctx, release.Wanted{})
 	i, err := s.InstallFrom(ctx, source, approve)
 	if err != nil {
 		return "", err
