@@ -37,6 +37,8 @@ func (noAgent) Device() page.Device                    { return page.Device{} }
 func (noAgent) SetThreshold(string, float64) error     { return nil }
 func (noAgent) Enable(string, bool) error              { return nil }
 func (noAgent) Activate(context.Context, string) error { return nil }
+func (noAgent) RollBack(context.Context) error         { return nil }
+func (noAgent) Teacher() page.Teacher                  { return nil }
 func (noAgent) Samples() *samples.Review               { return nil }
 func (noAgent) Acted(_, _, _ string)                   {}
 
