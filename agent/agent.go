@@ -15,6 +15,7 @@ import (
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/mqtt/broker"
@@ -38,10 +39,13 @@ type Host struct {
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its
 	// own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
-	// Teach fits the last layer of a bundle anew, in a process of its own of low priority; nil: not here.
-	// It is called from a goroutine that ends with it.
+	// Teach fits the last layer of a bundle anew, in a process of its own of low priority; nil: not
+	// here. It is called from a goroutine that ends with it.
 	Teach func(ctx context.Context, r TeachRun) error
-	Stuck func(error) // called where a call into C does not come back: ends the process; nil: go on
+	// Golden compares the answers of an open network with the goldens of its bundle, if it has any;
+	// nil: not here.
+	Golden func(ctx context.Context, n *infer.Network) error
+	Stuck  func(error) // called where a call into C does not come back: ends the process; nil: go on
 
 	ready    func()                           // called when the agent is up; nil: nobody
 	reload   func() (begin func(), err error) // reads the settings; begin starts anew with them. nil: not here
@@ -122,12 +126,13 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		observer.speaksEarly(&earlyLink{config: &c, build: host.Build, log: log, every: 10 * time.Second})
 	}
 	refused := refusals{all: make(map[string]string), now: make(map[string]string), log: log}
-	network, trial, err := openActive(ctx, &c, refused.add)
+	network, trial, err := openActive(ctx, &c, host.Golden, refused.add)
 	if err != nil {
 		return tellFailure(ctx, &c, &host, err)
 	}
-	changes := &modelSwap{network: network, requests: host.swaps, observer: observer, log: log}
-	defer func() { err = joinClose(err, changes.network.Close()) }()
+	changes := &modelSwap{network: network, took: time.Since(start), trial: trial, requests: host.swaps,
+		observer: observer, golden: host.Golden, memory: device.At("/").Memory, every: time.Second, log: log}
+	defer func() { err = joinClose(err, changes.close()) }()
 	host.swaps.runs(c)
 	tell(log, &c, network, time.Since(start))
 
@@ -156,7 +161,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	publisher, condition := observed{link, observer}, modelCondition(refused.all, c.Model.Bundle)
 	p := &pipeline.Pipeline{
 		Cameras: cameras, Spec: &network.Bundle.Spec, Decide: c.Decide,
-		Network: observer.looksAt(network, condition, link), Publisher: publisher, Log: log,
+		Network: observer.looksAt(network, trial, condition, link), Publisher: publisher, Log: log,
 		StatsEvery: c.MQTT.StatsInterval,
 		MaxBatch:   c.Infer.MaxBatch, MaxWait: c.Infer.MaxWait,
 	}
@@ -173,19 +178,17 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	handler.tellStates()
 	link.Handle(handler)
 	changes.pipeline, changes.link = p, link
+	changes.updates = newUpdateState(func(u mqtt.Update) {
+		link.Update(u)
+		observer.updates.told(u)
+	})
 	observer.updates.released(releaseOf(&c))
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
-	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate, log: log,
-		tell: func(u mqtt.Update) {
-			link.Update(u)
-			observer.updates.told(u)
-		}}
-	if err := runAll(ctx, p, link, changes, updates, recorder); err != nil {
-		return err
-	}
-	return observer.trialPassed()
+	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate,
+		tell: changes.updates.pulls, log: log}
+	return runAll(ctx, p, link, changes, updates, recorder)
 }
 
 // tell says what classifies, and why nothing better does.
@@ -223,7 +226,7 @@ func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes 
 		defer stopBeside()
 		return p.Run(ctx)
 	})
-	group.Go(func() error { changes.run(besideCtx); return nil })
+	group.Go(func() error { return changes.run(besideCtx) })
 	group.Go(func() error { updates.run(besideCtx); return nil })
 	group.Go(func() error { return link.Run(linkCtx) })
 	return group.Wait()

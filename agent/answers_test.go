@@ -35,7 +35,7 @@ func TestAnswersThatAreNoNumbers(t *testing.T) {
 	var wrong atomic.Bool
 	a := &answers{&script, mqtt.Condition{Status: mqtt.Degraded, Reason: "as before"},
 		func(part string, c mqtt.Condition) { told = append(told, part+" "+c.Status) },
-		slog.New(slog.DiscardHandler), &wrong}
+		slog.New(slog.DiscardHandler), &wrong, nil}
 	run := a.Run
 	for range len(script) {
 		if err := run(t.Context(), nil, make(vision.Logits, 2)); err != nil {

@@ -60,7 +60,7 @@ func (o *observer) Figures() api.Figures {
 	t := o.sensors.telemetry()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f.Machine = gauges(&t, o.share)
+	f.Machine = append(gauges(&t, o.share), trialGauges(o.trial, o.rollbacks)...)
 	return f
 }
 

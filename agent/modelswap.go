@@ -105,75 +105,149 @@ func besidesModel(c configs.Config) configs.Config {
 	return c
 }
 
-// changeover puts other networks into a running pipeline. It owns the one that runs.
+// modelSwap puts other networks into a running pipeline. It owns the one that runs, and the one
+// before that stays loaded while a new model is on trial.
 type modelSwap struct {
 	network  *infer.Network
+	took     time.Duration // to open it
+	trial    *probation    // of the one that runs; nil: it has proved itself
+	before   *standby      // nil: none is loaded
 	requests *swapRequests
 	pipeline *pipeline.Pipeline
 	link     *mqtt.Link
 	observer *observer
+	updates  *updateState
+	golden   golden
+	memory   func() *device.Memory // of the machine; nil: unknown
+	every    time.Duration         // between two looks at a trial
 	log      *slog.Logger
+
+	told   time.Time  // of the trial, and it was written down
+	toldOf *probation // that it was told of
 }
 
-// run changes what it is asked to until ctx ends.
-func (c *modelSwap) run(ctx context.Context) {
+// run changes what it is asked to, and ends trials, until ctx ends. An error is that no network is
+// there to go on with.
+func (c *modelSwap) run(ctx context.Context) error {
+	c.goOn(ctx)
+	tick := time.NewTicker(c.every)
+	defer tick.Stop()
+	looked := time.Now()
 	for {
+		var failed chan *probation
+		if c.trial != nil {
+			failed = c.trial.failed
+		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case next := <-c.requests.asked:
 			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
-				c.log.Error("the new model was refused, the one before goes on", "bundle", next.Model.Bundle, "reason",
-					err)
-				c.link.ModelRefused(filepath.Base(next.Model.Bundle), err.Error())
-				c.link.Health("model", mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " +
-					err.Error()})
+				c.refuse(filepath.Base(next.Model.Bundle), err)
 			}
+		case t := <-failed:
+			if err := c.goBack(ctx, t.why); err != nil {
+				return err
+			}
+		case now := <-tick.C:
+			if err := c.look(ctx, now.Sub(looked)); err != nil {
+				return err
+			}
+			looked = now
 		}
 	}
+}
+
+// refuse tells that a new model was refused, and that the one before goes on.
+func (c *modelSwap) refuse(bundleDir string, why error) {
+	c.log.Error("the new model was refused, the one before goes on", "bundle", bundleDir, "reason", why)
+	c.link.ModelRefused(bundleDir, why.Error())
+	c.link.Health("model", refusedCondition(why))
+	c.updates.failed(bundleDir, why)
+}
+
+func refusedCondition(why error) mqtt.Condition {
+	return mqtt.Condition{Status: mqtt.Degraded, Reason: "the new model was refused: " + why.Error()}
 }
 
 // change opens the network of next beside the one that runs, which answers meanwhile, and exchanges
 // them between two frames. A network that cannot be opened changes nothing.
 func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
-	start := time.Now()
-	if need, there := roomFor(next.Model.Bundle), device.At("/").Memory(); there != nil && need > there.Available {
-		c.log.Warn("no memory for two networks at once: the cameras are opened again with the new one",
-			"needed_mib", need>>20, "available_mib", there.Available>>20)
+	if !c.makeRoom(next.Model.Bundle) {
 		c.requests.anew(next)
 		return nil
 	}
+	if c.before != nil && c.before.sum == filepath.Base(next.Model.Bundle) {
+		begun, err := store.At(next.StateDir).Begin(ctx, store.BootID())
+		if err != nil {
+			return err
+		}
+		takeInstalled(&next.Model, begun.Installed, begun.OK)
+		return c.comeBack(ctx, next, begun, mqtt.Condition{Status: mqtt.OK})
+	}
+	start := time.Now()
 	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)
 	c.observer.besides(next.Model.Bundle)
 	defer c.observer.besides("")
 	next.Infer = c.observer.hears(next.Infer)
-	network, trial, err := openBeside(ctx, &next, c.requests.installed())
+	network, trial, err := openBeside(ctx, &next, c.golden, c.requests.installed())
 	if err != nil {
 		return err
 	}
-	looked := c.observer.looksAt(network, mqtt.Condition{Status: mqtt.OK}, c.link)
-	err = c.pipeline.SwapNetwork(ctx, looked, &network.Bundle.Spec, func() {
+	if err := c.put(ctx, next, network, trial, mqtt.Condition{Status: mqtt.OK}, time.Since(start)); err != nil {
+		return joinClose(trial.refused(c.requests.installed(), err), network.Close())
+	}
+	return nil
+}
+
+// makeRoom reports whether memory suffices for the network of a bundle beside those that are loaded;
+// the model before gives way to it.
+func (c *modelSwap) makeRoom(dir string) bool {
+	need := roomFor(dir)
+	if there := c.memory(); there != nil && need > there.Available {
+		c.drop("memory is needed for another model")
+	}
+	there := c.memory()
+	if there == nil || need <= there.Available {
+		return true
+	}
+	c.log.Warn("no memory for two networks at once: the cameras are opened again with the new one",
+		"needed_mib", need>>20, "available_mib", there.Available>>20)
+	return false
+}
+
+// put makes network answer from the next frame on, under the settings next, with its trial, if it is
+// on one, and the condition of the part "model". took is how long it was opened. With an error
+// nothing has changed.
+func (c *modelSwap) put(ctx context.Context, next configs.Config, network *infer.Network, trial *probation,
+	condition mqtt.Condition, took time.Duration) error {
+	running := &standby{network: c.network, sum: c.requests.installed(), took: c.took}
+	stays := c.standbyOf(trial, running)
+	if trial != nil {
+		trial.baseline(c.pipeline.RunTime())
+		c.compare(trial, stays, network)
+	}
+	looked := c.observer.looksAt(network, trial, condition, c.link)
+	err := c.pipeline.SwapNetwork(ctx, looked, &network.Bundle.Spec, func() {
 		released := releaseOf(&next)
 		c.link.Released(released)
 		c.observer.updates.released(released)
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
-		c.link.Health("model", mqtt.Condition{Status: mqtt.OK}) // before its first answer says otherwise
+		c.link.Health("model", condition) // before its first answer says otherwise
 		c.observer.use(network, trial)
 		if shown := c.observer.page; shown != nil {
 			shown.swaps(network)
 		}
 	})
 	if err != nil {
-		return joinClose(trial.refused(c.requests.installed(), err), network.Close())
+		return err
 	}
-	before := c.network
-	c.network = network
+	c.network, c.trial, c.took = network, trial, took
 	c.requests.runs(next)
-	tell(c.log, &next, network, time.Since(start))
+	c.settle(running, stays)
+	tell(c.log, &next, network, took)
 	c.link.Health("engine", engineCondition(network.Info()))
-	if err := before.Close(); err != nil {
-		c.log.Warn("the model before was not closed well", "error", err)
-	}
+	c.tellTrial(&next)
 	return nil
 }
 
@@ -195,22 +269,22 @@ func roomFor(dir string) uint64 {
 
 // openBeside opens what c names, or the active one of the installed bundles. One on trial that
 // cannot be opened is refused: from then on the one that runs is the active one.
-func openBeside(ctx context.Context, c *configs.Config, running string) (*infer.Network, *trial, error) {
+func openBeside(ctx context.Context, c *configs.Config, golden golden, running string) (*infer.Network, *probation,
+	error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
 	}
-	s := store.At(c.StateDir)
-	active, err := s.Begin(ctx, store.BootID())
+	active, err := store.At(c.StateDir).Begin(ctx, store.BootID())
 	if err != nil {
 		return nil, nil, err
 	}
 	takeInstalled(&c.Model, active.Installed, active.OK)
-	var t *trial
+	var t *probation
 	if active.OnTrial {
-		t = &trial{store: s, sum: active.SHA256, since: time.Now()}
+		t = newProbation(c, active.Installed, active.Progress)
 	}
-	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+	n, err := openOnTrial(ctx, c, active.OnTrial, golden)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = t.refused(running, err)

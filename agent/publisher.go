@@ -21,6 +21,7 @@ func (l observed) Publish(ctx context.Context, d *vision.Decision) error {
 		s.Observe(d)
 		l.observer.page.live.Observe(d)
 	}
+	l.observer.decided(d)
 	return l.Link.Publish(ctx, d)
 }
 

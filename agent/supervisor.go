@@ -17,6 +17,7 @@ import (
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Manager is the service manager, which is told how the service fares in the words of sd_notify(3).
@@ -39,7 +40,8 @@ type observer struct {
 	model       api.Model
 	pipeline    *pipeline.Pipeline // nil until it runs
 	link        *mqtt.Link
-	trial       *trial           // of a model that was activated; nil: none is on trial
+	trial       *probation       // of a model that was activated; nil: none is on trial
+	rollbacks   uint64           // that happened by themselves
 	throttle    *device.Throttle // at the last stats
 	slowed      string           // what the governor does; empty: nothing
 	share       float64          // of the frame rate that it allows
@@ -93,7 +95,7 @@ func (o *observer) run(ctx context.Context) error {
 }
 
 // begin says what is about to run; from now on the agent can report, and for the manager it is up.
-func (o *observer) begin(p *pipeline.Pipeline, link *mqtt.Link, n *infer.Network, t *trial) {
+func (o *observer) begin(p *pipeline.Pipeline, link *mqtt.Link, n *infer.Network, t *probation) {
 	o.use(n, t)
 	o.mu.Lock()
 	o.pipeline, o.link = p, link
@@ -120,18 +122,16 @@ func (o *observer) speaksEarly(l *earlyLink) {
 }
 
 // use says which network answers from now on.
-func (o *observer) use(n *infer.Network, t *trial) {
-	if t != nil {
-		t.from = o.frames()
-	}
+func (o *observer) use(n *infer.Network, t *probation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.model, o.trial = api.Model(modelOf(n)), t
 }
 
-// looksAt is the network with its answers looked at; good is its condition while they are numbers.
-func (o *observer) looksAt(n *infer.Network, good mqtt.Condition, link *mqtt.Link) *answers {
-	return &answers{n, good, link.Health, o.log, &o.wrong}
+// looksAt is the network with its answers looked at; good is its condition while they are numbers,
+// and t its trial, if it is on one.
+func (o *observer) looksAt(n *infer.Network, t *probation, good mqtt.Condition, link *mqtt.Link) *answers {
+	return &answers{n, good, link.Health, o.log, &o.wrong, t}
 }
 
 // besides says which bundle is being opened beside the one that runs; empty: none.
@@ -173,39 +173,30 @@ func (o *observer) tend(ctx context.Context) {
 				o.page.look()
 			}
 			o.host.notify("WATCHDOG=1\nSTATUS=" + o.sentence())
-			o.endTrial()
 		}
 	}
 }
 
-// passed ends the trial of a model whose run has ended well.
-func (o *observer) trialPassed() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.wrong.Load() {
-		return nil
-	}
-	return o.trial.passed()
-}
-
-// judge ends the trial of a model that has been answering for long enough.
-func (o *observer) endTrial() {
+// decided tells the trial of the model that answers, if it is on one, of a decision.
+func (o *observer) decided(d *vision.Decision) {
 	o.mu.Lock()
 	t := o.trial
 	o.mu.Unlock()
-	if t == nil || time.Since(t.since) < probation {
-		return
-	}
-	if o.frames() == t.from || o.wrong.Load() {
-		return
-	}
-	if err := t.passed(); err != nil {
-		o.log.Warn("the new model's trial goes on", "error", err)
-		return
-	}
+	t.decided(d)
+}
+
+// rolledBack counts a model that was refused while it was on trial.
+func (o *observer) rolledBack() {
 	o.mu.Lock()
-	o.trial = nil
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	o.rollbacks++
+}
+
+// onTrial is the trial of the model that answers; nil: it is on none.
+func (o *observer) onTrial() *probation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.trial
 }
 
 func (o *observer) starting() bool {

@@ -62,3 +62,19 @@ func gauges(t *device.Telemetry, share float64) []api.Gauge {
 	}
 	return all
 }
+
+// trialGauges are the trial of a new model as metrics; t is nil where none is on trial.
+func trialGauges(t *probation, rollbacks uint64) []api.Gauge {
+	onTrial, decided := 0.0, 0.0
+	if t != nil {
+		done, _, _ := t.report()
+		onTrial, decided = 1, float64(done.Frames)
+	}
+	return []api.Gauge{
+		{Name: "vggse_model_on_trial", Help: "1 while a new model has to make good, else 0.", Value: onTrial},
+		{Name: "vggse_model_trial_decisions", Help: "Decisions of the model on trial; 0 where none is.",
+			Value: decided},
+		{Name: "vggse_model_rollbacks", Help: "Models on trial that were refused since the start.",
+			Value: float64(rollbacks)},
+	}
+}

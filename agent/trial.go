@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
@@ -13,43 +12,12 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
-// probation is how long a model that was activated must run before it counts as good.
-const probation = time.Minute
-
-// trial is the first run of a model that was activated; nil where there is nothing to prove.
-type trial struct {
-	store *store.Store
-	sum   string
-	since time.Time
-	from  uint64 // frames that were classified before it began
-}
-
-// passed ends the trial: the model stays.
-func (t *trial) passed() error {
-	if t == nil {
-		return nil
-	}
-	return t.store.Confirm(t.sum)
-}
-
-// refused ends the trial: the model that runs, or the one before, is active again. It returns why,
-// with what went wrong about it.
-func (t *trial) refused(running string, why error) error {
-	if t == nil {
-		return why
-	}
-	if err := t.store.Refuse(t.sum, running, why); err != nil {
-		return errors.Join(why, err)
-	}
-	return why
-}
-
 // openActive opens the bundle that model.bundle names, else the active one of those that are
 // installed. One that cannot be opened, or that crashed the agent on its trial, gives way to the
 // one before it: refuse is told of it, and c which it became. Where there is none that can be
 // opened it is an error: the demo speaks only where no model was ever activated.
-func openActive(ctx context.Context, c *configs.Config, refuse func(r store.Refusal, now bool)) (*infer.Network,
-	*trial, error) {
+func openActive(ctx context.Context, c *configs.Config, golden golden, refuse func(r store.Refusal, now bool)) (
+	*infer.Network, *probation, error) {
 	if c.Model.Demo == "" {
 		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
 		return n, nil, err
@@ -68,14 +36,30 @@ func openActive(ctx context.Context, c *configs.Config, refuse func(r store.Refu
 			begun.Refused.SHA256, begun.Refused.Reason)
 	}
 	takeInstalled(&c.Model, begun.Installed, begun.OK)
-	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+	n, err := openOnTrial(ctx, c, begun.OnTrial, golden)
 	switch outcomeOf(begun, err, ctx.Err() != nil) {
 	case onTrial:
-		return n, &trial{store: s, sum: begun.SHA256, since: time.Now()}, nil
+		return n, newProbation(c, begun.Installed, begun.Progress), nil
 	case givesWay:
 		return openBefore(ctx, c, s, begun.Installed, err, refuse)
 	}
 	return n, nil, err
+}
+
+// golden compares the answers of a network with the goldens of its bundle, where it has any; nil:
+// nothing compares.
+type golden func(ctx context.Context, n *infer.Network) error
+
+// openOnTrial opens the bundle that c names. One on trial must answer as its goldens say.
+func openOnTrial(ctx context.Context, c *configs.Config, onTrial bool, golden golden) (*infer.Network, error) {
+	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+	if err != nil || !onTrial || golden == nil {
+		return n, err
+	}
+	if err := golden(ctx, n); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
 }
 
 // outcome is what becomes of a model that was to run.
@@ -106,7 +90,7 @@ func outcomeOf(begun store.Beginning, err error, ended bool) outcome {
 // openBefore opens the model before the active one, which could not be opened because of reason.
 // The active one stays what it is unless it was on trial: its files may come back.
 func openBefore(ctx context.Context, c *configs.Config, s *store.Store, active store.Installed, reason error,
-	refuse func(r store.Refusal, now bool)) (*infer.Network, *trial, error) {
+	refuse func(r store.Refusal, now bool)) (*infer.Network, *probation, error) {
 	before, ok := s.Before()
 	if active.OnTrial {
 		if err := s.Refuse(active.SHA256, "", reason); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/vggse/vggse-agent/agent/trial"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
@@ -69,11 +70,11 @@ func TestModelCondition(t *testing.T) {
 	}
 }
 
-// A trial that there is none of passes, and loses nothing of the reason it is refused with.
+// A trial that there is none of loses nothing of the reason it is refused with.
 func TestNoTrial(t *testing.T) {
-	var none *trial
+	var none *probation
 	why := errors.New("a NaN")
-	if err := none.passed(); err != nil {
+	if err := none.keep(); err != nil {
 		t.Error(err)
 	}
 	if err := none.refused("a", why); err != why {
@@ -84,12 +85,12 @@ func TestNoTrial(t *testing.T) {
 // The end of a trial of a model that is no longer the active one changes nothing.
 func TestTrialOfAnotherModel(t *testing.T) {
 	s := store.At(t.TempDir())
-	one := &trial{store: s, sum: "another"}
+	one := &probation{store: s, sum: "another", watch: trial.NewWatch(configs.Trial{}, trial.Progress{}, 0)}
 	why := errors.New("a NaN")
 	if err := one.refused("a", why); !errors.Is(err, why) {
 		t.Errorf("%v, want %v", err, why)
 	}
-	if err := one.passed(); err != nil {
+	if err := errors.Join(one.keep(), one.passed()); err != nil {
 		t.Error(err)
 	}
 	if _, ok, err := s.Active(); ok || err != nil {

@@ -49,6 +49,8 @@ type Model struct {
 	RequireSignature string `mapstructure:"require_signature"`
 	// none, teach or all: bundles that were made here, where signatures are required
 	AllowLocal string `mapstructure:"allow_local"`
+	// what a model that was activated is held to before it counts as good
+	Trial Trial `mapstructure:"trial"`
 }
 
 // Gate is the check of whatever is to be installed or activated; version is that of this program.
@@ -119,7 +121,7 @@ func (m *Model) validate() error {
 	}
 	switch m.AllowLocal {
 	case release.LocalNone, release.LocalTeach, release.LocalAll:
-		return nil
+		return m.Trial.validate()
 	}
 	return fmt.Errorf("model.allow_local: must be none, teach or all, got %q", m.AllowLocal)
 }

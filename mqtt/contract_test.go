@@ -101,6 +101,7 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	other.Version = "2"
 	l.Model(other, []string{"bolt", "nut"})
 	l.ModelRefused(strings.Repeat("0f", 32), "it answers with no numbers")
+	l.ModelConfirmed(strings.Repeat("0f", 32))
 	l.mu.Lock()
 	l.clock.offset += time.Hour // as if the clock had been set back
 	l.mu.Unlock()

@@ -45,7 +45,7 @@ type (
 
 // Values of event_type on the device's topic and on a camera's, as Home Assistant hears of them.
 var (
-	deviceEvents = []string{"model_changed", "model_rolled_back", "queue_dropped", "clock_stepped"}
+	deviceEvents = []string{"model_changed", "model_rolled_back", "queue_dropped", "clock_stepped", "model_confirmed"}
 	cameraEvents = []string{"camera_lost", "camera_restored"} // and class_changed, which a sensor tells
 )
 

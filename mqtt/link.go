@@ -185,6 +185,16 @@ func (l *Link) ModelRefused(bundleDir, reason string) {
 	l.out.ring()
 }
 
+// ModelConfirmed tells that the model of an installed bundle has made good on its trial.
+func (l *Link) ModelConfirmed(digest string) {
+	l.mu.Lock()
+	l.tell(spool.Sync, l.topics.event, l.opening, "model_confirmed", spool.Loss{}, func(b []byte) []byte {
+		return appendField(b, "bundle", digest)
+	})
+	l.mu.Unlock()
+	l.out.ring()
+}
+
 // checkClock tells where the machine's clock was set.
 func (l *Link) checkClock() {
 	l.mu.Lock()

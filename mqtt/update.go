@@ -1,22 +1,24 @@
 package mqtt
 
-// Update is what the service does about releases. The place that it pulls from is never in it.
+// Update is what the service does about releases, and about a new model on trial, wherever that came
+// from. The place that it pulls from is never in it.
 type Update struct {
 	State   string `json:"state"`   // one of the constants below
 	Name    string `json:"name"`    // of the release; empty: none was looked at yet
 	Release int64  `json:"release"` // its number; 0: none
 	Bytes   int64  `json:"bytes"`   // fetched
 	Of      int64  `json:"of"`      // that are to be fetched
-	Reason  string `json:"reason"`  // of waiting or failed, for people; else empty
+	Reason  string `json:"reason"`  // of waiting, probation or failed, for people; else empty
 }
 
 // Values of Update.State.
 const (
-	UpdateIdle     = "idle"
-	UpdateWaiting  = "waiting" // for the place of the release, which is away, or for the device's turn
-	UpdatePulling  = "pulling"
-	UpdateChecking = "checking"
-	UpdateFailed   = "failed"
+	UpdateIdle      = "idle"
+	UpdateWaiting   = "waiting" // for the place of the release, which is away, or for the device's turn
+	UpdatePulling   = "pulling"
+	UpdateChecking  = "checking"
+	UpdateProbation = "probation" // a new model runs, and has to make good
+	UpdateFailed    = "failed"
 )
 
 // Update tells how far the pull of a release is, retained.

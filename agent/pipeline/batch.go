@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"time"
@@ -60,6 +61,15 @@ func (p *Pipeline) infer(ctx context.Context, ended <-chan struct{}) error {
 		// it counts pictures
 		began = time.Now().Add(time.Duration(len(b.slots)-1) * time.Duration(p.limit.every.Load()))
 		err := p.classify(ctx, v, b)
+		for errors.Is(err, ErrSwapped) {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case c := <-p.changes:
+				v = p.exchange(c)
+				err = p.classify(ctx, v, b)
+			}
+		}
 		b.giveBack()
 		if err != nil {
 			return err
@@ -140,8 +150,9 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 		return err
 	}
 	start := time.Now()
+	out := v.out[:len(b.slots)*v.labels]
 	p.network.set(networkLimit)
-	err = v.run(ctx, input, v.out[:len(b.slots)*v.labels])
+	err = v.run(ctx, input, out)
 	p.network.clear()
 	if err != nil {
 		return err
@@ -159,6 +170,11 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 		if err := p.tell(ctx, l, s); err != nil {
 			return err
 		}
+	}
+	if f, ok := v.network.(Follower); ok {
+		p.network.set(networkLimit)
+		f.After(ctx, input, out)
+		p.network.clear()
 	}
 	return nil
 }

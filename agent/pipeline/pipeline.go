@@ -38,6 +38,16 @@ type Signaller interface {
 	RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits, signals []*vision.Signals) error
 }
 
+// Follower is a Classifier that wants to know when the decisions of a run have been handed over. It
+// gets the input and the answer of that run, which it must not keep.
+type Follower interface {
+	After(ctx context.Context, t *vision.Tensor, out vision.Logits)
+}
+
+// ErrSwapped is what a Classifier returns that will be exchanged at once: the pictures wait for the
+// network that SwapNetwork brings, and that one answers.
+var ErrSwapped = errors.New("another network answers for this one")
+
 // Publisher takes decisions to whoever subscribes. It must not wait for the network, and keeps
 // nothing of d after it returns.
 type Publisher interface {

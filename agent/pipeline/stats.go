@@ -57,6 +57,24 @@ func (p *Pipeline) Counts() []Counts {
 	return all
 }
 
+// RunTime is the median time of the latest runs of the network, of all streams; 0: none has run.
+func (p *Pipeline) RunTime() time.Duration {
+	if !p.prepared.Load() {
+		return 0
+	}
+	var all []time.Duration
+	for _, l := range p.streams {
+		l.meter.mu.Lock()
+		all = append(all, l.meter.infer[:min(l.meter.classified, window)]...)
+		l.meter.mu.Unlock()
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
 // stats reads the meter after the given time since the last call; buf is room for window durations.
 func (m *meter) stats(since time.Duration, buf []time.Duration) mqtt.CameraStats {
 	m.mu.Lock()

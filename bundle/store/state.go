@@ -31,15 +31,16 @@ type state struct {
 	// what was active before Active; empty: none. Where Active is on trial, Refuse goes back to it.
 	Previous string `json:"previous,omitempty"`
 	// Previous has not proved itself either, but did nothing wrong
-	Unproven bool           `json:"previous_unproven,omitempty"`
-	Earlier  []earlier      `json:"earlier,omitempty"` // what Previous took the place of, the latest at the end
-	Trial    int            `json:"trial,omitempty"`   // 0: Active has proved itself; else it is on trial
-	Boot     string         `json:"boot,omitempty"`    // in which it last began on trial; empty: it never did
-	Crashes  int            `json:"crashes,omitempty"` // of the agent in that boot, since it is on trial
-	Turn     int            `json:"turn"`              // counts the uses, for a device may have no clock
-	Used     map[string]int `json:"used"`              // digest → turn of its last use
-	Refused  *Refusal       `json:"refused,omitempty"` // the last, since the last activation
-	Aside    []Refusal      `json:"aside,omitempty"`   // all that are not tried again, the last at the end
+	Unproven bool            `json:"previous_unproven,omitempty"`
+	Earlier  []earlier       `json:"earlier,omitempty"`  // what Previous took the place of, the latest at the end
+	Trial    int             `json:"trial,omitempty"`    // 0: Active has proved itself; else it is on trial
+	Boot     string          `json:"boot,omitempty"`     // in which it last began on trial; empty: it never did
+	Crashes  int             `json:"crashes,omitempty"`  // of the agent in that boot, since it is on trial
+	Progress json.RawMessage `json:"progress,omitempty"` // of the trial, as whoever tries the model wrote it
+	Turn     int             `json:"turn"`               // counts the uses, for a device may have no clock
+	Used     map[string]int  `json:"used"`               // digest → turn of its last use
+	Refused  *Refusal        `json:"refused,omitempty"`  // the last, since the last activation
+	Aside    []Refusal       `json:"aside,omitempty"`    // all that are not tried again, the last at the end
 }
 
 // earlier is a model that was active once.
@@ -110,6 +111,7 @@ func (st *state) activate(sum string) {
 	st.takeBack(sum)
 	if st.Active == sum {
 		st.Crashes = 0
+		st.Progress = nil
 		return
 	}
 	switch {
@@ -119,7 +121,7 @@ func (st *state) activate(sum string) {
 		st.push(st.Active, true)
 	}
 	st.forget(sum)
-	st.Active, st.Trial, st.Boot, st.Crashes = sum, 1, "", 0
+	st.Active, st.Trial, st.Boot, st.Crashes, st.Progress = sum, 1, "", 0, nil
 }
 
 // push makes a model the one to go back to.
@@ -170,6 +172,7 @@ type Beginning struct {
 	OK        bool     // false: none was ever activated
 	Refused   *Refusal // a model that was refused since the last activation; nil: none
 	Now       bool     // by this start
+	Progress  []byte   // of the trial, as it was kept; nil: nothing was
 }
 
 // Begin is Active for an agent that starts in the given boot. Of a model on trial it counts the
@@ -190,7 +193,7 @@ func (s *Store) Begin(ctx context.Context, boot string) (Beginning, error) {
 	if err != nil {
 		return Beginning{}, fmt.Errorf("store: %w", err)
 	}
-	return Beginning{s.installed(st.Active, st), st.Active != "", st.Refused, now}, nil
+	return Beginning{s.installed(st.Active, st), st.Active != "", st.Refused, now, st.Progress}, nil
 }
 
 // beginTrial writes down what begin decides.
@@ -240,10 +243,21 @@ func (s *Store) Confirm(sum string) error {
 	}
 	return s.change("confirm", func(st *state) error {
 		if st.Active == sum {
-			st.Trial, st.Boot, st.Crashes = 0, "", 0
+			st.Trial, st.Boot, st.Crashes, st.Progress = 0, "", 0, nil
 			if st.Refused != nil && st.Refused.SHA256 == sum {
 				st.Refused = nil
 			}
+		}
+		return nil
+	})
+}
+
+// Keep remembers how far the trial of a model is, for the next Begin: JSON that only the caller
+// reads. Of a model that is not on trial nothing is kept.
+func (s *Store) Keep(sum string, progress []byte) error {
+	return s.change("keep", func(st *state) error {
+		if st.Active == sum && st.Trial > 0 {
+			st.Progress = progress
 		}
 		return nil
 	})
@@ -291,7 +305,7 @@ func (st *state) refuse(reason string) {
 		return
 	}
 	st.setAside(*st.Refused)
-	st.Active, st.Trial, st.Boot, st.Crashes = st.Previous, 0, "", 0
+	st.Active, st.Trial, st.Boot, st.Crashes, st.Progress = st.Previous, 0, "", 0, nil
 	if st.Unproven {
 		st.Trial = 1
 	}

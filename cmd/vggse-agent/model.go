@@ -98,9 +98,9 @@ func newActivateCmd(s *settings, show func(*cobra.Command, store.Installed) erro
 		Use:   "activate SHA256",
 		Short: "Run an installed bundle from now on",
 		Long: `Activate compares every file with its digest, runs 'verify' on this machine, and only then makes the
-bundle the active one: at the agent's next start or reload it runs. Where it then cannot be opened,
-or ends the agent twice before it has run for a minute, the one before runs again, and the log says
-why.`,
+bundle the active one: at the agent's next start or reload it runs, at first on trial. Where it cannot
+be opened, misses its goldens, crashes the agent twice, or is proven worse than model.trial allows, the
+one before runs again by itself, and the log says why.`,
 		Args: exactArgs(1, "one SHA256"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i, err := activate(cmd, s, args[0], unverified)

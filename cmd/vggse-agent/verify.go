@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/verify"
 )
@@ -71,4 +76,18 @@ func verifyBundle(cmd *cobra.Command, s *settings, dir string, o verifyFlags) (*
 		err = withCode(exitGate, err)
 	}
 	return v, err
+}
+
+// goldensHold compares the answers of an open network with the goldens that its bundle has for its
+// precision; where there are none, nothing is computed.
+func goldensHold(ctx context.Context, n *infer.Network) error {
+	key := bundle.FileGolden
+	if n.Info().Precision == "int8" {
+		key = bundle.FileGoldens8
+	}
+	if _, ok := n.Bundle.Spec.Files[key]; !ok || slices.Contains(n.Bundle.Absent, key) {
+		return nil
+	}
+	_, err := verify.Run(ctx, n, verify.Options{}, progress.To(io.Discard))
+	return err
 }

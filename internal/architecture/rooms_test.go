@@ -2,11 +2,12 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "agent/pipeline api api/page bundle bundle/store camera camera/worker " +
-		"configs device infer internal/account internal/atomicfile " +
+	"agent": "agent/pipeline agent/trial api api/page bundle bundle/store camera " +
+		"camera/worker configs device infer internal/account internal/atomicfile " +
 		"internal/filelock internal/redact live mqtt mqtt/broker release samples " +
 		"vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
+	"agent/trial":       "bundle configs vision",
 	"api":               "api/page internal/atomicfile vision",
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",

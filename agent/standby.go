@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// standby is the network of the model before, which stays loaded while a new one is on trial: going
+// back is then a matter of one frame.
+type standby struct {
+	network *infer.Network
+	sum     string        // digest of its bundle
+	took    time.Duration // to open it
+}
+
+// reserve is how much memory must be left to others while a second network is loaded, bytes.
+func reserve(total uint64) uint64 { return max(128<<20, total/10) }
+
+// short reports whether a second network takes memory that others need.
+func (c *modelSwap) short() bool {
+	there := c.memory()
+	return there != nil && there.Available < reserve(there.Total)
+}
+
+// standbyOf is what stays loaded during a trial: running, or what is loaded already, whichever is
+// the model to go back to; nil: neither is, or memory is short.
+func (c *modelSwap) standbyOf(t *probation, running *standby) *standby {
+	if t == nil || !t.before || c.short() {
+		return nil
+	}
+	to, _ := t.store.Before()
+	switch {
+	case running.sum == to.SHA256:
+		return running
+	case c.before != nil && c.before.sum == to.SHA256:
+		return c.before
+	}
+	return nil
+}
+
+// compare has the model on standby answer to some of the pictures of the trial.
+func (c *modelSwap) compare(t *probation, s *standby, next *infer.Network) {
+	if s != nil {
+		t.compares(s.network, &s.network.Bundle.Spec, &next.Bundle.Spec, max(1, c.pipeline.MaxBatch),
+			c.pipeline.Decide.Threshold)
+	}
+}
+
+// settle closes what neither answers nor is on standby.
+func (c *modelSwap) settle(replaced, stays *standby) {
+	for _, s := range []*standby{replaced, c.before} {
+		if s != nil && s != stays && s.network != c.network {
+			if err := s.network.Close(); err != nil {
+				c.log.Warn("the model before was not closed well", "error", err)
+			}
+		}
+	}
+	c.before = stays
+}
+
+// drop closes the model on standby, because of why.
+func (c *modelSwap) drop(why string) {
+	if c.before == nil {
+		return
+	}
+	c.log.Warn("the model before is loaded no more: going back to it takes a while", "why", why, "takes",
+		c.before.took.Round(time.Millisecond))
+	if c.trial != nil {
+		c.trial.alone()
+	}
+	c.settle(nil, nil)
+}
+
+// goOn is for a trial that an earlier process began: the model to go back to is loaded, where memory
+// allows.
+func (c *modelSwap) goOn(ctx context.Context) {
+	if c.trial == nil {
+		return
+	}
+	next := c.requests.inForce()
+	defer c.tellTrial(&next)
+	before, ok := c.trial.store.Before()
+	there := c.memory()
+	if !ok || !c.trial.before || there != nil && there.Available < roomFor(before.Dir)+reserve(there.Total) {
+		return
+	}
+	start := time.Now()
+	network, err := infer.OpenBundle(ctx, before.Dir, next.Model.Precision, c.observer.hears(next.Infer))
+	if err != nil {
+		c.log.Warn("the model to go back to cannot be opened", "bundle", before.Dir, "error", err)
+		return
+	}
+	c.before = &standby{network, before.SHA256, time.Since(start)}
+	c.compare(c.trial, c.before, c.network)
+}
+
+// goBack makes the model before answer again, because of why.
+func (c *modelSwap) goBack(ctx context.Context, why error) error {
+	sum := c.trial.sum
+	if err := c.trial.refused("", why); err != why { // the disk; the next start will find out anew
+		c.log.Error("that the model was refused is not written down", "error", err)
+	}
+	c.refuse(sum, why)
+	c.observer.rolledBack()
+	c.trial = nil
+	next := c.requests.inForce()
+	next.Infer = c.observer.hears(next.Infer)
+	begun, err := store.At(next.StateDir).Begin(ctx, store.BootID())
+	if err == nil {
+		takeInstalled(&next.Model, begun.Installed, begun.OK)
+		err = c.comeBack(ctx, next, begun, refusedCondition(why))
+	}
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	c.log.Error("the model before does not come back beside the one that runs", "error", err)
+	if c.requests.anew == nil {
+		return err
+	}
+	c.requests.anew(next)
+	return nil
+}
+
+// comeBack makes the active model answer, from standby where it is there.
+func (c *modelSwap) comeBack(ctx context.Context, next configs.Config, begun store.Beginning,
+	condition mqtt.Condition) (err error) {
+	start := time.Now()
+	var t *probation
+	if begun.OnTrial {
+		t = newProbation(&next, begun.Installed, begun.Progress)
+	}
+	if s := c.before; s != nil && s.sum == begun.SHA256 {
+		c.before = nil
+		if err := c.put(ctx, next, s.network, t, condition, s.took); err != nil {
+			return joinClose(err, s.network.Close())
+		}
+		return nil
+	}
+	network, err := openOnTrial(ctx, &next, begun.OnTrial, c.golden)
+	if err != nil {
+		return err
+	}
+	if err := c.put(ctx, next, network, t, condition, time.Since(start)); err != nil {
+		return joinClose(err, network.Close())
+	}
+	return nil
+}
+
+// look ends the trial where it is over, after so much more time.
+func (c *modelSwap) look(ctx context.Context, ran time.Duration) error {
+	if c.trial == nil {
+		return nil
+	}
+	if c.before != nil && c.short() {
+		c.drop("memory is short")
+	}
+	over, why := c.trial.look(ran)
+	switch {
+	case why != nil:
+		return c.goBack(ctx, why)
+	case over:
+		c.confirm()
+	default:
+		next := c.requests.inForce()
+		c.tellTrial(&next)
+	}
+	return nil
+}
+
+// tellTrialEvery is how often the trial is told of, and written down: so much of it a kill may cost.
+const tellTrialEvery = 15 * time.Second
+
+// tellTrial tells how far the trial is, at its begin and now and then.
+func (c *modelSwap) tellTrial(inForce *configs.Config) {
+	if c.trial == nil || c.toldOf == c.trial && time.Since(c.told) < tellTrialEvery {
+		return
+	}
+	_, _, far := c.trial.report()
+	back := "going back takes a while"
+	switch {
+	case !c.trial.before:
+		back = "there is none to go back to"
+	case c.before != nil:
+		back = "the model before stays loaded"
+	}
+	if c.toldOf != c.trial {
+		b := c.trial.bounds
+		c.log.Info("the new model is on trial", "sha256", c.trial.sum, "hold", b.Hold, "frames", b.Frames, "agreement",
+			b.Agreement, "unknown", b.Unknown, "latency", b.Latency, "back", back)
+	}
+	c.told, c.toldOf = time.Now(), c.trial
+	if err := c.trial.keep(); err != nil {
+		c.log.Warn("how far the trial of the new model is was not kept", "error", err)
+	}
+	r := releaseOf(inForce)
+	c.updates.tries(mqtt.Update{State: mqtt.UpdateProbation, Name: r.Name, Release: r.Number,
+		Reason: far + "; " + back})
+}
+
+// confirm ends a trial well.
+func (c *modelSwap) confirm() {
+	if err := c.trial.passed(); err != nil {
+		c.log.Warn("the new model's trial goes on", "error", err)
+		return
+	}
+	_, report, far := c.trial.report()
+	c.log.Info("the new model has made good", "sha256", c.trial.sum, "trial", far, "pairs", report.Pairs, "common",
+		report.Common, "agreed", report.Agreed, "latency_ratio", report.Ratio)
+	c.link.ModelConfirmed(c.trial.sum)
+	c.updates.over()
+	c.trial.alone()
+	c.trial = nil
+	c.observer.use(c.network, nil)
+	c.settle(nil, nil)
+}
+
+// close closes all networks.
+func (c *modelSwap) close() error {
+	if c.trial != nil {
+		if err := c.trial.keep(); err != nil {
+			c.log.Warn("how far the trial of the new model is was not kept", "error", err)
+		}
+	}
+	c.settle(nil, nil)
+	return c.network.Close()
+}

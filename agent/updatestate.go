@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"sync"
+
+	"github.com/vggse/vggse-agent/mqtt"
+)
+
+// updateState is what the update topic says: of the pull of a release, and of the trial of a model.
+type updateState struct {
+	tell func(mqtt.Update)
+
+	mu    sync.Mutex
+	pull  mqtt.Update
+	trial *mqtt.Update // nil: none is on trial, nor was refused since the last pull
+}
+
+func newUpdateState(tell func(mqtt.Update)) *updateState {
+	return &updateState{tell: tell, pull: mqtt.Update{State: mqtt.UpdateIdle}}
+}
+
+// pulls tells how far a pull is. A trial stands before a pull that rests.
+func (u *updateState) pulls(now mqtt.Update) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pull = now
+	busy := now.State != mqtt.UpdateIdle && now.State != mqtt.UpdateFailed
+	if busy && u.trial != nil && u.trial.State == mqtt.UpdateFailed {
+		u.trial = nil
+	}
+	if u.trial == nil || busy {
+		u.tell(now)
+	}
+}
+
+// tries tells how far the trial of a model is.
+func (u *updateState) tries(now mqtt.Update) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.trial = &now
+	u.tell(now)
+}
+
+// failed tells that a model was refused.
+func (u *updateState) failed(bundleDir string, why error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var now mqtt.Update
+	if u.trial != nil {
+		now = *u.trial
+	}
+	now.State, now.Reason = mqtt.UpdateFailed, "model "+bundleDir[:min(12, len(bundleDir))]+" was refused: "+
+		why.Error()
+	u.trial = &now
+	u.tell(now)
+}
+
+// over tells that a trial has ended well.
+func (u *updateState) over() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.trial = nil
+	u.tell(u.pull)
+}
