@@ -23,8 +23,8 @@ type Scene struct {
 	belt          belt
 	sprites       [3]sprite
 	forced        int // class of slot 0 where ≥ 0, for datasets
-	// Strangers is how many places on the belt come to one with a part that the demo's network does not
-	// know; 0: there is none. Set it before the first Render.
+	// Strangers is how many places on the belt come to one with a part that the demo's network does
+	// not know; 0: there is none. Set it before the first Render.
 	Strangers int
 }
 
@@ -118,9 +118,9 @@ func (s *Scene) slotAt(k int64) slot {
 // travel is how far the belt has moved at frame n.
 func travel(n uint64) float64 { return float64(n)*travelPerFrame - 0.45 }
 
-// Label returns the class of frame n, an index into Classes, or their number for a Stranger: the part whose centre is within a
-// third of a frame height of the middle, which is when at least two thirds of it lie in the centre
-// crop.
+// Label returns the class of frame n, an index into Classes, or their number for a Stranger: the
+// part whose centre is within a third of a frame height of the middle, which is when at least two
+// thirds of it lie in the centre crop.
 func (s *Scene) Label(n uint64) int { return s.labelAt(travel(n)) }
 
 func (s *Scene) labelAt(at float64) int {

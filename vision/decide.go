@@ -45,12 +45,12 @@ func (c *DecideConfig) Validate() error {
 // Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers
 // what it said, so give each camera its own; it must not be used by two goroutines at once.
 //
-// With p the softmax of a frame, or its sigmoid and s = Smoothing, the scores are q = s·q' + (1−s)·p, q' being
-// those of the frame before (q = p for the first). The frame votes for the class with the highest q
-// where that reaches Threshold; else for the stable class where its q reaches Threshold −
-// Hysteresis, else for Unknown; for Unknown, too, where its p-value says that it shows none of the
-// classes. Stable starts as Unknown, and becomes another class when Confirm
-// frames in a row have voted for that one and Dwell has passed since it changed last.
+// With p the softmax of a frame, or its sigmoid and s = Smoothing, the scores are q = s·q' +
+// (1−s)·p, q' being those of the frame before (q = p for the first). The frame votes for the class
+// with the highest q where that reaches Threshold; else for the stable class where its q reaches
+// Threshold − Hysteresis, else for Unknown; for Unknown, too, where its p-value says that it shows
+// none of the classes. Stable starts as Unknown, and becomes another class when Confirm frames in a
+// row have voted for that one and Dwell has passed since it changed last.
 type Decider struct {
 	cfg     DecideConfig
 	labels  []string
@@ -108,11 +108,12 @@ func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
 // SetUnknownBelow replaces UnknownBelow from the next frame on, 0 to below 1.
 func (d *Decider) SetUnknownBelow(p float64) { d.cfg.UnknownBelow = p }
 
-// Decide fills Top, Stable, Before, Changed and Unknown of out from the logits of one frame, one for
-// each label; it reads out.Time for Dwell and out.PValue for UnknownBelow, reuses out.Top, and allocates nothing once that has grown.
-// Stable.Score is the score that the stable class has in this frame, 0 for Unknown. Changed is true
-// in the one decision in which Stable became another class; the first decision of all is Unknown
-// and not Changed, unless Confirm is 1. Labels is filled for ScoresSigmoid only.
+// Decide fills Top, Stable, Before, Changed and Unknown of out from the logits of one frame, one
+// for each label; it reads out.Time for Dwell and out.PValue for UnknownBelow, reuses out.Top, and
+// allocates nothing once that has grown. Stable.Score is the score that the stable class has in
+// this frame, 0 for Unknown. Changed is true in the one decision in which Stable became another
+// class; the first decision of all is Unknown and not Changed, unless Confirm is 1. Labels is
+// filled for ScoresSigmoid only.
 //
 // Logits with a NaN or an infinity, or of another number, say nothing about the picture: Top is
 // empty, Stable is Unknown at once, without confirmation, and the past is forgotten.

@@ -530,7 +530,8 @@ func TestTeach(t *testing.T) {
 	if status, _, said := get(t, s.URL+"/api/teach"); status != 200 || !strings.Contains(said, `"off":"samples.dir"`) {
 		t.Errorf("without samples: %d %s", status, said)
 	}
-	if status, _, said := get(t, s.URL+"/api/teach/report"); status != 404 || !strings.Contains(said, "nothing was taught") {
+	if status, _, said := get(t, s.URL+"/api/teach/report"); status != 404 ||
+		!strings.Contains(said, "nothing was taught") {
 		t.Errorf("without a report: %d %s", status, said)
 	}
 	names := s.keep(t, 3)
@@ -555,7 +556,8 @@ func TestTeach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, said := get(t, s.URL+"/api/teach/report"); strings.Contains(said, "/var") || !strings.Contains(said, names[0]) ||
+	if _, _, said := get(t, s.URL+"/api/teach/report"); strings.Contains(said, "/var") ||
+		!strings.Contains(said, names[0]) ||
 		!strings.Contains(said, `"verdict":"better"`) {
 		t.Errorf("the report: %s", said)
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // keepDemo puts n pictures of each label of the demo, and of the part that it does not know, into a
-// folder of samples, with what a network may have said of each: what hours before a belt would keep.
+// folder of samples, with what a network may have said of each: what hours before a belt would
+// keep.
 func keepDemo(t *testing.T, dir string, n int) {
 	t.Helper()
 	folder, err := samples.Open(samples.Config{Dir: dir, Bytes: 1 << 30, Count: 10_000})
@@ -49,8 +50,8 @@ func keepDemo(t *testing.T, dir string, n int) {
 	}
 }
 
-// teachOnPage teaches the demo a new label, from the empty state on, and takes it back, with the page
-// alone; shot is called at each step.
+// teachOnPage teaches the demo a new label, from the empty state on, and takes it back, with the
+// page alone; shot is called at each step.
 func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int, shot func(step string)) {
 	t.Helper()
 	click := func(what string) {
@@ -58,7 +59,8 @@ func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int,
 		pagetest.Eval[any](tab, fmt.Sprintf(`(document.querySelector(%q).click(), 1)`, what))
 	}
 	tab.Visit(url + "/#teach")
-	tab.Wait("nothing to be taught yet", `document.querySelector('#lacks') && document.querySelector('.primary').disabled`)
+	tab.Wait("nothing to be taught yet",
+		`document.querySelector('#lacks') && document.querySelector('.primary').disabled`)
 	shot("empty")
 	keepDemo(t, dir, perLabel)
 	tab.Visit(url + "/#pictures")
