@@ -304,8 +304,13 @@ func (p *livePage) keeps(r *samples.Review) {
 
 // Activate implements page.Agent.
 func (p *livePage) Activate(ctx context.Context, sum string) error {
+	return p.commandModel(ctx, mqtt.Command{Name: mqtt.CommandModelActivate, SHA256: sum})
+}
+
+// commandModel carries out a command that may make another model run.
+func (p *livePage) commandModel(ctx context.Context, m mqtt.Command) error {
 	return p.does(func(c *commands) error {
-		then, err := c.Command(ctx, mqtt.Command{Name: mqtt.CommandModelActivate, SHA256: sum})
+		then, err := c.Command(ctx, m)
 		if err == nil && then != nil {
 			time.AfterFunc(afterAnswer, then) // beginning anew closes the connection of whoever asked
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/live"
+	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/release"
 )
 
@@ -273,9 +274,5 @@ func (t *teacher) running() *bundle.Bundle {
 
 // RollBack implements page.Agent.
 func (p *livePage) RollBack(ctx context.Context) error {
-	before, ok := store.At(p.config.StateDir).Before()
-	if !ok {
-		return errors.New("no model was active before this one")
-	}
-	return p.Activate(ctx, before.SHA256)
+	return p.commandModel(ctx, mqtt.Command{Name: mqtt.CommandRollback})
 }

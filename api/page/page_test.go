@@ -557,8 +557,7 @@ func TestTeach(t *testing.T) {
 		}
 	}
 	if _, _, said := get(t, s.URL+"/api/teach/report"); strings.Contains(said, "/var") ||
-		!strings.Contains(said, names[0]) ||
-		!strings.Contains(said, `"verdict":"better"`) {
+		!strings.Contains(said, names[0]) || !strings.Contains(said, `"verdict":"better"`) {
 		t.Errorf("the report: %s", said)
 	}
 	if _, h, said := get(t, s.URL+"/api/teach/report.html"); said != "<p>" ||

@@ -18,15 +18,15 @@ var screenshots = flag.String("screenshots", "../../docs/images", "the `folder` 
 
 var looks = flag.String("looks", "", "a `folder` for pictures of every step of teaching, on a phone and a desk")
 
-// TestTeachScreenshots makes the pictures of each step from an empty state to a new label that
-// runs. With -looks they are made on a phone and a desk, light and dark, in the language -lang.
+// TestTeachScreenshots makes the pictures of each step from an empty state to a new label that runs.
+// With -looks they are made on a phone and a desk, light and dark, in the language -lang.
 func TestTeachScreenshots(t *testing.T) {
 	state, address := t.TempDir(), freeAddress(t)
 	dir := filepath.Join(state, "samples")
 	startAgentTo(t, io.Discard, "../..", "run", "--listen", address, "--set", "device.id=line1",
-		"--source", "demo://parts?fps=15&seed=4&strangers=3", "--set", "state_dir="+state, "--set",
-		"device.name=Line 1",
-		"--set", "device.site=Hall 2", "--set", "samples.dir="+dir, "--set", "samples.below=0", "--set",
+		"--source", "demo://parts?fps=15&seed=4&strangers=3", "--set", "state_dir="+state,
+		"--set", "device.name=Line 1", "--set", "device.site=Hall 2",
+		"--set", "samples.dir="+dir, "--set", "samples.below=0", "--set",
 		"samples.changed=false")
 	for end := time.Now().Add(patience); frames(t, address) < 30; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -16,8 +16,7 @@ import (
 )
 
 // keepDemo puts n pictures of each label of the demo, and of the part that it does not know, into a
-// folder of samples, with what a network may have said of each: what hours before a belt would
-// keep.
+// folder of samples, with what a network may have said of each: what hours before a belt would keep.
 func keepDemo(t *testing.T, dir string, n int) {
 	t.Helper()
 	folder, err := samples.Open(samples.Config{Dir: dir, Bytes: 1 << 30, Count: 10_000})
@@ -50,8 +49,8 @@ func keepDemo(t *testing.T, dir string, n int) {
 	}
 }
 
-// teachOnPage teaches the demo a new label, from the empty state on, and takes it back, with the
-// page alone; shot is called at each step.
+// teachOnPage teaches the demo a new label, from the empty state on, and takes it back, with the page
+// alone; shot is called at each step.
 func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int, shot func(step string)) {
 	t.Helper()
 	click := func(what string) {
@@ -59,8 +58,8 @@ func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int,
 		pagetest.Eval[any](tab, fmt.Sprintf(`(document.querySelector(%q).click(), 1)`, what))
 	}
 	tab.Visit(url + "/#teach")
-	tab.Wait("nothing to be taught yet",
-		`document.querySelector('#lacks') && document.querySelector('.primary').disabled`)
+	tab.Wait("nothing to be taught yet", `document.querySelector('#lacks') &&
+		document.querySelector('.primary').disabled`)
 	shot("empty")
 	keepDemo(t, dir, perLabel)
 	tab.Visit(url + "/#pictures")
@@ -68,7 +67,8 @@ func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int,
 	mark := func(filter, value, shown, label string) {
 		t.Helper()
 		pagetest.Eval[any](tab, fmt.Sprintf(`(() => { const s = document.querySelectorAll('.bar select');
-			[[2, ''], [4, ''], [%s, %q]].forEach(([i, v]) => { s[i].value = v; s[i].dispatchEvent(new Event('change')); });
+			[[2, ''], [4, ''], [%s, %q]].forEach(([i, v]) => {
+				s[i].value = v; s[i].dispatchEvent(new Event('change')); });
 			return 1 })()`, filter, value))
 		tab.Wait("those "+value, fmt.Sprintf(`(() => { const all = [...document.querySelectorAll('.tile b')];
 			return all.length === %d && all.every((b) => b.textContent === %q) })()`, perLabel, shown))
