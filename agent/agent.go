@@ -136,16 +136,11 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	host.swaps.runs(c)
 	tell(log, &c, network, time.Since(start))
 
-	if c.MQTT.Broker == mqtt.Embedded {
-		embedded, err := broker.Start("127.0.0.1:1883", log)
-		if err != nil {
-			return err
-		}
-		defer embedded.Close()
-		c.MQTT.Broker, c.MQTT.Dial = embedded.URL(), embedded.Dial
-	} else {
-		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool") // beside a broker of its own nothing waits for long
+	endBroker, err := ownBroker(&c, log)
+	if err != nil {
+		return err
 	}
+	defer endBroker()
 	kept := openOverrides(c.StateDir, log)
 	cameras := openers(&c, kept)
 	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, modelOf(network), host.Build), log)
@@ -182,13 +177,29 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		link.Update(u)
 		observer.updates.told(u)
 	})
+	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate,
+		tell: changes.updates.pulls, running: host.swaps.installed, log: log}
+	updates.listen(link)
 	observer.updates.released(releaseOf(&c))
 	observer.begin(p, link, network, trial)
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
-	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate,
-		tell: changes.updates.pulls, log: log}
 	return runAll(ctx, p, link, changes, updates, recorder)
+}
+
+// ownBroker starts the embedded broker where that is asked for, and puts its address into c. Beside
+// it nothing waits for long; for another broker c gets the folder of the spool.
+func ownBroker(c *configs.Config, log *slog.Logger) (end func(), err error) {
+	if c.MQTT.Broker != mqtt.Embedded {
+		c.MQTT.Spool.Dir = filepath.Join(c.StateDir, "spool")
+		return func() {}, nil
+	}
+	embedded, err := broker.Start("127.0.0.1:1883", log)
+	if err != nil {
+		return nil, err
+	}
+	c.MQTT.Broker, c.MQTT.Dial = embedded.URL(), embedded.Dial
+	return func() { embedded.Close() }, nil
 }
 
 // tell says what classifies, and why nothing better does.
@@ -240,6 +251,9 @@ func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, buil
 		Model: network,
 	}
 	id.Cameras, id.Release, id.Updates = c.Streams(), releaseOf(c), c.Update.Every > 0
+	if id.Groups = c.Device.Groups; len(id.Groups) > 0 {
+		id.Updates = true
+	}
 	return id
 }
 
@@ -248,6 +262,9 @@ func releaseOf(c *configs.Config) (r mqtt.Release) {
 	gate := c.Gate("")
 	t, err := gate.Trust()
 	r.Required = err != nil || t.Required()
+	if sum := filepath.Base(c.Model.Bundle); c.Model.Demo != "" && bundle.IsDigest(sum) {
+		r.Bundle = sum
+	}
 	a, err := gate.Installed(c.Model.Bundle)
 	if err == nil && a.Local != nil {
 		r.Local, r.SignedBy, r.Name, r.Number = true, a.SignedBy(), a.Local.Parent.Name, a.Local.Parent.Release

@@ -24,13 +24,21 @@ type updater struct {
 	log      *slog.Logger
 	told     string // the last error, and so not told again
 	state    mqtt.Update
+	fleet    wishes // what the groups of the device shall run
+	// running is the digest of the installed bundle that answers; empty: none does.
+	running func() string
 }
 
 // updatePatience is how long one pull waits for a place that went away in the middle.
 const updatePatience = 24 * time.Hour
 
-// run pulls until ctx ends; at once where nothing is configured.
+// run pulls until ctx ends; at once where nothing is configured. A device of a fleet takes what that
+// wants instead of the highest release.
 func (u *updater) run(ctx context.Context) {
+	if len(u.config.Device.Groups) > 0 {
+		u.follow(ctx)
+		return
+	}
 	every := u.config.Update.Every
 	if every <= 0 {
 		return
@@ -88,13 +96,19 @@ func (u *updater) once(ctx context.Context) error {
 	if _, err := models.Find(r.Statement.Bundle); err == nil {
 		return nil // taken before: what became of it then stays
 	}
+	return u.pull(ctx, r)
+}
+
+// pull fetches an open release, installs it and, where the settings say so, activates it.
+func (u *updater) pull(ctx context.Context, r *release.Release) error {
+	c := &u.config.Update
 	for _, note := range r.Notes {
 		u.log.Warn("release", "note", note)
 	}
 	u.log.Info("pulling a release", "name", r.Statement.Name, "release", r.Statement.Release, "digest", r.Digest(),
 		"signed_by", r.SignedBy())
-	done, err := r.Pull(ctx, release.PullOptions{Store: models, Rate: c.Rate, Patience: updatePatience,
-		Keep: release.KeepPrecision(u.config.Model.Precision), Tell: u.tells()})
+	done, err := r.Pull(ctx, release.PullOptions{Store: store.At(u.config.StateDir), Rate: c.Rate,
+		Patience: updatePatience, Keep: release.KeepPrecision(u.config.Model.Precision), Tell: u.tells()})
 	if err != nil {
 		return err
 	}
@@ -129,10 +143,10 @@ func (u *updater) tells() func(release.Progress) {
 	}
 }
 
-// use activates what was installed, where the settings say so; from there on it is on trial, as
-// every new model.
+// use activates what was installed, where the settings or a fleet say so; from there on it is on
+// trial, as every new model.
 func (u *updater) use(ctx context.Context, sum string) error {
-	if !u.config.Update.Activate {
+	if !u.config.Update.Activate && len(u.config.Device.Groups) == 0 {
 		return nil
 	}
 	then, err := u.activate(ctx, sum)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/api"
+	"github.com/vggse/vggse-agent/fleet"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/release"
@@ -36,6 +37,8 @@ type Device struct {
 	ID   string `mapstructure:"id"`   // [A-Za-z0-9_-]+, the second level of every topic
 	Name string `mapstructure:"name"` // for people
 	Site string `mapstructure:"site"`
+	// of the fleet that it belongs to; the first that wants a model decides
+	Groups []string `mapstructure:"groups"`
 }
 
 // Model says what classifies.
@@ -80,8 +83,31 @@ func (c *Config) mistakes() []error {
 	if err := mqtt.CheckDevice(c.Device.ID); err != nil {
 		all = append(all, fmt.Errorf("device.id: %w", err))
 	}
+	all = append(all, c.groupMistake())
 	all = append(all, c.cameraMistakes()...)
 	return slices.DeleteFunc(all, func(err error) bool { return err == nil })
+}
+
+// mostGroups is how many groups a device may be in: some brokers take no more filters at a time.
+const mostGroups = 8
+
+// groupMistake is the first mistake of device.groups.
+func (c *Config) groupMistake() error {
+	for i, g := range c.Device.Groups {
+		if err := fleet.CheckGroup(g); err != nil {
+			return fmt.Errorf("device.groups[%d]: %w", i, err)
+		}
+	}
+	switch {
+	case len(c.Device.Groups) > mostGroups:
+		return fmt.Errorf("device.groups: must be at most %d, got %d", mostGroups, len(c.Device.Groups))
+	case len(c.Device.Groups) > 0 && c.Update.From == "":
+		return errors.New("device.groups: wants update.from: the fleet names releases, and never where they are")
+	case len(c.Device.Groups) > 0 && c.Update.Every > 0:
+		return errors.New("device.groups: the fleet says which release runs, so remove update.every, which takes the " +
+			"highest")
+	}
+	return nil
 }
 
 // mostMistakes are told at a time.

@@ -26,12 +26,14 @@ type Identity struct {
 	Labels   []string  // the model's, by index
 	Unknown  string    // label where no class holds; empty: vision.Unknown
 	Release  Release   // who released the model
+	Groups   []string  // of the fleet that it belongs to
 	Updates  bool      // the device takes releases by itself: Home Assistant gets an entity for them
 }
 
 // Release says who released the model, and whether anybody must have.
 type Release struct {
 	Required bool   `json:"signature_required"`  // nothing unsigned is installed or activated
+	Bundle   string `json:"bundle,omitempty"`    // digest of what answers, where it is an installed bundle
 	SignedBy string `json:"signed_by,omitempty"` // ID of the trusted key; empty: nobody known here
 	Name     string `json:"name,omitempty"`      // of the release; empty: it has no statement
 	Number   int64  `json:"number,omitempty"`
@@ -109,6 +111,7 @@ type info struct {
 	Labels   []string  `json:"labels"`
 	Unknown  string    `json:"unknown"`
 	Cameras  []string  `json:"cameras"`
+	Groups   []string  `json:"groups,omitempty"`
 	Host     hostInfo  `json:"host"`
 	BootID   string    `json:"boot_id"`
 	StreamID string    `json:"stream_id"`
@@ -134,7 +137,7 @@ func (id *Identity) info(started time.Time) []byte {
 		Schema: "vggse.info/1", Contract: contractVersion, Device: id.Device, Name: id.Name, Site: id.Site,
 		Agent: agentInfo{id.Version, id.Commit, runtime.Version()}, Model: id.Model,
 		Release: id.Release,
-		Labels:  notNil(id.Labels), Unknown: id.Unknown, Cameras: notNil(id.Cameras),
+		Labels:  notNil(id.Labels), Unknown: id.Unknown, Cameras: notNil(id.Cameras), Groups: id.Groups,
 		Host:   hostInfo{host, runtime.GOOS, runtime.GOARCH, runtime.NumCPU()},
 		BootID: id.BootID, StreamID: id.StreamID, Started: started.UTC(),
 	})

@@ -40,6 +40,8 @@ type Link struct {
 	health      health
 	discovery   *state // nil: nothing is announced
 	dispatcher  *dispatcher
+	listened    []string      // filters beside the device's own
+	heard       func(Message) // takes what comes there; nil: nothing is listened to
 	memory      retainedTopics
 	certificate time.Time // of the next look at it
 

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -138,6 +139,9 @@ func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard, ends *
 	l.connected.Store(true)
 	c := &sender{Link: l, session: s, doubt: doubt, ends: ends, began: time.Now(),
 		subscribed: s.subscribe(l.large.without(l.filters())...)}
+	if l.heard != nil { // in a packet of its own, that a broker may refuse
+		c.others = s.subscribe(l.large.without(l.listened)...)
+	}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
@@ -178,6 +182,7 @@ type sender struct {
 	ends       *hangups
 	began      time.Time
 	subscribed ack
+	others     ack      // the subscription to what Listen names; nil: to nothing
 	flights    []flight // oldest first, at most window
 
 	acknowledged int // messages that the broker has
@@ -191,7 +196,10 @@ func (c *sender) talk(ctx context.Context) error {
 	told := time.Now()
 	stop := ctx.Done()
 	var ending <-chan time.Time
-	subscribed := c.subscribed.Done()
+	subscribed, others := c.subscribed.Done(), (<-chan struct{})(nil)
+	if c.others != nil {
+		others = c.others.Done()
+	}
 	for {
 		c.fill()
 		if stop == nil && len(c.flights) == 0 {
@@ -214,6 +222,11 @@ func (c *sender) talk(ctx context.Context) error {
 				c.log.Warn("not subscribed", "error", err)
 			}
 			subscribed = nil
+		case <-others:
+			if err := c.others.Error(); err != nil {
+				c.log.Warn("not subscribed to what a fleet wants", "error", err)
+			}
+			others = nil
 		case m := <-c.inbound:
 			c.take(m)
 		case now := <-tick.C:
@@ -299,10 +312,17 @@ func (l *Link) filters() []string {
 	return all
 }
 
+// Listen makes the link hear what comes on other topics than the device's own, retained or not; call it
+// before Run. filters, at most 8, have no other wildcard than +. heard is called from the link's
+// goroutine, and must not wait.
+func (l *Link) Listen(filters []string, heard func(Message)) { l.listened, l.heard = filters, heard }
+
 // take looks at a message that came in. Of the own availability, a last will that was late may have
 // overwritten what holds.
 func (c *sender) take(m Message) {
 	switch {
+	case c.heard != nil && slices.ContainsFunc(c.listened, func(f string) bool { return matches(f, m.Topic) }):
+		c.heard(m)
 	case m.Topic == c.topics.available:
 		if string(m.Payload) != Online {
 			c.out.again(c.available)

@@ -258,5 +258,16 @@ func explain(err error) error {
 		answer.StatusCode != http.StatusRequestTimeout:
 		return errGone{fmt.Errorf("the registry answered %w", err)}
 	}
-	return fmt.Errorf("the registry cannot be reached: %w", err)
+	return errAway{fmt.Errorf("the registry cannot be reached: %w", err)}
+}
+
+// errAway is that a registry did not answer, or not well: it may later.
+type errAway struct{ error }
+
+func (e errAway) Unwrap() error { return e.error }
+
+// IsAway reports whether an error is that a registry could not be reached: asking later may help.
+func IsAway(err error) bool {
+	var away errAway
+	return errors.As(err, &away)
 }

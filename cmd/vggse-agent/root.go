@@ -57,7 +57,7 @@ func newRoot() *cobra.Command {
 		newModelCmd(s),
 		newNewCmd(),
 		newPrepareCmd(),
-		newReleaseCmd(s),
+		newReleaseCmd(s), newFleetCmd(s),
 		newRollbackCmd(s),
 		newRunCmd(s),
 		newRuntimeCmd(s),

@@ -3,9 +3,9 @@ package architecture
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
 	"agent": "agent/pipeline agent/trial api api/page bundle bundle/store camera " +
-		"camera/worker configs device infer internal/account internal/atomicfile " +
-		"internal/filelock internal/redact live mqtt mqtt/broker release samples " +
-		"vision",
+		"camera/worker configs device fleet infer internal/account " +
+		"internal/atomicfile internal/filelock internal/redact live mqtt " +
+		"mqtt/broker release samples vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
 	"agent/trial":       "bundle configs vision",
 	"api":               "api/page internal/atomicfile vision",
@@ -22,13 +22,13 @@ var rooms = map[string]string{
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/landlock internal/selfexec vision",
 	"cmd/vggse-agent": "agent bundle bundle/store camera camera/worker configs dataset demo " +
-		"device doctor eval importer infer infer/roofline internal/account " +
+		"device doctor eval fleet importer infer infer/roofline internal/account " +
 		"internal/atomicfile internal/landlock internal/logging " +
 		"internal/progress internal/redact internal/round internal/selfexec mqtt " +
 		"mqtt/spool mqtt/watch onnx prune quant release systemd teach verify " +
 		"vgg16se vision",
-	"configs": "api bundle/store camera infer internal/account internal/atomicfile " +
-		"internal/redact mqtt release samples vision",
+	"configs": "api bundle/store camera fleet infer internal/account " +
+		"internal/atomicfile internal/redact mqtt release samples vision",
 	"dataset": "camera internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
@@ -36,6 +36,7 @@ var rooms = map[string]string{
 		"release",
 	"eval": "bundle camera dataset device infer internal/atomicfile " +
 		"internal/progress vision",
+	"fleet": "bundle mqtt release",
 	"importer": "bundle infer internal/atomicfile internal/progress onnx verify vgg16se " +
 		"vgg16se/checkpoint vision",
 	"infer": "bundle internal/account internal/atomicfile internal/filelock onnx " +
