@@ -143,7 +143,7 @@ func add(out *tar.Writer, name string, size int64, from io.Reader) error {
 }
 
 func addFile(ctx context.Context, out *tar.Writer, dir string, f File) error {
-	file, err := os.Open(filepath.Join(dir, f.Path))
+	file, err := atomicfile.OpenRegular(filepath.Join(dir, f.Path))
 	if err != nil {
 		return err
 	}

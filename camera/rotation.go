@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 )
 
 // boxLimit is how many boxes of a film are looked at, at most.
@@ -14,7 +15,7 @@ const boxLimit = 4096
 // its video track (ISO/IEC 14496-12, 8.3.2). Any other file wants nothing. The decoders disagree:
 // OpenCV 4.6 turns a quarter the wrong way, GStreamer not at all.
 func rotationOf(path string) Flip {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 	if err != nil {
 		return FlipNone
 	}

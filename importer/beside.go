@@ -15,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -203,7 +204,7 @@ func readBeside(path string) ([]byte, error) {
 	case info.Size() > besideBytes:
 		return nil, fmt.Errorf("has %d bytes, more than are read", info.Size())
 	}
-	return os.ReadFile(path)
+	return atomicfile.ReadSmall(path, besideBytes)
 }
 
 // ofMetadata is what ultralytics and others write into an .onnx file: names, imgsz, task.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Limits of labels: each goes with every result.
@@ -32,7 +34,7 @@ func ReadLabels(s string) ([]string, error) {
 	case err == nil && info.Size() > labelsBytes:
 		return nil, fmt.Errorf("%s has %d bytes: it is no list of labels", s, info.Size())
 	case err == nil:
-		text, err := os.ReadFile(s)
+		text, err := atomicfile.ReadSmall(s, labelsBytes)
 		if err != nil {
 			return nil, err
 		}

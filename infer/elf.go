@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // Binary is what the header of a shared library says of it, read without loading it.
@@ -24,15 +26,19 @@ var arches = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm
 // ReadBinary reads the header of the library at path. A file that is none is an error without the
 // path.
 func ReadBinary(path string) (*Binary, error) {
-	f, err := elf.Open(path)
+	file, err := atomicfile.OpenRegular(path)
 	var missing *fs.PathError
-	switch {
-	case errors.As(err, &missing):
+	if errors.As(err, &missing) {
 		return nil, missing.Err
-	case err != nil:
+	}
+	if err != nil {
+		return nil, errors.New("is no file")
+	}
+	defer file.Close()
+	f, err := elf.NewFile(file)
+	if err != nil {
 		return nil, errors.New("is no library for Linux")
 	}
-	defer f.Close()
 	b := &Binary{Arch: arches[f.Machine]}
 	if b.Arch == "" {
 		b.Arch = strings.TrimPrefix(f.Machine.String(), "EM_")

@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // libraryFile matches the names of the libraries that we take: the core with or without its
@@ -87,11 +89,19 @@ func (t *taker) folder(ctx context.Context, from string) error {
 }
 
 func (t *taker) zip(ctx context.Context, from string) error {
-	z, err := zip.OpenReader(from)
+	file, err := atomicfile.OpenRegular(from)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	z, err := zip.NewReader(file, info.Size())
 	if err != nil {
 		return fmt.Errorf("is damaged, or no wheel: %w: copy it again", err)
 	}
-	defer z.Close()
 	for _, f := range z.File {
 		if !f.Mode().IsRegular() {
 			continue
@@ -104,7 +114,7 @@ func (t *taker) zip(ctx context.Context, from string) error {
 }
 
 func (t *taker) tar(ctx context.Context, from string) error {
-	f, err := os.Open(from)
+	f, err := atomicfile.OpenRegular(from)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ type Mapping struct{ Bytes []byte }
 
 // Map maps the whole file at path.
 func Map(path string) (*Mapping, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe is refused, not waited for
 	if err != nil {
 		return nil, err
 	}

@@ -140,8 +140,11 @@ func (c *calibration) resume() (*Collection, error) {
 	return empty, nil
 }
 
+// collectionLimit is the largest collection that is taken up, bytes.
+const collectionLimit = 1 << 30
+
 func readCollection(path string) (*Collection, error) {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadSmall(path, collectionLimit)
 	if err != nil {
 		return nil, err
 	}

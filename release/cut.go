@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 )
 
@@ -42,7 +43,7 @@ type cut struct {
 
 // open reads a part out of the file.
 func (c *cut) open(p part) (io.ReadCloser, error) {
-	f, err := os.Open(c.path)
+	f, err := atomicfile.OpenRegular(c.path)
 	if err != nil {
 		return nil, err
 	}

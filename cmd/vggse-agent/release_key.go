@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/release"
 )
 
@@ -68,10 +69,13 @@ func newPassword(cmd *cobra.Command, file string) (string, error) {
 	return first, nil
 }
 
+// keyLimit is the largest file with a key or a password that is read, bytes.
+const keyLimit = 64 << 10
+
 // readPassword is the first line of a file, or what is typed.
 func readPassword(cmd *cobra.Command, file string) (string, error) {
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := atomicfile.ReadSmall(file, keyLimit)
 		if err != nil {
 			return "", fmt.Errorf("--password-file: %w", err)
 		}

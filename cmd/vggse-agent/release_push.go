@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/release"
 )
 
@@ -174,7 +175,7 @@ func verifyGate(s *settings, key string) (*release.Gate, error) {
 		gate.Require = release.RequireTrue
 		return gate, nil
 	}
-	text, err := os.ReadFile(key)
+	text, err := atomicfile.ReadSmall(key, keyLimit)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/release"
 	"github.com/vggse/vggse-agent/verify"
 )
@@ -122,7 +123,7 @@ func (o *signFlags) read() (err error) {
 	if o.newKey == "" {
 		return nil
 	}
-	text, err := os.ReadFile(o.newKey)
+	text, err := atomicfile.ReadSmall(o.newKey, keyLimit)
 	if err != nil {
 		return fmt.Errorf("--new-key: %w", err)
 	}

@@ -71,7 +71,7 @@ var rooms = map[string]string{
 		"verify vgg16se/checkpoint vision",
 	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",
 	"vgg16se":            "bundle onnx vgg16se/checkpoint vision",
-	"vgg16se/checkpoint": "onnx",
+	"vgg16se/checkpoint": "internal/atomicfile onnx",
 	"vision":             "vision/resample",
 	"vision/resample":    "",
 }

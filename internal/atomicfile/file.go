@@ -12,7 +12,8 @@ import (
 
 // WriteFile makes the file at path hold what write writes, readable by all, or leaves what was
 // there before: it writes a file without a name in the same folder, or where the file system has
-// none one aside, syncs, gives it its name and syncs the folder. The error wraps that of write.
+// none one aside, syncs, gives it its name and syncs the folder. A device, or a pipe that is read,
+// is written to and stays. The error wraps that of write.
 func WriteFile(path string, write func(io.Writer) error) error {
 	return WriteFileMode(path, 0o644, write)
 }
@@ -31,6 +32,11 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error, open fu
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
+	}
+	if f, err := straight(path); err != nil {
+		return err
+	} else if f != nil {
+		return writeStraight(f, write)
 	}
 	sweep(dir)
 	publish := name

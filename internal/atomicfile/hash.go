@@ -102,7 +102,7 @@ func (c cancelWriter) Write(p []byte) (int, error) { return len(p), c.ctx.Err() 
 
 // HashFile returns the SHA-256 of a file in hexadecimal digits. It ends early with ctx.
 func HashFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := OpenRegular(path)
 	if err != nil {
 		return "", fmt.Errorf("hash: %w", err)
 	}

@@ -64,7 +64,7 @@ func LinkOrCopy(from, to string) error {
 	if real, err := filepath.EvalSymlinks(from); err == nil && os.Link(real, to) == nil {
 		return nil
 	}
-	in, err := os.Open(from)
+	in, err := OpenRegular(from)
 	if err != nil {
 		return err
 	}

@@ -12,19 +12,24 @@ const Mark = "***"
 // name is what a key with a secret is called, in the query of a URL, in the path of a camera that
 // takes its parameters there, or in a GStreamer pipeline: a word of it says so. It rather hides too
 // much.
-const name = `[\w.-]*(?:pass|pwd|passwd|secret|token|auth|api-?key|credential|signature|cookie)[\w.-]*` +
-	`|[\w.-]*[_.-](?:pw|key|sig)|(?:user|proxy)-id|key|pw|sig|loginpas`
+const name = `[\w.-]*(?:pass|pwd|passwd|secret|token|auth|api-?key|credential|signature|cookie|jwt|session)[\w.-]*` +
+	`|[\w.-]*[_.-](?:pw|key|sig)|(?:user|proxy)-id|key|pw|sig|sid|loginpas`
 
-// credentials are user and password before a host, and the values of telling names. A password may
+// credentials are user and password before a host, also where the scheme was mistyped or forgotten,
+// and the values of telling names; one that is written in percent signs may be any. A password may
 // hold nearly anything, and what stands before the last @ may be part of one.
-var credentials = regexp.MustCompile(`(?i)(://).+@|\b((?:` + name + `)\s*[=:]\s*)` +
+var credentials = regexp.MustCompile(`(?i)(:/{1,2})[^\s/].*@|\b[\w.%-]+:[^\s/"'@]+@[\w\[]|` +
+	`((?:\b(?:` + name + `)|[\w.-]*%[0-9a-f]{2}[\w.%-]*)\s*[=:]\s*)` +
 	`("(?:[^"\\]|\\.)*"?|'[^']*'?|(?:\(\w+\))?(?:bearer|basic|digest)[\s\\]+[^\s&"'!]+|[^&\s"'!;]+)`)
 
 // Text returns a source, a URL, or a text that holds one, with credentials replaced by ***.
 func Text(text string) string {
 	return credentials.ReplaceAllStringFunc(text, func(s string) string {
-		if strings.HasPrefix(s, "://") {
-			return "://" + Mark + "@"
+		if slashes := len(s[1:]) - len(strings.TrimLeft(s[1:], "/")); s[0] == ':' && slashes > 0 {
+			return s[:1+slashes] + Mark + "@"
+		}
+		if host := strings.LastIndexByte(s, '@'); host == len(s)-2 {
+			return Mark + s[host:]
 		}
 		end := strings.IndexAny(s, "=:")
 		return s[:end+1] + Mark

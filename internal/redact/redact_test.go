@@ -20,6 +20,10 @@ func TestText(t *testing.T) {
 		"gst:souphttpsrc location=http://h authorization=Bearer geheim ! jpegdec",
 		`gst:souphttpsrc extra-headers="x,Authorization=(string)Bearer\ geheim"`, "gst:souphttpsrc proxy-pw=geheim ! x",
 		"gst:souphttpsrc cookies=geheim ! x", "Authorization: Basic geheim",
+		"rtsp://h/x?%70assword=geheim", "http://h/x?a=1&pass%77ord=geheim&b=2", "wss://h/mqtt?jwt=geheim",
+		"http://h/x?PHPSESSIONID=geheim", "http://h/x?sid=geheim",
+		"rtsp:/admin:geheim@h/x", "rtsp:admin:geheim@h/x", "admin:geheim@192.168.0.9/x",
+		"admin:ge%40heim-geheim@[::1]:554/x",
 	} {
 		got := Text(text)
 		if strings.Contains(got, "geheim") || !strings.Contains(got, Mark) {
@@ -30,7 +34,8 @@ func TestText(t *testing.T) {
 		"rtsp://192.168.1.5:554/stream1?channel=2&subtype=0", "demo://parts?fps=15&seed=1",
 		"/dev/video0", "file:///a b/c.mp4?loop=-1",
 		"gst:videotestsrc pattern=ball sensor-id=0 ! video/x-raw,width=640 ! videoconvert",
-		"tcp://broker:1883", "wss://broker:443/mqtt",
+		"tcp://broker:1883", "wss://broker:443/mqtt", "file:///home/a@b/50%25.mp4", "file:///a/x%20y.png?loop=-1",
+		"ghcr.io/x/y@sha256:0123", "rtsp://h/a%20b?x=1",
 	} {
 		if got := Text(text); got != text {
 			t.Errorf("%s: shown as %s, holds no secret", text, got)

@@ -36,7 +36,7 @@ func lockDir(dir string, files FS) (unlock func(), err error) {
 
 // locked reports whether a process has the folder.
 func locked(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, "lock"))
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}

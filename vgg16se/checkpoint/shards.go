@@ -4,17 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
 // indexSuffix ends the name of a file that says which tensor is in which of several .safetensors.
 const indexSuffix = ".safetensors.index.json"
 
+// indexLimit is the largest index that is read, bytes: a million tensors.
+const indexLimit = 256 << 20
+
 // openShards opens the files that an index names, which lie beside it, as one checkpoint.
 func openShards(path string) (*File, error) {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadSmall(path, indexLimit)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
