@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -56,9 +58,7 @@ func main() {
 		"length of one run with the demo network; the full-size one gets three times that")
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(),
-			"usage: bench [flags] ring | peer | trouble | cameras | all | int8 | int8-accuracy | int8-speed | "+
-				"int8-peer | int8-world | teach | engines | bare BUNDLE\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n", strings.Join(o.names(), " | "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -66,20 +66,55 @@ func main() {
 	defer stop()
 	var err error
 	switch what := flag.Arg(0); what {
-	case "ring", "peer", "trouble", "cameras", "all", "int8", "int8-accuracy", "int8-speed", "int8-peer", "int8-world",
-		"teach", "engines":
-		err = o.report(ctx, what)
 	case "bare":
 		err = runBare(flag.Arg(1), o.threads)
 	case "answers":
 		err = runAnswers(ctx, flag.Args()[1:])
 	default:
-		flag.Usage()
-		os.Exit(2)
+		if !slices.Contains(o.names(), what) {
+			flag.Usage()
+			os.Exit(2)
+		}
+		err = o.report(ctx, what)
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// part is one benchmark. Its group is what runs it together with others: all is what make bench runs
+// by itself; "" is for a name alone.
+type part struct {
+	name, group string
+	do          func(context.Context, *report) error
+}
+
+func (o *options) parts() []part {
+	return []part{
+		{"ring", "all", o.ringReport},
+		{"peer", "all", o.peerReport},
+		{"trouble", "all", o.troubleReport},
+		{"cameras", "all", o.camerasReport},
+		{"int8-accuracy", "int8", o.accuracyReport},
+		{"int8-speed", "int8", o.int8SpeedReport},
+		{"int8-peer", "int8", o.quantizeReport},
+		{"int8-world", "", o.worldReport},
+		{"teach", "", o.teachReport},
+		{"engines", "", o.enginesReport},
+		{"signals", "", o.signalsReport},
+	}
+}
+
+// names are the parts and groups that can be asked for.
+func (o *options) names() (names []string) {
+	for _, p := range o.parts() {
+		for _, n := range []string{p.name, p.group} {
+			if n != "" && !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names
 }
 
 // report makes what is missing, measures, and writes the report.
@@ -94,21 +129,7 @@ func (o *options) report(ctx context.Context, what string) error {
 		}
 	}
 	r := newReport(what, o)
-	for _, part := range []struct {
-		name, group string
-		do          func(context.Context, *report) error
-	}{
-		{"ring", "all", o.ringReport},
-		{"peer", "all", o.peerReport},
-		{"trouble", "all", o.troubleReport},
-		{"cameras", "all", o.camerasReport},
-		{"int8-accuracy", "int8", o.accuracyReport},
-		{"int8-speed", "int8", o.int8SpeedReport},
-		{"int8-peer", "int8", o.quantizeReport},
-		{"int8-world", "", o.worldReport},
-		{"teach", "", o.teachReport},
-		{"engines", "", o.enginesReport},
-	} {
+	for _, part := range o.parts() {
 		if what == part.name || what == part.group {
 			if err := part.do(ctx, r); err != nil {
 				return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vggse/vggse-agent/vision"
@@ -46,13 +45,10 @@ type Engine struct {
 	net     ModelFile
 	info    Info
 	signals signalPlaces
+	answers int // the place of what Run makes its answer of, among the outputs
+	closed  bool
 
-	mu      sync.Mutex // held while C runs
-	session *session   // nil once closed
-
-	watch   sync.Mutex      // guards what a cancelled ctx does from its own goroutine
-	done    <-chan struct{} // of the ctx that unwatch belongs to
-	unwatch func() bool
+	*loaded
 }
 
 // Open loads ONNX Runtime and the network on the best provider the configuration allows, and runs
@@ -76,7 +72,7 @@ func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Model
 	if err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	e := &Engine{info: Info{
+	e := &Engine{loaded: &loaded{users: 1}, info: Info{
 		Version: l.version, Library: l.path, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
 	}}
 	order, strict := c.orderFor(l.path)
@@ -249,7 +245,7 @@ func (e *Engine) Features(ctx context.Context, t *vision.Tensor, out []float32) 
 	if n := t.Shape[0]; int64(len(out)) != n*int64(e.net.columns()) {
 		return fmt.Errorf("infer: run: room for %d features of %d pictures with %d each", len(out), n, e.net.columns())
 	}
-	return e.run(ctx, t, func() { copy(out, e.session.output) })
+	return e.run(ctx, t, func() { copy(out, e.row()) })
 }
 
 // run classifies the pictures of t and lets take fetch the answers.
@@ -264,7 +260,7 @@ func (e *Engine) run(ctx context.Context, t *vision.Tensor, take func()) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.session == nil {
+	if e.closed {
 		return fmt.Errorf("infer: run: %w", errClosed)
 	}
 	e.follow(ctx)
@@ -279,53 +275,5 @@ func (e *Engine) run(ctx context.Context, t *vision.Tensor, take func()) error {
 		return fmt.Errorf("infer: run: %w", err)
 	}
 	take()
-	return nil
-}
-
-// follow makes the end of ctx terminate the run. It allocates only when ctx is another one than
-// before: a daemon runs with one.
-func (e *Engine) follow(ctx context.Context) {
-	e.watch.Lock()
-	defer e.watch.Unlock()
-	done, s := ctx.Done(), e.session
-	if done == e.done {
-		return
-	}
-	e.leave()
-	s.resume()
-	e.done = done
-	e.unwatch = context.AfterFunc(ctx, func() {
-		e.watch.Lock()
-		defer e.watch.Unlock()
-		if e.done == done {
-			s.terminate()
-		}
-	})
-}
-
-// leave forgets the ctx of the last run; e.watch is held.
-func (e *Engine) leave() {
-	if e.unwatch != nil {
-		e.unwatch()
-	}
-	e.done, e.unwatch = nil, nil
-}
-
-// Close waits for the run in progress, then frees the network and, with the last engine, ONNX
-// Runtime. It may be called twice.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.session == nil {
-		return nil
-	}
-	e.watch.Lock()
-	e.leave()
-	e.watch.Unlock()
-	err := errors.Join(e.session.close(), release())
-	e.session = nil
-	if err != nil {
-		return fmt.Errorf("infer: close: %w", err)
-	}
 	return nil
 }

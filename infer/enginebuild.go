@@ -81,7 +81,7 @@ func answers(ctx context.Context, c *Config, provider string, own map[string]str
 		if err := s.run(1); err != nil {
 			return nil, oneLine(err)
 		}
-		logits = append(logits, s.output...)
+		logits = append(logits, s.outputs[0].values...)
 	}
 	return logits, ctx.Err()
 }

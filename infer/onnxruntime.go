@@ -62,10 +62,10 @@ func release() error {
 // session is one network on one provider with the memory of its input and outputs. Not for
 // concurrent use, but for terminate.
 type session struct {
-	input, output []float32 // n pictures from the front; n rows of outputs[0]
-	outputs       []output  // first the one that the manifest names
-	pins          runtime.Pinner
-	tensors       []*ort.Tensor[float32]
+	input   []float32 // n pictures from the front
+	outputs []output  // first the one that the manifest names
+	pins    runtime.Pinner
+	tensors []*ort.Tensor[float32]
 
 	// With a largest batch of 1 the tensors are fixed and a run can be terminated. Else every batch
 	// size has its binding, which the binding's authors run without options: it ends by itself.
@@ -85,7 +85,6 @@ func newSession(options *ort.SessionOptions, net *ModelFile, most int, outputs [
 		o.values = make([]float32, most*o.width)
 		s.pins.Pin(&o.values[0])
 	}
-	s.output = s.outputs[0].values
 	load := s.fix
 	if most > 1 {
 		load = s.bind

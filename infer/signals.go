@@ -123,11 +123,14 @@ func (e *Engine) fits(t *vision.Tensor, out vision.Logits) error {
 // answer writes the logits of the last run; e.mu is held.
 func (e *Engine) answer(out vision.Logits) {
 	if e.net.Head == nil {
-		copy(out, e.session.output)
+		copy(out, e.row())
 		return
 	}
-	e.net.Head.Apply(e.session.output, out)
+	e.net.Head.Apply(e.row(), out)
 }
+
+// row is what the file answered with in the last run; e.mu is held.
+func (e *Engine) row() []float32 { return e.session.outputs[e.answers].values }
 
 // NoChannels says in one sentence why the network gives no squeeze and gate signals; empty where it
 // gives some.

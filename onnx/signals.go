@@ -22,6 +22,9 @@ type Signals int
 const (
 	FeaturesOnly Signals = iota // what the last dense layer reads
 	AllSignals                  // and of each channel attention (SE, ECA) what it squeezes, and its gates
+	// AllInPlace is AllSignals where rows that are there already get the name of the output, instead
+	// of being copied: for files whose inner names nobody goes by. On small networks nodes cost time.
+	AllInPlace
 )
 
 // Expose adds outputs to a classifier whose scores are the given output: FeaturesOutput, N × width,
@@ -34,20 +37,20 @@ func (m *Model) Expose(output string, what Signals) {
 	m.Graph.Nodes, m.Graph.Outputs = slices.Clone(m.Graph.Nodes), slices.Clone(m.Graph.Outputs)
 	m.Graph.Initializers = slices.Clone(m.Graph.Initializers)
 	m.Graph.freeNames()
-	e := exposure{m: m, h: newHead(&m.Graph, output), shapes: m.Graph.Shapes(), used: m.Graph.names()}
+	e := exposure{m: m, inPlace: what == AllInPlace, h: newHead(&m.Graph, output), shapes: m.Graph.Shapes(), used: m.Graph.names()}
 	if i := slices.IndexFunc(m.Graph.Outputs, func(o ValueInfo) bool { return o.Name == output }); i >= 0 &&
 		len(m.Graph.Outputs[i].Shape) > 0 {
 		e.batch = m.Graph.Outputs[i].Shape[0]
 	}
 	var blocks []block
-	if what == AllSignals {
+	if what != FeaturesOnly {
 		blocks = e.blocks()
 	}
 	if l, err := m.LastLayer(output); err == nil {
 		e.expose(l.Features, FeaturesOutput, int64(l.Width))
 	}
 	for i, b := range blocks {
-		e.expose(b.squeeze, SqueezeOutput(i+1), elements(e.shapes[b.squeeze]))
+		e.expose(e.row(b.squeeze), SqueezeOutput(i+1), elements(e.shapes[b.squeeze]))
 		e.expose(b.gate, GateOutput(i+1), elements(e.shapes[b.gate]))
 	}
 }
@@ -115,11 +118,12 @@ func isSignal(name string) bool {
 
 // exposure is one Expose under way.
 type exposure struct {
-	m      *Model
-	h      *head
-	shapes map[string][]int64
-	used   map[string]bool
-	batch  Dim
+	m       *Model
+	inPlace bool
+	h       *head
+	shapes  map[string][]int64
+	used    map[string]bool
+	batch   Dim
 }
 
 // expose makes the tensor an output, N × width.
@@ -135,7 +139,11 @@ func (e *exposure) expose(tensor, name string, width int64) {
 	if len(e.shapes[tensor]) > 2 {
 		steps = append(steps, Node{OpType: "Flatten", Attributes: []Attribute{Int("axis", 1)}})
 	}
-	if len(steps) == 0 {
+	switch {
+	case len(steps) > 0:
+	case e.inPlace && !g.isPort(tensor) && name != FeaturesOutput:
+		g.rename(tensor, name)
+	default:
 		steps = []Node{{OpType: "Identity"}}
 	}
 	for i, n := range steps {
@@ -149,6 +157,25 @@ func (e *exposure) expose(tensor, name string, width int64) {
 		g.Nodes = append(g.Nodes, n)
 	}
 	g.Outputs = append(g.Outputs, ValueInfo{Name: name, Type: Float32, Shape: []Dim{e.batch, {Size: width}}})
+}
+
+// row is the tensor of rows that a Flatten makes of one with a number for each channel, through a
+// rounding; where there is none, the tensor itself.
+func (e *exposure) row(tensor string) string {
+	at := tensor
+	for range 3 {
+		k := slices.IndexFunc(e.m.Graph.Nodes, func(n Node) bool {
+			return gateOps[n.OpType] && first(n.Inputs) == at && n.OpType != "Cast"
+		})
+		if k < 0 {
+			return tensor
+		}
+		at = e.m.Graph.Nodes[k].Outputs[0]
+		if shape := e.shapes[at]; len(shape) == 2 && elements(shape) == elements(e.shapes[tensor]) {
+			return at
+		}
+	}
+	return tensor
 }
 
 // copyOf is the node, if one is needed, that makes what the tensor holds once more.
