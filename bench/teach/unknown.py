@@ -221,6 +221,7 @@ def theirs(reference, layer):
     """The same by pytorch-ood: name → score of features and logits."""
     from pytorch_ood.detector import GEN, KNN, RMD, Entropy, EnergyBased, MaxSoftmax, fDBD
 
+    torch.set_default_dtype(torch.float64)  # what it fits is float32 else, and so is the inverse of a covariance
     x, y = torch.from_numpy(reference.x), torch.from_numpy(reference.y)
     head = torch.nn.Linear(layer[0].shape[1], len(layer[1]))
     head.weight.data, head.bias.data = torch.from_numpy(layer[0]).float(), torch.from_numpy(layer[1]).float()
