@@ -34,6 +34,7 @@ type options struct {
 	threads       int
 	seconds       float64
 	age           float64
+	draws         int
 }
 
 func main() {
@@ -57,6 +58,7 @@ func main() {
 	flag.Float64Var(&o.seconds, "seconds", 2,
 		"length of one run with the demo network; the full-size one gets three times that")
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
+	flag.IntVar(&o.draws, "draws", 20, "draws of pictures for each size, of teach")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n", strings.Join(o.names(), " | "))
 		flag.PrintDefaults()

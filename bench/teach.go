@@ -24,7 +24,6 @@ import (
 // The measurement of teach: a network of the first labels of the demo is taught the others.
 const (
 	knownLabels   = 8
-	teachDraws    = 20
 	storedOfLabel = 50 // features of each old label that stand for its pictures
 )
 
@@ -216,10 +215,10 @@ type sizeResult struct {
 	lessons              []lesson
 }
 
-// measure fits heads to teachDraws draws of each pictures a label.
-func (t *teaching) measure(ctx context.Context, each int) (*sizeResult, error) {
+// measure fits heads to draws of each pictures a label.
+func (t *teaching) measure(ctx context.Context, each, draws int) (*sizeResult, error) {
 	m := &sizeResult{methods: map[string]int{}}
-	for draw := range teachDraws {
+	for draw := range draws {
 		rows := t.draw(rand.New(rand.NewPCG(uint64(each), uint64(draw))), each)
 		begin := time.Now()
 		f, err := teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old, "", t.threads)

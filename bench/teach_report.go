@@ -15,22 +15,18 @@ func (o *options) teachReport(ctx context.Context, r *report) error {
 	}
 	before := 100 * t.test.accuracy(t.old, old).Value
 	r.section(fmt.Sprintf("A network of %d labels of the demo is taught the other %d: mean of %d draws, %d test "+
-		"pictures", knownLabels, len(t.test.labels)-knownLabels, teachDraws, len(t.test.class)))
+		"pictures", knownLabels, len(t.test.labels)-knownLabels, o.draws, len(t.test.class)))
 	r.fact("before: old labels answered rightly, %", fmt.Sprintf("%.2f", before))
-	sizes := make([]*sizeResult, len(teachSizes))
-	var lessons []lesson
-	for i, each := range teachSizes {
-		if sizes[i], err = t.measure(ctx, each); err != nil {
+	for _, each := range teachSizes {
+		m, err := t.measure(ctx, each, o.draws)
+		if err != nil {
 			return err
 		}
-		lessons = append(lessons, sizes[i].lessons...)
-	}
-	peers, err := o.peers(ctx, t, lessons)
-	if err != nil {
-		return err
-	}
-	for i, each := range teachSizes {
-		r.teachSize(each, before, sizes[i], peers[i*teachDraws:][:teachDraws])
+		peers, err := o.peers(ctx, t, m.lessons)
+		if err != nil {
+			return err
+		}
+		r.teachSize(each, before, m, peers)
 	}
 	return nil
 }

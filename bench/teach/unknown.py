@@ -135,11 +135,10 @@ class Mahalanobis:
         return d if self.outer is None else d - (((x - self.mean) @ self.outer) * (x - self.mean)).sum(1)
 
 
-class Coverage:
-    """NAC's coverage of the squeeze vectors: how full the bins are that the reference put the channels' values into."""
+class Outside:
+    """How many channels' means lie beyond those of the reference."""
 
-    def __init__(self, z, bins=20, full=0.1):
-        self.edges = [np.quantile(c, np.linspace(0, 1, bins + 1)[1:-1], axis=0) for c in z]
+    def __init__(self, z):
         self.low = [c.min(0) for c in z]
         self.high = [c.max(0) for c in z]
 
@@ -189,7 +188,7 @@ def scores_of(reference, layer, labels):
     relative = Mahalanobis(unit(reference.x), reference.y)
     raw = Mahalanobis(reference.x, reference.y)
     plain = Mahalanobis(unit(reference.x), reference.y, background=False)
-    histogram, outside = Histogram(reference.z), Coverage(reference.z)
+    histogram, outside = Histogram(reference.z), Outside(reference.z)
     last = Histogram(reference.z[-1:])
     def gen(s):
         p = np.clip(classes(s.logits, axis=1), 1e-7, 1 - 1e-7)
@@ -197,6 +196,12 @@ def scores_of(reference, layer, labels):
     def entropy(s):
         p = classes(s.logits, axis=1)
         return -(p * np.log(np.maximum(p, 1e-300))).sum(1)
+    mean, directions = principal(unit(reference.x), 64)
+    def components(s):
+        return (unit(s.x) - mean) @ directions.T
+    spread = 0.01 * len(reference.y) * components(reference).var(0).mean()
+    kept = Mahalanobis(components(reference), reference.y, background=False, ridge=spread)
+    one = Mahalanobis(components(reference), np.zeros(len(reference.y)), background=False, ridge=spread)
     out = {
         "softmax (MSP)": lambda s: -classes(s.logits, axis=1).max(1),
         "entropy": entropy,
@@ -206,6 +211,9 @@ def scores_of(reference, layer, labels):
         "relative Mahalanobis, unit length": lambda s: relative(unit(s.x)),
         "relative Mahalanobis": lambda s: raw(s.x),
         "Mahalanobis, unit length": lambda s: plain(unit(s.x)),
+        "**Mahalanobis, unit length, PCA-64** (kept)": lambda s: kept(components(s)),
+        "the same, all classes one": lambda s: one(components(s)),
+        "the same, and log squeeze, PCA-32, 5 stages": lambda s: one(components(s)) + sum(m(c) for m, c in zip(stages, small(s.z))),
         "coverage of squeeze vectors (NAC)": lambda s: histogram(s.z),
         "coverage of the last squeeze vector": lambda s: last(s.z[-1:]),
         "squeeze values outside the reference's": lambda s: outside(s.z),

@@ -63,6 +63,7 @@ var rooms = map[string]string{
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx verify vision",
+	"reference": "vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
 		"internal/filelock onnx",
 	"samples": "dataset internal/atomicfile vision",
