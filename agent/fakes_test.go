@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if worker.Asked(os.Args) {
 		os.Exit(worker.Main())
 	}
+	if job := os.Getenv(rolloutVariable); job != "" {
+		os.Exit(reconcileAside(job))
+	}
 	if dir := os.Getenv(holdVariable); dir != "" {
 		os.Exit(holdUntilAsked(dir))
 	}
