@@ -42,6 +42,9 @@ type Host struct {
 	// Teach fits the last layer of a bundle anew, in a process of its own of low priority; nil: not
 	// here. It is called from a goroutine that ends with it.
 	Teach func(ctx context.Context, r TeachRun) error
+	// ShadowArgs are the arguments, behind shadow.Verb and the folder of a bundle, with which this
+	// program runs a new model beside the one that answers; nil: it does not.
+	ShadowArgs []string
 	// Golden compares the answers of an open network with the goldens of its bundle, if it has any;
 	// nil: not here.
 	Golden func(ctx context.Context, n *infer.Network) error
@@ -169,6 +172,8 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	if err != nil {
 		return err
 	}
+	changes.tap, changes.shadowArgs = &shadowTap{pipeline: p, next: p.Recorder}, host.ShadowArgs
+	p.Recorder = changes.tap
 	defer hide()
 	handler.tellStates()
 	link.Handle(handler)

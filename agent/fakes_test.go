@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
+	"github.com/vggse/vggse-agent/agent/shadow"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/camera/worker"
@@ -24,6 +25,9 @@ func TestMain(m *testing.M) {
 	}
 	if job := os.Getenv(rolloutVariable); job != "" {
 		os.Exit(reconcileAside(job))
+	}
+	if len(os.Args) > 2 && os.Args[1] == shadow.Verb {
+		os.Exit(shadowChild(os.Args[2]))
 	}
 	if dir := os.Getenv(holdVariable); dir != "" {
 		os.Exit(holdUntilAsked(dir))

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"reflect"
@@ -118,9 +119,12 @@ type modelSwap struct {
 	observer *observer
 	updates  *updateState
 	golden   golden
-	memory   func() *device.Memory // of the machine; nil: unknown
-	every    time.Duration         // between two looks at a trial
-	log      *slog.Logger
+	tap      *shadowTap // for a shadow
+	// shadowArgs are the arguments, behind verb and bundle, of the process of a shadow; nil: there is none
+	shadowArgs []string
+	memory     func() *device.Memory // of the machine; nil: unknown
+	every      time.Duration         // between two looks at a trial
+	log        *slog.Logger
 
 	told   time.Time  // of the trial, and it was written down
 	toldOf *probation // that it was told of
@@ -184,6 +188,16 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 		}
 		takeInstalled(&next.Model, begun.Installed, begun.OK)
 		return c.comeBack(ctx, next, begun, mqtt.Condition{Status: mqtt.OK})
+	}
+	switch err := c.shadow(ctx, &next); {
+	case errors.Is(err, errAbandoned):
+		c.log.Info("the new model's comparison ends", "why", err)
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		s := store.At(next.StateDir)
+		return errors.Join(err, s.Refuse(filepath.Base(next.Model.Bundle), c.requests.installed(), err))
 	}
 	start := time.Now()
 	c.log.Info("opening another model beside the one that runs", "bundle", next.Model.Bundle)

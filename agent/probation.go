@@ -82,7 +82,7 @@ func (p *probation) compares(network pipeline.Classifier, before, next *bundle.S
 	defer p.mu.Unlock()
 	p.rival = rival{network, make(vision.Logits, most*labels), make([]float32, labels), before.Output.Scores}
 	if p.pairs == nil {
-		p.pairs = trial.NewComparison(p.bounds, before, next, threshold)
+		p.pairs = trial.NewComparison(p.bounds, before, next, threshold, trial.Half)
 	}
 }
 

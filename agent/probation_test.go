@@ -27,13 +27,14 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// filmSource shows the pictures of the demo over and over, each as soon as it is taken.
+// filmSource shows the pictures of the demo over and over, a little slower than they are classified.
 type filmSource struct {
 	film []vision.Frame
 	n    uint64
 }
 
 func (s *filmSource) Read(ctx context.Context, f *vision.Frame) error {
+	time.Sleep(4 * time.Millisecond)
 	from := &s.film[int(s.n)%len(s.film)]
 	f.Resize(from.Width, from.Height)
 	copy(f.Pix, from.Pix)
@@ -66,6 +67,7 @@ type bench struct {
 	last   atomic.Uint64          // frame that was decided
 	opens  atomic.Int32           // of the camera
 	told   []mqtt.Update
+	memory atomic.Pointer[device.Memory]
 	end    func() error
 }
 
@@ -94,6 +96,7 @@ func newBench(t *testing.T, memory *device.Memory) *bench {
 		t.Skip("no ONNX Runtime here")
 	}
 	b := &bench{t: t}
+	b.memory.Store(memory)
 	b.config = configs.Config{StateDir: t.TempDir(), Model: configs.Model{Demo: "/nowhere", Precision: "fp32",
 		RequireSignature: "false", Trial: trialBounds}, Infer: infer.Config{Providers: []string{infer.CPU}, Threads: 1},
 		Decide: vision.DecideConfig{TopK: 2, Threshold: 0.6, Confirm: 1, Unknown: vision.Unknown}}
@@ -103,7 +106,7 @@ func newBench(t *testing.T, memory *device.Memory) *bench {
 	if err := b.store.Confirm(b.base.SHA256); err != nil {
 		t.Fatal(err)
 	}
-	b.start(memory)
+	b.start()
 	t.Cleanup(func() {
 		if err := b.end(); err != nil {
 			t.Error(err)
@@ -113,7 +116,7 @@ func newBench(t *testing.T, memory *device.Memory) *bench {
 }
 
 // start runs the agent with what the store says.
-func (b *bench) start(memory *device.Memory) {
+func (b *bench) start() {
 	t, log := b.t, slog.New(slog.DiscardHandler)
 	c := b.config
 	network, onTrial, err := openActive(t.Context(), &c, nil, func(store.Refusal, bool) {})
@@ -135,8 +138,11 @@ func (b *bench) start(memory *device.Memory) {
 			b.opens.Add(1)
 			return &filmSource{film: film(60)}, nil
 		}}}}
-	b.swap = &modelSwap{network: network, trial: onTrial, requests: requests, observer: o, pipeline: p, link: link,
-		memory: func() *device.Memory { return memory }, every: time.Millisecond, log: log,
+	tap := &shadowTap{pipeline: p}
+	p.Recorder = tap
+	b.swap = &modelSwap{tap: tap, shadowArgs: []string{}, network: network,
+		trial: onTrial, requests: requests, observer: o, pipeline: p, link: link,
+		memory: b.memory.Load, every: time.Millisecond, log: log,
 		updates: newUpdateState(func(u mqtt.Update) { b.told = append(b.told, u) })}
 	o.begin(p, link, network, onTrial)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -300,7 +306,7 @@ func TestTrialGoesOn(t *testing.T) {
 		t.Fatalf("the next start finds %+v, %v", begun, err)
 	}
 	b.opens.Store(0)
-	b.start(nil)
+	b.start()
 	waitFor(t, "pairs again", func() bool {
 		_, pairs, _ := b.swap.observer.onTrial().report()
 		return pairs.Pairs > 0

@@ -180,7 +180,7 @@ func (c *modelSwap) tellTrial(inForce *configs.Config) {
 	if c.trial == nil || c.toldOf == c.trial && time.Since(c.told) < tellTrialEvery {
 		return
 	}
-	_, _, far := c.trial.report()
+	_, report, far := c.trial.report()
 	back := "going back takes a while"
 	switch {
 	case !c.trial.before:
@@ -199,7 +199,7 @@ func (c *modelSwap) tellTrial(inForce *configs.Config) {
 	}
 	r := releaseOf(inForce)
 	c.updates.tries(mqtt.Update{State: mqtt.UpdateProbation, Name: r.Name, Release: r.Number,
-		Reason: far + "; " + back})
+		Reason: far + "; " + back, Trial: trialOf(c.trial.sum, report, 0)})
 }
 
 // confirm ends a trial well.

@@ -192,6 +192,13 @@ func (o *observer) rolledBack() {
 	o.rollbacks++
 }
 
+// slowedDown reports whether the governor holds the frame rate down.
+func (o *observer) slowedDown() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.slowed != ""
+}
+
 // onTrial is the trial of the model that answers; nil: it is on none.
 func (o *observer) onTrial() *probation {
 	o.mu.Lock()

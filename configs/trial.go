@@ -7,6 +7,8 @@ import (
 
 // Trial is what a new model is held to before it counts as good. A bound of 0 is none.
 type Trial struct {
+	// so many pictures it must answer to in a process of its own before it answers at all; 0: none
+	Shadow    int           `mapstructure:"shadow"`
 	Hold      time.Duration `mapstructure:"hold"`      // it must run for so long, and
 	Frames    int           `mapstructure:"frames"`    // decide so often
 	Agreement float64       `mapstructure:"agreement"` // least share of labels like those of the model before, 0..1
@@ -17,6 +19,8 @@ type Trial struct {
 // validate returns the first key that cannot be.
 func (c *Trial) validate() error {
 	switch {
+	case c.Shadow < 0 || c.Shadow > mostFrames:
+		return fmt.Errorf("model.trial.shadow: must be between 0 and %d, got %d", mostFrames, c.Shadow)
 	case c.Hold < 0 || c.Hold > mostHold:
 		return fmt.Errorf("model.trial.hold: must be between 0 and %s, got %s", mostHold, c.Hold)
 	case c.Frames < 0 || c.Frames > mostFrames:
@@ -40,6 +44,7 @@ const (
 
 // Stricter is c with what other asks for beyond it. What cannot be asked for is passed over.
 func (c Trial) Stricter(other Trial) Trial {
+	c.Shadow = max(c.Shadow, min(other.Shadow, mostFrames))
 	c.Hold = max(c.Hold, min(other.Hold, mostHold))
 	c.Frames = max(c.Frames, min(other.Frames, mostFrames))
 	if other.Agreement <= 1 {

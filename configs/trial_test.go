@@ -14,10 +14,11 @@ func TestStricter(t *testing.T) {
 		other, want Trial
 	}{
 		{"nothing", Trial{}, own},
-		{"less", Trial{time.Minute, 10, 0.1, 0.9, 4}, own},
-		{"more", Trial{time.Hour, 2000, 0.9, 0.1, 1.1}, Trial{time.Hour, 2000, 0.9, 0.1, 1.1}},
-		{"what cannot be", Trial{-time.Hour, -1, 7, -1, 0.5}, own},
-		{"without an end", Trial{Hold: math.MaxInt64, Frames: math.MaxInt}, Trial{mostHold, mostFrames, 0.5, 0.2, 1.5}},
+		{"less", Trial{0, time.Minute, 10, 0.1, 0.9, 4}, own},
+		{"more", Trial{0, time.Hour, 2000, 0.9, 0.1, 1.1}, Trial{0, time.Hour, 2000, 0.9, 0.1, 1.1}},
+		{"what cannot be", Trial{0, -time.Hour, -1, 7, -1, 0.5}, own},
+		{"without an end",
+			Trial{Hold: math.MaxInt64, Frames: math.MaxInt}, Trial{0, mostHold, mostFrames, 0.5, 0.2, 1.5}},
 	} {
 		if got := own.Stricter(tt.other); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.what, got, tt.want)

@@ -58,6 +58,7 @@ mkdir -p /etc/systemd/system/vggse-agent.service.d
 cp /usr/share/doc/vggse-agent/examples/drop-ins/credentials.conf /etc/systemd/system/vggse-agent.service.d/
 (umask 077 && echo secret >/etc/vggse-agent/mqtt-password)
 sed -i '/^mqtt:/,/^[a-z]/s/^  user: ""/  user: device/' $settings
+sed -i 's/^    shadow: 60 /    shadow: 2 /' $settings
 systemctl daemon-reload
 check "restart with a credential" systemctl restart vggse-agent
 check "the credential is there, for its user alone" runuser -u vggse-agent -- test ! -r /etc/vggse-agent/mqtt-password

@@ -96,7 +96,8 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
-	l.Update(Update{State: UpdateWaiting, Name: "parts", Release: 7, Bytes: 1 << 20, Of: 1 << 24, Reason: "429"})
+	l.Update(Update{State: UpdateWaiting, Name: "parts", Release: 7, Bytes: 1 << 20, Of: 1 << 24, Reason: "429",
+		Trial: Trial{SHA256: strings.Repeat("0f", 32), Pairs: 9, Common: 8, Agreed: 7, Changes: [2]int{1, 2}}})
 	other := testIdentity().Model
 	other.Version = "2"
 	l.Model(other, []string{"bolt", "nut"})

@@ -8,7 +8,20 @@ type Update struct {
 	Release int64  `json:"release"` // its number; 0: none
 	Bytes   int64  `json:"bytes"`   // fetched
 	Of      int64  `json:"of"`      // that are to be fetched
-	Reason  string `json:"reason"`  // of waiting, probation or failed, for people; else empty
+	Reason  string `json:"reason"`  // of waiting, shadow, probation or failed, for people; else empty
+	Trial   Trial  `json:"trial"`   // of shadow and probation, and of failed behind one; else zero
+}
+
+// Trial is what a new model, and the one before it, were found to say of the same pictures.
+type Trial struct {
+	SHA256  string  `json:"sha256"`  // the digest of the new bundle; empty: none is on trial
+	Pairs   int     `json:"pairs"`   // pictures that both answered to
+	Common  int     `json:"common"`  // of them: with labels that both know by name
+	Agreed  int     `json:"agreed"`  // of those: with the same label
+	Changes [2]int  `json:"changes"` // of the label from a picture to the next: of the one before, of the new one
+	Unknown [2]int  `json:"unknown"` // of the pairs: without a label
+	Latency float64 `json:"latency"` // median of the latencies, new to before; 0: not measured
+	Memory  uint64  `json:"memory"`  // most bytes of the new one's process; 0: not measured
 }
 
 // Values of Update.State.
@@ -17,6 +30,7 @@ const (
 	UpdateWaiting   = "waiting" // for the place of the release, which is away, or for the device's turn
 	UpdatePulling   = "pulling"
 	UpdateChecking  = "checking"
+	UpdateShadow    = "shadow"    // a new model answers to live pictures, and publishes nothing yet
 	UpdateProbation = "probation" // a new model runs, and has to make good
 	UpdateFailed    = "failed"
 )

@@ -106,3 +106,32 @@ func percentiles(d []time.Duration) mqtt.Percentiles {
 	rank := func(p int) time.Duration { return d[min(len(d)*p/100, len(d)-1)] }
 	return mqtt.Percentiles{P50: rank(50), P90: rank(90), P99: rank(99)}
 }
+
+// Idle reports whether no frame waits for the network.
+func (p *Pipeline) Idle() bool {
+	for _, l := range p.streams {
+		l.box.mu.Lock()
+		waits := l.box.newest != nil
+		l.box.mu.Unlock()
+		if waits {
+			return false
+		}
+	}
+	return true
+}
+
+// Slowest is the 99th percentile of the time from capture to decision, of the latest n decisions of
+// each stream; 0: there is none.
+func (p *Pipeline) Slowest(n uint64) time.Duration {
+	if !p.prepared.Load() {
+		return 0
+	}
+	var all []time.Duration
+	for _, l := range p.streams {
+		var latest [window]time.Duration
+		l.meter.mu.Lock()
+		all = append(all, l.meter.latest(&l.meter.total, int(min(n, l.meter.classified, window)), latest[:])...)
+		l.meter.mu.Unlock()
+	}
+	return percentiles(all).P99
+}

@@ -35,6 +35,7 @@ type Report struct {
 // nothing once each stream has come, and is for one goroutine at a time.
 type Comparison struct {
 	bounds    configs.Trial
+	slow      float64 // share of pictures beyond the bound of the latency from which it is too slow
 	threshold float32
 	partner   []int  // of each old label: the index of the new one of that name; −1: there is none
 	shared    []bool // the new label is one of the old ones, too
@@ -54,10 +55,16 @@ type Comparison struct {
 // window is how many of the latest ratios the median is of.
 const window = 256
 
+// Shares of the pictures that take too long, from which a model is too slow.
+const (
+	Half   = 0.5 // the median: where the runs of a pair follow each other
+	Nearly = 0.9 // where the two disturb each other
+)
+
 // NewComparison is one of a new model with the one before; below threshold a picture is unknown to
-// either.
-func NewComparison(bounds configs.Trial, before, next *bundle.Spec, threshold float64) *Comparison {
-	c := &Comparison{bounds: bounds, threshold: float32(threshold), shared: make([]bool, len(next.Labels)),
+// either, and slow is Half or Nearly.
+func NewComparison(bounds configs.Trial, before, next *bundle.Spec, threshold, slow float64) *Comparison {
+	c := &Comparison{bounds: bounds, slow: slow, threshold: float32(threshold), shared: make([]bool, len(next.Labels)),
 		last: make(map[string][2]int), constant: true, oldLabels: make([]int, len(before.Labels)),
 		scores: make([]float32, len(next.Labels)), kind: next.Output.Scores}
 	for _, label := range before.Labels {
@@ -156,7 +163,7 @@ func (c *Comparison) Worse() error {
 	switch {
 	case c.constant && r.Pairs >= leastSame && slices.Max(c.oldLabels) <= r.Pairs*4/5:
 		return fmt.Errorf("it answers %d different pictures with the same numbers, to the bit", r.Pairs)
-	case c.bounds.Latency > 0 && slower > 0.5:
+	case c.bounds.Latency > 0 && slower > c.slow:
 		return fmt.Errorf("it takes %.3g times as long for a picture as the model before, at most %g are allowed "+
 			"(model.trial.latency)", c.Report().Ratio, c.bounds.Latency)
 	case agreed < c.bounds.Agreement:

@@ -76,7 +76,7 @@ func TestComparison(t *testing.T) {
 		{"unsure", configs.Trial{Unknown: 0.3}, three, 60, unsure, 10, "60 of 60 pictures have no label", -1, 60,
 			false},
 	} {
-		c := NewComparison(tt.bounds, three, tt.next, 0.6)
+		c := NewComparison(tt.bounds, three, tt.next, 0.6, Half)
 		for i := range tt.pairs {
 			label := i % 3
 			if tt.stillAt {
@@ -98,7 +98,7 @@ func TestComparison(t *testing.T) {
 // Where the model before has no label for as many pictures, the new one is not worse for it.
 func TestUnknownToBoth(t *testing.T) {
 	three := specOf("bolt", "nut", "gear")
-	c := NewComparison(configs.Trial{Unknown: 0.1}, three, three, 0.6)
+	c := NewComparison(configs.Trial{Unknown: 0.1}, three, three, 0.6, Half)
 	for i := range 90 {
 		c.Add("a", Seen{Label: i % 3, Score: 0.4, Took: 1}, vision.Logits{float32(i), float32(i), float32(i) + 0.1}, 1)
 	}
@@ -160,7 +160,7 @@ func TestWatch(t *testing.T) {
 // Nothing is allocated for a picture.
 func TestNothingIsAllocated(t *testing.T) {
 	three := specOf("bolt", "nut", "gear")
-	c, w := NewComparison(configs.Trial{}, three, three, 0.6), NewWatch(configs.Trial{}, Progress{}, 0)
+	c, w := NewComparison(configs.Trial{}, three, three, 0.6, Half), NewWatch(configs.Trial{}, Progress{}, 0)
 	at, row := time.Unix(0, 0), scored(1, 0)
 	allocated := testing.AllocsPerRun(100, func() {
 		c.Add("a", Seen{Label: 1, Score: 0.9, Took: 1}, row, 1)

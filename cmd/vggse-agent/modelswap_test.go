@@ -62,8 +62,9 @@ func TestChangeover(t *testing.T) {
 	agent := startAgent(t, "run", "--source", "demo://parts?fps=15&width=320&height=180", "--broker",
 		"tcp://"+broker.addr(),
 		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+state, "--set",
-		"http.listen=off")
-	lines, events := broker.subscribe(t, "vggse/edge/#"), broker.subscribe(t, "vggse/edge/event")
+		"http.listen=off", "--set", "model.trial.shadow=2")
+	lines, events, updates := broker.subscribe(t, "vggse/edge/#"), broker.subscribe(t, "vggse/edge/event"),
+		broker.subscribe(t, "vggse/edge/update")
 	await(t, lines, "vggse/edge/camera/status online")
 	before := resultOf(t, lines)
 	reload := func() {
@@ -80,6 +81,8 @@ func TestChangeover(t *testing.T) {
 			t.Fatalf("frame %d after frame %d: the camera was opened again", now.Frame, frame)
 		}
 	}
+	await(t, updates, `"state":"shadow"`)
+	await(t, updates, `"state":"probation"`)
 	if len(now.Top) != 5 || now.Top[0].Label == "" {
 		t.Errorf("the second model has 5 labels, the result %+v", now.Top)
 	}

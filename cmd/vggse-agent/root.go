@@ -60,6 +60,7 @@ func newRoot() *cobra.Command {
 		newReleaseCmd(s), newFleetCmd(s),
 		newRollbackCmd(s),
 		newRunCmd(s),
+		newShadowCmd(s),
 		newRuntimeCmd(s),
 		newSchemaCmd(),
 		newSpoolCmd(s),

@@ -40,7 +40,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
 					c.Log.Format), Announce: hint,
 				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Golden: goldensHold, Teach: s.teachAside,
-				Stuck: func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
+				ShadowArgs: append([]string{}, s.asHere()...),    // not nil
+				Stuck:      func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
 			if n := systemd.NewNotifier(os.Getenv); n != nil {
 				host.Manager = n

@@ -2,11 +2,12 @@ package architecture
 
 // rooms says what each folder with Go imports of the others: exactly that, tests aside.
 var rooms = map[string]string{
-	"agent": "agent/pipeline agent/trial api api/page bundle bundle/store camera " +
-		"camera/worker configs device fleet infer internal/account " +
-		"internal/atomicfile internal/filelock internal/redact live mqtt " +
-		"mqtt/broker release samples vision",
+	"agent": "agent/pipeline agent/shadow agent/trial api api/page bundle " +
+		"bundle/store camera camera/worker configs device fleet infer " +
+		"internal/account internal/atomicfile internal/filelock internal/redact " +
+		"live mqtt mqtt/broker release samples vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
+	"agent/shadow":      "agent/trial bundle internal/selfexec vision",
 	"agent/trial":       "bundle configs vision",
 	"api":               "api/page internal/atomicfile vision",
 	"api/page":          "live samples vision",
@@ -21,9 +22,9 @@ var rooms = map[string]string{
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/landlock internal/selfexec vision",
-	"cmd/vggse-agent": "agent bundle bundle/store camera camera/worker configs dataset demo " +
-		"device doctor eval fleet importer infer infer/roofline internal/account " +
-		"internal/atomicfile internal/landlock internal/logging " +
+	"cmd/vggse-agent": "agent agent/shadow bundle bundle/store camera camera/worker configs " +
+		"dataset demo device doctor eval fleet importer infer infer/roofline " +
+		"internal/account internal/atomicfile internal/landlock internal/logging " +
 		"internal/progress internal/redact internal/round internal/selfexec mqtt " +
 		"mqtt/spool mqtt/watch onnx prune quant release systemd teach verify " +
 		"vgg16se vision",
