@@ -82,7 +82,7 @@ func (u *URI) silence() time.Duration {
 // the opening fail, so they differ by backend and version.
 func (u *URI) plan(m machine) (*plan, error) {
 	switch {
-	case u.Scheme == "file" && m.ffmpeg && !m.jetson:
+	case u.Scheme == "file" && m.ffmpeg && !m.gstreamer && !m.jetson:
 		path, err := filepath.Abs(u.Target) // FFmpeg takes what stands before a colon for a protocol
 		return &plan{backend: backendFFmpeg, text: path, flip: u.Flip}, err
 	case u.Scheme == "v4l2" && m.v4l2 && (!m.jetson || u.Codec == "" || !m.timeouts):

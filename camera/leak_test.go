@@ -64,7 +64,7 @@ func TestNothingLeaks(t *testing.T) {
 	} {
 		cycle := func(times int) {
 			for range times {
-				s, err := Open(t.Context(), Config{Source: tt.source})
+				s, done, err := openPumped(t.Context(), Config{Source: tt.source})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -76,6 +76,7 @@ func TestNothingLeaks(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
+				<-done
 			}
 		}
 		cycle(max(1, tt.cycles/10)) // libraries load, pools fill

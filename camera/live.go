@@ -32,12 +32,19 @@ type live struct {
 	stamp     time.Duration // of the newest frame, as the backend gives it; 0: it does not
 	still     time.Time     // since when stamp has been the same
 	old       time.Duration // what age gives
+	session   *session      // brings the video; nil: the decoder fetches it itself
 }
 
 func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	m, err := thisMachine()
 	if err != nil {
 		return nil, Info{}, err
+	}
+	if u.Scheme == "rtsp" && m.gstreamer {
+		s, info, err := openSession(ctx, u, m)
+		if !errors.Is(err, errNoDecoder) || !m.ffmpeg {
+			return s, info, err
+		}
 	}
 	warning, err := u.look(ctx)
 	if err != nil {
@@ -197,6 +204,8 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 			return ctx.Err()
 		case err != nil:
 			return err
+		case !ok && l.session != nil:
+			return l.ended(ctx)
 		case ok && (l.plan.limit == 0 || took < l.plan.limit):
 			l.seen = true
 			if err := l.ticks(); err != nil {
@@ -272,4 +281,12 @@ func (l *live) age() (time.Duration, bool) {
 	return max(l.old, 0), known
 }
 
-func (l *live) close() error { return l.capture.close() }
+func (l *live) close() error {
+	if l.session == nil {
+		return l.capture.close()
+	}
+	l.session.end()
+	err := l.capture.close()
+	l.session.relay.close()
+	return err
+}

@@ -3,6 +3,7 @@ package camera
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ const (
 	// sinkLatest hands out the newest frame and drops the rest. async=false: appsink does not wait
 	// for a first frame, so that opening a silent source cannot hang.
 	sinkLatest = "appsink drop=true max-buffers=1 sync=false async=false"
+	// sinkBunch hands out the newest four, the oldest first: packets may come in bunches, and whoever
+	// reads all the time loses no picture of one.
+	sinkBunch = "appsink drop=true max-buffers=4 sync=false async=false"
 	// sinkEvery hands out every frame, as fast as it is asked.
 	sinkEvery = "appsink drop=false max-buffers=4 sync=false"
 
@@ -140,6 +144,51 @@ func (u *URI) rtsp() string {
 	fmt.Fprintf(&s, " protocols=%s latency=%d drop-on-latency=true tcp-timeout=%d timeout=%d", protocols, u.jitter(),
 		µs, µs)
 	return s.String()
+}
+
+// streams are the codecs that come by RTSP and that GStreamer decodes: their name in RTP, what
+// unpacks them, the decoder, and which parameters of the description it needs.
+var streams = map[string]struct{ name, unpack, decoder, parameters string }{
+	"h264":    {"H264", "rtph264depay ! h264parse", "avdec_h264", "sprop-parameter-sets"},
+	"h265":    {"H265", "rtph265depay ! h265parse", "avdec_h265", "sprop-vps sprop-sps sprop-pps"},
+	"jpeg":    {"JPEG", "rtpjpegdepay", "jpegdec", ""},
+	"mp4v-es": {"MP4V-ES", "rtpmp4vdepay ! mpeg4videoparse", "avdec_mpeg4", "config"},
+}
+
+// harmless is what a parameter of a description may hold: base64 with commas, and hexadecimals.
+var harmless = regexp.MustCompile(`^[A-Za-z0-9+/=,]+$`)
+
+// packetPipeline reads packets of the track t from descriptor fd, each behind its length (RFC 4571);
+// ok is whether there is a decoder for them.
+func (u *URI) packetPipeline(p Profile, t *track, fd int, udp bool) (text string, ok bool) {
+	stream, ok := streams[t.codec]
+	if !ok {
+		return "", false
+	}
+	var s strings.Builder
+	fmt.Fprintf(&s, "fdsrc fd=%d blocksize=65536 do-timestamp=true ! application/x-rtp-stream,media=video,"+
+		"clock-rate=%d,payload=%d,encoding-name=%s", fd, t.clock, t.payload, stream.name)
+	for key := range strings.FieldsSeq(stream.parameters) {
+		if value := t.format[key]; harmless.MatchString(value) {
+			fmt.Fprintf(&s, `,%s=(string)"%s"`, key, value)
+		}
+	}
+	s.WriteString(" ! rtpstreamdepay")
+	if udp { // packets may overtake one another
+		fmt.Fprintf(&s, " ! rtpjitterbuffer latency=%d", u.jitter())
+	}
+	s.WriteString(" ! " + stream.unpack + " ! ")
+	switch {
+	case p == Jetson && t.codec == "jpeg":
+		s.WriteString("nvv4l2decoder mjpeg=1")
+	case p == Jetson:
+		s.WriteString("nvv4l2decoder enable-max-performance=1")
+	case strings.HasPrefix(stream.decoder, "avdec_"): // threads would hold back as many pictures as there are
+		s.WriteString(stream.decoder + " max-threads=1")
+	default:
+		s.WriteString(stream.decoder)
+	}
+	return s.String() + " ! " + p.convert(u.Flip) + " ! " + sinkBunch, true
 }
 
 func (u *URI) rtp() string {

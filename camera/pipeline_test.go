@@ -77,7 +77,7 @@ func TestPlan(t *testing.T) {
 		source string
 		want   string
 	}{
-		{"debian", debian, "/a.mp4", "FFMPEG [] limit 0s"},
+		{"debian", debian, "/a.mp4", "GSTREAMER [] limit 0s"},
 		{"debian", debian, "rtsp://h/x", "FFMPEG [53 15000 54 2000] limit 2s"},
 		{"debian", debian, "rtsp://h/x#timeout=7000", "FFMPEG [53 22000 54 7000] limit 7s"},
 		{"debian", debian, "rtsp://h/x#transport=udp", "error: through GStreamer OpenCV 4.6.0 would hang"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -136,18 +137,23 @@ func TestRehearseAsks(t *testing.T) {
 
 func TestVideoTrack(t *testing.T) {
 	for sdp, want := range map[string]track{
-		sdpVideo:                 {"h265", "trackID=1"},
-		"m=video 0 RTP/AVP 26\n": {"jpeg", ""},
-		"m=video 0 RTP/AVP 99\nm=audio 0 RTP/AVP 0\na=control:a\n": {"unknown",
-			""},
-		"a=control:*\r\nm=video 0 RTP/AVP 96\r\na=control:rtsp://h/t\r\na=rtpmap:96 hevc/90000\r\n": {"h265",
-			"rtsp://h/t"},
-		"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:1\nm=video 0 RTP/AVP 97\na=control:2\n": {"h264", "1"},
+		sdpVideo:                 {codec: "h265", control: "trackID=1", payload: 96, clock: 90000},
+		"m=video 0 RTP/AVP 26\n": {codec: "jpeg", payload: 26, clock: 90000},
+		"m=video 0 RTP/AVP 99\nm=audio 0 RTP/AVP 0\na=control:a\n": {codec: "unknown", payload: 99, clock: 90000},
+		"a=control:*\r\nm=video 0 RTP/AVP 96\r\na=control:rtsp://h/t\r\na=rtpmap:96 hevc/90000\r\n": {codec: "h265",
+			control: "rtsp://h/t", payload: 96, clock: 90000},
+		"m=video 0 RTP/AVP 97 98\na=rtpmap:98 rtx/90000\na=rtpmap:97 H264/48000\na=control:1\n" +
+			"m=video 0 RTP/AVP 97\na=control:2\n": {codec: "h264", control: "1", payload: 97, clock: 48000},
 		"m=audio 0 RTP/AVP 0\n": {},
 	} {
-		if got := videoTrack(sdp); got != want {
+		if got := videoTrack(sdp); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %+v, want %+v", sdp, got, want)
 		}
+	}
+	got := videoTrack("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n" +
+		"a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LA,aM48gA==;profile-level-id=42\n")
+	if got.format["sprop-parameter-sets"] != "Z0LA,aM48gA==" || got.format["packetization-mode"] != "1" {
+		t.Errorf("%+v", got.format)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -74,19 +75,26 @@ func (u *URI) ask(ctx context.Context, play bool) (codec string, err error) {
 		conn.SetDeadline(time.Now().Add(patience))
 		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(max(firstFrameLimit, u.Timeout))) })
 	}
+	return track.codec, talkError(ctx, err, track.codec != "")
+}
+
+// talkError is the error of a conversation, in which the video was described already or was not.
+func talkError(ctx context.Context, err error, described bool) error {
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil:
-		return "", ctx.Err()
-	case errors.Is(err, os.ErrDeadlineExceeded) && track.codec != "":
-		return "", fmt.Errorf("%w: the server describes its video but sends none", ErrStalled)
+		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded) && described:
+		return fmt.Errorf("%w: the server describes its video but sends none", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "", fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
-	case errors.Is(err, io.EOF): // which from a source means the end of a film
-		return "", fmt.Errorf("%w: the server ended the connection", ErrLost)
-	case err != nil:
-		return "", fmt.Errorf("%w: %w", ErrLost, err)
+		return fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("%w: the server ended the connection", ErrLost) // io.EOF would be the end of a film
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the server ended the connection in mid-packet", ErrLost)
 	}
-	return track.codec, nil
+	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
 // movedError is an answer that names another place.
@@ -176,7 +184,11 @@ func (u *URI) rtspScheme() string {
 type conversation struct {
 	uri            string
 	user, password string
+	sha256         bool       // the password may be told by Digest with SHA-256
 	challenge      *challenge // of the server, once it has asked for the password
+	base           string     // of the presentation: what PLAY and TEARDOWN name
+	plain          bool       // the server does not know GET_PARAMETER
+	spoke          time.Time  // when the newest request was sent
 	session        string
 	conn           io.Writer
 	in             *textproto.Reader
@@ -204,6 +216,7 @@ func (c *conversation) describe() (track, error) {
 	if base == "" {
 		base = c.uri
 	}
+	c.base = base
 	switch {
 	case t.control == "" || t.control == "*":
 		t.control = base
@@ -236,7 +249,7 @@ func (c *conversation) play(t track, patience func()) error {
 		}
 		a, err := c.receive("PLAY")
 		if a.status == 401 && !again {
-			if next, bad := choose(a.header.Values("WWW-Authenticate"), false); bad == nil && next.stale {
+			if next, bad := choose(a.header.Values("WWW-Authenticate"), c.sha256); bad == nil && next.stale {
 				c.challenge, again = next, true
 				err = c.send("PLAY", c.uri, "Range: npt=0.000-")
 			}
@@ -262,7 +275,7 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 		if c.user == "" {
 			return a, errors.New("the server wants a user and a password: rtsp://USER:PASSWORD@…")
 		}
-		next, bad := choose(a.header.Values("WWW-Authenticate"), false)
+		next, bad := choose(a.header.Values("WWW-Authenticate"), c.sha256)
 		switch {
 		case bad != nil:
 			return a, bad
@@ -275,8 +288,17 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 	}
 }
 
+// lives is a request that only says that somebody is still here.
+func (c *conversation) lives() string {
+	if c.plain {
+		return "OPTIONS"
+	}
+	return "GET_PARAMETER"
+}
+
 func (c *conversation) send(method, uri string, headers ...string) error {
 	c.cseq++
+	c.spoke = time.Now()
 	headers = append(headers, fmt.Sprintf("CSeq: %d", c.cseq), "User-Agent: vggse-agent")
 	if c.session != "" {
 		headers = append(headers, "Session: "+c.session)
@@ -328,10 +350,12 @@ func (c *conversation) receive(method string) (a answer, err error) {
 	case 453:
 		return a, errors.New("the server has no room for another viewer: end the other one")
 	case 461:
-		return a, errors.New("the camera does not send through TCP: add #transport=udp to its address")
+		return a, errTransport
 	}
 	return a, fmt.Errorf("the server answers %s with status %d", method, a.status)
 }
+
+var errTransport = errors.New("the camera does not send through TCP: add #transport=udp to its address")
 
 var (
 	digestField = regexp.MustCompile(`(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))`)
@@ -443,6 +467,9 @@ func md5hex(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 type track struct {
 	codec   string // h264, h265, or another name in small letters; "unknown" where it has none
 	control string // URI, whole or relative
+	payload byte   // type of its packets
+	clock   int    // of their time, ticks a second
+	format  map[string]string
 }
 
 // videoTrack finds the first video in a session description (RFC 8866); its codec is "" if there is
@@ -453,18 +480,53 @@ func videoTrack(sdp string) (t track) {
 		switch {
 		case strings.HasPrefix(line, "m=") && t.codec != "":
 			return t
-		// RFC 3551: may go without a name
-		case strings.HasPrefix(line, "m=video ") && strings.HasSuffix(line, "RTP/AVP 26"):
-			t.codec = "jpeg"
 		case strings.HasPrefix(line, "m=video "):
-			t.codec = "unknown"
-		case t.codec != "" && strings.HasPrefix(line, "a=control:"):
+			t = newTrack(line)
+		case t.codec == "":
+		case strings.HasPrefix(line, "a=control:"):
 			t.control = strings.TrimPrefix(line, "a=control:")
-		case t.codec == "unknown" && strings.HasPrefix(line, "a=rtpmap:"):
-			_, name, _ := strings.Cut(line, " ")
-			name, _, _ = strings.Cut(name, "/")
-			t.codec = strings.Replace(strings.ToLower(name), "hevc", "h265", 1)
+		case strings.HasPrefix(line, "a=rtpmap:"):
+			t.mapped(strings.TrimPrefix(line, "a=rtpmap:"))
+		case strings.HasPrefix(line, "a=fmtp:"):
+			t.formatted(strings.TrimPrefix(line, "a=fmtp:"))
 		}
 	}
 	return t
+}
+
+// newTrack is that of a line m=video PORT RTP/AVP TYPE.
+func newTrack(line string) track {
+	t := track{codec: "unknown", payload: 96, clock: 90000}
+	if fields := strings.Fields(line); len(fields) > 3 {
+		if n, err := strconv.ParseUint(fields[3], 10, 7); err == nil {
+			t.payload = byte(n)
+		}
+	}
+	if t.payload == 26 { // RFC 3551: may go without a name
+		t.codec = "jpeg"
+	}
+	return t
+}
+
+// mapped takes TYPE NAME/CLOCK.
+func (t *track) mapped(text string) {
+	kind, name, _ := strings.Cut(text, " ")
+	name, clock, _ := strings.Cut(strings.TrimSpace(name), "/")
+	if n, err := strconv.ParseUint(strings.TrimSpace(kind), 10, 7); t.codec != "unknown" || err == nil && byte(n) != t.payload {
+		return
+	}
+	t.codec = strings.Replace(strings.ToLower(name), "hevc", "h265", 1)
+	if n, err := strconv.Atoi(clock); err == nil && n > 0 {
+		t.clock = n
+	}
+}
+
+// formatted takes TYPE KEY=VALUE; KEY=VALUE.
+func (t *track) formatted(text string) {
+	_, text, _ = strings.Cut(text, " ")
+	t.format = make(map[string]string)
+	for pair := range strings.SplitSeq(text, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		t.format[strings.ToLower(key)] = value
+	}
 }

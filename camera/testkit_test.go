@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"context"
 	"errors"
 	"testing"
 )
@@ -23,7 +24,7 @@ func mustOpen(t testing.TB, c Config) *Stream {
 	if c.Name == "" {
 		c.Name = "test"
 	}
-	s, err := Open(t.Context(), c)
+	s, done, err := openPumped(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +32,24 @@ func mustOpen(t testing.TB, c Config) *Stream {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		<-done
 	})
 	return s
+}
+
+// openPumped opens a source as package worker does; done is closed when nothing of it runs any more.
+func openPumped(ctx context.Context, c Config) (s *Stream, done <-chan struct{}, err error) {
+	ended := make(chan struct{})
+	if s, err = Open(ctx, c); err != nil {
+		return nil, nil, err
+	}
+	pump := s.Pump()
+	if pump == nil {
+		pump = func() {}
+	}
+	go func() {
+		defer close(ended)
+		pump()
+	}()
+	return s, ended, nil
 }

@@ -1,10 +1,12 @@
 package camera
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -28,19 +30,8 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	if turned.Flip, err = rotationOf(u.Target).then(u.Flip); err != nil {
 		return nil, Info{}, err
 	}
-	p, err := turned.plan(m)
+	p, c, err := turned.openFilm(m)
 	if err != nil {
-		return nil, Info{}, err
-	}
-	c, err := openUnturned(p)
-	if errors.Is(err, errNotOpened) {
-		why := "or needs another decoder"
-		if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
-			why = "or needs a decoder that is not installed: gstreamer1.0-libav brings those of H.264 and H.265"
-		}
-		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target,
-			why, p.backend)
-	} else if err != nil {
 		return nil, Info{}, err
 	}
 	info := Info{Kind: "video", Backend: p.backend.String(), FPS: sane(c.property(propFPS))}
@@ -52,6 +43,61 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 		info.FPS = videoFPS
 	}
 	return &video{capture: c, plan: p, rounds: u.Loop}, info, nil
+}
+
+// openFilm opens a film through GStreamer, which follows a picture that changes its size or its
+// pixel format, and knows colours; or else through FFmpeg, which reads more kinds of films.
+func (u *URI) openFilm(m machine) (p *plan, c *capture, err error) {
+	ways := []machine{m}
+	if m.gstreamer && m.ffmpeg && !m.jetson {
+		gstreamer, ffmpeg := m, m
+		gstreamer.ffmpeg, ffmpeg.gstreamer = false, false
+		if ways = []machine{gstreamer, ffmpeg}; !usualFilm(u.Target) {
+			ways = []machine{ffmpeg, gstreamer}
+		}
+	}
+	for _, way := range ways {
+		if p, err = u.plan(way); err != nil {
+			return nil, nil, err
+		}
+		if c, err = openUnturned(p); !errors.Is(err, errNotOpened) {
+			return p, c, err
+		}
+	}
+	why := "or needs another decoder"
+	if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
+		why = "or needs a decoder that is not installed: gstreamer1.0-libav brings those of H.264 and H.265"
+	}
+	return nil, nil, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target, why,
+		p.backend)
+}
+
+// filmStarts are the beginnings of the files whose demultiplexers are GStreamer's own, from offset
+// 0 or 4: MP4 and MOV, Matroska and WebM, AVI, Ogg, FLV, IVF, MPEG-TS and -PS, MXF, and streams of
+// H.264, H.265 and JPEG in no container.
+var filmStarts = [2][]string{
+	{"\x1aE\xdf\xa3", "RIFF", "OggS", "FLV", "DKIF", "G", "\x00\x00\x01", "\x00\x00\x00\x01", "\x06\x0e+4", "\xff\xd8\xff"},
+	{"ftyp", "moov", "mdat", "wide", "free", "skip", "G"},
+}
+
+// usualFilm reports whether GStreamer reads such a file to its end; those of others it may never
+// end.
+func usualFilm(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [8]byte
+	n, _ := io.ReadFull(f, head[:])
+	for i, starts := range filmStarts {
+		for _, start := range starts {
+			if n == len(head) && bytes.HasPrefix(head[4*i:], []byte(start)) && !bytes.HasPrefix(head[:], []byte("GIF")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // openUnturned opens a film whose turning is ours: see rotationOf.

@@ -34,7 +34,7 @@ func TestVideo(t *testing.T) {
 				continue
 			}
 			only := m
-			only.ffmpeg = ffmpeg
+			only.ffmpeg, only.gstreamer = ffmpeg, !ffmpeg
 			t.Run(name+map[bool]string{true: " FFmpeg", false: " GStreamer"}[ffmpeg], func(t *testing.T) {
 				u := URI{Scheme: "file", Target: path}
 				source, info, err := u.openVideo(only)
@@ -238,7 +238,7 @@ func TestVideoIsTurnedAsItSays(t *testing.T) {
 					continue
 				}
 				only := m
-				only.ffmpeg = useFFmpeg
+				only.ffmpeg, only.gstreamer = useFFmpeg, !useFFmpeg
 				source, info, err := (&URI{Scheme: "file", Target: path}).openVideo(only)
 				if err != nil {
 					t.Fatal(err)

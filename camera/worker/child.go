@@ -188,6 +188,9 @@ func (c *child) work(ctx context.Context, told *settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if pump := s.Pump(); pump != nil {
+		go pump()
+	}
 	s.Foreign() // but for the first frame, which comes before there is memory
 	info := s.Info()
 	c.told.Warnings = info.Warnings

@@ -1,0 +1,98 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errNoDecoder means that GStreamer lacks what a network camera's video needs.
+var errNoDecoder = errors.New("GStreamer has no decoder for it")
+
+// openSession opens an RTSP camera whose session is ours, and whose pictures GStreamer decodes.
+func openSession(ctx context.Context, u *URI, m machine) (source, Info, error) {
+	s, err := u.begin(ctx)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	info := Info{Kind: "rtsp", Live: true, ReadLimit: u.silence()}
+	if u.Codec != "" && u.Codec != s.track.codec {
+		info.Warnings = append(info.Warnings, fmt.Sprintf("the camera sends %s, not %s", s.track.codec, u.Codec))
+	}
+	u.Codec = s.track.codec
+	if s.relay, err = newRelay(&s.track); err != nil {
+		s.end()
+		return nil, Info{}, err
+	}
+	l := &live{uri: u, opened: time.Now(), session: s}
+	if err := l.start(ctx, m); err != nil {
+		s.end()
+		s.relay.close()
+		return nil, Info{}, err
+	}
+	info.Backend = l.plan.backend.String()
+	return l, info, nil
+}
+
+// start finds a decoder, sets the video up and opens the decoder. The video flows once the session
+// is pumped.
+func (l *live) start(ctx context.Context, m machine) error {
+	profile := Generic
+	if m.jetson {
+		profile = Jetson
+	}
+	s := l.session
+	text, known := l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), l.uri.UDP)
+	switch {
+	case !known && m.ffmpeg:
+		return errNoDecoder
+	case !known:
+		return fmt.Errorf("the camera sends %.20q, want h264 or h265", s.track.codec)
+	case pipelineError(text) != "" && m.ffmpeg:
+		return errNoDecoder
+	case pipelineError(text) != "" && lacking(text) != "":
+		return fmt.Errorf("%w: %s", ErrLost, lacking(text))
+	}
+	if err := s.setUp(ctx); err != nil {
+		return err
+	}
+	text, _ = l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), s.rtp != nil)
+	l.plan = &plan{
+		backend: backendGStreamer, text: text, flip: profile.turned(l.uri.Flip), limit: l.uri.silence() + decoding,
+		patient: true,
+	}
+	if m.timeouts {
+		// After the session's own limits, which close the pipe.
+		limit := milliseconds(max(firstFrameLimit, l.uri.Timeout) + decoding)
+		l.plan.params = []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, limit}
+	}
+	var err error
+	if l.capture, err = openCapture(l.plan); err != nil {
+		return fmt.Errorf("%w: GStreamer cannot run the pipeline: %s", ErrLost, l.plan.text)
+	}
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), l.capture.close())
+	}
+	return nil
+}
+
+// decoding is what a decoder may take beyond the silence of a stream.
+const decoding = 3 * time.Second
+
+// ended is why a session's decoder gives no more frames.
+func (l *live) ended(ctx context.Context) error {
+	if err := l.session.failure(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the decoder gave up what the camera sends", ErrLost)
+}
+
+// Pump is what moves a network camera's packets to its decoder, nil where a source needs none. It is
+// to be called once, on a goroutine of its own, and returns when the stream has ended or was closed.
+func (s *Stream) Pump() func() {
+	if l, ok := s.source.(*live); ok && l.session != nil {
+		return l.session.pump
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package camera
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// pipeSize is that of the pipe to a decoder, the most that Linux gives without asking; less where
+	// it gives less.
+	pipeSize = 1 << 20
+	// behind is how long a packet may wait in the pipe: a decoder that is later cannot keep up, and
+	// gets no more until the next picture that stands for itself.
+	behind = time.Second
+)
+
+// relay is a pipe to a decoder in this process.
+type relay struct {
+	in, out *os.File // where packets are written, and where the decoder reads
+	payload byte     // the type of the packets of the video (RFC 3550, section 5.1)
+	codec   string
+
+	started atomic.Bool // something was written
+	size    int         // of the pipe, bytes
+	written int64       // so far, bytes
+	marks   []mark      // of what is in the pipe, the oldest first
+	waits   bool        // for a picture that stands for itself
+	since   time.Time   // it waits
+}
+
+// mark says when the pipe had been written so far.
+type mark struct {
+	written int64
+	at      time.Time
+}
+
+func newRelay(t *track) (*relay, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("a pipe to the decoder: %w", err)
+	}
+	r := &relay{in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16}
+	if n, err := unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, pipeSize); err == nil {
+		r.size = n
+	}
+	return r, nil
+}
+
+// pass writes a packet, behind its length of two bytes, where the decoder keeps up.
+func (r *relay) pass(packet []byte, now time.Time) error {
+	if len(packet) < 2+12 || packet[3]&0x7f != r.payload {
+		return nil
+	}
+	waiting, err := unix.IoctlGetInt(int(r.out.Fd()), unix.TIOCINQ)
+	if err != nil {
+		return err
+	}
+	for len(r.marks) > 0 && r.marks[0].written <= r.written-int64(waiting) {
+		r.marks = append(r.marks[:0], r.marks[1:]...)
+	}
+	late := len(r.marks) > 0 && now.Sub(r.marks[0].at) > behind
+	switch {
+	case late || waiting+len(packet)+4096 > r.size:
+		if !r.waits {
+			r.waits, r.since = true, now
+		}
+		return nil
+	case r.waits && !startsPicture(r.codec, packet[2:]) && now.Sub(r.since) < longestGroup:
+		return nil
+	}
+	r.waits = false
+	r.started.Store(true)
+	if _, err := r.in.Write(packet); err != nil {
+		return err
+	}
+	r.written += int64(len(packet))
+	if len(r.marks) == 0 || now.Sub(r.marks[len(r.marks)-1].at) > behind/64 {
+		r.marks = append(r.marks, mark{r.written, now})
+	}
+	return nil
+}
+
+// longestGroup is how long a picture that stands for itself is waited for.
+const longestGroup = 10 * time.Second
+
+// startsPicture reports whether an RTP packet begins what a decoder needs no earlier picture for.
+func startsPicture(codec string, packet []byte) bool {
+	at := 12 + 4*int(packet[0]&0xf)
+	if packet[0]&0x10 != 0 && at+4 <= len(packet) { // a header extension
+		at += 4 + 4*int(binary.BigEndian.Uint16(packet[at+2:]))
+	}
+	if at+4 > len(packet) {
+		return false
+	}
+	p := packet[at:]
+	switch codec {
+	case "h264": // RFC 6184: a parameter set or IDR picture, alone, in STAP-A or as FU-A
+		kind := p[0] & 0x1f
+		switch kind {
+		case 24:
+			kind = p[3] & 0x1f
+		case 28:
+			kind = p[1] & 0x1f
+			if p[1]&0x80 == 0 {
+				return false
+			}
+		}
+		return kind == 7 || kind == 5
+	case "h265": // RFC 7798: a parameter set or IRAP picture, alone, in an AP or as FU
+		kind := p[0] >> 1 & 0x3f
+		switch kind {
+		case 48:
+			kind = 32 // of those who send any together the first is one of them
+		case 49:
+			kind = p[2] & 0x3f
+			if p[2]&0x80 == 0 {
+				return false
+			}
+		}
+		return kind >= 16 && kind <= 21 || kind == 32 || kind == 33
+	case "jpeg": // RFC 2435: the first fragment
+		return p[1] == 0 && p[2] == 0 && p[3] == 0
+	}
+	return true
+}
+
+// finish tells the decoder that no more comes.
+func (r *relay) finish() { r.in.Close() }
+
+// close gives back the pipe, once nothing reads from it.
+func (r *relay) close() {
+	r.in.Close()
+	r.out.Close()
+}

@@ -1,0 +1,345 @@
+package camera
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// session is the video of an RTSP server on its way to a decoder in this process: its packets of RTP
+// go into a pipe, each behind its length (RFC 4571). So one client speaks with the server whatever
+// decodes, and the decoder has no connection that could hang.
+type session struct {
+	uri   *URI
+	talk  *conversation
+	conn  net.Conn
+	bound *bounded
+	track track
+	relay *relay
+
+	channel  byte // of the video inside the connection
+	rtp      *net.UDPConn
+	rtcp     *net.UDPConn
+	from     net.IP        // the server, of whom packets are taken
+	lifetime time.Duration // of the session without a word from us
+
+	mu     sync.Mutex // guards what follows
+	why    error      // the stream has ended
+	closed bool
+}
+
+// begin asks for the video and sets it up, at each place to which the server sends us: then u is
+// changed to that place. Nothing flows yet. Errors are those of describe.
+func (u *URI) begin(ctx context.Context) (s *session, err error) {
+	for range hopLimit {
+		var moved *movedError
+		if s, err = u.beginHere(ctx); !errors.As(err, &moved) {
+			return s, err
+		}
+		if err := u.moveTo(moved.to); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrLost, err)
+		}
+	}
+	return nil, fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
+}
+
+func (u *URI) beginHere(ctx context.Context) (*session, error) {
+	conn, err := u.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{uri: u, conn: conn, bound: &bounded{conn, talkLimit}, lifetime: sessionLifetime}
+	s.talk = &conversation{
+		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, sha256: true,
+		conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
+	}
+	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer cancelled()
+	s.patience()
+	s.track, err = s.talk.describe()
+	if err != nil {
+		conn.Close()
+		return nil, talkError(ctx, err, false)
+	}
+	return s, nil
+}
+
+// patience is for one answer of the server.
+func (s *session) patience() { s.conn.SetDeadline(time.Now().Add(max(answerLimit, s.uri.Timeout))) }
+
+// sessionLifetime is how long a server keeps a session where it does not say (RFC 2326, 12.37).
+const sessionLifetime = 60 * time.Second
+
+// setUp asks for the video inside this connection, or beside it where the camera wants that.
+func (s *session) setUp(ctx context.Context) error {
+	cancelled := context.AfterFunc(ctx, func() { s.conn.SetDeadline(time.Unix(1, 0)) })
+	defer cancelled()
+	s.patience()
+	err := error(errTransport)
+	if !s.uri.UDP {
+		err = s.setUpWith("RTP/AVP/TCP;unicast;interleaved=0-1")
+	}
+	if errors.Is(err, errTransport) {
+		if err := s.listen(); err != nil {
+			return fmt.Errorf("%w: ports for packets: %w", ErrLost, err)
+		}
+		port := s.rtp.LocalAddr().(*net.UDPAddr).Port
+		s.patience()
+		err = s.setUpWith(fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d", port, port+1))
+	}
+	return talkError(ctx, err, false)
+}
+
+func (s *session) setUpWith(transport string) error {
+	a, err := s.talk.do("SETUP", s.track.control, "Transport: "+transport)
+	if err != nil {
+		return err
+	}
+	id, rest, _ := strings.Cut(a.header.Get("Session"), ";")
+	s.talk.session = strings.TrimSpace(id)
+	if _, seconds, found := strings.Cut(rest, "timeout="); found {
+		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n > 0 {
+			s.lifetime = min(time.Duration(n)*time.Second, sessionLifetime)
+		}
+	}
+	for field := range strings.SplitSeq(a.header.Get("Transport"), ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		first, second, _ := strings.Cut(value, "-")
+		n, err := strconv.ParseUint(first, 10, 16)
+		switch {
+		case strings.EqualFold(key, "interleaved") && err == nil:
+			s.channel = byte(n)
+		case strings.EqualFold(key, "server_port") && err == nil && s.rtp != nil:
+			s.greet(int(n), second)
+		}
+	}
+	return nil
+}
+
+// listen takes two ports, one behind the other and the first even (RFC 3550, section 11).
+func (s *session) listen() error {
+	here := s.conn.LocalAddr().(*net.TCPAddr).IP
+	s.from = s.conn.RemoteAddr().(*net.TCPAddr).IP
+	var err error
+	for range 64 {
+		if s.rtp, err = net.ListenUDP("udp", &net.UDPAddr{IP: here}); err != nil {
+			return err
+		}
+		port := s.rtp.LocalAddr().(*net.UDPAddr).Port
+		if port%2 == 0 {
+			if s.rtcp, err = net.ListenUDP("udp", &net.UDPAddr{IP: here, Port: port + 1}); err == nil {
+				s.rtp.SetReadBuffer(2 << 20) //nolint:errcheck // what the system allows
+				return nil
+			}
+		}
+		s.rtp.Close()
+	}
+	return errors.Join(err, errors.New("no two ports are free"))
+}
+
+// greet sends a first packet from each port, for the sake of firewalls between.
+func (s *session) greet(port int, second string) {
+	control := port + 1
+	if n, err := strconv.Atoi(second); err == nil {
+		control = n
+	}
+	s.rtp.WriteToUDP([]byte{0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, &net.UDPAddr{IP: s.from, Port: port})
+	s.rtcp.WriteToUDP(receiverReport, &net.UDPAddr{IP: s.from, Port: control})
+}
+
+// receiverReport is an empty one (RFC 3550, section 6.4.2).
+var receiverReport = []byte{0x80, 201, 0, 1, 0, 0, 0, 1}
+
+// pump plays the video into the decoder's pipe until it ends, by itself or by end. It is for a
+// goroutine of its own.
+func (s *session) pump() {
+	defer s.relay.finish()
+	s.patience()
+	err := s.send("PLAY", "Range: npt=0.000-")
+	if err == nil && s.rtp != nil {
+		err = s.fromSockets()
+	} else if err == nil {
+		err = s.fromConnection()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		s.why = err
+	}
+}
+
+func (s *session) send(method string, headers ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn.SetWriteDeadline(time.Now().Add(answerLimit))
+	return s.talk.send(method, s.talk.base, headers...)
+}
+
+// fromConnection reads packets between answers (RFC 2326, section 10.12).
+func (s *session) fromConnection() error {
+	in, alive := s.talk.in.R, time.Now()
+	packet := make([]byte, 2+1<<16)
+	for flowing := false; ; {
+		s.bound.left = talkLimit
+		mark, err := in.Peek(1)
+		switch {
+		case err != nil:
+			return err
+		case mark[0] != '$':
+			if err := s.answered(flowing); err != nil {
+				return err
+			}
+			continue
+		}
+		var head [4]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return err
+		}
+		n := int(binary.BigEndian.Uint16(head[2:]))
+		copy(packet, head[2:])
+		if _, err := io.ReadFull(in, packet[2:2+n]); err != nil {
+			return err
+		}
+		if head[1] != s.channel {
+			continue
+		}
+		flowing = true
+		now := time.Now()
+		s.conn.SetReadDeadline(now.Add(s.uri.silence()))
+		if err := s.relay.pass(packet[:2+n], now); err != nil {
+			return err
+		}
+		if now.Sub(alive) > s.lifetime/3 {
+			alive = now
+			if err := s.send(s.talk.lives()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// answered takes an answer that comes among packets. To a sign of life any will do.
+func (s *session) answered(flowing bool) error {
+	line, err := s.talk.in.R.Peek(5)
+	if err != nil {
+		return err
+	}
+	if string(line) != "RTSP/" { // a request of the server, or what a camera sends by mistake
+		_, err := s.talk.in.R.ReadByte()
+		return err
+	}
+	a, err := s.talk.receive("PLAY")
+	switch {
+	case a.status == 401:
+		next, bad := choose(a.header.Values("WWW-Authenticate"), true)
+		if bad != nil || !next.stale && s.talk.challenge != nil && !flowing {
+			return err
+		}
+		s.talk.challenge = next
+		if !flowing {
+			return s.send("PLAY", "Range: npt=0.000-")
+		}
+		return nil
+	case a.status != 200 && a.status != 0 && flowing:
+		s.talk.plain = true
+		return nil
+	case err == nil && !flowing:
+		s.conn.SetReadDeadline(time.Now().Add(max(firstFrameLimit, s.uri.Timeout)))
+	}
+	return err
+}
+
+// fromSockets reads packets that come by UDP.
+func (s *session) fromSockets() error {
+	packet := make([]byte, 2+1<<16)
+	last, alive := time.Now().Add(max(firstFrameLimit, s.uri.Timeout)-s.uri.silence()), time.Now()
+	for {
+		s.rtp.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, from, err := s.rtp.ReadFromUDP(packet[2:])
+		now := time.Now()
+		switch {
+		case err == nil && n >= 12 && from.IP.Equal(s.from):
+			last = now
+			binary.BigEndian.PutUint16(packet, uint16(n))
+			if err := s.relay.pass(packet[:2+n], now); err != nil {
+				return err
+			}
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case now.Sub(last) > s.uri.silence():
+			return os.ErrDeadlineExceeded
+		}
+		if now.Sub(alive) < time.Second {
+			continue
+		}
+		alive = now
+		if err := s.listens(); err != nil {
+			return err
+		}
+	}
+}
+
+// listens looks whether the server of a stream beside the connection still has it, and shows it that
+// somebody does.
+func (s *session) listens() error {
+	s.bound.left = talkLimit
+	s.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	for {
+		if _, err := s.talk.in.R.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		} else if err != nil {
+			return err
+		}
+		s.patience()
+		if err := s.answered(s.relay.started.Load()); err != nil {
+			return err
+		}
+		s.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	}
+	if time.Since(s.talk.spoke) > s.lifetime/3 {
+		return s.send(s.talk.lives())
+	}
+	return nil
+}
+
+// failure is why the stream has ended; nil while nobody knows.
+func (s *session) failure(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		return nil
+	}
+	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.relay.started.Load() {
+		return fmt.Errorf("%w: no packet of the video for %.1f s", ErrStalled, s.uri.silence().Seconds())
+	}
+	return talkError(ctx, s.why, true)
+}
+
+// end says good-bye to the server and ends pump. It may be called twice.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.conn.SetWriteDeadline(time.Now().Add(time.Second / 2))
+	if s.talk.session != "" {
+		s.talk.send("TEARDOWN", s.talk.base)
+	}
+	s.conn.Close()
+	if s.rtp != nil {
+		s.rtp.Close()
+		s.rtcp.Close()
+	}
+}
