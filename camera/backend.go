@@ -87,14 +87,11 @@ func (u *URI) plan(m machine) (*plan, error) {
 		return &plan{backend: backendFFmpeg, text: path, flip: u.Flip}, err
 	case u.Scheme == "v4l2" && m.v4l2 && (!m.jetson || u.Codec == "" || !m.timeouts):
 		return u.planV4L2(), nil
-	case u.Scheme == "rtsp" && m.ffmpeg && !u.UDP && (!m.jetson || !m.timeouts):
+	case u.Scheme == "rtsp" && m.ffmpeg && !m.gstreamer:
 		return u.planFFmpeg(), nil
 	case !m.gstreamer:
 		return nil, fmt.Errorf("OpenCV %s was built without GStreamer (and FFmpeg): install Debian's "+
 			"libopencv-dev, or the released package", m.opencv)
-	case (u.Scheme == "rtsp" || u.Scheme == "rtp") && !m.timeouts:
-		return nil, fmt.Errorf("through GStreamer OpenCV %s would hang for ever on a silent network: that needs "+
-			"OpenCV 4.8 or newer", m.opencv)
 	}
 	return u.planGStreamer(m)
 }
@@ -113,6 +110,9 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 		return p, nil
 	}
 	p.patient = true
+	if u.Scheme == "rtsp" || u.Scheme == "rtp" {
+		return u.planPackets(p, m), nil
+	}
 	if !m.timeouts {
 		p.warnings = []string{fmt.Sprintf("OpenCV %s cannot end a read of a pipeline that has stalled: that needs "+
 			"4.8 or newer", m.opencv)}
@@ -122,6 +122,20 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 	p.params = []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, milliseconds(p.limit)}
 	return p, nil
 }
+
+// planPackets is p for packets that a session brings: its own limits come first, and close the pipe
+// to the decoder.
+func (u *URI) planPackets(p *plan, m machine) *plan {
+	p.limit = u.silence() + decoding
+	if m.timeouts {
+		limit := milliseconds(max(firstFrameLimit, u.Timeout) + decoding)
+		p.params = []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, limit}
+	}
+	return p
+}
+
+// decoding is what a decoder may take beyond the silence of a stream.
+const decoding = 3 * time.Second
 
 func (u *URI) planFFmpeg() *plan {
 	text := u.rtspScheme() + u.Target

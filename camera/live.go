@@ -40,11 +40,12 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
-	if u.Scheme == "rtsp" && m.gstreamer {
+	if (u.Scheme == "rtsp" || u.Scheme == "rtp") && m.gstreamer {
 		s, info, err := openSession(ctx, u, m)
-		if !errors.Is(err, errNoDecoder) || !m.ffmpeg {
+		if !errors.Is(err, errNoDecoder) {
 			return s, info, err
 		}
+		m.gstreamer = false
 	}
 	warning, err := u.look(ctx)
 	if err != nil {

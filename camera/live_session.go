@@ -10,13 +10,17 @@ import (
 // errNoDecoder means that GStreamer lacks what a network camera's video needs.
 var errNoDecoder = errors.New("GStreamer has no decoder for it")
 
-// openSession opens an RTSP camera whose session is ours, and whose pictures GStreamer decodes.
+// openSession opens rtsp:// and rtp://, whose packets we take ourselves and GStreamer decodes.
 func openSession(ctx context.Context, u *URI, m machine) (source, Info, error) {
-	s, err := u.begin(ctx)
+	begin := u.begin
+	if u.Scheme == "rtp" {
+		begin = u.await
+	}
+	s, err := begin(ctx)
 	if err != nil {
 		return nil, Info{}, err
 	}
-	info := Info{Kind: "rtsp", Live: true, ReadLimit: u.silence()}
+	info := Info{Kind: u.Scheme, Live: true, ReadLimit: u.silence()}
 	if u.Codec != "" && u.Codec != s.track.codec {
 		info.Warnings = append(info.Warnings, fmt.Sprintf("the camera sends %s, not %s", s.track.codec, u.Codec))
 	}
@@ -43,7 +47,7 @@ func (l *live) start(ctx context.Context, m machine) error {
 		profile = Jetson
 	}
 	s := l.session
-	text, known := l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), l.uri.UDP)
+	text, known := l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), l.uri.UDP || l.uri.Scheme == "rtp")
 	switch {
 	case !known && m.ffmpeg:
 		return errNoDecoder
@@ -58,15 +62,9 @@ func (l *live) start(ctx context.Context, m machine) error {
 		return err
 	}
 	text, _ = l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), s.rtp != nil)
-	l.plan = &plan{
-		backend: backendGStreamer, text: text, flip: profile.turned(l.uri.Flip), limit: l.uri.silence() + decoding,
-		patient: true,
-	}
-	if m.timeouts {
-		// After the session's own limits, which close the pipe.
-		limit := milliseconds(max(firstFrameLimit, l.uri.Timeout) + decoding)
-		l.plan.params = []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, limit}
-	}
+	l.plan = l.uri.planPackets(&plan{
+		backend: backendGStreamer, text: text, flip: profile.turned(l.uri.Flip), patient: true,
+	}, m)
 	var err error
 	if l.capture, err = openCapture(l.plan); err != nil {
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: %s", ErrLost, l.plan.text)
@@ -76,9 +74,6 @@ func (l *live) start(ctx context.Context, m machine) error {
 	}
 	return nil
 }
-
-// decoding is what a decoder may take beyond the silence of a stream.
-const decoding = 3 * time.Second
 
 // ended is why a session's decoder gives no more frames.
 func (l *live) ended(ctx context.Context) error {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -40,9 +39,6 @@ const (
 // turned, is left to us.
 func (u *URI) Pipeline(p Profile) (string, error) {
 	tail := " ! " + p.convert(u.Flip) + " ! " + sinkLatest
-	if allowed := codecs[u.Scheme]; u.Codec != "" && !slices.Contains(allowed, u.Codec) { // it may be a server's word
-		return "", fmt.Errorf("the camera sends %.20q, want %s", u.Codec, strings.Join(allowed, " or "))
-	}
 	switch u.Scheme {
 	case "test":
 		return "videotestsrc is-live=true ! " + u.rawCaps("") + tail, nil
@@ -58,10 +54,12 @@ func (u *URI) Pipeline(p Profile) (string, error) {
 			tail, nil
 	case "v4l2":
 		return u.v4l2() + p.decodeV4L2(u.Codec) + tail, nil
-	case "rtsp":
-		return u.rtsp() + u.depay() + p.decodeVideo(u.codec()) + tail, nil
-	case "rtp":
-		return u.rtp() + u.depay() + p.decodeVideo(u.codec()) + tail, nil
+	case "rtsp", "rtp":
+		t := track{codec: u.codec(), payload: anyPayload, clock: 90000}
+		if text, ok := u.packetPipeline(p, &t, 0, u.UDP || u.Scheme == "rtp"); ok {
+			return text, nil
+		}
+		return "", fmt.Errorf("the camera sends %.20q, want h264 or h265", t.codec)
 	case "file":
 		decode := " ! decodebin ! "
 		if p == Jetson {
@@ -99,13 +97,6 @@ func (p Profile) convert(f Flip) string {
 	return "videoconvert ! video/x-raw,format=BGR"
 }
 
-func (p Profile) decodeVideo(codec string) string {
-	if p == Jetson {
-		return " ! " + codec + "parse ! nvv4l2decoder enable-max-performance=1"
-	}
-	return " ! " + codec + "parse ! avdec_" + codec
-}
-
 func (p Profile) decodeV4L2(codec string) string {
 	switch {
 	case codec != "mjpeg":
@@ -125,25 +116,6 @@ func (u *URI) v4l2() string {
 		caps += ",format=YUY2"
 	}
 	return "v4l2src device=" + quote(u.Target) + " do-timestamp=true ! " + caps
-}
-
-func (u *URI) rtsp() string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "rtspsrc location=%s", quote(u.rtspScheme()+u.Target))
-	if u.TLS { // see dial
-		s.WriteString(" tls-validation-flags=0")
-	}
-	if u.User != "" {
-		fmt.Fprintf(&s, " user-id=%s user-pw=%s", quote(u.User), quote(u.Password))
-	}
-	protocols := "tcp"
-	if u.UDP {
-		protocols = "udp"
-	}
-	µs := u.silence().Microseconds()
-	fmt.Fprintf(&s, " protocols=%s latency=%d drop-on-latency=true tcp-timeout=%d timeout=%d", protocols, u.jitter(),
-		µs, µs)
-	return s.String()
 }
 
 // streams are the codecs that come by RTSP and that GStreamer decodes: their name in RTP, what
@@ -167,7 +139,7 @@ func (u *URI) packetPipeline(p Profile, t *track, fd int, udp bool) (text string
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "fdsrc fd=%d blocksize=65536 do-timestamp=true ! application/x-rtp-stream,media=video,"+
-		"clock-rate=%d,payload=%d,encoding-name=%s", fd, t.clock, t.payload, stream.name)
+		"clock-rate=%d,encoding-name=%s", fd, t.clock, stream.name)
 	for key := range strings.FieldsSeq(stream.parameters) {
 		if value := t.format[key]; harmless.MatchString(value) {
 			fmt.Fprintf(&s, `,%s=(string)"%s"`, key, value)
@@ -190,19 +162,6 @@ func (u *URI) packetPipeline(p Profile, t *track, fd int, udp bool) (text string
 	}
 	return s.String() + " ! " + p.convert(u.Flip) + " ! " + sinkBunch, true
 }
-
-func (u *URI) rtp() string {
-	address, port, _ := strings.Cut(u.Target, ":")
-	s := "udpsrc port=" + port
-	if address != "" {
-		s += " address=" + quote(address)
-	}
-	return fmt.Sprintf(`%s caps="application/x-rtp,media=video,clock-rate=90000,encoding-name=%s" `+
-		`! rtpjitterbuffer latency=%d drop-on-latency=true`,
-		s, strings.ToUpper(u.codec()), u.jitter())
-}
-
-func (u *URI) depay() string { return " ! rtp" + u.codec() + "depay" }
 
 // codec is that of the network stream; H.264 is what nearly every camera sends.
 func (u *URI) codec() string {

@@ -70,6 +70,7 @@ func TestPlan(t *testing.T) {
 	static := machine{opencv: "4.10.0", timeouts: true, gstreamer: true, v4l2: true}
 	device := machine{opencv: "4.10.0", timeouts: true, gstreamer: true, v4l2: true, jetson: true}
 	bare := machine{opencv: "4.6.0", v4l2: true}
+	noGStreamer := machine{opencv: "4.6.0", ffmpeg: true}
 	noFFmpeg := machine{opencv: "4.6.0", gstreamer: true}
 	tests := []struct {
 		name   string
@@ -78,10 +79,12 @@ func TestPlan(t *testing.T) {
 		want   string
 	}{
 		{"debian", debian, "/a.mp4", "GSTREAMER [] limit 0s"},
-		{"debian", debian, "rtsp://h/x", "FFMPEG [53 15000 54 2000] limit 2s"},
-		{"debian", debian, "rtsp://h/x#timeout=7000", "FFMPEG [53 22000 54 7000] limit 7s"},
-		{"debian", debian, "rtsp://h/x#transport=udp", "error: through GStreamer OpenCV 4.6.0 would hang"},
-		{"debian", debian, "rtp://@:5004?codec=h264", "error: through GStreamer OpenCV 4.6.0 would hang"},
+		{"debian", debian, "rtsp://h/x", "GSTREAMER [] limit 5s patient"},
+		{"debian", debian, "rtsp://h/x#timeout=7000", "GSTREAMER [] limit 10s patient"},
+		{"debian", debian, "rtp://@:5004?codec=h264", "GSTREAMER [] limit 5s patient"},
+		{"no GStreamer", noGStreamer, "rtsp://h/x", "FFMPEG [53 15000 54 2000] limit 2s"},
+		{"no GStreamer", noGStreamer, "rtsp://h/x#timeout=7000", "FFMPEG [53 22000 54 7000] limit 7s"},
+		{"no GStreamer", noGStreamer, "/a.mp4", "FFMPEG [] limit 0s"},
 		{"debian", debian, "0", "V4L2 [38 1] limit 2s"},
 		{"debian", debian, "/dev/video0?codec=mjpeg&width=640&height=480&fps=30",
 			"V4L2 [6 1196444237 3 640 4 480 5 30 38 1] limit 2s"},
@@ -89,8 +92,8 @@ func TestPlan(t *testing.T) {
 		{"debian", debian, "gst:videotestsrc", "GSTREAMER [] limit 0s patient"},
 		{"debian", debian, "csi://0", "error: csi:// needs an NVIDIA Jetson"},
 		{"static", static, "/a.mp4", "GSTREAMER [] limit 0s"},
-		{"static", static, "rtsp://h/x", "GSTREAMER [53 3000 54 2000] limit 2s patient"},
-		{"static", static, "rtp://@:5004?codec=h264", "GSTREAMER [53 3000 54 2000] limit 2s patient"},
+		{"static", static, "rtsp://h/x", "GSTREAMER [53 3000 54 13000] limit 5s patient"},
+		{"static", static, "rtp://@:5004?codec=h264", "GSTREAMER [53 3000 54 13000] limit 5s patient"},
 		{"static", static, "test://", "GSTREAMER [53 3000 54 2000] limit 2s patient"},
 		{"static", static, "0", "V4L2 [38 1] limit 2s"},
 		{"device", device, "/a.mp4", "GSTREAMER [] limit 0s"},
@@ -98,7 +101,7 @@ func TestPlan(t *testing.T) {
 		{"device", device, "0", "V4L2 [38 1] limit 2s"},
 		{"device", device, "/dev/video0?codec=mjpeg", "GSTREAMER [53 3000 54 2000] limit 2s patient"},
 		{"bare", bare, "/a.mp4", "error: OpenCV 4.6.0 was built without GStreamer"},
-		{"no FFmpeg", noFFmpeg, "rtsp://h/x", "error: through GStreamer OpenCV 4.6.0 would hang"},
+		{"no FFmpeg", noFFmpeg, "rtsp://h/x", "GSTREAMER [] limit 5s patient"},
 	}
 	for _, tt := range tests {
 		u, err := ParseURI(tt.source)

@@ -33,6 +33,9 @@ type relay struct {
 	since   time.Time   // it waits
 }
 
+// anyPayload is for packets whose types nobody has told.
+const anyPayload = 0xff
+
 // mark says when the pipe had been written so far.
 type mark struct {
 	written int64
@@ -44,7 +47,7 @@ func newRelay(t *track) (*relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a pipe to the decoder: %w", err)
 	}
-	r := &relay{in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16}
+	r := &relay{in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16, waits: true}
 	if n, err := unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, pipeSize); err == nil {
 		r.size = n
 	}
@@ -53,7 +56,7 @@ func newRelay(t *track) (*relay, error) {
 
 // pass writes a packet, behind its length of two bytes, where the decoder keeps up.
 func (r *relay) pass(packet []byte, now time.Time) error {
-	if len(packet) < 2+12 || packet[3]&0x7f != r.payload {
+	if len(packet) < 2+12 || r.payload != anyPayload && packet[3]&0x7f != r.payload {
 		return nil
 	}
 	waiting, err := unix.IoctlGetInt(int(r.out.Fd()), unix.TIOCINQ)
@@ -66,10 +69,12 @@ func (r *relay) pass(packet []byte, now time.Time) error {
 	late := len(r.marks) > 0 && now.Sub(r.marks[0].at) > behind
 	switch {
 	case late || waiting+len(packet)+4096 > r.size:
-		if !r.waits {
-			r.waits, r.since = true, now
-		}
+		r.waits, r.since = true, now
 		return nil
+	case r.since.IsZero():
+		r.since = now
+	}
+	switch {
 	case r.waits && !startsPicture(r.codec, packet[2:]) && now.Sub(r.since) < longestGroup:
 		return nil
 	}

@@ -512,7 +512,8 @@ func newTrack(line string) track {
 func (t *track) mapped(text string) {
 	kind, name, _ := strings.Cut(text, " ")
 	name, clock, _ := strings.Cut(strings.TrimSpace(name), "/")
-	if n, err := strconv.ParseUint(strings.TrimSpace(kind), 10, 7); t.codec != "unknown" || err == nil && byte(n) != t.payload {
+	n, err := strconv.ParseUint(strings.TrimSpace(kind), 10, 7)
+	if t.codec != "unknown" || err == nil && byte(n) != t.payload {
 		return
 	}
 	t.codec = strings.Replace(strings.ToLower(name), "hevc", "h265", 1)

@@ -22,7 +22,7 @@ import (
 type session struct {
 	uri   *URI
 	talk  *conversation
-	conn  net.Conn
+	conn  net.Conn // nil: packets come of themselves
 	bound *bounded
 	track track
 	relay *relay
@@ -30,7 +30,7 @@ type session struct {
 	channel  byte // of the video inside the connection
 	rtp      *net.UDPConn
 	rtcp     *net.UDPConn
-	from     net.IP        // the server, of whom packets are taken
+	from     net.IP        // the server, of whom packets are taken; nil: of everybody
 	lifetime time.Duration // of the session without a word from us
 
 	mu     sync.Mutex // guards what follows
@@ -58,11 +58,7 @@ func (u *URI) beginHere(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{uri: u, conn: conn, bound: &bounded{conn, talkLimit}, lifetime: sessionLifetime}
-	s.talk = &conversation{
-		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, sha256: true,
-		conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
-	}
+	s := u.sessionOn(conn)
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	s.patience()
@@ -74,6 +70,38 @@ func (u *URI) beginHere(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// await takes the packets that somebody sends to a port of ours.
+func (u *URI) await(context.Context) (*session, error) {
+	at, err := net.ResolveUDPAddr("udp", u.Target)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{uri: u, track: track{codec: u.codec(), payload: anyPayload, clock: 90000}}
+	if at.IP.IsMulticast() {
+		s.rtp, err = net.ListenMulticastUDP("udp", nil, at)
+	} else {
+		s.rtp, err = net.ListenUDP("udp", at)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	s.rtp.SetReadBuffer(packetBuffer) //nolint:errcheck // what the system allows
+	return s, nil
+}
+
+// packetBuffer is for what comes by UDP while we do something else: a key frame, bytes.
+const packetBuffer = 2 << 20
+
+// sessionOn is a session that begins on a connection.
+func (u *URI) sessionOn(conn net.Conn) *session {
+	s := &session{uri: u, conn: conn, bound: &bounded{conn, talkLimit}, lifetime: sessionLifetime}
+	s.talk = &conversation{
+		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, sha256: true,
+		conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
+	}
+	return s
+}
+
 // patience is for one answer of the server.
 func (s *session) patience() { s.conn.SetDeadline(time.Now().Add(max(answerLimit, s.uri.Timeout))) }
 
@@ -82,6 +110,9 @@ const sessionLifetime = 60 * time.Second
 
 // setUp asks for the video inside this connection, or beside it where the camera wants that.
 func (s *session) setUp(ctx context.Context) error {
+	if s.conn == nil {
+		return nil
+	}
 	cancelled := context.AfterFunc(ctx, func() { s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	s.patience()
@@ -138,7 +169,7 @@ func (s *session) listen() error {
 		port := s.rtp.LocalAddr().(*net.UDPAddr).Port
 		if port%2 == 0 {
 			if s.rtcp, err = net.ListenUDP("udp", &net.UDPAddr{IP: here, Port: port + 1}); err == nil {
-				s.rtp.SetReadBuffer(2 << 20) //nolint:errcheck // what the system allows
+				s.rtp.SetReadBuffer(packetBuffer) //nolint:errcheck // what the system allows
 				return nil
 			}
 		}
@@ -164,8 +195,11 @@ var receiverReport = []byte{0x80, 201, 0, 1, 0, 0, 0, 1}
 // goroutine of its own.
 func (s *session) pump() {
 	defer s.relay.finish()
-	s.patience()
-	err := s.send("PLAY", "Range: npt=0.000-")
+	var err error
+	if s.conn != nil {
+		s.patience()
+		err = s.send("PLAY", "Range: npt=0.000-")
+	}
 	if err == nil && s.rtp != nil {
 		err = s.fromSockets()
 	} else if err == nil {
@@ -268,7 +302,7 @@ func (s *session) fromSockets() error {
 		n, from, err := s.rtp.ReadFromUDP(packet[2:])
 		now := time.Now()
 		switch {
-		case err == nil && n >= 12 && from.IP.Equal(s.from):
+		case err == nil && n >= 12 && (s.from == nil || from.IP.Equal(s.from)):
 			last = now
 			binary.BigEndian.PutUint16(packet, uint16(n))
 			if err := s.relay.pass(packet[:2+n], now); err != nil {
@@ -279,7 +313,7 @@ func (s *session) fromSockets() error {
 		case now.Sub(last) > s.uri.silence():
 			return os.ErrDeadlineExceeded
 		}
-		if now.Sub(alive) < time.Second {
+		if s.conn == nil || now.Sub(alive) < time.Second {
 			continue
 		}
 		alive = now
@@ -322,6 +356,9 @@ func (s *session) failure(ctx context.Context) error {
 	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.relay.started.Load() {
 		return fmt.Errorf("%w: no packet of the video for %.1f s", ErrStalled, s.uri.silence().Seconds())
 	}
+	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.conn == nil {
+		return fmt.Errorf("%w: nobody sends to %s", ErrStalled, s.uri.Target)
+	}
 	return talkError(ctx, s.why, true)
 }
 
@@ -333,13 +370,17 @@ func (s *session) end() {
 		return
 	}
 	s.closed = true
-	s.conn.SetWriteDeadline(time.Now().Add(time.Second / 2))
-	if s.talk.session != "" {
-		s.talk.send("TEARDOWN", s.talk.base)
+	if s.conn != nil {
+		s.conn.SetWriteDeadline(time.Now().Add(time.Second / 2))
+		if s.talk.session != "" {
+			s.talk.send("TEARDOWN", s.talk.base)
+		}
+		s.conn.Close()
 	}
-	s.conn.Close()
 	if s.rtp != nil {
 		s.rtp.Close()
+	}
+	if s.rtcp != nil {
 		s.rtcp.Close()
 	}
 }

@@ -76,7 +76,8 @@ func (u *URI) openFilm(m machine) (p *plan, c *capture, err error) {
 // 0 or 4: MP4 and MOV, Matroska and WebM, AVI, Ogg, FLV, IVF, MPEG-TS and -PS, MXF, and streams of
 // H.264, H.265 and JPEG in no container.
 var filmStarts = [2][]string{
-	{"\x1aE\xdf\xa3", "RIFF", "OggS", "FLV", "DKIF", "G", "\x00\x00\x01", "\x00\x00\x00\x01", "\x06\x0e+4", "\xff\xd8\xff"},
+	{"\x1aE\xdf\xa3", "RIFF", "OggS", "FLV", "DKIF", "G", "\x00\x00\x01",
+		"\x00\x00\x00\x01", "\x06\x0e+4", "\xff\xd8\xff"},
 	{"ftyp", "moov", "mdat", "wide", "free", "skip", "G"},
 }
 
@@ -92,8 +93,8 @@ func usualFilm(path string) bool {
 	n, _ := io.ReadFull(f, head[:])
 	for i, starts := range filmStarts {
 		for _, start := range starts {
-			if n == len(head) && bytes.HasPrefix(head[4*i:], []byte(start)) && !bytes.HasPrefix(head[:], []byte("GIF")) {
-				return true
+			if n == len(head) && bytes.HasPrefix(head[4*i:], []byte(start)) {
+				return !bytes.HasPrefix(head[:], []byte("GIF"))
 			}
 		}
 	}

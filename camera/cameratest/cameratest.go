@@ -127,7 +127,7 @@ func rtspPart(t testing.TB, codec string) (program, video string) {
 	}
 	if p.videos[codec] == "" {
 		video := filepath.Join(p.folder, "stream."+codec)
-		Encode(t, video, StreamFrames, arguments(codec)...)
+		encodeStream(t, video, codec)
 		p.videos[codec] = video
 	}
 	return program, p.videos[codec]
@@ -145,7 +145,28 @@ func Cleanup() {
 // number, not a mixture.
 const Whole = "h264, key frames alone"
 
-// StartRTSP starts a camera that sends h264, h265 or Whole; args are further flags of
+// Sizes is H.264 whose pictures change their size in mid-stream, from Width×Height to twice that;
+// each half begins with picture 0.
+const Sizes = "h264, two sizes"
+
+// encodeStream encodes what a camera plays into the file path.
+func encodeStream(t testing.TB, path, codec string) {
+	t.Helper()
+	if codec != Sizes {
+		Encode(t, path, StreamFrames, arguments(codec)...)
+		return
+	}
+	larger := append([]string{"-vf", fmt.Sprintf("scale=%d:%d", 2*Width, 2*Height)}, arguments(Whole)...)
+	Encode(t, path, StreamFrames/2, arguments(Whole)...)
+	Encode(t, path+".larger", StreamFrames/2, larger...)
+	first, err := os.ReadFile(path)
+	second, err2 := os.ReadFile(path + ".larger")
+	if err := errors.Join(err, err2, os.WriteFile(path, append(first, second...), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// StartRTSP starts a camera that sends h264, h265, Whole or Sizes; args are further flags of
 // camera/rtsptest. The test's end ends it.
 func StartRTSP(t testing.TB, codec string, args ...string) *RTSP {
 	t.Helper()

@@ -25,6 +25,7 @@ type camera struct {
 	media          *description.Media
 	encode         func(unit) ([]*rtp.Packet, error)
 	address        string // of the listener, kept for up
+	udp            bool   // packets go beside the connection, and only there
 
 	mu     sync.Mutex // guards what follows
 	server *gortsplib.Server
@@ -82,12 +83,32 @@ func (c *camera) up() error {
 			}
 			return l, err
 		}}
+	if c.udp {
+		server.UDPRTPAddress, server.UDPRTCPAddress = freePair()
+	}
 	if err := server.Start(); err != nil {
 		return err
 	}
 	c.server = server
 	c.stream = gortsplib.NewServerStream(server, &description.Session{Medias: []*description.Media{c.media}})
 	return nil
+}
+
+// freePair finds two ports one behind the other, the first even (RFC 3550, section 11).
+func freePair() (rtp, rtcp string) {
+	for {
+		first, err := net.ListenPacket("udp", "127.0.0.1:0")
+		must(err)
+		port := first.LocalAddr().(*net.UDPAddr).Port
+		first.Close()
+		rtp, rtcp = fmt.Sprint("127.0.0.1:", port), fmt.Sprint("127.0.0.1:", port+1)
+		if second, err := net.ListenPacket("udp", rtcp); err == nil {
+			second.Close()
+			if port%2 == 0 {
+				return rtp, rtcp
+			}
+		}
+	}
 }
 
 func (c *camera) die() {
@@ -185,6 +206,9 @@ func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Re
 
 // OnSetup answers SETUP.
 func (c *camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	if c.udp && ctx.Transport == gortsplib.TransportTCP {
+		return &base.Response{StatusCode: base.StatusUnsupportedTransport}, nil, nil
+	}
 	return c.current(ctx.Request)
 }
 

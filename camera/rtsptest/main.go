@@ -25,6 +25,7 @@ func main() {
 	fps := flag.Float64("fps", 30, "pictures a second")
 	user := flag.String("user", "", "ask for this user")
 	password := flag.String("password", "", "and this password")
+	udp := flag.Bool("udp", false, "refuse to send inside the connection")
 	flag.Parse()
 	log.SetFlags(0)
 
@@ -33,6 +34,7 @@ func main() {
 		log.Fatalf("rtsptest: %v", err)
 	}
 	c := newCamera(units, *codec, *fps, *user, *password)
+	c.udp = *udp
 	if err := c.up(); err != nil {
 		log.Fatalf("rtsptest: %v", err)
 	}

@@ -1,0 +1,241 @@
+package camera
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/vision"
+)
+
+// needSession skips where GStreamer cannot decode what an RTSP session brings.
+func needSession(t *testing.T) {
+	t.Helper()
+	if m := needOpenCV(t); !m.gstreamer {
+		t.Skip("OpenCV without GStreamer")
+	}
+}
+
+// A camera whose picture changes its size in mid-stream is followed: each frame has the size that
+// was sent, and shows its picture.
+func TestRTSPSizeChanges(t *testing.T) {
+	needSession(t)
+	t.Parallel()
+	cam := cameratest.StartRTSP(t, cameratest.Sizes)
+	s := mustOpen(t, Config{Source: cam.URL})
+	var f vision.Frame
+	width, changes := 0, 0
+	for end := time.Now().Add(hangs); changes < 2; {
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatal(err)
+		}
+		if f.Width != cameratest.Width && f.Width != 2*cameratest.Width || 4*f.Height != 3*f.Width {
+			t.Fatalf("a frame of %d×%d", f.Width, f.Height)
+		}
+		if n := cameratest.Number(&f); n >= cameratest.StreamFrames/2 {
+			t.Fatalf("a frame of %d×%d shows picture %d of %d", f.Width, f.Height, n, cameratest.StreamFrames/2)
+		}
+		if width != 0 && f.Width != width {
+			changes++
+		}
+		width = f.Width
+		if time.Now().After(end) {
+			t.Fatalf("%d changes of the size within %s", changes, hangs)
+		}
+	}
+}
+
+// A camera that sends only beside its connection is read, asked for or not, and its silence is
+// noticed.
+func TestRTSPByUDP(t *testing.T) {
+	needSession(t)
+	t.Parallel()
+	for _, keys := range []string{"", "#transport=udp"} {
+		cam := cameratest.StartRTSP(t, cameratest.Whole, "-udp")
+		s := mustOpen(t, Config{Source: cam.URL + keys})
+		readFresh(t, s, cam, 20)
+		cam.Do("stall")
+		if _, err := drain(t.Context(), s); err == nil || !strings.Contains(err.Error(), "no packet of the video") {
+			t.Errorf("a silent camera: %v", err)
+		}
+	}
+}
+
+// Passwords go by Digest with SHA-256 where the camera wants that, and packets follow; what a camera
+// says between them does no harm.
+func TestSession(t *testing.T) {
+	packet := "$\x00\x00\x10" + "\x80\x60\x00\x01" + strings.Repeat("\x00", 8) + "\x67\x01\x02\x03"
+	audio := "$\x02\x00\x04abcd"
+	address, asked := server(t, "RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", "+
+		"algorithm=SHA-256, qop=\"auth\"\n\n", described("v=0\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n"), setUp,
+		audio+"RTSP/1.0 200 OK\n\nx"+packet+"ANNOUNCE"+packet)
+	u := URI{Scheme: "rtsp", Target: address + "/x", User: "u", Password: "SECRET"}
+	u.Timeout = time.Second
+	s, err := u.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.relay, err = newRelay(&s.track); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.setUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.pump() // until the silence
+	if err := s.failure(t.Context()); err == nil || !strings.Contains(err.Error(), "no packet of the video for 1.0 s") {
+		t.Errorf("after the last packet: %v", err)
+	}
+	got, err := io.ReadAll(s.relay.out)
+	if want := strings.Repeat(packet[2:], 2); string(got) != want || err != nil {
+		t.Errorf("the decoder got %q, %v, want %q", got, err, want)
+	}
+	s.end()
+	s.relay.close()
+	words := asked()
+	if !strings.Contains(words, "algorithm=SHA-256") || strings.Contains(words, "Basic") ||
+		strings.Contains(words, "SECRET") || !strings.Contains(words, "TEARDOWN") {
+		t.Error(words)
+	}
+}
+
+// A decoder that does not keep up gets no more until the next picture that stands for itself, and
+// never a part of a packet.
+func TestRelay(t *testing.T) {
+	r, err := newRelay(&track{codec: "h264", payload: 96})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	now := time.Now()
+	packet := func(kind byte, n int) []byte {
+		b := make([]byte, 2+12+n)
+		binary.BigEndian.PutUint16(b, uint16(12+n))
+		b[2], b[3], b[14] = 0x80, 96, kind
+		return b
+	}
+	pass := func(kind byte, n int, at time.Duration) {
+		t.Helper()
+		if err := r.pass(packet(kind, n), now.Add(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []byte
+	pass(1, 100, 0) // no key frame yet
+	pass(5, 100, 0)
+	pass(1, 200, 0)
+	want = append(append(want, packet(5, 100)...), packet(1, 200)...)
+	pass(5, 300, 2*behind) // nobody has read for so long
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(r.out, got); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%v, %x, want %x", err, got, want)
+	}
+	pass(1, 100, 2*behind)
+	pass(7, 50, 2*behind)
+	for range r.size / 60000 * 2 { // more than it holds
+		pass(1, 60000, 2*behind)
+	}
+	r.finish()
+	rest, err := io.ReadAll(r.out)
+	whole := len(rest) - len(packet(7, 50))
+	if err != nil || whole <= 0 || whole%len(packet(1, 60000)) != 0 || rest[14] != 7 {
+		t.Errorf("%d bytes, %v", len(rest), err)
+	}
+}
+
+// What begins a picture that stands for itself, by RFC 6184, 7798 and 2435.
+func TestStartsPicture(t *testing.T) {
+	head := "\x80\x60" + strings.Repeat("\x00", 10)
+	for _, tt := range []struct {
+		codec, payload string
+		want           bool
+	}{
+		{"h264", "\x67abc", true}, {"h264", "\x65abc", true}, {"h264", "\x61abc", false},
+		{"h264", "\x78\x00\x09\x67abc", true}, {"h264", "\x7c\x85ab", true}, {"h264", "\x7c\x05ab", false},
+		{"h265", "\x40\x01ab", true}, {"h265", "\x26\x01ab", true}, {"h265", "\x02\x01ab", false},
+		{"h265", "\x62\x01\x93a", true}, {"h265", "\x62\x01\x13a", false}, {"h265", "\x60\x01ab", true},
+		{"jpeg", "\x00\x00\x00\x00", true}, {"jpeg", "\x00\x00\x05\x00", false}, {"h264", "\x67", false},
+		{"mp4v-es", "abcd", true},
+	} {
+		if got := startsPicture(tt.codec, []byte(head+tt.payload)); got != tt.want {
+			t.Errorf("%s %q: %v", tt.codec, tt.payload, got)
+		}
+		extended := "\x92" + head[1:] + strings.Repeat("c", 8) + "\xbe\xde\x00\x01eeee" + tt.payload
+		if got := startsPicture(tt.codec, []byte(extended)); got != tt.want {
+			t.Errorf("%s %q behind an extension: %v", tt.codec, tt.payload, got)
+		}
+	}
+}
+
+func FuzzSession(f *testing.F) {
+	f.Add([]byte("$\x00\x00\x10\x80\x60\x00\x01aaaaaaaabbbb"))
+	f.Add([]byte("RTSP/1.0 200 OK\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		ours, theirs := net.Pipe()
+		go func() {
+			go io.Copy(io.Discard, theirs)
+			theirs.Write(said)
+			theirs.Close()
+		}()
+		s := (&URI{Scheme: "rtsp"}).sessionOn(ours)
+		var err error
+		if s.relay, err = newRelay(&track{codec: "h264", payload: 96}); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() { io.Copy(io.Discard, s.relay.out); close(done) }()
+		s.pump()
+		<-done
+		s.end()
+		s.relay.close()
+	})
+}
+
+// Pictures that change their size or their pixel format in mid-film come as they are.
+func TestFilmChanges(t *testing.T) {
+	needSession(t)
+	var sizes, formats []byte
+	for i, size := range []string{"320:240", "160:120", "640:480"} {
+		path := cameratest.Video(t, "part.ts", 20, strings.Fields("-c:v libx264 -preset ultrafast -pix_fmt "+
+			[]string{"yuv420p", "yuv422p", "yuv444p"}[i]+" -vf scale="+size)...)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, data...)
+		path = cameratest.Video(t, "part.mjpeg", 20, strings.Fields("-c:v mjpeg -pix_fmt "+
+			[]string{"yuvj422p", "yuvj420p", "yuvj444p"}[i])...)
+		if data, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+		formats = append(formats, data...)
+	}
+	for name, data := range map[string][]byte{"sizes.ts": sizes, "formats.mjpeg": formats} {
+		path := t.TempDir() + "/" + name
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := mustOpen(t, Config{Source: "file://" + path + "?speed=max"})
+		var f vision.Frame
+		for i := range 60 {
+			if err := s.Read(t.Context(), &f); err != nil {
+				t.Fatalf("%s: frame %d: %v", name, i, err)
+			}
+			want := cameratest.Width
+			if name == "sizes.ts" {
+				want = []int{320, 160, 640}[i/20]
+			}
+			if n := cameratest.Number(&f); n != i%20 || f.Width != want {
+				t.Errorf("%s: frame %d shows picture %d of part %d, %d pixels wide", name, i, n, i/20, f.Width)
+			}
+		}
+		if err := s.Read(t.Context(), &f); err != io.EOF {
+			t.Errorf("%s: after the last frame: %v", name, err)
+		}
+	}
+}
