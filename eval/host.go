@@ -16,9 +16,9 @@ type Host struct {
 	Runtime string `json:"onnxruntime"`
 }
 
-// ThisHost is the machine that this runs on.
-func ThisHost() (Host, error) {
-	version, err := infer.Version(infer.Config{})
+// ThisHost is the machine that this runs on, with the ONNX Runtime that c names.
+func ThisHost(c infer.Config) (Host, error) {
+	version, err := infer.Version(c)
 	m := Host{CPU: runtime.GOARCH, VNNI: device.HasVNNI(), Runtime: version}
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {

@@ -176,7 +176,7 @@ func (g *Graph) cancel(input string) bool {
 	var first []int
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		if !slices.Contains(n.reads(), input) {
+		if !slices.Contains(n.Reads(), input) {
 			continue
 		}
 		perm := n.Attribute("perm")

@@ -31,7 +31,7 @@ func newHead(g *Graph, out string) *head {
 		more = false
 		for i := range g.Nodes {
 			n := &g.Nodes[i]
-			if slices.ContainsFunc(n.reads(), func(t string) bool { return h.fed[t] }) {
+			if slices.ContainsFunc(n.Reads(), func(t string) bool { return h.fed[t] }) {
 				for _, t := range n.Outputs {
 					more = more || !h.fed[t]
 					h.fed[t] = true
@@ -42,15 +42,16 @@ func newHead(g *Graph, out string) *head {
 	return h
 }
 
-// reads are the inputs of a node and what the graphs inside it, of an If or Loop, read.
-func (n *Node) reads() []string {
+// Reads are the inputs of a node and what the graphs inside it, of an If or Loop, read: also what
+// they make themselves. The result is the caller's.
+func (n *Node) Reads() []string {
 	all := slices.Clone(n.Inputs)
 	for _, a := range n.Attributes {
 		if a.Graph == nil {
 			continue
 		}
 		for i := range a.Graph.Nodes {
-			all = append(all, a.Graph.Nodes[i].reads()...)
+			all = append(all, a.Graph.Nodes[i].Reads()...)
 		}
 		for _, o := range a.Graph.Outputs {
 			all = append(all, o.Name)
@@ -329,7 +330,7 @@ func (g *Graph) prune(out string) {
 		todo = todo[:len(todo)-1]
 		if i, made := by[t]; made && !needed[i] {
 			needed[i] = true
-			todo = append(todo, g.Nodes[i].reads()...)
+			todo = append(todo, g.Nodes[i].Reads()...)
 		}
 	}
 	var kept []Node

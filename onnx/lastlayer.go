@@ -215,7 +215,7 @@ func (g *Graph) rename(from, to string) {
 func (g *Graph) dropUnused() {
 	used := map[string]bool{}
 	for i := range g.Nodes {
-		for _, t := range g.Nodes[i].reads() {
+		for _, t := range g.Nodes[i].Reads() {
 			used[t] = true
 		}
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	Seconds float64 // to measure latency for
 	FitL1   bool    // fit the network whose channels L1 chose, too
 	Tool    string  // who prunes, for the report
+
+	Runtime infer.Config // which ONNX Runtime; one thread of it is used
 }
 
 // pictureCache is how much memory preprocessed pictures may take: they are gone through again and
@@ -102,13 +104,14 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 	if err != nil {
 		return nil, err
 	}
+	o.Runtime.Threads = 1
 	work, err := os.MkdirTemp("", "vggse-prune.*")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(work)
 	r := &pruning{Options: o, progress: p, bundle: b, dir: work, source: source, arch: arch, network: network,
-		prober: infer.Prober{Config: infer.Config{Threads: 1}, Input: vgg16se.Input}}
+		prober: infer.Prober{Config: o.Runtime, Input: vgg16se.Input}}
 	return &r.report, atomicfile.NewDir(o.Out, func(out string) error {
 		if err := r.work(ctx); err != nil {
 			return err
@@ -126,7 +129,7 @@ func (p *pruning) work(ctx context.Context) error {
 	spec := &p.bundle.Spec
 	p.report = Report{Schema: ReportSchema, Tool: p.Tool, Source: spec.Files[bundle.FileFP32].SHA256,
 		Bundle: strings.TrimSpace(spec.Name + " " + spec.Version), Asked: p.Asked, Seconds: map[string]float64{}}
-	host, err := eval.ThisHost()
+	host, err := eval.ThisHost(p.prober.Config)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func Analyse(m *onnx.Model, input string) (*Graph, error) {
 	n := &Graph{graph: &m.Graph, site: map[string]int{}, users: map[string][]int{}, by: map[string]int{},
 		shapes: m.Graph.Shapes(), acts: map[string]int{}}
 	for i := range n.graph.Nodes {
-		for _, t := range n.graph.Nodes[i].Inputs {
+		for _, t := range n.graph.Nodes[i].Reads() {
 			n.users[t] = append(n.users[t], i)
 		}
 		for _, t := range n.graph.Nodes[i].Outputs {
@@ -49,7 +49,7 @@ func Analyse(m *onnx.Model, input string) (*Graph, error) {
 	}
 	n.padPicture()
 	if len(n.Layers) == 0 {
-		return nil, fmt.Errorf("quant: %w", errNoLayer)
+		return nil, fmt.Errorf("quant: %w", nothing(n.graph))
 	}
 	return n, nil
 }

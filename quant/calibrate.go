@@ -40,6 +40,8 @@ type Options struct {
 	Goldens      string     // GoldenPictures or GoldenNone; "": GoldenPictures
 	CheckOnly    bool       // the pictures and the manifest are inspected, nothing is made
 	Tool         string     // who calibrates, for the report
+
+	Runtime infer.Config // which ONNX Runtime; one thread of it is used
 }
 
 // subject is a network to quantize and what its layers put out.
@@ -110,8 +112,9 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 	} else if err := atomicfile.CheckReplaceable(out, o.Bundle); err != nil {
 		return nil, err
 	}
+	o.Runtime.Threads = 1
 	c := &calibration{Options: o, progress: p, bundle: b, left: map[string]bool{},
-		prober: infer.Prober{Config: infer.Config{Threads: 1}, Input: b.Spec.Input.Name}}
+		prober: infer.Prober{Config: o.Runtime, Input: b.Spec.Input.Name}}
 	if c.budget, c.search, err = searchBudget(o.Budget, o.MinAgreement); err != nil {
 		return nil, err
 	}
@@ -178,7 +181,7 @@ func (c *calibration) open(ctx context.Context) error {
 	if err != nil {
 		c.withoutIntegers("8 bits", cause(err), "only fp16.onnx is made")
 	}
-	c.report.Machine, err = eval.ThisHost()
+	c.report.Machine, err = eval.ThisHost(c.prober.Config)
 	return err
 }
 

@@ -146,9 +146,11 @@ func (c *calibration) prove(ctx context.Context) error {
 const leastSQNR = 6
 
 // gate holds every file against the least agreement. One for a GPU that misses it is left out, with
-// a finding; the CPU's file is what this machine runs, so without it the whole gate is missed.
+// a finding; the CPU's file is what this machine runs, so without it the whole gate is missed, as it
+// is where no file is left.
 func (c *calibration) gate() error {
-	kept := c.report.Files[:0]
+	var kept, fallen []FileReport
+	var why []string
 	for _, f := range c.report.Files {
 		if c.left[f.Key] { // no runtime could load it, or it does not pay
 			if err := os.Remove(c.path(f.Path)); err != nil {
@@ -171,11 +173,15 @@ func (c *calibration) gate() error {
 			if err := os.Remove(c.path(f.Path)); err != nil {
 				return err
 			}
+			fallen, why = append(fallen, f), append(why, missed...)
 			continue
 		}
 		c.report.Gate.Missed = append(c.report.Gate.Missed, missed...)
 		c.found(open...)
 		kept = append(kept, f)
+	}
+	if len(kept) == 0 {
+		kept, c.report.Gate.Missed = fallen, why
 	}
 	c.report.Files = kept
 	return nil

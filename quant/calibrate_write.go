@@ -104,6 +104,9 @@ func (c *calibration) emit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(files) == 0 {
+		return fmt.Errorf("no file can be made of this network: %s", c.evidence())
+	}
 	total := int64(0)
 	for _, f := range files {
 		c.sign(f.m, f.plan)

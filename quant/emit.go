@@ -48,7 +48,7 @@ func newEmitter(m *onnx.Model, n *Graph, p *Plan) (*emitter, error) {
 func (e *emitter) finish(m *onnx.Model) *onnx.Model {
 	used := map[string]bool{}
 	for _, v := range e.out.Nodes {
-		for _, t := range v.Inputs {
+		for _, t := range v.Reads() {
 			used[t] = true
 		}
 	}
@@ -88,7 +88,7 @@ func (e *emitter) copyNode(v *onnx.Node, integers bool) *onnx.Node {
 
 // reads are the inputs of a node: see copyNode.
 func (e *emitter) reads(v *onnx.Node, integers bool) []string {
-	e.asMaps(v.Inputs)
+	e.asMaps(v.Reads())
 	in := make([]string, len(v.Inputs))
 	for i, t := range v.Inputs {
 		in[i] = t

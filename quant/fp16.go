@@ -77,18 +77,21 @@ func EmitFP16(m *onnx.Model) (*onnx.Model, error) {
 }
 
 // float32Only are the constants that operators want in float32 whatever they work on: the regions
-// and scales of Resize.
+// and scales of Resize, the scales of integers.
 func float32Only(m *onnx.Model) map[string]bool {
 	found := map[string]bool{}
 	for _, v := range m.Graph.Nodes {
-		if v.OpType == "Resize" && len(v.Inputs) > 1 {
-			for _, t := range v.Inputs[1:min(3, len(v.Inputs))] {
-				found[t] = true
+		for _, i := range float32Inputs[v.OpType] {
+			if i < len(v.Inputs) {
+				found[v.Inputs[i]] = true
 			}
 		}
 	}
 	return found
 }
+
+// float32Inputs are the inputs of operators that are float32 in every version.
+var float32Inputs = map[string][]int{"Resize": {1, 2}, "QLinearConv": {1, 4, 6}, "QLinearMatMul": {1, 4, 6}}
 
 // halfTypes are the attributes of a node, where they name float32 as what it makes half precision.
 func halfTypes(v *onnx.Node) []onnx.Attribute {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
@@ -27,6 +28,9 @@ func (c *calibration) leavesHalf(ctx context.Context) (string, error) {
 		}
 	}
 	tensors, layers := floatTensors(&c.source.model.Graph, c.bundle.Spec.Input.Name)
+	if len(tensors) == 0 { // it computes in other types
+		return "", nil
+	}
 	probe := c.path("probe.onnx")
 	defer os.Remove(probe)
 	if err := atomicfile.WriteFile(probe,
@@ -62,30 +66,44 @@ func (c *calibration) leavesHalf(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// notFloat are operators whose answers are counts, places or truths, whatever they read.
+// notFloat are operators whose answers are counts, places, truths or integers, whatever they read.
 var notFloat = map[string]bool{"Shape": true, "Size": true, "ArgMax": true, "ArgMin": true, "NonZero": true,
 	"Equal": true, "Less": true, "Greater": true, "LessOrEqual": true, "GreaterOrEqual": true, "Not": true, "And": true,
-	"Or": true, "IsNaN": true, "IsInf": true, "QuantizeLinear": true, "If": true, "Loop": true, "Scan": true}
+	"Or": true, "IsNaN": true, "IsInf": true, "QuantizeLinear": true, "DynamicQuantizeLinear": true,
+	"ConvInteger": true, "MatMulInteger": true, "QLinearConv": true, "QLinearMatMul": true, "If": true, "Loop": true,
+	"Scan": true}
 
 // floatTensors are the tensors of a graph that hold float32 numbers worked out of the picture, and
 // what makes each.
 func floatTensors(g *onnx.Graph, input string) (tensors, layers []string) {
-	float := map[string]bool{input: true}
+	float, fed := map[string]bool{input: true}, map[string]bool{input: true}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		to := n.Attribute("to")
-		if notFloat[n.OpType] || n.OpType == "Cast" && to != nil && to.Int != int64(onnx.Float32) ||
-			len(n.Outputs) == 0 {
+		if !slices.ContainsFunc(n.Reads(), func(t string) bool { return fed[t] }) {
 			continue
 		}
-		for _, t := range n.Inputs {
-			if float[t] && !float[n.Outputs[0]] {
-				float[n.Outputs[0]] = true
-				tensors, layers = append(tensors, n.Outputs[0]), append(layers, n.OpType+" "+n.Name)
-			}
+		for _, t := range n.Outputs {
+			fed[t] = true
+		}
+		reads := slices.ContainsFunc(n.Inputs, func(t string) bool { return float[t] })
+		if out := first(n.Outputs); out != "" && !float[out] && makesFloat(n, reads) {
+			float[out] = true
+			tensors, layers = append(tensors, out), append(layers, n.OpType+" "+n.Name)
 		}
 	}
 	return tensors, layers
+}
+
+// makesFloat tells whether the first answer of a node is float32; reads says that it reads such.
+func makesFloat(n *onnx.Node, reads bool) bool {
+	switch n.OpType {
+	case "Cast":
+		to := n.Attribute("to")
+		return to != nil && to.Int == int64(onnx.Float32)
+	case "DequantizeLinear":
+		return true
+	}
+	return reads && !notFloat[n.OpType]
 }
 
 // strict is the plan of the file whose scales are in half precision: a layer whose scales half

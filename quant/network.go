@@ -54,6 +54,21 @@ type Layer struct {
 var errNoLayer = errors.New("the network has no convolution and no fully connected layer with constant float32 " +
 	"weights: nothing in it can be stored in 8 bits")
 
+// errDone says that there is nothing left to quantize.
+var errDone = errors.New("the network is in 8 bits already, or makes its ranges anew for each picture: give the " +
+	"one in float32 that it was made of")
+
+// nothing is why no layer was found.
+func nothing(g *onnx.Graph) error {
+	for i := range g.Nodes {
+		switch g.Nodes[i].OpType {
+		case "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger":
+			return errDone
+		}
+	}
+	return errNoLayer
+}
+
 // nameNodes gives nodes without a name, or with that of another, one of their own: plans go by it.
 func nameNodes(g *onnx.Graph) {
 	taken := map[string]bool{}

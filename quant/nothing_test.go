@@ -11,8 +11,16 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
-// A network with nothing to quantize gets its file in half precision, and is told why no other.
+// A network with nothing to quantize gets its file in half precision, and is told why no other; also
+// one that computes in integers or in float64 only.
 func TestNothingToQuantize(t *testing.T) {
+	for name, kind := range map[string]onnx.DataType{"float32": onnx.Float32, "int32": onnx.Int32,
+		"float64": onnx.Float64} {
+		t.Run(name, func(t *testing.T) { nothingToQuantize(t, kind) })
+	}
+}
+
+func nothingToQuantize(t *testing.T, kind onnx.DataType) {
 	dir := seeded(t, vgg16se.Architecture{InputSize: 32, Width: 0.0625, Reduction: 4, Hidden: 8, PoolSize: 1,
 		Classes: 3})
 	b, err := bundle.Open(dir)
@@ -24,10 +32,15 @@ func TestNothingToQuantize(t *testing.T) {
 		{Size: 32},
 		{Size: 32}}}
 	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 9}}, Graph: onnx.Graph{
-		Nodes: []onnx.Node{{OpType: "GlobalAveragePool", Inputs: []string{in.Name}, Outputs: []string{"mean"}},
-			{OpType: "Mul", Inputs: []string{"mean", "three"}, Outputs: []string{"more"}},
-			{OpType: "Flatten", Inputs: []string{"more"}, Outputs: []string{spec.Output.Name}}},
-		Initializers: []onnx.Tensor{onnx.NewFloat32("three", []float32{3}, 1)},
+		Nodes: []onnx.Node{
+			{OpType: "Mul", Inputs: []string{in.Name, "hundred"}, Outputs: []string{"more"}},
+			{OpType: "Cast", Inputs: []string{"more"}, Outputs: []string{"other"},
+				Attributes: []onnx.Attribute{onnx.Int("to", int64(kind))}},
+			{OpType: "ReduceMean", Inputs: []string{"other"}, Outputs: []string{"mean"},
+				Attributes: []onnx.Attribute{onnx.Ints("axes", 2, 3), onnx.Int("keepdims", 0)}},
+			{OpType: "Cast", Inputs: []string{"mean"}, Outputs: []string{spec.Output.Name},
+				Attributes: []onnx.Attribute{onnx.Int("to", int64(onnx.Float32))}}},
+		Initializers: []onnx.Tensor{onnx.NewFloat32("hundred", []float32{100}, 1)},
 		Inputs:       []onnx.ValueInfo{in}, Outputs: []onnx.ValueInfo{{Name: spec.Output.Name, Type: onnx.Float32}}}}
 	f, err := bundle.WriteFile(t.Context(), dir, "fp32.onnx", io.Discard,
 		func(w io.Writer) error { return onnx.Write(w, m) })

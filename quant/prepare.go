@@ -66,13 +66,20 @@ func branches(g *onnx.Graph) bool {
 	})
 }
 
-// poolMeans makes a GlobalAveragePool of a ReduceMean over height and width, for which there is an
-// operator on integers.
+// poolMeans makes a GlobalAveragePool of a ReduceMean of float32 numbers over height and width, for
+// which there is an operator on integers.
 func poolMeans(g *onnx.Graph) {
-	shapes := g.Shapes()
+	shapes, float := g.Shapes(), map[string]bool{}
+	for _, in := range g.FreeInputs() {
+		tensors, _ := floatTensors(g, in.Name)
+		for _, t := range append(tensors, in.Name) {
+			float[t] = true
+		}
+	}
 	nodes := make([]onnx.Node, 0, len(g.Nodes))
 	for _, v := range g.Nodes {
-		if v.OpType != "ReduceMean" || v.Domain != "" || len(shapes[v.Inputs[0]]) != 4 || !overMap(g, &v) {
+		if v.OpType != "ReduceMean" || v.Domain != "" || len(shapes[v.Inputs[0]]) != 4 || !overMap(g, &v) ||
+			!float[v.Inputs[0]] {
 			nodes = append(nodes, v)
 			continue
 		}
@@ -218,7 +225,7 @@ func asConvolution(v *onnx.Node, scale, shift []float64) []onnx.Tensor {
 func wires(g *onnx.Graph) (readers, by map[string]int) {
 	readers, by = map[string]int{}, map[string]int{}
 	for i, v := range g.Nodes {
-		for _, t := range v.Inputs {
+		for _, t := range v.Reads() {
 			readers[t]++
 		}
 		by[first(v.Outputs)] = i
@@ -246,7 +253,7 @@ func joinBiases(g *onnx.Graph) {
 				continue
 			}
 			w := g.Initializer(g.Nodes[k].Inputs[1])
-			if w == nil || len(w.Dims) != 2 || len(shapes[g.Nodes[k].Inputs[0]]) != 2 || len(bias.Dims) != 1 ||
+			if w == nil || w.Type != onnx.Float32 || len(w.Dims) != 2 || len(shapes[g.Nodes[k].Inputs[0]]) != 2 || len(bias.Dims) != 1 ||
 				bias.Dims[0] != w.Dims[1] {
 				continue
 			}

@@ -46,6 +46,12 @@ var functions = template.FuncMap{
 	"meter":   func(db float64) string { return fmt.Sprintf("%.1f", max(0, min(100, db/60*100))) },
 	"grade":   grade,
 	"ranked":  ranked,
+	"best": func(r *Report) *FileReport { // nil where no file was made
+		if len(r.Files) == 0 {
+			return nil
+		}
+		return &r.Files[0]
+	},
 	"kindsOf": kindsOf,
 	"gains":   gains,
 	"gainBar": func(db, most float64) string { return fmt.Sprintf("%.1f", max(0, min(100, db/max(most, 0.1)*100))) },

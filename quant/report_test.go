@@ -45,6 +45,8 @@ func TestWriteHTML(t *testing.T) {
 			r.Pictures.Labelled = false
 			r.Files[0].Verdict.Top1, r.Files[0].Verdict.Top1FP32 = nil, nil
 		}, []string{", none labelled"}, []string{"-2.00"}},
+		{"no file", func(r *Report) { r.Files, r.Layers = nil, nil }, []string{"What looked odd"},
+			[]string{"int8.cpu.onnx"}},
 	} {
 		r := reported()
 		tt.change(r)

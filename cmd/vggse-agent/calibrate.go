@@ -24,7 +24,7 @@ type calibrateFlags struct {
 
 var tensorRTVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 
-func newCalibrateCmd() *cobra.Command {
+func newCalibrateCmd(s *settings) *cobra.Command {
 	var f calibrateFlags
 	cmd := &cobra.Command{
 		Use:   "calibrate --bundle DIR --images DIR|--camera URI --out DIR",
@@ -51,6 +51,11 @@ surely slower than FP32 only fp16.onnx is made.`,
 			if err != nil {
 				return err
 			}
+			e, err := s.load()
+			if err != nil {
+				return err
+			}
+			o.Runtime = e.Config.Infer
 			report, err := quant.Calibrate(cmd.Context(), o, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err

@@ -81,3 +81,22 @@ func TestCalibrateRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The ONNX Runtime that the configuration names is the one that works, and no other.
+func TestCalibrateAndPruneUseTheLibraryThatIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	none := filepath.Join(dir, "libonnxruntime.so")
+	if err := os.WriteFile(none, []byte("no library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	source := seededBundle(t)
+	for _, args := range [][]string{
+		{"calibrate", "--bundle", source, "--images", dir, "--out", filepath.Join(dir, "out")},
+		{"prune", source, "--images", dir, "--target", "2x", "--out", filepath.Join(dir, "out")},
+	} {
+		code, _, stderr := agentSays(append(args, "--set", "infer.library="+none)...)
+		if code != exitFailed || !strings.Contains(stderr, none) {
+			t.Errorf("%s: exit %d: %s", args[0], code, stderr)
+		}
+	}
+}

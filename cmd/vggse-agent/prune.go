@@ -20,7 +20,7 @@ type pruneFlags struct {
 	json           bool
 }
 
-func newPruneCmd() *cobra.Command {
+func newPruneCmd(s *settings) *cobra.Command {
 	var f pruneFlags
 	cmd := &cobra.Command{
 		Use:   "prune BUNDLE --images DIR --target 2x|--budget 0.5pt --out DIR",
@@ -44,7 +44,11 @@ weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`
 			if err := f.check(); err != nil {
 				return err
 			}
-			f.Bundle, f.Tool = args[0], "vggse-agent "+version
+			e, err := s.load()
+			if err != nil {
+				return err
+			}
+			f.Bundle, f.Tool, f.Runtime = args[0], "vggse-agent "+version, e.Config.Infer
 			report, err := prune.Run(cmd.Context(), f.Options, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
