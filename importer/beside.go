@@ -74,6 +74,9 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 		if labels, err = ReadLabels(o.Labels); err != nil {
 			return nil, &OptionError{"labels", err}
 		}
+		if odd := k.reordered(labels, o.File); odd != "" {
+			p.Say("warning: %s", odd)
+		}
 	case k.labels == nil:
 		return nil, &OptionError{"labels", errors.New("nothing beside the model names its classes: give --labels")}
 	default:
@@ -223,12 +226,49 @@ func ofMetadata(model string) *known {
 	if yaml.Unmarshal([]byte(said["names"]), &names) == nil && len(names) > 0 {
 		k.labels, _ = inOrder(names)
 	}
+	if k.labels == nil {
+		if k.labels = classesInside(&m.Graph); k.labels != nil {
+			k.labelsFrom = "the classifier in the model"
+		}
+	}
 	var size []int
 	if yaml.Unmarshal([]byte(said["imgsz"]), &size) == nil && len(size) == 2 && said["task"] == "classify" {
 		k.ultralytics(size)
 	}
 	k.name("the model's metadata")
 	return k
+}
+
+// classesInside are the names of the classes that an operator of ai.onnx.ml holds, as scikit-learn's
+// and Custom Vision's exports have them, in the order of their scores; nil: none does.
+func classesInside(g *onnx.Graph) []string {
+	for i := range g.Nodes {
+		if a := g.Nodes[i].Attribute("classlabels_strings"); a != nil && len(a.Strings) > 1 {
+			return a.Strings
+		}
+		if a := g.Nodes[i].Attribute("classlabels"); a != nil && len(a.Strings) > 1 {
+			return a.Strings
+		}
+	}
+	return nil
+}
+
+// reordered says that labels are those that k, or what lies beside the model, has in another order,
+// "" where they are not.
+func (k *known) reordered(labels []string, model string) string {
+	if k.labels == nil {
+		beside, err := lookBeside(model)
+		if err != nil {
+			return ""
+		}
+		k = beside
+	}
+	mine, theirs := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(k.labels))
+	if !slices.Equal(mine, theirs) || slices.Equal(labels, k.labels) {
+		return ""
+	}
+	return fmt.Sprintf("--labels has the names of %s in another order; there it is %s", k.labelsFrom,
+		strings.Join(k.labels[:min(10, len(k.labels))], ", "))
 }
 
 // ofUltralytics reads the metadata.yaml that ultralytics writes beside some exports.

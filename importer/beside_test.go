@@ -179,3 +179,34 @@ func TestImportLikeAPublishedNetwork(t *testing.T) {
 		}
 	}
 }
+
+// The names that a classifier of ai.onnx.ml holds are the labels, in its order; --labels with the
+// same names in another order is warned of.
+func TestImportReadsTheNamesInside(t *testing.T) {
+	needRuntime(t)
+	s := newSmall(13, 7, onnx.Float32, 1, 3, 20, 20).net(3, 4).flat()
+	s.m.Opsets = append(s.m.Opsets, onnx.Opset{Domain: "ai.onnx.ml", Version: 1})
+	s.m.Graph.Nodes = append(s.m.Graph.Nodes, onnx.Node{OpType: "LinearClassifier", Domain: "ai.onnx.ml",
+		Inputs: []string{s.at}, Outputs: []string{"class", "scores"}, Attributes: []onnx.Attribute{
+			{Name: "classlabels_strings", Type: onnx.AttrStrings, Strings: []string{"owl", "cat", "dog"}},
+			{Name: "coefficients", Type: onnx.AttrFloats, Floats: noise(12, 4, 1)},
+			{Name: "intercepts", Type: onnx.AttrFloats, Floats: noise(3, 5, 1)},
+			onnx.String("post_transform", "SOFTMAX")}})
+	s.at = "scores"
+	file := s.ends(onnx.Float32, 1, 3).file(t)
+	for labels, want := range map[string]string{
+		"":            "labels: 3, owl, cat, dog … (from the classifier in the model)",
+		"owl,cat,dog": "", "a,b,c": "",
+		"cat,dog,owl": "warning: --labels has the names of the classifier in the model in another order; there it is " +
+			"owl, cat, dog",
+	} {
+		said, err := saying(t, importer.Options{File: file, Labels: labels, Out: filepath.Join(t.TempDir(), "out"),
+			Preprocess: "resize=squash,filter=area,channels=rgb,scale=1/255,mean=0,0,0,std=1,1,1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != "" && !strings.Contains(said, want) || want == "" && strings.Contains(said, "order") {
+			t.Errorf("--labels %q: said %q, want %q", labels, said, want)
+		}
+	}
+}

@@ -253,7 +253,8 @@ func joinBiases(g *onnx.Graph) {
 				continue
 			}
 			w := g.Initializer(g.Nodes[k].Inputs[1])
-			if w == nil || w.Type != onnx.Float32 || len(w.Dims) != 2 || len(shapes[g.Nodes[k].Inputs[0]]) != 2 || len(bias.Dims) != 1 ||
+			if w == nil || w.Type != onnx.Float32 || len(w.Dims) != 2 ||
+				len(shapes[g.Nodes[k].Inputs[0]]) != 2 || len(bias.Dims) != 1 ||
 				bias.Dims[0] != w.Dims[1] {
 				continue
 			}
