@@ -12,7 +12,7 @@ import (
 
 // filesOf are the keys of the files of a bundle that the network of the given key consists of: its
 // own, and those with weights of its. Weights in a file that the manifest does not list are
-// refused. A file that our own reader does not understand has none as far as we know.
+// refused.
 func filesOf(b *bundle.Bundle, key string) ([]string, error) {
 	path, err := b.Path(key)
 	if err != nil {
@@ -24,7 +24,7 @@ func filesOf(b *bundle.Bundle, key string) ([]string, error) {
 	}
 	external, err := onnx.ExternalFiles(path)
 	if err != nil {
-		return keys, nil // ONNX Runtime says what is wrong with it
+		return nil, wrong("%v", err)
 	}
 	byPath := make(map[string]string)
 	for k, f := range b.Spec.Files {

@@ -30,7 +30,7 @@ func openLock(path string, mode fs.FileMode) (*os.File, error) {
 			return nil, fmt.Errorf("%s is a folder where a file should be: remove it", path)
 		}
 	}
-	return os.OpenFile(path, os.O_CREATE|os.O_RDONLY, mode)
+	return os.OpenFile(path, os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK, mode)
 }
 
 // LockDir is Lock on a folder itself, which must be there.
