@@ -22,6 +22,8 @@ func (s *scripted) Run(_ context.Context, _ *vision.Tensor, out vision.Logits) e
 
 func (s *scripted) SignalSizes() vision.SignalSizes { return vision.SignalSizes{Features: 1} }
 
+func (s *scripted) Known() *vision.Known { return nil }
+
 func (s *scripted) RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits,
 	_ []*vision.Signals) error {
 	return s.Run(ctx, t, out)

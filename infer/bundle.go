@@ -17,6 +17,8 @@ type Network struct {
 	SHA256 string // of the model file that the engine runs, as the manifest gives it
 	File   string // its path in the bundle
 	Why    string // it was chosen: one phrase
+
+	known *vision.Known // see Known
 }
 
 // OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the
@@ -74,8 +76,13 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	if err := h.wait(); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
+	known, err := knownOf(opened, engine)
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
 	file := opened.Spec.Files[picked.key]
-	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why}, nil
+	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why,
+		known: known}, nil
 }
 
 // modelFile is the picked file of a bundle, at path, with its last layer where that stands in a

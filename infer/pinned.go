@@ -11,16 +11,18 @@ import (
 )
 
 // filesOf are the keys of the files of a bundle that the network of the given key consists of: its
-// own, and those with weights of its. Weights in a file that the manifest does not list are
-// refused.
+// own, those beside it that decide about answers, and those with weights of its. Weights in a file
+// that the manifest does not list are refused.
 func filesOf(b *bundle.Bundle, key string) ([]string, error) {
 	path, err := b.Path(key)
 	if err != nil {
 		return nil, err
 	}
 	keys := []string{key}
-	if b.Spec.HasHead() {
-		keys = append(keys, bundle.FileHead)
+	for _, beside := range []string{bundle.FileHead, bundle.FileKnown} {
+		if _, ok := b.Spec.Files[beside]; ok {
+			keys = append(keys, beside)
+		}
 	}
 	external, err := onnx.ExternalFiles(path)
 	if err != nil {

@@ -78,6 +78,8 @@ type calibration struct {
 	left     map[string]bool // files that are not made, by key
 	float    []string        // layers that the CPU's runtime does not have on integers
 	goldens  *bundle.File    // for the INT8 files; nil: none
+	fp32     *bundle.File    // the FP32 file, written anew with its signals; nil: it has them, or cannot
+	known    *bundle.File    // what tells pictures of the labels from others; nil: not made
 	report   Report
 }
 
@@ -146,6 +148,7 @@ func (c *calibration) work(ctx context.Context) error {
 		{"collect", c.collect},
 		{"choose", c.choose},
 		{"emit", c.emit}, {"judge", c.evaluate}, {"explain", c.explain}, {"goldens", c.makeGoldens},
+		{"known", c.makeKnown},
 	}
 	if c.CheckOnly {
 		steps = append(steps[:1:1], steps[2:4]...)

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/demo"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
@@ -95,6 +97,17 @@ func properties(t *testing.T, path string) map[string]string {
 	return all
 }
 
+// fileOf is an entry of the manifest of the bundle in dir.
+func fileOf(t *testing.T, dir, key string) (bundle.File, bool) {
+	t.Helper()
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, ok := b.Spec.Files[key]
+	return f, ok
+}
+
 // A seeded bundle is calibrated into itself, again without tables, and a gate that is missed then
 // leaves it as it is.
 func TestCalibrateInPlace(t *testing.T) {
@@ -109,6 +122,12 @@ func TestCalibrateInPlace(t *testing.T) {
 	if p := r.Files[0].Proof; p == nil || !p.Fused() || p.Convolutions != 13 ||
 		r.Pictures.Calibration+r.Pictures.Choice+r.Pictures.HeldOut != 26 {
 		t.Errorf("%+v, %+v", r.Pictures, p)
+	}
+	if _, ok := fileOf(t, dir, bundle.FileKnown); ok || !slices.ContainsFunc(r.Findings,
+		func(f dataset.Finding) bool {
+			return f.Check == "known" && strings.Contains(f.Evidence, "fewer than 40")
+		}) {
+		t.Errorf("of 26 pictures: known %v, findings %+v", ok, r.Findings)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)

@@ -141,30 +141,31 @@ func signalsFor(key string) onnx.Signals {
 	return onnx.AllSignals
 }
 
-// exposed writes the FP32 file anew where it has no signals yet: the same network, with the same
-// answers. One with weights in other files, or that our own reader does not understand, stays as it
-// is.
-func (c *calibration) exposed(ctx context.Context) (f bundle.File, made bool, err error) {
+// expose writes the FP32 file anew, once, where it has no signals yet: the same network, with the
+// same answers. One with weights in other files, or that our own reader does not understand, stays
+// as it is.
+func (c *calibration) expose(ctx context.Context) error {
 	path, err := c.bundle.Path(bundle.FileFP32)
-	if err != nil {
-		return f, false, err
+	if err != nil || c.fp32 != nil {
+		return err
 	}
 	if beside, err := onnx.ExternalFiles(path); err != nil || len(beside) > 0 {
-		return f, false, nil
+		return nil
 	}
 	m, err := onnx.Open(path)
 	if err != nil {
-		return f, false, err
+		return err
 	}
 	defer m.Close()
 	before := len(m.Graph.Outputs)
 	if m.Expose(c.bundle.Spec.Output.Name, onnx.AllSignals); len(m.Graph.Outputs) == before {
-		return f, false, nil
+		return nil
 	}
-	f, err = bundle.WriteFile(ctx, c.dir, filepath.Base(path), io.Discard, func(w io.Writer) error {
+	f, err := bundle.WriteFile(ctx, c.dir, filepath.Base(path), io.Discard, func(w io.Writer) error {
 		return onnx.Write(w, m)
 	})
-	return f, true, err
+	c.fp32 = &f
+	return err
 }
 
 // tables writes the two tables for TensorRT up to 10. They belong to fp32.onnx, so they have its
@@ -247,11 +248,16 @@ func (c *calibration) complete(ctx context.Context) error {
 	for _, name := range bundle.Extras() { // a statement is about the input alone
 		made[name] = true
 	}
-	if f, anew, err := c.exposed(ctx); err != nil {
+	if err := c.expose(ctx); err != nil {
 		return err
-	} else if anew {
-		spec.Files[bundle.FileFP32] = f
-		made[f.Path], made[c.bundle.Spec.Files[bundle.FileFP32].Path] = true, true
+	}
+	if c.fp32 != nil {
+		spec.Files[bundle.FileFP32] = *c.fp32
+		made[c.fp32.Path], made[c.bundle.Spec.Files[bundle.FileFP32].Path] = true, true
+	}
+	if c.known != nil {
+		spec.Files[bundle.FileKnown] = *c.known
+		made[c.known.Path] = true
 	}
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}

@@ -161,6 +161,7 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 	for i, l := range b.streams {
 		d := &l.decision
 		d.Signals = v.signalsOf(i)
+		d.PValue = v.pValue(d.Signals)
 		v.streams[l.index].decide(l, b.slots[i], v.out[i*v.labels:][:v.labels], d)
 		now, s := time.Now(), b.slots[i]
 		d.Latency = vision.Latency{

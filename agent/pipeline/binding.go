@@ -17,6 +17,8 @@ type binding struct {
 	out     vision.Logits     // of a whole batch; both belong to the inference's goroutine
 	signals []*vision.Signals // by picture of a batch; empty: the network gives none
 	streams []streamBinding   // by stream.index
+	known   *vision.Known     // nil: no picture has a p-value
+	room    []float32         // for known
 }
 
 // streamBinding is what one stream needs for it.
@@ -33,6 +35,9 @@ func (p *Pipeline) newBinding(network Classifier, spec *bundle.Spec) (*binding, 
 	if s, ok := network.(Signaller); ok && s.SignalSizes().New() != nil {
 		for range most {
 			v.signals = append(v.signals, s.SignalSizes().New())
+		}
+		if k := s.Known(); k != nil && k.Width() == s.SignalSizes().Features {
+			v.known, v.room = k, make([]float32, k.Dims())
 		}
 	}
 	if most > 1 {
@@ -79,6 +84,14 @@ func (v *binding) signalsOf(i int) *vision.Signals {
 		return nil
 	}
 	return v.signals[i]
+}
+
+// pValue is that of the picture with such signals; 0: there is no reference.
+func (v *binding) pValue(s *vision.Signals) float32 {
+	if v.known == nil {
+		return 0
+	}
+	return v.known.PValue(v.known.Score(s.Features, v.room))
 }
 
 // change is the wish for another network.

@@ -35,6 +35,8 @@ type Classifier interface {
 type Signaller interface {
 	Classifier
 	SignalSizes() vision.SignalSizes
+	// Known tells pictures of the classes from others by Signals.Features; nil: nothing does.
+	Known() *vision.Known
 	RunSignals(ctx context.Context, t *vision.Tensor, out vision.Logits, signals []*vision.Signals) error
 }
 

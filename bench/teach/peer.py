@@ -98,5 +98,5 @@ def heads(pool, test, lessons, out, known):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     {"waves": waves, "heads": heads}[sys.argv[1]](*sys.argv[2:])

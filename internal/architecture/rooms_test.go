@@ -63,7 +63,7 @@ var rooms = map[string]string{
 	"prune": "bundle dataset eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
-		"internal/round onnx verify vision",
+		"internal/round onnx reference verify vision",
 	"reference": "vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
 		"internal/filelock onnx",
