@@ -20,6 +20,7 @@ import (
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/mqtt/broker"
 	"github.com/vggse/vggse-agent/samples"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Build says which program this is.
@@ -176,6 +177,8 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	p.Recorder = changes.tap
 	defer hide()
 	handler.tellStates()
+	handler.tellUnused(network.Bundle.Spec.Labels)
+	changes.swapped = handler.tellUnused
 	link.Handle(handler)
 	changes.pipeline, changes.link = p, link
 	changes.updates = newUpdateState(func(u mqtt.Update) {
@@ -291,6 +294,7 @@ func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 		own := &c.Cameras[i]
 		set := kept.camera(own.Name)
 		decide := own.Decide.Over(c.Decide)
+		decide.Thresholds = vision.FormatThresholds(set.thresholds(&decide))
 		decide.Threshold = inForce(&set.Threshold, decide.Threshold)
 		publish := own.Publish.Over(c.MQTT.Publish)
 		regions, _ := own.Regions() // both were validated

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // ErrRestart is the end of a Run that was asked to end, for the service manager to start it again.
@@ -43,6 +45,8 @@ func (c *commands) tellStates() {
 		for _, name := range camera.RegionNames(own.Name, own.Regions) {
 			c.link.Enabled(name, !own.Closed)
 			c.link.Threshold(name, own.Decide.Threshold)
+			own, _ := vision.ParseThresholds(own.Decide.Thresholds) // come from FormatThresholds
+			c.link.Thresholds(name, own)
 		}
 	}
 }
@@ -93,6 +97,84 @@ func (c *commands) Threshold(name string, score float64) error {
 	}
 	c.log.Info("camera set", "camera", configured.Name, "threshold", score)
 	return nil
+}
+
+// Thresholds sets those of single labels, all of them, for a camera with all its regions, now and
+// after every restart.
+func (c *commands) Thresholds(name string, own []vision.ClassThreshold) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	configured, err := c.find(name)
+	if err != nil {
+		return err
+	}
+	return c.setThresholds(configured, own)
+}
+
+// ClassThreshold sets the one of a label, and leaves the others as they are; nil: the label has none
+// of its own any more.
+func (c *commands) ClassThreshold(name, label string, score *float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	configured, err := c.find(name)
+	if err != nil {
+		return err
+	}
+	decide := configured.Decide.Over(c.config.Decide)
+	own := slices.DeleteFunc(c.overrides.camera(configured.Name).thresholds(&decide),
+		func(t vision.ClassThreshold) bool { return t.Label == label })
+	if score != nil {
+		own = append(own, vision.ClassThreshold{Label: label, Score: *score})
+	}
+	return c.setThresholds(configured, own)
+}
+
+// setThresholds does so where the network has every label, or the threshold was there before.
+func (c *commands) setThresholds(camera *configs.Camera, own []vision.ClassThreshold) error {
+	k, decide := c.overrides.camera(camera.Name), camera.Decide.Over(c.config.Decide)
+	before := k.thresholds(&decide)
+	for _, label := range vision.UnknownLabels(own, c.pipeline.Labels()) {
+		if !slices.ContainsFunc(before, func(t vision.ClassThreshold) bool { return t.Label == label }) {
+			return fmt.Errorf("the model has no label %q", label)
+		}
+	}
+	was, err := vision.ParseThresholds(decide.Thresholds)
+	if err != nil {
+		return err
+	}
+	if err := saveOverride(c.overrides, &k.Thresholds, textOf(own), textOf(was)); err != nil {
+		return err
+	}
+	c.pipeline.SetThresholds(camera.Name, own)
+	for _, part := range camera.Streams() {
+		c.link.Thresholds(part, own)
+		if c.live != nil {
+			c.live.Thresholds(part, vision.FormatThresholds(own))
+		}
+	}
+	c.log.Info("camera set", "camera", camera.Name, "thresholds", vision.FormatThresholds(own))
+	return nil
+}
+
+// tellUnused says which thresholds are of labels that the model does not have: it may be another
+// one than they were set for.
+func (c *commands) tellUnused(labels []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.config.Cameras {
+		own := &c.config.Cameras[i]
+		decide := own.Decide.Over(c.config.Decide)
+		unused := vision.UnknownLabels(c.overrides.camera(own.Name).thresholds(&decide), labels)
+		if len(unused) == 0 {
+			continue
+		}
+		c.log.Warn("thresholds of labels that the model does not have are not used", "camera", own.Name, "labels",
+			unused)
+		if c.live != nil {
+			c.live.Note(live.Event{Kind: live.KindHealth, Part: "model", Camera: own.Name, Text: fmt.Sprintf(
+				"has no label %s: its threshold is not used", strings.Join(unused, ", "))})
+		}
+	}
 }
 
 // keep writes a value to the disk; where that fails, the old one is kept.

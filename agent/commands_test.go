@@ -2,10 +2,13 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // What was set outlives a restart, until its key is configured anew; a damaged file is passed over;
@@ -31,6 +34,17 @@ func TestKept(t *testing.T) {
 	}
 	if inForce(&k.camera("a").Enabled, true) || !inForce(&k.camera("b").Enabled, true) {
 		t.Error("enabled: want a off and b on")
+	}
+	own := []vision.ClassThreshold{{Label: "b c", Score: 0.25}, {Label: "a", Score: 1}}
+	if err := saveOverride(k, &k.camera("a").Thresholds, textOf(own), "x 0.5"); err != nil {
+		t.Fatal(err)
+	}
+	k = openOverrides(dir, quiet)
+	for configured, want := range map[string]string{"x 0.5": "[{a 1} {b c 0.25}]", "x 0.6": "[{x 0.6}]"} {
+		fresh := *k.camera("a")
+		if got := fmt.Sprint(fresh.thresholds(&vision.DecideConfig{Thresholds: []string{configured}})); got != want {
+			t.Errorf("thresholds %s where %s is configured, want %s", got, configured, want)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "settings.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)

@@ -283,6 +283,11 @@ func (p *livePage) SetThreshold(stream string, score float64) error {
 	return p.does(func(c *commands) error { return c.Threshold(stream, score) })
 }
 
+// SetClassThreshold implements page.Agent.
+func (p *livePage) SetClassThreshold(stream, label string, score *float64) error {
+	return p.does(func(c *commands) error { return c.ClassThreshold(stream, label, score) })
+}
+
 // Enable implements page.Agent.
 func (p *livePage) Enable(stream string, on bool) error {
 	return p.does(func(c *commands) error { return c.Enable(stream, on) })

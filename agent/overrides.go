@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // kept are the settings that were changed over MQTT, in a file of the state folder. Each holds
@@ -25,6 +27,28 @@ type overrides struct {
 type cameraOverrides struct {
 	Enabled   *override[bool]    `json:"enabled,omitempty"`
 	Threshold *override[float64] `json:"threshold,omitempty"`
+	// Thresholds are those of single labels, as textOf writes them.
+	Thresholds *override[string] `json:"thresholds,omitempty"`
+}
+
+// textOf are thresholds as one text that can be compared.
+func textOf(own []vision.ClassThreshold) string {
+	return strings.Join(vision.FormatThresholds(own), "\n")
+}
+
+// thresholdsOf is the way back; what is damaged counts as none.
+func thresholdsOf(text string) []vision.ClassThreshold {
+	if text == "" {
+		return nil
+	}
+	own, _ := vision.ParseThresholds(strings.Split(text, "\n"))
+	return own
+}
+
+// thresholds are those of single labels in force for a camera, configured being what is configured.
+func (k *cameraOverrides) thresholds(configured *vision.DecideConfig) []vision.ClassThreshold {
+	own, _ := vision.ParseThresholds(configured.Thresholds) // was validated
+	return thresholdsOf(inForce(&k.Thresholds, textOf(own)))
 }
 
 // keptValue is what was set, and what was configured at that time.

@@ -32,15 +32,16 @@ const viewToken, actToken = "view-0123456789abcdef", "act-0123456789abcdef"
 // noAgent is what the page asks.
 type noAgent struct{}
 
-func (noAgent) Troubles() []page.Trouble               { return nil }
-func (noAgent) Device() page.Device                    { return page.Device{} }
-func (noAgent) SetThreshold(string, float64) error     { return nil }
-func (noAgent) Enable(string, bool) error              { return nil }
-func (noAgent) Activate(context.Context, string) error { return nil }
-func (noAgent) RollBack(context.Context) error         { return nil }
-func (noAgent) Teacher() page.Teacher                  { return nil }
-func (noAgent) Samples() *samples.Review               { return nil }
-func (noAgent) Acted(_, _, _ string)                   {}
+func (noAgent) Troubles() []page.Trouble                        { return nil }
+func (noAgent) Device() page.Device                             { return page.Device{} }
+func (noAgent) SetThreshold(string, float64) error              { return nil }
+func (noAgent) Enable(string, bool) error                       { return nil }
+func (noAgent) Activate(context.Context, string) error          { return nil }
+func (noAgent) SetClassThreshold(_, _ string, _ *float64) error { return nil }
+func (noAgent) RollBack(context.Context) error                  { return nil }
+func (noAgent) Teacher() page.Teacher                           { return nil }
+func (noAgent) Samples() *samples.Review                        { return nil }
+func (noAgent) Acted(_, _, _ string)                            {}
 
 // tokenFile writes a token and returns its path.
 func tokenFile(t *testing.T, token string) string {

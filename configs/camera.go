@@ -20,6 +20,7 @@ type Camera struct {
 // OwnDecide is in place of what stands in decide; nil: what stands there.
 type OwnDecide struct {
 	Threshold  *float64       `mapstructure:"threshold"`
+	Thresholds *[]string      `mapstructure:"thresholds"`
 	Hysteresis *float64       `mapstructure:"hysteresis"`
 	Confirm    *int           `mapstructure:"confirm"`
 	Dwell      *time.Duration `mapstructure:"dwell"`
@@ -29,6 +30,7 @@ type OwnDecide struct {
 // Over is what holds for the camera, all being what holds for every one.
 func (o *OwnDecide) Over(all vision.DecideConfig) vision.DecideConfig {
 	take(&all.Threshold, o.Threshold)
+	take(&all.Thresholds, o.Thresholds)
 	take(&all.Hysteresis, o.Hysteresis)
 	take(&all.Confirm, o.Confirm)
 	take(&all.Dwell, o.Dwell)

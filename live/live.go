@@ -114,6 +114,14 @@ func (m *Monitor) Threshold(stream string, score float64) {
 	}
 }
 
+// Thresholds says which thresholds of single classes a stream has from now on, as
+// vision.DecideConfig.Thresholds has them.
+func (m *Monitor) Thresholds(stream string, own []string) {
+	if s := m.streams[stream]; s != nil {
+		s.setThresholds(own)
+	}
+}
+
 // Enabled says whether a stream is meant to be open.
 func (m *Monitor) Enabled(stream string, on bool) {
 	if s := m.streams[stream]; s != nil {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -99,6 +100,12 @@ func (s *stream) setThreshold(score float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.decide.Threshold, s.version = score, s.version+1
+}
+
+func (s *stream) setThresholds(own []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide.Thresholds, s.version = slices.Clone(own), s.version+1
 }
 
 func (s *stream) setEnabled(on bool) {

@@ -21,7 +21,7 @@ const (
 	CommandRestart       = "restart"        // end the process, for the service manager to start it again
 	CommandModelActivate = "model_activate" // use the installed bundle Command.SHA256
 	CommandRollback      = "rollback"       // use the bundle before the active one again
-	commandSet           = "set"            // in mqtt.commands.allow: the topics enabled/set and threshold/set
+	commandSet           = "set"            // in mqtt.commands.allow: the topics C/…/set
 )
 
 // Commands are all words that mqtt.commands.allow knows.

@@ -11,14 +11,17 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/spool"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Handler does what subscribers ask for. Its methods are called one at a time, from a goroutine of
 // the link.
 type Handler interface {
-	// Enable opens or closes a camera; Threshold sets its score. Both outlive a restart.
+	// Enable opens or closes a camera; Threshold sets its score, Thresholds those of single labels, all
+	// of them. They outlive a restart.
 	Enable(camera string, on bool) error
 	Threshold(camera string, score float64) error
+	Thresholds(camera string, own []vision.ClassThreshold) error
 	// Command carries out c within ctx. After it was answered, then is called, where it is not nil.
 	Command(ctx context.Context, c Command) (then func(), err error)
 }
@@ -68,6 +71,7 @@ type job struct {
 	command Command
 	camera  string // of a set
 	on      *bool
+	own     []vision.ClassThreshold // of labels; nil: it is about another thing
 	score   float64
 }
 
@@ -192,24 +196,19 @@ func (d *dispatcher) limitOf(topic string, good bool) *bucket {
 	return &limit.bad
 }
 
-// set decides on one message of a topic C/enabled/set or C/threshold/set. What is refused is
-// answered by the state that still holds.
+// set decides on one message of a topic C/enabled/set, C/threshold/set or C/thresholds/set. What is
+// refused is answered by the state that still holds.
 func (d *dispatcher) set(m Message, now time.Time) {
 	rest, ok := strings.CutPrefix(m.Topic, d.link.topics.base)
 	camera, what, _ := strings.Cut(rest, "/")
 	lane := d.link.cameras[camera]
-	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" {
+	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" &&
+		what != "thresholds/set" {
 		return
 	}
-	text, state := string(m.Payload), lane.threshold
-	j := job{camera: camera}
-	good := len(m.Payload) < 16 && threshold.MatchString(text)
-	if what == "enabled/set" {
-		on := text == "ON"
-		good, state, j.on = on || text == "OFF", lane.enabled, &on
-	} else if good {
-		j.score, _ = strconv.ParseFloat(text, 64) // the form says that it is a number
-	}
+	j, good := decodeSet(what, m.Payload)
+	j.camera = camera
+	state := lane.stateOf(&j)
 	if !d.limitOf(rest, good).take(now) {
 		d.link.missed.Add(1)
 		return
@@ -284,14 +283,20 @@ func (d *dispatcher) carryOut(ctx context.Context, c Command) {
 
 func (d *dispatcher) adjust(j job) {
 	l, lane := d.link, d.link.cameras[j.camera]
-	state, err := lane.threshold, error(nil)
-	if j.on != nil {
-		state = lane.enabled
+	state, err := lane.stateOf(&j), error(nil)
+	switch {
+	case j.on != nil:
 		if err = d.handler.Enable(j.camera, *j.on); err == nil {
 			l.Enabled(j.camera, *j.on)
 		}
-	} else if err = d.handler.Threshold(j.camera, j.score); err == nil {
-		l.Threshold(j.camera, j.score)
+	case j.own != nil:
+		if err = d.handler.Thresholds(j.camera, j.own); err == nil {
+			l.Thresholds(j.camera, j.own)
+		}
+	default:
+		if err = d.handler.Threshold(j.camera, j.score); err == nil {
+			l.Threshold(j.camera, j.score)
+		}
 	}
 	if err != nil {
 		l.log.Warn("setting not changed", "camera", j.camera, "error", err)
@@ -314,6 +319,14 @@ func (l *Link) Enabled(camera string, on bool) {
 func (l *Link) Threshold(camera string, score float64) {
 	if c := l.cameras[camera]; c != nil {
 		l.out.set(c.threshold, strconv.AppendFloat(nil, math.Round(score*1e6)/1e6, 'f', -1, 64))
+	}
+}
+
+// Thresholds publishes the scores of single labels of a camera below which they do not count,
+// retained.
+func (l *Link) Thresholds(camera string, own []vision.ClassThreshold) {
+	if c := l.cameras[camera]; c != nil {
+		l.out.set(c.thresholds, appendThresholds(nil, own))
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/contract"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // clerk is a Handler that remembers what it did.
@@ -47,6 +49,10 @@ func (c *clerk) done() string {
 func (c *clerk) Enable(camera string, on bool) error { return c.do("enable %s %t", camera, on) }
 func (c *clerk) Threshold(camera string, score float64) error {
 	return c.do("threshold %s %g", camera, score)
+}
+
+func (c *clerk) Thresholds(camera string, own []vision.ClassThreshold) error {
+	return c.do("thresholds %s %v", camera, own)
 }
 
 func (c *clerk) Command(_ context.Context, m Command) (func(), error) {
@@ -179,12 +185,24 @@ func TestSets(t *testing.T) {
 		pub(t, m, "cam01/threshold/set", nonsense)
 	}
 	pub(t, m, "cam99/enabled/set", "OFF")
+	const good = `{"nut":0.25,"a \"b\"":1}`
+	pub(t, m, "cam01/thresholds/set", good)
+	eventually(t, hang, "thresholds", func() bool {
+		return e.last("vggse/edge01/cam01/thresholds/state") == `{"a \"b\"":1,"nut":0.25}`
+	})
+	for _, nonsense := range []string{`{"nut":1.5}`, `{"nut":null}`, `{"nut":0.1,"nut":0.2}`, `{"":0.5}`, `[]`,
+		`{"nut":0.5}x`} {
+		if own, ok := decodeThresholds([]byte(nonsense)); ok {
+			t.Errorf("%s was read as %v", nonsense, own)
+		}
+	}
+	pub(t, m, "cam01/thresholds/set", `{"nut":2}`)
 	eventually(t, hang, "old state again",
 		func() bool { return len(e.on("vggse/edge01/cam01/threshold/state")) > n })
 	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
 		t.Error("nonsense was taken")
 	}
-	if got := c.done(); got != "enable cam01 false; threshold cam01 0.85" {
+	if got := c.done(); got != `enable cam01 false; threshold cam01 0.85; thresholds cam01 [{nut 0.25} {a "b" 1}]` {
 		t.Errorf("did %s", got)
 	}
 	late := listen(t, m.port)

@@ -61,6 +61,7 @@ type cameraTopics struct {
 	status                       *state
 	classification               *state
 	enabled, threshold, snapshot *state
+	thresholds                   *state
 	result, event                string // topics
 	resultOpening                []byte
 	eventOpening                 []byte
@@ -128,8 +129,9 @@ func (l *Link) furnish() {
 			name:   name,
 			status: l.out.add(base+"status", 1, true), classification: l.out.add(base+"classification", 1, true),
 			enabled: l.out.add(base+"enabled/state", 1, true), threshold: l.out.add(base+"threshold/state", 1, true),
-			snapshot: l.out.add(base+"snapshot", 0, false),
-			result:   base + "result", event: base + "event",
+			thresholds: l.out.add(base+"thresholds/state", 1, true),
+			snapshot:   l.out.add(base+"snapshot", 0, false),
+			result:     base + "result", event: base + "event",
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
 			gate: gate{Policy: l.cfg.policy(name)}, label: l.id.Unknown,
 		}

@@ -11,7 +11,10 @@ import (
 type DecideConfig struct {
 	TopK      int     `mapstructure:"top_k"`     // classes listed in Decision.Top, ≥ 1
 	Threshold float64 `mapstructure:"threshold"` // a best score below it counts as Unknown, 0..1
-	// the class that holds may fall this much below Threshold, 0..1
+	// Thresholds are those of single classes, in place of Threshold where that class is the best:
+	// "LABEL SCORE" each. A label that the network does not have is passed over.
+	Thresholds []string `mapstructure:"thresholds"`
+	// the class that holds may fall this much below its threshold, 0..1
 	Hysteresis float64       `mapstructure:"hysteresis"`
 	Confirm    int           `mapstructure:"confirm"`   // frames in a row that must agree before Stable changes, ≥ 1
 	Dwell      time.Duration `mapstructure:"dwell"`     // Stable stays at least this long, ≥ 0
@@ -39,7 +42,8 @@ func (c *DecideConfig) Validate() error {
 	case !(c.UnknownBelow >= 0 && c.UnknownBelow < 1):
 		return fmt.Errorf("decide.unknown_below: must be ≥ 0 and < 1, got %g", c.UnknownBelow)
 	}
-	return nil
+	_, err := ParseThresholds(c.Thresholds)
+	return err
 }
 
 // Decider turns the logits of one camera's frames, in their order, into Decisions. It remembers
@@ -47,15 +51,17 @@ func (c *DecideConfig) Validate() error {
 //
 // With p the softmax of a frame, or its sigmoid and s = Smoothing, the scores are q = s·q' +
 // (1−s)·p, q' being those of the frame before (q = p for the first). The frame votes for the class
-// with the highest q where that reaches Threshold; else for the stable class where its q reaches
-// Threshold − Hysteresis, else for Unknown; for Unknown, too, where its p-value says that it shows
-// none of the classes. Stable starts as Unknown, and becomes another class when Confirm frames in a
-// row have voted for that one and Dwell has passed since it changed last.
+// with the highest q where that reaches the threshold of the class, its own or Threshold; else for
+// the stable class where its q reaches its threshold − Hysteresis, else for Unknown; for Unknown,
+// too, where its p-value says that it shows none of the classes. Stable starts as Unknown, and
+// becomes another class when Confirm frames in a row have voted for that one and Dwell has passed
+// since it changed last.
 type Decider struct {
 	cfg     DecideConfig
 	labels  []string
 	kind    Scores
 	unknown Class
+	limits  limits
 	scores  []float32 // q
 	fresh   []float32 // p
 	started bool      // scores hold the frame before
@@ -92,6 +98,13 @@ func NewDecider(cfg DecideConfig, labels []string, kind Scores) (*Decider, error
 		fresh:   make([]float32, len(labels)),
 		best:    make([]int, 0, min(cfg.TopK, len(labels))),
 	}
+	own, err := ParseThresholds(cfg.Thresholds)
+	if err != nil {
+		return nil, fmt.Errorf("vision: %w", err)
+	}
+	d.limits = newLimits(len(labels), cfg.Hysteresis)
+	d.SetThreshold(cfg.Threshold)
+	d.SetThresholds(own)
 	d.Reset()
 	return d, nil
 }
@@ -103,7 +116,10 @@ func (d *Decider) Reset() {
 }
 
 // SetThreshold replaces Threshold from the next frame on, 0..1.
-func (d *Decider) SetThreshold(score float64) { d.cfg.Threshold = score }
+func (d *Decider) SetThreshold(score float64) { d.limits.set(score) }
+
+// SetThresholds replaces those of single classes from the next frame on.
+func (d *Decider) SetThresholds(own []ClassThreshold) { d.limits.setOwn(own, d.labels) }
 
 // SetUnknownBelow replaces UnknownBelow from the next frame on, 0 to below 1.
 func (d *Decider) SetUnknownBelow(p float64) { d.cfg.UnknownBelow = p }
@@ -142,7 +158,7 @@ func (d *Decider) hold(out *Decision) {
 		return
 	}
 	for i, s := range d.scores {
-		if s >= float32(d.cfg.Threshold) {
+		if s >= d.limits.least[i] {
 			out.Labels = append(out.Labels, d.class(i))
 		}
 	}
@@ -188,9 +204,9 @@ func (d *Decider) vote(out *Decision) {
 	choice, t := d.best[0], out.Time
 	if out.Unknown {
 		choice = -1
-	} else if d.scores[choice] < float32(d.cfg.Threshold) {
+	} else if d.scores[choice] < d.limits.least[choice] {
 		choice = -1
-		if i := d.stable.Index; i >= 0 && d.scores[i] >= float32(d.cfg.Threshold-d.cfg.Hysteresis) {
+		if i := d.stable.Index; i >= 0 && d.scores[i] >= d.limits.held[i] {
 			choice = i
 		}
 	}

@@ -183,6 +183,10 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 func (s *streamBinding) decide(l *stream, from *slot, out vision.Logits, d *vision.Decision) {
 	d.Camera, d.Frame, d.Time = l.name, from.frame.Seq, from.frame.Time
 	s.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
+	if own := l.thresholds.Load(); own != s.thresholds {
+		s.decider.SetThresholds(*own)
+		s.thresholds = own
+	}
 	s.decider.Decide(out, d)
 }
 

@@ -13,6 +13,7 @@ type binding struct {
 	network Classifier
 	size    int               // of the network's input, pixels
 	labels  int               // how many
+	names   []string          // of them
 	input   *vision.Tensor    // room for a whole batch; nil where that is one picture
 	out     vision.Logits     // of a whole batch; both belong to the inference's goroutine
 	signals []*vision.Signals // by picture of a batch; empty: the network gives none
@@ -26,10 +27,13 @@ type streamBinding struct {
 	prep    *vision.Preprocessor // for the capture
 	late    *vision.Preprocessor // for the inference, where a frame was prepared for the network before
 	decider *vision.Decider
+	// thresholds are those that the decider has of the stream; the inference's
+	thresholds *[]vision.ClassThreshold
 }
 
 func (p *Pipeline) newBinding(network Classifier, spec *bundle.Spec) (*binding, error) {
-	v := &binding{network: network, size: spec.Architecture.InputSize, labels: len(spec.Labels)}
+	v := &binding{network: network, size: spec.Architecture.InputSize, labels: len(spec.Labels),
+		names: spec.Labels}
 	most := p.mostPictures()
 	v.out = make(vision.Logits, most*v.labels)
 	if s, ok := network.(Signaller); ok && s.SignalSizes().New() != nil {

@@ -132,8 +132,9 @@ type stream struct {
 	taken    bool // has a slot in the batch; the inference's
 
 	// What commands from outside act on.
-	threshold atomic.Uint64 // a float64, for the decider
-	snapshot  atomic.Pointer[snapshot]
+	threshold  atomic.Uint64 // a float64, for the decider
+	thresholds atomic.Pointer[[]vision.ClassThreshold]
+	snapshot   atomic.Pointer[snapshot]
 }
 
 func (l *stream) setThreshold(score float64) { l.threshold.Store(math.Float64bits(score)) }
@@ -156,6 +157,24 @@ func (p *Pipeline) SetThreshold(camera string, score float64) {
 			l.setThreshold(score)
 		}
 	}
+}
+
+// SetThresholds sets those of single classes, in place of what SetThreshold says, for all streams of
+// the named camera. own is kept.
+func (p *Pipeline) SetThresholds(camera string, own []vision.ClassThreshold) {
+	if f := p.camera(camera); f != nil {
+		for _, l := range f.streams {
+			l.thresholds.Store(&own)
+		}
+	}
+}
+
+// Labels are those of the network that answers; nil before the pipeline runs.
+func (p *Pipeline) Labels() []string {
+	if !p.prepared.Load() {
+		return nil
+	}
+	return p.binding.Load().names
 }
 
 // camera is the capture of a camera; nil: there is none, or the pipeline does not run yet.
@@ -189,7 +208,7 @@ func (p *Pipeline) prepare() error {
 	p.ready, p.changes = make(chan struct{}, 1), make(chan change)
 	p.network.began = time.Now()
 	for _, c := range p.Cameras {
-		if c.Decide == (vision.DecideConfig{}) {
+		if c.Decide.TopK == 0 { // it has none of its own
 			c.Decide = p.Decide
 		}
 		f := &capture{Camera: c, enabled: newEnabled(!c.Closed)}
@@ -216,6 +235,8 @@ func (p *Pipeline) prepare() error {
 func (p *Pipeline) newStream(f *capture, r camera.Region) *stream {
 	l := &stream{name: r.Of(f.Name), index: len(p.streams), capture: f, region: r}
 	l.setThreshold(f.Decide.Threshold)
+	own, _ := vision.ParseThresholds(f.Decide.Thresholds) // newBinding refuses what is none
+	l.thresholds.Store(&own)
 	size := p.Spec.Architecture.InputSize
 	l.box, l.next = newMailbox(1, 3, size, size)
 	if f.Motion > 0 && !f.EveryFrame {

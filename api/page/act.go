@@ -64,6 +64,27 @@ func (p *Page) setThreshold(_ http.ResponseWriter, r *http.Request) (done, camer
 	return fmt.Sprintf("threshold %g", *a.Threshold), a.Camera, nil
 }
 
+func (p *Page) setClassThreshold(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
+	var a struct {
+		Camera    string   `json:"camera"`
+		Label     string   `json:"label"`
+		Threshold *float64 `json:"threshold"` // null: none of its own
+	}
+	if err := decode(r, &a); err != nil {
+		return "", "", err
+	}
+	if t := a.Threshold; t != nil && !(*t >= 0 && *t <= 1) {
+		return "", "", fmt.Errorf("threshold: must be between 0 and 1")
+	}
+	if err := p.agent.SetClassThreshold(a.Camera, a.Label, a.Threshold); err != nil {
+		return "", "", err
+	}
+	if a.Threshold == nil {
+		return fmt.Sprintf("threshold of %s as of the others", a.Label), a.Camera, nil
+	}
+	return fmt.Sprintf("threshold %g for %s", *a.Threshold, a.Label), a.Camera, nil
+}
+
 func (p *Page) setEnabled(_ http.ResponseWriter, r *http.Request) (done, camera string, err error) {
 	var a struct {
 		Camera string `json:"camera"`

@@ -27,6 +27,8 @@ type Agent interface {
 	// SetThreshold and Enable change a stream's camera, and outlive a restart, as over MQTT.
 	SetThreshold(stream string, score float64) error
 	Enable(stream string, on bool) error
+	// SetClassThreshold does so for one label; nil: it has no threshold of its own any more.
+	SetClassThreshold(stream, label string, score *float64) error
 	// Activate makes an installed bundle the one that runs, as the MQTT command does. The agent may
 	// begin anew, a moment after it has returned.
 	Activate(ctx context.Context, sha256 string) error
@@ -145,6 +147,7 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/events", p.events)
 	mux.HandleFunc("GET /api/device", p.device)
 	mux.HandleFunc("POST /api/threshold", p.act(p.setThreshold))
+	mux.HandleFunc("POST /api/threshold/label", p.act(p.setClassThreshold))
 	mux.HandleFunc("POST /api/enabled", p.act(p.setEnabled))
 	mux.HandleFunc("POST /api/model/activate", p.act(p.activate))
 	mux.HandleFunc("POST /api/model/rollback", p.act(p.rollBack))

@@ -80,6 +80,12 @@ func (s *stub) Report(name string) (*os.File, error) {
 func (s *stub) SetThreshold(stream string, score float64) error {
 	return s.note("threshold %s %g", stream, score)
 }
+func (s *stub) SetClassThreshold(stream, label string, score *float64) error {
+	if score == nil {
+		return s.note("threshold %s %s gone", stream, label)
+	}
+	return s.note("threshold %s %s %g", stream, label, *score)
+}
 func (s *stub) Activate(_ context.Context, sum string) error {
 	return s.note("activate %s", sum)
 }

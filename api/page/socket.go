@@ -244,7 +244,7 @@ func (v *viewer) cameras(out *state) (fresh bool, err error) {
 			continue
 		}
 		v.sent.versions[i] = into.Version
-		out.Cameras, fresh = append(out.Cameras, stateOf(i, into)), true
+		out.Cameras, fresh = append(out.Cameras, stateOf(i, into, v.sent.labels)), true
 		if len(out.Cameras) == stateCameras {
 			if err := v.say(out); err != nil {
 				return false, err

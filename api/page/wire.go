@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/vggse/vggse-agent/live"
@@ -48,6 +49,7 @@ type cameraState struct {
 	Dark      bool         `json:"dark,omitempty"`
 	On        bool         `json:"on"`
 	Threshold float64      `json:"threshold"`
+	Own       [][2]float64 `json:"own,omitempty"` // index of a class with a threshold of its own, and that
 	Confirm   int          `json:"confirm"`
 	Hyst      float64      `json:"hysteresis"`
 	Dwell     int64        `json:"dwell"` // ms
@@ -64,11 +66,17 @@ type cameraState struct {
 	Began     []uint64     `json:"began"` // by class, today
 }
 
-func stateOf(index int, s *live.State) cameraState {
+func stateOf(index int, s *live.State, labels []string) cameraState {
 	c := cameraState{
 		Index: index, Status: s.Status, Why: s.Why, Dark: s.Dark, On: !s.Off, Threshold: s.Decide.Threshold,
 		Confirm: s.Decide.Confirm, Hyst: s.Decide.Hysteresis, Dwell: s.Decide.Dwell.Milliseconds(),
 		Smoothing: s.Decide.Smoothing, Seen: s.Seen, Label: -1, Top: [][2]float64{}, Began: s.Began,
+	}
+	own, _ := vision.ParseThresholds(s.Decide.Thresholds) // was validated
+	for _, t := range own {
+		if i := slices.Index(labels, t.Label); i >= 0 {
+			c.Own = append(c.Own, [2]float64{float64(i), t.Score})
+		}
 	}
 	if s.Seen {
 		c.Label, c.Score, c.Since = s.Stable.Index, round4(s.Stable.Score), s.Since.UnixMilli()

@@ -47,9 +47,11 @@ func TestLivePage(t *testing.T) {
 	tab := pagetest.Open(t, "en")
 	broker, address := startMosquitto(t), freeAddress(t)
 	agent := startAgent(t, "run", "--bundle", demoBundle(t), "--source", "demo://parts?fps=15&width=320&height=180",
-		"--broker", "tcp://"+broker.addr(), "--listen", address, "--set", "device.id=edge", "--log-level", "error")
-	lines := broker.subscribe(t, "vggse/edge/camera/classification", "vggse/edge/camera/threshold/state")
+		"--broker", "tcp://"+broker.addr(), "--listen", address, "--set", "device.id=edge", "--log-level", "error",
+		"--set", "decide.thresholds=gear 0.7,of another model 0.5")
+	lines := broker.subscribe(t, "vggse/edge/camera/classification", "vggse/edge/camera/+/state")
 	await(t, lines, "vggse/edge/camera/threshold/state 0.6")
+	await(t, lines, `vggse/edge/camera/thresholds/state {"gear":0.7,"of another model":0.5}`)
 	tab.Size(1280, 800, "light")
 	tab.Visit("http://" + address + "/")
 	tab.Wait("a live picture", `document.querySelector('.card .state').textContent === 'live' &&
@@ -87,6 +89,24 @@ func TestLivePage(t *testing.T) {
 	tab.Wait("a button", `!document.querySelector('.why button.primary').disabled`)
 	pagetest.Eval[any](tab, `(document.querySelector('.why button.primary').click(), 1)`)
 	await(t, lines, "vggse/edge/camera/threshold/state 0.75")
+	tab.Visit("http://" + address + "/#cameras")
+	tab.Wait("the tools", `document.querySelector('.tools button[aria-pressed]:nth-last-child(2)')`)
+	pagetest.Eval[any](tab, `([...document.querySelectorAll('.tools button')]
+		.find((b) => b.textContent === 'Thresholds').click(), 1)`)
+	tab.Wait("the threshold of its own", `document.querySelectorAll('.limits li').length === 13 &&
+		document.querySelector('.limits [aria-label="Threshold: gear"]').value === '0.7'`)
+	pagetest.Eval[any](tab, `(() => { const e = document.querySelector('.limits [aria-label="Threshold: nut"]');
+		e.value = 0.95; e.dispatchEvent(new Event('change')); return 1 })()`)
+	await(t, lines, `vggse/edge/camera/thresholds/state {"gear":0.7,"nut":0.95,"of another model":0.5}`)
+	broker.publish(t, "vggse/edge/camera/thresholds/set", `{"no such label":0.5}`)
+	await(t, lines, `vggse/edge/camera/thresholds/state {"gear":0.7,"nut":0.95,"of another model":0.5}`)
+	broker.publish(t, "vggse/edge/camera/thresholds/set", `{"pin":0.25}`)
+	await(t, lines, `vggse/edge/camera/thresholds/state {"pin":0.25}`)
+	tab.Wait("what was set over MQTT", `document.querySelector('.limits [aria-label="Threshold: pin"]').value === '0.25' &&
+		document.querySelector('.limits [aria-label="Threshold: gear"]').value === '0.75'`)
+	tab.Visit("http://" + address + "/#device")
+	tab.Wait("what is not used", `document.querySelector('.wide').textContent.includes(
+		'has no label of another model: its threshold is not used')`)
 	tab.Check("the page")
 
 	tab.Expect("/api/")

@@ -103,6 +103,9 @@ export function stateWord(store, c) {
   return [c.status, t('camera.' + c.status)];
 }
 
+/** leastOf is the score below which a class does not count. */
+export const leastOf = (c, index) => (c.own?.find(([i]) => i === index) ?? [0, c.threshold])[1];
+
 /** labelOf is the word for a class. */
 export function labelOf(store, index) {
   return index < 0 ? store.hello.unknown : store.hello.labels[index] ?? `#${index}`;
@@ -130,6 +133,12 @@ class Card {
     }}, t('network'));
     this.power = h('button.plain', {type: 'button', onclick: () => this.turn()});
     this.yaml = h('div.yaml', {hidden: true});
+    this.least = h('div', {hidden: true});
+    const limits = h('button.plain', {type: 'button', 'aria-pressed': 'false', onclick: () => {
+      const on = limits.getAttribute('aria-pressed') !== 'true';
+      attr(limits, 'aria-pressed', on);
+      this.limits(on);
+    }}, t('limits'));
     const draw = h('button.plain', {type: 'button', 'aria-pressed': 'false', title: t('region.title'), onclick: () => {
       const on = draw.getAttribute('aria-pressed') !== 'true';
       attr(draw, 'aria-pressed', on);
@@ -140,10 +149,10 @@ class Card {
       this.picture.el,
       h('div.body',
         h('div.verdict', h('span.swatch'), this.label, this.score, this.since),
-        this.bars, this.counts, this.yaml,
+        this.bars, this.least, this.counts, this.yaml,
         h('div.foot', this.facts, h('div.tools',
           h('a.plain', {href: '#why/' + encodeURIComponent(this.info.name)}, t('view.why')),
-          store.hello.pictures && see, store.hello.pictures && draw, store.hello.act && this.power))));
+          store.hello.pictures && see, store.hello.pictures && draw, store.hello.act && limits, store.hello.act && this.power))));
     this.update();
   }
 
@@ -178,6 +187,7 @@ class Card {
     const fps = store.deviceNow() - c.t > staleAfter ? 0 : c.fps;
     say(this.facts, c.seen ? t('camera.facts', decimal(fps, 1), decimal(c.ms, 1), percent(c.threshold)) : '');
     this.drawCounts(c);
+    if (!this.least.hidden) for (const r of this.rowsOf) r.update();
     say(this.power, c.on ? t('turn.off') : t('turn.on'));
     this.tick();
   }
@@ -192,7 +202,6 @@ class Card {
       this.bars.append(row.el);
     }
     while (this.rows.length > c.top.length) this.rows.pop().el.remove();
-    this.bars.style.setProperty('--threshold', `${c.threshold * 100}%`);
     c.top.forEach(([index, score], i) => {
       const row = this.rows[i];
       say(row.name, labelOf(store, index));
@@ -200,8 +209,42 @@ class Card {
       row.bar.style.setProperty('--share', score);
       row.bar.style.setProperty('--own', colour(index));
       row.el.classList.toggle('holds', index === c.label);
-      row.el.classList.toggle('above', score >= c.threshold);
+      const least = leastOf(c, index);
+      row.el.style.setProperty('--threshold', `${least * 100}%`);
+      row.el.classList.toggle('above', score >= least);
     });
+  }
+
+  // limits lets each class have a threshold of its own: a row each, in an order that stays.
+  limits(on) {
+    this.least.hidden = !on;
+    if (!on) return;
+    const {store} = this.ctx;
+    const row = (label, i) => {
+      const out = h('output'), range = h('input', {type: 'range', min: 0, max: 1, step: 0.01, 'aria-label': `${t('threshold')}: ${label}`,
+        oninput: () => say(out, percent(Number(range.value))), onchange: () => this.limit(label, Number(range.value))});
+      const off = h('button.plain', {type: 'button', title: t('limits.off'), 'aria-label': `${t('limits.off')}: ${label}`, onclick: () => this.limit(label, null)}, '×');
+      const update = () => {
+        const c = store.cameras[this.index], own = (c?.own || []).some(([k]) => k === i);
+        if (!c || document.activeElement === range) return;
+        range.value = leastOf(c, i);
+        say(out, percent(leastOf(c, i)));
+        off.disabled = !own;
+      };
+      return {el: h('li', h('span.name', {title: label}, label), range, out, off), update};
+    };
+    this.rowsOf = store.hello.labels.map(row);
+    this.least.replaceChildren(h('p.quiet', t('limits.what')), h('ul.limits', this.rowsOf.map((r) => r.el)));
+    for (const r of this.rowsOf) r.update();
+  }
+
+  async limit(label, threshold) {
+    document.activeElement?.blur();
+    try {
+      await post('/api/threshold/label', {camera: this.info.name, label, threshold});
+    } catch (e) {
+      say(this.facts, t('failed', e.message));
+    }
   }
 
   drawCounts(c) {

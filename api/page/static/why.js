@@ -110,6 +110,7 @@ class Why {
     this.verdict.style.setProperty('--class', colour(c.seen ? c.label : -1));
     let rule = t('why.rule', c.confirm, decimal(c.threshold), decimal(Math.max(0, c.threshold - c.hysteresis)));
     if (c.dwell) rule += ' ' + t('why.dwell', since(c.dwell));
+    if (c.own?.length) rule += ' ' + t('why.own', c.own.map(([i, v]) => `${labelOf(this.ctx.store, i)} ${decimal(v)}`).join(', '));
     if (c.smoothing) rule += ' ' + t('why.smooth', decimal(c.smoothing));
     say(this.rule, rule);
     if (this.asked === null && document.activeElement !== this.slider) this.slider.value = c.threshold;
