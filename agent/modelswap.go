@@ -125,7 +125,7 @@ type modelSwap struct {
 	memory     func() *device.Memory // of the machine; nil: unknown
 	every      time.Duration         // between two looks at a trial
 	log        *slog.Logger
-	swapped    func(labels []string) // is told what the network knows that answers from then on
+	swapped    func(labels []string) // is told what the network knows that answers from then on; nil: nobody
 
 	told   time.Time  // of the trial, and it was written down
 	toldOf *probation // that it was told of
@@ -258,7 +258,9 @@ func (c *modelSwap) put(ctx context.Context, next configs.Config, network *infer
 		return err
 	}
 	c.network, c.trial, c.took = network, trial, took
-	c.swapped(network.Bundle.Spec.Labels)
+	if c.swapped != nil {
+		c.swapped(network.Bundle.Spec.Labels)
+	}
 	c.requests.runs(next)
 	c.settle(running, stays)
 	tell(c.log, &next, network, took)
