@@ -210,7 +210,8 @@ func newLightAgent(t *testing.T, f *factory, broker, dir string, i int, bad bool
 		Device: configs.Device{ID: a.id, Groups: []string{"line3"}},
 		Model: configs.Model{Demo: "demo", Bundle: "demo", Trust: f.trust, RequireSignature: release.RequireAuto,
 			Precision: "auto"},
-		Update: release.Config{From: f.from}, MQTT: mqtt.Config{Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute}}
+		Update: release.Config{From: f.from},
+		MQTT:   mqtt.Config{Broker: broker, TopicPrefix: "vggse", QoS: 1, StatsInterval: time.Minute}}
 	if err := os.Mkdir(c.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type Update struct {
 }
 
 // updateStates are the values of Update.State.
-var updateStates = []string{"idle", "waiting", "pulling", "checking", "failed"}
+var updateStates = []string{"idle", "waiting", "pulling", "checking", "probation", "failed"}
 
 // Queue is what waits for the broker on disk, and what never arrived.
 type Queue struct {
