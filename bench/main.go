@@ -103,6 +103,7 @@ func (o *options) parts() []part {
 		{"int8-world", "", o.worldReport},
 		{"teach", "", o.teachReport},
 		{"engines", "", o.enginesReport},
+		{"release", "", o.sizesReport},
 		{"signals", "", o.signalsReport},
 	}
 }

@@ -131,7 +131,7 @@ TEMPLATES = {  # component: payload and what comes out
     'release': [
         ('{"state":"pulling","name":"parts","release":8,"bytes":5,"of":10,"reason":"","installed":7}',
          '{"installed_version":"7","latest_version":"8","title":"parts","release_summary":"","in_progress":true,'
-         '"update_percentage":50.0}'),
+         '"update_percentage":50}'),
         ('{"state":"failed","name":"parts","release":8,"bytes":0,"of":0,"reason":"no","installed":9}',
          '{"installed_version":"9","latest_version":"9","title":"parts","release_summary":"no","in_progress":false,'
          '"update_percentage":null}')],

@@ -12,9 +12,9 @@ var rooms = map[string]string{
 	"api":               "api/page internal/atomicfile vision",
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
-	"bench": "agent/pipeline bundle camera dataset demo eval infer " +
-		"internal/atomicfile mqtt mqtt/spool onnx quant teach vgg16se/checkpoint " +
-		"vision",
+	"bench": "agent/pipeline bundle bundle/store camera dataset demo eval infer " +
+		"internal/atomicfile mqtt mqtt/spool onnx quant release teach " +
+		"vgg16se/checkpoint vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
