@@ -13,6 +13,7 @@ import (
 // Device is what a broker says of one device. Texts are the device's own words.
 type Device struct {
 	ID       string   `json:"device"`
+	Site     string   `json:"site,omitempty"`
 	Groups   []string `json:"groups"`
 	Online   bool     `json:"online"`
 	Health   string   `json:"health"` // ok, degraded or failed; empty: nothing was heard
@@ -33,19 +34,21 @@ type Device struct {
 // thousands at once, faster than JSON is read.
 type board struct {
 	prefix  string
+	bridges string                       // topic of the states of bridges, but for the site
+	down    map[string]bool              // sites whose bridge is cut: nobody knows how their devices fare
 	raw     map[string]map[string][]byte // by device, then by the last level of the topic
 	read    map[string]*Device           // what was read of it; nil: it has changed since
-	changed bool
 }
 
 func newBoard(prefix string) *board {
-	return &board{prefix: strings.Trim(prefix, "/") + "/", raw: make(map[string]map[string][]byte),
+	return &board{prefix: strings.Trim(prefix, "/") + "/", bridges: Base(prefix) + "/-/bridges/",
+		down: make(map[string]bool), raw: make(map[string]map[string][]byte),
 		read: make(map[string]*Device)}
 }
 
 // filters are what a board wants to hear.
 func (b *board) filters() []string {
-	return []string{b.prefix + "+/available", b.prefix + "+/info", b.prefix + "+/health", b.prefix + "+/update"}
+	return []string{b.bridges + "+", b.prefix + "+/available", b.prefix + "+/info", b.prefix + "+/health", b.prefix + "+/update"}
 }
 
 // mostDevices are looked at: the rest of a broker's world may be endless.
@@ -53,6 +56,13 @@ const mostDevices = 100_000
 
 // take keeps a message, and reports whether it is one of a device.
 func (b *board) take(m mqtt.Message) bool {
+	if site, ok := strings.CutPrefix(m.Topic, b.bridges); ok {
+		if len(b.down) < mostDevices {
+			b.down[site] = string(m.Payload) == "0"
+			clear(b.read)
+		}
+		return true
+	}
 	rest, ok := strings.CutPrefix(m.Topic, b.prefix)
 	id, what, two := strings.Cut(rest, "/")
 	if !ok || !two || mqtt.CheckDevice(id) != nil {
@@ -66,7 +76,7 @@ func (b *board) take(m mqtt.Message) bool {
 	}
 	if string(b.raw[id][what]) != string(m.Payload) || len(m.Payload) == 0 {
 		b.raw[id][what] = m.Payload
-		b.read[id], b.changed = nil, true
+		b.read[id] = nil
 	}
 	return true
 }
@@ -76,7 +86,11 @@ func (b *board) devices(group string) []*Device {
 	var all []*Device
 	for _, id := range slices.Sorted(maps.Keys(b.raw)) {
 		if b.read[id] == nil {
-			b.read[id] = readDevice(id, b.raw[id])
+			d := readDevice(id, b.raw[id])
+			if d.Online && b.down[d.Site] {
+				d.Online, d.Trouble = false, "the bridge of its site is cut"
+			}
+			b.read[id] = d
 		}
 		if d := b.read[id]; group == "" || slices.Contains(d.Groups, group) {
 			all = append(all, d)
@@ -92,12 +106,13 @@ func readDevice(id string, raw map[string][]byte) *Device {
 		Model   mqtt.ModelInfo
 		Release mqtt.Release
 		Groups  []string
+		Site    string
 	}
 	if json.Unmarshal(raw["info"], &info) == nil {
 		d.Model = strings.TrimSpace(info.Model.Name + " " + info.Model.Version)
 		d.Name, d.Release, d.Bundle = info.Release.Name, info.Release.Number, info.Release.Bundle
 		d.SignedBy, d.Local = info.Release.SignedBy, info.Release.Local
-		d.Groups = append(d.Groups, info.Groups...)
+		d.Site, d.Groups = info.Site, append(d.Groups, info.Groups...)
 	}
 	var health struct {
 		Overall string
