@@ -108,7 +108,7 @@ func (u *updater) pull(ctx context.Context, r *release.Release) error {
 	u.log.Info("pulling a release", "name", r.Statement.Name, "release", r.Statement.Release, "digest", r.Digest(),
 		"signed_by", r.SignedBy())
 	done, err := r.Pull(ctx, release.PullOptions{Store: store.At(u.config.StateDir), Rate: c.Rate,
-		Patience: updatePatience, Keep: release.KeepPrecision(u.config.Model.Precision), Tell: u.tells()})
+		Patience: updatePatience, Keep: u.config.FilesUsed, Tell: u.tells()})
 	if err != nil {
 		return err
 	}

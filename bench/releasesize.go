@@ -201,7 +201,7 @@ func (p *sizes) pull(ctx context.Context, dir, device, keep string) (int64, erro
 	defer r.Close()
 	o := release.PullOptions{Store: store.At(device)}
 	if keep != "" {
-		o.Keep = func(key string) bool { return key == keep }
+		o.Keep = func([]string) []string { return []string{keep} }
 	}
 	done, err := r.Pull(ctx, o)
 	if err != nil {

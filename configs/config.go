@@ -62,6 +62,12 @@ func (c *Config) Gate(version string) *release.Gate {
 		AllowLocal: c.Model.AllowLocal}
 }
 
+// FilesUsed are those of a release's files, by key, that these settings use on this machine: the best
+// of each provider that there is, or the one that precision asks for. Where none is, all.
+func (c *Config) FilesUsed(keys []string) []string {
+	return c.Infer.FilesUsed(c.Model.Precision, keys)
+}
+
 // Telemetry says what follows from what the machine measures.
 type Telemetry struct {
 	Brake bool `mapstructure:"brake"` // fewer frames where heat or current are near to their limits

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,9 @@ type PullOptions struct {
 	Store    *store.Store
 	Rate     int64         // bytes a second, of all streams; 0: no limit
 	Patience time.Duration // with a place that is away, while pieces are missing
-	// Keep says which model files of the bundle this device wants, by key; goldens always come. nil:
-	// all.
-	Keep func(key string) bool
+	// Keep says which of the files with the given keys this device uses, and whatever else; goldens and
+	// the last layer always come. nil: all.
+	Keep func(keys []string) []string
 	Tell func(Progress) // called from several goroutines; nil: nobody
 }
 
@@ -130,8 +131,9 @@ func (p *puller) choose() {
 		return
 	}
 	paths := map[string]bool{}
+	wanted := p.wanted()
 	for key, f := range p.spec.Files {
-		if path := filepath.Clean(f.Path); p.wants(key) {
+		if path := filepath.Clean(f.Path); slices.Contains(wanted, key) {
 			paths[path] = true
 		} else if !slices.Contains(p.Absent, key) {
 			p.drop = append(p.drop, key)
@@ -150,20 +152,21 @@ func (p *puller) choose() {
 	}
 }
 
-// modelFiles are the keys that a device may do without.
-var modelFiles = []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT,
-	bundle.FileINT8TRT11}
+// optional are the keys that a device may do without: model files, and the features of pictures that
+// 'teach --add-only' goes on from.
+var optional = []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT,
+	bundle.FileINT8TRT11, "reference"}
 
-func (p *puller) wants(key string) bool {
-	return p.Keep == nil || p.Keep(key) || !slices.Contains(modelFiles, key)
-}
-
-// KeepPrecision is PullOptions.Keep for a model.precision: its files, for auto all.
-func KeepPrecision(precision string) func(key string) bool {
-	if precision == "auto" {
-		return nil
+// wanted are the keys that the device uses.
+func (p *puller) wanted() []string {
+	all := slices.Sorted(maps.Keys(p.spec.Files))
+	if p.Keep == nil {
+		return all
 	}
-	return func(key string) bool { return key == precision || strings.HasPrefix(key, precision+".") }
+	keep := p.Keep(slices.DeleteFunc(slices.Clone(all), func(key string) bool { return slices.Contains(p.Absent, key) }))
+	return slices.DeleteFunc(all, func(key string) bool {
+		return slices.Contains(optional, key) && !slices.Contains(keep, key)
+	})
 }
 
 // alreadyThere is the bundle, where it is installed with all files that are wanted.

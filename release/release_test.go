@@ -410,7 +410,7 @@ func TestKeptFiles(t *testing.T) {
 		defer r.Close()
 		o := PullOptions{Store: d.store}
 		if c.keep != "" {
-			o.Keep = func(key string) bool { return key == c.keep }
+			o.Keep = func([]string) []string { return []string{c.keep} }
 		}
 		done, err := r.Pull(t.Context(), o)
 		if err != nil {

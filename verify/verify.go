@@ -39,6 +39,10 @@ func (e *MissedError) Error() string { return "verify: " + e.reason }
 
 // String is the verdict in one line.
 func (v *Verdict) String() string {
+	if v.Pairs == 0 {
+		return fmt.Sprintf("no pairs (%s) on %s, %s: it answers with numbers, twice the same, largest logit %.4g",
+			v.Golden, v.Provider, v.Precision, v.MaxLogit)
+	}
 	return fmt.Sprintf("%d pairs (%s) on %s, %s: max |Δ| %.3g, mean |Δ| %.3g, largest logit %.4g, same top-1 %.0f %%",
 		v.Pairs, v.Golden, v.Provider, v.Precision, v.MaxDiff, v.MeanDiff, v.MaxLogit, 100*v.Agreement)
 }
@@ -46,6 +50,9 @@ func (v *Verdict) String() string {
 // Run measures how far the network's answers are off. Beyond the tolerance the verdict comes with a
 // *MissedError; answers that are no numbers are a *MissedError without one.
 func Run(ctx context.Context, n *infer.Network, o Options, p *progress.Progress) (*Verdict, error) {
+	if o.Golden == "" && nothingLeft(n.Bundle, n.Info().Precision) {
+		return alone(ctx, n)
+	}
 	g, err := find(ctx, n, o, p)
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)

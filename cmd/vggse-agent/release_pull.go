@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ pull goes on from there. The running model is not touched: --activate does that,
 	f.BoolVar(&o.activate, "activate", false, "and run it from now on")
 	f.BoolVar(&o.unverified, "no-verify", false, "of --activate: do not run verify before")
 	f.StringSliceVar(&o.files, "files", nil,
-		"model files to fetch, as fp32,int8.cpu (default: those of model.precision, all for auto)")
+		"files to fetch, as fp32,int8.cpu,reference (default: those that this machine uses with these settings)")
 	f.Int64Var(&o.rate, "rate", 0, "`BYTES` a second, at most (default: update.rate)")
 	o.loginFlags.add(cmd)
 	return cmd
@@ -105,9 +104,9 @@ func (o *pullFlags) options(stderr io.Writer, c *configs.Config, st *store.Store
 	if p.Rate == 0 {
 		p.Rate = c.Update.Rate
 	}
-	p.Keep = release.KeepPrecision(c.Model.Precision)
+	p.Keep = c.FilesUsed
 	if len(o.files) > 0 {
-		p.Keep = func(key string) bool { return slices.Contains(o.files, key) }
+		p.Keep = func([]string) []string { return o.files }
 	}
 	return p
 }
