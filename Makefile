@@ -60,6 +60,7 @@ soak: deps-test ## the long tests, about two hours: kills, crashes, damage, outa
 	$(SOAK) ./mqtt -run TestKillCycles -cycles 10000
 	$(SOAK) ./mqtt/spool -run '^$$' -bench Outage -benchtime 2000x
 	$(SOAK) ./agent -run 'TestFleet$$' -fleet 10000 -fleet-kills 100
+	$(SOAK) ./agent -run 'TestBadCandidates|TestGoodCandidates|TestShadow$$' -candidates 100
 	$(SOAK) ./release -soak -run 'TestKilledPulls|TestMutants|TestPasswords' -kills 1000 -mutants 10000
 	$(MAKE) fuzz FUZZTIME=10m FUZZ=mqtt
 

@@ -148,7 +148,7 @@ func (c *modelSwap) run(ctx context.Context) error {
 			return nil
 		case next := <-c.requests.asked:
 			if err := c.change(ctx, next); err != nil && ctx.Err() == nil {
-				c.refuse(filepath.Base(next.Model.Bundle), err)
+				c.refuse(&next, filepath.Base(next.Model.Bundle), err)
 			}
 		case t := <-failed:
 			if err := c.goBack(ctx, t.why); err != nil {
@@ -163,12 +163,13 @@ func (c *modelSwap) run(ctx context.Context) error {
 	}
 }
 
-// refuse tells that a new model was refused, and that the one before goes on.
-func (c *modelSwap) refuse(bundleDir string, why error) {
+// refuse tells that a new model, the one of the given settings, was refused, and that the one before
+// goes on.
+func (c *modelSwap) refuse(its *configs.Config, bundleDir string, why error) {
 	c.log.Error("the new model was refused, the one before goes on", "bundle", bundleDir, "reason", why)
 	c.link.ModelRefused(bundleDir, why.Error())
 	c.link.Health("model", refusedCondition(why))
-	c.updates.failed(bundleDir, why)
+	c.updates.failed(releaseOf(its), bundleDir, why)
 }
 
 func refusedCondition(why error) mqtt.Condition {

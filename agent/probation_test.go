@@ -224,10 +224,10 @@ func (b *bench) frames() {
 }
 
 // trialBounds are those that the bars are held to.
-var trialBounds = configs.Trial{Frames: 120, Agreement: 0.6, Unknown: 0.4, Latency: 1.5}
+var trialBounds = configs.Trial{Frames: 80, Agreement: 0.6, Unknown: 0.4, Latency: 1.5}
 
 // candidates is how many of each kind are tried.
-var candidates = flag.Int("candidates", 1, "bad candidates of each kind, and four times as many good ones")
+var candidates = flag.Int("candidates", 1, "bad candidates of each kind, and as many good ones")
 
 func quick(t testing.TB) {
 	t.Helper()
@@ -244,13 +244,9 @@ func TestBadCandidates(t *testing.T) {
 	for _, kind := range badKinds {
 		for range *candidates {
 			i := b.install(kind.make(t, r))
-			var before func()
-			if kind.late {
-				before = func() { garble(t, i.Dir, r) }
-			}
 			bounds := kind.bounds
 			bounds.Frames = trialBounds.Frames
-			b.try(i, bounds, before)
+			b.try(i, bounds, kind.spoils(t, i, r))
 			waitFor(t, kind.name+": its end", func() bool { return b.over(i) })
 			now, _, _ := b.store.Active()
 			why, _, aside := b.store.SetAside(i.SHA256)
@@ -264,12 +260,19 @@ func TestBadCandidates(t *testing.T) {
 	}
 }
 
+// rolledBackSoFar are the models that were refused while they answered.
+func (o *observer) rolledBackSoFar() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.rollbacks
+}
+
 // TestGoodCandidates: each stays, and is then what the next goes back to.
 func TestGoodCandidates(t *testing.T) {
 	quick(t)
 	b := newBench(t, nil)
 	r := rand.New(rand.NewPCG(7, 2))
-	for range 4 * *candidates {
+	for range *candidates {
 		i := b.install(good(t, r))
 		b.try(i, trialBounds, nil)
 		waitFor(t, "its end", func() bool { return b.over(i) })
@@ -360,8 +363,8 @@ func TestRollbackDuringTrial(t *testing.T) {
 		t.Fatal("it was not taken")
 	}
 	waitFor(t, "the model before", func() bool { return b.running() == networkOf(t, b.base) })
-	if b.swap.observer.onTrial() != nil || b.swap.observer.rollbacks != 0 {
-		t.Errorf("on trial: %v, %d refused", b.swap.observer.onTrial() != nil, b.swap.observer.rollbacks)
+	if b.swap.observer.onTrial() != nil || b.swap.observer.rolledBackSoFar() != 0 {
+		t.Errorf("on trial: %v, %d refused", b.swap.observer.onTrial() != nil, b.swap.observer.rolledBackSoFar())
 	}
 	b.frames()
 }

@@ -105,10 +105,10 @@ func (c *modelSwap) goBack(ctx context.Context, why error) error {
 	if err := c.trial.refused("", why); err != why { // the disk; the next start will find out anew
 		c.log.Error("that the model was refused is not written down", "error", err)
 	}
-	c.refuse(sum, why)
+	next := c.requests.inForce()
+	c.refuse(&next, sum, why)
 	c.observer.rolledBack()
 	c.trial = nil
-	next := c.requests.inForce()
 	next.Infer = c.observer.hears(next.Infer)
 	begun, err := store.At(next.StateDir).Begin(ctx, store.BootID())
 	if err == nil {

@@ -42,14 +42,14 @@ func (u *updateState) tries(now mqtt.Update) {
 }
 
 // failed tells that a model was refused.
-func (u *updateState) failed(bundleDir string, why error) {
+func (u *updateState) failed(r mqtt.Release, bundleDir string, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var now mqtt.Update
 	if u.trial != nil {
 		now = *u.trial
 	}
-	now.State, now.Reason = mqtt.UpdateFailed, "model "+bundleDir[:min(12, len(bundleDir))]+" was refused: "+
+	now.Name, now.Release, now.State, now.Reason = r.Name, r.Number, mqtt.UpdateFailed, "model "+bundleDir[:min(12, len(bundleDir))]+" was refused: "+
 		why.Error()
 	u.trial = &now
 	u.tell(now)
