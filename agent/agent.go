@@ -185,6 +185,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		link.Update(u)
 		observer.updates.told(u)
 	})
+	changes.updates.refusedBefore(c, refused.all)
 	updates := &updater{config: &c, version: host.Build.Version, activate: handler.activate,
 		tell: changes.updates.pulls, running: host.swaps.installed, log: log}
 	updates.listen(link)

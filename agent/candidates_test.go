@@ -186,6 +186,8 @@ func good(t testing.TB, r *rand.Rand) string {
 	for {
 		if dir := nearby(t, r); named(t, dir) >= named(t, demoBundle) {
 			return dir
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -259,8 +259,10 @@ func (p *livePage) installed() (models []page.Installed, note string) {
 	}
 	before, _ := store.At(p.config.StateDir).Before()
 	for _, i := range all {
+		refused, _, _ := store.At(p.config.StateDir).SetAside(i.SHA256)
 		models = append(models, page.Installed{SHA256: i.SHA256, Name: i.Name, Version: i.Version, Active: i.Active,
-			OnTrial: i.OnTrial, Local: release.LocalOf(i.Dir) != nil, Before: i.SHA256 == before.SHA256})
+			OnTrial: i.OnTrial, Local: release.LocalOf(i.Dir) != nil, Before: i.SHA256 == before.SHA256,
+			Refused: refused.Reason})
 	}
 	return models, ""
 }

@@ -24,6 +24,7 @@ type probation struct {
 	before bool            // there is a model to go back to
 	failed chan *probation // told once, when the model is to go; capacity 1
 	every  time.Duration   // between two pictures of a stream that are looked at
+	began  uint64          // what this process had in memory then, bytes; 0: unknown
 
 	mu     sync.Mutex
 	watch  *trial.Watch
@@ -51,7 +52,8 @@ func newProbation(c *configs.Config, i store.Installed, progress []byte) *probat
 	s := store.At(c.StateDir)
 	before, ok := s.Before()
 	p := &probation{store: s, sum: i.SHA256, bounds: boundsOf(c, i.Dir), before: ok && before.SHA256 != i.SHA256,
-		failed: make(chan *probation, 1), every: sampleEvery}
+		failed: make(chan *probation, 1), every: sampleEvery,
+		began: ownMemory()}
 	var done trial.Progress
 	if json.Unmarshal(progress, &done) != nil { // of another version: it begins anew
 		done = trial.Progress{}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -156,9 +158,13 @@ func (b *bench) start() {
 	waitFor(t, "the first decision", func() bool { return b.last.Load() > 0 })
 }
 
+// install moves a bundle into the store; the demo's stays where it is.
 func (b *bench) install(dir string) store.Installed {
 	b.t.Helper()
 	i, err := b.store.Install(b.t.Context(), dir)
+	if err == nil && dir != demoBundle {
+		err = os.RemoveAll(dir)
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -389,4 +395,30 @@ func TestTheFirstModel(t *testing.T) {
 	if err := p.answered(t.Context(), nan, 1, nil); err != nil || len(p.failed) != 0 {
 		t.Errorf("after its trial nobody waits: %v", err)
 	}
+}
+
+// TestHungryOnTrial: a model under which memory gets short goes, if it is what has taken it; the one
+// on standby goes first.
+func TestHungryOnTrial(t *testing.T) {
+	quick(t)
+	b := newBench(t, &device.Memory{Total: 16 << 30, Available: 8 << 30})
+	i := b.install(nearby(t, rand.New(rand.NewPCG(7, 8))))
+	b.try(i, configs.Trial{Frames: 1 << 20}, nil)
+	waitFor(t, "the trial", func() bool { return b.swap.observer.onTrial() != nil && b.running() == networkOf(t, i) })
+	b.memory.Store(&device.Memory{Total: 16 << 30, Available: 1 << 30})
+	seen := b.last.Load()
+	waitFor(t, "50 decisions", func() bool { return b.last.Load() > seen+50 })
+	if b.running() != networkOf(t, i) {
+		t.Fatal("it went although it is not what took the memory")
+	}
+	eaten := make([]byte, 2*roomFor(i.Dir)+64<<20)
+	for at := 0; at < len(eaten); at += 4096 {
+		eaten[at] = 1
+	}
+	waitFor(t, "the model before", func() bool { return b.running() == networkOf(t, b.base) })
+	if why, _, _ := b.store.SetAside(i.SHA256); !strings.Contains(why.Reason, "memory is short") {
+		t.Errorf("refused for %q", why.Reason)
+	}
+	b.frames()
+	runtime.KeepAlive(eaten)
 }

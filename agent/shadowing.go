@@ -231,6 +231,7 @@ func (s *shadowing) over(why error) error {
 		r.Common, "agreed", r.Agreed, "changes", r.Changes, "changes_before", r.ChangesOld, "unknown",
 		r.Unknown, "unknown_before", r.UnknownOld, "latency_ratio", r.Ratio, "memory_mib", s.most>>20)
 	s.tell()
+	s.keepReport(mqtt.UpdateShadow, "compared", why, trialOf(s.installed.SHA256, r, s.most), releaseOf(s.inForce))
 	return why
 }
 

@@ -2,9 +2,12 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +41,7 @@ func shadowChild(dir string) int {
 type badChild struct {
 	shadow.Classifier
 	version string
-	eaten   []byte
+	eaten   [][]byte
 	n       int
 }
 
@@ -50,10 +53,11 @@ func (c *badChild) Run(ctx context.Context, t *vision.Tensor, out vision.Logits)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
 		time.Sleep(time.Hour) // until it arrives
 	case strings.HasPrefix(c.version, "hungry"):
-		c.eaten = append(c.eaten, make([]byte, 64<<20)...)
-		for i := 0; i < len(c.eaten); i += 4096 {
-			c.eaten[i] = 1
+		more := make([]byte, 64<<20)
+		for i := 0; i < len(more); i += 4096 {
+			more[i] = 1
 		}
+		c.eaten = append(c.eaten, more)
 	}
 	return c.Classifier.Run(ctx, t, out)
 }
@@ -72,7 +76,7 @@ var childKinds = []badKind{
 const shadowPictures = 25
 
 // ample is memory for one process more of the size that a small model has.
-func ample() *device.Memory { return &device.Memory{Total: 2 << 30, Available: 700 << 20} }
+func ample() *device.Memory { return &device.Memory{Total: 2 << 30, Available: 450 << 20} }
 
 // TestShadow: of ten kinds of bad candidates none stays, and those whose fault shows in any picture
 // are refused before they answer to anybody; a good one is compared, then on trial, and stays.
@@ -102,6 +106,7 @@ func TestShadow(t *testing.T) {
 			}
 			b.frames()
 		}
+		t.Logf("%s: %d tried", kind.name, *candidates)
 	}
 	var last store.Installed
 	for range *candidates {
@@ -121,6 +126,12 @@ func TestShadow(t *testing.T) {
 	}
 	b.end = func() error { return nil }
 	b.compared(last.SHA256)
+	text, err := os.ReadFile(filepath.Join(b.config.StateDir, trialFile))
+	var report trialReport
+	if err := errors.Join(err, json.Unmarshal(text, &report)); err != nil || report.Result != "confirmed" ||
+		report.Stage != mqtt.UpdateProbation || report.Found.SHA256 != last.SHA256 || report.Found.Pairs == 0 {
+		t.Errorf("kept: %s, %v", text, err)
+	}
 }
 
 // compared looks at what was told of a good candidate.

@@ -2,6 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle/store"
@@ -107,6 +111,8 @@ func (c *modelSwap) goBack(ctx context.Context, why error) error {
 	}
 	next := c.requests.inForce()
 	c.refuse(&next, sum, why)
+	_, found, _ := c.trial.report()
+	c.keepReport(mqtt.UpdateProbation, "", why, trialOf(sum, found, 0), releaseOf(&next))
 	c.observer.rolledBack()
 	c.trial = nil
 	next.Infer = c.observer.hears(next.Infer)
@@ -156,10 +162,15 @@ func (c *modelSwap) look(ctx context.Context, ran time.Duration) error {
 	if c.trial == nil {
 		return nil
 	}
-	if c.before != nil && c.short() {
-		c.drop("memory is short")
-	}
 	over, why := c.trial.look(ran)
+	if c.short() {
+		if c.before != nil {
+			c.drop("memory is short")
+		} else if own := ownMemory(); why == nil && c.trial.before && c.hungry(own) {
+			over, why = false, fmt.Errorf("the agent takes %d MiB with it, %d when it began, and memory is short",
+				own>>20, c.trial.began>>20)
+		}
+	}
 	switch {
 	case why != nil:
 		return c.goBack(ctx, why)
@@ -202,6 +213,23 @@ func (c *modelSwap) tellTrial(inForce *configs.Config) {
 		Reason: far + "; " + back, Trial: trialOf(c.trial.sum, report, 0)})
 }
 
+// hungry reports whether the model on trial has taken far more memory than its files explain, own
+// being what this process has now.
+func (c *modelSwap) hungry(own uint64) bool {
+	return c.trial.began > 0 && own > c.trial.began+2*roomFor(c.requests.inForce().Model.Bundle)
+}
+
+// ownMemory is what this process has in memory, bytes; 0: unknown.
+func ownMemory() uint64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(fields[1], 10, 64)
+	return pages * uint64(os.Getpagesize())
+}
+
 // confirm ends a trial well.
 func (c *modelSwap) confirm() {
 	if err := c.trial.passed(); err != nil {
@@ -212,6 +240,8 @@ func (c *modelSwap) confirm() {
 	c.log.Info("the new model has made good", "sha256", c.trial.sum, "trial", far, "pairs", report.Pairs, "common",
 		report.Common, "agreed", report.Agreed, "latency_ratio", report.Ratio)
 	c.link.ModelConfirmed(c.trial.sum)
+	next := c.requests.inForce()
+	c.keepReport(mqtt.UpdateProbation, "confirmed", nil, trialOf(c.trial.sum, report, 0), releaseOf(&next))
 	c.updates.over()
 	c.trial.alone()
 	c.trial = nil

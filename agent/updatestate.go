@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
 	"sync"
 
+	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -45,14 +48,27 @@ func (u *updateState) tries(now mqtt.Update) {
 func (u *updateState) failed(r mqtt.Release, bundleDir string, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var now mqtt.Update
+	now := mqtt.Update{}
 	if u.trial != nil {
 		now = *u.trial
 	}
-	now.Name, now.Release, now.State, now.Reason = r.Name, r.Number, mqtt.UpdateFailed, "model "+bundleDir[:min(12, len(bundleDir))]+" was refused: "+
-		why.Error()
+	if now.Trial.SHA256 != bundleDir {
+		now = mqtt.Update{} // of another model
+	}
+	now.Name, now.Release, now.State = r.Name, r.Number, mqtt.UpdateFailed
+	now.Reason = "model " + bundleDir[:min(12, len(bundleDir))] + " was refused: " + why.Error()
 	u.trial = &now
 	u.tell(now)
+}
+
+// refusedBefore tells of models that were refused at this start, or before it, each with its reason.
+func (u *updateState) refusedBefore(c configs.Config, all map[string]string) {
+	for sum, reason := range all {
+		if i, err := store.At(c.StateDir).Find(sum); err == nil {
+			c.Model.Bundle = i.Dir
+		}
+		u.failed(releaseOf(&c), sum, errors.New(reason))
+	}
 }
 
 // over tells that a trial has ended well.

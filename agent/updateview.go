@@ -54,6 +54,10 @@ func (v *updateView) String() string {
 		return fmt.Sprintf("%s on probation: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateWaiting:
 		return fmt.Sprintf("waiting for %s: %s", what, redact.Text(u.Reason))
+	case mqtt.UpdateShadow:
+		return "a new model beside the one that answers: " + u.Reason
+	case mqtt.UpdateProbation:
+		return "a new model on trial: " + u.Reason
 	case mqtt.UpdateFailed:
 		return fmt.Sprintf("%s was not taken: %s", what, redact.Text(u.Reason))
 	}
@@ -70,6 +74,10 @@ func (v *updateView) figures() api.Update {
 func (v *updateView) page() page.Update {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return page.Update{State: v.now.State, Name: v.now.Name, Release: v.now.Release, Bytes: v.now.Bytes, Of: v.now.Of,
+	shown := page.Update{State: v.now.State, Name: v.now.Name, Release: v.now.Release, Bytes: v.now.Bytes, Of: v.now.Of,
 		Installed: v.release.Number, Reason: redact.Text(v.now.Reason)}
+	if v.now.Trial.SHA256 != "" {
+		shown.Trial = v.now.Trial
+	}
+	return shown
 }

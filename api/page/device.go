@@ -25,7 +25,8 @@ type Update struct {
 	Bytes     int64  `json:"bytes,omitempty"`
 	Of        int64  `json:"of,omitempty"`
 	Installed int64  `json:"installed,omitempty"` // number of the release that answers
-	Reason    string `json:"reason,omitempty"`    // of waiting or failed, for people
+	Reason    string `json:"reason,omitempty"`    // of waiting, shadow, probation or failed, for people
+	Trial     any    `json:"trial,omitempty"`     // what was found of a new model, as on MQTT; nil: nothing was
 }
 
 // Model is what classifies; zero while it is opened.

@@ -85,7 +85,7 @@ class Device {
     h('tbody', (d.cameras || []).map((c) => h('tr', h('td', c.name), ['captured', 'classified', 'skipped'].map((k) => h('td.n', whole(c[k])))))))));
     const models = d.models || [];
     this.fill('models', models.length ? h('ul.parts', models.map((i) => h('li', h('strong', i.name), ` ${i.version} `, h('code', i.sha256.slice(0, 12)),
-      i.active && h('span.pill', t('active')), i.on_trial && h('span.pill', t('trial')), i.before && h('span.pill', t('before')),
+      i.active && h('span.pill', t('active')), i.on_trial && h('span.pill', t('trial')), i.before && h('span.pill', t('before')), i.refused && h('span.quiet', ` ${i.refused} `),
       !i.active && this.ctx.store.hello.act && h('button.plain', {type: 'button', onclick: (e) => this.activate(e.target, i)}, t(i.before ? 'back' : 'activate')))))
       : h('p.quiet', d.model_note === 'model.bundle' ? t('models.configured') : d.model_note || t('models.none')));
   }
