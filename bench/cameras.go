@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -138,10 +139,10 @@ func (a *ages) Publish(_ context.Context, d *vision.Decision) error {
 func (r *rig) ageReport(ctx context.Context, out *report, length time.Duration) error {
 	out.section(fmt.Sprintf("Age of a frame at its inference: a source of %d frames a second, a network of half "+
 		"that, %.0f s", sourceRate, length.Seconds()))
-	open := func(ctx context.Context) (pipeline.Source, error) {
-		return camera.Open(ctx, camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d",
-			sourceRate)})
-	}
+	process := worker.New(camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d",
+		sourceRate)})
+	defer process.Close()
+	open := func(ctx context.Context) (pipeline.Source, error) { return process.Open(ctx) }
 	var a ages
 	if err := r.playAll(ctx, []pipeline.Camera{{Name: "test", Open: open}}, length, &halfRate{Classifier: r.network},
 		&a); err != nil {

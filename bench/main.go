@@ -19,6 +19,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/infer"
 )
 
@@ -38,6 +39,9 @@ type options struct {
 }
 
 func main() {
+	if worker.Asked(os.Args) { // a camera of a measurement
+		os.Exit(worker.Main())
+	}
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
 	var o options

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -17,12 +18,15 @@ import (
 var lossless = png.Encoder{CompressionLevel: png.BestSpeed}
 
 // SaveFrames saves n frames of the camera at uri as pictures in the new folder dir, fewer where it
-// comes to its end, and calls saved after each.
+// comes to its end, and calls saved after each. The camera is read by a process of its own, see
+// package worker.
 func SaveFrames(ctx context.Context, uri string, n int, dir string, saved func()) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	s, err := camera.Open(ctx, camera.Config{Name: "calibrate", Source: uri, Enabled: true})
+	process := worker.New(camera.Config{Name: "calibrate", Source: uri, Enabled: true})
+	defer process.Close()
+	s, err := process.Open(ctx)
 	if err != nil {
 		return err
 	}

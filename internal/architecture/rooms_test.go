@@ -12,8 +12,8 @@ var rooms = map[string]string{
 	"api":               "api/page internal/atomicfile vision",
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
-	"bench": "agent/pipeline bundle bundle/store camera dataset demo eval infer " +
-		"internal/atomicfile mqtt mqtt/spool onnx quant release teach " +
+	"bench": "agent/pipeline bundle bundle/store camera camera/worker dataset demo " +
+		"eval infer internal/atomicfile mqtt mqtt/spool onnx quant release teach " +
 		"vgg16se/checkpoint vision",
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
@@ -30,7 +30,7 @@ var rooms = map[string]string{
 		"vgg16se vision",
 	"configs": "api bundle/store camera fleet infer internal/account " +
 		"internal/atomicfile internal/redact mqtt release samples vision",
-	"dataset": "camera internal/atomicfile vision",
+	"dataset": "camera camera/worker internal/atomicfile vision",
 	"demo":    "internal/atomicfile internal/progress vision",
 	"device":  "",
 	"doctor": "bundle camera camera/worker configs device infer internal/redact mqtt " +
