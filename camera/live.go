@@ -278,6 +278,9 @@ func (l *live) wanted() bool {
 }
 
 func (l *live) age() (time.Duration, bool) {
+	if l.session != nil && l.session.conn != nil {
+		return time.Duration(l.session.relay.old.Load()), l.session.relay.started.Load()
+	}
 	known := l.stamp > 0 && (l.plan.backend == backendFFmpeg || l.plan.backend == backendV4L2)
 	return max(l.old, 0), known
 }

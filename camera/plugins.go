@@ -12,6 +12,7 @@ var plugins = []struct{ prefix, packet string }{
 	{"avdec_", "gstreamer1.0-libav"},
 	{"nv", "nvidia-l4t-gstreamer"},
 	{"h264parse", "gstreamer1.0-plugins-bad"}, {"h265parse", "gstreamer1.0-plugins-bad"},
+	{"mpeg4videoparse", "gstreamer1.0-plugins-bad"},
 	{"openh264", "gstreamer1.0-plugins-bad"},
 	{"rtsp", "gstreamer1.0-plugins-good"}, {"rtp", "gstreamer1.0-plugins-good"}, {"udp", "gstreamer1.0-plugins-good"},
 	{"jpeg", "gstreamer1.0-plugins-good"}, {"v4l2", "gstreamer1.0-plugins-good"},

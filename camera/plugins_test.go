@@ -21,7 +21,7 @@ func TestMissing(t *testing.T) {
 		{generic, "avdec_h264", "avdec_h264", "gstreamer1.0-libav"},
 		{generic, "avdec_h265", "", ""}, // stands in the address
 		{generic, "nvvidconv", "", ""},  // stands in the password
-		{generic, "rtspsrc", "rtspsrc", "gstreamer1.0-plugins-good"},
+		{generic, "rtpstreamdepay", "rtpstreamdepay", "gstreamer1.0-plugins-good"},
 		{jetson, "nvvidconv", "nvvidconv", "nvidia-l4t-gstreamer"},
 		{"mine ! appsink", "mine", "mine", ""},
 	} {

@@ -25,16 +25,42 @@ type relay struct {
 	payload byte     // the type of the packets of the video (RFC 3550, section 5.1)
 	codec   string
 
-	started atomic.Bool // something was written
-	size    int         // of the pipe, bytes
-	written int64       // so far, bytes
-	marks   []mark      // of what is in the pipe, the oldest first
-	waits   bool        // for a picture that stands for itself
-	since   time.Time   // it waits
+	started atomic.Bool  // something was written
+	old     atomic.Int64 // how much later than the freshest the newest packet came, nanoseconds
+	clock   clock
+	size    int       // of the pipe, bytes
+	written int64     // so far, bytes
+	marks   []mark    // of what is in the pipe, the oldest first
+	waits   bool      // for a picture that stands for itself
+	since   time.Time // it waits
 }
 
 // anyPayload is for packets whose types nobody has told.
 const anyPayload = 0xff
+
+// clock compares the stream's time with ours.
+type clock struct {
+	rate  int           // ticks a second
+	ticks uint32        // of the newest packet
+	at    time.Time     // when that came
+	lead  time.Duration // how far the stream is behind us, since the first packet
+	least time.Duration // for the freshest packet so far
+}
+
+// age is how much later than the freshest so far a packet of this time has come.
+func (c *clock) age(ticks uint32, now time.Time) time.Duration {
+	if !c.at.IsZero() {
+		elapsed := now.Sub(c.at)
+		step := time.Duration(int32(ticks-c.ticks)) * time.Second / time.Duration(c.rate)
+		c.lead += elapsed - step
+		c.least = min(c.lead, c.least+time.Duration(drift*float64(elapsed)))
+		if (step - elapsed).Abs() > leap { // the stream's clock was set
+			c.least = c.lead
+		}
+	}
+	c.ticks, c.at = ticks, now
+	return c.lead - c.least
+}
 
 // mark says when the pipe had been written so far.
 type mark struct {
@@ -47,7 +73,9 @@ func newRelay(t *track) (*relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a pipe to the decoder: %w", err)
 	}
-	r := &relay{in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16, waits: true}
+	r := &relay{
+		in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16, waits: true, clock: clock{rate: t.clock},
+	}
 	if n, err := unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, pipeSize); err == nil {
 		r.size = n
 	}
@@ -59,6 +87,7 @@ func (r *relay) pass(packet []byte, now time.Time) error {
 	if len(packet) < 2+12 || r.payload != anyPayload && packet[3]&0x7f != r.payload {
 		return nil
 	}
+	r.old.Store(int64(r.clock.age(binary.BigEndian.Uint32(packet[6:]), now)))
 	waiting, err := unix.IoctlGetInt(int(r.out.Fd()), unix.TIOCINQ)
 	if err != nil {
 		return err

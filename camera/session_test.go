@@ -107,7 +107,7 @@ func TestSession(t *testing.T) {
 // A decoder that does not keep up gets no more until the next picture that stands for itself, and
 // never a part of a packet.
 func TestRelay(t *testing.T) {
-	r, err := newRelay(&track{codec: "h264", payload: 96})
+	r, err := newRelay(&track{codec: "h264", payload: 96, clock: 90000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +148,23 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// A packet is as old as it comes later than the freshest, by the stream's clock, which may overflow and
+// be set.
+func TestClock(t *testing.T) {
+	c, start := clock{rate: 90000}, time.Now()
+	first := ^uint32(0) - 90000/2
+	for _, tt := range []struct{ stream, ours, want time.Duration }{
+		{0, 0, 0}, {100, 100, 0}, {200, 350, 150}, {300, 350, 50}, {400, 390, 0}, {1000, 1090, 100},
+		{500_000, 1100, 0}, {500_100, 1200, 0},
+	} {
+		ticks := first + uint32(tt.stream*90)
+		got := c.age(ticks, start.Add(tt.ours*time.Millisecond))
+		if want := tt.want * time.Millisecond; (got - want).Abs() > 2*time.Millisecond {
+			t.Errorf("at %d ms: %s, want %s", tt.ours, got, want)
+		}
+	}
+}
+
 // What begins a picture that stands for itself, by RFC 6184, 7798 and 2435.
 func TestStartsPicture(t *testing.T) {
 	head := "\x80\x60" + strings.Repeat("\x00", 10)
@@ -184,7 +201,7 @@ func FuzzSession(f *testing.F) {
 		}()
 		s := (&URI{Scheme: "rtsp"}).sessionOn(ours)
 		var err error
-		if s.relay, err = newRelay(&track{codec: "h264", payload: 96}); err != nil {
+		if s.relay, err = newRelay(&track{codec: "h264", payload: 96, clock: 90000}); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan struct{})

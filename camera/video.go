@@ -46,23 +46,31 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 }
 
 // openFilm opens a film through GStreamer, which follows a picture that changes its size or its
-// pixel format, and knows colours; or else through FFmpeg, which reads more kinds of films.
+// pixel format, and knows colours; or else through FFmpeg, which reads more kinds of films, and says
+// of each whether it is one: OpenCV before 4.8 waits for ever where GStreamer finds none.
 func (u *URI) openFilm(m machine) (p *plan, c *capture, err error) {
-	ways := []machine{m}
-	if m.gstreamer && m.ffmpeg && !m.jetson {
-		gstreamer, ffmpeg := m, m
-		gstreamer.ffmpeg, ffmpeg.gstreamer = false, false
-		if ways = []machine{gstreamer, ffmpeg}; !usualFilm(u.Target) {
-			ways = []machine{ffmpeg, gstreamer}
-		}
+	if !m.ffmpeg || !m.gstreamer || m.jetson {
+		return u.openFilmBy(m)
 	}
-	for _, way := range ways {
-		if p, err = u.plan(way); err != nil {
-			return nil, nil, err
-		}
-		if c, err = openUnturned(p); !errors.Is(err, errNotOpened) {
-			return p, c, err
-		}
+	gstreamer, ffmpeg := m, m
+	gstreamer.ffmpeg, ffmpeg.gstreamer = false, false
+	p, c, err = u.openFilmBy(ffmpeg)
+	if err != nil || !usualFilm(u.Target) {
+		return p, c, err
+	}
+	better, opened, err := u.openFilmBy(gstreamer)
+	if err != nil {
+		return p, c, nil
+	}
+	return better, opened, c.close()
+}
+
+func (u *URI) openFilmBy(m machine) (p *plan, c *capture, err error) {
+	if p, err = u.plan(m); err != nil {
+		return nil, nil, err
+	}
+	if c, err = openUnturned(p); !errors.Is(err, errNotOpened) {
+		return p, c, err
 	}
 	why := "or needs another decoder"
 	if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
