@@ -38,7 +38,8 @@ func TestSpecValidate(t *testing.T) {
 		{func(s *Spec) { s.Preprocess.Shorter = 95 }, "preprocess.shorter: must be ≥ the input size 96, got 95"},
 		{func(s *Spec) { s.Preprocess.Filter = "bicubic" },
 			`preprocess.filter: must be one of area, cubic, linear, nearest, pil-bicubic, ` +
-				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, tf-bilinear, got "bicubic"`},
+				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, pil12-bicubic, pil12-bilinear, pil12-box, ` +
+				`pil12-hamming, pil12-lanczos, tf-bilinear, got "bicubic"`},
 		{func(s *Spec) { s.Output.Scores = "tanh" }, `output.scores: must be softmax or sigmoid, got "tanh"`},
 		{func(s *Spec) { s.Preprocess.Exif = "turn" }, `preprocess.exif: must be apply or ignore, got "turn"`},
 		{func(s *Spec) { s.Preprocess.Window = [2]int{96, 100} },

@@ -17,11 +17,13 @@ const (
 	ResizeLetterbox    = "letterbox"     // longer side to size, the rest filled with Fill
 )
 
-// Filters of Preprocess. Those named pil-… and nearest are Pillow's; all but nearest widen where
-// the picture shrinks (antialiasing).
+// Filters of Preprocess. Those named pil-… and nearest are Pillow's, to the byte; all but nearest
+// widen where the picture shrinks (antialiasing). pil12-… are those of Pillow up to 12, which go
+// along the rows first: only pictures whose height shrinks by more than twice what the width does
+// differ.
 const (
 	FilterNearest     = "nearest"
-	FilterPILBilinear = "pil-bilinear" // what torchvision does; within one level of Pillow
+	FilterPILBilinear = "pil-bilinear" // what torchvision does
 	FilterPILBicubic  = "pil-bicubic"  // most of timm, newer torchvision, many of Hugging Face
 	FilterPILBox      = "pil-box"
 	FilterPILHamming  = "pil-hamming"
@@ -39,6 +41,9 @@ var filters = map[string]resample.Filter{
 	FilterPILBox: resample.Box, FilterPILHamming: resample.Hamming, FilterPILLanczos: resample.Lanczos,
 	FilterArea: resample.Area, FilterLinear: resample.Linear, FilterCubic: resample.Cubic,
 	FilterTFBilinear: resample.TFBilinear,
+	"pil12-bilinear": resample.Triangle | resample.Pillow12, "pil12-bicubic": resample.Bicubic | resample.Pillow12,
+	"pil12-box": resample.Box | resample.Pillow12, "pil12-hamming": resample.Hamming | resample.Pillow12,
+	"pil12-lanczos": resample.Lanczos | resample.Pillow12,
 }
 
 // Channel orders of Preprocess.

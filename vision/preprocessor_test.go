@@ -124,7 +124,8 @@ func TestNewPreprocessorRefuses(t *testing.T) {
 		{"no size", func(*Preprocess) int { return 0 }, "vision: preprocess: input size must be > 0, got 0"},
 		{"no filter", func(p *Preprocess) int { p.Filter = ""; return 32 },
 			`vision: preprocess.filter: must be one of area, cubic, linear, nearest, pil-bicubic, ` +
-				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, tf-bilinear, got ""`},
+				`pil-bilinear, pil-box, pil-hamming, pil-lanczos, pil12-bicubic, pil12-bilinear, pil12-box, ` +
+				`pil12-hamming, pil12-lanczos, tf-bilinear, got ""`},
 		{"crop larger than picture", func(p *Preprocess) int { p.Shorter = 31; return 32 },
 			"vision: preprocess.shorter: must be ≥ the input size 32, got 31"},
 	} {

@@ -45,7 +45,7 @@ def ours(binary: str, bench: str, times: int) -> float:
     pattern = "/".join(f"^{part}$" for part in bench.split("/"))
     out = subprocess.run(
         [binary, "-test.run", "^$", "-test.cpu", "1", "-test.benchtime", f"{times}x", "-test.bench", pattern],
-        check=True, capture_output=True, text=True, cwd=ROOT / "model").stdout
+        check=True, capture_output=True, text=True, cwd=ROOT / "vision").stdout
     return float(re.search(r"([\d.]+) ns/op", out)[1]) / 1e6
 
 
@@ -104,8 +104,8 @@ def main():
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the Go side inherits it
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        binary = f"{folder}/model.test"
-        subprocess.run(["go", "test", "-c", "-o", binary, "./model"], check=True, cwd=ROOT)
+        binary = f"{folder}/vision.test"
+        subprocess.run(["go", "test", "-c", "-o", binary, "./vision"], check=True, cwd=ROOT)
         text, load = table(binary, args.pairs), os.getloadavg()[0]
     go = subprocess.run(["go", "env", "GOVERSION"], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 
   resize=squash|shortest-crop|letterbox   size=N|H×W (squash)   shorter=PIXELS   fill=0…255 (letterbox)
   filter=pil-bilinear|pil-bicubic|pil-lanczos|pil-box|pil-hamming|nearest|area|linear|cubic|tf-bilinear
+    (pil12-… as Pillow up to 12 has it)
   channels=rgb|bgr|grey   exif=apply|ignore   scale=1/255   mean=R,G,B   std=R,G,B (after scale)`,
 		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \

@@ -12,14 +12,14 @@ type axis struct {
 	shift  int
 }
 
-// newAxis tabulates output pixels from..from+count of a line of n that is made from m source
+// newAxis tabulates Area for output pixels from..from+count of a line of n that is made from m source
 // pixels. shift is as large as 16-bit weights allow, at most maxShift.
-func newAxis(f Filter, m, n, from, count, maxShift int) axis {
+func newAxis(m, n, from, count, maxShift int) axis {
 	a := axis{first: make([]int32, count), count: make([]int32, count)}
 	lines := make([][]float64, count)
 	highest := 0.0
 	for i := range lines {
-		first, w := f.taps(nil, from+i, n, m)
+		first, w := areaTaps(nil, from+i, n, m)
 		a.first[i], a.count[i], lines[i] = int32(first), int32(len(w)), w
 		a.taps = max(a.taps, (len(w)+3)&^3)
 		for _, v := range w {

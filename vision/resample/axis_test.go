@@ -8,37 +8,35 @@ import (
 // The weights of every output pixel are ≥ 0, sum to one exactly, lie inside the source, fit the
 // kernel's padding, and are within one unit of the exact ones.
 func TestAxisWeights(t *testing.T) {
-	for _, f := range filters {
-		for _, c := range []struct{ src, dst int }{
-			{1, 1}, {1, 50}, {2, 3}, {7, 7}, {50, 49}, {1280, 196}, {720, 110}, {17, 64}, {30000, 3}, {4097, 96},
-		} {
-			a := newAxis(f, c.src, c.dst, 0, c.dst, maxShiftDown)
-			if a.taps%4 != 0 {
-				t.Errorf("filter %d, %d→%d: %d taps, want a multiple of 4", f, c.src, c.dst, a.taps)
+	for _, c := range []struct{ src, dst int }{
+		{1, 1}, {1, 50}, {2, 3}, {7, 7}, {50, 49}, {1280, 196}, {720, 110}, {17, 64}, {30000, 3}, {4097, 96},
+	} {
+		a := newAxis(c.src, c.dst, 0, c.dst, maxShiftDown)
+		if a.taps%4 != 0 {
+			t.Errorf("%d→%d: %d taps, want a multiple of 4", c.src, c.dst, a.taps)
+		}
+		for i := range a.first {
+			weights := a.weight[i*a.taps:][:a.taps]
+			first, exact := areaTaps(nil, i, c.dst, c.src)
+			if n := int(a.count[i]); first != int(a.first[i]) || len(exact) != n || n < 1 || first < 0 ||
+				first+n > c.src {
+				t.Fatalf("%d→%d, pixel %d: %d pixels from %d", c.src, c.dst, i, n, first)
 			}
-			for i := range a.first {
-				weights := a.weight[i*a.taps:][:a.taps]
-				first, exact := f.taps(nil, i, c.dst, c.src)
-				if n := int(a.count[i]); first != int(a.first[i]) || len(exact) != n || n < 1 || first < 0 ||
-					first+n > c.src {
-					t.Fatalf("filter %d, %d→%d, pixel %d: %d pixels from %d", f, c.src, c.dst, i, n, first)
+			sum := 0
+			for k, w := range weights {
+				sum += int(w)
+				want := 0.0
+				if k < len(exact) {
+					want = math.Ldexp(exact[k], a.shift)
 				}
-				sum := 0
-				for k, w := range weights {
-					sum += int(w)
-					want := 0.0
-					if k < len(exact) {
-						want = math.Ldexp(exact[k], a.shift)
-					}
-					if w < 0 || math.Abs(float64(w)-want) > 1+1e-6 {
-						t.Fatalf("filter %d, %d→%d, pixel %d, weight %d: got %d, want %.3f ± 1", f, c.src, c.dst, i, k,
-							w, want)
-					}
+				if w < 0 || math.Abs(float64(w)-want) > 1+1e-6 {
+					t.Fatalf("%d→%d, pixel %d, weight %d: got %d, want %.3f ± 1", c.src, c.dst, i, k,
+						w, want)
 				}
-				if sum != 1<<a.shift {
-					t.Fatalf("filter %d, %d→%d, pixel %d: weights sum to %d, want %d", f, c.src, c.dst, i, sum,
-						1<<a.shift)
-				}
+			}
+			if sum != 1<<a.shift {
+				t.Fatalf("%d→%d, pixel %d: weights sum to %d, want %d", c.src, c.dst, i, sum,
+					1<<a.shift)
 			}
 		}
 	}
@@ -47,19 +45,15 @@ func TestAxisWeights(t *testing.T) {
 func TestTaps(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		filter    Filter
 		i, n, m   int
 		wantFirst int
 		want      []float64
 	}{
-		{"triangle halves", Triangle, 1, 4, 8, 1, []float64{1. / 8, 3. / 8, 3. / 8, 1. / 8}},
-		{"triangle at the edge", Triangle, 0, 2, 4, 0, []float64{3. / 7, 3. / 7, 1. / 7}},
-		{"triangle enlarges", Triangle, 1, 4, 2, 0, []float64{3. / 4, 1. / 4}},
-		{"area of whole pixels", Area, 1, 3, 6, 2, []float64{0.5, 0.5}},
-		{"area of parts", Area, 1, 2, 3, 1, []float64{1. / 3, 2. / 3}},
-		{"area enlarges", Area, 1, 3, 2, 0, []float64{0.5, 0.5}},
+		{"area of whole pixels", 1, 3, 6, 2, []float64{0.5, 0.5}},
+		{"area of parts", 1, 2, 3, 1, []float64{1. / 3, 2. / 3}},
+		{"area enlarges", 1, 3, 2, 0, []float64{0.5, 0.5}},
 	} {
-		first, got := c.filter.taps(nil, c.i, c.n, c.m)
+		first, got := areaTaps(nil, c.i, c.n, c.m)
 		ok := first == c.wantFirst && len(got) == len(c.want)
 		for k := 0; ok && k < len(got); k++ {
 			ok = math.Abs(got[k]-c.want[k]) < 1e-12

@@ -49,7 +49,7 @@ func TestKernelStaysInside(t *testing.T) {
 				}
 				early := i >= len(filters)
 				src := fenced(t, 3*dim[0]*dim[1], early)
-				if p.sampled == nil {
+				if p.row != nil {
 					row := fenced(t, 2*len(p.row), early)
 					p.row = unsafe.Slice((*int16)(unsafe.Pointer(&row[0])), len(p.row))
 				}

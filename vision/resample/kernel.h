@@ -27,10 +27,40 @@ typedef void resample_down(int16_t *row, const uint8_t *src, ptrdiff_t stride, i
 // zero, and reads up to two more: row must have room behind its end.
 typedef void resample_left(const resample_target *dst, int y, const int16_t *row, const resample_axis *x);
 
-// resample_kernel is one way to do both, for one kind of processor.
+// Weights of Pillow's filters are integers of 2^-22 (pillow.go).
+#define RESAMPLE_PILLOW_BITS (32 - 8 - 2)
+#define RESAMPLE_PILLOW_HALF (1 << (RESAMPLE_PILLOW_BITS - 1))
+
+// A weight is high · 2^11 + low, two numbers of 16 bits, for multipliers of that width.
+#define RESAMPLE_PILLOW_LOW 11
+
+// resample_pillow_axis is a pillowAxis of pillow.go: taps, a multiple of 4, weights for each output, zero
+// beyond its count.
+typedef struct {
+	const int32_t *first, *count, *weight;
+	const int16_t *high, *low;
+	int outputs, taps;
+} resample_pillow_axis;
+
+// resample_pillow_across makes the outputs of one row, of which room bytes may be read. It may write one
+// byte behind the last.
+typedef void resample_pillow_across(uint8_t *out, const uint8_t *row, int room, const resample_pillow_axis *x);
+
+// resample_pillow_down makes output row i of y, bytes long, of the rows from src on, stride apart.
+typedef void resample_pillow_down(uint8_t *out, const uint8_t *src, ptrdiff_t stride, int bytes,
+				  const resample_pillow_axis *y, int i);
+
+// The plain forms of both, for all processors, from an output or a byte on.
+void resample_pillow_across_plain(uint8_t *out, const uint8_t *row, int from, const resample_pillow_axis *x);
+void resample_pillow_down_plain(uint8_t *out, const uint8_t *src, ptrdiff_t stride, int from, int bytes,
+				const resample_pillow_axis *y, int i);
+
+// resample_kernel is one way to do all that, for one kind of processor.
 typedef struct {
 	resample_down *down;
 	resample_left *left;
+	resample_pillow_across *pillow_across;
+	resample_pillow_down *pillow_down;
 } resample_kernel;
 
 // resample_kernels returns the ways that this processor can go, slowest first, and how many there are.
@@ -46,15 +76,10 @@ void resample_apply(int level, resample_target dst, const uint8_t *src, ptrdiff_
 // resample_down_plain is resample_down for any width, where vectors do not fit.
 resample_down resample_down_plain;
 
-// resample_pillow_axis is a pillowAxis of pillow.go.
-typedef struct {
-	const int32_t *first, *count, *weight;
-	int outputs, taps;
-} resample_pillow_axis;
-
-// resample_pillow does what pillow.go does: src is source row top, of which height are needed; rows
-// and sums are room for what stands between the two directions.
-void resample_pillow(resample_target dst, const uint8_t *src, ptrdiff_t stride, int height, int top,
-		     uint8_t *rows, int32_t *sums, resample_pillow_axis x, resample_pillow_axis y);
+// resample_pillow does what pillow.go does by way number level: src is the first source row and column that
+// is needed, of columns and height; rows and line are room for what stands between the two directions and for
+// one row of bytes, each with a byte to spare.
+void resample_pillow(int level, resample_target dst, const uint8_t *src, ptrdiff_t stride, int columns, int height,
+		     int columns_first, uint8_t *rows, uint8_t *line, resample_pillow_axis x, resample_pillow_axis y);
 
 #endif

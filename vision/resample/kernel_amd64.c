@@ -122,9 +122,133 @@ AVX2 static void left_avx2(const resample_target *dst, int y, const int16_t *row
 	}
 }
 
+// pillow_sums joins the sums of the two halves of the weights, and rounds: four bytes in 32 bits each.
+static inline __m128i pillow_sums(__m128i high, __m128i low)
+{
+	__m128i s = _mm_add_epi32(_mm_slli_epi32(high, RESAMPLE_PILLOW_LOW), low);
+	return _mm_srai_epi32(_mm_add_epi32(s, _mm_set1_epi32(RESAMPLE_PILLOW_HALF)), RESAMPLE_PILLOW_BITS);
+}
+
+AVX2 static inline __m256i pillow_sums_avx2(__m256i high, __m256i low)
+{
+	__m256i s = _mm256_add_epi32(_mm256_slli_epi32(high, RESAMPLE_PILLOW_LOW), low);
+	return _mm256_srai_epi32(_mm256_add_epi32(s, _mm256_set1_epi32(RESAMPLE_PILLOW_HALF)), RESAMPLE_PILLOW_BITS);
+}
+
+static void pillow_across_plain(uint8_t *out, const uint8_t *row, int room, const resample_pillow_axis *x)
+{
+	(void)room;
+	resample_pillow_across_plain(out, row, 0, x);
+}
+
+// pillow_across_avx2 does four taps at a time, two in each half, as left_avx2. Where 16 bytes would reach
+// beyond the row, the plain form goes on.
+AVX2 static void pillow_across_avx2(uint8_t *out, const uint8_t *row, int room, const resample_pillow_axis *x)
+{
+	// B0 G0 R0 B1 G1 R1 B2 … → B0 B1 G0 G1 R0 R1 in 16 bits each, and the next two pixels in the upper half
+	const __m256i pixels = _mm256_setr_epi8(
+		0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
+		6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
+	const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+	for (int i = 0; i < x->outputs; i++) {
+		const uint8_t *p = row + 3 * (ptrdiff_t)x->first[i];
+		const int16_t *h = x->high + (ptrdiff_t)i * x->taps, *l = x->low + (ptrdiff_t)i * x->taps;
+		const int taps = (x->count[i] + 3) & ~3;
+		if (3 * (x->first[i] + taps - 4) + 16 > room) {
+			resample_pillow_axis one = *x;
+			one.outputs = i + 1;
+			resample_pillow_across_plain(out, row, i, &one);
+			continue;
+		}
+		__m256i high = _mm256_setzero_si256(), low = high;
+		for (int k = 0; k < taps; k += 4, p += 12) {
+			__m256i a = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+			a = _mm256_shuffle_epi8(a, pixels);
+			__m256i wh = _mm256_permutevar8x32_epi32(
+				_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(h + k))), spread);
+			__m256i wl = _mm256_permutevar8x32_epi32(
+				_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(l + k))), spread);
+			high = _mm256_add_epi32(high, _mm256_madd_epi16(a, wh));
+			low = _mm256_add_epi32(low, _mm256_madd_epi16(a, wl));
+		}
+		__m128i s = pillow_sums(
+			_mm_add_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1)),
+			_mm_add_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+		s = _mm_packus_epi16(_mm_packs_epi32(s, s), s);
+		const int pixel = _mm_cvtsi128_si32(s);
+		__builtin_memcpy(out + 3 * (ptrdiff_t)i, &pixel, 4); // the fourth byte is the next output's
+	}
+}
+
+static void pillow_down_sse2(uint8_t *out, const uint8_t *src, ptrdiff_t stride, int bytes,
+			     const resample_pillow_axis *y, int i)
+{
+	const int16_t *h = y->high + (ptrdiff_t)i * y->taps, *l = y->low + (ptrdiff_t)i * y->taps;
+	const __m128i zero = _mm_setzero_si128();
+	if (bytes < 16) {
+		resample_pillow_down_plain(out, src, stride, 0, bytes, y, i);
+		return;
+	}
+	for (int j = 0; j < bytes; j += 16) {
+		const int at = j + 16 <= bytes ? j : bytes - 16; // the last block overlaps the one before
+		const uint8_t *p = src + at;
+		__m128i high[4] = {zero, zero, zero, zero}, low[4] = {zero, zero, zero, zero};
+		for (int k = 0; k < y->count[i]; k += 2, p += 2 * stride) {
+			__m128i a = _mm_loadu_si128((const __m128i *)p);
+			__m128i b = k + 1 < y->count[i] ? _mm_loadu_si128((const __m128i *)(p + stride)) : zero;
+			__m128i wh = _mm_set1_epi32(pair(h + k)), wl = _mm_set1_epi32(pair(l + k));
+			__m128i lo = _mm_unpacklo_epi8(a, b), hi = _mm_unpackhi_epi8(a, b);
+			__m128i v[4] = {_mm_unpacklo_epi8(lo, zero), _mm_unpackhi_epi8(lo, zero),
+					_mm_unpacklo_epi8(hi, zero), _mm_unpackhi_epi8(hi, zero)};
+			for (int q = 0; q < 4; q++) {
+				high[q] = _mm_add_epi32(high[q], _mm_madd_epi16(v[q], wh));
+				low[q] = _mm_add_epi32(low[q], _mm_madd_epi16(v[q], wl));
+			}
+		}
+		__m128i a = _mm_packs_epi32(pillow_sums(high[0], low[0]), pillow_sums(high[1], low[1]));
+		__m128i b = _mm_packs_epi32(pillow_sums(high[2], low[2]), pillow_sums(high[3], low[3]));
+		_mm_storeu_si128((__m128i *)(out + at), _mm_packus_epi16(a, b));
+	}
+}
+
+AVX2 static void pillow_down_avx2(uint8_t *out, const uint8_t *src, ptrdiff_t stride, int bytes,
+				  const resample_pillow_axis *y, int i)
+{
+	const int16_t *h = y->high + (ptrdiff_t)i * y->taps, *l = y->low + (ptrdiff_t)i * y->taps;
+	const __m256i zero = _mm256_setzero_si256();
+	if (bytes < 32) {
+		pillow_down_sse2(out, src, stride, bytes, y, i);
+		return;
+	}
+	for (int j = 0; j < bytes; j += 32) {
+		const int at = j + 32 <= bytes ? j : bytes - 32;
+		const uint8_t *p = src + at;
+		__m256i high[4] = {zero, zero, zero, zero}, low[4] = {zero, zero, zero, zero};
+		for (int k = 0; k < y->count[i]; k += 2, p += 2 * stride) {
+			__m256i a = _mm256_loadu_si256((const __m256i *)p);
+			__m256i b = k + 1 < y->count[i] ? _mm256_loadu_si256((const __m256i *)(p + stride)) : zero;
+			__m256i wh = _mm256_set1_epi32(pair(h + k)), wl = _mm256_set1_epi32(pair(l + k));
+			__m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+			__m256i v[4] = {_mm256_unpacklo_epi8(lo, zero), _mm256_unpackhi_epi8(lo, zero),
+					_mm256_unpacklo_epi8(hi, zero), _mm256_unpackhi_epi8(hi, zero)};
+			for (int q = 0; q < 4; q++) {
+				high[q] = _mm256_add_epi32(high[q], _mm256_madd_epi16(v[q], wh));
+				low[q] = _mm256_add_epi32(low[q], _mm256_madd_epi16(v[q], wl));
+			}
+		}
+		// Unpack and pack stay within the halves, and undo each other.
+		__m256i a = _mm256_packs_epi32(pillow_sums_avx2(high[0], low[0]), pillow_sums_avx2(high[1], low[1]));
+		__m256i b = _mm256_packs_epi32(pillow_sums_avx2(high[2], low[2]), pillow_sums_avx2(high[3], low[3]));
+		_mm256_storeu_si256((__m256i *)(out + at), _mm256_packus_epi16(a, b));
+	}
+}
+
 const resample_kernel *resample_kernels(int *n)
 {
-	static const resample_kernel kernels[] = {{down_sse2, left_sse2}, {down_avx2, left_avx2}};
+	static const resample_kernel kernels[] = {
+		{down_sse2, left_sse2, pillow_across_plain, pillow_down_sse2},
+		{down_avx2, left_avx2, pillow_across_avx2, pillow_down_avx2},
+	};
 	*n = __builtin_cpu_supports("avx2") ? 2 : 1;
 	return kernels;
 }

@@ -51,9 +51,66 @@ static void left_neon(const resample_target *dst, int y, const int16_t *row, con
 	}
 }
 
+// pillow_across_neon keeps blue, green and red of one output in one vector. Where 8 bytes would reach beyond
+// the row, the plain form goes on.
+static void pillow_across_neon(uint8_t *out, const uint8_t *row, int room, const resample_pillow_axis *x)
+{
+	for (int i = 0; i < x->outputs; i++) {
+		const uint8_t *p = row + 3 * (ptrdiff_t)x->first[i];
+		const int32_t *w = x->weight + (ptrdiff_t)i * x->taps;
+		const int taps = (x->count[i] + 1) & ~1; // the weight beyond an odd count is zero
+		if (3 * (x->first[i] + taps - 1) + 8 > room) {
+			resample_pillow_axis one = *x;
+			one.outputs = i + 1;
+			resample_pillow_across_plain(out, row, i, &one);
+			continue;
+		}
+		int32x4_t s = vdupq_n_s32(RESAMPLE_PILLOW_HALF), t = vdupq_n_s32(0);
+		for (int k = 0; k < taps; k += 2, p += 6) {
+			uint16x4_t a = vget_low_u16(vmovl_u8(vld1_u8(p)));
+			uint16x4_t b = vget_low_u16(vmovl_u8(vld1_u8(p + 3)));
+			s = vmlaq_n_s32(s, vreinterpretq_s32_u32(vmovl_u16(a)), w[k]);
+			t = vmlaq_n_s32(t, vreinterpretq_s32_u32(vmovl_u16(b)), w[k + 1]);
+		}
+		uint16x4_t v = vqmovun_s32(vshrq_n_s32(vaddq_s32(s, t), RESAMPLE_PILLOW_BITS));
+		uint8x8_t bytes = vqmovn_u16(vcombine_u16(v, v));
+		out[3 * i] = vget_lane_u8(bytes, 0);
+		out[3 * i + 1] = vget_lane_u8(bytes, 1);
+		out[3 * i + 2] = vget_lane_u8(bytes, 2);
+	}
+}
+
+static void pillow_down_neon(uint8_t *out, const uint8_t *src, ptrdiff_t stride, int bytes,
+			     const resample_pillow_axis *y, int i)
+{
+	const int32_t *w = y->weight + (ptrdiff_t)i * y->taps;
+	if (bytes < 16) {
+		resample_pillow_down_plain(out, src, stride, 0, bytes, y, i);
+		return;
+	}
+	for (int j = 0; j < bytes; j += 16) {
+		const int at = j + 16 <= bytes ? j : bytes - 16; // the last block overlaps the one before
+		const uint8_t *p = src + at;
+		int32x4_t s0 = vdupq_n_s32(RESAMPLE_PILLOW_HALF), s1 = s0, s2 = s0, s3 = s0;
+		for (int k = 0; k < y->count[i]; k++, p += stride) {
+			const uint8x16_t a = vld1q_u8(p);
+			const uint16x8_t lo = vmovl_u8(vget_low_u8(a)), hi = vmovl_u8(vget_high_u8(a));
+			s0 = vmlaq_n_s32(s0, vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(lo))), w[k]);
+			s1 = vmlaq_n_s32(s1, vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(lo))), w[k]);
+			s2 = vmlaq_n_s32(s2, vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(hi))), w[k]);
+			s3 = vmlaq_n_s32(s3, vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(hi))), w[k]);
+		}
+		const uint16x8_t a = vcombine_u16(vqmovun_s32(vshrq_n_s32(s0, RESAMPLE_PILLOW_BITS)),
+						  vqmovun_s32(vshrq_n_s32(s1, RESAMPLE_PILLOW_BITS)));
+		const uint16x8_t b = vcombine_u16(vqmovun_s32(vshrq_n_s32(s2, RESAMPLE_PILLOW_BITS)),
+						  vqmovun_s32(vshrq_n_s32(s3, RESAMPLE_PILLOW_BITS)));
+		vst1q_u8(out + at, vcombine_u8(vqmovn_u16(a), vqmovn_u16(b)));
+	}
+}
+
 const resample_kernel *resample_kernels(int *n)
 {
-	static const resample_kernel kernels[] = {{down_neon, left_neon}};
+	static const resample_kernel kernels[] = {{down_neon, left_neon, pillow_across_neon, pillow_down_neon}};
 	*n = 1;
 	return kernels;
 }

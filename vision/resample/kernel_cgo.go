@@ -19,16 +19,20 @@ func (p *Plan) applyKernel(level int, dst *Target, src []byte, stride int) {
 		(*C.int16_t)(&p.row[0]), p.y.c(p.y.shift-fraction), p.x.c(p.x.shift+fraction))
 }
 
-// applyKernel is apply in C.
-func (p *pillow) applyKernel(dst *Target, src []byte, stride int) {
-	C.resample_pillow(dst.c(), (*C.uint8_t)(&src[p.top*stride]), C.ptrdiff_t(stride), C.int(p.height), C.int(p.top),
-		(*C.uint8_t)(&p.rows[0]), (*C.int32_t)(&p.sums[0]), p.x.c(), p.y.c())
+// applyKernel is apply by way number level.
+func (p *pillow) applyKernel(level int, dst *Target, src []byte, stride int) {
+	first := C.int(0)
+	if p.columnsFirst {
+		first = 1
+	}
+	C.resample_pillow(C.int(level), dst.c(), (*C.uint8_t)(&src[p.top*stride+3*p.left]), C.ptrdiff_t(stride),
+		C.int(p.columns), C.int(p.height), first, (*C.uint8_t)(&p.rows[0]), (*C.uint8_t)(&p.line[0]), p.x.c(), p.y.c())
 }
 
 func (a *pillowAxis) c() C.resample_pillow_axis {
 	return C.resample_pillow_axis{
 		first: (*C.int32_t)(&a.first[0]), count: (*C.int32_t)(&a.count[0]), weight: (*C.int32_t)(&a.weight[0]),
-		outputs: C.int(len(a.first)), taps: C.int(a.taps),
+		high: (*C.int16_t)(&a.high[0]), low: (*C.int16_t)(&a.low[0]), outputs: C.int(len(a.first)), taps: C.int(a.taps),
 	}
 }
 

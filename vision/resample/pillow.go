@@ -5,32 +5,37 @@ import "math"
 // pillowBits is PRECISION_BITS of Pillow's Resample.c: weights are integers of 2^-22.
 const pillowBits = 32 - 8 - 2
 
-// pillow resizes to the bit as Pillow up to 12 does (src/libImaging/Resample.c): first along the
-// rows, rounded and clipped to bytes, then along the columns. Filters with weights below zero
-// overshoot, so the order and the clipping between matter: Pillow 13 goes along the columns first
-// where that is less work, and hard edges then differ by up to 29 levels for bicubic (measured,
-// testdata/pillow.py in both).
+// pillow resizes to the bit as Pillow does (src/libImaging/Resample.c): one direction after the
+// other, rounded and clipped to bytes between. Which comes first matters by up to a level, and with
+// weights below zero by up to 58 at hard edges: up to Pillow 12 it is the rows, always; Pillow 13
+// goes down the columns first where the height shrinks by more than twice what the width does.
 type pillow struct {
-	x, y   pillowAxis
-	top    int    // first source row that is needed
-	height int    // how many
-	rows   []byte // those after the first pass, 3·outputs of x each
-	sums   []int32
+	x, y         pillowAxis
+	columnsFirst bool
+	left, top    int // first source column and row that are needed
+	columns      int // how many
+	height       int
+	rows         []byte // what stands between the two: all rows across, or one row of columns down
+	line         []byte // one row of the window
+	sums         []int32
 }
 
 // pillowAxis is one direction: for each output pixel its first source pixel, how many there are,
-// and taps weights, zero beyond count.
+// and taps weights, a multiple of 4, zero beyond count; a weight is high·2^11 + low.
 type pillowAxis struct {
 	first, count, weight []int32
+	high, low            []int16
 	taps                 int
 }
 
 // kernelOf is the filter as a function of the distance, and how far it reaches; ok is false for the
 // filters that are not Pillow's.
 func (f Filter) kernelOf() (weight func(x float64) float64, support float64, ok bool) {
-	switch f {
+	switch f &^ Pillow12 {
 	case Nearest:
 		return nil, 0, true
+	case Triangle:
+		return triangle, 1, true
 	case Box:
 		return box, 0.5, true
 	case Hamming:
@@ -50,6 +55,8 @@ func box(x float64) float64 {
 	return 0
 }
 
+func triangle(x float64) float64 { return max(0, 1-math.Abs(x)) }
+
 func hamming(x float64) float64 {
 	x = math.Abs(x)
 	switch {
@@ -59,7 +66,8 @@ func hamming(x float64) float64 {
 		return 0
 	}
 	x *= math.Pi
-	return math.Sin(x) / x * (float64(float32(0.54)) + float64(float32(0.46))*math.Cos(x)) // as Pillow's C has them
+	a, b := float64(float32(0.54)), float64(float32(0.46)) // as Pillow's C has them
+	return math.Sin(x) / x * (a + float64(b*math.Cos(x)))
 }
 
 func bicubic(x float64) float64 {
@@ -67,9 +75,9 @@ func bicubic(x float64) float64 {
 	x = math.Abs(x)
 	switch {
 	case x < 1:
-		return ((a+2)*x-(a+3))*x*x + 1
+		return float64((float64((a+2)*x)-(a+3))*x*x) + 1
 	case x < 2:
-		return (((x-5)*x+8)*x - 4) * a
+		return (float64((float64((x-5)*x)+8)*x) - 4) * a
 	}
 	return 0
 }
@@ -94,14 +102,31 @@ func newPillow(f Filter, g *Geometry) *pillow {
 		x: newPillowAxis(f, g.SrcWidth, g.DstWidth, g.X, g.Width),
 		y: newPillowAxis(f, g.SrcHeight, g.DstHeight, g.Y, g.Height),
 	}
-	bottom := 0
-	p.top = math.MaxInt
-	for i, first := range p.y.first {
-		p.top, bottom = min(p.top, int(first)), max(bottom, int(first+p.y.count[i]))
+	shrinks := g.SrcHeight - g.DstHeight
+	p.columnsFirst = f&Pillow12 == 0 && f != Nearest && shrinks > max(0, 2*(g.SrcWidth-g.DstWidth))
+	p.left, p.columns = p.x.move()
+	p.top, p.height = p.y.move()
+	between := 3 * g.Width * p.height
+	if p.columnsFirst {
+		between = 3 * p.columns
 	}
-	p.height = bottom - p.top
-	p.rows, p.sums = make([]byte, 3*g.Width*p.height), make([]int32, 3*g.Width)
+	// the kernel writes four bytes for three
+	p.rows, p.line = make([]byte, between+1), make([]byte, 3*g.Width+1)
+	p.sums = make([]int32, 3*max(g.Width, p.columns))
 	return p
+}
+
+// move makes the first source pixel that is needed number 0, and returns which it was and how many
+// are needed.
+func (a *pillowAxis) move() (first, count int) {
+	first, end := math.MaxInt, 0
+	for i, from := range a.first {
+		first, end = min(first, int(from)), max(end, int(from+a.count[i]))
+	}
+	for i := range a.first {
+		a.first[i] -= int32(first)
+	}
+	return first, end - first
 }
 
 // newPillowAxis is precompute_coeffs and normalize_coeffs_8bpc for output pixels from..from+count
@@ -115,10 +140,10 @@ func newPillowAxis(f Filter, m, n, from, count int) pillowAxis {
 	scale := float64(m) / float64(n)
 	stretch := max(scale, 1)
 	support *= stretch
-	a := pillowAxis{taps: int(math.Ceil(support))*2 + 1}
+	a := pillowAxis{taps: (int(math.Ceil(support))*2 + 4) &^ 3}
 	w := make([]float64, a.taps)
 	for i := from; i < from+count; i++ {
-		centre := (float64(i) + 0.5) * scale
+		centre := float64((float64(i) + 0.5) * scale) // rounded: arm64 would multiply and add in one
 		first := max(int(centre-support+0.5), 0)
 		taps := min(int(centre+support+0.5), m) - first
 		sum := 0.0
@@ -132,21 +157,33 @@ func newPillowAxis(f Filter, m, n, from, count int) pillowAxis {
 			if k < taps && sum != 0 {
 				v = w[k] / sum
 			}
-			a.weight = append(a.weight, int32(v*(1<<pillowBits)+math.Copysign(0.5, v)))
+			a.add(int32(v*(1<<pillowBits) + math.Copysign(0.5, v)))
 		}
 	}
 	return a
 }
 
+// pillowLow is how many bits of a weight are in its low part.
+const pillowLow = 11
+
+// add appends a weight.
+func (a *pillowAxis) add(w int32) {
+	a.weight = append(a.weight, w)
+	a.high, a.low = append(a.high, int16(w>>pillowLow)), append(a.low, int16(w&(1<<pillowLow-1)))
+}
+
 // nearestAxis adds up the places as Pillow does: a product would differ where one is nearly whole.
 func nearestAxis(m, n, from, count int) pillowAxis {
-	a := pillowAxis{taps: 1}
+	a := pillowAxis{taps: 4}
 	step := float64(m) / float64(n)
 	at := step * 0.5
 	for i := range from + count {
 		if i >= from {
 			a.first = append(a.first, int32(min(int(at), m-1)))
-			a.count, a.weight = append(a.count, 1), append(a.weight, 1<<pillowBits)
+			a.count = append(a.count, 1)
+			for _, w := range []int32{1 << pillowBits, 0, 0, 0} {
+				a.add(w)
+			}
 		}
 		at += step
 	}
@@ -156,15 +193,29 @@ func nearestAxis(m, n, from, count int) pillowAxis {
 // apply is Plan.Apply in Go: what the C code is tested against.
 func (p *pillow) apply(dst *Target, src []byte, stride int) {
 	width := 3 * len(p.x.first)
-	for y := range p.height {
-		p.across(p.rows[y*width:][:width], src[(p.top+y)*stride:])
+	src = src[p.top*stride+3*p.left:]
+	if !p.columnsFirst {
+		for y := range p.height {
+			p.across(p.rows[y*width:][:width], src[y*stride:])
+		}
 	}
 	for y := range p.y.first {
-		p.down(y, dst)
+		if p.columnsFirst {
+			p.down(p.rows[:3*p.columns], y, src, stride)
+			p.across(p.line[:width], p.rows)
+		} else {
+			p.down(p.line[:width], y, p.rows, width)
+		}
+		for c := range 3 {
+			out := dst.Planes[c][y*dst.Stride:]
+			for x := range p.x.first {
+				out[x] = dst.Tables[c][p.line[3*x+c]]
+			}
+		}
 	}
 }
 
-// across makes the outputs of one source row.
+// across makes the outputs of one row.
 func (p *pillow) across(out, row []byte) {
 	for i, first := range p.x.first {
 		weights := p.x.weight[i*p.x.taps:][:p.x.count[i]]
@@ -179,22 +230,19 @@ func (p *pillow) across(out, row []byte) {
 	}
 }
 
-// down makes output row y of the rows between.
-func (p *pillow) down(y int, dst *Target) {
-	for j := range p.sums {
-		p.sums[j] = 1 << (pillowBits - 1)
+// down makes output row y of rows that lie stride apart.
+func (p *pillow) down(out []byte, y int, rows []byte, stride int) {
+	sums := p.sums[:len(out)]
+	for j := range sums {
+		sums[j] = 1 << (pillowBits - 1)
 	}
-	first := int(p.y.first[y]) - p.top
 	for k, w := range p.y.weight[y*p.y.taps:][:p.y.count[y]] {
-		for j, v := range p.rows[(first+k)*len(p.sums):][:len(p.sums)] {
-			p.sums[j] += w * int32(v)
+		for j, v := range rows[(int(p.y.first[y])+k)*stride:][:len(out)] {
+			sums[j] += w * int32(v)
 		}
 	}
-	for c := range 3 {
-		out := dst.Planes[c][y*dst.Stride:]
-		for x := range p.x.first {
-			out[x] = dst.Tables[c][clip(p.sums[3*x+c])]
-		}
+	for j, sum := range sums {
+		out[j] = clip(sum)
 	}
 }
 

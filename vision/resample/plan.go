@@ -1,16 +1,12 @@
 // Package resample turns an interleaved 8-bit picture of three channels into three float planes of
-// another size: one antialiased resize, one crop and one table per channel, in one pass over the
-// rows.
+// another size: one resize, one crop and one table per channel, in one pass over the rows. Each
+// filter gives what the library gives that it is named after.
 //
-// The vertical sum comes first, over the columns that the crop needs and no others, into a row of
-// 16-bit numbers with four bits behind the point; the horizontal sum makes bytes of it, and the
-// table makes floats of those. All sums are integers, so the vector kernel (cgo, amd64 and arm64)
-// and the plain Go code give the same bits.
-//
-// How far this is from the exact sum: half a level by the last rounding, 1/32 by the one between,
-// 1/32 by the vertical weights, and by the horizontal ones 1/32, or s/2048 where the picture
-// shrinks s > 64 times. Pillow, which sums horizontally first and rounds to bytes between, is
-// within one level of the exact sum. So up to s = 500 the two never differ by more than one level.
+// Of Area, where the picture shrinks, the vertical sum comes first, over the columns that the crop
+// needs and no others, into a row of 16-bit numbers with four bits behind the point; the horizontal
+// sum makes bytes of it, and the table makes floats of those. Pillow's filters go in Pillow's order
+// and weights. All these sums are integers, so the vector kernel (cgo, amd64 and arm64) and the
+// plain Go code give the same bits.
 package resample
 
 import "fmt"
@@ -47,7 +43,7 @@ type Plan struct {
 	kernel  int      // way through the vector kernel; -1 for the plain Go code
 	row     []int16  // one row after the vertical sum, interleaved, with room for padded weights
 	sums    []int32  // of the plain Go code
-	pillow  *pillow  // for the filters that go rows first; nil: the others
+	pillow  *pillow  // for Pillow's filters; nil: the others
 	sampled *sampled // for those with a fixed number of taps; nil: the others
 }
 
@@ -69,8 +65,8 @@ func New(g Geometry, f Filter) (*Plan, error) {
 	}
 	p := &Plan{
 		geo: g, kernel: kernels() - 1,
-		x: newAxis(f, g.SrcWidth, g.DstWidth, g.X, g.Width, maxShiftLeft),
-		y: newAxis(f, g.SrcHeight, g.DstHeight, g.Y, g.Height, maxShiftDown),
+		x: newAxis(g.SrcWidth, g.DstWidth, g.X, g.Width, maxShiftLeft),
+		y: newAxis(g.SrcHeight, g.DstHeight, g.Y, g.Height, maxShiftDown),
 	}
 	lo, hi := p.x.reach()
 	for i := range p.x.first {
@@ -103,7 +99,7 @@ func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 	case p.pillow != nil && p.kernel < 0:
 		p.pillow.apply(dst, src, stride)
 	case p.pillow != nil:
-		p.pillow.applyKernel(dst, src, stride)
+		p.pillow.applyKernel(p.kernel, dst, src, stride)
 	case p.kernel < 0:
 		p.applyPlain(dst, src, stride)
 	default:

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var filters = []Filter{Triangle, Area}
+var filters = []Filter{Area, Triangle, Lanczos, Lanczos | Pillow12}
 
 // levels is a table that makes the bytes themselves visible.
 func levels() *[3][256]float32 {
@@ -51,7 +51,10 @@ func same(t *testing.T, g Geometry, f Filter, src []byte, stride int) {
 		return
 	}
 	want := window(g.Width, g.Height, 3)
-	p.applyPlain(want, src, stride)
+	p.kernel = -1
+	if err := p.Apply(want, src, stride); err != nil {
+		t.Fatal(err)
+	}
 	for level := range kernels() {
 		clear(p.row)
 		p.kernel = level

@@ -63,14 +63,14 @@ func newTapAxis(f Filter, m, n, from, count int, across bool) tapAxis {
 // processors without vectors; what runs everywhere agrees with unrounded ones.
 func cubicTaps(i, m, n int) (int, []float32) {
 	scale := 1 / (float64(n) / float64(m))
-	at := float32((float64(i)+0.5)*scale - 0.5)
+	at := float32(float64((float64(i)+0.5)*scale) - 0.5)
 	first := int(math.Floor(float64(at)))
 	x := at - float32(first)
 	const a = -0.75
 	w := [4]float32{}
-	w[0] = ((a*(x+1)-5*a)*(x+1)+8*a)*(x+1) - 4*a
-	w[1] = ((a+2)*x-(a+3))*x*x + 1
-	w[2] = ((a+2)*(1-x)-(a+3))*(1-x)*(1-x) + 1
+	w[0] = float32((float32((float32(a*(x+1))-5*a)*(x+1))+8*a)*(x+1)) - 4*a
+	w[1] = float32((float32((a+2)*x)-(a+3))*x*x) + 1
+	w[2] = float32((float32((a+2)*(1-x))-(a+3))*(1-x)*(1-x)) + 1
 	w[3] = 1 - w[0] - w[1] - w[2]
 	return first - 1, w[:]
 }
@@ -78,7 +78,7 @@ func cubicTaps(i, m, n int) (int, []float32) {
 // cvLinearTaps is OpenCV's: the place in float32, weights rounded to 2^-11.
 func cvLinearTaps(i, m, n int) (int, []float32) {
 	scale := 1 / (float64(n) / float64(m))
-	at := float32((float64(i)+0.5)*scale - 0.5)
+	at := float32(float64((float64(i)+0.5)*scale) - 0.5)
 	first := int(math.Floor(float64(at)))
 	return twoTaps(first, at-float32(first))
 }
@@ -88,7 +88,7 @@ func cvLinearTaps(i, m, n int) (int, []float32) {
 func growTaps(i, m, n int) (int, []float32) {
 	inverse := float64(n) / float64(m)
 	first := int(math.Floor(float64(i) * (1 / inverse)))
-	part := float32(float64(i+1) - float64(first+1)*inverse)
+	part := float32(float64(i+1) - float64(float64(first+1)*inverse))
 	if part = max(part, 0); part > 0 {
 		part -= float32(math.Floor(float64(part)))
 	}
@@ -146,8 +146,8 @@ func (s *sampled) across(out []float32, row []byte) {
 		}
 		from, w := s.x.from[4*x:][:4], s.x.weight[4*x:][:4]
 		for c := range int32(3) {
-			out[3*x+int(c)] = w[0]*float32(row[3*from[0]+c]) + w[1]*float32(row[3*from[1]+c]) +
-				w[2]*float32(row[3*from[2]+c]) + w[3]*float32(row[3*from[3]+c])
+			out[3*x+int(c)] = float32(w[0]*float32(row[3*from[0]+c])) + float32(w[1]*float32(row[3*from[1]+c])) +
+				float32(w[2]*float32(row[3*from[2]+c])) + float32(w[3]*float32(row[3*from[3]+c]))
 		}
 	}
 }
@@ -188,6 +188,6 @@ func (s *sampled) blend(out []float32, y, c int, table *[256]float32) {
 	for x := range out {
 		at := 3*x + c
 		v := a[at] + float32((b[at]-a[at])*part)
-		out[x] = float32(low + slope*float64(v))
+		out[x] = float32(low + float64(slope*float64(v)))
 	}
 }

@@ -1,9 +1,11 @@
 """Writes pillow.json beside this file: what Pillow's filters answer to pictures that pillow_test.go
 draws from the same formula, at random sizes, as the CRC-32 of the result in RGB.
 
+    pip install pillow==13.0.0 numpy && python pillow.py
     pip install pillow==11.3.0 numpy && python pillow.py
 
-One row is a filter, the source's width and height, the result's, and the CRC.
+One row is a filter, the source's width and height, the result's, and the CRC. A Pillow before 13
+writes pillow12.json, with those rows of pillow.json to which it has another answer.
 """
 
 import json
@@ -16,6 +18,7 @@ import PIL
 from PIL import Image
 
 FILTERS = {
+    "triangle": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
@@ -35,17 +38,25 @@ def draw(width: int, height: int) -> np.ndarray:
     return np.where((x // 7 + y // 5) % 2 == 0, noise, 255 * ((x + c) % 2)).astype(np.uint8)
 
 
+def answer(name: str, width: int, height: int, *to: int) -> int:
+    out = Image.fromarray(draw(width, height)).resize(to, FILTERS[name])
+    return zlib.crc32(np.asarray(out).tobytes())
+
+
 def main():
-    rows = []
-    for name, how in FILTERS.items():
-        r = random.Random(name)
-        for _ in range(SIZES):
-            width, height = r.randint(1, 160), r.randint(1, 160)
-            to = (r.randint(1, 120), r.randint(1, 120))
-            out = np.asarray(Image.fromarray(draw(width, height)).resize(to, how))
-            rows.append([name, width, height, *to, zlib.crc32(out.tobytes())])
+    here, rows = pathlib.Path(__file__), []
+    if int(PIL.__version__.split(".")[0]) < 13:
+        known = json.loads(here.with_suffix(".json").read_text())["rows"]
+        rows = [[*row[:5], crc] for row in known if (crc := answer(*row[:5])) != row[5]]
+        here = here.with_name("pillow12.py")
+    else:
+        for name in FILTERS:
+            r = random.Random(name)
+            for _ in range(SIZES):
+                row = [name, *(r.randint(1, n) for n in (160, 160, 120, 120))]
+                rows.append([*row, answer(*row)])
     text = json.dumps(dict(made_with=f"Pillow {PIL.__version__}", rows=rows), separators=(",", ":"))
-    pathlib.Path(__file__).with_suffix(".json").write_text(text.replace("],[", "],\n[") + "\n")
+    here.with_suffix(".json").write_text(text.replace("],[", "],\n[") + "\n")
 
 
 if __name__ == "__main__":
