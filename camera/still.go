@@ -32,6 +32,15 @@ func IsPicture(name string) bool {
 	return slices.Contains(PictureTypes, strings.ToLower(filepath.Ext(name)))
 }
 
+// FilmTypes are the endings of the files that people call films; file:// reads more.
+var FilmTypes = []string{".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mjpeg", ".mjpg",
+	".wmv", ".flv", ".h264", ".264", ".h265", ".hevc"}
+
+// IsFilm reports whether the name of a file says that it is a film.
+func IsFilm(name string) bool {
+	return slices.Contains(FilmTypes, strings.ToLower(filepath.Ext(name)))
+}
+
 // ReadImage reads a picture file into f, growing f.Pix only where it is too small; alpha is
 // dropped, grey is spread, 16 bits become 8, and a JPEG is turned as its EXIF says. It leaves
 // Camera, Seq and Time alone. There is one decoder everywhere, OpenCV's, whose pixels are Pillow's;

@@ -2,7 +2,9 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/vggse/vggse-agent/camera"
@@ -10,9 +12,12 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// ImageAnswer is what a network says of one picture: a line of classify --json.
+// ImageAnswer is what a network says of one picture, or frame of a source: a line of classify
+// --json.
 type ImageAnswer struct {
-	File      string        `json:"file"`
+	File      string        `json:"file"`            // of a stream its URI, without credentials
+	Frame     uint64        `json:"frame,omitempty"` // of a source, from 1
+	Time      *time.Time    `json:"time,omitempty"`  // of capture, of a live source
 	Top       []Scored      `json:"top"`
 	Logits    vision.Logits `json:"logits,omitempty"`
 	Precision string        `json:"precision"`
@@ -59,7 +64,44 @@ func (c *Classifier) Classify(ctx context.Context, file string) (*ImageAnswer, e
 	if err := camera.ReadPicture(file, &c.frame, c.network.Bundle.Spec.Preprocess.Upright()); err != nil {
 		return nil, err
 	}
-	if err := c.prep.Apply(&c.frame, c.tensor, 0); err != nil {
+	return c.ask(ctx, &c.frame, file)
+}
+
+// Frames answers for the frames of an open source, each every-th, at most so many (0: all), and
+// hands them to visit; an answer's Logits are valid during that call. Its File is name. It ends
+// without an error with the source, or, where the source is live, with ctx.
+func (c *Classifier) Frames(ctx context.Context, s camera.Reader, name string, every, most int,
+	visit func(*ImageAnswer) error) error {
+	info, f := s.Info(), vision.Frame{}
+	for read, done := 0, 0; most == 0 || done < most; read++ {
+		err := s.Read(ctx, &f)
+		switch {
+		case errors.Is(err, io.EOF) || info.Live && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: after %d frames: %w", name, read, err)
+		case read%max(every, 1) != 0:
+			continue
+		}
+		a, err := c.ask(ctx, &f, name)
+		if err != nil {
+			return err
+		}
+		if a.Frame = f.Seq; info.Live {
+			at := f.Time
+			a.Time = &at
+		}
+		if err := visit(a); err != nil {
+			return err
+		}
+		done++
+	}
+	return nil
+}
+
+// ask lets the network answer for one picture, which file names.
+func (c *Classifier) ask(ctx context.Context, f *vision.Frame, file string) (*ImageAnswer, error) {
+	if err := c.prep.Apply(f, c.tensor, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	start := time.Now()

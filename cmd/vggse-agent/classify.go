@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,23 +14,35 @@ import (
 // classifyFlags are the choices of one classify.
 type classifyFlags struct {
 	bundle, precision, provider string
-	logits, json                bool
-	top                         int
+	logits, json, csv           bool
+	top, frames, every          int
 }
 
 func newClassifyCmd(s *settings) *cobra.Command {
 	var f classifyFlags
 	cmd := &cobra.Command{
-		Use:   "classify [--bundle DIR] IMAGE…|DIR",
-		Short: "Classify pictures",
+		Use:   "classify [--bundle DIR] IMAGE…|DIR|FILM|URI",
+		Short: "Classify pictures, films and streams",
 		Long: `Classifies still pictures with the very preprocessing and runtime of the daemon. A folder is walked;
 'file' in the answer is the path as found. A picture that cannot be read is named on stderr, the
-others are classified all the same, and the exit code is 1.`,
-		Example: "  vggse-agent classify --bundle demo/bundle picture.jpg\n  vggse-agent classify --bundle " +
-			"demo/bundle --json --logits pictures/ > answers.jsonl",
+others are classified all the same, and the exit code is 1.
+
+Films, and cameras by the URIs of 'cameras', are opened in a process of their own as the daemon does:
+of a film every frame is classified, as fast as it goes, of a camera the newest each time, until
+Ctrl-C or --frames. 'frame' is its number.`,
+		Example: `  vggse-agent classify --bundle demo/bundle picture.jpg
+  vggse-agent classify --bundle demo/bundle --json --logits pictures/ > answers.jsonl
+  vggse-agent classify --bundle demo/bundle --csv --every 25 film.mp4 > answers.csv
+  vggse-agent classify --bundle demo/bundle --frames 100 rtsp://user:password@camera.local/stream`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("classify wants pictures or a folder of them (see 'vggse-agent classify --help')")
+			switch {
+			case len(args) == 0:
+				return usagef("classify wants pictures, a folder of them, films or URIs " +
+					"(see 'vggse-agent classify --help')")
+			case f.json && f.csv:
+				return usagef("classify: --json or --csv, not both")
+			case f.frames < 0 || f.every < 1:
+				return usagef("classify: --frames must be at least 0, --every at least 1")
 			}
 			return nil
 		},
@@ -44,12 +54,16 @@ others are classified all the same, and the exit code is 1.`,
 	flags.StringVar(&f.provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")
 	flags.BoolVar(&f.logits, "logits", false, "add the raw scores of every class")
 	flags.BoolVar(&f.json, "json", false, "one JSON object for each picture")
+	flags.BoolVar(&f.csv, "csv", false, "one line of comma-separated values for each picture, the first their names")
 	flags.IntVar(&f.top, "top", 5, "classes to show")
+	flags.IntVar(&f.frames, "frames", 0, "frames of each film or stream to classify, at most (0: all)")
+	flags.IntVar(&f.every, "every", 1, "of films and streams: classify each such frame only")
 	return cmd
 }
 
 func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) error {
-	files, err := dataset.Files(args)
+	sources, stills := splitSources(args)
+	files, err := dataset.Files(stills)
 	if err != nil {
 		return err
 	}
@@ -62,13 +76,41 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	if err != nil {
 		return err
 	}
-	failed, labels := 0, network.Bundle.Spec.Labels
+	labels := network.Bundle.Spec.Labels
+	show := f.printer(cmd.OutOrStdout(), labels)
+	failed, err := classifyFiles(cmd, c, files, labels, show)
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		if err := classifySource(cmd.Context(), c, source, f, show); err != nil {
+			if cmd.Context().Err() != nil {
+				return cmd.Context().Err()
+			}
+			failed++
+			fmt.Fprintln(cmd.ErrOrStderr(), "vggse-agent:", err)
+		}
+	}
+	switch {
+	case failed > 0 && len(sources) == 0:
+		return fmt.Errorf("%d of %d pictures could not be classified", failed, len(files))
+	case failed > 0:
+		return fmt.Errorf("%d of %d pictures and sources could not be classified to their end", failed,
+			len(files)+len(sources))
+	}
+	return nil
+}
+
+// classifyFiles classifies pictures; those that cannot be read are told and counted. Where they lie
+// in folders of labels that are in another order, that is told, too.
+func classifyFiles(cmd *cobra.Command, c *eval.Classifier, files, labels []string,
+	show func(*eval.ImageAnswer) error) (failed int, err error) {
 	var guesses []dataset.Summary // of pictures in folders that are named like a label
 	for _, file := range files {
 		a, err := c.Classify(cmd.Context(), file)
 		switch {
 		case cmd.Context().Err() != nil:
-			return cmd.Context().Err()
+			return failed, cmd.Context().Err()
 		case err != nil:
 			failed++
 			fmt.Fprintln(cmd.ErrOrStderr(), "vggse-agent:", err)
@@ -76,34 +118,12 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 		}
 		guesses = append(guesses, dataset.Summary{Guess: a.Top[0].Index,
 			Class: slices.Index(labels, filepath.Base(filepath.Dir(file)))})
-		if !f.logits {
-			a.Logits = nil
-		}
-		if err := printAnswer(cmd.OutOrStdout(), a, f.json); err != nil {
-			return err
+		if err := show(a); err != nil {
+			return failed, err
 		}
 	}
 	for _, odd := range dataset.LabelOrder(guesses, labels) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", odd.Check, odd.Evidence, odd.Cure)
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d pictures could not be classified", failed, len(files))
-	}
-	return nil
-}
-
-func printAnswer(w io.Writer, a *eval.ImageAnswer, asJSON bool) error {
-	if asJSON {
-		return printJSON(w, a)
-	}
-	line := make([]string, len(a.Top))
-	for i, s := range a.Top {
-		line[i] = fmt.Sprintf("%s %.1f %%", s.Label, 100*s.Score)
-	}
-	_, err := fmt.Fprintf(w, "%s\t%s\t(%s, %s, %.1f ms)\n", a.File, strings.Join(line, ", "), a.Provider, a.Precision,
-		a.LatencyMS)
-	if err == nil && a.Logits != nil {
-		_, err = fmt.Fprintf(w, "\tlogits %v\n", a.Logits)
-	}
-	return err
+	return failed, nil
 }

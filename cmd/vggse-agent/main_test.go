@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/vggse/vggse-agent/camera/cameratest"
 	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/eval"
 )
@@ -113,6 +115,39 @@ func TestClassify(t *testing.T) {
 			!strings.HasPrefix(a.File, pictures) || a.Top[0].Score < a.Top[1].Score {
 			t.Errorf("answer %+v", a)
 		}
+	}
+}
+
+// Films and streams are classified frame by frame, pictures beside them as before; a source that
+// cannot be opened does not end the others.
+func TestClassifyFilmsAndStreams(t *testing.T) {
+	bundleDir := seededBundle(t)
+	film := cameratest.Video(t, "a b#1.mp4", 10, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+	picture := filepath.Join("..", "..", "vgg16se", "testdata", "picture.png")
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundleDir, "--csv", "--top", "2", "--logits",
+		"--every", "4", "--frames", "3", picture, "file:///nowhere/film.mp4", film, "demo://parts?speed=max")
+	if code != exitFailed || !strings.Contains(stderr, "/nowhere/film.mp4") || !strings.Contains(stderr, "1 of 4") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	got := ""
+	for _, row := range rows {
+		got += filepath.Base(row[0]) + " " + row[1] + "\n"
+		if len(row) != 6+2*2+3 {
+			t.Errorf("%d columns: %v", len(row), row)
+		}
+	}
+	want := "file frame\npicture.png \n" + "a b#1.mp4 1\na b#1.mp4 5\na b#1.mp4 9\n" +
+		"parts?speed=max 1\nparts?speed=max 5\nparts?speed=max 9\n"
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if code, stdout, _ = agentCmd(t, "classify", "--bundle", bundleDir, "--json", film); code != exitDone ||
+		strings.Count(stdout, `"frame":`) != 10 {
+		t.Errorf("exit %d: %s", code, stdout)
 	}
 }
 
