@@ -149,10 +149,12 @@ func (o *Options) findModel(p *progress.Progress) error {
 func lookBeside(model string) (*known, error) {
 	dir := filepath.Dir(model)
 	k := &known{}
-	if IsONNX(model) {
-		k.adopt(ofMetadata(model))
-	}
 	var failed error
+	if IsONNX(model) {
+		inside, err := ofMetadata(model)
+		k.adopt(inside)
+		failed = err
+	}
 	for _, dir := range []string{dir, filepath.Dir(dir)} {
 		if dir != filepath.Dir(model) && filepath.Base(filepath.Dir(model)) != "onnx" { // as Optimum lays it out
 			break
@@ -192,6 +194,8 @@ var sources = []struct {
 	{"preprocessor_config.json", ofProcessor},
 	{"config.json", ofConfig},
 	{"metadata.yaml", ofUltralytics},
+	{"metadata_properties.json", ofCustomVision},
+	{"metadata.json", ofTeachable},
 	{"class_indices.json", ofIndices},
 	{"labels.txt", ofLabelsFile},
 	{"classes.txt", ofLabelsFile},
@@ -210,12 +214,12 @@ func readBeside(path string) ([]byte, error) {
 	return atomicfile.ReadSmall(path, besideBytes)
 }
 
-// ofMetadata is what ultralytics and others write into an .onnx file: names, imgsz, task.
-func ofMetadata(model string) *known {
+// ofMetadata is what ultralytics, Custom Vision and others write into an .onnx file: names, imgsz, task.
+func ofMetadata(model string) (*known, error) {
 	k := &known{}
 	m, err := onnx.Open(model)
 	if err != nil {
-		return k
+		return k, nil // opening it for good says so
 	}
 	defer m.Close()
 	said := map[string]string{}
@@ -225,6 +229,12 @@ func ofMetadata(model string) *known {
 	var names map[int]string
 	if yaml.Unmarshal([]byte(said["names"]), &names) == nil && len(names) > 0 {
 		k.labels, _ = inOrder(names)
+	}
+	custom, err := customVision(said)
+	if err != nil {
+		err = fmt.Errorf("the model's metadata: %w", err)
+	} else {
+		k.adopt(custom)
 	}
 	if k.labels == nil {
 		if k.labels = classesInside(&m.Graph); k.labels != nil {
@@ -236,7 +246,7 @@ func ofMetadata(model string) *known {
 		k.ultralytics(size)
 	}
 	k.name("the model's metadata")
-	return k
+	return k, err
 }
 
 // classesInside are the names of the classes that an operator of ai.onnx.ml holds, as scikit-learn's

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,28 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 		"ultralytics, beside": {files: map[string]string{
 			"metadata.yaml": "task: classify\nimgsz:\n- 20\n- 20\nnames:\n  0: cat\n  1: dog\n  2: owl\n  3: fox\n"},
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
+		"Custom Vision, in the file": {files: map[string]string{"labels.txt": "cat\ndog\nowl\nfox\n"},
+			metadata: []onnx.Property{{Key: "CustomVision.Metadata.Version", Value: "1.2"},
+				{Key: "CustomVision.Preprocess.ResizeMethod", Value: "Stretch"},
+				{Key: "CustomVision.Preprocess.TargetHeight", Value: "20"},
+				{Key: "CustomVision.Preprocess.TargetWidth", Value: "20"},
+				{Key: "CustomVision.Postprocess.Method", Value: "ClassificationMultiLabel"},
+				{Key: "Image.BitmapPixelFormat", Value: "Bgr8"},
+				{Key: "Image.NominalPixelRange", Value: "NominalRange_0_255"}}, norm: zero, scores: vision.ScoresSigmoid,
+			want: vision.Preprocess{Resize: "squash", Filter: "pil-bicubic", Channels: "bgr", Scale: 1}},
+		"Custom Vision, beside": {files: map[string]string{"labels.txt": "cat\ndog\nowl\nfox\n",
+			"metadata_properties.json": `{"CustomVision.Metadata.Version": "1.1",
+				"CustomVision.Preprocess.CropHeight": "20", "CustomVision.Preprocess.CropMethod": "OneCropCenter",
+				"CustomVision.Preprocess.CropWidth": "20", "CustomVision.Preprocess.NormalizeMean": "[0.5, 0.5, 0.5]",
+				"CustomVision.Preprocess.NormalizeStd": "[0.5, 0.5, 0.5]",
+				"CustomVision.Preprocess.ResizeMethod": "ByShorterSide",
+				"CustomVision.Preprocess.TargetHeight": "24", "CustomVision.Preprocess.TargetWidth": "24",
+				"Image.BitmapPixelFormat": "Rgb8", "Image.NominalPixelRange": "Normalized_0_1"}`}, norm: half,
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 24, Filter: "pil-bicubic"}},
+		"Teachable Machine": {files: map[string]string{"metadata.json": `{"tfjsVersion":"1.7.4","tmVersion":"2.4.14",
+				"packageName":"@teachablemachine/image","labels":["cat","dog","owl","fox"],"imageSize":20}`},
+			norm: [2][3]float64{{1, 1, 1}, {1, 1, 1}},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-lanczos", Scale: 1 / 127.5}},
 	} {
 		file := plainFile(t, c.metadata...)
 		for beside, text := range c.files {
@@ -85,7 +108,8 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.want.Channels, c.want.Scale, c.want.Exif = "rgb", 1.0/255, vision.ExifIgnore
+		c.want.Channels, c.want.Exif = cmp.Or(c.want.Channels, "rgb"), vision.ExifIgnore
+		c.want.Scale = cmp.Or(c.want.Scale, 1.0/255)
 		c.want.Mean, c.want.Std = c.norm[0], c.norm[1]
 		if got := b.Spec.Preprocess; got != c.want || b.Spec.Output.Scores != c.scores {
 			t.Errorf("%s: %+v, want %+v; scores %q", name, got, c.want, b.Spec.Output.Scores)
@@ -136,6 +160,14 @@ func TestImportAsksForWhatNothingSays(t *testing.T) {
 		"no crop": {"preprocessor_config.json",
 			`{"image_processor_type":"BitImageProcessor","size":{"shortest_edge":20}}`,
 			importer.Options{Labels: "a,b,c,d"}, "any size"},
+		"a pose": {"metadata.json", `{"packageName":"@teachablemachine/pose"}`,
+			importer.Options{Labels: "a,b,c,d"}, "does not classify pictures"},
+		"metadata of others": {"metadata.json", `{"labels":["a"]}`, importer.Options{Labels: "a,b,c,d"},
+			"--preprocess: nothing beside the model"},
+		"odd units": {"metadata_properties.json", `{"CustomVision.Metadata.Version":"1.2",
+			"CustomVision.Preprocess.TargetHeight":"20","CustomVision.Preprocess.TargetWidth":"20",
+			"CustomVision.Preprocess.NormalizeMean":"[123, 116, 104]","Image.NominalPixelRange":"Normalized_0_1"}`,
+			importer.Options{Labels: "a,b,c,d"}, "of 0 to 255, its pixels of 0 to 1"},
 		"a gap": {"class_indices.json", `{"0":"a","2":"b"}`, importer.Options{}, "one of them for class 2"},
 		"unknown recipe": {"", "", importer.Options{Labels: "a,b,c,d", Like: "torchvision:resnet5"},
 			"torchvision:resnet50"},

@@ -29,7 +29,8 @@ width of any kind, logits, softmax, sigmoid or one score. The graph is rewritten
 held against the file on the same pictures before anything is written.
 
 What lies beside the model is read where flags do not say it: preprocessor_config.json, config.json (id2label,
-timm's pretrained_cfg), metadata.yaml, class_indices.json, labels.txt, and the metadata of ultralytics. --like takes
+timm's pretrained_cfg), metadata.yaml, metadata.json of Teachable Machine, metadata_properties.json of Custom
+Vision, class_indices.json, labels.txt, and the metadata in the file. --like takes
 the recipe of a published network.
 
 How pictures become numbers is not in a checkpoint and is never guessed: --preprocess torchvision says
