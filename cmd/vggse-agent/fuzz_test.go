@@ -153,6 +153,11 @@ release status
 release pull tar:noise --set state_dir=new
 completion bash
 look-at-runtime noise
+rollback --set state_dir=state
+fleet status --broker tcp://127.0.0.1:9 --group x
+fleet rollout a:1 --group x --broker tcp://127.0.0.1:9 --hold 1ms
+fleet halt --group x --broker tcp://127.0.0.1:9
+fleet back --group x --broker tcp://127.0.0.1:9
 prepare-engine
 `), "\n")
 
