@@ -50,8 +50,6 @@ func (v *updateView) String() string {
 		return fmt.Sprintf("pulling %s: %.1f of %.1f MB", what, float64(u.Bytes)/1e6, float64(u.Of)/1e6)
 	case mqtt.UpdateChecking:
 		return "checking " + what
-	case mqtt.UpdateProbation:
-		return fmt.Sprintf("%s on probation: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateWaiting:
 		return fmt.Sprintf("waiting for %s: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateShadow:
