@@ -43,7 +43,7 @@ func (v *updateView) String() string {
 	u := &v.now
 	what := fmt.Sprintf("%s release %d", u.Name, u.Release)
 	if u.Name == "" {
-		what = "a release"
+		what = "a new model"
 	}
 	switch u.State {
 	case mqtt.UpdatePulling:
@@ -53,9 +53,9 @@ func (v *updateView) String() string {
 	case mqtt.UpdateWaiting:
 		return fmt.Sprintf("waiting for %s: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateShadow:
-		return "a new model beside the one that answers: " + u.Reason
+		return fmt.Sprintf("%s beside the model that answers: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateProbation:
-		return "a new model on trial: " + u.Reason
+		return fmt.Sprintf("%s on probation: %s", what, redact.Text(u.Reason))
 	case mqtt.UpdateFailed:
 		return fmt.Sprintf("%s was not taken: %s", what, redact.Text(u.Reason))
 	}
