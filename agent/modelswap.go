@@ -179,7 +179,9 @@ func refusedCondition(why error) mqtt.Condition {
 // change opens the network of next beside the one that runs, which answers meanwhile, and exchanges
 // them between two frames. A network that cannot be opened changes nothing.
 func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
-	if !c.makeRoom(next.Model.Bundle) {
+	if c.network.Shares(next.Model.Bundle, next.Model.Precision, next.Infer) {
+		c.log.Info("the new model has the same network: only its last layer is exchanged", "bundle", next.Model.Bundle)
+	} else if !c.makeRoom(next.Model.Bundle) {
 		c.requests.anew(next)
 		return nil
 	}
@@ -206,7 +208,7 @@ func (c *modelSwap) change(ctx context.Context, next configs.Config) error {
 	c.observer.besides(next.Model.Bundle)
 	defer c.observer.besides("")
 	next.Infer = c.observer.hears(next.Infer)
-	network, trial, err := openBeside(ctx, &next, c.golden, c.requests.installed())
+	network, trial, err := openBeside(ctx, &next, c.golden, c.network, c.requests.installed())
 	if err != nil {
 		return err
 	}
@@ -286,12 +288,13 @@ func roomFor(dir string) uint64 {
 	return uint64(largest)*5/4 + runtimeItself
 }
 
-// openBeside opens what c names, or the active one of the installed bundles. One on trial that
-// cannot be opened is refused: from then on the one that runs is the active one.
-func openBeside(ctx context.Context, c *configs.Config, golden golden, running string) (*infer.Network, *probation,
-	error) {
+// openBeside opens what c names, or the active one of the installed bundles, on the network that is
+// loaded beside it where both have the same model file. One on trial that cannot be opened is
+// refused: from then on the one that runs is the active one.
+func openBeside(ctx context.Context, c *configs.Config, golden golden, beside *infer.Network, running string) (
+	*infer.Network, *probation, error) {
 	if c.Model.Demo == "" {
-		n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+		n, err := infer.OpenBeside(ctx, c.Model.Bundle, c.Model.Precision, c.Infer, beside)
 		return n, nil, err
 	}
 	active, err := store.At(c.StateDir).Begin(ctx, store.BootID())
@@ -303,7 +306,7 @@ func openBeside(ctx context.Context, c *configs.Config, golden golden, running s
 	if active.OnTrial {
 		t = newProbation(c, active.Installed, active.Progress)
 	}
-	n, err := openOnTrial(ctx, c, active.OnTrial, golden)
+	n, err := openOnTrial(ctx, c, active.OnTrial, golden, beside)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = t.refused(running, err)

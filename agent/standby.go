@@ -94,7 +94,7 @@ func (c *modelSwap) goOn(ctx context.Context) {
 		return
 	}
 	start := time.Now()
-	network, err := infer.OpenBundle(ctx, before.Dir, next.Model.Precision, c.observer.hears(next.Infer))
+	network, err := infer.OpenBeside(ctx, before.Dir, next.Model.Precision, c.observer.hears(next.Infer), c.network)
 	if err != nil {
 		c.log.Warn("the model to go back to cannot be opened", "bundle", before.Dir, "error", err)
 		return
@@ -147,7 +147,7 @@ func (c *modelSwap) comeBack(ctx context.Context, next configs.Config, begun sto
 		}
 		return nil
 	}
-	network, err := openOnTrial(ctx, &next, begun.OnTrial, c.golden)
+	network, err := openOnTrial(ctx, &next, begun.OnTrial, c.golden, c.network)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func openActive(ctx context.Context, c *configs.Config, golden golden, refuse fu
 			begun.Refused.SHA256, begun.Refused.Reason)
 	}
 	takeInstalled(&c.Model, begun.Installed, begun.OK)
-	n, err := openOnTrial(ctx, c, begun.OnTrial, golden)
+	n, err := openOnTrial(ctx, c, begun.OnTrial, golden, nil)
 	switch outcomeOf(begun, err, ctx.Err() != nil) {
 	case onTrial:
 		return n, newProbation(c, begun.Installed, begun.Progress), nil
@@ -50,9 +50,11 @@ func openActive(ctx context.Context, c *configs.Config, golden golden, refuse fu
 // nothing compares.
 type golden func(ctx context.Context, n *infer.Network) error
 
-// openOnTrial opens the bundle that c names. One on trial must answer as its goldens say.
-func openOnTrial(ctx context.Context, c *configs.Config, onTrial bool, golden golden) (*infer.Network, error) {
-	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, c.Infer)
+// openOnTrial opens the bundle that c names, beside a network that runs; nil: none does. One on trial
+// must answer as its goldens say.
+func openOnTrial(ctx context.Context, c *configs.Config, onTrial bool, golden golden, beside *infer.Network) (
+	*infer.Network, error) {
+	n, err := infer.OpenBeside(ctx, c.Model.Bundle, c.Model.Precision, c.Infer, beside)
 	if err != nil || !onTrial || golden == nil {
 		return n, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -210,16 +211,20 @@ func (p *sizes) pull(ctx context.Context, dir, device, keep string) (int64, erro
 	return done.Fetched + int64(len(r.Text)), nil
 }
 
-// withHead is the bundle as teach writes it: model files that end at the features, and a last layer
-// of so many classes, of weights of the given size.
+// withHead is the bundle as teach writes it: model files that give features, and a last layer of so
+// many classes, of weights of the given size.
 func withHead(ctx context.Context, from, to string, classes int, weight float32) error {
 	var width int
 	spec, err := copied(ctx, from, to, func(m *onnx.Model, b *bundle.Bundle) error {
-		last, err := m.EndAtFeatures(b.Spec.Output.Name)
-		if err == nil {
-			width = last.Width
+		last, err := m.LastLayer(b.Spec.Output.Name)
+		if err != nil {
+			return err
 		}
-		return err
+		width = last.Width
+		if !m.GiveFeatures(b.Spec.Output.Name, true) {
+			return errors.New("a model file does not give its features")
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ func (o *options) signalsReport(ctx context.Context, r *report) error {
 	for _, n := range []struct {
 		title, bundle, out string
 		seconds            float64
-	}{{"demo network", o.demo, "signals-demo", o.seconds}, {"full-size network", o.full, "signals-full", 3 * o.seconds}} {
+	}{{"demo network", o.demo, "signals-demo", o.seconds},
+		{"full-size network", o.full, "signals-full", 3 * o.seconds}} {
 		out := filepath.Join(o.scratch, n.out)
 		if _, err := os.Stat(out); err != nil {
 			if _, err := o.calibrate(ctx, "--bundle", n.bundle, "--images", few, "--out", out, "--method", "minmax",

@@ -32,6 +32,9 @@ const (
 	FileGoldens8  = "golden.int8" // judged pictures with the answers of FP32, for INT8 files
 )
 
+// OnlyTensorRT tells whether the model file with the key is for TensorRT alone.
+func OnlyTensorRT(key string) bool { return key == FileINT8TRT || key == FileINT8TRT11 }
+
 // Spec is the manifest of a bundle: what the network is, how it wants its pictures, what its rows
 // mean, and the digest of every file beside it.
 type Spec struct {

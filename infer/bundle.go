@@ -18,7 +18,8 @@ type Network struct {
 	File   string // its path in the bundle
 	Why    string // it was chosen: one phrase
 
-	known *vision.Known // see Known
+	known    *vision.Known // see Known
+	settings Config        // that it was opened with
 }
 
 // OpenBundle opens the bundle in the folder dir and makes an engine of its best model file for the
@@ -76,13 +77,22 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 	if err := h.wait(); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	known, err := knownOf(opened, engine)
+	n, err := networkOf(opened, picked, engine, c)
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	file := opened.Spec.Files[picked.key]
-	return &Network{Engine: engine, Bundle: opened, SHA256: file.SHA256, File: file.Path, Why: picked.why,
-		known: known}, nil
+	return n, nil
+}
+
+// networkOf is the bundle with the engine that runs its picked file.
+func networkOf(b *bundle.Bundle, picked choice, engine *Engine, c Config) (*Network, error) {
+	known, err := knownOf(b, engine)
+	if err != nil {
+		return nil, err
+	}
+	file := b.Spec.Files[picked.key]
+	return &Network{Engine: engine, Bundle: b, SHA256: file.SHA256, File: file.Path, Why: picked.why, known: known,
+		settings: c}, nil
 }
 
 // modelFile is the picked file of a bundle, at path, with its last layer where that stands in a

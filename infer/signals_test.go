@@ -7,7 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/infer/infertest"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -71,7 +73,11 @@ func TestRunSignals(t *testing.T) {
 	if err := e.RunSignals(t.Context(), x, out, both); err != nil {
 		t.Fatal(err)
 	}
-	head := demoHead(t)
+	b, err := bundle.Open("../demo/bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := infertest.LastLayer(t, b)
 	for i := range 2 {
 		one := &vision.Tensor{Shape: [4]int64{1, 3, 64, 64}, Data: x.Data[i*len(x.Data)/2:][:len(x.Data)/2]}
 		if err := bare.Run(t.Context(), one, want); err != nil {
@@ -107,30 +113,7 @@ func TestRunSignals(t *testing.T) {
 	}
 }
 
-// demoHead is the last layer of the demo's network.
-func demoHead(t *testing.T) *vision.Head {
-	t.Helper()
-	m, err := onnx.Open("../demo/bundle/fp32.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	l, err := m.LastLayer("logits")
-	if err != nil {
-		t.Fatal(err)
-	}
-	weight, bias, err := l.Values()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := vision.NewHead(nil, weight, bias)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func near(t *testing.T, what string, got, want []float32, tolerance float32) {
+func near(t testing.TB, what string, got, want []float32, tolerance float32) {
 	t.Helper()
 	for i := range want {
 		if d := got[i] - want[i]; len(got) != len(want) || !(max(d, -d) <= tolerance) {

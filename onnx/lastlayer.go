@@ -5,9 +5,6 @@ import (
 	"slices"
 )
 
-// FeaturesOutput is the name of the output that EndAtFeatures makes.
-const FeaturesOutput = "features"
-
 // LastLayer is the dense layer that makes a classifier's answer of its features.
 type LastLayer struct {
 	Features       string // the tensor that it reads, N × Width
@@ -145,50 +142,6 @@ func (l *LastLayer) Values() (weight, bias []float32, err error) {
 		bias[c] = l.beta * b[c%len(b)]
 	}
 	return weight, bias, nil
-}
-
-// EndAtFeatures makes what the last dense layer of the given output reads the one output of the
-// model: FeaturesOutput, float32, N × Width. The layer itself goes.
-func (m *Model) EndAtFeatures(output string) (*LastLayer, error) {
-	l, err := m.LastLayer(output)
-	if err != nil {
-		return nil, err
-	}
-	m.Graph.rename(FeaturesOutput, FeaturesOutput+"/inner")
-	from := l.Features
-	if from == FeaturesOutput {
-		from += "/inner"
-	}
-	end := Node{OpType: "Identity", Inputs: []string{from}}
-	h := newHead(&m.Graph, output)
-	// What runtimes fuse is a Dequantize behind one operator; that of an output is its own.
-	if maker := h.maker(from); maker != nil && maker.OpType == "DequantizeLinear" {
-		end = *maker
-	}
-	end.Name, end.Outputs = FeaturesOutput, []string{FeaturesOutput}
-	m.Graph.Nodes = append(m.Graph.Nodes, end)
-	if m.halves(l, end) {
-		m.Graph.Nodes[len(m.Graph.Nodes)-1].Outputs = []string{FeaturesOutput + "/half"}
-		m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "Cast", Name: FeaturesOutput + "/cast",
-			Inputs: []string{FeaturesOutput + "/half"}, Outputs: []string{FeaturesOutput},
-			Attributes: []Attribute{Int("to", int64(Float32))}})
-	}
-	m.Graph.prune(FeaturesOutput)
-	m.Graph.dropUnused()
-	m.Graph.Outputs = []ValueInfo{{Name: FeaturesOutput, Type: Float32,
-		Shape: []Dim{{Name: "N"}, {Size: int64(l.Width)}}}}
-	m.Graph.Values = nil
-	return l, nil
-}
-
-// halves tells whether the features are in half precision: the scale that makes them is, or where
-// they come as they are, the weights that they are multiplied with.
-func (m *Model) halves(l *LastLayer, end Node) bool {
-	if end.OpType == "DequantizeLinear" && len(end.Inputs) > 1 {
-		scale := m.Graph.Initializer(end.Inputs[1])
-		return scale != nil && scale.Type == Float16
-	}
-	return l.weight.Type == Float16
 }
 
 // rename gives a tensor another name, wherever it is.

@@ -68,32 +68,7 @@ func TestLastLayerRefuses(t *testing.T) {
 	}
 }
 
-func TestEndAtFeatures(t *testing.T) {
-	scale, zero := NewFloat32("s", []float32{0.5}), Tensor{Name: "z", Type: Uint8, Data: []byte{0}}
-	m := withLast([]Node{node("QuantizeLinear", "f s z", "q"), node("DequantizeLinear", "q s z", "features"),
-		node("Gemm", "features w", "logits")}, NewFloat32("w", make([]float32, 6), 2, 3), scale, zero)
-	l, err := m.EndAtFeatures("logits")
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := m.Graph.Nodes[len(m.Graph.Nodes)-1]
-	if l.Width != 2 || len(m.Graph.Outputs) != 1 || m.Graph.Outputs[0].String() != "features float32[N 2]" {
-		t.Errorf("%+v %v", l, m.Graph.Outputs)
-	}
-	// A Dequantize of its own, the shared one and the weights gone.
-	if last.OpType != "DequantizeLinear" || !slices.Equal(last.Inputs, []string{"q", "s", "z"}) ||
-		!slices.Equal(last.Outputs, []string{"features"}) || len(m.Graph.Nodes) != 3 ||
-		m.Graph.Initializer("w") != nil || m.Graph.Initializer("s") == nil {
-		t.Errorf("%+v", m.Graph)
-	}
-	half := withLast([]Node{node("Gemm", "f w", "logits")}, Tensor{Name: "w", Type: Float16, Dims: []int64{2, 3},
-		Data: make([]byte, 12)})
-	if _, err := half.EndAtFeatures("logits"); err != nil {
-		t.Fatal(err)
-	}
-	if last := half.Graph.Nodes[len(half.Graph.Nodes)-1]; last.OpType != "Cast" || last.Outputs[0] != "features" {
-		t.Errorf("half precision: %+v", half.Graph.Nodes)
-	}
+func TestValuesInHalfPrecision(t *testing.T) {
 	if _, _, err := (&LastLayer{weight: &Tensor{Type: Float16}}).Values(); err == nil {
 		t.Error("weights in half precision are read")
 	}

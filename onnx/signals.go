@@ -9,6 +9,9 @@ import (
 // MostBlocks is the largest number of attention blocks whose signals a file has as outputs.
 const MostBlocks = 64
 
+// FeaturesOutput is the name of the output with what the last dense layer reads.
+const FeaturesOutput = "features"
+
 // SqueezeOutput is the name of the output with the channel means of an attention block, from 1.
 func SqueezeOutput(block int) string { return fmt.Sprintf("squeeze%d", block) }
 
@@ -37,7 +40,8 @@ func (m *Model) Expose(output string, what Signals) {
 	m.Graph.Nodes, m.Graph.Outputs = slices.Clone(m.Graph.Nodes), slices.Clone(m.Graph.Outputs)
 	m.Graph.Initializers = slices.Clone(m.Graph.Initializers)
 	m.Graph.freeNames()
-	e := exposure{m: m, inPlace: what == AllInPlace, h: newHead(&m.Graph, output), shapes: m.Graph.Shapes(), used: m.Graph.names()}
+	e := exposure{m: m, inPlace: what == AllInPlace, h: newHead(&m.Graph, output), shapes: m.Graph.Shapes(),
+		used: m.Graph.names()}
 	if i := slices.IndexFunc(m.Graph.Outputs, func(o ValueInfo) bool { return o.Name == output }); i >= 0 &&
 		len(m.Graph.Outputs[i].Shape) > 0 {
 		e.batch = m.Graph.Outputs[i].Shape[0]
@@ -50,14 +54,31 @@ func (m *Model) Expose(output string, what Signals) {
 		e.expose(l.Features, FeaturesOutput, int64(l.Width))
 	}
 	for i, b := range blocks {
-		e.expose(e.row(b.squeeze), SqueezeOutput(i+1), elements(e.shapes[b.squeeze]))
+		squeeze := b.squeeze
+		if e.inPlace && e.kind(squeeze) == Float32 {
+			squeeze = e.row(squeeze)
+		}
+		e.expose(squeeze, SqueezeOutput(i+1), elements(e.shapes[b.squeeze]))
 		e.expose(b.gate, GateOutput(i+1), elements(e.shapes[b.gate]))
 	}
 }
 
-// Exposes tells whether the file has the features among its outputs.
-func (m *Model) Exposes() bool {
-	return slices.ContainsFunc(m.Graph.Outputs, func(o ValueInfo) bool { return o.Name == FeaturesOutput })
+// Exposes tells whether the file has the features among its outputs, beside the scores in the given
+// one.
+func (m *Model) Exposes(output string) bool {
+	return output != FeaturesOutput &&
+		slices.ContainsFunc(m.Graph.Outputs, func(o ValueInfo) bool { return o.Name == FeaturesOutput })
+}
+
+// GiveFeatures is Expose for a file of before there were signals, and tells whether the file has the
+// features now; blocks is whether it may have those of its blocks, too.
+func (m *Model) GiveFeatures(output string, blocks bool) bool {
+	what := FeaturesOnly
+	if blocks {
+		what = AllInPlace
+	}
+	m.Expose(output, what)
+	return m.Exposes(output)
 }
 
 // Conceal leaves the model the one output of the given name, and drops what only others need: the

@@ -52,7 +52,7 @@ func TestExpose(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 		nodes := len(m.Graph.Nodes)
-		if m.Expose("logits", AllSignals); len(m.Graph.Nodes) != nodes || !m.Exposes() {
+		if m.Expose("logits", AllSignals); len(m.Graph.Nodes) != nodes || !m.Exposes("logits") {
 			t.Errorf("%s: exposed twice", name)
 		}
 		m.Conceal("logits")
@@ -77,7 +77,7 @@ func TestExposeIsNotFooled(t *testing.T) {
 		}
 	}
 	m := withLast([]Node{node("GlobalAveragePool", "f", "logits")})
-	if m.Expose("logits", AllSignals); m.Exposes() || len(m.Graph.Outputs) != 1 {
+	if m.Expose("logits", AllSignals); m.Exposes("logits") || len(m.Graph.Outputs) != 1 {
 		t.Errorf("without a last layer: %s", ports(m.Graph.Outputs))
 	}
 }

@@ -27,7 +27,7 @@ func (c *calibration) makeKnown(ctx context.Context) error {
 	if c.fp32 != nil {
 		path = c.path(c.fp32.Path)
 	}
-	if err != nil || c.bundle.Spec.Output.Scores == vision.ScoresSigmoid || !givesFeatures(path) {
+	if err != nil || c.bundle.Spec.Output.Scores == vision.ScoresSigmoid || !givesFeatures(path, c.bundle.Spec.Output.Name) {
 		return err
 	}
 	pictures, err := c.features(ctx, path)
@@ -46,14 +46,14 @@ func (c *calibration) makeKnown(ctx context.Context) error {
 	return err
 }
 
-// givesFeatures tells whether a model file exposes them.
-func givesFeatures(path string) bool {
+// givesFeatures tells whether a model file exposes them, beside its scores.
+func givesFeatures(path, output string) bool {
 	m, err := onnx.Open(path)
 	if err != nil {
 		return false
 	}
 	defer m.Close()
-	return m.Exposes()
+	return m.Exposes(output)
 }
 
 // features are those of the pictures that were calibrated on, with their labels, or what the network

@@ -132,10 +132,10 @@ func (c *calibration) emit(ctx context.Context) error {
 // signalsFor are the signals that a file exposes. What outputs in the middle of a network cost on
 // TensorRT, which fuses across them, is not measured: its own files have the features only.
 func signalsFor(key string) onnx.Signals {
-	switch key {
-	case bundle.FileINT8TRT, bundle.FileINT8TRT11:
+	switch {
+	case bundle.OnlyTensorRT(key):
 		return onnx.FeaturesOnly
-	case bundle.FileINT8CPU:
+	case key == bundle.FileINT8CPU:
 		return onnx.AllInPlace
 	}
 	return onnx.AllSignals

@@ -48,10 +48,9 @@ func (m *maker) taught(edit func(*onnx.Model), change ...func(*bundle.Spec)) str
 		m.t.Fatal(err)
 	}
 	defer network.Close()
-	if !parent.Spec.HasHead() {
-		if _, err := network.EndAtFeatures(parent.Spec.Output.Name); err != nil {
-			m.t.Fatal(err)
-		}
+	output := parent.Spec.Output.Name
+	if !parent.Spec.HasHead() && !network.Exposes(output) && !network.GiveFeatures(output, true) {
+		m.t.Fatal("the parent's network has no features")
 	}
 	if edit != nil {
 		edit(network)

@@ -55,7 +55,10 @@ func (g *Gate) findParent(ctx context.Context, t *Trust, dir string) (*candidate
 		if !madeFrom(child, all[i].Bundle) {
 			continue
 		}
-		if err := g.allows(LocalAll); err != nil {
+		switch err := g.allows(LocalAll); {
+		case err != nil && child.Spec.HasHead(): // on the parent's own file: what differs says more
+			return nil, "", near
+		case err != nil:
 			return nil, "", err
 		}
 		return &all[i], LocalAll, nil
@@ -152,8 +155,8 @@ func specDiffers(child, parent *bundle.Spec) string {
 	return ""
 }
 
-// backboneSum is the SHA-256 of a model file of the parent without its last layer, which is what
-// teach writes; of a parent that was taught, of the file itself.
+// backboneSum is the SHA-256 of a model file of the parent as a taught child has it: of the file
+// itself where it gives features, else of what teach makes of it.
 func backboneSum(ctx context.Context, parent *bundle.Bundle, key string) (string, error) {
 	if err := parent.CheckFile(ctx, key); err != nil {
 		return "", err
@@ -167,8 +170,11 @@ func backboneSum(ctx context.Context, parent *bundle.Bundle, key string) (string
 		return "", err
 	}
 	defer m.Close()
-	if _, err := m.EndAtFeatures(parent.Spec.Output.Name); err != nil {
-		return "", err
+	if m.Exposes(parent.Spec.Output.Name) {
+		return f.SHA256, nil
+	}
+	if !m.GiveFeatures(parent.Spec.Output.Name, !bundle.OnlyTensorRT(key)) {
+		return "", fmt.Errorf("%s gives no features", f.Path)
 	}
 	sum := sha256.New()
 	if err := onnx.Write(&untilDoneWriter{ctx, sum}, m); err != nil {

@@ -20,11 +20,11 @@ import (
 var modelFiles = []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT,
 	bundle.FileINT8TRT11}
 
-// backbone puts the network of a bundle into the folder dir so that its model files end at the
-// features and its last layer is a head: the same network, with the same answers. Files of a bundle
-// that has a head are taken as they are. It returns the manifest, which is written, too; it has the
-// goldens of the bundle, and nothing else of it. A calibrated file that does not end as FP32 does
-// is left out, with a finding.
+// backbone puts the network of a bundle into the folder dir so that its last layer is a head, which
+// reads the features that its model files give: the same network, with the same answers. Files that
+// give features are those of the bundle; others are written anew with them. It returns the manifest,
+// which is written, too; it has the goldens of the bundle, and nothing else of it. A calibrated file
+// that does not end as FP32 does is left out, with a finding.
 func backbone(ctx context.Context, b *bundle.Bundle, dir string) (*bundle.Spec, []dataset.Finding, error) {
 	spec := b.Spec
 	spec.Labels, spec.Files = slices.Clone(spec.Labels), maps.Clone(spec.Files)
@@ -60,7 +60,7 @@ func link(b *bundle.Bundle, dir string, keys ...string) error {
 	return nil
 }
 
-// split takes the last layer out of the model files and makes it the head.
+// split makes a copy of the last layer the head.
 func split(ctx context.Context, b *bundle.Bundle, spec *bundle.Spec, dir string) (found []dataset.Finding, err error) {
 	old := spec.Files
 	spec.Files = map[string]bundle.File{}
@@ -76,7 +76,7 @@ func split(ctx context.Context, b *bundle.Bundle, spec *bundle.Spec, dir string)
 		if _, ok := old[key]; !ok {
 			continue
 		}
-		file, head, err := endAtFeatures(ctx, b, key, dir)
+		file, head, err := withFeatures(ctx, b, key, dir)
 		switch {
 		case err != nil && key == bundle.FileFP32:
 			return nil, err
@@ -96,9 +96,9 @@ func split(ctx context.Context, b *bundle.Bundle, spec *bundle.Spec, dir string)
 	return found, nil
 }
 
-// endAtFeatures writes a model file of b without its last layer into dir; of the FP32 file the
+// withFeatures puts a model file of b into dir, where it gives features; of the FP32 file the last
 // layer comes with it.
-func endAtFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bundle.File, h *vision.Head, err error) {
+func withFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bundle.File, h *vision.Head, err error) {
 	path, err := b.Path(key)
 	if err != nil {
 		return f, nil, err
@@ -108,7 +108,7 @@ func endAtFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bu
 		return f, nil, err
 	}
 	defer m.Close()
-	last, err := m.EndAtFeatures(b.Spec.Output.Name)
+	last, err := m.LastLayer(b.Spec.Output.Name)
 	if err != nil {
 		return f, nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -125,6 +125,13 @@ func endAtFeatures(ctx context.Context, b *bundle.Bundle, key, dir string) (f bu
 		if h, err = vision.NewHead(nil, weight, bias); err != nil {
 			return f, nil, fmt.Errorf("%s: %w", path, err)
 		}
+	}
+	if m.Exposes(b.Spec.Output.Name) {
+		return b.Spec.Files[key], h, link(b, dir, key)
+	}
+	if !m.GiveFeatures(b.Spec.Output.Name, !bundle.OnlyTensorRT(key)) {
+		return f, nil, fmt.Errorf("%s calls another tensor %s: rename that and import the network again", path,
+			onnx.FeaturesOutput)
 	}
 	f, err = bundle.WriteFile(ctx, dir, filepath.Base(b.Spec.Files[key].Path), io.Discard, func(w io.Writer) error {
 		return onnx.Write(w, m)

@@ -42,6 +42,7 @@ var rooms = map[string]string{
 		"vgg16se/checkpoint vision",
 	"infer": "bundle internal/account internal/atomicfile internal/filelock onnx " +
 		"vgg16se/checkpoint vision",
+	"infer/infertest":     "bundle infer onnx vision",
 	"infer/roofline":      "infer internal/round onnx vision",
 	"internal/account":    "",
 	"internal/atomicfile": "",
