@@ -180,7 +180,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	handler.tellUnused(network.Bundle.Spec.Labels)
 	changes.swapped = handler.tellUnused
 	link.Handle(handler)
-	changes.pipeline, changes.link = p, link
+	changes.pipeline, changes.link, changes.recorder = p, link, recorder
 	changes.updates = newUpdateState(func(u mqtt.Update) {
 		link.Update(u)
 		observer.updates.told(u)

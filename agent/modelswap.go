@@ -16,6 +16,7 @@ import (
 	"github.com/vggse/vggse-agent/device"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/samples"
 )
 
 // models is where new settings ask the running agent for another network.
@@ -119,7 +120,8 @@ type modelSwap struct {
 	observer *observer
 	updates  *updateState
 	golden   golden
-	tap      *shadowTap // for a shadow
+	recorder *samples.Recorder // nil: no pictures are kept
+	tap      *shadowTap        // for a shadow
 	// shadowArgs are the arguments, behind verb and bundle, of the process of a shadow; nil: there is none
 	shadowArgs []string
 	memory     func() *device.Memory // of the machine; nil: unknown
@@ -253,6 +255,9 @@ func (c *modelSwap) put(ctx context.Context, next configs.Config, network *infer
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
 		c.link.Health("model", condition) // before its first answer says otherwise
 		c.observer.use(network, trial)
+		if c.recorder != nil {
+			c.recorder.Uses(network.SHA256)
+		}
 		if shown := c.observer.page; shown != nil {
 			shown.swaps(network)
 		}

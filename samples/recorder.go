@@ -12,13 +12,15 @@ import (
 // time: one at once, and what comes meanwhile is passed over.
 type Recorder struct {
 	folder *Folder
-	sum    string // the model's
 	log    *slog.Logger
 	full   chan struct{} // pending holds something; capacity 1
 
 	mu       sync.Mutex // guards what follows
+	sum      string     // the model's
 	busy     bool
+	signals  vision.Signals // of decision: the features alone
 	reason   string
+	saved    string // the model that decision is of
 	decision vision.Decision
 	frame    vision.Frame
 }
@@ -35,6 +37,13 @@ func OpenRecorder(c Config, sum string, log *slog.Logger) (*Recorder, error) {
 	return &Recorder{folder: folder, sum: sum, log: log, full: make(chan struct{}, 1)}, nil
 }
 
+// Uses says which model the pictures are judged by from now on, by its SHA-256.
+func (k *Recorder) Uses(sum string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sum = sum
+}
+
 // Record implements the pipeline's Recorder.
 func (k *Recorder) Record(d *vision.Decision, f *vision.Frame) {
 	k.mu.Lock()
@@ -46,6 +55,11 @@ func (k *Recorder) Record(d *vision.Decision, f *vision.Frame) {
 		return
 	}
 	d.CopyTo(&k.decision)
+	if d.Signals != nil && len(d.Signals.Features) > 0 {
+		k.signals.Features = append(k.signals.Features[:0], d.Signals.Features...)
+		k.decision.Signals = &k.signals
+	}
+	k.saved = k.sum
 	k.frame.CopyFrom(f)
 	k.busy = true
 	k.full <- struct{}{}
@@ -60,7 +74,7 @@ func (k *Recorder) Run(ctx context.Context) {
 			return
 		case <-k.full:
 		}
-		err := k.folder.Save(&k.decision, &k.frame, k.reason, k.sum)
+		err := k.folder.Save(&k.decision, &k.frame, k.reason, k.saved)
 		if err != nil && !failed {
 			k.log.Warn("a sample could not be kept", "error", err)
 		}

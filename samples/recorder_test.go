@@ -1,8 +1,11 @@
 package samples
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,7 +27,8 @@ func TestRecorder(t *testing.T) {
 	go func() { k.Run(ctx); close(done) }()
 	var f vision.Frame
 	f.Resize(64, 36)
-	d := vision.Decision{Camera: "a", Top: []vision.Class{{Label: "x", Score: 0.5}}, Changed: true}
+	d := vision.Decision{Camera: "a", Top: []vision.Class{{Label: "x", Score: 0.5}}, Changed: true,
+		Signals: &vision.Signals{Features: []float32{1, -2}}}
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		d.Time = time.Now()
 		k.Record(&d, &f)
@@ -35,12 +39,34 @@ func TestRecorder(t *testing.T) {
 		if len(kept) == 5 {
 			break
 		}
+		if len(kept) > 1 {
+			k.Uses("other")
+		}
 		if time.Now().After(end) {
 			t.Fatalf("%d samples after %s", len(kept), 2*time.Minute)
 		}
 	}
 	cancel()
 	<-done
+	stories, err := filepath.Glob(dir + "/*.json")
+	if err != nil || len(stories) != 5 {
+		t.Fatalf("%v, %v", stories, err)
+	}
+	models := map[string]bool{}
+	for _, path := range stories {
+		var s story
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(text, &s)
+		}
+		if want := []byte{0, 0, 0x80, 0x3F, 0, 0, 0, 0xC0}; err != nil || !bytes.Equal(s.Features, want) {
+			t.Errorf("features %x, want %x: %v", s.Features, want, err)
+		}
+		models[s.Model] = true
+	}
+	if !models["abc"] || !models["other"] || len(models) != 2 {
+		t.Errorf("pictures of models %v, want of abc, and of other once that ran", models)
+	}
 	if k, err := OpenRecorder(Config{}, "", nil); k != nil || err != nil {
 		t.Errorf("without a folder: %v, %v", k, err)
 	}

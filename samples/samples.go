@@ -8,12 +8,14 @@
 package samples
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image/png"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,6 +147,9 @@ type story struct {
 	Label  string    `json:"label"` // that held
 	Top    []Class   `json:"top"`
 	Model  string    `json:"model_sha256"`
+	// Features are what the model's last layer read of the picture, float32, little-endian; in the
+	// file as base64.
+	Features []byte `json:"features,omitempty"`
 }
 
 // Class is one label with its score, as it was kept.
@@ -154,12 +159,18 @@ type Class struct {
 	Score float32 `json:"score"`
 }
 
-// Save writes the picture and its story; sum is the model's SHA-256. The oldest samples make room.
+// Save writes the picture and its story, with the features of d.Signals; sum is the model's SHA-256.
+// The oldest samples make room.
 // The picture appears last and whole: one with a story is complete.
 func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum string) error {
 	best := vision.Class{Label: vision.Unknown}
-	s := story{"vggse.sample/1", d.Camera, d.Time.UTC(), d.Frame, reason, d.Stable.Label, make([]Class, 0, len(d.Top)),
-		sum}
+	s := story{Schema: "vggse.sample/1", Camera: d.Camera, Time: d.Time.UTC(), Frame: d.Frame, Reason: reason,
+		Label: d.Stable.Label, Top: make([]Class, 0, len(d.Top)), Model: sum}
+	if d.Signals != nil {
+		for _, v := range d.Signals.Features {
+			s.Features = binary.LittleEndian.AppendUint32(s.Features, math.Float32bits(v))
+		}
+	}
 	for i, c := range d.Top {
 		if i == 0 {
 			best = c
