@@ -29,8 +29,9 @@ const (
 
 // Picture is what a reference is made of.
 type Picture struct {
-	Class    int       // of the network's
-	Features []float32 // what the last layer reads
+	Class    int             // of the network's
+	Features []float32       // what the last layer reads
+	Signals  *vision.Signals // of the attention blocks; nil: not known
 }
 
 // ErrTooFew is what Fit wraps where there are not enough pictures.
