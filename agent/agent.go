@@ -147,7 +147,10 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	defer endBroker()
 	kept := openOverrides(c.StateDir, log)
 	cameras := openers(&c, kept)
-	link, err := mqtt.NewLink(c.MQTT, identity(&c, &network.Bundle.Spec, modelOf(network), host.Build), log)
+	id := identity(&c, &network.Bundle.Spec, modelOf(network), host.Build)
+	id.Knows = network.Known() != nil
+	sayUnknown(&c, network, log)
+	link, err := mqtt.NewLink(c.MQTT, id, log)
 	if err != nil {
 		return err
 	}
@@ -252,6 +255,16 @@ func runAll(ctx context.Context, p *pipeline.Pipeline, link *mqtt.Link, changes 
 	return group.Wait()
 }
 
+// sayUnknown warns where frames are to be told as unknown and cannot be.
+func sayUnknown(c *configs.Config, network *infer.Network, log *slog.Logger) {
+	why := network.NoKnown()
+	for i := range c.Cameras {
+		if why != "" && c.Cameras[i].Decide.Over(c.Decide).UnknownBelow > 0 {
+			log.Warn("no frame is told as unknown", "camera", c.Cameras[i].Name, "reason", why)
+		}
+	}
+}
+
 // identity says who publishes, and with what.
 func identity(c *configs.Config, spec *bundle.Spec, network mqtt.ModelInfo, build Build) mqtt.Identity {
 	id := mqtt.Identity{
@@ -297,6 +310,7 @@ func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 		decide := own.Decide.Over(c.Decide)
 		decide.Thresholds = vision.FormatThresholds(set.thresholds(&decide))
 		decide.Threshold = inForce(&set.Threshold, decide.Threshold)
+		decide.UnknownBelow = inForce(&set.UnknownBelow, decide.UnknownBelow)
 		publish := own.Publish.Over(c.MQTT.Publish)
 		regions, _ := own.Regions() // both were validated
 		motion, _ := own.MotionThreshold()

@@ -45,6 +45,7 @@ func (c *commands) tellStates() {
 		for _, name := range camera.RegionNames(own.Name, own.Regions) {
 			c.link.Enabled(name, !own.Closed)
 			c.link.Threshold(name, own.Decide.Threshold)
+			c.link.UnknownBelow(name, own.Decide.UnknownBelow)
 			own, _ := vision.ParseThresholds(own.Decide.Thresholds) // come from FormatThresholds
 			c.link.Thresholds(name, own)
 		}
@@ -96,6 +97,31 @@ func (c *commands) Threshold(name string, score float64) error {
 		}
 	}
 	c.log.Info("camera set", "camera", configured.Name, "threshold", score)
+	return nil
+}
+
+// UnknownBelow sets the p-value below which a frame shows none of the classes, for a camera with all
+// its regions, now and after every restart.
+func (c *commands) UnknownBelow(name string, p float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	configured, err := c.find(name)
+	if err != nil {
+		return err
+	}
+	k := c.overrides.camera(configured.Name)
+	if err := saveOverride(c.overrides, &k.UnknownBelow, p,
+		configured.Decide.Over(c.config.Decide).UnknownBelow); err != nil {
+		return err
+	}
+	c.pipeline.SetUnknownBelow(configured.Name, p)
+	for _, part := range configured.Streams() {
+		c.link.UnknownBelow(part, p)
+		if c.live != nil {
+			c.live.UnknownBelow(part, p)
+		}
+	}
+	c.log.Info("camera set", "camera", configured.Name, "unknown_below", p)
 	return nil
 }
 

@@ -79,8 +79,8 @@ func (o *observer) counts() api.Figures {
 	}
 	for _, c := range o.pipeline.Counts() {
 		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified,
-			Skipped: c.Skipped,
-			Online:  o.cameras[c.Name] == mqtt.CameraOnline})
+			Skipped: c.Skipped, Judged: c.Judged, Unknown: c.Unknown,
+			Online: o.cameras[c.Name] == mqtt.CameraOnline})
 	}
 	return f
 }

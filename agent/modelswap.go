@@ -253,6 +253,7 @@ func (c *modelSwap) put(ctx context.Context, next configs.Config, network *infer
 		c.link.Released(released)
 		c.observer.updates.released(released)
 		c.link.Model(modelOf(network), network.Bundle.Spec.Labels)
+		c.link.Knows(network.Known() != nil)
 		c.link.Health("model", condition) // before its first answer says otherwise
 		c.observer.use(network, trial)
 		if c.recorder != nil {

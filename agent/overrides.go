@@ -29,6 +29,8 @@ type cameraOverrides struct {
 	Threshold *override[float64] `json:"threshold,omitempty"`
 	// Thresholds are those of single labels, as textOf writes them.
 	Thresholds *override[string] `json:"thresholds,omitempty"`
+
+	UnknownBelow *override[float64] `json:"unknown_below,omitempty"`
 }
 
 // textOf are thresholds as one text that can be compared.

@@ -13,6 +13,10 @@ var (
 		nil)
 	skipped = prometheus.NewDesc("vggse_frames_skipped_total",
 		"Frames for which a newer one came before the network was free.", camera, nil)
+	judged = prometheus.NewDesc("vggse_frames_judged_total",
+		"Frames of which the network could tell whether they show one of its classes.", camera, nil)
+	unknown = prometheus.NewDesc("vggse_frames_unknown_total",
+		"Frames that show none of the classes, by decide.unknown_below.", camera, nil)
 	connected  = prometheus.NewDesc("vggse_broker_connected", "1 while the broker is connected.", nil, nil)
 	waiting    = prometheus.NewDesc("vggse_queue_records", "Records without the broker's acknowledgement.", nil, nil)
 	queueBytes = prometheus.NewDesc("vggse_queue_bytes", "Bytes of the files on disk in which records wait.", nil, nil)
@@ -52,6 +56,8 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 		count(captured, c.Captured, c.Name)
 		count(classified, c.Classified, c.Name)
 		count(skipped, c.Skipped, c.Name)
+		count(judged, c.Judged, c.Name)
+		count(unknown, c.Unknown, c.Name)
 	}
 	gauge(connected, number(now.Connected))
 	gauge(waiting, float64(now.Waiting))

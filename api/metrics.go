@@ -46,6 +46,7 @@ type Camera struct {
 	Name                          string
 	Online                        bool
 	Captured, Classified, Skipped uint64 // frames; skipped: a newer one came before the network was free
+	Judged, Unknown               uint64 // frames: of Classified, the network could tell; of these, no class
 }
 
 // Model is what classifies.

@@ -25,6 +25,8 @@ type OwnDecide struct {
 	Confirm    *int           `mapstructure:"confirm"`
 	Dwell      *time.Duration `mapstructure:"dwell"`
 	Smoothing  *float64       `mapstructure:"smoothing"`
+
+	UnknownBelow *float64 `mapstructure:"unknown_below"`
 }
 
 // Over is what holds for the camera, all being what holds for every one.
@@ -35,6 +37,7 @@ func (o *OwnDecide) Over(all vision.DecideConfig) vision.DecideConfig {
 	take(&all.Confirm, o.Confirm)
 	take(&all.Dwell, o.Dwell)
 	take(&all.Smoothing, o.Smoothing)
+	take(&all.UnknownBelow, o.UnknownBelow)
 	return all
 }
 

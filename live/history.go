@@ -37,7 +37,8 @@ type change struct {
 
 // brief is what Replay needs of one frame.
 type brief struct {
-	gap   uint32 // milliseconds since the frame before
+	gap   uint32  // milliseconds since the frame before
+	p     float32 // Decision.PValue
 	n     int8
 	index [topClasses]int16
 	score [topClasses]float32
@@ -89,7 +90,7 @@ func (h *history) add(d *vision.Decision, at time.Duration) {
 	}
 	h.second.add(d, at, &h.seconds)
 	h.minute.add(d, at, &h.minutes)
-	b := brief{gap: uint32(min(max(0, at-h.before).Milliseconds(), 1<<31))}
+	b := brief{p: d.PValue, gap: uint32(min(max(0, at-h.before).Milliseconds(), 1<<31))}
 	for _, c := range d.Top[:min(len(d.Top), topClasses)] {
 		b.index[b.n], b.score[b.n] = int16(c.Index), c.Score
 		b.n++

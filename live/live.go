@@ -122,6 +122,13 @@ func (m *Monitor) Thresholds(stream string, own []string) {
 	}
 }
 
+// UnknownBelow says which p-value makes a frame of a stream unknown from now on.
+func (m *Monitor) UnknownBelow(stream string, p float64) {
+	if s := m.streams[stream]; s != nil {
+		s.setUnknownBelow(p)
+	}
+}
+
 // Enabled says whether a stream is meant to be open.
 func (m *Monitor) Enabled(stream string, on bool) {
 	if s := m.streams[stream]; s != nil {

@@ -53,6 +53,7 @@ func play(t *testing.T, m *Monitor, c vision.DecideConfig, frames int) (changes 
 	for i := range frames {
 		d.Frame, d.Time = uint64(i+1), m.started.Add(time.Duration(i+1)*50*time.Millisecond)
 		l := vision.Logits{0, 0, 0}
+		d.PValue = float32(1+i%20) / 20
 		l[(i/7)%3] = random.Float32() * 4
 		if i%97 == 96 {
 			l = l[:2] // says nothing
@@ -73,7 +74,8 @@ func play(t *testing.T, m *Monitor, c vision.DecideConfig, frames int) (changes 
 // Replay with the threshold that was gives what was, to the change; another gives what a Decider
 // with that one says.
 func TestReplay(t *testing.T) {
-	was := vision.DecideConfig{TopK: 3, Threshold: 0.7, Hysteresis: 0.1, Confirm: 2, Dwell: 200 * time.Millisecond}
+	was := vision.DecideConfig{TopK: 3, Threshold: 0.7, Hysteresis: 0.1, Confirm: 2, Dwell: 200 * time.Millisecond,
+		UnknownBelow: 0.2}
 	m := monitor(t, was)
 	var want []int
 	var unknown []float64

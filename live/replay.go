@@ -74,7 +74,7 @@ func replay(frames []brief, c vision.DecideConfig, labels []string) (Outcome, er
 		for j := range int(f.n) {
 			top[j] = vision.Class{Index: int(f.index[j]), Score: f.score[j]}
 		}
-		d.Time = at
+		d.Time, d.Unknown = at, f.p > 0 && float64(f.p) < c.UnknownBelow
 		decider.Replay(top[:f.n], &d)
 		if d.Changed && !first {
 			o.Changes++

@@ -108,6 +108,12 @@ func (s *stream) setThresholds(own []string) {
 	s.decide.Thresholds, s.version = slices.Clone(own), s.version+1
 }
 
+func (s *stream) setUnknownBelow(p float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide.UnknownBelow, s.version = p, s.version+1
+}
+
 func (s *stream) setEnabled(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -93,9 +93,11 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	publish(t, l, "cam01", "gear", 2)
 	l.CameraStatus("cam01", CameraOffline)
 	eventually(t, hang, "connected", l.Connected)
-	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond}}}})
+	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond},
+		Judged: true, Unknown: 3, UnknownShare: 0.25}}})
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
+	l.UnknownBelow("cam01", 0.05)
 	l.Update(Update{State: UpdateWaiting, Name: "parts", Release: 7, Bytes: 1 << 20, Of: 1 << 24, Reason: "429",
 		Trial: Trial{SHA256: strings.Repeat("0f", 32), Pairs: 9, Common: 8, Agreed: 7, Changes: [2]int{1, 2}}})
 	other := testIdentity().Model

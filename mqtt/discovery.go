@@ -172,6 +172,10 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 		"name": title(name, "frames per second"), "icon": "mdi:speedometer", "unit_of_measurement": "fps"})
 	all[name+"_latency"] = d.figure(i, "total_us.p50 / 1000", haComponent{
 		"name": title(name, "latency"), "device_class": "duration", "unit_of_measurement": "ms"})
+	if d.link.id.Knows {
+		all[name+"_unknown"] = d.figure(i, "unknown_share | default(0) * 100", haComponent{
+			"name": title(name, "unknown"), "icon": "mdi:help-rhombus-outline", "unit_of_measurement": "%"})
+	}
 	all[name+"_event"] = haComponent{
 		"platform": "event", "name": title(name, "event"), "state_topic": base + "event", "icon": "mdi:cctv",
 		"event_types":    cameraEvents,
@@ -241,6 +245,13 @@ func (d *discovery) switches(all map[string]haComponent, name, base string) {
 		"platform": "number", "name": title(name, "threshold"), "entity_category": "config", "min": 0, "max": 1,
 		"step": 0.01, "icon": "mdi:tune-vertical",
 		"state_topic": base + "threshold/state", "command_topic": base + "threshold/set",
+	}
+	if d.link.id.Knows {
+		all[name+"_unknown_below"] = haComponent{
+			"platform": "number", "name": title(name, "unknown below"), "entity_category": "config", "min": 0,
+			"max": 0.5, "step": 0.005, "icon": "mdi:help-rhombus-outline",
+			"state_topic": base + "unknown_below/state", "command_topic": base + "unknown_below/set",
+		}
 	}
 }
 

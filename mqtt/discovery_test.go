@@ -166,7 +166,7 @@ func TestDiscovery(t *testing.T) {
 	cfg := testConfig("tcp://127.0.0.1:1")
 	cfg.Commands.Allow = Commands
 	id := testIdentity()
-	id.Labels = []string{"bolt", "nut"}
+	id.Labels, id.Knows = []string{"bolt", "nut"}, true
 	id.Device, id.Cameras, id.Updates = "Edge-01", []string{"cam-01", "B"}, true
 	l, err := NewLink(cfg, id, quiet())
 	if err != nil {
@@ -186,7 +186,7 @@ func TestDiscovery(t *testing.T) {
 	}
 	for _, want := range []string{"problem", "model", "release", "temperature", "event", "reload", "restart",
 		"cam-01_label", "cam-01_confidence", "cam-01_fps", "cam-01_latency", "cam-01_connected", "cam-01_event",
-		"cam-01_enabled", "cam-01_threshold", "cam-01_image", "cam-01_shoot",
+		"cam-01_enabled", "cam-01_threshold", "cam-01_unknown", "cam-01_unknown_below", "cam-01_image", "cam-01_shoot",
 		"B_label"} {
 		if a.Components[want] == nil {
 			t.Errorf("no entity %s", want)
@@ -198,7 +198,8 @@ func TestDiscovery(t *testing.T) {
 	}
 	for _, c := range l.cameras {
 		published = append(published, c.result, c.event, strings.TrimSuffix(c.enabled.topic, "state")+"set",
-			strings.TrimSuffix(c.threshold.topic, "state")+"set")
+			strings.TrimSuffix(c.threshold.topic, "state")+"set",
+			strings.TrimSuffix(c.unknownBelow.topic, "state")+"set")
 	}
 	for key, c := range a.Components {
 		for option, v := range c {

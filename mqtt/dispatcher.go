@@ -21,6 +21,8 @@ type Handler interface {
 	// of them. They outlive a restart.
 	Enable(camera string, on bool) error
 	Threshold(camera string, score float64) error
+	// UnknownBelow sets the p-value below which a frame shows none of the classes.
+	UnknownBelow(camera string, p float64) error
 	Thresholds(camera string, own []vision.ClassThreshold) error
 	// Command carries out c within ctx. After it was answered, then is called, where it is not nil.
 	Command(ctx context.Context, c Command) (then func(), err error)
@@ -73,6 +75,7 @@ type job struct {
 	on      *bool
 	own     []vision.ClassThreshold // of labels; nil: it is about another thing
 	score   float64
+	below   bool // score is a p-value
 }
 
 func newDispatcher(l *Link) *dispatcher {
@@ -196,14 +199,13 @@ func (d *dispatcher) limitOf(topic string, good bool) *bucket {
 	return &limit.bad
 }
 
-// set decides on one message of a topic C/enabled/set, C/threshold/set or C/thresholds/set. What is
-// refused is answered by the state that still holds.
+// set decides on one message of a topic of setTopics below a camera's. What is refused is
+// answered by the state that still holds.
 func (d *dispatcher) set(m Message, now time.Time) {
 	rest, ok := strings.CutPrefix(m.Topic, d.link.topics.base)
 	camera, what, _ := strings.Cut(rest, "/")
 	lane := d.link.cameras[camera]
-	if !ok || lane == nil || m.Retained || what != "enabled/set" && what != "threshold/set" &&
-		what != "thresholds/set" {
+	if !ok || lane == nil || m.Retained || !slices.Contains(setTopics, what) {
 		return
 	}
 	j, good := decodeSet(what, m.Payload)
@@ -289,6 +291,10 @@ func (d *dispatcher) adjust(j job) {
 		if err = d.handler.Enable(j.camera, *j.on); err == nil {
 			l.Enabled(j.camera, *j.on)
 		}
+	case j.below:
+		if err = d.handler.UnknownBelow(j.camera, j.score); err == nil {
+			l.UnknownBelow(j.camera, j.score)
+		}
 	case j.own != nil:
 		if err = d.handler.Thresholds(j.camera, j.own); err == nil {
 			l.Thresholds(j.camera, j.own)
@@ -319,6 +325,14 @@ func (l *Link) Enabled(camera string, on bool) {
 func (l *Link) Threshold(camera string, score float64) {
 	if c := l.cameras[camera]; c != nil {
 		l.out.set(c.threshold, strconv.AppendFloat(nil, math.Round(score*1e6)/1e6, 'f', -1, 64))
+	}
+}
+
+// UnknownBelow publishes the p-value below which a frame of a camera shows none of the classes,
+// retained; 0: that is off.
+func (l *Link) UnknownBelow(camera string, p float64) {
+	if c := l.cameras[camera]; c != nil {
+		l.out.set(c.unknownBelow, strconv.AppendFloat(nil, math.Round(p*1e6)/1e6, 'f', -1, 64))
 	}
 }
 

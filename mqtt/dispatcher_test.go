@@ -47,6 +47,10 @@ func (c *clerk) done() string {
 }
 
 func (c *clerk) Enable(camera string, on bool) error { return c.do("enable %s %t", camera, on) }
+func (c *clerk) UnknownBelow(camera string, p float64) error {
+	return c.do("unknown below %s %g", camera, p)
+}
+
 func (c *clerk) Threshold(camera string, score float64) error {
 	return c.do("threshold %s %g", camera, score)
 }
@@ -176,6 +180,8 @@ func TestSets(t *testing.T) {
 	m, e, _, c := commanded(t, "set")
 	pub(t, m, "cam01/enabled/set", "OFF")
 	pub(t, m, "cam01/threshold/set", "0.85")
+	pub(t, m, "cam01/unknown_below/set", "1")
+	pub(t, m, "cam01/unknown_below/set", "0.05")
 	eventually(t, hang, "states", func() bool {
 		return e.last("vggse/edge01/cam01/enabled/state") == "OFF" &&
 			e.last("vggse/edge01/cam01/threshold/state") == "0.85"
@@ -202,7 +208,7 @@ func TestSets(t *testing.T) {
 	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
 		t.Error("nonsense was taken")
 	}
-	if got := c.done(); got != `enable cam01 false; threshold cam01 0.85; thresholds cam01 [{nut 0.25} {a "b" 1}]` {
+	if got := c.done(); got != `enable cam01 false; threshold cam01 0.85; unknown below cam01 0.05; thresholds cam01 [{nut 0.25} {a "b" 1}]` {
 		t.Errorf("did %s", got)
 	}
 	late := listen(t, m.port)

@@ -74,7 +74,8 @@ func topicTable(t *testing.T) string {
 				payload = "JSON `" + link{m.Payload.Ref}.name() + "`"
 			default:
 				payload = map[string]string{"classification": "a label", "threshold": "0 to 1",
-					"snapshot": "JPEG"}[ref.name()]
+					"unknownBelow": "0 to below 1",
+					"snapshot":     "JPEG"}[ref.name()]
 			}
 		}
 		kept, when := "", o.Summary

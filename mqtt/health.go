@@ -3,6 +3,7 @@ package mqtt
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -138,6 +139,9 @@ type CameraStats struct {
 	Classified   uint64      // of them
 	Skipped      uint64      // of them: a newer one came before the network was free
 	Still        uint64      // of them: nothing had moved
+	Judged       bool        // the network tells whether a frame shows one of its classes
+	Unknown      uint64      // of Classified: frames that show none, since the start
+	UnknownShare float64     // of the judged frames since the last Stats, 0..1
 	Infer, Total Percentiles // time inside the network; from capture to decision
 }
 
@@ -153,6 +157,8 @@ func (l *Link) Stats(s Stats) {
 		Classified uint64           `json:"classified"`
 		Skipped    uint64           `json:"skipped"`
 		Still      uint64           `json:"still,omitempty"`
+		Unknown    *uint64          `json:"unknown,omitempty"`
+		Share      *float64         `json:"unknown_share,omitempty"`
 		Infer      map[string]int64 `json:"infer_us"`
 		Total      map[string]int64 `json:"total_us"`
 	}
@@ -184,10 +190,15 @@ func (l *Link) Stats(s Stats) {
 		s.Machine,
 	}
 	for _, c := range s.Cameras {
-		out.Cameras = append(out.Cameras, camera{
-			c.Name, float64(int(c.FPS*100+0.5)) / 100, c.Captured, c.Classified, c.Skipped, c.Still, c.Infer.micros(),
-			c.Total.micros(),
-		})
+		told := camera{
+			Name: c.Name, FPS: float64(int(c.FPS*100+0.5)) / 100, Captured: c.Captured, Classified: c.Classified,
+			Skipped: c.Skipped, Still: c.Still, Infer: c.Infer.micros(), Total: c.Total.micros(),
+		}
+		if c.Judged {
+			share := math.Round(c.UnknownShare*1e4) / 1e4
+			told.Unknown, told.Share = &c.Unknown, &share
+		}
+		out.Cameras = append(out.Cameras, told)
 	}
 	l.out.set(l.stats, encode(out))
 }

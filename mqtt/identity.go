@@ -27,6 +27,7 @@ type Identity struct {
 	Unknown  string    // label where no class holds; empty: vision.Unknown
 	Release  Release   // who released the model
 	Groups   []string  // of the fleet that it belongs to
+	Knows    bool      // the model tells frames that show none of its classes
 	Updates  bool      // the device takes releases by itself: Home Assistant gets an entity for them
 }
 

@@ -61,7 +61,7 @@ type cameraTopics struct {
 	status                       *state
 	classification               *state
 	enabled, threshold, snapshot *state
-	thresholds                   *state
+	thresholds, unknownBelow     *state
 	result, event                string // topics
 	resultOpening                []byte
 	eventOpening                 []byte
@@ -129,9 +129,10 @@ func (l *Link) furnish() {
 			name:   name,
 			status: l.out.add(base+"status", 1, true), classification: l.out.add(base+"classification", 1, true),
 			enabled: l.out.add(base+"enabled/state", 1, true), threshold: l.out.add(base+"threshold/state", 1, true),
-			thresholds: l.out.add(base+"thresholds/state", 1, true),
-			snapshot:   l.out.add(base+"snapshot", 0, false),
-			result:     base + "result", event: base + "event",
+			thresholds:   l.out.add(base+"thresholds/state", 1, true),
+			unknownBelow: l.out.add(base+"unknown_below/state", 1, true),
+			snapshot:     l.out.add(base+"snapshot", 0, false),
+			result:       base + "result", event: base + "event",
 			resultOpening: l.id.opening("vggse.result/1", name), eventOpening: l.id.opening("vggse.event/1", name),
 			gate: gate{Policy: l.cfg.policy(name)}, label: l.id.Unknown,
 		}
@@ -169,6 +170,17 @@ func (l *Link) Model(m ModelInfo, labels []string) {
 		l.tellModel(before)
 	}
 	l.out.ring()
+}
+
+// Knows says whether the model tells frames that show none of its classes: Home Assistant has
+// entities for that then.
+func (l *Link) Knows(has bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.id.Knows != has {
+		l.id.Knows = has
+		l.announce()
+	}
 }
 
 // tellModel accepts the event that another model answers than before. l.mu is held.

@@ -83,6 +83,12 @@ func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) 
 	if len(d.Labels) > 0 {
 		b = appendLabels(b, d.Labels)
 	}
+	if d.PValue > 0 {
+		b = append(b, `,"unknown":`...)
+		b = strconv.AppendBool(b, d.Unknown)
+		b = append(b, `,"p_value":`...)
+		b = appendScore(b, d.PValue)
+	}
 	return appendLatency(b, &d.Latency)
 }
 

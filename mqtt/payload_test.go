@@ -5,6 +5,7 @@ import (
 	"flag"
 	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,25 @@ func FuzzPayload(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A network that knows what its classes look like tells how much a frame looks like them.
+func TestResultTellsThePValue(t *testing.T) {
+	id := testIdentity()
+	id.BootID, id.StreamID = "boot", "stream"
+	for p, want := range map[float32]string{0: "", 0.0125: `,"unknown":true,"p_value":0.0125,`,
+		0.75: `,"unknown":false,"p_value":0.75,`} {
+		d := decision("cam01")
+		d.PValue, d.Unknown = p, p > 0 && p < 0.05
+		text := finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 7, instant{time.Unix(1, 0), 1, true},
+			d), false)
+		if has := strings.Contains(string(text), "p_value"); has != (p > 0) || !strings.Contains(string(text), want) {
+			t.Errorf("p %g: %s", p, text)
+		}
+		if err := judge().Sent(contract.Message{Topic: "vggse/edge01/cam01/result", QoS: 1, Payload: text}); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A network whose labels do not exclude each other tells all that hold.

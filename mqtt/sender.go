@@ -305,7 +305,7 @@ func (l *Link) filters() []string {
 	all := []string{l.topics.available}
 	if len(l.cfg.Commands.Allow) > 0 {
 		all = append(all, l.topics.command, l.topics.base+"+/enabled/set", l.topics.base+"+/threshold/set",
-			l.topics.base+"+/thresholds/set")
+			l.topics.base+"+/thresholds/set", l.topics.base+"+/unknown_below/set")
 	}
 	if l.discovery != nil {
 		all = append(all, l.cfg.Discovery.Prefix+"/status")

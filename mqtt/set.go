@@ -15,6 +15,9 @@ import (
 // thresholdsLimit is how long a message of C/thresholds/set may be, bytes.
 const thresholdsLimit = 16 << 10
 
+// setTopics are those below a camera's that set something.
+var setTopics = []string{"enabled/set", "threshold/set", "thresholds/set", "unknown_below/set"}
+
 // decodeSet reads the payload of a topic C/…/set; good is whether it is one.
 func decodeSet(what string, payload []byte) (j job, good bool) {
 	text := string(payload)
@@ -27,10 +30,11 @@ func decodeSet(what string, payload []byte) (j job, good bool) {
 		j.own, good = decodeThresholds(payload)
 		return j, good
 	}
+	j.below = what == "unknown_below/set"
 	if good = len(payload) < 16 && threshold.MatchString(text); good {
 		j.score, _ = strconv.ParseFloat(text, 64) // the form says that it is a number
 	}
-	return j, good
+	return j, good && (j.score < 1 || !j.below)
 }
 
 // decodeThresholds reads an object of labels and scores, {"gear": 0.8}: no label twice, every score
@@ -81,6 +85,8 @@ func (c *cameraTopics) stateOf(j *job) *state {
 		return c.enabled
 	case j.own != nil:
 		return c.thresholds
+	case j.below:
+		return c.unknownBelow
 	}
 	return c.threshold
 }

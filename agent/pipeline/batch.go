@@ -183,6 +183,7 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 func (s *streamBinding) decide(l *stream, from *slot, out vision.Logits, d *vision.Decision) {
 	d.Camera, d.Frame, d.Time = l.name, from.frame.Seq, from.frame.Time
 	s.decider.SetThreshold(math.Float64frombits(l.threshold.Load()))
+	s.decider.SetUnknownBelow(math.Float64frombits(l.below.Load()))
 	if own := l.thresholds.Load(); own != s.thresholds {
 		s.decider.SetThresholds(*own)
 		s.thresholds = own
@@ -192,7 +193,7 @@ func (s *streamBinding) decide(l *stream, from *slot, out vision.Logits, d *visi
 
 // tell hands the stream's decision to whoever wants it, and the picture that it was made of.
 func (p *Pipeline) tell(ctx context.Context, l *stream, s *slot) error {
-	l.meter.add(&l.decision.Latency)
+	l.meter.add(&l.decision)
 	err := p.Publisher.Publish(ctx, &l.decision)
 	l.deliver(&s.frame)
 	if p.Recorder != nil {

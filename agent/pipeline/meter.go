@@ -20,14 +20,24 @@ type meter struct {
 	mu         sync.Mutex
 	classified uint64
 	told       uint64                // classified when the figures were last reported
+	judged     uint64                // of classified: with a p-value
+	unknown    uint64                // of judged: showed none of the classes
+	toldJudged uint64                // judged when the figures were last reported
+	toldOf     uint64                // and unknown
 	infer      [window]time.Duration // ring of the latest inference times
 	total      [window]time.Duration // and of the latest times from capture to decision
 }
 
-func (m *meter) add(l *vision.Latency) {
+func (m *meter) add(d *vision.Decision) {
 	m.mu.Lock()
 	i := m.classified % window
-	m.infer[i], m.total[i] = l.Infer, l.Total
+	m.infer[i], m.total[i] = d.Latency.Infer, d.Latency.Total
 	m.classified++
+	if d.PValue > 0 {
+		m.judged++
+	}
+	if d.Unknown {
+		m.unknown++
+	}
 	m.mu.Unlock()
 }

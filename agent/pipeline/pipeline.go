@@ -133,11 +133,14 @@ type stream struct {
 
 	// What commands from outside act on.
 	threshold  atomic.Uint64 // a float64, for the decider
+	below      atomic.Uint64 // DecideConfig.UnknownBelow, a float64
 	thresholds atomic.Pointer[[]vision.ClassThreshold]
 	snapshot   atomic.Pointer[snapshot]
 }
 
 func (l *stream) setThreshold(score float64) { l.threshold.Store(math.Float64bits(score)) }
+
+func (l *stream) setUnknownBelow(p float64) { l.below.Store(math.Float64bits(p)) }
 
 // Running tells whether the streams are there: Enable, SetThreshold and Snapshot act from then on.
 func (p *Pipeline) Running() bool { return p.prepared.Load() }
@@ -175,6 +178,16 @@ func (p *Pipeline) Labels() []string {
 		return nil
 	}
 	return p.binding.Load().names
+}
+
+// SetUnknownBelow sets the p-value below which a frame shows none of the classes, for all streams of
+// the named camera.
+func (p *Pipeline) SetUnknownBelow(camera string, limit float64) {
+	if f := p.camera(camera); f != nil {
+		for _, l := range f.streams {
+			l.setUnknownBelow(limit)
+		}
+	}
 }
 
 // camera is the capture of a camera; nil: there is none, or the pipeline does not run yet.
@@ -235,6 +248,7 @@ func (p *Pipeline) prepare() error {
 func (p *Pipeline) newStream(f *capture, r camera.Region) *stream {
 	l := &stream{name: r.Of(f.Name), index: len(p.streams), capture: f, region: r}
 	l.setThreshold(f.Decide.Threshold)
+	l.setUnknownBelow(f.Decide.UnknownBelow)
 	own, _ := vision.ParseThresholds(f.Decide.Thresholds) // newBinding refuses what is none
 	l.thresholds.Store(&own)
 	size := p.Spec.Architecture.InputSize

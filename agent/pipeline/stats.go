@@ -40,6 +40,8 @@ type Counts struct {
 	Captured   uint64
 	Classified uint64
 	Skipped    uint64 // of the captured: a newer one was there first
+	Judged     uint64 // of the classified: the network could tell whether they show one of the classes
+	Unknown    uint64 // of the judged: they show none
 }
 
 // Counts are those of every stream; none before Run. It may be called from any goroutine.
@@ -50,9 +52,10 @@ func (p *Pipeline) Counts() []Counts {
 	all := make([]Counts, 0, len(p.streams))
 	for _, l := range p.streams {
 		l.meter.mu.Lock()
-		classified := l.meter.classified
+		c := Counts{Name: l.name, Classified: l.meter.classified, Judged: l.meter.judged, Unknown: l.meter.unknown}
 		l.meter.mu.Unlock()
-		all = append(all, Counts{l.name, l.meter.captured.Load(), classified, l.box.drops()})
+		c.Captured, c.Skipped = l.meter.captured.Load(), l.box.drops()
+		all = append(all, c)
 	}
 	return all
 }
@@ -82,7 +85,10 @@ func (m *meter) stats(since time.Duration, buf []time.Duration) mqtt.CameraStats
 	n := m.classified - m.told
 	m.told = m.classified
 	fresh := int(min(n, window))
+	judged, unknown := m.judged-m.toldJudged, m.unknown-m.toldOf
+	m.toldJudged, m.toldOf = m.judged, m.unknown
 	return mqtt.CameraStats{
+		Judged: judged > 0, Unknown: m.unknown, UnknownShare: float64(unknown) / float64(max(1, judged)),
 		Captured: m.captured.Load(), Classified: m.classified, FPS: float64(n) / since.Seconds(),
 		Infer: percentiles(m.latest(&m.infer, fresh, buf)), Total: percentiles(m.latest(&m.total, fresh, buf)),
 	}
