@@ -1,6 +1,7 @@
 package teach
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -35,9 +36,9 @@ type rows struct {
 
 // Where a fit has converged: one that is kept, and one that is only measured.
 const (
-	gradientKept     = 1e-6
+	gradientKept     = 1e-7
 	gradientMeasured = 3e-4
-	mostIterations   = 500
+	mostIterations   = 1000
 )
 
 // regress fits a layer by multinomial logistic regression: it minimises
@@ -114,6 +115,52 @@ func (o *objective) at(p []float64) float64 {
 	floats.AddScaled(gradient.RawMatrix().Data, o.lambda, o.off)
 	o.value = loss + o.lambda/2*floats.Dot(o.off, o.off)
 	return o.value
+}
+
+// discriminants are Fisher's: with the classes as normal distributions of one covariance, every class
+// as likely as any other,
+//
+//	logits = μᵀΣ⁻¹x − ½·μᵀΣ⁻¹μ,
+//
+// Σ having ridge times its mean variance more on the diagonal.
+func (r *rows) discriminants(classes int, ridge float64) (*linear, error) {
+	n, width := r.x.Dims()
+	mean, total := mat.NewDense(classes, width, nil), make([]float64, classes)
+	for i, c := range r.class {
+		floats.AddScaled(mean.RawRowView(c), r.weight[i], r.x.RawRowView(i))
+		total[c] += r.weight[i]
+	}
+	for c, t := range total {
+		if t > 0 {
+			floats.Scale(1/t, mean.RawRowView(c))
+		}
+	}
+	off := mat.NewDense(n, width, nil)
+	for i, c := range r.class {
+		row := off.RawRowView(i)
+		floats.SubTo(row, r.x.RawRowView(i), mean.RawRowView(c))
+		floats.Scale(math.Sqrt(r.weight[i]/floats.Sum(total)), row)
+	}
+	covariance := mat.NewSymDense(width, nil)
+	covariance.SymOuterK(1, off.T())
+	more := ridge*mat.Trace(covariance)/float64(width) + 1e-9
+	for k := range width {
+		covariance.SetSym(k, k, covariance.At(k, k)+more)
+	}
+	var factor mat.Cholesky
+	if !factor.Factorize(covariance) {
+		return nil, errors.New("the head cannot be fitted: the pictures of a label do not differ")
+	}
+	var solved mat.Dense
+	if err := factor.SolveTo(&solved, mean.T()); err != nil {
+		return nil, fmt.Errorf("the head cannot be fitted: %w", err)
+	}
+	l := newLinear(classes, width)
+	l.weight.Copy(solved.T())
+	for c := range l.bias {
+		l.bias[c] = -floats.Dot(l.weight.RawRowView(c), mean.RawRowView(c)) / 2
+	}
+	return l, nil
 }
 
 // means is the nearest class mean as a layer: rows have length 1, and so get the means

@@ -78,6 +78,43 @@ func TestMeans(t *testing.T) {
 	}
 }
 
+// Fisher's discriminants of two classes with the covariance diag(1, 4): by hand Σ⁻¹μ.
+func TestDiscriminants(t *testing.T) {
+	r := &rows{x: mat.NewDense(8, 2, []float64{4, 0, 2, 0, 3, 2, 3, -2, -2, 1, -4, 1, -3, 3, -3, -1}),
+		class: []int{0, 0, 0, 0, 1, 1, 1, 1}, weight: []float64{1, 1, 1, 1, 1, 1, 1, 1}}
+	l, err := r.discriminants(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Σ = diag(½, 2), μ = (3, 0) and (−3, 1)
+	if want := mat.NewDense(2, 2, []float64{6, 0, -6, 0.5}); !mat.EqualApprox(l.weight, want, 1e-6) ||
+		!floats.EqualApprox(l.bias, []float64{-9, -9.25}, 1e-6) {
+		t.Errorf("%v %v", mat.Formatted(l.weight), l.bias)
+	}
+	// A ridge of 1 adds the mean variance, 1.25.
+	if l, err = r.discriminants(2, 1); err != nil || math.Abs(l.weight.At(0, 0)-3/1.75) > 1e-6 {
+		t.Errorf("%v %v", mat.Formatted(l.weight), err)
+	}
+}
+
+// Every class weighs the same in what is chosen by: a head that never answers with a rare one is
+// worse than one that takes some pictures of a frequent one for it.
+func TestLikelihoodIsOfClasses(t *testing.T) {
+	var never, fair [][]float64
+	var class []int
+	for i := range 100 {
+		class = append(class, map[bool]int{true: 1}[i < 5])
+		never = append(never, []float64{3, 0})
+		fair = append(fair, map[bool][]float64{true: {0, 1}, false: {1, 0}}[i < 5])
+	}
+	if a, b := likelihood(never, class, 1), likelihood(fair, class, 1); b >= a {
+		t.Errorf("never %g, fair %g", a, b)
+	}
+	if want := (math.Log1p(math.Exp(-3)) + math.Log1p(math.Exp(3))) / 2; math.Abs(likelihood(never, class, 1)-want) > 1e-9 {
+		t.Errorf("%g, not %g", likelihood(never, class, 1), want)
+	}
+}
+
 func TestTemperature(t *testing.T) {
 	// Logits of ±a with 3 of 4 right: the best temperature makes the score 0.75, so 2a/T = ln 3.
 	logits := [][]float64{{4, -4}, {4, -4}, {-4, 4}, {4, -4}, nil, {9, 9}}

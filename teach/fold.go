@@ -17,6 +17,7 @@ const (
 	MethodMeans      = "class means"
 	MethodRegression = "logistic regression"            // from nothing
 	MethodCorrection = "correction of the layer it had" // logistic regression that stays near to it
+	MethodLinear     = "linear discriminants"           // classes with one covariance
 )
 
 const (
@@ -24,11 +25,16 @@ const (
 	mostFolds   = 5
 	// of the means' cosines, before a temperature is fitted
 	meansSharpness = 10
+	// features up to which linear discriminants are tried: each fit inverts their covariance
+	mostDiscriminants = 1024
 )
 
 // lambdas are the strengths of regularisation that are tried, the strongest first, until weaker
 // ones are twice worse than the best.
 var lambdas = []float64{1, 1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5}
+
+// ridges are those of linear discriminants, shares of the mean variance.
+var ridges = []float64{1, 0.3, 0.1, 0.03}
 
 // learner fits heads to the examples that count.
 type learner struct {
@@ -102,6 +108,11 @@ func (l *learner) fit(examples []example, w way, small float64, start *linear) (
 		h.layer = r.means(l.classes)
 		h.layer.weight.Scale(meansSharpness, h.layer.weight)
 		return h, nil
+	}
+	if w.method == MethodLinear {
+		var err error
+		h.layer, err = r.discriminants(l.classes, w.lambda)
+		return h, err
 	}
 	prior := l.prior(w, &h.space)
 	if start == nil {
@@ -182,7 +193,7 @@ func (l *learner) heldOut(ctx context.Context, share float64, w way, starts []*l
 			if err != nil {
 				return err
 			}
-			if starts != nil {
+			if starts != nil && w.method != MethodLinear {
 				starts[fold] = h.layer
 			}
 			for i := range l.examples {
@@ -216,10 +227,15 @@ func (l *learner) methods(only string) []string {
 		return []string{only}
 	case l.few:
 		return []string{MethodMeans}
-	case l.old.Mean != nil:
-		return []string{MethodRegression}
 	}
-	return []string{MethodRegression, MethodCorrection}
+	all := []string{MethodRegression}
+	if l.old.Mean == nil {
+		all = append(all, MethodCorrection)
+	}
+	if l.old.Width() <= mostDiscriminants {
+		all = append(all, MethodLinear)
+	}
+	return all
 }
 
 // chooseOf is choose among some methods.
@@ -230,7 +246,11 @@ func (l *learner) chooseOf(ctx context.Context, methods []string) (*chosen, erro
 			return l.measure(ctx, way{method: MethodMeans}, nil)
 		}
 		starts, own, worse := make([]*linear, l.folds), math.Inf(1), 0
-		for _, lambda := range lambdas {
+		strengths := lambdas
+		if method == MethodLinear {
+			strengths = ridges
+		}
+		for _, lambda := range strengths {
 			c, err := l.measure(ctx, way{method, lambda}, starts)
 			if err != nil {
 				return nil, err

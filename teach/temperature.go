@@ -32,21 +32,28 @@ func temperature(logits [][]float64, class []int) float64 {
 }
 
 // likelihood is the mean negative logarithm of what the softmax of logits/t gives the classes; 0
-// where there are none.
+// where there are none. Every class weighs the same: else many old pictures would speak for a head
+// that never answers with a label of few.
 func likelihood(logits [][]float64, class []int, t float64) float64 {
-	sum, n := 0.0, 0
+	var sum, n []float64
 	var row []float64
 	for i, l := range logits {
 		if class[i] < 0 || l == nil {
 			continue
 		}
+		if n == nil {
+			sum, n = make([]float64, len(l)), make([]float64, len(l))
+		}
 		row = append(row[:0], l...)
 		floats.Scale(1/t, row)
-		sum += floats.LogSumExp(row) - row[class[i]]
-		n++
+		sum[class[i]] += floats.LogSumExp(row) - row[class[i]]
+		n[class[i]]++
 	}
-	if n == 0 {
-		return 0
+	all, classes := 0.0, 0.0
+	for c := range n {
+		if n[c] > 0 {
+			all, classes = all+sum[c]/n[c], classes+1
+		}
 	}
-	return sum / float64(n)
+	return all / max(1, classes)
 }
