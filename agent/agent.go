@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
+	"github.com/vggse/vggse-agent/api/page"
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
@@ -40,6 +41,8 @@ type Host struct {
 	// Verify answers whether a bundle gives on this machine what it should, in a process of its
 	// own; nil: not here.
 	Verify func(ctx context.Context, bundleDir string) error
+	// Doctor examines the machine and the settings, in a process of its own; nil: not here.
+	Doctor func(ctx context.Context) ([]page.Finding, error)
 	// Teach fits the last layer of a bundle anew, in a process of its own of low priority; nil: not
 	// here. It is called from a goroutine that ends with it.
 	Teach func(ctx context.Context, r TeachRun) error

@@ -325,6 +325,14 @@ func (p *livePage) commandModel(ctx context.Context, m mqtt.Command) error {
 	})
 }
 
+// Examine implements page.Agent.
+func (p *livePage) Examine(ctx context.Context) ([]page.Finding, error) {
+	if p.host.Doctor == nil {
+		return nil, errors.New("this process does not examine the device")
+	}
+	return p.host.Doctor(ctx)
+}
+
 // Teacher implements page.Agent.
 func (p *livePage) Teacher() page.Teacher { return p.teacher }
 

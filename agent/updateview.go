@@ -72,10 +72,7 @@ func (v *updateView) figures() api.Update {
 func (v *updateView) page() page.Update {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	shown := page.Update{State: v.now.State, Name: v.now.Name, Release: v.now.Release, Bytes: v.now.Bytes, Of: v.now.Of,
-		Installed: v.release.Number, Reason: redact.Text(v.now.Reason)}
-	if v.now.Trial.SHA256 != "" {
-		shown.Trial = v.now.Trial
-	}
-	return shown
+	return page.Update{State: v.now.State, Name: v.now.Name, Release: v.now.Release, Bytes: v.now.Bytes, Of: v.now.Of,
+		Installed: v.release.Number, Reason: redact.Text(v.now.Reason), SHA256: v.now.Trial.SHA256,
+		Pairs: v.now.Trial.Pairs, Common: v.now.Trial.Common, Agreed: v.now.Trial.Agreed}
 }

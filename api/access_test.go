@@ -38,6 +38,7 @@ func (noAgent) SetThreshold(string, float64) error              { return nil }
 func (noAgent) Enable(string, bool) error                       { return nil }
 func (noAgent) Activate(context.Context, string) error          { return nil }
 func (noAgent) SetClassThreshold(_, _ string, _ *float64) error { return nil }
+func (noAgent) Examine(context.Context) ([]page.Finding, error) { return nil, nil }
 func (noAgent) RollBack(context.Context) error                  { return nil }
 func (noAgent) Teacher() page.Teacher                           { return nil }
 func (noAgent) Samples() *samples.Review                        { return nil }

@@ -22,6 +22,7 @@ type channelFrame struct {
 // blocks.
 type channels struct {
 	blocks []int // channels of each block
+	usual  usual
 	frames []channelFrame
 	next   int
 	n      int
@@ -37,6 +38,7 @@ func (c *channels) begin(blocks []int) {
 	if total == 0 {
 		return
 	}
+	c.usual = newUsual(total)
 	values := make([]float32, 2*keptChannels*total)
 	c.frames = make([]channelFrame, keptChannels)
 	for i := range c.frames {
@@ -74,6 +76,7 @@ func (c *channels) add(d *vision.Decision, at time.Duration) {
 		}
 		f.squeeze, f.gates = append(f.squeeze, z...), append(f.gates, g...)
 	}
+	c.usual.add(f.gates)
 	c.next, c.n = (c.next+1)%keptChannels, min(c.n+1, keptChannels)
 }
 

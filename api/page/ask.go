@@ -56,6 +56,21 @@ func (p *Page) replay(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, out)
 }
 
+// channels tells how unusual what the attention blocks make of the newest frames is.
+func (p *Page) channels(w http.ResponseWriter, r *http.Request) {
+	after, err := strconv.ParseInt(r.FormValue("after"), 10, 64)
+	if err != nil && r.FormValue("after") != "" {
+		refuse(w, http.StatusBadRequest, "after: must be the time of a frame, in ms")
+		return
+	}
+	out, err := p.live.Strips(r.FormValue("camera"), after)
+	if err != nil {
+		refuse(w, http.StatusNotFound, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, out)
+}
+
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 	if err != nil && r.FormValue("after") != "" {

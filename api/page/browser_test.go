@@ -55,8 +55,9 @@ func TestViews(t *testing.T) {
 				"why/a": `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
 				"pictures": `document.querySelectorAll('.tile img').length === 3 &&
 					document.querySelector('.tile img').naturalWidth === 64`,
-				"teach":  `document.querySelectorAll('.marks li').length === 2 && document.querySelector('#lacks')`,
-				"device": `document.querySelector('.panels').textContent.includes('all well')`,
+				"channels": `document.querySelector('main').textContent.includes('no signals here')`,
+				"teach":    `document.querySelectorAll('.marks li').length === 2 && document.querySelector('#lacks')`,
+				"device":   `document.querySelector('.panels').textContent.includes('all well')`,
 			} {
 				when := fmt.Sprintf("%s at %d, %s", view, width, colours)
 				pagetest.Eval[any](tab, fmt.Sprintf("(location.hash = '#%s', 1)", view))

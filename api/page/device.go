@@ -26,7 +26,10 @@ type Update struct {
 	Of        int64  `json:"of,omitempty"`
 	Installed int64  `json:"installed,omitempty"` // number of the release that answers
 	Reason    string `json:"reason,omitempty"`    // of waiting, shadow, probation or failed, for people
-	Trial     any    `json:"trial,omitempty"`     // what was found of a new model, as on MQTT; nil: nothing was
+	SHA256    string `json:"sha256,omitempty"`    // of a new model that is compared or on trial, or was
+	Pairs     int    `json:"pairs,omitempty"`     // pictures that it and the model before have answered to
+	Common    int    `json:"common,omitempty"`    // of them: with labels that both know
+	Agreed    int    `json:"agreed,omitempty"`    // of those: with the same label
 }
 
 // Model is what classifies; zero while it is opened.

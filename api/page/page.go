@@ -34,6 +34,8 @@ type Agent interface {
 	Activate(ctx context.Context, sha256 string) error
 	// RollBack activates the bundle that was active before, as Activate does.
 	RollBack(ctx context.Context) error
+	// Examine looks at the machine and the settings, as 'doctor' does.
+	Examine(ctx context.Context) ([]Finding, error)
 	// Teacher corrects the network.
 	Teacher() Teacher
 	// Samples are the kept pictures; nil: none are kept.
@@ -104,6 +106,7 @@ type Page struct {
 	// thumbnails is held while one is made.
 	thumbnails sync.Mutex
 	open       sync.WaitGroup // sockets and streams of pictures
+	checkup    checkup
 }
 
 // New makes the page of an agent. m is nil where nothing is remembered: then there is only the list
@@ -151,6 +154,9 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/enabled", p.act(p.setEnabled))
 	mux.HandleFunc("POST /api/model/activate", p.act(p.activate))
 	mux.HandleFunc("POST /api/model/rollback", p.act(p.rollBack))
+	mux.HandleFunc("GET /api/doctor", p.examined)
+	mux.HandleFunc("POST /api/doctor", p.act(p.examine))
+	mux.HandleFunc("GET /api/channels", p.channels)
 	mux.HandleFunc("GET /api/teach", p.teaching)
 	mux.HandleFunc("GET /api/teach/report", p.teachReport)
 	mux.HandleFunc("GET /api/teach/report.html", p.teachReportFile)

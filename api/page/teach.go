@@ -62,6 +62,7 @@ type lesson struct {
 	Teaching
 	Labels []labelled  `json:"labels"`
 	Models []Installed `json:"models"`
+	Update Update      `json:"update"`
 	Note   string      `json:"note"` // why an installed model does not run: as Device.ModelNote
 }
 
@@ -76,7 +77,7 @@ type labelled struct {
 func (p *Page) teaching(w http.ResponseWriter, _ *http.Request) {
 	l := lesson{Teaching: p.agent.Teacher().Teaching(), Labels: []labelled{}}
 	d := p.agent.Device()
-	l.Models, l.Note = d.Models, d.ModelNote
+	l.Models, l.Note, l.Update = d.Models, d.ModelNote, d.Update
 	known, _ := p.live.Labels()
 	for _, label := range known {
 		l.Labels = append(l.Labels, labelled{Label: label, Known: true})

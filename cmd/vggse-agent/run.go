@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/agent"
+	"github.com/vggse/vggse-agent/api/page"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/internal/logging"
 	"github.com/vggse/vggse-agent/internal/selfexec"
@@ -39,7 +43,7 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
 					c.Log.Format), Announce: hint,
-				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Golden: goldensHold, Teach: s.teachAside,
+				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Golden: goldensHold, Teach: s.teachAside, Doctor: s.doctorBeside,
 				ShadowArgs: append([]string{}, s.asHere()...),    // not nil
 				Stuck:      func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
@@ -94,6 +98,22 @@ func (s *settings) teachAside(ctx context.Context, r agent.TeachRun) error {
 	args := s.asHere("teach", r.Bundle, "--images", r.Images, "--out", r.Out, "--workers", "1",
 		fmt.Sprintf("--add-only=%t", r.AddOnly), fmt.Sprintf("--flip=%t", r.Flip))
 	return selfexec.Aside(ctx, args, r.Line)
+}
+
+// doctorBeside runs 'doctor' with the same settings in a process of its own: what it loads to look at
+// may bring it down.
+func (s *settings) doctorBeside(ctx context.Context) (findings []page.Finding, err error) {
+	said, err := selfexec.Run(ctx, s.asHere("doctor", "--json"), nil)
+	for line := range bytes.Lines(said) {
+		var f page.Finding
+		if json.Unmarshal(line, &f) == nil && f.Check != "" {
+			findings = append(findings, f)
+		}
+	}
+	if ctx.Err() != nil || len(findings) == 0 { // else an error says that a check has failed
+		return nil, fmt.Errorf("doctor: %w", cmp.Or(err, errors.New("it has found nothing")))
+	}
+	return findings, nil
 }
 
 // asHere are args for a verb that is to have the settings of this one.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,45 +17,81 @@ import (
 
 var screenshots = flag.String("screenshots", "../../docs/images", "the `folder` of the pictures of the live page")
 
-var looks = flag.String("looks", "", "a `folder` for pictures of every step of teaching, on a phone and a desk")
+var (
+	looks    = flag.String("looks", "", "a `folder` for pictures of every view, on a phone and a desk, light and dark")
+	language = flag.String("lang", "en", "the language of those, en or de")
+)
 
-// TestTeachScreenshots makes the pictures of each step from an empty state to a new label that runs.
-// With -looks they are made on a phone and a desk, light and dark, in the language -lang.
-func TestTeachScreenshots(t *testing.T) {
-	state, address := t.TempDir(), freeAddress(t)
-	dir := filepath.Join(state, "samples")
-	startAgentTo(t, io.Discard, "../..", "run", "--listen", address, "--set", "device.id=line1",
-		"--source", "demo://parts?fps=15&seed=4&strangers=3", "--set", "state_dir="+state,
-		"--set", "device.name=Line 1", "--set", "device.site=Hall 2",
-		"--set", "samples.dir="+dir, "--set", "samples.below=0", "--set",
-		"samples.changed=false")
+// startForPictures runs an agent whose belt has parts that its network does not know, and returns the
+// address of its page and its folder of samples.
+func startForPictures(t *testing.T, more ...string) (address, dir string) {
+	state := t.TempDir()
+	address, dir = freeAddress(t), filepath.Join(state, "samples")
+	startAgentTo(t, io.Discard, "../..", append([]string{"run", "--listen", address, "--set", "device.id=line1",
+		"--source", "demo://parts?fps=15&seed=4&strangers=3", "--set", "state_dir=" + state,
+		"--set", "device.name=Line 1", "--set", "device.site=Hall 2", "--set", "samples.dir=" + dir,
+		"--set", "samples.below=0", "--set", "samples.changed=false", "--set", "model.trial.shadow=0"}, more...)...)
 	for end := time.Now().Add(patience); frames(t, address) < 30; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing is classified")
 		}
 	}
-	tab := pagetest.Open(t, *language)
-	save := func(path string) {
-		if err := os.WriteFile(path, tab.Screenshot(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	return address, dir
+}
+
+func save(t *testing.T, tab *pagetest.Tab, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, tab.Screenshot(), 0o644); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// TestTeachScreenshots makes the pictures of each step from an empty state to a new label that runs.
+func TestTeachScreenshots(t *testing.T) {
+	address, dir := startForPictures(t)
+	tab := pagetest.Open(t, "en")
 	tab.Size(1280, 820, "light")
 	teachOnPage(t, tab, "http://"+address, dir, 12, func(step string) {
-		if *looks == "" {
-			save(filepath.Join(*screenshots, "live-teach-"+step+".webp"))
-			return
-		}
-		for _, width := range []int{360, 1280} {
-			tab.Size(width, 1000, "light")
-			time.Sleep(300 * time.Millisecond)
-			save(filepath.Join(*looks, fmt.Sprintf("teach-%s-%d-%s.webp", step, width, *language)))
-		}
+		save(t, tab, filepath.Join(*screenshots, "live-teach-"+step+".webp"))
 	})
 	tab.Check("the steps")
 }
 
-var language = flag.String("lang", "en", "the language of TestTeachScreenshots, en or de")
+// TestLooks makes pictures of every view at both widths, for a person to look at. With -bundle that
+// of another network.
+func TestLooks(t *testing.T) {
+	if *looks == "" {
+		t.Skip("no -looks")
+	}
+	var more []string
+	if *lookAt != "" {
+		more = []string{"--bundle", *lookAt}
+	}
+	address, dir := startForPictures(t, more...)
+	keepDemo(t, dir, 4)
+	tab := pagetest.Open(t, *language)
+	for view := range strings.SplitSeq(*views, ",") {
+		for _, width := range []int{360, 1280} {
+			for _, colours := range []string{"light", "dark"} {
+				tab.Size(width, 1000, colours)
+				tab.Visit("http://" + address + "/#" + view)
+				tab.Wait(view, "document.querySelector('main').childElementCount > 1")
+				pagetest.Eval[any](tab, `([...document.querySelectorAll('.tools button')].slice(-2, -1)
+					.forEach((b) => b.click()), [...document.querySelectorAll('.panels button')].slice(-1)
+					.forEach((b) => b.click()), 1)`)
+				time.Sleep(4 * time.Second)
+				tab.Fits(view)
+				name := fmt.Sprintf("%.3s-%d-%s-%s.webp", view, width, colours, *language)
+				save(t, tab, filepath.Join(*looks, name))
+			}
+		}
+	}
+	tab.Check("the looks")
+}
+
+var views = flag.String("views", "cameras,why/camera,channels,pictures,teach,device", "the views of TestLooks")
+
+var lookAt = flag.String("bundle", "", "the `folder` of the bundle that TestLooks shows")
 
 // TestScreenshots makes the pictures of the documentation: 'make screenshots'.
 func TestScreenshots(t *testing.T) {

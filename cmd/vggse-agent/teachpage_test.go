@@ -118,7 +118,8 @@ func TestTeachOnPage(t *testing.T) {
 	broker := startMosquitto(t)
 	startAgentTo(t, io.Discard, "../..", "run", "--listen", address, "--broker", "tcp://"+broker.addr(),
 		"--source", "demo://parts?fps=60&width=320&height=180&strangers=2", "--set", "state_dir="+state,
-		"--set", "samples.dir="+dir, "--set", "samples.below=0", "--set", "samples.changed=false")
+		"--set", "samples.dir="+dir, "--set", "samples.below=0", "--set", "samples.changed=false",
+		"--set", "model.trial.shadow=0")
 	for end := time.Now().Add(patience); frames(t, address) < 1; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing is classified")

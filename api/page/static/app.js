@@ -6,15 +6,17 @@ import {t, language, setLanguage, since, clock, setZone, languages} from './text
 import * as cameras from './cameras.js';
 import * as why from './why.js';
 import * as pictures from './pictures.js';
+import * as channels from './channels.js';
 import * as teach from './teach.js';
 import * as device from './device.js';
 
 // One entry a view: a further one is a module with the same three functions.
-const views = {cameras, why, pictures, teach, device};
+const views = {cameras, why, channels, pictures, teach, device};
 const icons = {
   cameras: 'M3 7h3l1.500-2h5L14 7h3v9H3zM10 9a2.500 2.500 0 1 0 0 5 2.500 2.500 0 0 0 0-5z',
   why: 'M3 3v14h14M6 13l3-4 3 2 4-6',
   pictures: 'M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 7.500h.01',
+  channels: 'M3 4h3v12H3zM8.500 4h3v12h-3zM14 4h3v12h-3zM3 9h3M8.500 12h3M14 7h3',
   teach: 'M10 3l8 4-8 4-8-4zM5 9v5c3 2.500 7 2.500 10 0V9M18 7v5',
   device: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',
 };

@@ -1,6 +1,7 @@
 // The view of the device: model, health, messages, machine, events.
 
 import {h, say, get, post} from './dom.js';
+import {compared} from './teach.js';
 import {t, bytes, since, whole, decimal, when, percent} from './text.js';
 
 /** show mounts the view. */
@@ -16,9 +17,9 @@ class Device {
     this.events = [];
     this.after = 0;
     this.said = h('p', {role: 'status'});
-    this.panels = Object.fromEntries(['model', 'parts', 'broker', 'machine', 'frames', 'models'].map((key) => {
+    this.panels = Object.fromEntries(['model', 'models', 'parts', 'broker', 'machine', 'frames', 'doctor'].map((key) => {
       const body = h('div');
-      return [key, {body, el: h('section.panel', h('h2', t('device.' + key)), body)}];
+      return [key, {body, el: h(key === 'doctor' ? 'section.panel.wide' : 'section.panel', h('h2', t('device.' + key)), body)}];
     }));
     this.list = h('tbody');
     this.none = h('p.quiet', t('device.none'));
@@ -27,6 +28,7 @@ class Device {
       h('section.panel.wide', h('h2', t('device.events')), this.none, h('div.scroll', h('table',
         h('thead', h('tr', h('th', t('when')), h('th', t('why.camera')), h('th', t('what')), h('th', t('who')))), this.list)))));
     this.timer = setInterval(() => this.load(), 3000);
+    this.findings();
   }
 
   stop() { clearInterval(this.timer); this.stopped = true; }
@@ -61,6 +63,30 @@ class Device {
     this.loading = false;
   }
 
+  // examine asks for what 'doctor' finds: it takes seconds, so it is not asked with the rest.
+  async examine(button) {
+    button.disabled = true;
+    say(this.said, t('doctor.wait'));
+    try {
+      await post('/api/doctor', {});
+      say(this.said, '');
+    } catch (e) {
+      say(this.said, t('failed', e.message));
+    }
+    button.disabled = false;
+    this.findings();
+  }
+
+  async findings() {
+    try {
+      const d = await get('/api/doctor'), rank = {fail: 0, warn: 1, ok: 2}, status = {fail: 'failed', warn: 'degraded', ok: 'ok'};
+      const all = d.findings.sort((a, b) => rank[a.status] - rank[b.status]);
+      this.fill('doctor', h('p.quiet', d.at ? t('doctor.at', when(d.at, this.ctx.store.deviceNow())) : t('doctor.what')),
+        this.ctx.store.hello.act && h('button.plain', {type: 'button', onclick: (e) => this.examine(e.target)}, t('doctor.go')),
+        all.length > 0 && h('ul.parts', all.map((f) => h('li', h('span.dot', {'data-status': status[f.status], title: f.status}), h('strong', f.check), ' ', h('span', f.found), f.cure && h('span.cure', '→ ', f.cure)))));
+    } catch { /* asked again with the next view */ }
+  }
+
   fill(key, ...children) {
     const body = this.panels[key].body;
     const next = h('div', children);
@@ -83,8 +109,9 @@ class Device {
     this.fill('frames', h('div.scroll', h('table', h('thead', h('tr', h('th', t('why.camera')),
       ['captured', 'classified', 'skipped'].map((k) => h('th.n', t(k))))),
     h('tbody', (d.cameras || []).map((c) => h('tr', h('td', c.name), ['captured', 'classified', 'skipped'].map((k) => h('td.n', whole(c[k])))))))));
-    const models = d.models || [];
-    this.fill('models', models.length ? h('ul.parts', models.map((i) => h('li', h('strong', i.name), ` ${i.version} `, h('code', i.sha256.slice(0, 12)),
+    const models = d.models || [], u = d.update || {};
+    this.fill('models', ['shadow', 'probation', 'failed', 'pulling', 'checking', 'waiting'].includes(u.state) && h('p', {className: u.state === 'failed' ? 'error' : ''},
+      t('update.' + u.state), u.of > 0 && ` ${bytes(u.bytes || 0)} / ${bytes(u.of)}`, u.reason && ` ${u.reason}`, u.pairs > 0 && ` ${compared(u)}`), models.length ? h('ul.parts', models.map((i) => h('li', h('strong', i.name), ` ${i.version} `, h('code', i.sha256.slice(0, 12)),
       i.active && h('span.pill', t('active')), i.on_trial && h('span.pill', t('trial')), i.before && h('span.pill', t('before')), i.refused && h('span.quiet', ` ${i.refused} `),
       !i.active && this.ctx.store.hello.act && h('button.plain', {type: 'button', onclick: (e) => this.activate(e.target, i)}, t(i.before ? 'back' : 'activate')))))
       : h('p.quiet', d.model_note === 'model.bundle' ? t('models.configured') : d.model_note || t('models.none')));

@@ -5,6 +5,9 @@ import {t, percent, whole, since} from './text.js';
 
 const enough = 20; // pictures of a label
 
+/** compared tells how often a new model and the one before gave the same label. */
+export const compared = (u) => t('update.agreed', whole(u.agreed || 0), whole(u.common || 0));
+
 /** show mounts the view. */
 export function show(root, ctx) {
   const v = new Teach(root, ctx);
@@ -58,7 +61,7 @@ class Teach {
     put('run', run, () => this.drawRun(l));
     if (l.state === 'running') say(this.time, since(this.ctx.store.deviceNow() - began));
     this.report.hidden = !this.ended;
-    if (this.ended) put('report', [this.ended, l.models, l.sha256], () => this.drawReport(l, this.found));
+    if (this.ended) put('report', [this.ended, l.models, l.sha256, l.update], () => this.drawReport(l, this.found));
   }
 
   drawLabels(l, known) {
@@ -121,7 +124,8 @@ class Teach {
     const button = (kind, word, path, ...values) => this.ctx.store.hello.act && h('button' + kind, {type: 'button', onclick: (e) => this.do(e.target, path, {}, 'activate.wait')}, t(word, ...values));
     if (l.note) return h('p.quiet', l.note === 'model.bundle' ? t('models.configured') : l.note);
     if (!mine || !mine.active) return h('p', button('.primary', 'teach.use', '/api/teach/use'));
-    return [h('p', {id: 'runs'}, t(mine.on_trial ? 'teach.trial' : 'teach.runs')), back && h('p', button('', 'rollback', '/api/model/rollback', `${back.name} ${back.version}`))];
+    const u = l.update.sha256 === l.sha256 ? l.update : {};
+    return [h('p', {id: 'runs'}, u.state === 'shadow' ? t('update.shadow') : t(mine.on_trial ? 'teach.trial' : 'teach.runs'), u.pairs > 0 && ` ${compared(u)}`), back && h('p', button('', 'rollback', '/api/model/rollback', `${back.name} ${back.version}`))];
   }
 
   async do(button, path, body, wait) {

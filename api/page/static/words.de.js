@@ -71,7 +71,12 @@ export default {
   'teach.pictures': 'Bilder', 'teach.found': 'Gefunden', 'teach.right': 'Richtig, wenn genannt', 'teach.mixed': 'Am häufigsten verwechselt:', 'teach.curve': 'Richtig nach Zahl der Bilder:',
   'teach.doubted': 'Sehen falsch markiert aus', 'teach.worst': 'Schlimmste Fehler', 'teach.file': 'Ganzen Bericht herunterladen',
   'teach.missed': 'Es wurde kein Modell gemacht: Es wäre nachweislich schlechter. Mehr Bilder markieren oder Markierungen berichtigen.',
-  'teach.use': 'Laufen lassen', 'teach.trial': 'Es läuft, eine Minute auf Probe.', 'teach.runs': 'Es läuft.', 'event.teach': 'Anlernen: {0}',
+  'teach.use': 'Laufen lassen', 'teach.trial': 'Es läuft, auf Probe.', 'teach.runs': 'Es läuft.', 'event.teach': 'Anlernen: {0}',
+  'device.doctor': 'Ist alles in Ordnung?', 'doctor.go': 'Jetzt untersuchen', 'doctor.wait': 'Das Gerät wird untersucht …', 'doctor.at': 'Untersucht um {0}.',
+  'doctor.what': 'Sieht nach Rechner, Einstellungen, Bibliotheken, Platte, Kameras und Broker und sagt, was hilft. Es dauert einige Sekunden.',
+  'update.shadow': 'Das neue Modell wird an laufenden Bildern mit dem alten verglichen.', 'update.probation': 'Das neue Modell läuft, auf Probe.', 'update.failed': 'Nicht genommen:',
+  'update.pulling': 'Ein Release wird geholt:', 'update.checking': 'Ein Release wird geprüft.', 'update.waiting': 'Wartet auf ein Release:', 'update.agreed': 'Dasselbe Label in {0} von {1} Bildern.',
+  'view.channels': 'Kanäle', 'channels.what': 'Womit jeder Kanal der Attention-Blöcke multipliziert wird, das neueste Bild unten, eines je Sekunde: sein Abstand vom Mittel in Standardabweichungen. Grau: wie üblich, blau: weniger, rot: mehr.', 'channels.mean': 'Was üblich ist, folgt aus den letzten {0} Bildern, höchstens zehn Minuten; ein Neustart vergisst es.', 'channels.block': 'Block {0}: {1} Kanäle, {2} ungewöhnlich', 'channels.none': 'Noch ist kein Bild gekommen.',
   failed: 'Das ging nicht: {0}',
   'unit.s': '{0} s', 'unit.min': '{0} min', 'unit.h': '{0} h', 'unit.d': '{0} T', 'unit.ms': '{0} ms',
 };

@@ -71,7 +71,12 @@ export default {
   'teach.pictures': 'Pictures', 'teach.found': 'Found', 'teach.right': 'Right when named', 'teach.mixed': 'Most often taken for another:', 'teach.curve': 'Right by number of pictures:',
   'teach.doubted': 'Look as if they were marked wrongly', 'teach.worst': 'Worst mistakes', 'teach.file': 'Download the whole report',
   'teach.missed': 'No model was made: it would be proven worse. Mark more pictures, or correct the marks.',
-  'teach.use': 'Let it run', 'teach.trial': 'It runs, for a minute on trial.', 'teach.runs': 'It runs.', 'event.teach': 'Teaching: {0}',
+  'teach.use': 'Let it run', 'teach.trial': 'It runs, on trial.', 'teach.runs': 'It runs.', 'event.teach': 'Teaching: {0}',
+  'device.doctor': 'Is all in order?', 'doctor.go': 'Examine now', 'doctor.wait': 'The device is being examined …', 'doctor.at': 'Examined at {0}.',
+  'doctor.what': 'Looks at machine, settings, libraries, disk, cameras and broker, and says what cures what is wrong. It takes some seconds.',
+  'update.shadow': 'The new model is compared with the one that runs, on live pictures.', 'update.probation': 'The new model runs, on trial.', 'update.failed': 'Not taken:',
+  'update.pulling': 'A release is fetched:', 'update.checking': 'A release is checked.', 'update.waiting': 'Waiting for a release:', 'update.agreed': 'The same label in {0} of {1} pictures.',
+  'view.channels': 'Channels', 'channels.what': 'What each channel of the attention blocks is multiplied by, the newest frame at the bottom, one a second: its distance from the mean, in standard deviations. Grey: as usual, blue: less, red: more.', 'channels.mean': 'What is usual is learned from the last {0} frames, at most ten minutes; a restart forgets it.', 'channels.block': 'Block {0}: {1} channels, {2} unusual', 'channels.none': 'No frame has come yet.',
   failed: 'That did not work: {0}',
   'unit.s': '{0} s', 'unit.min': '{0} min', 'unit.h': '{0} h', 'unit.d': '{0} d', 'unit.ms': '{0} ms',
 };

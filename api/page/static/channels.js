@@ -1,0 +1,82 @@
+// The view of the channels: how unusual what the attention blocks do with a frame is.
+
+import {h, say, get, css} from './dom.js';
+import {t, whole} from './text.js';
+
+const rows = 60; // frames of a strip, one a second
+const tall = 2; // pixels of a frame
+
+/** show mounts the view; ctx.argument is the camera. */
+export function show(root, ctx) {
+  const v = new Channels(root, ctx);
+  v.load();
+  return v;
+}
+
+class Channels {
+  constructor(root, ctx) {
+    this.ctx = ctx;
+    const names = ctx.store.hello.cameras.map((c) => c.name);
+    this.name = names.includes(ctx.argument) ? ctx.argument : names[0];
+    this.after = 0;
+    this.note = h('p.empty', t('channels.none'));
+    this.seen = h('p.quiet');
+    this.strips = h('div.strips');
+    this.panel = h('section.panel', {hidden: true}, h('p', t('channels.what')), h('div.scale', {'aria-hidden': 'true'}), this.strips, this.seen);
+    root.replaceChildren(h('h1.hidden', t('view.channels')), h('div.bar', h('label', t('why.camera'),
+      h('select', {onchange: (e) => { location.hash = '#channels/' + encodeURIComponent(e.target.value); }}, names.map((n) => h('option', {value: n, selected: n === this.name}, n))))),
+    this.note, this.panel);
+    this.timer = setInterval(() => this.load(), 1000);
+  }
+
+  stop() { clearInterval(this.timer); this.stopped = true; }
+
+  alive() { this.load(); }
+
+  async load() {
+    if (document.hidden || !this.ctx.store.alive || this.loading) return;
+    this.loading = true;
+    try {
+      const s = await get('/api/channels', {camera: this.name, after: this.after});
+      if (!this.stopped) this.draw(s);
+    } catch (e) {
+      if (this.ctx.store.alive) say(this.note, t('failed', e.message));
+    }
+    this.loading = false;
+  }
+
+  draw(s) {
+    const key = s.blocks.join();
+    if (s.blocks.length === 0) say(this.note, s.why || t('channels.none'));
+    if (key !== this.key) {
+      this.key = key;
+      this.blocks = s.blocks.map((n, i) => ({title: h('h2'), canvas: h('canvas', {width: n, height: rows * tall, role: 'img', 'aria-label': t('channels.block', i + 1, n, '–')})}));
+      for (const b of this.blocks) b.canvas.style.height = `${rows * tall}px`;
+      this.strips.replaceChildren(...this.blocks.map((b) => h('div', b.title, b.canvas)));
+    }
+    if (!s.frames.length) return;
+    this.panel.hidden = false;
+    this.note.hidden = true;
+    this.after = s.frames[s.frames.length - 1].t;
+    const grey = css('--hover');
+    for (const f of s.frames) {
+      const z = atob(f.z);
+      let at = 0;
+      s.blocks.forEach((n, i) => {
+        const {canvas, title} = this.blocks[i], g = canvas.getContext('2d');
+        g.drawImage(canvas, 0, -tall);
+        for (let k = 0; k < n; k++) {
+          const v = (z.charCodeAt(at + k) - 128) / 127;
+          g.fillStyle = grey;
+          g.fillRect(k, (rows - 1) * tall, 1, tall);
+          g.fillStyle = `hsl(${v > 0 ? '15 85% 48%' : '215 85% 45%'} / ${Math.abs(v)})`;
+          g.fillRect(k, (rows - 1) * tall, 1, tall);
+        }
+        at += n;
+        say(title, t('channels.block', i + 1, whole(n), whole(f.unusual[i])));
+        canvas.setAttribute('aria-label', title.textContent);
+      });
+    }
+    say(this.seen, t('channels.mean', whole(s.seen)));
+  }
+}
