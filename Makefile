@@ -13,7 +13,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test openvino build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test openvino build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-recipes test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in i
 
 test-ha: build ## discovery, states and recorder of a live Home Assistant, 5 minutes (SECONDS_LIVE=…; Python 3.13)
 	@scripts/ha-check
+
+test-recipes: build ## try the Ansible role with ansible-core from PyPI, on this machine below a temporary folder, 1 minute
+	@deploy/ansible/check.sh
 
 test-vivid: ## capture, unplug, busy, stall of a V4L2 camera, the kernel's virtual one, in an emulated machine (Debian, amd64)
 	@scripts/vivid

@@ -292,7 +292,8 @@ func TestFleet(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("all back after %s, at most 60 s are right", took)
 	}
-	plan.Waves, plan.StopAt, plan.Hold = []string{"1", "20%", "100%"}, "2%", 2*time.Second
+	plan.Waves, plan.StopAt = []string{"1", "20%", "100%"}, "2%"
+	plan.Hold = 2*time.Second + time.Duration(len(agents)-200)*10*time.Millisecond // who is late has failed, too
 	if code := reconcile(t, broker, fleet.Start{Target: f.targets[8], Plan: plan}, *fleetKills); code != 3 {
 		t.Fatalf("release 8: exit %d, want 3 (halted)", code)
 	}

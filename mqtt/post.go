@@ -30,8 +30,12 @@ type posting struct {
 	done    chan struct{} // closed when the broker has it
 }
 
-// markerPatience is how long the message to itself may take: access rules may swallow it.
-const markerPatience = 5 * time.Second
+// The message to itself may be swallowed by access rules: then what was retained is there when nothing
+// has come for markerPatience, or at the latest after markerLimit.
+const (
+	markerPatience = 5 * time.Second
+	markerLimit    = 2 * time.Minute
+)
 
 // NewBus makes a Bus of the broker in cfg; Run connects it. handle is that of Subscribe, and so is
 // changed, but that nil comes when what was retained is there, too: a message that the bus sends to
@@ -99,7 +103,7 @@ func (b *Bus) once(ctx context.Context) error {
 	var flight ack
 	patience := time.NewTimer(dialTimeout + markerPatience)
 	defer patience.Stop()
-	complete := false
+	complete, began := false, time.Now()
 	for {
 		var landed <-chan struct{}
 		if flight == nil && subscribed == nil {
@@ -134,6 +138,9 @@ func (b *Bus) once(ctx context.Context) error {
 			switch {
 			case m.Topic != b.marker:
 				b.handle(m)
+				if !complete && time.Since(began) < markerLimit {
+					patience.Reset(markerPatience)
+				}
 			case !complete:
 				complete = true
 				b.changed(nil)

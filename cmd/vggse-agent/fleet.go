@@ -15,7 +15,7 @@ import (
 )
 
 // brokerPatience is how long a verb that only asks waits for the broker.
-const brokerPatience = 30 * time.Second
+const brokerPatience = 2 * time.Minute
 
 func newFleetCmd(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
