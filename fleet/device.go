@@ -48,7 +48,8 @@ func newBoard(prefix string) *board {
 
 // filters are what a board wants to hear.
 func (b *board) filters() []string {
-	return []string{b.bridges + "+", b.prefix + "+/available", b.prefix + "+/info", b.prefix + "+/health", b.prefix + "+/update"}
+	return []string{b.bridges + "+", b.prefix + "+/available", b.prefix + "+/info", b.prefix + "+/health",
+		b.prefix + "+/update"}
 }
 
 // mostDevices are looked at: the rest of a broker's world may be endless.
@@ -145,7 +146,7 @@ type standing string
 
 const (
 	moved   standing = "moved"
-	busy    standing = "busy"    // on its way: it pulls, checks, or waits for its turn or its registry
+	busy    standing = "busy"    // on its way: it pulls, checks, has to make good, or waits for its turn
 	waiting standing = "waiting" // nothing was heard of it yet
 	failed  standing = "failed"
 )
@@ -159,6 +160,8 @@ func (d *Device) to(t Target, late bool) (s standing, why string) {
 		return failed, d.Trouble
 	case d.Bundle == t.Digest && late && !d.Online:
 		return failed, "offline since"
+	case d.Bundle == t.Digest && d.Online && d.State == mqtt.UpdateProbation:
+		return busy, d.Reason
 	case d.Bundle == t.Digest:
 		return moved, ""
 	case about && d.State == mqtt.UpdateFailed:

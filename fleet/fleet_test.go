@@ -99,6 +99,7 @@ func TestStopAt(t *testing.T) {
 		{"moved, then away", func(d *Device) { d.Bundle, d.Online = target.Digest, false }, late, "offline since"},
 		{"does nothing", func(d *Device) {}, late, "has not begun"},
 		{"on its way", func(d *Device) { d.Wanted, d.State = target, mqtt.UpdatePulling }, late, ""},
+		{"has to make good", func(d *Device) { d.Bundle, d.State = target.Digest, mqtt.UpdateProbation }, late, ""},
 		{"failed at another release", func(d *Device) { d.Wanted, d.State = old, mqtt.UpdateFailed }, noon, ""},
 	} {
 		devices, ids := group(100)
