@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -64,13 +65,17 @@ func fleetOptions(cmd *cobra.Command, s *settings, wantsGroup bool) (o fleet.Opt
 }
 
 func newFleetStatusCmd(s *settings) *cobra.Command {
-	return &cobra.Command{
+	listen := ""
+	cmd := &cobra.Command{
 		Use: "status", Short: "What each device runs, how it fares, and how far a rollout is",
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, asJSON, err := fleetOptions(cmd, s, false)
 			if err != nil {
 				return err
+			}
+			if listen != "" {
+				return serveFleet(cmd, o, listen)
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), brokerPatience)
 			defer cancel()
@@ -92,6 +97,21 @@ func newFleetStatusCmd(s *settings) *cobra.Command {
 			return printFleet(cmd.OutOrStdout(), devices)
 		},
 	}
+	cmd.Flags().StringVar(&listen, "listen", "", "serve it as a page at `ADDR` of this machine, as 127.0.0.1:9109")
+	return cmd
+}
+
+// serveFleet shows the status as a page until it is stopped.
+func serveFleet(cmd *cobra.Command, o fleet.Options, address string) error {
+	if err := fleet.CheckListen(address); err != nil {
+		return usagef("--listen: %w", err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "http://%s/\n", l.Addr())
+	return fleet.Serve(cmd.Context(), o, l)
 }
 
 // printFleet is the table of devices.

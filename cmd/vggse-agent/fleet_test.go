@@ -59,6 +59,8 @@ func TestFleetVerbs(t *testing.T) {
 	}{
 		{exitUsage, "rollout wants --group NAME", []string{"fleet", "rollout", "parts:8"}},
 		{exitUsage, "--group: must be letters", []string{"fleet", "status", "--group", "a/b"}},
+		{exitUsage, "--listen: 0.0.0.0:9109 is reached from elsewhere", []string{"fleet", "status", "--listen",
+			"0.0.0.0:9109"}},
 		{exitUsage, "wants NAME:N", []string{"fleet", "rollout", "parts", "--group", "line3"}},
 		{exitUsage, "the last must be 100%", append(rollout, "--waves", "1,2")},
 		{exitUsage, `"x" is neither`, append(rollout, "--stop-at", "x")},
