@@ -422,3 +422,30 @@ func TestHungryOnTrial(t *testing.T) {
 	b.frames()
 	runtime.KeepAlive(eaten)
 }
+
+// TestMissedGoldens: a model on trial that does not answer as its goldens say never answers to
+// anybody, at a start neither.
+func TestMissedGoldens(t *testing.T) {
+	b := newBench(t, nil)
+	missed := errors.New("verify: it answers 7 off")
+	b.swap.golden = func(context.Context, *infer.Network) error { return missed }
+	i := b.install(nearby(t, rand.New(rand.NewPCG(7, 9))))
+	b.try(i, trialBounds, nil)
+	waitFor(t, "its end", func() bool { return b.over(i) })
+	if why, _, _ := b.store.SetAside(i.SHA256); why.Reason != missed.Error() || b.running() != networkOf(t, b.base) {
+		t.Errorf("refused for %q", why.Reason)
+	}
+	b.frames()
+	b.activate(i)
+	c, asked := b.config, 0
+	n, onTrial, err := openActive(t.Context(), &c, func(_ context.Context, n *infer.Network) error {
+		asked++
+		return missed
+	}, func(store.Refusal, bool) {})
+	if err != nil || onTrial != nil || asked != 1 || n.SHA256 != networkOf(t, b.base) {
+		t.Fatalf("a start opens %+v, %v, asked %d times, want the model before", onTrial, err, asked)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -68,6 +68,26 @@ type Trial struct {
 	Latency   float64 `json:"latency,omitempty"`   // largest ratio of the latencies
 }
 
+// validate returns the first bound that cannot be. A bound of 0 is none.
+func (t *Trial) validate() error {
+	const cure = "sign the release again"
+	switch {
+	case t == nil:
+	case t.Frames < 0 || t.Frames > 10_000_000:
+		return fmt.Errorf("the statement: trial.frames must be between 0 and 10,000,000, got %d: %s", t.Frames, cure)
+	case t.Minutes < 0 || t.Minutes > 7*24*60:
+		return fmt.Errorf("the statement: trial.minutes must be between 0 and 10,080 (a week), got %d: %s", t.Minutes,
+			cure)
+	case !(t.Agreement >= 0 && t.Agreement <= 1):
+		return fmt.Errorf("the statement: trial.agreement must be between 0 and 1, got %g: %s", t.Agreement, cure)
+	case !(t.Unknown >= 0 && t.Unknown <= 1):
+		return fmt.Errorf("the statement: trial.unknown must be between 0 and 1, got %g: %s", t.Unknown, cure)
+	case t.Latency != 0 && !(t.Latency >= 1 && t.Latency <= 1000):
+		return fmt.Errorf("the statement: trial.latency must be 0, or between 1 and 1,000, got %g: %s", t.Latency, cure)
+	}
+	return nil
+}
+
 var nameForm = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
 
 // CheckName refuses what cannot be the name of a release: it is the last part of a repository's.
@@ -145,6 +165,9 @@ func (s *Statement) validate() error {
 		if c.bad {
 			return fmt.Errorf("the statement: %s cannot be what it says: sign the release again", c.field)
 		}
+	}
+	if err := s.Trial.validate(); err != nil {
+		return err
 	}
 	if s.NewKey != "" {
 		if _, err := ParseKey([]byte(s.NewKey)); err != nil {

@@ -59,10 +59,21 @@ must rise: a device never goes back. Reports do not travel; goldens that are pic
 	f.StringVar(&o.Agent, "agent", "", "least `VERSION` of the agent, v1.2.3")
 	f.Float64Var(&o.Gates.Agreement, "agreement", 0, "measured agreement with the network it was made from, 0 to 1")
 	f.Float64Var(&o.Gates.Top1, "top1", 0, "measured accuracy, 0 to 1")
+	o.addTrial(cmd)
 	f.StringVar(&o.newKey, "new-key", "", "public key `FILE` that devices trust from now on because of this release")
 	f.StringVar(&o.out, "out", "", "also push to this folder or .tar `FILE`")
 	o.imageFlags.add(cmd)
 	return cmd
+}
+
+// addTrial are the flags of what devices hold the new model to, beyond their own model.trial.
+func (o *signFlags) addTrial(cmd *cobra.Command) {
+	f, t := cmd.Flags(), &o.Trial
+	f.IntVar(&t.Minutes, "trial-minutes", 0, "least minutes on trial, where the device's model.trial asks for less")
+	f.IntVar(&t.Frames, "trial-frames", 0, "and least decisions")
+	f.Float64Var(&t.Agreement, "trial-agreement", 0, "and least agreement with the model before, 0 to 1")
+	f.Float64Var(&t.Unknown, "trial-unknown", 0, "and largest share of pictures without a label, 0 to 1")
+	f.Float64Var(&t.Latency, "trial-latency", 0, "and most time for a picture, in times of the model before, 1 or more")
 }
 
 func runSign(cmd *cobra.Command, dir string, o signFlags) error {
