@@ -20,6 +20,7 @@ func TestUpdateView(t *testing.T) {
 		{mqtt.UpdatePulling, "", "pulling parts release 8: 12.3 of 139.0 MB"},
 		{mqtt.UpdateChecking, "", "checking parts release 8"},
 		{mqtt.UpdateWaiting, "the registry is away", "waiting for parts release 8: the registry is away"},
+		{mqtt.UpdateShadow, "5 of 60 pictures", "parts release 8 beside the model that answers: 5 of 60 pictures"},
 		{mqtt.UpdateProbation, "5 of 300 frames", "parts release 8 on probation: 5 of 300 frames"},
 		{mqtt.UpdateFailed, "verify: no", "parts release 8 was not taken: verify: no"},
 		{mqtt.UpdateFailed, "verify: no", "parts release 8 was not taken: verify: no"},
