@@ -50,7 +50,7 @@ race: deps-test ## all tests under the race detector
 	go test -race -timeout 60m -tags $(TAGS) $(TESTFLAGS) ./...
 
 soak: deps-test ## the long tests, about four hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
-	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestTroubleDropsNothing' -lives 50 -trouble 30s
+	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestKilledOnTrial|TestTroubleDropsNothing' -lives 50 -trouble 30s
 	$(SOAK) ./cmd/vggse-agent -run TestDamagedStates -states 200
 	$(SOAK) ./cmd/vggse-agent -run TestHostilePeers -hostile 1h
 	$(SOAK) ./camera/worker -run TestKilledChildren -kills 1000 -cameras 8 -whole
