@@ -94,6 +94,9 @@ func (u *updater) once(ctx context.Context) error {
 		return setAsideError(refused)
 	}
 	if _, err := models.Find(r.Statement.Bundle); err == nil {
+		if models.Awaits(r.Statement.Bundle) {
+			return u.use(ctx, r.Statement.Bundle)
+		}
 		return nil // taken before: what became of it then stays
 	}
 	return u.pull(ctx, r)
@@ -149,6 +152,9 @@ func (u *updater) use(ctx context.Context, sum string) error {
 	if !u.config.Update.Activate && len(u.config.Device.Groups) == 0 {
 		return nil
 	}
+	if err := u.window(ctx, sum); err != nil {
+		return err
+	}
 	then, err := u.activate(ctx, sum)
 	if err != nil {
 		return fmt.Errorf("installed and not activated: %w", err)
@@ -157,4 +163,28 @@ func (u *updater) use(ctx context.Context, sum string) error {
 		then()
 	}
 	return nil
+}
+
+// windowLook is how often the clock is asked: somebody may set it.
+const windowLook = time.Minute
+
+// window waits until update.window is open; what waits is remembered.
+func (u *updater) window(ctx context.Context, sum string) error {
+	for first := true; ; first = false {
+		wait := u.config.Update.Opens(time.Now())
+		if wait == 0 {
+			return nil
+		}
+		if first {
+			if err := store.At(u.config.StateDir).Await(sum); err != nil {
+				return err
+			}
+			u.says(mqtt.UpdateWaiting, "for update.window, "+u.config.Update.Window)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(wait, windowLook)):
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -88,7 +89,58 @@ func TestUpdater(t *testing.T) {
 	if got := slices.Compact(states); !slices.Equal(got, []string{"failed", "pulling", "checking", "failed", "idle"}) {
 		t.Errorf("told: %v", got)
 	}
+	u.window24(t, m, k, from)
 	if !strings.Contains(said.String(), "release installed") || !strings.Contains(said.String(), "release=2") {
 		t.Errorf("the log has:\n%s", &said)
+	}
+}
+
+// window24 publishes a release while update.window is closed: it is installed, waits, and is activated
+// in the window, by the next process if need be.
+func (u *updater) window24(t *testing.T, m *release.Image, k *release.SecretKey, from string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(demoBundle)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Spec.Version = "another"
+	if err := bundle.WriteSpec(dir, &b.Spec); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = release.NewImage(t.Context(), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := release.Sign(m, release.SignOptions{Release: 3}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release.Push(t.Context(), m, s, release.Place{Path: filepath.Join(from, "parts")}); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	u.activate = func(_ context.Context, sum string) (func(), error) { asked = append(asked, sum); return nil, nil }
+	now := time.Now()
+	u.config.Update.Window = now.Add(2*time.Hour).Format("15:04") + "-" + now.Add(3*time.Hour).Format("15:04")
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan mqtt.Update, 100)
+	u.tell = func(now mqtt.Update) { told <- now }
+	done := make(chan error, 1)
+	go func() { done <- u.once(ctx) }()
+	for now := range told {
+		if now.State == mqtt.UpdateWaiting && strings.HasPrefix(now.Reason, "for update.window, ") {
+			break
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || len(asked) != 0 {
+		t.Errorf("outside the window: %v, activated %v", err, asked)
+	}
+	u.config.Update.Window = now.Add(-time.Hour).Format("15:04") + "-" + now.Add(3*time.Hour).Format("15:04")
+	if err := u.once(t.Context()); err != nil || len(asked) != 1 || asked[0] != s.Statement.Bundle {
+		t.Errorf("in the window: %v, activated %v, want %.12s", err, asked, s.Statement.Bundle)
 	}
 }

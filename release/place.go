@@ -53,6 +53,8 @@ type Config struct {
 	Name     string        `mapstructure:"name"`
 	Every    time.Duration `mapstructure:"every"`
 	Activate bool          `mapstructure:"activate"`
+	// Window is when it is verified and activated, as 02:00-04:00 of local time; empty: at once.
+	Window string `mapstructure:"window"`
 }
 
 // Validate returns the first setting that cannot be, naming its key.
@@ -75,6 +77,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("update.every: must be >= 0s, got %s", c.Every)
 	case c.Every > 0 && (c.Name == "" || c.From == ""):
 		return errors.New("update.every: wants update.name and update.from: of what release, and from where")
+	}
+	if _, _, err := c.hours(); err != nil {
+		return err
 	}
 	if c.Proxy == "" {
 		return nil

@@ -40,6 +40,7 @@ type state struct {
 	Turn     int             `json:"turn"`               // counts the uses, for a device may have no clock
 	Used     map[string]int  `json:"used"`               // digest → turn of its last use
 	Refused  *Refusal        `json:"refused,omitempty"`  // the last, since the last activation
+	Awaited  string          `json:"awaited,omitempty"`  // is to be activated at its time; empty: nothing is
 	Aside    []Refusal       `json:"aside,omitempty"`    // all that are not tried again, the last at the end
 }
 
@@ -107,7 +108,7 @@ func (s *Store) activate(ctx context.Context, sum string) (Installed, error) {
 // that at least did nothing wrong.
 func (st *state) activate(sum string) {
 	spoilt := st.Refused != nil && st.Refused.SHA256 == st.Active
-	st.Refused = nil
+	st.Refused, st.Awaited = nil, ""
 	st.takeBack(sum)
 	if st.Active == sum {
 		st.Crashes = 0
@@ -261,6 +262,18 @@ func (s *Store) Keep(sum string, progress []byte) error {
 		}
 		return nil
 	})
+}
+
+// Await remembers a model that is to be activated at its time: an end of the process in between must
+// not lose it. The next activation, of whatever model, forgets it.
+func (s *Store) Await(sum string) error {
+	return s.change("await", func(st *state) error { st.Awaited = sum; return nil })
+}
+
+// Awaits reports whether the model is to be activated at its time.
+func (s *Store) Awaits(sum string) bool {
+	st, err := s.read()
+	return err == nil && st.Awaited == sum
 }
 
 // Refuse goes back from the active model, because of reason, to the one that runs meanwhile; where
