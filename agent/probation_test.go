@@ -323,8 +323,7 @@ func TestTrialGoesOn(t *testing.T) {
 	if n := counted(); n < 50 {
 		t.Errorf("%d decisions are left of 50", n)
 	}
-	b.swap.observer.onTrial().fail(errors.New("a test"))
-	waitFor(t, "the model before", func() bool { return b.running() == networkOf(t, b.base) })
+	b.fails(i)
 	b.frames()
 	if last := b.told[len(b.told)-1]; last.State != mqtt.UpdateFailed || !strings.Contains(last.Reason, "a test") {
 		t.Errorf("told at last %+v", last)
@@ -347,8 +346,7 @@ func TestTrialWithoutMemory(t *testing.T) {
 	i := b.install(good(t, r))
 	b.try(i, configs.Trial{Frames: 1 << 20}, nil)
 	waitFor(t, "the trial", func() bool { return b.swap.observer.onTrial() != nil && b.running() == networkOf(t, i) })
-	b.swap.observer.onTrial().fail(errors.New("a test"))
-	waitFor(t, "the model before", func() bool { return b.running() == networkOf(t, b.base) })
+	b.fails(i)
 	b.frames()
 }
 
@@ -447,5 +445,18 @@ func TestMissedGoldens(t *testing.T) {
 	}
 	if err := n.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// fails makes the model on trial go, and waits for the one before.
+func (b *bench) fails(i store.Installed) {
+	b.t.Helper()
+	start := time.Now()
+	b.swap.observer.onTrial().fail(errors.New("a test"))
+	want := networkOf(b.t, b.base)
+	waitFor(b.t, "the model before", func() bool { return b.running() == want })
+	b.t.Logf("the model before answers after %s at most", time.Since(start).Round(time.Millisecond))
+	if why, _, _ := b.store.SetAside(i.SHA256); why.Reason != "a test" {
+		b.t.Errorf("refused for %q", why.Reason)
 	}
 }

@@ -109,7 +109,7 @@ func (c *modelSwap) goBack(ctx context.Context, why error) error {
 	if err := c.trial.refused("", why); err != why { // the disk; the next start will find out anew
 		c.log.Error("that the model was refused is not written down", "error", err)
 	}
-	next := c.requests.inForce()
+	start, next := time.Now(), c.requests.inForce()
 	c.refuse(&next, sum, why)
 	_, found, _ := c.trial.report()
 	c.keepReport(mqtt.UpdateProbation, "", why, trialOf(sum, found, 0), releaseOf(&next))
@@ -122,6 +122,7 @@ func (c *modelSwap) goBack(ctx context.Context, why error) error {
 		err = c.comeBack(ctx, next, begun, refusedCondition(why))
 	}
 	if err == nil || ctx.Err() != nil {
+		c.log.Info("the model before answers again", "took", time.Since(start).Round(time.Microsecond))
 		return nil
 	}
 	c.log.Error("the model before does not come back beside the one that runs", "error", err)

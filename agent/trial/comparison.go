@@ -77,7 +77,8 @@ func NewComparison(bounds configs.Trial, before, next *bundle.Spec, threshold, s
 	return c
 }
 
-// Add counts one picture: what the model before saw in it, and the raw answer of the new one, which
+// Add counts one picture of a stream, whose changes are not counted where it has no name: what the
+// model before saw in it, and the raw answer of the new one, which
 // took so long. Where either is no number nothing is counted.
 func (c *Comparison) Add(stream string, old Seen, next vision.Logits, took time.Duration) {
 	if old.Label < 0 || len(next) != len(c.scores) {
@@ -90,11 +91,13 @@ func (c *Comparison) Add(stream string, old Seen, next vision.Logits, took time.
 	r := &c.report
 	c.oldLabels[old.Label]++
 	c.same(next)
-	if before, again := c.last[stream]; again {
-		r.ChangesOld += count(before[0] != old.Label)
-		r.Changes += count(before[1] != label)
+	if stream != "" {
+		if before, again := c.last[stream]; again {
+			r.ChangesOld += count(before[0] != old.Label)
+			r.Changes += count(before[1] != label)
+		}
+		c.last[stream] = [2]int{old.Label, label}
 	}
-	c.last[stream] = [2]int{old.Label, label}
 	if c.partner[old.Label] >= 0 && c.shared[label] {
 		r.Common++
 		r.Agreed += count(c.partner[old.Label] == label)

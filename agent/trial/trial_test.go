@@ -109,6 +109,13 @@ func TestUnknownToBoth(t *testing.T) {
 	before := c.Report()
 	c.Add("a", Seen{Label: 1, Score: 1}, vision.Logits{nan, 0, 0}, 1)
 	c.Add("a", Seen{Label: -1}, vision.Logits{1, 0, 0}, 1)
+	unnamed := NewComparison(configs.Trial{}, three, three, 0.6, Half)
+	for i := range 9 {
+		unnamed.Add("", Seen{Label: i % 3, Took: 1}, vision.Logits{1, 0, 0}, 1)
+	}
+	if got := unnamed.Report(); got.ChangesOld != 0 || got.Pairs != 9 {
+		t.Errorf("of no stream: %+v", got)
+	}
 	if got := c.Report(); got != before || got.Unknown != 90 || got.UnknownOld != 90 || got.Changes != 0 ||
 		got.ChangesOld != 89 {
 		t.Errorf("%+v after %+v", got, before)
