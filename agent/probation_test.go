@@ -33,6 +33,7 @@ import (
 type filmSource struct {
 	film []vision.Frame
 	n    uint64
+	lag  *atomic.Int64 // how old a picture is that comes
 }
 
 func (s *filmSource) Read(ctx context.Context, f *vision.Frame) error {
@@ -41,7 +42,7 @@ func (s *filmSource) Read(ctx context.Context, f *vision.Frame) error {
 	f.Resize(from.Width, from.Height)
 	copy(f.Pix, from.Pix)
 	s.n++
-	f.Seq, f.Time = s.n, time.Now()
+	f.Seq, f.Time = s.n, time.Now().Add(-time.Duration(s.lag.Load()))
 	return ctx.Err()
 }
 
@@ -68,6 +69,7 @@ type bench struct {
 	wrong  atomic.Pointer[string] // what went wrong with the frames
 	last   atomic.Uint64          // frame that was decided
 	opens  atomic.Int32           // of the camera
+	lag    atomic.Int64           // of its pictures
 	told   []mqtt.Update
 	memory atomic.Pointer[device.Memory]
 	end    func() error
@@ -138,7 +140,7 @@ func (b *bench) start() {
 		Publisher: observedBench{observed{link, o}, b},
 		Cameras: []pipeline.Camera{{Name: "a", EveryFrame: true, Open: func(context.Context) (pipeline.Source, error) {
 			b.opens.Add(1)
-			return &filmSource{film: film(60)}, nil
+			return &filmSource{film: film(60), lag: &b.lag}, nil
 		}}}}
 	tap := &shadowTap{pipeline: p}
 	p.Recorder = tap

@@ -20,8 +20,6 @@ import (
 const (
 	// shadowLook is how often a shadow is looked at while no answer comes.
 	shadowLook = 200 * time.Millisecond
-	// shadowPause is how long a shadow rests that has slowed the model that answers.
-	shadowPause = 10 * time.Second
 	// shadowRise is how much longer than before the slowest frames may take beside a shadow.
 	shadowRise = 1.1
 	// shadowPatience is how long the pictures of a shadow may take to come, in times of what they take
@@ -30,6 +28,9 @@ const (
 	// shadowOpening is how long the process of a shadow may take to open the model.
 	shadowOpening = 10 * time.Minute
 )
+
+// shadowPause is how long a shadow rests that has slowed the model that answers; a variable for tests.
+var shadowPause = 10 * time.Second
 
 // shadowTap gives pictures that were classified to a shadow, where there is one. It implements
 // pipeline.Recorder.

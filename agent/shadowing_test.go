@@ -179,3 +179,35 @@ func TestShadowIsLeft(t *testing.T) {
 	waitFor(t, "the trial without it", func() bool { return b.running() == networkOf(t, i) })
 	b.frames()
 }
+
+// TestShadowRests: while heat slows the agent down, and where the slowest frames take longer beside
+// it, no picture is taken; afterwards it goes on.
+func TestShadowRests(t *testing.T) {
+	quick(t)
+	before := shadowPause
+	shadowPause = 20 * time.Millisecond
+	t.Cleanup(func() { shadowPause = before })
+	b := newBench(t, nil)
+	i := b.install(nearby(t, rand.New(rand.NewPCG(7, 10))))
+	waitFor(t, "frames to compare with", func() bool { return b.last.Load() > 100 })
+	b.try(i, configs.Trial{Shadow: 1 << 20, Frames: 1 << 20}, nil)
+	waitFor(t, "the shadow", func() bool { return b.swap.tap.to.Load() != nil })
+	input := b.swap.tap.to.Load()
+	slow := func(how string) {
+		b.swap.observer.mu.Lock()
+		b.swap.observer.slowed = how
+		b.swap.observer.mu.Unlock()
+	}
+	rests := func() bool { return input.paused.Load() }
+	slow("near to its limits")
+	waitFor(t, "its rest by heat", rests)
+	slow("")
+	waitFor(t, "its work", func() bool { return !rests() })
+	b.lag.Store(int64(time.Hour))
+	waitFor(t, "its rest, for frames take longer", rests)
+	waitFor(t, "its work, for they do so without it", func() bool { return !rests() })
+	if b.running() != networkOf(t, b.base) {
+		t.Error("the new model answers")
+	}
+	b.frames()
+}
