@@ -58,7 +58,7 @@ const window = 256
 // Shares of the pictures that take too long, from which a model is too slow.
 const (
 	Half   = 0.5 // the median: where the runs of a pair follow each other
-	Nearly = 0.9 // where the two disturb each other
+	Nearly = 0.8 // where the two disturb each other
 )
 
 // NewComparison is one of a new model with the one before; below threshold a picture is unknown to

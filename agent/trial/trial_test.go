@@ -164,6 +164,25 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// Beside the other process all of the 60 pictures of the default prove that a model is slow; where two
+// of three are slow, as where the two disturb each other, nothing is proven.
+func TestSlowBesideAnother(t *testing.T) {
+	three := specOf("bolt", "nut", "gear")
+	for every, want := range map[int]bool{60: true, 3: false} {
+		c := NewComparison(configs.Trial{Latency: 1.5}, three, three, 0.6, Nearly)
+		for i := range 60 {
+			took := time.Duration(16)
+			if i%every == every-1 && every < 60 {
+				took = 10
+			}
+			c.Add("a", Seen{Label: i % 3, Score: 0.9, Took: 10}, scored(i%3, float32(i)/1000), took)
+		}
+		if err := c.Worse(); (err != nil) != want {
+			t.Errorf("one of %d fast enough: %v", every, err)
+		}
+	}
+}
+
 // Nothing is allocated for a picture.
 func TestNothingIsAllocated(t *testing.T) {
 	three := specOf("bolt", "nut", "gear")
