@@ -35,14 +35,18 @@ type web struct {
 	flip   Flip
 	pace   pace // of snapshots
 
-	body  io.ReadCloser // of the answer under way; nil: none
-	in    *bufio.Reader // of a stream; nil: snapshots
-	mark  []byte        // the line that parts begin with; nil: not seen yet
-	atEnd bool          // the mark behind the newest picture has been read
-	data  []byte        // the newest picture as it came
-	kept  vision.Frame  // of the newest snapshot
-	fresh http.Header   // with which the next one is asked for: only where it has changed
-	bad   int           // pictures in a row that could not be decoded
+	body io.ReadCloser // of the answer under way; nil: none
+	in   *bufio.Reader // of a stream; nil: snapshots
+	mark []byte        // the line that parts begin with; nil: not seen yet
+	// marked is whether the mark was seen; before, it is what the server has announced.
+	marked bool
+	bare   bool         // pictures follow one another without parts
+	first  bool         // data is a picture that has not been shown
+	atEnd  bool         // the mark behind the newest picture has been read
+	data   []byte       // the newest picture as it came
+	kept   vision.Frame // of the newest snapshot
+	fresh  http.Header  // with which the next one is asked for: only where it has changed
+	bad    int          // pictures in a row that could not be decoded
 }
 
 func openWeb(ctx context.Context, u *URI) (source, Info, error) {
@@ -52,18 +56,20 @@ func openWeb(ctx context.Context, u *URI) (source, Info, error) {
 		return nil, Info{}, errors.Join(err, w.close())
 	}
 	info := Info{Kind: "http", Live: true, ReadLimit: u.silence() + firstFrameLimit}
-	kind, params, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
-	if strings.HasPrefix(kind, "multipart/") {
+	w.body, w.in = a.Body, bufio.NewReaderSize(a.Body, headerLimit)
+	stream, err := w.looksLikeStream(ctx, a)
+	switch {
+	case err != nil:
+	case stream:
 		info.Backend = "mjpeg"
-		w.body, w.in = a.Body, bufio.NewReaderSize(a.Body, headerLimit)
-		if b := strings.TrimPrefix(params["boundary"], "--"); b != "" {
-			w.mark = []byte("--" + b)
-		}
 		return w, info, nil
+	default:
+		err = w.snapshot(a)
 	}
-	if err := w.snapshot(a); err != nil {
+	if err != nil {
 		return nil, Info{}, errors.Join(err, w.close())
 	}
+	w.in = nil
 	info.Backend, info.FPS = "snapshots", snapshotFPS
 	if u.FPS > 0 {
 		info.FPS = u.FPS
@@ -72,6 +78,37 @@ func openWeb(ctx context.Context, u *URI) (source, Info, error) {
 	w.pace = paceOf(info.FPS)
 	w.body = nil
 	return w, info, nil
+}
+
+// looksLikeStream reports whether an answer holds pictures without end, by what it calls itself or,
+// where it does not say how long it is, by how it begins. It may read the first picture.
+func (w *web) looksLikeStream(ctx context.Context, a *http.Response) (bool, error) {
+	kind, params, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	if strings.HasPrefix(kind, "multipart/") {
+		if b := strings.TrimPrefix(params["boundary"], "--"); b != "" {
+			w.mark = []byte("--" + b)
+		}
+		return true, nil
+	}
+	if a.ContentLength >= 0 {
+		return false, nil
+	}
+	start, err := w.in.Peek(2)
+	switch {
+	case err != nil:
+		return false, nil
+	case string(start) == "--":
+		return true, nil
+	case string(start) != jpegStart[:2]:
+		return false, nil
+	}
+	w.bare = true
+	if err := w.untilEnd(); err != nil && !errors.Is(err, io.EOF) {
+		return false, w.lost(ctx, err)
+	}
+	w.first = true
+	_, err = w.in.Peek(1) // one alone ends here
+	return err == nil, nil
 }
 
 // next reads the next picture. Of a stream it is the newest that has come; a snapshot that has not
@@ -88,7 +125,7 @@ func (w *web) next(ctx context.Context, f *vision.Frame) error {
 		if err := w.part(); err != nil {
 			return w.lost(ctx, err)
 		}
-		if w.in.Buffered() > len(w.data) { // a newer one is there, too
+		if w.newer() {
 			continue
 		}
 		err := decodeStill(w.data, f, w.flip, true)
@@ -100,6 +137,16 @@ func (w *web) next(ctx context.Context, f *vision.Frame) error {
 			return err
 		}
 	}
+}
+
+// newer reports whether a whole picture is there that came after the newest. Where the mark behind
+// that had to come, so has a part of the next one.
+func (w *web) newer() bool {
+	least := len(w.data)
+	if w.atEnd || w.bare {
+		least *= 2
+	}
+	return w.in.Buffered() > least
 }
 
 // broken counts a picture that cannot be decoded, and is an error where all of them are so.
@@ -129,7 +176,11 @@ func (w *web) again(ctx context.Context) error {
 // snapshot takes the picture of an answer; one that is damaged leaves the one before.
 func (w *web) snapshot(a *http.Response) error {
 	defer a.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(a.Body, pictureLimit+1))
+	data, err := w.data, error(nil)
+	if !w.first {
+		data, err = w.whole(a)
+	}
+	w.first = false
 	switch {
 	case err != nil:
 		return w.lost(context.Background(), err)
@@ -154,8 +205,24 @@ func (w *web) snapshot(a *http.Response) error {
 	return nil
 }
 
+// whole reads an answer of one picture.
+func (w *web) whole(a *http.Response) ([]byte, error) {
+	in := io.Reader(a.Body)
+	if w.in != nil { // some of it has been read
+		in = w.in
+	}
+	return io.ReadAll(io.LimitReader(in, pictureLimit+1))
+}
+
 // part reads the next part of a stream into data.
 func (w *web) part() error {
+	switch {
+	case w.first:
+		w.first = false
+		return nil
+	case w.bare:
+		return w.untilEnd()
+	}
 	if err := w.toMark(); err != nil {
 		return err
 	}
@@ -172,11 +239,46 @@ func (w *web) part() error {
 			w.data = make([]byte, 0, n+n/4)
 		}
 		w.data = w.data[:n]
-		_, err := io.ReadFull(w.in, w.data)
-		return err
-	}
-	return w.untilMark()
+		if _, err := io.ReadFull(w.in, w.data); err != nil {
+			return err
+		}
+		w.trim()
+		if !bytes.HasPrefix(w.data, []byte(jpegStart)) || jpegEnds(w.data) {
+			return nil
+		}
+	} // what is shorter than it says, or said to be shorter than it is, ends at the mark
+	err = w.untilMark()
+	w.trim()
+	return err
 }
+
+// trim takes away what stands before a JPEG.
+func (w *web) trim() {
+	if at := bytes.Index(w.data[:min(len(w.data), headerLimit)], []byte(jpegStart)); at > 0 &&
+		!bytes.HasPrefix(w.data, []byte(pngStart)) && !bytes.HasPrefix(w.data, []byte("BM")) {
+		w.data = append(w.data[:0], w.data[at:]...)
+	}
+}
+
+// untilEnd reads a JPEG to its end.
+func (w *web) untilEnd() error {
+	for w.data = w.data[:0]; ; {
+		piece, err := w.in.ReadSlice(jpegEOI)
+		if err != nil && err != bufio.ErrBufferFull {
+			return err
+		}
+		w.data = append(w.data, piece...)
+		switch {
+		case len(w.data) > pictureLimit:
+			return errors.New("a picture without end")
+		case endsWithEOI(w.data) && jpegEnds(w.data):
+			w.trim()
+			return nil
+		}
+	}
+}
+
+func endsWithEOI(data []byte) bool { return bytes.HasSuffix(data, []byte{0xFF, jpegEOI}) }
 
 // oneHeader reads lines up to the empty one, and not a byte more: what is behind belongs to the
 // picture.
@@ -205,8 +307,8 @@ func (w *web) toMark() error {
 		}
 		text := bytes.TrimRight(line, "\r\n")
 		switch {
-		case w.mark == nil && len(text) > 2 && bytes.HasPrefix(text, []byte("--")):
-			w.mark = bytes.Clone(text)
+		case !w.marked && len(text) > 2 && bytes.HasPrefix(text, []byte("--")): // whatever was announced
+			w.mark, w.marked = bytes.Clone(text), true
 			return nil
 		// Some servers name a boundary with its dashes, and some without.
 		case w.mark != nil && bytes.HasPrefix(bytes.TrimLeft(text, "-"), bytes.TrimLeft(w.mark, "-")):
@@ -229,6 +331,10 @@ func (w *web) untilMark() error {
 		w.data = append(w.data, line...)
 		if len(w.data) > pictureLimit {
 			return errors.New("a picture without end")
+		}
+		if text := bytes.TrimRight(w.data, "\r\n"); endsWithEOI(text) && jpegEnds(text) {
+			w.data = text // the mark may come as late as the next picture
+			return nil
 		}
 		start := bytes.LastIndexByte(w.data[:max(0, len(w.data)-1)], '\n') + 1
 		if text := bytes.TrimRight(w.data[start:], "\r\n"); bytes.HasPrefix(bytes.TrimLeft(text, "-"),

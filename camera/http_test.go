@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -99,6 +100,68 @@ func TestMJPEG(t *testing.T) {
 			}
 			if i := s.Info(); i.Backend != "mjpeg" || !i.Live || i.ReadLimit <= 0 {
 				t.Errorf("%+v", i)
+			}
+		})
+	}
+}
+
+// Streams as servers write them by mistake: the bars are whole pictures, all of them, in order, each
+// shown before the next one comes.
+func TestMJPEGOdd(t *testing.T) {
+	needOpenCV(t)
+	const kind = "multipart/x-mixed-replace; boundary=b"
+	part := func(head string) func([]byte) string {
+		return func(data []byte) string { return "--b\r\n" + head + "\r\n" + string(data) + "\r\n" }
+	}
+	for name, tt := range map[string]struct {
+		kind  string
+		write func(data []byte) string
+	}{
+		"no length": {kind, part("Content-Type: image/jpeg\r\n")},
+		"no header": {kind, part("")},
+		"length 0":  {kind, part("Content-Length: 0\r\n")},
+		"length too low": {kind, func(d []byte) string {
+			return part(fmt.Sprintf("Content-Length: %d\r\n", len(d)-2))(d)
+		}},
+		"bare newlines": {kind, func(d []byte) string {
+			return "--b\nContent-Type: image/jpeg\n\n" + string(d) + "\n"
+		}},
+		"another mark": {"multipart/x-mixed-replace; boundary=foo", part("")},
+		"zeros before": {kind, func(d []byte) string { return part("")(append(make([]byte, 16), d...)) }},
+		"zeros behind": {kind, func(d []byte) string { return part("")(append(bytes.Clone(d), 0, 0, 0, 0)) }},
+		"no parts":     {"image/jpeg", func(d []byte) string { return string(d) }},
+		"motion JPEG":  {"video/x-motion-jpeg", func(d []byte) string { return string(d) }},
+		"another type": {"application/octet-stream", part("")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			next := make(chan struct{}, 2)
+			address := webServer(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", tt.kind)
+				for n := 0; ; n++ {
+					select {
+					case <-next:
+					case <-r.Context().Done():
+						return
+					}
+					io.WriteString(w, tt.write(numbered(t, n, true)))
+					w.(http.Flusher).Flush()
+				}
+			})
+			next <- struct{}{}
+			next <- struct{}{} // without parts only a second picture tells a stream
+			s := mustOpen(t, Config{Source: "http://" + address + "/stream"})
+			var f vision.Frame
+			for n, last := 0, -1; n < 4; n++ {
+				if err := s.Read(t.Context(), &f); err != nil {
+					t.Fatal(err)
+				}
+				if got := cameratest.Number(&f); got <= last || got > n+2 {
+					t.Errorf("picture %d is %d after %d", n, got, last)
+				} else {
+					last = got
+				}
+				next <- struct{}{}
 			}
 		})
 	}
