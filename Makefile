@@ -49,11 +49,12 @@ screenshots: deps-test ## pictures of the live page into docs/images/, 2 minutes
 race: deps-test ## all tests under the race detector
 	go test -race -timeout 60m -tags $(TAGS) $(TESTFLAGS) ./...
 
-soak: deps-test ## the long tests, about four hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
+soak: deps-test ## the long tests, about six hours: kills, crashes, damage, outages, attacks, an hour of fuzzing
 	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestKilledOnTrial|TestTroubleDropsNothing' -lives 50 -trouble 30s
 	$(SOAK) ./cmd/vggse-agent -run TestDamagedStates -states 200
 	$(SOAK) ./cmd/vggse-agent -run TestHostilePeers -hostile 1h
-	$(SOAK) ./camera/worker -run TestKilledChildren -kills 1000 -cameras 8 -whole
+	$(SOAK) ./camera/worker -run 'TestKilledChildren|TestGarbageBeside|TestOpenings' -kills 1000 -cameras 8 -network 16 -openings 1000 -whole
+	$(SOAK) ./camera/worker -run TestMutatedStreams -hostile 1h
 	$(SOAK) ./agent/pipeline -run 'TestFaults|TestLostCamera' -faults 500 -whole
 	go test -tags $(TAGS),matprofile -count=1 -v -timeout 1h ./camera -run TestNothingLeaks -cycles 1000
 	$(SOAK) ./mqtt/spool -run 'TestPowerCuts|TestDamage|TestFailingDisk' -schedules 50000 -damages 20000

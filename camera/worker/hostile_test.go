@@ -41,6 +41,13 @@ var hostile = map[string]func(){
 		frame(0, 8, 8, monotonic())
 		select {}
 	},
+	"greedy": func() { // more than it may have, none of it touched
+		openedNow()
+		limitMemory()
+		for kept := [][]byte{}; ; {
+			kept = append(kept, make([]byte, 1<<30))
+		}
+	},
 	"shrink": shrink,
 	"future": func() { ringed(); frame(0, 8, 8, monotonic()+int64(time.Hour)); select {} },
 	"past":   func() { ringed(); frame(0, 8, 8, 1); select {} },
@@ -131,7 +138,7 @@ func TestHostileChild(t *testing.T) {
 		{"short frame", 0, "a header of 2 bytes"}, {"twice", 1, "a frame of 8×8 pixels in slot 0"},
 		{"shrink", 1, "operation not permitted, operation not permitted, operation not permitted"},
 		{"future", 1, "its process was ended"}, {"past", 1, "its process was ended"},
-		{"words", 0, "the password is ***"},
+		{"words", 0, "the password is ***"}, {"greedy", 0, "out of memory"},
 		{"an end", 0, "lost: the stream ended"}, {"descriptors", 0, "its process was ended: it does not answer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,12 +8,17 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
@@ -22,9 +27,10 @@ import (
 )
 
 var (
-	kills   = flag.Int("kills", 3, "how many children are killed, of how many cameras")
-	cameras = flag.Int("cameras", 2, "beside the one whose children are killed")
-	whole   = flag.Bool("whole", false, "hold times against their bars, on a machine of one's own")
+	kills    = flag.Int("kills", 3, "how many children are ended, of how many cameras")
+	cameras  = flag.Int("cameras", 2, "beside the first one")
+	openings = flag.Int("openings", 6, "how often cameras are opened")
+	whole    = flag.Bool("whole", false, "hold times against their bars, on a machine of one's own")
 )
 
 // played is a camera that is read and opened again as the pipeline does.
@@ -73,8 +79,29 @@ func (p *played) play(ctx context.Context, t *testing.T) {
 // filmFrames are the pictures of the film that is played in a loop.
 const filmFrames = 50
 
-// Children that are killed, crash, or are stopped end no other: the cameras beside lose no frame and
-// keep their processes, and the one whose child it was comes back.
+// ends are the ways in which a child ends without having been asked, and the one in which it hangs.
+var ends = []struct {
+	name string
+	end  func(pid int) error
+}{
+	{"killed", signalled(syscall.SIGKILL)}, {"crashed", signalled(syscall.SIGSEGV)},
+	{"hung", signalled(syscall.SIGSTOP)}, {"aborted", signalled(syscall.SIGABRT)},
+	{"bus error", signalled(syscall.SIGBUS)},
+	{"out of memory", func(pid int) error {
+		// No more from now on; a decoder that has all it needs is then ended as the kernel would.
+		err := unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{}, nil)
+		time.Sleep(50 * time.Millisecond)
+		return errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+	}},
+}
+
+func signalled(s syscall.Signal) func(pid int) error {
+	return func(pid int) error { return syscall.Kill(pid, s) }
+}
+
+// Children that are killed, crash, hang, or run out of memory, at random, end no other: the cameras
+// beside lose no frame and keep their processes, the one whose child it was comes back, and nothing is
+// left behind.
 func TestKilledChildren(t *testing.T) {
 	needOpenCV(t)
 	film := cameratest.Video(t, "film.avi", filmFrames, "-c:v", "mjpeg")
@@ -84,50 +111,116 @@ func TestKilledChildren(t *testing.T) {
 	for i := range *cameras + 1 {
 		p := &played{camera: New(camera.Config{
 			Name: fmt.Sprint("film", i), Source: "file://" + film + "?loop=-1&fps=20"})}
-		if i == 0 {
-			p.camera.limits.silence = 3 * aliveEvery
-		}
+		p.camera.limits.silence = 3 * aliveEvery
 		all = append(all, p)
 		group.Go(func() { p.play(ctx, t) })
 	}
 	for _, p := range all {
 		waitFor(t, "the first frames", func() bool { return p.frames.Load() > 5 })
 	}
-	before := descriptors(t)
-	victim := all[0]
-	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGSTOP, syscall.SIGABRT, syscall.SIGBUS}
+	before, ours := holdings(t), os.Getpid()
+	wanted := slices.Repeat([]int64{1}, len(all))
 	var longest time.Duration
 	for i := range *kills {
-		sig := signals[i%len(signals)]
-		if i >= len(signals) {
-			sig = signals[rand.N(len(signals))]
+		how, n := ends[i%len(ends)], i%len(all)
+		if i >= len(ends) {
+			how, n = ends[rand.N(len(ends))], rand.N(len(all))
 		}
-		opened := victim.opened.Load()
-		if err := syscall.Kill(int(victim.child.Load()), sig); err != nil {
-			t.Fatalf("%s to process %d: %v", sig, victim.child.Load(), err)
-		}
-		killed := time.Now()
-		waitFor(t, "another child after "+sig.String(), func() bool { return victim.opened.Load() > opened })
+		victim := all[n]
+		wanted[n]++
 		frames := victim.frames.Load()
-		waitFor(t, "frames after "+sig.String(), func() bool { return victim.frames.Load() > frames })
-		if took := time.Since(killed); sig != syscall.SIGSTOP {
+		if err := how.end(int(victim.child.Load())); err != nil {
+			t.Fatalf("%s, process %d: %v", how.name, victim.child.Load(), err)
+		}
+		ended := time.Now()
+		waitFor(t, "another child after "+how.name, func() bool { return victim.opened.Load() == wanted[n] })
+		frames = max(frames, victim.frames.Load())
+		waitFor(t, "frames after "+how.name, func() bool { return victim.frames.Load() > frames })
+		if took := time.Since(ended); how.name != "hung" {
 			longest = max(longest, took)
 		}
 	}
-	t.Logf("%d killed; the slowest was back after %s", *kills, longest.Round(time.Millisecond))
+	t.Logf("%d ended; the slowest was back after %s", *kills, longest.Round(time.Millisecond))
 	if *whole && longest > 2*time.Second {
 		t.Errorf("the slowest was back after %s, want at most 2 s", longest)
 	}
-	for _, p := range all[1:] {
-		if n, m := p.opened.Load(), p.broken.Load(); n != 1 || m != 0 {
-			t.Errorf("%s was opened %d times, %d frames do not follow the one before", p.camera.config.Name, n, m)
+	for n, p := range all {
+		if got, broken := p.opened.Load(), p.broken.Load(); got != wanted[n] || broken != 0 {
+			t.Errorf("%s was opened %d times, want %d; %d frames do not follow the one before", p.camera.config.Name,
+				got, wanted[n], broken)
 		}
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors, %d before", after, before)
+	before.hold(t, holdings(t))
+	if os.Getpid() != ours {
+		t.Error("this process is another one")
 	}
 	cancel()
 	group.Wait()
+}
+
+// holding is what a process holds of the machine.
+type holding struct {
+	files, children, megabytes int
+}
+
+func holdings(t *testing.T) holding {
+	t.Helper()
+	debug.FreeOSMemory()
+	h := holding{files: descriptors(t)}
+	text, err := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(text), "\nRssAnon:")
+	if _, err2 := fmt.Sscan(rest, &h.megabytes); err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	h.megabytes /= 1024
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		h.children += len(strings.Fields(string(text)))
+	}
+	return h
+}
+
+// hold fails the test where there is more now.
+func (h holding) hold(t *testing.T, now holding) {
+	t.Helper()
+	t.Logf("%+v → %+v", h, now)
+	if now.files > h.files || now.children > h.children || now.megabytes > h.megabytes+16 {
+		t.Errorf("something leaks: %+v before, %+v now", h, now)
+	}
+}
+
+// Opening and closing a camera again and again leaves nothing behind: no descriptor, no process, no
+// memory.
+func TestOpenings(t *testing.T) {
+	needOpenCV(t)
+	film := cameratest.Video(t, "film.avi", 5, "-c:v", "mjpeg")
+	picture := cameratest.Video(t, "picture.png", 1, "-frames:v", "1")
+	cam := cameratest.StartRTSP(t, cameratest.Whole)
+	sources := []string{"file://" + film + "?speed=max", "file://" + picture, cam.URL}
+	cycle := func(times int) {
+		for i := range times {
+			c := New(camera.Config{Name: "test", Source: sources[i%len(sources)]})
+			s, err := c.Open(soon(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var f vision.Frame
+			if err := s.Read(soon(t), &f); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(s.Close(), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cycle(len(sources))
+	before := holdings(t)
+	cycle(*openings)
+	before.hold(t, holdings(t))
 }
 
 func init() {
