@@ -19,6 +19,12 @@ func Ask(ctx context.Context, source string) (what string, err error) {
 	switch u.Scheme {
 	case "demo":
 		return "", nil
+	case "onvif":
+		if err := u.onvif(ctx); err != nil {
+			return "", err
+		}
+		codec, err := u.describe(ctx)
+		return "answers, sends " + codec + "; not played", err
 	case "rtsp":
 		codec, err := u.describe(ctx)
 		return "answers, sends " + codec + "; not played", err

@@ -40,6 +40,11 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
+	if u.Scheme == "onvif" {
+		if err := u.onvif(ctx); err != nil {
+			return nil, Info{}, err
+		}
+	}
 	if (u.Scheme == "rtsp" || u.Scheme == "rtp") && m.gstreamer {
 		s, info, err := openSession(ctx, u, m)
 		if !errors.Is(err, errNoDecoder) {

@@ -77,5 +77,5 @@ func Slowness(c *Config) time.Duration {
 // Network reports whether the source is a server's.
 func (c *Config) Network() bool {
 	u, err := parse(c.Source)
-	return err == nil && (u.Scheme == "rtsp" || u.Scheme == "http")
+	return err == nil && (u.Scheme == "rtsp" || u.Scheme == "onvif" || u.Scheme == "http")
 }

@@ -18,6 +18,9 @@ func (c *Config) UsesGStreamer() bool {
 	if u.Scheme == "demo" || u.Scheme == "file" && IsPicture(u.Target) {
 		return false
 	}
+	if u.Scheme == "onvif" {
+		u.Scheme = "rtsp"
+	}
 	p, err := u.plan(m)
 	return err == nil && p.backend == backendGStreamer
 }

@@ -15,7 +15,7 @@ import (
 
 // URI is a source, taken apart. See ParseURI for the forms.
 type URI struct {
-	Scheme string // demo, test, file, v4l2, csi, rtsp, rtp, http or gst
+	Scheme string // demo, test, file, v4l2, csi, rtsp, onvif, rtp, http or gst
 	// Target is what the scheme's own part says: the scene of demo://, the path of file:// and
 	// v4l2://, the sensor number of csi://, [address]:port of rtp://, host[:port]/path?query of
 	// rtsp:// and http://, the pipeline of gst:.
@@ -38,19 +38,22 @@ type Options struct {
 	Latency       time.Duration // jitter buffer of network sources on GStreamer
 	Timeout       time.Duration // a live source that gives no frame for so long is lost
 	UDP           bool          // transport=udp: RTP beside RTSP, not inside its TCP connection
-	Mode          int           // sensor-mode of csi://, from 1 here (0: chosen by the driver)
+	// Mode is the sensor-mode of csi://, from 1 here (0: chosen by the driver), or the profile of
+	// onvif:// (0: the first).
+	Mode int
 }
 
 // keysOf lists the keys of each scheme, in the order in which messages name them.
 var keysOf = map[string][]string{
-	"demo": {"width", "height", "fps", "seed", "speed", "strangers"},
-	"test": {"width", "height", "fps", "flip", "timeout"},
-	"file": {"loop", "fps", "speed", "flip"},
-	"v4l2": {"width", "height", "fps", "codec", "flip"},
-	"csi":  {"width", "height", "fps", "sensor-mode", "flip", "timeout"},
-	"rtsp": {"codec", "latency", "transport", "flip", "timeout"},
-	"rtp":  {"codec", "latency", "flip", "timeout"},
-	"http": {"fps", "flip", "timeout"},
+	"demo":  {"width", "height", "fps", "seed", "speed", "strangers"},
+	"test":  {"width", "height", "fps", "flip", "timeout"},
+	"file":  {"loop", "fps", "speed", "flip"},
+	"v4l2":  {"width", "height", "fps", "codec", "flip"},
+	"csi":   {"width", "height", "fps", "sensor-mode", "flip", "timeout"},
+	"rtsp":  {"codec", "latency", "transport", "flip", "timeout"},
+	"rtp":   {"codec", "latency", "flip", "timeout"},
+	"http":  {"fps", "flip", "timeout"},
+	"onvif": {"profile", "codec", "latency", "transport", "flip", "timeout"},
 }
 
 // ParseURI takes a source apart:
@@ -62,6 +65,7 @@ var keysOf = map[string][]string{
 //	csi://0?width=1280&height=720     a CSI sensor of a Jetson
 //	rtsp://user:word@host/x?a=b#codec=h265&latency=200
 //	http://host/stream.mjpg#timeout=5000  MJPEG, or an address of one picture, fetched #fps=1 times a second
+//	onvif://user:word@host#profile=2  an ONVIF device, which names its RTSP stream
 //	rtp://@:5004?codec=h264           waits for RTP on a UDP port
 //	gst:videotestsrc ! videoconvert   a GStreamer pipeline
 //
@@ -105,7 +109,7 @@ func parse(source string) (URI, error) {
 		return URI{}, unknownScheme(scheme)
 	}
 	mark := "?"
-	server := scheme == "rtsp" || scheme == "http"
+	server := scheme == "rtsp" || scheme == "http" || scheme == "onvif"
 	if server {
 		mark = "#"
 	}
@@ -125,13 +129,12 @@ func parse(source string) (URI, error) {
 
 // instead says for schemes that people try what reads such a source.
 var instead = map[string]string{
-	"rtmp":  "give the camera's rtsp:// address",
-	"srt":   "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
-	"onvif": "give the rtsp:// address that the camera's page or an ONVIF tool shows",
+	"rtmp": "give the camera's rtsp:// address",
+	"srt":  "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
 }
 
 func unknownScheme(scheme string) error {
-	const known = "there are demo, test, file, v4l2, csi, rtsp, rtp, http and gst"
+	const known = "there are demo, test, file, v4l2, csi, rtsp, onvif, rtp, http and gst"
 	if cure := instead[scheme]; cure != "" {
 		return fmt.Errorf("unknown scheme %q: %s; %s", scheme, known, cure)
 	}
@@ -180,7 +183,7 @@ func (u *URI) parseTarget() error {
 		if _, err := strconv.ParseUint(u.Target, 10, 8); err != nil {
 			return fmt.Errorf("want the number of a sensor, as in csi://0, got %q", u.Target)
 		}
-	case "rtsp", "http":
+	case "rtsp", "http", "onvif":
 		return u.splitCredentials()
 	case "rtp":
 		return u.checkPort()

@@ -24,7 +24,8 @@ const (
 
 var (
 	flips  = []Flip{FlipClockwise, FlipCounterclockwise, FlipRotate180, FlipHorizontal, FlipVertical}
-	codecs = map[string][]string{"v4l2": {"mjpeg", "yuyv"}, "rtsp": {"h264", "h265"}, "rtp": {"h264", "h265"}}
+	codecs = map[string][]string{"v4l2": {"mjpeg", "yuyv"}, "rtsp": {"h264", "h265"}, "onvif": {"h264", "h265"},
+		"rtp": {"h264", "h265"}}
 )
 
 const (
@@ -97,6 +98,8 @@ func (u *URI) setKey(key, value string) (err error) {
 		var ms int
 		ms, err = number(value, 1000, 3_600_000)
 		u.Timeout = time.Duration(ms) * time.Millisecond
+	case "profile":
+		u.Mode, err = number(value, 1, 99)
 	case "sensor-mode":
 		u.Mode, err = number(value, 0, 63)
 		u.Mode++

@@ -22,6 +22,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/internal/backoff"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -215,6 +216,7 @@ func (m *mutant) http(conn io.Writer, request string) {
 // readFor opens a camera again and again until ctx ends; every error must be a loss, or tell that it
 // is no film.
 func readFor(ctx context.Context, t *testing.T, source func() string, film bool, opened, frames *atomic.Int64) {
+	attempt := 0
 	c := New(camera.Config{Name: "test", Source: source()})
 	defer func() { c.Close() }()
 	var f [3]vision.Frame
@@ -226,6 +228,7 @@ func readFor(ctx context.Context, t *testing.T, source func() string, film bool,
 		}
 		s, err := c.Open(ctx)
 		if err == nil {
+			attempt = 0
 			opened.Add(1)
 			for i := 0; err == nil; i++ {
 				if err = s.Read(ctx, &f[i%3]); err == nil {
@@ -237,6 +240,13 @@ func readFor(ctx context.Context, t *testing.T, source func() string, film bool,
 		if err != nil && ctx.Err() == nil && !film && !errors.Is(err, camera.ErrLost) {
 			t.Errorf("%v, want an ErrLost", err)
 			return
+		}
+		if !film { // as the pipeline does
+			select {
+			case <-ctx.Done():
+			case <-time.After(backoff.Delay(attempt)):
+			}
+			attempt++
 		}
 	}
 }
