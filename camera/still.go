@@ -101,7 +101,8 @@ type stills struct {
 	rounds int // further rounds; −1 for ever
 	flip   Flip
 	kept   vision.Frame // the picture, where there is only one
-	of     time.Time    // when its file was written
+	of     os.FileInfo  // its file
+	stale  string       // why kept is no longer what the file holds
 	looked time.Time    // for a newer one
 	left   []string     // pictures of this round that could not be read, one sentence each
 	// skipped is how many could not be read in all rounds
@@ -167,7 +168,7 @@ func openFile(u *URI) (source, Info, error) {
 		return s, Info{Kind: "pictures", Backend: decoder, FPS: stillFPS}, nil
 	}
 	if file, err := os.Stat(paths[0]); err == nil {
-		s.of = file.ModTime()
+		s.of = file
 	}
 	if err := readStill(paths[0], &s.kept, u.Flip, true); err != nil {
 		return nil, Info{}, err
@@ -227,17 +228,29 @@ func (s *stills) again(path string) {
 	}
 	s.looked = now
 	info, err := os.Stat(path)
-	if err != nil || info.ModTime().Equal(s.of) {
+	switch {
+	case err != nil:
+		s.stale = path + " has gone"
+		return
+	case s.of != nil && os.SameFile(info, s.of) && info.ModTime().Equal(s.of.ModTime()) && info.Size() == s.of.Size():
+		s.stale = ""
 		return
 	}
 	var fresh vision.Frame
-	if readStill(path, &fresh, s.flip, true) == nil {
-		s.kept, s.of = fresh, info.ModTime()
+	err = readStill(path, &fresh, s.flip, true)
+	switch {
+	case err == nil:
+		s.kept, s.of, s.stale = fresh, info, ""
+	case now.Sub(info.ModTime()).Abs() > 2*settled:
+		s.stale = err.Error()
 	}
 }
 
 // warnings are what was left out so far in this round: the first ones, and how many there are.
 func (s *stills) warnings() []string {
+	if s.stale != "" {
+		return []string{s.stale + ": the picture before is shown"}
+	}
 	if len(s.left) == 0 {
 		return nil
 	}

@@ -349,6 +349,57 @@ func TestPictureWrittenAgain(t *testing.T) {
 	}
 }
 
+// A picture that was exchanged for one of the same time is shown anew; one that is damaged or has gone
+// leaves the one before, and says so until there is another.
+func TestPictureReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap.png")
+	long := time.Unix(1e9, 0)
+	write := func(data []byte) {
+		t.Helper()
+		err := errors.Join(os.WriteFile(path+".new", data, 0o600), os.Chtimes(path+".new", long, long),
+			os.Rename(path+".new", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	picture := func(grey byte) []byte {
+		img := image.NewGray(image.Rect(0, 0, 8, 6))
+		for i := range img.Pix {
+			img.Pix[i] = grey
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	write(picture(10))
+	s := mustOpen(t, Config{Source: "file://" + path + "?loop=-1&speed=max"})
+	show := func(grey byte, warning string) {
+		t.Helper()
+		var f vision.Frame
+		s.source.(*stills).looked = time.Time{} // as if some time had passed
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatal(err)
+		}
+		warnings := strings.Join(s.Info().Warnings, " ")
+		if f.Pix[0] != grey || warning == "" && warnings != "" || !strings.Contains(warnings, warning) {
+			t.Errorf("shows %d and warns %q, want %d and %q", f.Pix[0], warnings, grey, warning)
+		}
+	}
+	show(10, "")
+	write(picture(20))
+	show(20, "")
+	write([]byte("<html>login"))
+	show(20, "this is no picture in PNG, JPEG or BMP: the picture before is shown")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	show(20, "snap.png has gone: the picture before is shown")
+	write(picture(30))
+	show(30, "")
+}
+
 // A folder in a loop is watched: a new picture is shown next, one that is being copied waits, one
 // that has gone is left out once and forgotten.
 func TestFolderGrows(t *testing.T) {
