@@ -187,7 +187,6 @@ type conversation struct {
 	sha256         bool       // the password may be told by Digest with SHA-256
 	challenge      *challenge // of the server, once it has asked for the password
 	base           string     // of the presentation: what PLAY and TEARDOWN name
-	plain          bool       // the server does not know GET_PARAMETER
 	spoke          time.Time  // when the newest request was sent
 	session        string
 	conn           io.Writer
@@ -286,14 +285,6 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 		}
 		c.challenge = next
 	}
-}
-
-// lives is a request that only says that somebody is still here.
-func (c *conversation) lives() string {
-	if c.plain {
-		return "OPTIONS"
-	}
-	return "GET_PARAMETER"
 }
 
 func (c *conversation) send(method, uri string, headers ...string) error {

@@ -2,6 +2,7 @@ package camera
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // session is the video of an RTSP server on its way to a decoder in this process: its packets of RTP
@@ -212,6 +214,9 @@ func (s *session) pump() {
 	}
 }
 
+// signOfLife is a request that every server knows, also those that end the connection at others.
+const signOfLife = "OPTIONS"
+
 func (s *session) send(method string, headers ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,21 +260,28 @@ func (s *session) fromConnection() error {
 		}
 		if now.Sub(alive) > s.lifetime/3 {
 			alive = now
-			if err := s.send(s.talk.lives()); err != nil {
+			if err := s.send(signOfLife); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// answered takes an answer that comes among packets. To a sign of life any will do.
+// answered takes an answer that comes among packets, or a request of the server, which is answered in
+// its turn. What is neither is passed over, a byte at a time.
 func (s *session) answered(flowing bool) error {
-	line, err := s.talk.in.R.Peek(5)
+	in := s.talk.in.R
+	start, err := in.Peek(5)
 	if err != nil {
 		return err
 	}
-	if string(line) != "RTSP/" { // a request of the server, or what a camera sends by mistake
-		_, err := s.talk.in.R.ReadByte()
+	if string(start) != "RTSP/" {
+		there, _ := in.Peek(min(in.Buffered(), requestLimit))
+		line, _, whole := bytes.Cut(there, []byte("\r\n"))
+		if whole && bytes.HasSuffix(line, []byte(" RTSP/1.0")) && !bytes.ContainsFunc(line, unicode.IsControl) {
+			return s.requested()
+		}
+		_, err := in.Discard(1)
 		return err
 	}
 	a, err := s.talk.receive("PLAY")
@@ -284,12 +296,35 @@ func (s *session) answered(flowing bool) error {
 			return s.send("PLAY", "Range: npt=0.000-")
 		}
 		return nil
-	case a.status != 200 && a.status != 0 && flowing:
-		s.talk.plain = true
+	case a.status != 0 && flowing: // to a sign of life any answer will do
 		return nil
-	case err == nil && !flowing:
+	case err == nil:
 		s.conn.SetReadDeadline(time.Now().Add(max(firstFrameLimit, s.uri.Timeout)))
 	}
+	return err
+}
+
+// requestLimit is how long the first line of a server's request may be, bytes.
+const requestLimit = 512
+
+// requested takes a request of the server.
+func (s *session) requested() error {
+	if _, err := s.talk.in.ReadLine(); err != nil {
+		return err
+	}
+	header, err := s.talk.in.ReadMIMEHeader()
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.ParseUint(header.Get("Content-Length"), 10, 16); err == nil {
+		if _, err := s.talk.in.R.Discard(int(n)); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn.SetWriteDeadline(time.Now().Add(answerLimit))
+	_, err = fmt.Fprintf(s.conn, "RTSP/1.0 200 OK\r\nCSeq: %.20s\r\n\r\n", header.Get("CSeq"))
 	return err
 }
 
@@ -341,7 +376,7 @@ func (s *session) listens() error {
 		s.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 	}
 	if time.Since(s.talk.spoke) > s.lifetime/3 {
-		return s.send(s.talk.lives())
+		return s.send(signOfLife)
 	}
 	return nil
 }

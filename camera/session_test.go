@@ -74,7 +74,8 @@ func TestSession(t *testing.T) {
 	audio := "$\x02\x00\x04abcd"
 	address, asked := server(t, "RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", "+
 		"algorithm=SHA-256, qop=\"auth\"\n\n", described("v=0\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n"), setUp,
-		audio+"RTSP/1.0 200 OK\n\nx"+packet+"ANNOUNCE"+packet)
+		audio+"RTSP/1.0 200 OK\n\nx"+packet+"ANNOUNCE"+packet+"SET_PARAMETER rtsp://h/x RTSP/1.0\nCSeq: 77\n"+
+			"Content-Length: 3\n\na$b"+packet)
 	u := URI{Scheme: "rtsp", Target: address + "/x", User: "u", Password: "SECRET"}
 	u.Timeout = time.Second
 	s, err := u.begin(t.Context())
@@ -92,14 +93,15 @@ func TestSession(t *testing.T) {
 		t.Errorf("after the last packet: %v", err)
 	}
 	got, err := io.ReadAll(s.relay.out)
-	if want := strings.Repeat(packet[2:], 2); string(got) != want || err != nil {
+	if want := strings.Repeat(packet[2:], 3); string(got) != want || err != nil {
 		t.Errorf("the decoder got %q, %v, want %q", got, err, want)
 	}
 	s.end()
 	s.relay.close()
 	words := asked()
 	if !strings.Contains(words, "algorithm=SHA-256") || strings.Contains(words, "Basic") ||
-		strings.Contains(words, "SECRET") || !strings.Contains(words, "TEARDOWN") {
+		strings.Contains(words, "SECRET") || !strings.Contains(words, "TEARDOWN") ||
+		!strings.Contains(words, "RTSP/1.0 200 OK\r\nCSeq: 77\r\n") {
 		t.Error(words)
 	}
 }
