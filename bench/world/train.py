@@ -17,7 +17,7 @@ import torchvision.models as tv
 from PIL import Image
 
 warnings.simplefilter("ignore")
-SIZE, BATCH, MINUTES = 64, 64, 6
+SIZE, BATCH, MINUTES = 64, 64, 4
 
 NETWORKS = {
     "resnet18": lambda n: tv.resnet18(num_classes=n),

@@ -82,4 +82,16 @@ resample_down resample_down_plain;
 void resample_pillow(int level, resample_target dst, const uint8_t *src, ptrdiff_t stride, int columns, int height,
 		     int columns_first, uint8_t *rows, uint8_t *line, resample_pillow_axis x, resample_pillow_axis y);
 
+// resample_sampled is a sampled of taps.go; rows has room for needed rows of three planes.
+enum { RESAMPLE_CV, RESAMPLE_CUBIC, RESAMPLE_TF };
+typedef struct {
+	int kind, taps, width, height, needed;
+	const int32_t *x_from, *y_from, *need, *slot;
+	const float *x_weight, *y_weight;
+	float *rows;
+} resample_sampled;
+
+// resample_sample does what taps.go does.
+void resample_sample(resample_target dst, const uint8_t *src, ptrdiff_t stride, resample_sampled s);
+
 #endif

@@ -6,6 +6,8 @@ package resample
 // #cgo nocallback resample_apply
 // #cgo noescape resample_pillow
 // #cgo nocallback resample_pillow
+// #cgo noescape resample_sample
+// #cgo nocallback resample_sample
 // #include "kernel.h"
 import "C"
 
@@ -27,6 +29,23 @@ func (p *pillow) applyKernel(level int, dst *Target, src []byte, stride int) {
 	}
 	C.resample_pillow(C.int(level), dst.c(), (*C.uint8_t)(&src[p.top*stride+3*p.left]), C.ptrdiff_t(stride),
 		C.int(p.columns), C.int(p.height), first, (*C.uint8_t)(&p.rows[0]), (*C.uint8_t)(&p.line[0]), p.x.c(), p.y.c())
+}
+
+// applyKernel is apply in C.
+func (s *sampled) applyKernel(dst *Target, src []byte, stride int) {
+	kind := C.int(C.RESAMPLE_CV)
+	switch s.filter {
+	case Cubic:
+		kind = C.RESAMPLE_CUBIC
+	case TFBilinear:
+		kind = C.RESAMPLE_TF
+	}
+	C.resample_sample(dst.c(), (*C.uint8_t)(&src[0]), C.ptrdiff_t(stride), C.resample_sampled{
+		kind: kind, taps: C.int(s.x.taps), needed: C.int(len(s.need)),
+		width: C.int(len(s.x.from) / s.x.taps), height: C.int(len(s.y.from) / s.y.taps),
+		x_from: (*C.int32_t)(&s.x.from[0]), y_from: (*C.int32_t)(&s.y.from[0]), need: (*C.int32_t)(&s.need[0]),
+		slot: (*C.int32_t)(&s.slot[0]), x_weight: (*C.float)(&s.x.weight[0]), y_weight: (*C.float)(&s.y.weight[0]),
+		rows: (*C.float)(&s.rows[0])})
 }
 
 func (a *pillowAxis) c() C.resample_pillow_axis {

@@ -94,8 +94,10 @@ func (p *Plan) Apply(dst *Target, src []byte, stride int) error {
 		}
 	}
 	switch {
-	case p.sampled != nil:
+	case p.sampled != nil && p.kernel < 0:
 		p.sampled.apply(dst, src, stride)
+	case p.sampled != nil:
+		p.sampled.applyKernel(dst, src, stride)
 	case p.pillow != nil && p.kernel < 0:
 		p.pillow.apply(dst, src, stride)
 	case p.pillow != nil:
