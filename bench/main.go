@@ -56,7 +56,7 @@ func main() {
 	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
 	flag.StringVar(&o.models, "models", "build/bench/exports",
-		"folder of .onnx files for int8-world; bench/world/exports.py makes them")
+		"folder of .onnx files for int8-world and int8-trained; bench/world/exports.py and train.py make them")
 	flag.IntVar(&o.pairs, "pairs", 10, "interleaved pairs of each comparison")
 	flag.IntVar(&o.threads, "threads", 0, "of bare")
 	flag.Float64Var(&o.seconds, "seconds", 2,
@@ -105,6 +105,7 @@ func (o *options) parts() []part {
 		{"int8-speed", "int8", o.int8SpeedReport},
 		{"int8-peer", "int8", o.quantizeReport},
 		{"int8-world", "", o.worldReport},
+		{"int8-trained", "", o.trainedReport},
 		{"teach", "", o.teachReport},
 		{"engines", "", o.enginesReport},
 		{"release", "", o.sizesReport},
@@ -129,7 +130,7 @@ func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
 		return err
 	}
-	if o.full == "" && what != "int8-world" && what != "teach" {
+	if o.full == "" && what != "int8-world" && what != "int8-trained" && what != "teach" {
 		o.full = filepath.Join(o.scratch, "full")
 		if err := o.made(ctx, o.full); err != nil {
 			return err

@@ -59,13 +59,18 @@ func (o *options) calibrate(ctx context.Context, args ...string) (*calibrated, e
 
 // drawn sees that there are n pictures of the demo in the folder.
 func (o *options) drawn(ctx context.Context, name string, n, seed int) (string, error) {
+	return o.drawnAt(ctx, name, n, seed, "320x180")
+}
+
+// drawnAt is drawn for another size.
+func (o *options) drawnAt(ctx context.Context, name string, n, seed int, size string) (string, error) {
 	dir := filepath.Join(o.scratch, name)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	aside := dir + ".part"
 	out, err := exec.CommandContext(ctx, o.agent, "demo-data", "--out", aside, "--n", strconv.Itoa(n), "--seed",
-		strconv.Itoa(seed)).CombinedOutput()
+		strconv.Itoa(seed), "--size", size).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s demo-data: %w\n%s", o.agent, err, out)
 	}

