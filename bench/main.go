@@ -64,7 +64,8 @@ func main() {
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
 	flag.IntVar(&o.draws, "draws", 20, "draws of pictures for each size, of teach")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n", strings.Join(o.names(), " | "))
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n",
+			strings.Join(o.names(), " | "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -44,8 +44,8 @@ func (o *options) trainedReport(ctx context.Context, r *report) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		r.section(fmt.Sprintf("%s, calibrated on %d pictures, judged on %d of another seed", name, c.Pictures.Calibration,
-			c.Pictures.HeldOut))
+		r.section(fmt.Sprintf("%s, calibrated on %d pictures, judged on %d of another seed", name,
+			c.Pictures.Calibration, c.Pictures.HeldOut))
 		for _, f := range c.Files {
 			v := f.Verdict
 			if v.Top1 == nil {
@@ -54,7 +54,8 @@ func (o *options) trainedReport(ctx context.Context, r *report) error {
 			lost := 100 * (v.Top1FP32.Value - v.Top1.Value)
 			r.atMost(f.Path+": top-1 lost, points", lost, trainedLost, fmt.Sprintf("%.3f (%.2f → %.2f %%)", lost,
 				100*v.Top1FP32.Value, 100*v.Top1.Value))
-			r.fact(f.Path+": answers as FP32, logit SQNR", fmt.Sprintf("%.2f %%, %.1f dB", 100*v.Agreement.Value, v.SQNR))
+			r.fact(f.Path+": answers as FP32, logit SQNR",
+				fmt.Sprintf("%.2f %%, %.1f dB", 100*v.Agreement.Value, v.SQNR))
 			if f.Key == bundle.FileINT8CPU && f.Proof != nil {
 				r.fact(f.Path+": on integers", fmt.Sprintf("%d of %d convolutions, %d of %d fully connected",
 					f.Proof.Convolutions, f.Proof.WantConv, f.Proof.Dense, f.Proof.WantDense))
@@ -71,12 +72,13 @@ func (o *options) calibrateTrained(ctx context.Context, file, tune, held string)
 	if err := errors.Join(os.RemoveAll(imported), os.RemoveAll(dir)); err != nil {
 		return nil, err
 	}
+	const how = "resize=squash,filter=pil-bilinear,channels=rgb,scale=1/127.5,mean=1,1,1,std=1,1,1"
 	if _, err := o.verb(ctx, "import", file, "--labels", filepath.Join(o.models, "labels.txt"), "--out", imported,
-		"--preprocess", "resize=squash,filter=pil-bilinear,channels=rgb,scale=1/127.5,mean=1,1,1,std=1,1,1"); err != nil {
+		"--preprocess", how); err != nil {
 		return nil, err
 	}
-	text, err := o.verb(ctx, "calibrate", "--json", "--bundle", imported, "--images", tune, "--eval", held, "--out", dir,
-		"--seconds", "0", "--workers", "2")
+	text, err := o.verb(ctx, "calibrate", "--json", "--bundle", imported, "--images", tune, "--eval", held, "--out",
+		dir, "--seconds", "0", "--workers", "2")
 	if err != nil {
 		return nil, err
 	}
