@@ -31,6 +31,11 @@ type Bundle struct {
 func Open(dir string) (*Bundle, error) {
 	path := filepath.Join(dir, SpecFile)
 	text, err := atomicfile.ReadSmall(path, maxHead)
+	if errors.Is(err, syscall.ENOTDIR) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(dir), SpecFile)); err == nil {
+			return nil, fmt.Errorf("bundle: %s is a file of a bundle: give its folder %s", dir, filepath.Dir(dir))
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or "+
 			"'import')", dir, SpecFile)

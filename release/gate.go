@@ -52,7 +52,7 @@ type Wanted struct {
 // Examine holds a statement and its signature against the trusted keys, the wish, what was seen
 // before and the clock, in this order. Nil for both is a release without a statement.
 func (g *Gate) Examine(raw, signature []byte, want Wanted) (*Admission, error) {
-	h, err := g.readHistory()
+	h, err := g.remembered()
 	if err != nil {
 		return nil, err
 	}

@@ -49,10 +49,13 @@ func (g *Gate) readHistory() (*history, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, h); err != nil {
+	if err == nil {
+		err = json.Unmarshal(text, h)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s, which knows the releases that were taken, is damaged: remove it by hand, then any "+
 			"signed release is taken once", g.historyPath())
 	}
@@ -60,6 +63,20 @@ func (g *Gate) readHistory() (*history, error) {
 		h.Last = make(map[string]seen)
 	}
 	return h, nil
+}
+
+// remembered is readHistory for who may do without one: where no key is trusted and none is asked
+// for, nothing was ever taken by one, and damage hides nothing.
+func (g *Gate) remembered() (*history, error) {
+	h, err := g.readHistory()
+	if err == nil {
+		return h, nil
+	}
+	none := &history{Last: make(map[string]seen)}
+	if t, failed := g.trust(none); failed == nil && !t.any() && !t.required {
+		return none, nil
+	}
+	return nil, err
 }
 
 // highest is the highest release of a name that the key has signed and that was taken here.

@@ -412,3 +412,28 @@ func TestAssembly(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedHistory: where no key is trusted, nothing was ever taken by one, and a damaged history
+// keeps nobody from installing; where one is, an older release could pass, so a person must say so.
+func TestDamagedHistory(t *testing.T) {
+	key := newPublisher(t).key.Public
+	for name, damage := range map[string]func(path string) error{
+		"noise":    func(path string) error { return os.WriteFile(path, []byte("\xff{"), 0o600) },
+		"cut":      func(path string) error { return os.WriteFile(path, []byte(`{"seen":[`), 0o600) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		open, guarded := newDevice(t), newDevice(t, key)
+		for _, d := range []*device{open, guarded} {
+			if err := damage(d.gate.historyPath()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a, err := open.gate.Examine(nil, nil, Wanted{}); err != nil || a.Statement != nil {
+			t.Errorf("%s, no key is trusted: %v", name, err)
+		}
+		if _, err := guarded.gate.Examine(nil, nil, Wanted{}); err == nil ||
+			!strings.Contains(err.Error(), "is damaged: remove it by hand") {
+			t.Errorf("%s, a key is trusted: %v", name, err)
+		}
+	}
+}

@@ -30,7 +30,7 @@ func (t *Trust) any() bool { return len(t.Keys)+len(t.Bad) > 0 }
 
 // Trust reads the trust folder and the keys that were adopted under it.
 func (g *Gate) Trust() (*Trust, error) {
-	h, err := g.readHistory()
+	h, err := g.remembered()
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func TestBenchTable(t *testing.T) {
 		t.Errorf("bench --json: exit %d, %v: %s", code, err, stdout)
 	}
 	if code, _, stderr := agentCmd(t, "bench", "--seconds", "0.1", "--set", "infer.library=/none.so",
-		bundleDir); code != exitFailed || !strings.Contains(stderr, "/none.so is not a file") {
+		bundleDir); code != exitConfig || strings.Count(stderr, "/none.so is not a file") != 1 {
 		t.Errorf("bench without a runtime: exit %d: %s", code, stderr)
 	}
 }

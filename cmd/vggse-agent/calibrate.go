@@ -106,8 +106,12 @@ func (f *calibrateFlags) options() (quant.Options, error) {
 		_, budgetErr = quant.ParseBudget(o.Budget)
 	}
 	switch {
-	case o.Bundle == "" || o.Out == "" && !o.CheckOnly:
+	case o.Bundle == "" && o.Out == "" && !o.CheckOnly:
 		return o, usagef("calibrate wants --bundle DIR and --out DIR")
+	case o.Bundle == "":
+		return o, usagef("calibrate wants --bundle DIR")
+	case o.Out == "" && !o.CheckOnly:
+		return o, usagef("calibrate wants --out DIR (the bundle's own folder puts the files into it)")
 	case (o.Images == "") == (o.Camera == ""):
 		return o, usagef("calibrate wants --images DIR or --camera URI, one of them")
 	case method != quant.Auto && !slices.Contains(quant.Methods, method):

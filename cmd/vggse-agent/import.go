@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +78,9 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 func runImport(cmd *cobra.Command, o importer.Options, input string, asJSON bool) error {
 	if o.Out == "" {
 		return usagef("import wants --out (see '%s --help')", cmd.CommandPath())
+	}
+	if _, err := os.Stat(o.File); err != nil {
+		return fmt.Errorf("import: %s: %w", o.File, err)
 	}
 	var err error
 	o.Height, o.Input, err = importer.ParseInput(input)

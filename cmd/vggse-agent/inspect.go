@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/importer"
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -25,6 +28,10 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 		Example: "  vggse-agent inspect best.pth\n  vggse-agent inspect demo/bundle/fp32.onnx",
 		Args:    exactArgs(1, "one FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(filepath.Join(args[0], bundle.SpecFile)); err == nil {
+				return fmt.Errorf("inspect: %s is a bundle: 'vggse-agent summary %[1]s' shows it, and inspect one of its "+
+					"files", args[0])
+			}
 			i, err := importer.Inspect(args[0], key)
 			if err != nil {
 				return fmt.Errorf("inspect: %w", err)

@@ -45,7 +45,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(stderr, "vggse-agent:", visible(err.Error()))
+	fmt.Fprintln(stderr, "vggse-agent:", visible(sentence(ctx, err)))
 	var coded *codedError
 	if errors.As(err, &coded) {
 		return coded.code

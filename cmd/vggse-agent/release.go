@@ -76,6 +76,9 @@ func newStatusCmd(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(all) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), noModel)
+			}
 			gate := e.Config.Gate(version)
 			for _, i := range all {
 				if err := printRelease(cmd, statusOf(gate, i)); err != nil {

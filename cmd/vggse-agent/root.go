@@ -23,10 +23,7 @@ func newRoot() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef("unknown verb %q, did you mean %s?", args[0], near[0])
-			}
-			return usagef("unknown verb %q (see 'vggse-agent --help')", args[0])
+			return unknownVerb(cmd, args)
 		},
 		SuggestionsMinimumDistance: 2,
 	}
@@ -69,8 +66,37 @@ func newRoot() *cobra.Command {
 		newVersionCmd(s),
 		newWatchCmd(s),
 	)
+	root.SetHelpCommand(newHelpCmd(root))
+	root.InitDefaultCompletionCmd()
+	if shells, _, err := root.Find([]string{"completion"}); err == nil && shells != root {
+		shells.Args = exactArgs(0, "one of bash, fish, powershell and zsh")
+		shells.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	addCompletions(root, s)
 	return root
+}
+
+// newHelpCmd is cobra's own verb, but for an unknown verb, which is a mistake.
+func newHelpCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB]", Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			verb, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownVerb(verb, rest)
+			}
+			verb.InitDefaultHelpFlag()
+			return verb.Help()
+		},
+	}
+}
+
+// unknownVerb names the nearest verb below cmd.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("unknown verb %q, did you mean %s?", args[0], near[0])
+	}
+	return usagef("unknown verb %q (see '%s --help')", args[0], cmd.CommandPath())
 }
 
 // exactArgs, like cobra's own but with exit code 2: n arguments, named by what.

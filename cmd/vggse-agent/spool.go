@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -59,7 +61,15 @@ func (v *spoolVerb) command(use, short string, run func(cmd *cobra.Command, dir 
 			if err != nil {
 				return err
 			}
-			return run(cmd, filepath.Join(e.Config.StateDir, "spool"))
+			dir := filepath.Join(e.Config.StateDir, "spool")
+			if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "nothing has waited yet: there is no", dir)
+				if v.asJSON && cmd.Name() != "peek" {
+					return v.print(cmd, &spool.Summary{})
+				}
+				return nil
+			}
+			return run(cmd, dir)
 		},
 	}
 }

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// rooms are the packages that put their names before their errors.
+var rooms = strings.Fields("agent api bundle camera checkpoint configs dataset doctor eval fleet importer infer live " +
+	"mqtt onnx pipeline prune quant release resample samples spool store teach verify vgg16se vision worker")
+
+// tried is what the operating system's errors begin with: what was done to which file.
+var tried = regexp.MustCompile(`\b(?:open|openat|stat|lstat|read|mkdir|rename|remove) (\S+): `)
+
+// sentence is the message of an error for people: what each layer said, but no package's name behind
+// another one, no path twice, and no word of the libraries for an end that was asked for.
+func sentence(ctx context.Context, err error) string {
+	parts := strings.Split(err.Error(), ": ")
+	for i := 1; i < len(parts)-1; {
+		if slices.Contains(rooms, parts[i]) {
+			parts = slices.Delete(parts, i, i+1)
+		} else {
+			i++
+		}
+	}
+	text := onePath(strings.Join(parts, ": "))
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
+	return strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "it took too long")
+}
+
+// onePath leaves out what was done to a file that was named before.
+func onePath(text string) string {
+	var out strings.Builder
+	for {
+		at := tried.FindStringSubmatchIndex(text)
+		if at == nil {
+			break
+		}
+		out.WriteString(text[:at[0]])
+		if !strings.Contains(out.String(), text[at[2]:at[3]]) {
+			out.WriteString(text[at[0]:at[1]])
+		}
+		text = text[at[1]:]
+	}
+	out.WriteString(text)
+	return out.String()
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{
+		"agent: camera belt: camera: open x.mp4: there is no file":   "agent: camera belt: open x.mp4: there is no file",
+		"configs: a.yaml: cannot be read: open a.yaml: no such file": "configs: a.yaml: cannot be read: no such file",
+		"calibrate: quant: eval: camera: a.png: no picture":          "calibrate: a.png: no picture",
+		"open a.yaml: no such file":                                  "open a.yaml: no such file",
+		"bundle: x: mqtt":                                            "bundle: x: mqtt",
+		"mqtt: mqtt.tls.ca: open /x: none":                           "mqtt: mqtt.tls.ca: open /x: none",
+		"dial: context deadline exceeded":                            "dial: it took too long",
+		"a":                                                          "a",
+	} {
+		if got := sentence(t.Context(), errors.New(text)); got != want {
+			t.Errorf("%q is told as %q, want %q", text, got, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := fmt.Errorf("prune: %w", context.Canceled)
+	if got := sentence(ctx, err); got != "prune: context canceled" {
+		t.Errorf("nobody asked for an end: %q", got)
+	}
+	cancel()
+	if got := sentence(ctx, err); got != "prune: interrupted" {
+		t.Errorf("an end that was asked for: %q", got)
+	}
+}
+
+// TestWhoIsNotThere: what does not exist is told by its name and what there is instead.
+func TestWhoIsNotThere(t *testing.T) {
+	bundle := seededBundle(t)
+	state := "state_dir=" + t.TempDir()
+	for _, c := range []struct {
+		args   string
+		code   int
+		stderr string
+	}{
+		{"help rnu", exitUsage, `unknown verb "rnu", did you mean run?`},
+		{"help model activte", exitUsage, `unknown verb "activte"`},
+		{"completion foo", exitUsage, "completion wants one of bash, fish, powershell and zsh"},
+		{"summary " + bundle + "/fp32.onnx", exitFailed, "is a file of a bundle: give its folder " + bundle},
+		{"classify --bundle " + bundle + "/model.yaml x.png", exitFailed, ""},
+		{"inspect " + bundle, exitFailed, "is a bundle: 'vggse-agent summary " + bundle + "' shows it"},
+		{"import nowhere.pth --out x", exitFailed, "nowhere.pth: no such file"},
+		{"calibrate --bundle " + bundle + " --images x", exitUsage, "calibrate wants --out DIR"},
+		{"calibrate --out x --images x", exitUsage, "calibrate wants --bundle DIR"},
+		{"bench " + bundle + " --threads -3", exitConfig, "infer.threads"},
+		{"spool stat --set " + state, exitDone, "nothing has waited yet"},
+		{"spool peek --set " + state, exitDone, "nothing has waited yet"},
+		{"spool verify /nowhere", exitFailed, "/nowhere"},
+		{"release status --set " + state, exitDone, "no model is installed here"},
+	} {
+		code, _, stderr := agentCmd(t, strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(stderr, c.stderr) || strings.Count(stderr, "\n") > 1 {
+			t.Errorf("%s: exit %d: %s; want %d: %s", c.args, code, stderr, c.code, c.stderr)
+		}
+	}
+}
