@@ -55,6 +55,12 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 	if o.out == "" {
 		return usagef("new wants --out DIR, the folder to make")
 	}
+	for name, n := range map[string]int{"input": o.arch.InputSize, "classes": o.arch.Classes,
+		"reduction": o.arch.Reduction, "hidden": o.arch.Hidden, "pool": o.arch.PoolSize} {
+		if n < 1 { // to the architecture, 0 is the article's
+			return usagef("new: --%s must be at least 1, got %d", name, n)
+		}
+	}
 	graph, err := o.arch.Graph(vgg16se.Seeded(o.seed))
 	if err != nil {
 		return withCode(exitUsage, err)

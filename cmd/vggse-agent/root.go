@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("vggse-agent {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
+		return usagef("%s (see '%s --help')", flagMistake(err.Error()), cmd.CommandPath())
 	})
 	s := addSettings(root)
 	root.AddCommand(

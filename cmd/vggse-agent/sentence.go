@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,6 +33,24 @@ func sentence(ctx context.Context, err error) string {
 		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
 	}
 	return strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "it took too long")
+}
+
+// parsed is what the libraries say of a flag with a value that they cannot read.
+var parsed = regexp.MustCompile(`^invalid argument ("(?:[^"\\]|\\.)*") for "(?:-\w, )?(--[\w-]+)" flag: ` +
+	`(?:strconv\.Parse(\w+): parsing .*: (invalid syntax|value out of range)|time: (?:\w+ )*(duration) .*)$`)
+
+// flagMistake says what a flag wants instead.
+func flagMistake(text string) string {
+	m := parsed.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	kind := map[string]string{"Int": "a whole number", "Uint": "a whole number from 0 on", "Float": "a number",
+		"Bool": "true or false", "duration": "a duration such as 90s"}[cmp.Or(m[3], m[5])]
+	if m[4] == "value out of range" {
+		kind += " that this machine can hold"
+	}
+	return fmt.Sprintf("%s must be %s, got %s", m[2], kind, m[1])
 }
 
 // onePath leaves out what was done to a file that was named before.

@@ -56,6 +56,15 @@ func TestWhoIsNotThere(t *testing.T) {
 		{"spool stat --set " + state, exitDone, "nothing has waited yet"},
 		{"spool peek --set " + state, exitDone, "nothing has waited yet"},
 		{"spool verify /nowhere", exitFailed, "/nowhere"},
+		{"new --out x --input 33x44", exitUsage, `--input must be a whole number, got "33x44"`},
+		{"new --out x --seed -1", exitUsage, `--seed must be a whole number from 0 on, got "-1"`},
+		{"new --out x --classes 9999999999999999999", exitUsage, "--classes must be a whole number that this machine"},
+		{"new --out x --width wide", exitUsage, `--width must be a number, got "wide"`},
+		{"new --out x --json=maybe", exitUsage, `--json must be true or false, got "maybe"`},
+		{"new --out x --classes 0", exitUsage, "new: --classes must be at least 1, got 0"},
+		{"fleet rollout parts:8 --hold soon", exitUsage, `--hold must be a duration such as 90s, got "soon"`},
+		{"fleet rollout parts:8 --hold 5", exitUsage, `--hold must be a duration such as 90s, got "5"`},
+		{"spool peek -n all", exitUsage, `--limit must be a whole number, got "all"`},
 		{"release status --set " + state, exitDone, "no model is installed here"},
 	} {
 		code, _, stderr := agentCmd(t, strings.Fields(c.args)...)
