@@ -50,6 +50,9 @@ type ModelInfo struct {
 	Provider  string `json:"provider"` // execution provider
 }
 
+// levelBytes is the most that the name of a device or a camera has: it stands in every topic.
+const levelBytes = 128
+
 var topicLevel = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // reserved are the device's own topics, which no camera may be named after.
@@ -57,6 +60,9 @@ var reserved = []string{"available", "info", "health", "stats", "event", "comman
 
 // CheckDevice returns why id cannot name a device in topics, or nil.
 func CheckDevice(id string) error {
+	if len(id) > levelBytes {
+		return fmt.Errorf("must have at most %d characters (it is a topic level), got %d", levelBytes, len(id))
+	}
 	if !topicLevel.MatchString(id) {
 		return fmt.Errorf("must be letters, digits, _ and - (it is a topic level), got %q", id)
 	}

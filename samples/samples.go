@@ -104,6 +104,13 @@ func size(dir, name string) int64 {
 	return info.Size()
 }
 
+// pictureMode is that of the files: pictures may show people.
+const pictureMode = 0o640
+
+// wordBytes is how much of a camera's name and of a label stands in a file's name, which has at most
+// 255 bytes.
+const wordBytes = 80
+
 const stamp = "20060102T150405.000Z"
 
 // ours reports whether a name is one that Save gave: nothing else in the folder is ever counted, or
@@ -179,9 +186,11 @@ func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum str
 	}
 	name := fmt.Sprintf("%s-%s-%s-%.3f", d.Time.UTC().Format(stamp), plain(d.Camera), plain(best.Label), best.Score)
 	path := filepath.Join(f.cfg.Dir, name)
-	err := atomicfile.WriteFile(path+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+	err := atomicfile.WriteFileMode(path+".json", pictureMode, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(s)
+	})
 	if err == nil {
-		err = atomicfile.WriteFile(path+".png", func(w io.Writer) error {
+		err = atomicfile.WriteFileMode(path+".png", pictureMode, func(w io.Writer) error {
 			return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, picture.Image())
 		})
 	}
@@ -246,6 +255,7 @@ func remove(path string) (errs error) {
 
 // plain is text fit for the name of a file.
 func plain(text string) string {
+	text = text[:min(len(text), wordBytes)]
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
 			return r

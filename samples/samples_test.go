@@ -143,3 +143,29 @@ func TestWorth(t *testing.T) {
 		}
 	}
 }
+
+// TestLongNames: the longest camera and label that there may be still name a file, which the folder's
+// own group may read and nobody else: pictures may show people.
+func TestLongNames(t *testing.T) {
+	f, err := Open(Config{Dir: t.TempDir(), Bytes: 1 << 20, Count: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var picture vision.Frame
+	picture.Resize(2, 2)
+	d := decision(time.Unix(0, 0), strings.Repeat("ü", 256), 0.5)
+	d.Camera = strings.Repeat("c", 128)
+	if err := f.Save(d, &picture, "uncertain", "abc"); err != nil {
+		t.Fatal(err)
+	}
+	saved := names(t, f.cfg.Dir)
+	if len(saved) != 2 {
+		t.Fatalf("files: %v", saved)
+	}
+	for _, name := range saved {
+		info, err := os.Stat(filepath.Join(f.cfg.Dir, name))
+		if err != nil || info.Mode().Perm() != 0o640 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+}

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -19,12 +21,25 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	if err := account.NotForRoot(filepath.Dir(s.dir)); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); errors.Is(err, syscall.ENOTDIR) {
+	if err := s.clearPlace(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.dir, 0o755); errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
 		return nil, s.noFolder()
 	} else if err != nil {
 		return nil, err
 	}
 	return filelock.Lock(ctx, filepath.Join(s.dir, ".lock"), 0o644)
+}
+
+// clearPlace moves aside what lies in the place of the store and is neither a folder nor a link, which
+// may lead to a disk that is away.
+func (s *Store) clearPlace() error {
+	info, err := os.Lstat(s.dir)
+	if err != nil || info.IsDir() || info.Mode()&fs.ModeSymlink != 0 {
+		return nil
+	}
+	return os.Rename(s.dir, fmt.Sprintf("%s-%s", s.dir, rand.Text()[:8]))
 }
 
 // noFolder is the error where something else than a folder lies in the place of the store.

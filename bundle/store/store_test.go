@@ -274,12 +274,18 @@ func TestWhatLiesInTheWay(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(s.dir), os.WriteFile(s.dir, nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	_, list := s.List()
-	_, activate := s.Activate(t.Context(), a.SHA256)
-	_, installed := s.Install(t.Context(), testBundle(t, "c"))
-	for verb, err := range map[string]error{"list": list, "activate": activate, "install": installed} {
-		if err == nil || !strings.Contains(err.Error(), s.dir+" is not a folder") {
-			t.Errorf("%s where a file lies in the place of the store: %v", verb, err)
-		}
+	if _, err := s.List(); err == nil || !strings.Contains(err.Error(), s.dir+" is not a folder") {
+		t.Errorf("list where a file lies in the place of the store: %v", err)
+	}
+	install(t, s, testBundle(t, "c"))
+	if aside, _ := filepath.Glob(s.dir + "-*"); len(aside) != 1 {
+		t.Errorf("what lay in the place of the store is now %v", aside)
+	}
+	if err := errors.Join(os.RemoveAll(s.dir), os.Symlink("/nowhere/disk", s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Install(t.Context(), testBundle(t, "c")); err == nil ||
+		!strings.Contains(err.Error(), s.dir+" is not a folder") {
+		t.Errorf("install where a link leads to a disk that is away: %v", err)
 	}
 }

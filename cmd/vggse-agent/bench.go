@@ -41,7 +41,8 @@ once. On CUDA an INT8 file runs de-quantized: right, and not faster.`,
 			if f.batch < 1 {
 				return usagef("--batch must be at least 1, got %d", f.batch)
 			}
-			if _, err := s.load(fmt.Sprint("infer.threads=", f.threads), fmt.Sprint("infer.max_batch=", f.batch)); err != nil {
+			_, err := s.load(fmt.Sprint("infer.threads=", f.threads), fmt.Sprint("infer.max_batch=", f.batch))
+			if err != nil {
 				return err // once, not for every precision
 			}
 			if !cmd.Flags().Changed("precision") && !cmd.Flags().Changed("provider") {

@@ -29,8 +29,8 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 		Args:    exactArgs(1, "one FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(filepath.Join(args[0], bundle.SpecFile)); err == nil {
-				return fmt.Errorf("inspect: %s is a bundle: 'vggse-agent summary %[1]s' shows it, and inspect one of its "+
-					"files", args[0])
+				return fmt.Errorf("inspect: %s is a bundle: 'vggse-agent summary %[1]s' shows it, and inspect one of "+
+					"its files", args[0])
 			}
 			i, err := importer.Inspect(args[0], key)
 			if err != nil {

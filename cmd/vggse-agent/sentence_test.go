@@ -10,7 +10,7 @@ import (
 
 func TestSentence(t *testing.T) {
 	for text, want := range map[string]string{
-		"agent: camera belt: camera: open x.mp4: there is no file":   "agent: camera belt: open x.mp4: there is no file",
+		"agent: camera belt: camera: open x.mp4: no file":            "agent: camera belt: open x.mp4: no file",
 		"configs: a.yaml: cannot be read: open a.yaml: no such file": "configs: a.yaml: cannot be read: no such file",
 		"calibrate: quant: eval: camera: a.png: no picture":          "calibrate: a.png: no picture",
 		"open a.yaml: no such file":                                  "open a.yaml: no such file",
