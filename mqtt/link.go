@@ -280,6 +280,10 @@ func (l *Link) Publish(_ context.Context, d *vision.Decision) error {
 			})
 	}
 	l.out.ring()
+	if errors.Is(err, spool.ErrSize) { // one message too long ends nothing
+		l.log.Error("decision not accepted", "camera", d.Camera, "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("mqtt: publish: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/vggse/vggse-agent/mqtt/spool"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -53,6 +54,12 @@ func appendInstant(b []byte, seq uint64, t instant) []byte {
 	return strconv.AppendInt(b, int64(t.mono), 10)
 }
 
+// A record has 64 KiB: of many labels that are long the first are told, which have the best scores.
+const (
+	topRoom    = spool.MaxPayload * 5 / 8 // bytes from which on no other class follows in top
+	labelsRoom = spool.MaxPayload * 7 / 8 // nor a label in labels
+)
+
 // appendResult is the payload vggse.result/1 but for its end.
 func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) []byte {
 	b = append(b, opening...)
@@ -65,6 +72,9 @@ func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) 
 	b = appendString(b, d.Before.Label)
 	b = append(b, `,"top":[`...)
 	for i, c := range d.Top {
+		if len(b) > topRoom {
+			break
+		}
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -97,6 +107,9 @@ func appendResult(b, opening []byte, seq uint64, t instant, d *vision.Decision) 
 func appendLabels(b []byte, labels []vision.Class) []byte {
 	b = append(b, `,"labels":[`...)
 	for i, c := range labels {
+		if len(b) > labelsRoom {
+			break
+		}
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/mqtt/contract"
+	"github.com/vggse/vggse-agent/mqtt/spool"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -119,6 +121,45 @@ func TestResultTellsEveryLabelThatHolds(t *testing.T) {
 	}
 	m := contract.Message{Topic: "vggse/edge01/cam01/result", QoS: 1, Payload: text}
 	if err := judge().Sent(m); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyLongLabels: of more labels than a record holds the best are told, whole; the longest that
+// there may be, written with the most escapes, end nothing.
+func TestManyLongLabels(t *testing.T) {
+	id := testIdentity()
+	id.Name, id.Model.Name = strings.Repeat(`"`, 512), strings.Repeat(`\`, 512)
+	id.fill("stream")
+	d := decision("cam01")
+	d.Top, d.Labels = nil, nil
+	for i := range 1000 {
+		c := vision.Class{Label: fmt.Sprintf("%04d%s", i, strings.Repeat(`"`, 508)), Index: i, Score: 0.5}
+		d.Top, d.Labels = append(d.Top, c), append(d.Labels, c)
+	}
+	d.Stable, d.Before, d.Changed = d.Top[0], d.Top[1], true
+	at := instant{time.Unix(0, 0), 0, false}
+	text := finish(appendResult(nil, id.opening("vggse.result/1", "cam01"), 1, at, d), true)
+	var got struct {
+		Label       string
+		Top, Labels []struct{ Label string }
+	}
+	if err := json.Unmarshal(text, &got); err != nil || len(text) > spool.MaxPayload {
+		t.Fatalf("%d bytes, %v", len(text), err)
+	}
+	if got.Label != d.Top[0].Label || len(got.Top) < 20 || len(got.Labels) < 5 {
+		t.Errorf("%d classes in top, %d labels", len(got.Top), len(got.Labels))
+	}
+	for i, c := range got.Top {
+		if c.Label != d.Top[i].Label {
+			t.Errorf("top[%d] is %.9s…", i, c.Label)
+		}
+	}
+	l, err := NewLink(testConfig("tcp://127.0.0.1:1"), testIdentity(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Publish(t.Context(), d); err != nil {
 		t.Error(err)
 	}
 }

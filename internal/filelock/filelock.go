@@ -13,8 +13,8 @@ import (
 
 // Lock makes the file at path where it is missing, with the permissions mode, and keeps other
 // processes, and other calls in this one, out until unlock is called (flock(2), exclusive). Waiting
-// ends with ctx. The file holds nothing, and may be another account's; an empty folder in its place
-// makes room for it.
+// ends with ctx. The file holds nothing, and may be another account's; an empty folder, or a link that
+// leads nowhere, in its place makes room for it.
 func Lock(ctx context.Context, path string, mode fs.FileMode) (unlock func(), err error) {
 	f, err := openLock(path, mode)
 	if err != nil {
@@ -25,7 +25,12 @@ func Lock(ctx context.Context, path string, mode fs.FileMode) (unlock func(), er
 
 // openLock opens for reading, which is enough to lock: the file may have been made by root.
 func openLock(path string, mode fs.FileMode) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	info, err := os.Stat(path)
+	if err != nil {
+		if link, failed := os.Lstat(path); failed == nil && link.Mode()&fs.ModeSymlink != 0 {
+			os.Remove(path) // what opens it says why, where that failed
+		}
+	} else if info.IsDir() {
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("%s is a folder where a file should be: remove it", path)
 		}
