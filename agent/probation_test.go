@@ -462,3 +462,34 @@ func (b *bench) fails(i store.Installed) {
 		b.t.Errorf("refused for %q", why.Reason)
 	}
 }
+
+// TestWayBack: where the disk takes no refusal, the refused model is not opened once more.
+func TestWayBack(t *testing.T) {
+	s := store.At(t.TempDir())
+	p := &probation{store: s}
+	if _, err := p.wayBack(t.Context(), false); err == nil {
+		t.Error("there is nothing to go back to, and no error")
+	}
+	var both []store.Installed
+	for _, dir := range []string{demoBundle, nearby(t, rand.New(rand.NewPCG(7, 11)))} {
+		i, err := s.Install(t.Context(), dir)
+		if err == nil {
+			_, err = s.Activate(t.Context(), i.SHA256)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, i)
+	}
+	p.sum = both[1].SHA256
+	begun, err := p.wayBack(t.Context(), false)
+	if err != nil || !begun.OK || begun.SHA256 != both[0].SHA256 || begun.OnTrial {
+		t.Errorf("not written: %+v, %v, want the model before", begun, err)
+	}
+	if err := s.Refuse(p.sum, "", errors.New("a test")); err != nil {
+		t.Fatal(err)
+	}
+	if begun, err = p.wayBack(t.Context(), true); err != nil || begun.SHA256 != both[0].SHA256 {
+		t.Errorf("written: %+v, %v, want the model before", begun, err)
+	}
+}

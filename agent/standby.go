@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -106,17 +107,18 @@ func (c *modelSwap) goOn(ctx context.Context) {
 // goBack makes the model before answer again, because of why.
 func (c *modelSwap) goBack(ctx context.Context, why error) error {
 	sum := c.trial.sum
-	if err := c.trial.refused("", why); err != why { // the disk; the next start will find out anew
-		c.log.Error("that the model was refused is not written down", "error", err)
+	refused := c.trial.refused("", why)
+	if refused != why { // the disk; the next start will find out anew
+		c.log.Error("that the model was refused is not written down", "error", refused)
 	}
 	start, next := time.Now(), c.requests.inForce()
 	c.refuse(&next, sum, why)
 	_, found, _ := c.trial.report()
 	c.keepReport(mqtt.UpdateProbation, "", why, trialOf(sum, found, 0), releaseOf(&next))
 	c.observer.rolledBack()
-	c.trial = nil
 	next.Infer = c.observer.hears(next.Infer)
-	begun, err := store.At(next.StateDir).Begin(ctx, store.BootID())
+	begun, err := c.trial.wayBack(ctx, refused == why)
+	c.trial = nil
 	if err == nil {
 		takeInstalled(&next.Model, begun.Installed, begun.OK)
 		err = c.comeBack(ctx, next, begun, refusedCondition(why))
@@ -131,6 +133,19 @@ func (c *modelSwap) goBack(ctx context.Context, why error) error {
 	}
 	c.requests.anew(next)
 	return nil
+}
+
+// wayBack is the model to go back to: the active one of the store, where the refusal is written there;
+// else the one before, for the active one would be the refused one again.
+func (p *probation) wayBack(ctx context.Context, written bool) (store.Beginning, error) {
+	if written {
+		return p.store.Begin(ctx, store.BootID())
+	}
+	before, ok := p.store.Before()
+	if !ok {
+		return store.Beginning{}, errors.New("there is no model to go back to")
+	}
+	return store.Beginning{Installed: before, OK: true}, nil
 }
 
 // comeBack makes the active model answer, from standby where it is there.
