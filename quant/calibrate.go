@@ -80,6 +80,7 @@ type calibration struct {
 	goldens  *bundle.File    // for the INT8 files; nil: none
 	fp32     *bundle.File    // the FP32 file, written anew with its signals; nil: it has them, or cannot
 	known    *bundle.File    // what tells pictures of the labels from others; nil: not made
+	stored   *bundle.File    // what stands in for the pictures; nil: not made
 	report   Report
 }
 

@@ -17,8 +17,8 @@ import (
 )
 
 // makeKnown writes what tells pictures like those that were calibrated on from others, by the
-// features of FP32. A network that gives no features, or whose labels do not exclude each other,
-// gets nothing; one with too few pictures a finding.
+// features of FP32, and what stands in for them. A network that gives no features, or whose labels
+// do not exclude each other, gets nothing; one with too few pictures a finding.
 func (c *calibration) makeKnown(ctx context.Context) error {
 	if err := c.expose(ctx); err != nil {
 		return err
@@ -27,11 +27,15 @@ func (c *calibration) makeKnown(ctx context.Context) error {
 	if c.fp32 != nil {
 		path = c.path(c.fp32.Path)
 	}
-	if err != nil || c.bundle.Spec.Output.Scores == vision.ScoresSigmoid || !givesFeatures(path, c.bundle.Spec.Output.Name) {
+	output := c.bundle.Spec.Output
+	if err != nil || output.Scores == vision.ScoresSigmoid || len(signalsIn(path, output.Name)) == 0 {
 		return err
 	}
 	pictures, err := c.features(ctx, path)
 	if err != nil {
+		return err
+	}
+	if err := c.store(ctx, pictures); err != nil {
 		return err
 	}
 	k, err := reference.Fit(pictures, len(c.bundle.Spec.Labels))
@@ -46,21 +50,48 @@ func (c *calibration) makeKnown(ctx context.Context) error {
 	return err
 }
 
-// givesFeatures tells whether a model file exposes them, beside its scores.
-func givesFeatures(path, output string) bool {
-	m, err := onnx.Open(path)
-	if err != nil {
-		return false
+// store writes what stands in for the pictures.
+func (c *calibration) store(ctx context.Context, pictures []reference.Picture) error {
+	s, err := reference.Store(pictures, c.bundle.Spec.Labels)
+	if err != nil || s == nil {
+		return err
 	}
-	defer m.Close()
-	return m.Exposes(output)
+	s.Precision = "fp32"
+	if slices.ContainsFunc(c.fit.Pictures, func(p dataset.Picture) bool { return p.Label < 0 }) {
+		s.Judged = "network"
+	}
+	file, err := s.Write(ctx, c.dir)
+	c.stored = &file
+	return err
 }
 
-// features are those of the pictures that were calibrated on, with their labels, or what the network
-// takes them for.
+// signalsIn are the signals that a model file exposes beside its scores: first the features, then
+// squeeze and gates of each block; empty: no features.
+func signalsIn(path, output string) []string {
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer m.Close()
+	if !m.Exposes(output) {
+		return nil
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(m.Graph.Outputs, func(o onnx.ValueInfo) bool { return o.Name == name })
+	}
+	all := []string{onnx.FeaturesOutput}
+	for b := 1; has(onnx.SqueezeOutput(b)) && has(onnx.GateOutput(b)); b++ {
+		all = append(all, onnx.SqueezeOutput(b), onnx.GateOutput(b))
+	}
+	return all
+}
+
+// features are those of the pictures that were calibrated on, and what their blocks said, with their
+// labels, or what the network takes them for.
 func (c *calibration) features(ctx context.Context, path string) ([]reference.Picture, error) {
-	network, err := c.prober.Open(ctx, path, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name,
-		onnx.FeaturesOutput}})
+	output := c.bundle.Spec.Output.Name
+	outputs := append([]string{output}, signalsIn(path, output)...)
+	network, err := c.prober.Open(ctx, path, infer.ProbeOptions{Outputs: outputs})
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +108,19 @@ func (c *calibration) features(ctx context.Context, path string) ([]reference.Pi
 				return nil
 			}
 			if err == nil {
+				all[i].Signals = &vision.Signals{}
 				err = network.Run(ctx, t, func(output int, v []float32) {
-					if output == 1 {
+					switch s := all[i].Signals; {
+					case output == 1:
 						all[i].Features = slices.Clone(v)
-					} else if top := vision.TopK(nil, v, 1); label < 0 && len(top) == 1 {
-						label = top[0]
+					case output > 1 && output%2 == 0:
+						s.Squeeze = append(s.Squeeze, slices.Clone(v))
+					case output > 1:
+						s.Gates = append(s.Gates, slices.Clone(v))
+					default:
+						if top := vision.TopK(nil, v, 1); label < 0 && len(top) == 1 {
+							label = top[0]
+						}
 					}
 				})
 				all[i].Class = max(0, label)

@@ -259,6 +259,10 @@ func (c *calibration) complete(ctx context.Context) error {
 		spec.Files[bundle.FileKnown] = *c.known
 		made[c.known.Path] = true
 	}
+	if c.stored != nil {
+		spec.Files[bundle.FileReference] = *c.stored
+		made[c.stored.Path] = true
+	}
 	for _, f := range c.report.Files {
 		spec.Files[f.Key] = bundle.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes}
 		made[f.Path] = true

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/quant"
+	"github.com/vggse/vggse-agent/reference"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
@@ -28,6 +30,25 @@ func TestCalibrateMakesKnown(t *testing.T) {
 	}
 	if k := n.Known(); k == nil || k.Width() != 64 || n.NoKnown() != "" {
 		t.Errorf("%+v, %q", k, n.NoKnown())
+	}
+	if z := n.SignalSizes(); z.Features != 64 || len(z.Channels) != 5 {
+		t.Errorf("the INT8 file gives %+v", z)
+	}
+	kept, err := reference.Read(t.Context(), n.Bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept.Width() != 64 || kept.Pictures < 50 || kept.Judged != "folders" || kept.Precision != "fp32" ||
+		!slices.Equal(kept.Labels, n.Bundle.Spec.Labels) || len(kept.Gates) != 5 ||
+		len(kept.Gates[4]) != 7*64 || len(kept.Squeeze[0]) != 7*8 {
+		t.Fatalf("kept: %d pictures of %d features, %q, %q", kept.Pictures, kept.Width(), kept.Judged, kept.Labels)
+	}
+	for c := range 64 { // the quantiles of a channel rise, between 0 and 1
+		for q := range 6 {
+			if low, high := kept.Gates[4][q*64+c], kept.Gates[4][(q+1)*64+c]; !(0 <= low && low <= high && high <= 1) {
+				t.Fatalf("gate %d: quantiles %g, %g", c, low, high)
+			}
+		}
 	}
 	path := filepath.Join(dir, n.Bundle.Spec.Files[bundle.FileKnown].Path)
 	text, err := os.ReadFile(path)

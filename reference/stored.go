@@ -50,8 +50,13 @@ func (s *Stored) Dims() int {
 	return len(s.Axes) / s.Width()
 }
 
-// Features writes those of the kept picture i into out, Width numbers. They are never below 0 where
-// the network's are not: what the directions cannot hold does not make up values that it never gives.
+// Has tells whether pictures of a label are kept.
+func (s *Stored) Has(label string) bool {
+	return slices.ContainsFunc(s.Class, func(c int) bool { return s.Labels[c] == label })
+}
+
+// Features writes those of the kept picture i into out, Width numbers, as far as the directions hold
+// them.
 func (s *Stored) Features(i int, out []float32) {
 	dims, width := s.Dims(), s.Width()
 	own := s.Coordinates[i*dims:][:dims]

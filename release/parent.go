@@ -95,7 +95,8 @@ func (g *Gate) candidates(t *Trust) ([]candidate, error) {
 // Files of a bundle that its network does not depend on: the last layer, what tells pictures of its
 // classes from others, goldens, and what teach keeps of the pictures. All of them are read by this
 // program, none by a runtime.
-var besideNetwork = []string{bundle.FileHead, bundle.FileKnown, bundle.FileGolden, bundle.FileGoldens8, "reference"}
+var besideNetwork = []string{bundle.FileHead, bundle.FileKnown, bundle.FileGolden, bundle.FileGoldens8,
+	bundle.FileReference}
 
 // differsInHead says in what the child differs from the parent beside its last layer and labels;
 // empty: in nothing. The child's files were compared with its manifest before.

@@ -20,6 +20,7 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/reference"
 	"github.com/vggse/vggse-agent/verify"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -57,9 +58,9 @@ type teaching struct {
 	pictures []dataset.Picture // labels are places in report.Labels
 	dir      string            // of the bundle on its way
 	spec     *bundle.Spec
-	old      *vision.Head   // the layer that the network has
-	stored   *stored        // features of old pictures; nil: not needed
-	recalled map[string]int // labels that have stored features only → their places
+	old      *vision.Head      // the layer that the network has
+	stored   *reference.Stored // features of old pictures; nil: not needed
+	recalled map[string]int    // labels that have stored features only → their places
 	report   Report
 }
 
@@ -129,14 +130,14 @@ func (t *teaching) list(ctx context.Context) error {
 
 // recallable finds stored features of the labels that have no pictures.
 func (t *teaching) recallable(ctx context.Context, missing, labels []string) (err error) {
-	if t.stored, err = readStored(ctx, t.parent); err != nil {
+	if t.stored, err = reference.Read(ctx, t.parent); err != nil {
 		return err
 	}
 	t.recalled = map[string]int{}
 	for _, l := range missing {
-		if t.stored == nil || !slices.Contains(t.stored.labels, l) {
-			return fmt.Errorf("%s has no stored features of %s: --add-only needs a bundle that was taught with "+
-				"pictures of every label before; teach it once with all", t.Bundle, l)
+		if t.stored == nil || !t.stored.Has(l) {
+			return fmt.Errorf("%s has no stored features of %s: --add-only needs a bundle that was calibrated "+
+				"on, or taught with, pictures of every label; do one of these once", t.Bundle, l)
 		}
 		t.recalled[l] = slices.Index(labels, l)
 	}
@@ -164,7 +165,10 @@ func (t *teaching) work(ctx context.Context) (err error) {
 	}
 	t.report.Fit = time.Since(begin).Seconds()
 	if len(t.report.Missed) == 0 {
-		kept := storedOf(examples, t.report.Labels, t.report.Width, t.report.Precision)
+		kept, err := t.storedOf(ctx, examples)
+		if err != nil {
+			return err
+		}
 		if err := t.deliver(ctx, h, kept); err != nil {
 			return err
 		}
@@ -266,14 +270,14 @@ func single(v []float64) []float32 {
 }
 
 // deliver puts the head into the bundle, with goldens, and proves that the bundle answers.
-func (t *teaching) deliver(ctx context.Context, h *vision.Head, kept *stored) error {
+func (t *teaching) deliver(ctx context.Context, h *vision.Head, kept *reference.Stored) error {
 	old := maps.Clone(t.spec.Files)
 	delete(t.spec.Files, bundle.FileGolden)
 	delete(t.spec.Files, bundle.FileGoldens8)
-	delete(t.spec.Files, referenceKey)
+	delete(t.spec.Files, bundle.FileReference)
 	var err error
 	if kept != nil {
-		if t.spec.Files[referenceKey], err = kept.write(ctx, t.dir); err != nil {
+		if t.spec.Files[bundle.FileReference], err = kept.Write(ctx, t.dir); err != nil {
 			return err
 		}
 	}

@@ -65,13 +65,13 @@ var rooms = map[string]string{
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx reference verify vision",
-	"reference": "vision",
+	"reference": "bundle onnx vgg16se/checkpoint vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
 		"internal/filelock onnx",
 	"samples": "dataset internal/atomicfile vision",
 	"systemd": "",
 	"teach": "bundle dataset eval infer internal/atomicfile internal/progress onnx " +
-		"verify vgg16se/checkpoint vision",
+		"reference verify vgg16se/checkpoint vision",
 	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",
 	"vgg16se":            "bundle onnx vgg16se/checkpoint vision",
 	"vgg16se/checkpoint": "internal/atomicfile onnx",

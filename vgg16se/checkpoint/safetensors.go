@@ -107,9 +107,10 @@ type Out struct {
 	Name   string
 	Shape  []int64
 	Source onnx.Source
+	Half   bool // float16, as Halves gives it; else float32
 }
 
-// WriteSafetensors writes float32 tensors in the given order; the same tensors give the same bytes.
+// WriteSafetensors writes tensors in the given order; the same tensors give the same bytes.
 func WriteSafetensors(w io.Writer, tensors []Out, metadata map[string]string) error {
 	entries := make([]string, 0, len(tensors)+1)
 	add := func(key string, v any) error {
@@ -127,8 +128,12 @@ func WriteSafetensors(w io.Writer, tensors []Out, metadata map[string]string) er
 	}
 	at := int64(0)
 	for _, t := range tensors {
-		size := (&onnx.Tensor{Type: onnx.Float32, Dims: t.Shape}).Bytes()
-		err = cmp.Or(err, add(t.Name, entry{"F32", append([]int64{}, t.Shape...), [2]int64{at, at + size}}))
+		kind, name := onnx.Float32, "F32"
+		if t.Half {
+			kind, name = onnx.Float16, "F16"
+		}
+		size := (&onnx.Tensor{Type: kind, Dims: t.Shape}).Bytes()
+		err = cmp.Or(err, add(t.Name, entry{name, append([]int64{}, t.Shape...), [2]int64{at, at + size}}))
 		at += size
 	}
 	if err != nil {

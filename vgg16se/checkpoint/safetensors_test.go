@@ -23,7 +23,8 @@ func safetensors(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	err := WriteSafetensors(&b, []Out{
-		{"a.weight", []int64{2, 2}, source(1, 2, 3, 4)}, {"scalar", nil, source(5)}, {"none", []int64{0, 3}, source()},
+		{Name: "a.weight", Shape: []int64{2, 2}, Source: source(1, 2, 3, 4)}, {Name: "scalar", Source: source(5)},
+		{Name: "none", Shape: []int64{0, 3}, Source: source()},
 	}, map[string]string{"origin": "test"})
 	if err != nil {
 		t.Fatal(err)

@@ -192,6 +192,14 @@ func (t *Tensor) Float32s() ([]float32, error) {
 	return v, err
 }
 
+// Halves writes v, rounded to the nearest float16, as the content of a tensor of that type.
+func Halves(v []float32) onnx.Source {
+	return func(w io.Writer) error {
+		_, err := w.Write(onnx.Encode(onnx.Float16, v))
+		return err
+	}
+}
+
 // Float32s writes v as the content of a tensor.
 func Float32s(v []float32) onnx.Source {
 	return func(w io.Writer) error {
