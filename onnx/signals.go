@@ -274,9 +274,12 @@ func (e *exposure) block(gate, x string) (b block, ok bool) {
 	if mean == nil || mean.OpType != "GlobalAveragePool" && mean.OpType != "ReduceMean" {
 		return b, false
 	}
+	if e.above(x, exciteOps) == mean {
+		return b, false // an activation of what is made of the mean
+	}
 	b = block{mean.Outputs[0], sigmoid.Outputs[0]}
 	n := channels(e.shapes[b.squeeze])
-	return b, n > 0 && n == channels(e.shapes[b.gate]) && elements(e.shapes[x]) > int64(n)
+	return b, n > 0 && n == channels(e.shapes[b.gate]) && elements(e.shapes[x])%n == 0
 }
 
 // above is the node above the operators that are passed, each with its one fed input; of x·sigmoid x,

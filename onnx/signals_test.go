@@ -68,9 +68,13 @@ func TestExposeIsNotFooled(t *testing.T) {
 	row := withLast([]Node{node("GlobalAveragePool", "f", "z"), node("Sigmoid", "z", "s"), node("Mul", "z s", "a"),
 		node("Flatten", "a", "b"), node("Gemm", "b w", "logits")}, NewFloat32("w", make([]float32, 15), 5, 3))
 	row.Graph.Inputs[0].Shape = []Dim{{Name: "N"}, {Size: 5}, {Size: 4}, {Size: 4}}
+	swish := withLast([]Node{node("GlobalAveragePool", "f", "z"), node("Conv", "z k1", "c"), node("Sigmoid", "c", "s"),
+		node("Mul", "c s", "a"), node("Flatten", "a", "b"), node("Gemm", "b w", "logits")},
+		NewFloat32("w", make([]float32, 15), 5, 3), NewFloat32("k1", make([]float32, 25), 5, 5, 1, 1))
+	swish.Graph.Inputs[0].Shape = row.Graph.Inputs[0].Shape
 	places := attentive([]Node{node("Conv", "map k1", "a"), node("Sigmoid", "a", "s")},
 		NewFloat32("k1", make([]float32, 5), 1, 5, 1, 1))
-	for name, m := range map[string]*Model{"activation": row, "places": places} {
+	for name, m := range map[string]*Model{"activation": row, "swish": swish, "places": places} {
 		m.Expose("logits", AllSignals)
 		if got := ports(m.Graph.Outputs); got != "logits float32[N 3], features float32[N 5]" {
 			t.Errorf("%s: %s", name, got)

@@ -38,7 +38,7 @@ func TestCalibrateMakesKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kept.Width() != 64 || kept.Pictures < 50 || kept.Judged != "folders" || kept.Precision != "fp32" ||
+	if kept.Width() != 64 || kept.Pictures < 50 || kept.Judged != "network" || kept.Precision != "fp32" ||
 		!slices.Equal(kept.Labels, n.Bundle.Spec.Labels) || len(kept.Gates) != 5 ||
 		len(kept.Gates[4]) != 7*64 || len(kept.Squeeze[0]) != 7*8 {
 		t.Fatalf("kept: %d pictures of %d features, %q, %q", kept.Pictures, kept.Width(), kept.Judged, kept.Labels)
