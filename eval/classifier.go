@@ -23,6 +23,10 @@ type ImageAnswer struct {
 	Precision string        `json:"precision"`
 	Provider  string        `json:"provider"`
 	LatencyMS float64       `json:"latency_ms"` // of the network alone
+	// PValue is as in vision.Decision, of a network that knows what its classes look like; Unknown
+	// is whether it is below Classifier.UnknownBelow.
+	PValue  float32 `json:"p_value,omitempty"`
+	Unknown *bool   `json:"unknown,omitempty"`
 }
 
 // Scored is a class with its probability.
@@ -34,12 +38,16 @@ type Scored struct {
 
 // Classifier lets a network answer for picture files one after another, in buffers of its own.
 type Classifier struct {
+	UnknownBelow float64 // p-value below which a picture shows none of the classes; 0: off
+
 	network *infer.Network
 	prep    *vision.Preprocessor
 	frame   vision.Frame
 	tensor  *vision.Tensor
 	logits  vision.Logits
 	scores  []float32
+	signals []*vision.Signals // nil: they are not needed
+	room    []float32         // for the network's vision.Known
 	top     int
 }
 
@@ -52,11 +60,15 @@ func NewClassifier(n *infer.Network, top int) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Classifier{
+	c := &Classifier{
 		network: n, prep: prep, top: max(1, top),
 		tensor: vision.NewTensor(1, 3, size, size), logits: make(vision.Logits, len(spec.Labels)),
 		scores: make([]float32, len(spec.Labels)),
-	}, nil
+	}
+	if k := n.Known(); k != nil {
+		c.signals, c.room = []*vision.Signals{n.SignalSizes().New()}, make([]float32, k.Dims())
+	}
+	return c, nil
 }
 
 // Classify answers for one file; the answer's Logits are valid until the next call.
@@ -105,7 +117,7 @@ func (c *Classifier) ask(ctx context.Context, f *vision.Frame, file string) (*Im
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	start := time.Now()
-	if err := c.network.Run(ctx, c.tensor, c.logits); err != nil {
+	if err := c.network.RunSignals(ctx, c.tensor, c.logits, c.signals); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	took := time.Since(start)
@@ -116,6 +128,11 @@ func (c *Classifier) ask(ctx context.Context, f *vision.Frame, file string) (*Im
 	a := &ImageAnswer{
 		File: file, Logits: c.logits, Precision: info.Precision, Provider: info.Provider,
 		LatencyMS: float64(took.Microseconds()) / 1000,
+	}
+	if k := c.network.Known(); k != nil {
+		a.PValue = k.PValue(k.Score(c.signals[0].Features, c.room))
+		unknown := float64(a.PValue) < c.UnknownBelow
+		a.Unknown = &unknown
 	}
 	for _, i := range vision.TopK(nil, c.scores, c.top) {
 		a.Top = append(a.Top, Scored{Label: c.network.Bundle.Spec.Labels[i], Index: i, Score: c.scores[i]})

@@ -54,6 +54,8 @@ type Report struct {
 	Curve   []Point          `json:"learning_curve"`
 	Doubted []eval.Mistake   `json:"doubted"` // pictures that look as if they had the wrong label
 
+	Unknown *Unknown `json:"unknown"` // nil: too few pictures or labels to tell
+
 	Missed   []string          `json:"missed"` // gates: what is proven to be worse
 	Findings []dataset.Finding `json:"findings"`
 	Forward  float64           `json:"forward_seconds"` // classifying the pictures
@@ -222,6 +224,11 @@ func (r *Report) gates(old int) []string {
 				fmt.Sprintf("%s: %.0f %% of its %d pictures are found, at most %.0f, %.0f are wanted",
 					c.Label, 100*c.Recall.Value, c.Recall.Of, 100*c.Recall.High, 100*newRecall))
 		}
+	}
+	if u := r.Unknown; u != nil && u.High < -unknownLost {
+		missed = append(missed, fmt.Sprintf("pictures of none of the labels: they are told from known ones in %.1f %% "+
+			"of pairs, before in %.1f %%; at least %.1f points are lost, %.0f may be", 100*u.After, 100*u.Before,
+			-100*u.High, 100*unknownLost))
 	}
 	return missed
 }

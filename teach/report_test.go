@@ -130,6 +130,22 @@ func TestCounts(t *testing.T) {
 
 func (r *Report) with(labels ...string) *Report { r.Labels = labels; return r }
 
+// The gate on unknown misses only what is proven to be worse by more than a point.
+func TestUnknownGate(t *testing.T) {
+	for high, missed := range map[float64]bool{-0.011: true, -0.009: false, 0.02: false} {
+		r := judged(40, nil, nil)
+		r.Unknown = &Unknown{Labels: 5, Before: 0.9, After: 0.8, Gain: -0.1, Low: -0.2, High: high}
+		if got := r.gates(80); (len(got) == 1 && strings.Contains(got[0], "none of the labels")) != missed {
+			t.Errorf("high %g: %v", high, got)
+		}
+	}
+	mean, low, high := interval([]float64{0.1, 0.2, 0.3})
+	if half := 1.96 * 0.1 / math.Sqrt(3); math.Abs(mean-0.2) > 1e-9 || math.Abs(low-0.2+half) > 1e-5 ||
+		math.Abs(high-0.2-half) > 1e-5 {
+		t.Errorf("%g, %g to %g", mean, low, high)
+	}
+}
+
 // A picture whose held-out answer is sure of another label is named, the surest first.
 func TestDoubted(t *testing.T) {
 	r := judged(5, map[string]int{"nut": 2}, nil)

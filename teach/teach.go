@@ -169,6 +169,9 @@ func (t *teaching) work(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := t.writeKnown(ctx, examples); err != nil {
+			return err
+		}
 		if err := t.deliver(ctx, h, kept); err != nil {
 			return err
 		}
@@ -228,6 +231,9 @@ func (t *teaching) fit(ctx context.Context, examples []example, before []eval.An
 	}
 	r.Method, r.Folds, r.Lambda, r.Temperature = c.way.method, l.folds, c.way.lambda, c.temperature
 	if err := r.learningCurve(ctx, l, c); err != nil {
+		return nil, err
+	}
+	if err := r.measureUnknown(examples, len(t.parent.Spec.Labels)); err != nil {
 		return nil, err
 	}
 	r.judge(t.pictures, examples, before, c, t.parent.Spec.Labels)

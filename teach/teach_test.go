@@ -120,7 +120,21 @@ func TestTeach(t *testing.T) {
 	}) {
 		t.Errorf("the damaged picture is not named: %+v", f)
 	}
+	if u := r.Unknown; u == nil || u.Labels < 10 || u.After < 0.5 || u.Low > u.Gain || u.High < u.Gain ||
+		len(u.ROC) != 6 || u.ROC[5].Found < u.ROC[0].Found {
+		t.Errorf("unknown: %+v", u)
+	}
 	answers(t, out, "stripes", filepath.Join(images, "stripes", "0.png"))
+	n, err := open(t.Context(), out, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Known() == nil || n.Known().Width() != 256 {
+		t.Errorf("the taught bundle does not know its labels: %q", n.NoKnown())
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
 
 	if _, err := quant.Calibrate(t.Context(), quant.Options{Bundle: out, Images: images, Out: t.TempDir()},
 		nil); err == nil || !strings.Contains(err.Error(), "then teach that") {

@@ -67,7 +67,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	if err != nil {
 		return err
 	}
-	network, err := openNetwork(cmd.Context(), s, networkOverrides(f.bundle, f.precision, f.provider)...)
+	network, decide, err := openDeciding(cmd.Context(), s, networkOverrides(f.bundle, f.precision, f.provider)...)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,10 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	c, err := eval.NewClassifier(network, f.top)
 	if err != nil {
 		return err
+	}
+	c.UnknownBelow = decide.UnknownBelow
+	if why := network.NoKnown(); c.UnknownBelow > 0 && why != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", why)
 	}
 	labels := network.Bundle.Spec.Labels
 	show := f.printer(cmd.OutOrStdout(), labels)

@@ -122,6 +122,9 @@ func printAnswer(w io.Writer, a *eval.ImageAnswer, asJSON bool) error {
 	if a.Frame > 0 {
 		name += fmt.Sprintf(" #%d", a.Frame)
 	}
+	if a.Unknown != nil && *a.Unknown {
+		line = append([]string{fmt.Sprintf("unknown (p %.3f)", a.PValue)}, line...)
+	}
 	_, err := fmt.Fprintf(w, "%s\t%s\t(%s, %s, %.1f ms)\n", name, strings.Join(line, ", "), a.Provider, a.Precision,
 		a.LatencyMS)
 	if err == nil && a.Logits != nil {

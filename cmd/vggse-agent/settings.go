@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // settings are the flags that every verb with a configuration takes.
@@ -68,9 +69,17 @@ func networkOverrides(dir, precision, provider string) []string {
 
 // openNetwork opens a bundle with the configuration in force and overrides of a verb over it.
 func openNetwork(ctx context.Context, s *settings, overrides ...string) (*infer.Network, error) {
+	n, _, err := openDeciding(ctx, s, overrides...)
+	return n, err
+}
+
+// openDeciding is openNetwork, with what the settings say about decisions.
+func openDeciding(ctx context.Context, s *settings, overrides ...string) (*infer.Network, vision.DecideConfig, error) {
 	e, err := s.load(overrides...)
 	if err != nil {
-		return nil, err
+		return nil, vision.DecideConfig{}, err
 	}
-	return infer.OpenBundle(ctx, e.Config.Model.Bundle, e.Config.Model.Precision, buildsInChild(e.Config.Infer))
+	c := &e.Config
+	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, buildsInChild(c.Infer))
+	return n, c.Decide, err
 }

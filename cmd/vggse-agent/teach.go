@@ -88,6 +88,10 @@ func printTeaching(w io.Writer, r *teach.Report, out string) error {
 			100*p.Top1.Value)
 	}
 	fmt.Fprintln(w)
+	if u := r.Unknown; u != nil {
+		fmt.Fprintf(w, "pictures of a label that is left out are told as unknown in %.1f %% of pairs, before in %.1f %%\n",
+			100*u.After, 100*u.Before)
+	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)
 	}
