@@ -58,7 +58,7 @@ func (r *report) teachSize(each int, before float64, m *sizeResult, peers []peer
 		verdict(mean(ahead) >= 0))
 	ahead = minus(m.ours.all, views)
 	r.row(name("teach − Frigate's recipe on the views, points"), pm(ahead), "", "")
-	apart := minus(m.plain.all, scikit)
+	apart := minus(m.plain.all, scikit[:len(m.plain.all)])
 	r.atMost(name("teach's regression − scikit-learn's, points, the largest of a draw"), largest(apart), 0.2,
 		fmt.Sprintf("%.3f", largest(apart)))
 	coefficients := largest(take(func(p *peerScores) float64 { return p.Apart }))
