@@ -64,9 +64,13 @@ func (p *Page) samples(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	every := slices.Clone(all)
 	all = slices.DeleteFunc(all, func(s samples.Sample) bool { return !wanted(&s, r) })
-	if r.FormValue("order") == "uncertain" {
+	switch r.FormValue("order") {
+	case "uncertain":
 		slices.SortStableFunc(all, func(a, b samples.Sample) int { return cmp.Compare(margin(&a), margin(&b)) })
+	case "different":
+		all = review.Spread(all, every)
 	}
 	out.Found = len(all)
 	offset, _ := strconv.Atoi(r.FormValue("offset")) // nonsense is 0

@@ -22,12 +22,12 @@ var rooms = map[string]string{
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/landlock internal/selfexec vision",
-	"cmd/vggse-agent": "agent agent/shadow bundle bundle/store camera camera/worker configs " +
-		"dataset demo device doctor eval fleet importer infer infer/roofline " +
-		"internal/account internal/atomicfile internal/landlock internal/logging " +
-		"internal/progress internal/redact internal/round internal/selfexec mqtt " +
-		"mqtt/spool mqtt/watch onnx prune quant release systemd teach verify " +
-		"vgg16se vision",
+	"cmd/vggse-agent": "agent agent/shadow api/page bundle bundle/store camera camera/worker " +
+		"configs dataset demo device doctor eval fleet importer infer " +
+		"infer/roofline internal/account internal/atomicfile internal/landlock " +
+		"internal/logging internal/progress internal/redact internal/round " +
+		"internal/selfexec mqtt mqtt/spool mqtt/watch onnx prune quant release " +
+		"systemd teach verify vgg16se vision",
 	"configs": "api bundle/store camera fleet infer internal/account " +
 		"internal/atomicfile internal/redact mqtt release samples vision",
 	"dataset": "camera camera/worker internal/atomicfile vision",

@@ -51,7 +51,7 @@ class Pictures {
     this.barred = key;
     this.filters.replaceChildren(
       this.select('marked', [['no', t('pictures.todo')], ['yes', t('pictures.done')], ['', t('pictures.all')]]),
-      this.select('order', [['uncertain', t('pictures.uncertain')], ['newest', t('pictures.newest')]]),
+      this.select('order', [['uncertain', t('pictures.uncertain')], ['different', t('pictures.different')], ['newest', t('pictures.newest')]]),
       this.select('label', [['', t('pictures.anylabel')], ...labels.map((l) => [l, l])]),
       this.select('camera', [['', t('pictures.anycamera')], ...hello.cameras.map((c) => [c.name, c.name])]),
       this.select('below', [['', t('pictures.anyscore')], ...['0.9', '0.7', '0.5'].map((v) => [v, t('pictures.under', percent(Number(v)))])]),

@@ -40,7 +40,7 @@ export default {
   'pictures.nomatch': 'So ein Bild gibt es nicht. Einen anderen Filter wählen.',
   'pictures.marked': '{0} markiert: {1}', 'pictures.unmarked': '{0} nicht mehr markiert', 'pictures.deleted': '{0} gelöscht',
   'pictures.by.order': 'Reihenfolge', 'pictures.by.label': 'Label', 'pictures.by.camera': 'Kamera', 'pictures.by.below': 'Wert', 'pictures.by.marked': 'Markiert',
-  'pictures.todo': 'noch nicht markiert', 'pictures.done': 'markiert', 'pictures.all': 'alle', 'pictures.uncertain': 'unsicherste zuerst', 'pictures.newest': 'neueste zuerst',
+  'pictures.todo': 'noch nicht markiert', 'pictures.done': 'markiert', 'pictures.all': 'alle', 'pictures.uncertain': 'unsicherste zuerst', 'pictures.different': 'verschiedenste zuerst', 'pictures.newest': 'neueste zuerst',
   'pictures.anylabel': 'jedes Label', 'pictures.anycamera': 'jede Kamera', 'pictures.anyscore': 'jeder Wert', 'pictures.under': 'unter {0}',
   'pictures.count': '{0} gezeigt von {1}, {2} markiert', 'pictures.more': 'Mehr zeigen', 'pictures.zip': 'Markierte herunterladen', 'pictures.every': 'Alle gezeigten wählen', 'pictures.alt': '{0} von Kamera {1}',
   'pictures.chosen': '{0} gewählt', 'pictures.other': 'anderes Label', 'pictures.unmark': 'Markierung weg', 'pictures.delete': 'Löschen', 'pictures.none': 'Nichts wählen',

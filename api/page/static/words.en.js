@@ -40,7 +40,7 @@ export default {
   'pictures.nomatch': 'No picture is like that. Choose another filter.',
   'pictures.marked': '{0} marked: {1}', 'pictures.unmarked': '{0} no longer marked', 'pictures.deleted': '{0} deleted',
   'pictures.by.order': 'Order', 'pictures.by.label': 'Label', 'pictures.by.camera': 'Camera', 'pictures.by.below': 'Score', 'pictures.by.marked': 'Marked',
-  'pictures.todo': 'not marked yet', 'pictures.done': 'marked', 'pictures.all': 'all', 'pictures.uncertain': 'most uncertain first', 'pictures.newest': 'newest first',
+  'pictures.todo': 'not marked yet', 'pictures.done': 'marked', 'pictures.all': 'all', 'pictures.uncertain': 'most uncertain first', 'pictures.different': 'most different first', 'pictures.newest': 'newest first',
   'pictures.anylabel': 'any label', 'pictures.anycamera': 'any camera', 'pictures.anyscore': 'any score', 'pictures.under': 'below {0}',
   'pictures.count': '{0} shown of {1}, {2} marked', 'pictures.more': 'Show more', 'pictures.zip': 'Download the marked ones', 'pictures.every': 'Choose all shown', 'pictures.alt': '{0} of camera {1}',
   'pictures.chosen': '{0} chosen', 'pictures.other': 'another label', 'pictures.unmark': 'Take the mark off', 'pictures.delete': 'Delete', 'pictures.none': 'Choose none',
