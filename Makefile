@@ -7,6 +7,9 @@ GO_BUILD = go build -tags $(TAGS) -trimpath -ldflags "-X main.version=$(VERSION)
 
 SOAK     = go test -tags $(TAGS) -count=1 -v -timeout 4h
 
+BENCH_PAGE = go test -tags $(TAGS),pagefigures -count=1 -v -timeout 30m ./cmd/vggse-agent -run TestPageFigures \
+	-figures $(CURDIR)/bench/results/live-page.md $(BENCHFLAGS)
+
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 20s
 
@@ -53,6 +56,7 @@ soak: deps-test ## the long tests, about six hours: kills, crashes, damage, outa
 	$(SOAK) ./cmd/vggse-agent -run 'TestKilledAgent|TestKilledOnTrial|TestTroubleDropsNothing' -lives 50 -trouble 30s
 	$(SOAK) ./cmd/vggse-agent -run TestDamagedStates -states 200
 	$(SOAK) ./cmd/vggse-agent -run TestHostilePeers -hostile 1h
+	go test -tags $(TAGS),pagefigures -count=1 -v -timeout 1h ./cmd/vggse-agent -run TestWatched
 	$(SOAK) ./camera/worker -run 'TestKilledChildren|TestGarbageBeside|TestOpenings' -kills 1000 -cameras 8 -network 16 -openings 1000 -whole
 	$(SOAK) ./camera/worker -run TestMutatedStreams -hostile 1h
 	$(SOAK) ./agent/pipeline -run 'TestFaults|TestLostCamera' -faults 500 -whole
@@ -69,7 +73,7 @@ soak: deps-test ## the long tests, about six hours: kills, crashes, damage, outa
 
 lint: deps ## gofmt, go vet and staticcheck, with and without OpenCV
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not formatted (gofmt -w cures it):"; echo "$$files"; exit 1; }
-	go vet -tags $(TAGS),vivid,screenshots ./...
+	go vet -tags $(TAGS),vivid,screenshots,pagefigures ./...
 	go vet ./...
 	go run $(STATICCHECK) -tags $(TAGS),vivid ./...
 
@@ -79,8 +83,8 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines)
-	go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all)
+bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
+	$(if $(filter page,$(BENCH)),$(BENCH_PAGE),go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all))
 
 build/bench/engines: bench/peer/requirements-engines.txt
 build/bench/venv: bench/peer/requirements.txt

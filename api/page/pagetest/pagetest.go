@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -40,12 +42,18 @@ type Tab struct {
 // Open starts a browser, which ends with the test. A test without Chromium is skipped.
 func Open(t *testing.T, language string) *Tab {
 	t.Helper()
+	return OpenFor(t, language, 5*time.Minute)
+}
+
+// OpenFor is Open of a browser that may run for so long.
+func OpenFor(t *testing.T, language string, limit time.Duration) *Tab {
+	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium not found (scripts/deps test)")
 	}
 	tab := &Tab{t: t}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.Headless, chromedp.ExecPath(program), chromedp.Flag("accept-lang", language),
@@ -196,6 +204,16 @@ func (tab *Tab) Fits(when string) {
 		.map((e) => e.tagName + '.' + e.className).slice(0, 5).join(' ') || 'the page'`); wide != "" {
 		tab.t.Errorf("%s: wider than the window: %s", when, wide)
 	}
+}
+
+// Heap is what the page's own objects take after what is garbage is gone, bytes.
+func (tab *Tab) Heap() float64 {
+	tab.t.Helper()
+	_, err := chromedp.Call(tab.ctx, heapprofiler.CollectGarbage, cdp.Empty{})
+	tab.do(err)
+	used, err := chromedp.Call(tab.ctx, runtime.GetHeapUsage, cdp.Empty{})
+	tab.do(err)
+	return used.UsedSize
 }
 
 // Screenshot is a WebP of the window.

@@ -1,0 +1,292 @@
+//go:build pagefigures
+
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vggse/vggse-agent/api/page/pagetest"
+)
+
+var (
+	figures = flag.String("figures", "", "the `file` for what TestPageFigures has measured, Markdown")
+	changes = flag.Int("changes", 100, "label changes that TestPageFigures follows")
+	rounds  = flag.Int("rounds", 5, "rounds of 10 s with 0, 1 and 16 viewers in TestPageFigures")
+	watched = flag.Duration("watched", 30*time.Minute, "how long TestWatched looks")
+)
+
+// TestPageFigures measures what the live page costs, and how far behind it is: 'make bench
+// BENCH=page'. What is compared takes turns in one run.
+func TestPageFigures(t *testing.T) {
+	tab := pagetest.OpenFor(t, "en", time.Hour)
+	tab.Size(1280, 800, "light")
+	broker, address := startMosquitto(t), freeAddress(t)
+	agent := startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source",
+		"demo://parts?fps=30&width=1280&height=720", "--listen", address, "--broker", "tcp://"+broker.addr(),
+		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+t.TempDir())
+	lines := broker.subscribe(t, "vggse/edge/camera/classification", "vggse/edge/camera/result")
+	rows := [][2]string{complete(t, tab, address), age(tab)}
+	rows = append(rows, lag(t, tab, lines))
+	tab.Visit("about:blank")
+	rows = append(rows, viewed(t, agent.Process.Pid, address, lines)...)
+	load, _ := os.ReadFile("/proc/loadavg")
+	text := fmt.Sprintf("# The live page\n\n%s, %d cores of %s, load %s before the end. By `make bench BENCH=page`: "+
+		"the demo at 1280×720 and 30 frames a second, Chromium on the same machine.\n\n| | |\n|---|---|\n",
+		time.Now().UTC().Format("2006-01-02 15:04"), runtime.NumCPU(), processor(), strings.Fields(string(load))[0])
+	for _, row := range rows {
+		text += fmt.Sprintf("| %s | %s |\n", row[0], row[1])
+	}
+	t.Log("\n" + text)
+	if *figures != "" {
+		if err := os.WriteFile(*figures, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// processor is the name of the machine's.
+func processor() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	if m := regexp.MustCompile(`model name\s*: (.*)`).FindSubmatch(text); m != nil {
+		return string(m[1])
+	}
+	return runtime.GOARCH
+}
+
+const liveCard = `document.querySelector('.card .state').textContent === 'live' &&
+	document.querySelector('.card canvas').width === 320 && document.querySelectorAll('.bars li').length === 5 &&
+	!document.querySelector('.stage.stale')`
+
+// complete is the time from the agent's readiness to the whole page, and that of further visits.
+func complete(t *testing.T, tab *pagetest.Tab, address string) [2]string {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if answer, err := http.Get("http://" + address + "/readyz"); err == nil {
+			if answer.Body.Close(); answer.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatal("the agent does not get ready")
+		}
+	}
+	var took []float64
+	for range 6 {
+		begin := time.Now()
+		tab.Visit("http://" + address + "/")
+		tab.Wait("the whole page", liveCard)
+		took = append(took, time.Since(begin).Seconds())
+	}
+	return [2]string{"page complete after ready, s; again, median of 5",
+		fmt.Sprintf("%.2f; %.2f", took[0], median(took[1:]))}
+}
+
+// age is that of a picture when it is painted: the page's own way, in the page.
+func age(tab *pagetest.Tab) [2]string {
+	pagetest.Eval[any](tab, `(window.ages = [], (() => {
+		const ws = new WebSocket('ws://' + location.host + '/api/socket'); ws.binaryType = 'arraybuffer';
+		const canvas = document.createElement('canvas').getContext('2d');
+		ws.onopen = () => ws.send('{"camera":0}');
+		ws.onmessage = async (e) => {
+			if (typeof e.data === 'string') return;
+			const v = new DataView(e.data);
+			canvas.drawImage(await createImageBitmap(new Blob([new Uint8Array(e.data, 40)], {type: 'image/jpeg'})), 0, 0);
+			requestAnimationFrame(() => { ages.push(Date.now() - Number(v.getBigUint64(16)));
+				if (ages.length < 60) ws.send(JSON.stringify({camera: 0, after: Number(v.getBigUint64(24))})); else ws.close();
+			});
+		};
+	})(), 1)`)
+	tab.Wait("60 pictures", "ages.length >= 60")
+	all := pagetest.Eval[[]float64](tab, "ages")
+	return [2]string{"age of a picture when it is painted, ms: first; median of 60; worst",
+		fmt.Sprintf("%.0f; %.0f; %.0f", all[0], median(all), slices.Max(all))}
+}
+
+// lag follows label changes on MQTT and on the page: they are the same, in the same order.
+func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
+	t.Helper()
+	pagetest.Eval[any](tab, `(window.seen = [], new MutationObserver(() => {
+		const label = document.querySelector('.card .label').textContent;
+		if (!seen.length || label !== seen[seen.length - 1][0]) seen.push([label, Date.now()]);
+	}).observe(document.querySelector('.card .label'), {childList: true, characterData: true, subtree: true}), 1)`)
+	type told struct {
+		label string
+		at    int64
+	}
+	var published []told
+	for len(published) < *changes+1 {
+		line := await(t, lines, "vggse/edge/camera/classification ")
+		label := strings.TrimPrefix(line, "vggse/edge/camera/classification ")
+		published = append(published, told{label, time.Now().UnixMilli()})
+	}
+	tab.Wait("the last", fmt.Sprintf("seen.length >= %d", *changes-1))
+	shown := pagetest.Eval[[][2]any](tab, "seen")
+	first := slices.IndexFunc(published, func(p told) bool { return p.label == shown[0][0] })
+	missed, late := 0, []float64{}
+	for i, s := range shown {
+		if first+i >= len(published) || missed > 0 {
+			break
+		}
+		if published[first+i].label != s[0] {
+			t.Errorf("change %d: the page shows %v, published was %s", i, s[0], published[first+i].label)
+			missed++
+		}
+		late = append(late, s[1].(float64)-float64(published[first+i].at))
+	}
+	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes, %d out of order: median; "+
+		"worst", len(late), missed), fmt.Sprintf("%.0f; %.0f", median(late), slices.Max(late))}
+}
+
+// viewed is what viewers cost: rounds with none, one and sixteen, of which one reads nothing, in turn.
+func viewed(t *testing.T, pid int, address string, lines <-chan string) (rows [][2]string) {
+	t.Helper()
+	const length = 10 * time.Second
+	cpu, fps, p99 := map[int][]float64{}, map[int][]float64{}, map[int][]float64{}
+	for range *rounds {
+		for _, viewers := range []int{0, 1, 16} {
+			stop := viewersOf(t, address, viewers)
+			time.Sleep(time.Second)
+			drain(lines)
+			before, n, start := cpuOf(t, pid), frames(t, address), time.Now()
+			time.Sleep(length)
+			took := time.Since(start).Seconds()
+			cpu[viewers] = append(cpu[viewers], 100*(cpuOf(t, pid)-before).Seconds()/took)
+			fps[viewers] = append(fps[viewers], float64(frames(t, address)-n)/took)
+			p99[viewers] = append(p99[viewers], latencyOf(drain(lines)))
+			stop()
+		}
+	}
+	for _, viewers := range []int{0, 1, 16} {
+		name := map[int]string{0: "nobody", 1: "one viewer", 16: "16 viewers, one of them stopped"}[viewers]
+		over, rate, late := []float64{}, []float64{}, []float64{}
+		for i := range cpu[viewers] { // against the round beside it
+			over = append(over, cpu[viewers][i]-cpu[0][i])
+			rate = append(rate, fps[viewers][i]/fps[0][i])
+			late = append(late, p99[viewers][i]/p99[0][i])
+		}
+		rows = append(rows, [2]string{name + ": CPU, % of a core, and beyond nobody; frames a second and p99 of the " +
+			"latency, as shares of nobody's; medians of rounds", fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", median(cpu[viewers]), median(over),
+			median(rate), median(late))})
+	}
+	return rows
+}
+
+// drain are the lines that have come.
+func drain(lines <-chan string) (all []string) {
+	for {
+		select {
+		case line := <-lines:
+			all = append(all, line)
+		default:
+			return all
+		}
+	}
+}
+
+// latencyOf is the 99th percentile of the total latency of results, ms.
+func latencyOf(lines []string) float64 {
+	var all []float64
+	for _, line := range lines {
+		_, text, _ := strings.Cut(line, "/result ")
+		var r struct {
+			Latency struct {
+				Total float64 `json:"total"`
+			} `json:"latency_us"`
+		}
+		if json.Unmarshal([]byte(text), &r) == nil && r.Latency.Total > 0 {
+			all = append(all, r.Latency.Total/1000)
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)*99/100]
+}
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+// TestWatched looks at the page for as long as -watched says, view after view: neither the tab nor the
+// agent grows, and nothing is left when it is closed. 'make soak' has it.
+func TestWatched(t *testing.T) {
+	tab := pagetest.OpenFor(t, "en", *watched+10*time.Minute)
+	address := freeAddress(t)
+	agent := startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source",
+		"demo://parts?fps=15&width=640&height=360", "--listen", address, "--set", "state_dir="+t.TempDir())
+	for end := time.Now().Add(patience); frames(t, address) < 300; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is classified")
+		}
+	}
+	goroutines, memory := goroutinesOf(t, address), memoryOf(t, agent.Process.Pid)
+	tab.Size(1280, 800, "dark")
+	tab.Visit("http://" + address + "/#cameras")
+	tab.Wait("a live page", liveCard)
+	views := []string{"why/camera", "channels", "device", "teach", "pictures", "cameras"}
+	for _, view := range views { // all of them were there once
+		look(tab, view)
+	}
+	heap := tab.Heap()
+	for begin, i := time.Now(), 0; time.Since(begin) < *watched; i++ {
+		look(tab, views[i%len(views)])
+		time.Sleep(10 * time.Second)
+	}
+	look(tab, "cameras")
+	tab.Wait("a live page still", liveCard)
+	moreHeap := (tab.Heap() - heap) / (1 << 20)
+	moreMemory := float64(memoryOf(t, agent.Process.Pid)-memory) / (1 << 20)
+	tab.Visit("http://" + address + "/static/icon.svg") // closes the page
+	left := goroutines + 1
+	for end := time.Now().Add(2 * time.Minute); left > goroutines && time.Now().Before(end); time.Sleep(time.Second) {
+		left = goroutinesOf(t, address)
+	}
+	t.Logf("watched for %s: heap of the tab %+.1f MiB, memory of the agent %+.1f MiB, goroutines %d before, %d after",
+		*watched, moreHeap, moreMemory, goroutines, left)
+	if moreHeap > 10 || moreMemory > 8 || left > goroutines {
+		t.Error("more than 10 MiB, 8 MiB, or goroutines stay")
+	}
+	tab.Check("watching")
+}
+
+func look(tab *pagetest.Tab, view string) {
+	pagetest.Eval[any](tab, fmt.Sprintf("(location.hash = '#%s', 1)", view))
+	tab.Wait(view, fmt.Sprintf("document.querySelector('main').dataset.view === %q",
+		strings.TrimSuffix(view, "/camera")))
+}
+
+var goGoroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
+
+// goroutinesOf are those of the agent, without the one that answers.
+func goroutinesOf(t *testing.T, address string) int {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := goGoroutines.FindSubmatch(text)
+	if m == nil {
+		t.Fatal("no go_goroutines in the metrics")
+	}
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+}
