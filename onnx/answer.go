@@ -7,7 +7,7 @@ import (
 
 // answer is an output that can hold a row of scores for each picture.
 type answer struct {
-	name        string // of the output, or of the tensor in front of a ZipMap
+	name        string // of the output, or of the tensor in front of a ZipMap or a QuantizeLinear
 	kind        DataType
 	certain     bool // its shape says so
 	rows        bool // it is declared N×K
@@ -93,7 +93,8 @@ func (g *Graph) makes(t string) bool {
 }
 
 // candidate looks at an output by its type and shape; nil: it holds no scores. Of what only packs
-// the scores up, a ZipMap or a sequence, it takes what is packed.
+// the scores up, a ZipMap or a sequence, it takes what is packed; of integers that stand for numbers,
+// the numbers.
 func (g *Graph) candidate(o ValueInfo, shapes map[string][]int64, w *Wanted, p *Picture) *answer {
 	a := &answer{name: o.Name, kind: o.Type}
 	shape := o.Shape
@@ -102,6 +103,9 @@ func (g *Graph) candidate(o ValueInfo, shapes map[string][]int64, w *Wanted, p *
 		if slices.Contains(n.Outputs, o.Name) && (n.OpType == "ZipMap" || n.OpType == "SequenceConstruct") &&
 			len(n.Inputs) == 1 {
 			a.name, a.kind, shape = n.Inputs[0], 0, nil
+		}
+		if slices.Contains(n.Outputs, o.Name) && n.OpType == "QuantizeLinear" {
+			a.name, a.kind = n.Inputs[0], 0
 		}
 	}
 	if !scoreTypes[a.kind] {

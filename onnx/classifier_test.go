@@ -147,6 +147,23 @@ func TestPackedAnswersAreUnpacked(t *testing.T) {
 	}
 }
 
+// Integers that stand for scores are taken for the numbers that they were made of: raw scores, and
+// what is in front of a softmax.
+func TestQuantizedAnswersAreNumbers(t *testing.T) {
+	for of, head := range map[string]Head{"p": HeadSoftmax, "scores": HeadRaw} {
+		m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 3)
+		m.Graph.Initializers = append(m.Graph.Initializers, NewFloat32("step", []float32{1. / 256}),
+			Tensor{Name: "zero", Type: Uint8, Data: []byte{0}})
+		m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: "QuantizeLinear", Inputs: []string{of, "step", "zero"},
+			Outputs: []string{"code"}})
+		m.Graph.Outputs = []ValueInfo{{Name: "code", Type: Uint8, Shape: []Dim{{Name: "N"}, {Size: 3}}}}
+		c, err := m.AsClassifier(Wanted{Classes: 3})
+		if err != nil || c.Head != head || c.Scores != of || m.Graph.makes("code") {
+			t.Errorf("%s: %+v, %v", of, c, err)
+		}
+	}
+}
+
 // A switch between training and use is off, and no input any more.
 func TestTrainingSwitchIsOff(t *testing.T) {
 	m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 3)
