@@ -343,6 +343,18 @@ func TestRefused(t *testing.T) {
 	if _, left := os.Stat(out); !errors.Is(err, context.Canceled) || left == nil {
 		t.Errorf("cancelled: %v, left %v", err, left)
 	}
+	// In the midst, when the network is open.
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	_, err = teach.Run(ctx, func(ctx context.Context, dir, precision string) (*infer.Network, error) {
+		n, err := open(ctx, dir, precision)
+		cancel()
+		return n, err
+	}, teach.Options{Bundle: demoBundle, Images: images, Out: out, Workers: 1}, nil)
+	left, _ := os.ReadDir(filepath.Dir(out))
+	if !errors.Is(err, context.Canceled) || len(left) > 0 {
+		t.Errorf("cancelled in the midst: %v, left %v", err, left)
+	}
 }
 
 // The head of another bundle, or a damaged one, is refused when the bundle is opened.

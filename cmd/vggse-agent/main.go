@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/vggse/vggse-agent/camera/worker"
+	"github.com/vggse/vggse-agent/internal/selfexec"
 )
 
 // Exit codes, a contract with other people's scripts.
@@ -30,10 +31,14 @@ func main() {
 	if worker.Asked(os.Args) { // one camera, for the agent itself
 		os.Exit(worker.Main())
 	}
+	stepBack = selfexec.LowestPriority
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// stepBack lets other processes go first, for good, where this is a process for one command.
+var stepBack = func() error { return nil }
 
 // execute runs one command line and returns its exit code; the message of a failure goes to stderr.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -42,6 +42,9 @@ gets the reports only, and the exit code is 3.`,
 			open := func(ctx context.Context, dir, precision string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)
 			}
+			if err := stepBack(); err != nil { // an agent beside it goes first
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: an agent beside this may lose frames:", err)
+			}
 			r, err := teach.Run(cmd.Context(), open, o, progress.To(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
@@ -89,8 +92,8 @@ func printTeaching(w io.Writer, r *teach.Report, out string) error {
 	}
 	fmt.Fprintln(w)
 	if u := r.Unknown; u != nil {
-		fmt.Fprintf(w, "pictures of a label that is left out are told as unknown in %.1f %% of pairs, before in %.1f %%\n",
-			100*u.After, 100*u.Before)
+		fmt.Fprintf(w, "a label that is left out is told as unknown in %.1f %% of pairs, before in %.1f %%\n", 100*u.After,
+			100*u.Before)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestMain is also the child of TestAside.
@@ -20,6 +25,8 @@ func TestMain(m *testing.M) {
 	n, _ := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // as the kernel counts: 20 - nice
 	fmt.Fprintln(os.Stderr, "priority", n)
 	switch os.Args[2] {
+	case "steps back":
+		stepBack()
 	case "fails":
 		fmt.Fprintln(os.Stderr, "vggse-agent: there is no such thing")
 		os.Exit(3)
@@ -31,6 +38,42 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "cleaned up")
 	}
 	os.Exit(0)
+}
+
+// stepBack gives the process the lowest priority and says how many of its threads have another one.
+func stepBack() {
+	others := 0
+	if err := LowestPriority(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	var all sync.WaitGroup
+	for range 8 { // each has a thread, some of them new
+		all.Go(func() {
+			runtime.LockOSThread()
+			time.Sleep(10 * time.Millisecond)
+		})
+	}
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, t := range threads {
+		id, _ := strconv.Atoi(t.Name())
+		if n, err := syscall.Getpriority(syscall.PRIO_PROCESS, id); err == nil && n != 1 {
+			others++
+		}
+	}
+	all.Wait()
+	fmt.Fprintln(os.Stderr, "others", others)
+}
+
+// A process that steps back does so with every thread.
+func TestLowestPriority(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := exec.Command(self, "child", "steps back").CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(text), "\nothers 0\n") {
+		t.Errorf("%q, %v", text, err)
+	}
 }
 
 // A child aside has the lowest priority, says its lines, and ends when it is asked to.

@@ -1,9 +1,11 @@
 package selfexec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 )
 
@@ -21,4 +23,25 @@ func lowest() error {
 // spare makes the kernel end a child before others where memory lacks.
 func spare(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("500"), 0) // where that may be set
+}
+
+// LowestPriority gives all threads of this process, and those that they start, the lowest priority,
+// for good: what runs beside it takes the processor first.
+func LowestPriority() error {
+	for range 3 { // a thread may start another one meanwhile
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			id, err := strconv.Atoi(t.Name())
+			if err == nil {
+				err = syscall.Setpriority(syscall.PRIO_PROCESS, id, 19)
+			}
+			if err != nil && !errors.Is(err, syscall.ESRCH) { // it has ended
+				return os.NewSyscallError("setpriority", err)
+			}
+		}
+	}
+	return nil
 }
