@@ -90,7 +90,7 @@ func complete(t *testing.T, tab *pagetest.Tab, address string) [2]string {
 		took = append(took, time.Since(begin).Seconds())
 	}
 	return [2]string{"page complete after ready, s; again, median of 5",
-		fmt.Sprintf("%.2f; %.2f", took[0], median(took[1:]))}
+		fmt.Sprintf("%.2f; %.2f", took[0], middle(took[1:]))}
 }
 
 // age is that of a picture when it is painted: the page's own way, in the page.
@@ -111,12 +111,13 @@ func age(tab *pagetest.Tab) [2]string {
 	tab.Wait("60 pictures", "ages.length >= 60")
 	all := pagetest.Eval[[]float64](tab, "ages")
 	return [2]string{"age of a picture when it is painted, ms: first; median of 60; worst",
-		fmt.Sprintf("%.0f; %.0f; %.0f", all[0], median(all), slices.Max(all))}
+		fmt.Sprintf("%.0f; %.0f; %.0f", all[0], middle(all), slices.Max(all))}
 }
 
 // lag follows label changes on MQTT and on the page: they are the same, in the same order.
 func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 	t.Helper()
+	drain(lines)
 	pagetest.Eval[any](tab, `(window.seen = [], new MutationObserver(() => {
 		const label = document.querySelector('.card .label').textContent;
 		if (!seen.length || label !== seen[seen.length - 1][0]) seen.push([label, Date.now()]);
@@ -146,7 +147,7 @@ func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 		late = append(late, s[1].(float64)-float64(published[first+i].at))
 	}
 	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes, %d out of order: median; "+
-		"worst", len(late), missed), fmt.Sprintf("%.0f; %.0f", median(late), slices.Max(late))}
+		"worst", len(late), missed), fmt.Sprintf("%.0f; %.0f", middle(late), slices.Max(late))}
 }
 
 // viewed is what viewers cost: rounds with none, one and sixteen, of which one reads nothing, in turn.
@@ -177,8 +178,8 @@ func viewed(t *testing.T, pid int, address string, lines <-chan string) (rows []
 			late = append(late, p99[viewers][i]/p99[0][i])
 		}
 		rows = append(rows, [2]string{name + ": CPU, % of a core, and beyond nobody; frames a second and p99 of the " +
-			"latency, as shares of nobody's; medians of rounds", fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", median(cpu[viewers]), median(over),
-			median(rate), median(late))})
+			"latency, as shares of nobody's; medians of rounds", fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", middle(cpu[viewers]), middle(over),
+			middle(rate), middle(late))})
 	}
 	return rows
 }
@@ -216,7 +217,7 @@ func latencyOf(lines []string) float64 {
 	return all[len(all)*99/100]
 }
 
-func median(all []float64) float64 {
+func middle(all []float64) float64 {
 	all = slices.Sorted(slices.Values(all))
 	return all[len(all)/2]
 }
