@@ -90,13 +90,11 @@ func Store(pictures []Picture, labels []string) (*Stored, error) {
 		return nil, nil
 	}
 	s.Means, s.Covariance = make([]float32, len(labels)*dims), make([]float32, dims*dims)
-	all, count := make([]float64, len(pictures)*dims), make([]int, len(labels))
+	all, count := s.project(pictures), make([]int, len(labels))
 	for i, p := range pictures {
-		own := all[i*dims:][:dims]
-		s.project(p.Features, own)
 		if count[p.Class]++; count[p.Class] <= most {
 			s.Class = append(s.Class, p.Class)
-			s.Coordinates = append(s.Coordinates, single(own)...)
+			s.Coordinates = append(s.Coordinates, single(all[i*dims:][:dims])...)
 		}
 	}
 	s.moments(pictures, all, count)
@@ -138,22 +136,33 @@ func (s *Stored) directions(pictures []Picture) error {
 	return err
 }
 
-// project writes the coordinates of features.
-func (s *Stored) project(x []float32, out []float64) {
-	width := s.Width()
+// project is the coordinates of the pictures, row by row.
+func (s *Stored) project(pictures []Picture) []float64 {
+	dims, width := s.Dims(), s.Width()
+	out := make([]float64, len(pictures)*dims)
 	if len(s.Axes) == 0 {
-		for k, v := range x {
-			out[k] = float64(v) - float64(s.Mean[k])
+		for i, p := range pictures {
+			for k, v := range p.Features {
+				out[i*dims+k] = float64(v) - float64(s.Mean[k])
+			}
 		}
-		return
+		return out
 	}
-	for d := range out {
-		sum := 0.0
-		for k, a := range s.Axes[d*width:][:width] {
-			sum += float64(a) * (float64(x[k]) - float64(s.Mean[k]))
+	axes, part := mat.NewDense(dims, width, nil), mat.NewDense(basisPictures, width, nil)
+	for k, v := range s.Axes {
+		axes.RawMatrix().Data[k] = float64(v)
+	}
+	for from := 0; from < len(pictures); from += basisPictures {
+		n := min(basisPictures, len(pictures)-from)
+		for i := range n {
+			row := part.RawRowView(i)
+			for k, v := range pictures[from+i].Features {
+				row[k] = float64(v) - float64(s.Mean[k])
+			}
 		}
-		out[d] = sum
+		mat.NewDense(n, dims, out[from*dims:][:n*dims]).Mul(part.Slice(0, n, 0, width), axes.T())
 	}
+	return out
 }
 
 // moments are the mean of each class and the spread around it, of all pictures.
