@@ -65,8 +65,9 @@ func (o *options) sizesReport(ctx context.Context, r *report) error {
 		what, before, after, keep string
 		bar                       float64
 	}{
-		{"a taught head, of a network without one", full, taught, "", headBar},
-		{"a taught head, of a taught network", cut, taught, "", headBar},
+		{"a taught head, of a network without one, INT8 for the CPU", full, taught, bundle.FileINT8CPU, headBar},
+		{"a taught head, of a network without one, all five model files", full, taught, "", headBar},
+		{"a taught head, of a taught network, all five model files", cut, taught, "", headBar},
 		{"squeeze and excitation retrained, FP32 alone", full, gates, bundle.FileFP32, gatesBar},
 		{"squeeze and excitation retrained, FP16 alone", full, gates, bundle.FileFP16, gatesBar},
 		{"squeeze and excitation retrained, INT8 alone, activations scaled as before", full, gates, bundle.FileINT8CPU,
