@@ -26,7 +26,7 @@ const (
 	// reads all the time loses no picture of one.
 	sinkBunch = "appsink drop=true max-buffers=4 sync=false async=false"
 	// sinkEvery hands out every frame, as fast as it is asked.
-	sinkEvery = "appsink drop=false max-buffers=4 sync=false"
+	sinkEvery = "appsink drop=false max-buffers=2 sync=false"
 
 	captureWidth, captureHeight = 1280, 720 // where a URI does not say
 	captureFPS                  = 30

@@ -187,7 +187,6 @@ type conversation struct {
 	sha256         bool       // the password may be told by Digest with SHA-256
 	challenge      *challenge // of the server, once it has asked for the password
 	base           string     // of the presentation: what PLAY and TEARDOWN name
-	spoke          time.Time  // when the newest request was sent
 	session        string
 	conn           io.Writer
 	in             *textproto.Reader
@@ -289,7 +288,6 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 
 func (c *conversation) send(method, uri string, headers ...string) error {
 	c.cseq++
-	c.spoke = time.Now()
 	headers = append(headers, fmt.Sprintf("CSeq: %d", c.cseq), "User-Agent: vggse-agent")
 	if c.session != "" {
 		headers = append(headers, "Session: "+c.session)

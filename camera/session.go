@@ -34,6 +34,7 @@ type session struct {
 	rtcp     *net.UDPConn
 	from     net.IP        // the server, of whom packets are taken; nil: of everybody
 	lifetime time.Duration // of the session without a word from us
+	spoke    time.Time     // when pump said one
 
 	mu     sync.Mutex // guards what follows
 	why    error      // the stream has ended
@@ -200,6 +201,7 @@ func (s *session) pump() {
 	var err error
 	if s.conn != nil {
 		s.patience()
+		s.spoke = time.Now()
 		err = s.send("PLAY", "Range: npt=0.000-")
 	}
 	if err == nil && s.rtp != nil {
@@ -226,7 +228,7 @@ func (s *session) send(method string, headers ...string) error {
 
 // fromConnection reads packets between answers (RFC 2326, section 10.12).
 func (s *session) fromConnection() error {
-	in, alive := s.talk.in.R, time.Now()
+	in := s.talk.in.R
 	packet := make([]byte, 2+1<<16)
 	for flowing := false; ; {
 		s.bound.left = talkLimit
@@ -258,8 +260,8 @@ func (s *session) fromConnection() error {
 		if err := s.relay.pass(packet[:2+n], now); err != nil {
 			return err
 		}
-		if now.Sub(alive) > s.lifetime/3 {
-			alive = now
+		if now.Sub(s.spoke) > s.lifetime/3 {
+			s.spoke = now
 			if err := s.send(signOfLife); err != nil {
 				return err
 			}
@@ -291,7 +293,9 @@ func (s *session) answered(flowing bool) error {
 		if bad != nil || !next.stale && s.talk.challenge != nil && !flowing {
 			return err
 		}
+		s.mu.Lock()
 		s.talk.challenge = next
+		s.mu.Unlock()
 		if !flowing {
 			return s.send("PLAY", "Range: npt=0.000-")
 		}
@@ -375,7 +379,8 @@ func (s *session) listens() error {
 		}
 		s.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 	}
-	if time.Since(s.talk.spoke) > s.lifetime/3 {
+	if now := time.Now(); now.Sub(s.spoke) > s.lifetime/3 {
+		s.spoke = now
 		return s.send(signOfLife)
 	}
 	return nil

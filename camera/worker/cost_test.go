@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -128,4 +130,77 @@ func median(all []float64) float64 {
 func p99(all []time.Duration) float64 {
 	slices.Sort(all)
 	return float64(all[len(all)*99/100]) / 1e6
+}
+
+// BenchmarkMemory compares the private memory of a child that reads a film with that of ffmpeg, which
+// decodes it and does nothing else, both in mid-film:
+//
+//	go test -tags gocv,gocv_specific_modules,gocv_videoio ./camera/worker -run '^$' -bench Memory -benchtime 3x
+func BenchmarkMemory(b *testing.B) {
+	needOpenCV(b)
+	film := cameratest.Film(b, 1280, 720, 300)
+	var child, bare []float64
+	for range b.N {
+		c := New(camera.Config{Source: "file://" + film + "?fps=30"})
+		s, err := c.Open(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		var f [3]vision.Frame
+		for i := range 60 {
+			if err := s.Read(b.Context(), &f[i%3]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		child = append(child, private(b, s.(*Stream).process.cmd.Process.Pid))
+		s.Close()
+		c.Close()
+		bare = append(bare, bareMemory(b, film))
+	}
+	b.ReportMetric(median(child), "child-MB")
+	b.ReportMetric(median(bare), "ffmpeg-MB")
+	b.ReportMetric(median(child)-median(bare), "MB-more")
+}
+
+// bareMemory is that of ffmpeg, two seconds into the film.
+func bareMemory(b *testing.B, film string) float64 {
+	b.Helper()
+	command := exec.Command("ffmpeg", "-loglevel", "error", "-nostdin", "-progress", "pipe:1", "-re", "-i", film, "-f",
+		"null", "-")
+	out, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer command.Wait()
+	defer command.Process.Kill()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var frame int
+		if _, err := fmt.Sscanf(lines.Text(), "frame=%d", &frame); err == nil && frame >= 60 {
+			return private(b, command.Process.Pid)
+		}
+	}
+	b.Fatal("ffmpeg ended before its 60th frame")
+	return 0
+}
+
+// private is the memory that a process shares with no other, in MB.
+func private(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	sum := 0
+	for line := range strings.Lines(string(text)) {
+		var kilobytes int
+		if _, err := fmt.Sscanf(line, "Private_Clean: %d", &kilobytes); err == nil {
+			sum += kilobytes
+		} else if _, err := fmt.Sscanf(line, "Private_Dirty: %d", &kilobytes); err == nil {
+			sum += kilobytes
+		}
+	}
+	return float64(sum) / 1000
 }
