@@ -379,3 +379,16 @@ func TestWorkingFolderOfAnother(t *testing.T) {
 		t.Errorf("a folder of nobody's without settings: %v", err)
 	}
 }
+
+// TestNoYAML: what is no YAML is told with what most often makes it none.
+func TestNoYAML(t *testing.T) {
+	for text, want := range map[string]string{
+		"cameras:\n\t- name: x\n":                  "cannot start any token: YAML is indented by blanks",
+		"mqtt:\n  qos: 1\n broker: tcp://b:1883\n": "are the keys of one section indented alike",
+		"mqtt: {qos: 1\n":                          "are the keys of one section indented alike",
+	} {
+		if _, err := load(t, text, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

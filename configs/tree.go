@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -30,7 +31,7 @@ type tree struct {
 func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w%s", path, err, cureOf(text))
 	}
 	if len(doc.Content) == 0 {
 		return nil, nil
@@ -42,6 +43,16 @@ func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 		t.mistakes = append(t.mistakes, err)
 	}
 	return root, together(t.mistakes)
+}
+
+// cureOf is what most often makes a text no YAML, where it is seen.
+func cureOf(text []byte) string {
+	for line := range bytes.Lines(text) {
+		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(indent, '\t') >= 0 {
+			return ": YAML is indented by blanks, not by tabs"
+		}
+	}
+	return ": are the keys of one section indented alike, and is there a blank behind each colon?"
 }
 
 // at begins an error about a line.

@@ -340,12 +340,15 @@ func (s *Store) change(what string, edit func(*state) error) error {
 
 func (s *Store) file() string { return filepath.Join(s.dir, "state.json") }
 
-// read returns the state; that of an empty store where nothing was written yet.
+// read returns the state; that of an empty store where nothing was written yet. Where there are
+// bundles and no state, that was lost: it is written before the first of them.
 func (s *Store) read() (*state, error) {
 	st := &state{Used: make(map[string]int)}
 	text, err := atomicfile.ReadSmall(s.file(), stateLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return st, nil
+		if sums, _ := s.digests(); len(sums) == 0 {
+			return st, nil
+		}
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, err

@@ -104,6 +104,9 @@ func (s *Store) place(ctx context.Context, aside string) (string, error) {
 			return "", err
 		}
 	} else { // not there, damaged since, or with fewer files
+		if err := s.beginState(); err != nil {
+			return "", err
+		}
 		if err := errors.Join(os.Chmod(aside, 0o755), atomicfile.SyncDir(aside)); err != nil {
 			return "", err
 		}
@@ -118,6 +121,14 @@ func (s *Store) place(ctx context.Context, aside string) (string, error) {
 		st.touch(sum)
 		return s.makeRoom(st)
 	})
+}
+
+// beginState writes the state of a store without one, so that a bundle never stands there without.
+func (s *Store) beginState() error {
+	if _, err := os.Stat(s.file()); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return s.edit(func(*state) error { return nil })
 }
 
 // standsFor reports whether the bundle in dir is whole and has every file that the same one in the

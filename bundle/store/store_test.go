@@ -241,6 +241,36 @@ func TestTrial(t *testing.T) {
 	active(a, "damaged")
 }
 
+// TestLostState: where bundles are installed and their state is gone, nobody says that none was ever
+// active: the demo must not speak in their place. Activating one mends it.
+func TestLostState(t *testing.T) {
+	s := At(t.TempDir())
+	if _, ok, err := s.Active(); ok || err != nil {
+		t.Errorf("an empty store: active %v, %v", ok, err)
+	}
+	a := install(t, s, testBundle(t, "a"))
+	if _, ok, err := s.Active(); ok || err != nil {
+		t.Errorf("installed and never activated: active %v, %v", ok, err)
+	}
+	for name, lose := range map[string]func() error{
+		"missing":                   func() error { return nil },
+		"a link that leads nowhere": func() error { return os.Symlink("/nowhere/x", s.file()) },
+	} {
+		if err := errors.Join(os.Remove(s.file()), lose()); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := s.Active(); !ok || !errors.Is(err, errStateDamaged) {
+			t.Errorf("%s: active %v, %v", name, ok, err)
+		}
+		if _, err := s.Activate(t.Context(), a.SHA256); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if i, ok, err := s.Active(); !ok || err != nil || i.SHA256 != a.SHA256 {
+			t.Errorf("%s, activated again: %v %v", name, ok, err)
+		}
+	}
+}
+
 // TestWhatLiesInTheWay: folders and files where others should be are made room of or named; a state
 // whose numbers nobody counted ranks nothing above what runs.
 func TestWhatLiesInTheWay(t *testing.T) {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -27,6 +29,9 @@ the path of each row, and "labels", the name of its folder.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Images == "" || o.Out == "" || o.Workers < 1 {
 				return usagef("features wants --images DIR and --out FILE, and --workers of at least 1")
+			}
+			if _, err := os.Stat(filepath.Dir(o.Out)); err != nil {
+				return fmt.Errorf("features: --out %s: there is no folder %s", o.Out, filepath.Dir(o.Out))
 			}
 			open := func(ctx context.Context, dir, _ string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)

@@ -42,7 +42,9 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error, open fu
 	publish := name
 	f, ok := open(dir)
 	if !ok {
-		if f, err = os.CreateTemp(dir, "."+base+unfinished+"*"); err != nil {
+		if f, err = os.CreateTemp(dir, "."+base+unfinished+"*"); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no folder %s: %w", dir, fs.ErrNotExist)
+		} else if err != nil {
 			return err
 		}
 		hold(int(f.Fd()))

@@ -4,6 +4,7 @@ package spool
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -16,6 +17,12 @@ func lockDir(dir string, files FS) (unlock func(), err error) {
 	}
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR) {
+		if _, err := os.Readlink(path); err == nil { // a link that leads nowhere
+			os.Remove(path)
+		}
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	}
 	if errors.Is(err, syscall.EISDIR) { // what nobody can lock keeps nobody out
 		if err = os.Rename(path, path+"-"+NewID()[:8]); err == nil {
 			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)

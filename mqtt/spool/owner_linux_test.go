@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -208,4 +209,30 @@ func onlyBecome(f func() error) error {
 func lockedBecome() error {
 	runtime.LockOSThread() // and never unlocked
 	return become(nobody, nobody)
+}
+
+// TestLockInItsPlace: what lies in the place of the lock keeps no agent out, and one at a time has it.
+func TestLockInItsPlace(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a link that leads nowhere": func(path string) error { return os.Symlink("/nowhere/x", path) },
+		"a link to itself":          func(path string) error { return os.Symlink(path, path) },
+		"a folder":                  func(path string) error { return os.MkdirAll(filepath.Join(path, "in"), 0o700) },
+		"a pipe":                    func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		dir := t.TempDir()
+		if err := put(filepath.Join(dir, "lock")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
+			t.Errorf("%s: a second agent: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
