@@ -233,6 +233,7 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	if c.Dir == "" || c.Bytes == 0 {
 		return spool.Memory(spool.NewID()), nil
 	}
+	spool.ClearPlace(c.Dir)
 	s, err := spool.Open(c.Dir, spool.Options{Bytes: c.Bytes, MinFree: c.MinFree})
 	if errors.Is(err, fs.ErrPermission) {
 		const cure = "give it to this account with chown -R or 'sudo vggse-agent spool repair', choose another " +

@@ -437,3 +437,15 @@ func TestDamagedHistory(t *testing.T) {
 		}
 	}
 }
+
+// TestTrustIsAFolder: a key in the place of the folder is told as what it is.
+func TestTrustIsAFolder(t *testing.T) {
+	d := newDevice(t, newPublisher(t).key.Public)
+	keys, err := filepath.Glob(filepath.Join(d.gate.Folder, "*.pub"))
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	d.gate.Folder = keys[0]
+	_, err = d.gate.Trust()
+	says(t, "a file", err, "model.trust must be a folder with .pub files, "+keys[0]+" is none")
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Values of Gate.Require.
@@ -42,6 +43,9 @@ func (g *Gate) trust(h *history) (*Trust, error) {
 	t := &Trust{}
 	var err error
 	if t.Keys, t.Bad, err = readKeys(g.Folder); err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			return nil, fmt.Errorf("model.trust must be a folder with .pub files, %s is none", g.Folder)
+		}
 		return nil, fmt.Errorf("the trust folder cannot be read: %w: %s", err, cure)
 	}
 	t.Keys = append(t.Keys, g.Keys...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -36,6 +37,15 @@ func Open(dir string, o Options) (*Spool, error) {
 	}
 	s.unlock()
 	return nil, fmt.Errorf("spool: open %s: %w", dir, err)
+}
+
+// ClearPlace moves aside what lies in the place of an agent's folder and is neither one nor a link,
+// which may lead to a disk that is away. Where it cannot, Open says why.
+func ClearPlace(dir string) {
+	info, err := os.Lstat(dir)
+	if err == nil && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
+		_ = os.Rename(dir, dir+"-"+NewID()[:8])
+	}
 }
 
 // newSpool is a spool that knows where its files are, and has read none.

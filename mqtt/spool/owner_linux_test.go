@@ -211,6 +211,43 @@ func lockedBecome() error {
 	return become(nobody, nobody)
 }
 
+// TestFileInItsPlace: a file or a pipe in the place of the folder is moved aside; what leads to a disk
+// that is away is not.
+func TestFileInItsPlace(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a file": func(path string) error { return os.WriteFile(path, []byte("noise"), 0o600) },
+		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		dir := filepath.Join(t.TempDir(), "spool")
+		if err := put(dir); err != nil {
+			t.Fatal(err)
+		}
+		ClearPlace(dir)
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := s.State().Err; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if aside, _ := filepath.Glob(dir + "-*"); len(aside) != 1 {
+			t.Errorf("%s is now %v", name, aside)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	away := filepath.Join(t.TempDir(), "spool")
+	if err := os.Symlink("/nowhere/disk", away); err != nil {
+		t.Fatal(err)
+	}
+	ClearPlace(away)
+	if target, err := os.Readlink(away); err != nil || target != "/nowhere/disk" {
+		t.Errorf("a link to a disk that is away: %q, %v", target, err)
+	}
+}
+
 // TestLockInItsPlace: what lies in the place of the lock keeps no agent out, and one at a time has it.
 func TestLockInItsPlace(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
