@@ -35,7 +35,7 @@ type options struct {
 	threads       int
 	seconds       float64
 	age           float64
-	draws         int
+	draws, each   int
 }
 
 func main() {
@@ -62,6 +62,7 @@ func main() {
 	flag.Float64Var(&o.seconds, "seconds", 2,
 		"length of one run with the demo network; the full-size one gets three times that")
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
+	flag.IntVar(&o.each, "each", 0, "pictures of each label, of teach; 0: 5, 10, 20 and 50")
 	flag.IntVar(&o.draws, "draws", 20, "draws of pictures for each size, of teach")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n",

@@ -257,7 +257,8 @@ type peerScores struct {
 
 // peers has peer.py fit the others' heads to the same features.
 func (o *options) peers(ctx context.Context, t *teaching, lessons []lesson) ([]peerScores, error) {
-	asked, said := filepath.Join(t.dir, "lessons.json"), filepath.Join(t.dir, "peers.json")
+	asked, said := filepath.Join(t.dir, fmt.Sprintf("lessons-%d.json", lessons[0].Each)),
+		filepath.Join(t.dir, fmt.Sprintf("peers-%d.json", lessons[0].Each))
 	if err := atomicfile.WriteJSON(asked, lessons); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,9 @@ func (o *options) teachReport(ctx context.Context, r *report) error {
 		"pictures", knownLabels, len(t.test.labels)-knownLabels, o.draws, len(t.test.class)))
 	r.fact("before: old labels answered rightly, %", fmt.Sprintf("%.2f", before))
 	for _, each := range teachSizes {
+		if o.each > 0 && each != o.each {
+			continue
+		}
 		m, err := t.measure(ctx, each, o.draws)
 		if err != nil {
 			return err

@@ -95,7 +95,8 @@ func TestResultTellsThePValue(t *testing.T) {
 		if has := strings.Contains(string(text), "p_value"); has != (p > 0) || !strings.Contains(string(text), want) {
 			t.Errorf("p %g: %s", p, text)
 		}
-		if err := judge().Sent(contract.Message{Topic: "vggse/edge01/cam01/result", QoS: 1, Payload: text}); err != nil {
+		m := contract.Message{Topic: "vggse/edge01/cam01/result", QoS: 1, Payload: text}
+		if err := judge().Sent(m); err != nil {
 			t.Error(err)
 		}
 	}

@@ -110,8 +110,9 @@ func TestLikelihoodIsOfClasses(t *testing.T) {
 	if a, b := likelihood(never, class, 1), likelihood(fair, class, 1); b >= a {
 		t.Errorf("never %g, fair %g", a, b)
 	}
-	if want := (math.Log1p(math.Exp(-3)) + math.Log1p(math.Exp(3))) / 2; math.Abs(likelihood(never, class, 1)-want) > 1e-9 {
-		t.Errorf("%g, not %g", likelihood(never, class, 1), want)
+	want := (math.Log1p(math.Exp(-3)) + math.Log1p(math.Exp(3))) / 2
+	if got := likelihood(never, class, 1); math.Abs(got-want) > 1e-9 {
+		t.Errorf("%g, not %g", got, want)
 	}
 }
 

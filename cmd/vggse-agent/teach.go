@@ -92,8 +92,8 @@ func printTeaching(w io.Writer, r *teach.Report, out string) error {
 	}
 	fmt.Fprintln(w)
 	if u := r.Unknown; u != nil {
-		fmt.Fprintf(w, "a label that is left out is told as unknown in %.1f %% of pairs, before in %.1f %%\n", 100*u.After,
-			100*u.Before)
+		fmt.Fprintf(w, "a label that is left out is told as unknown in %.1f %% of pairs, before in %.1f %%\n",
+			100*u.After, 100*u.Before)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s: %s: %s (%s)\n", f.Severity, f.Check, f.Evidence, f.Cure)
