@@ -150,15 +150,9 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	defer endBroker()
 	kept := openOverrides(c.StateDir, log)
 	cameras := openers(&c, kept)
-	id := identity(&c, &network.Bundle.Spec, modelOf(network), host.Build)
-	id.Knows = network.Known() != nil
-	sayUnknown(&c, network, log)
-	link, err := mqtt.NewLink(c.MQTT, id, log)
+	link, err := linkFor(&c, network, &host, refused.now)
 	if err != nil {
 		return err
-	}
-	for bundleDir, reason := range refused.now { // an event is told once, the health at every start
-		link.ModelRefused(bundleDir, reason)
 	}
 	if host.Announce != nil {
 		host.Announce(c.MQTT.Broker, observer.pageURL())
@@ -200,6 +194,22 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	link.Health("engine", engineCondition(network.Info()))
 	link.Health("model", condition)
 	return runAll(ctx, p, link, changes, updates, recorder)
+}
+
+// linkFor is the link of a network. What was refused just now, reasons by bundle, is an event, told
+// once; the health tells it at every start.
+func linkFor(c *configs.Config, network *infer.Network, host *Host, refused map[string]string) (*mqtt.Link, error) {
+	id := identity(c, &network.Bundle.Spec, modelOf(network), host.Build)
+	id.Knows = network.Known() != nil
+	sayUnknown(c, network, host.Log)
+	link, err := mqtt.NewLink(c.MQTT, id, host.Log)
+	if err != nil {
+		return nil, err
+	}
+	for bundleDir, reason := range refused {
+		link.ModelRefused(bundleDir, reason)
+	}
+	return link, nil
 }
 
 // ownBroker starts the embedded broker where that is asked for, and puts its address into c. Beside

@@ -24,12 +24,7 @@ type calibrateFlags struct {
 
 var tensorRTVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 
-func newCalibrateCmd(s *settings) *cobra.Command {
-	var f calibrateFlags
-	cmd := &cobra.Command{
-		Use:   "calibrate --bundle DIR --images DIR|--camera URI --out DIR",
-		Short: "Make INT8 and FP16 files of a bundle's network, prove and judge them",
-		Long: `Runs the FP32 network over pictures, with the daemon's own preprocessing, and watches what its layers put
+const calibrateLong = `Runs the FP32 network over pictures, with the daemon's own preprocessing, and watches what its layers put
 out; chooses scales; writes an INT8 file that the CPU provider runs on integers throughout, one for
 TensorRT, and half-precision ones; proves from ONNX Runtime's own graph that every layer is an integer
 operator; and judges the result on pictures that no choice has seen: those of --eval, else a fifth of
@@ -42,7 +37,14 @@ pictures that no range is from.
 --out becomes a complete bundle and may be the input bundle, which is replaced in one step. Where the
 agreement with FP32 is surely below --min-agreement (its 95 % interval is), the exit code is 3 and only
 the reports are left. What will run on integers, and how fast, is said before the work; where INT8 is
-surely slower than FP32 only fp16.onnx is made.`,
+surely slower than FP32 only fp16.onnx is made.`
+
+func newCalibrateCmd(s *settings) *cobra.Command {
+	var f calibrateFlags
+	cmd := &cobra.Command{
+		Use:   "calibrate --bundle DIR --images DIR|--camera URI --out DIR",
+		Short: "Make INT8 and FP16 files of a bundle's network, prove and judge them",
+		Long:  calibrateLong,
 		Example: "  vggse-agent demo-data --out build/pictures --n 640 --seed 11\n  vggse-agent calibrate --bundle " +
 			"demo/bundle --images build/pictures --out demo/bundle",
 		Args: exactArgs(0, "no arguments"),

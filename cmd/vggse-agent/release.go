@@ -111,3 +111,16 @@ func statusOf(gate *release.Gate, i store.Installed) releaseLine {
 	}
 	return l
 }
+
+// imageFlags say what becomes of a bundle.
+type imageFlags struct {
+	pictures, plain bool
+	arch            string
+}
+
+func (f *imageFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.pictures, "with-pictures", false, "goldens that are pictures travel, too")
+	cmd.Flags().BoolVar(&f.plain, "plain", false, "one standard tar layer that container runtimes mount; nothing is "+
+		"shared")
+	cmd.Flags().StringVar(&f.arch, "arch", "arm64", "of --plain: the devices' `GOARCH`")
+}

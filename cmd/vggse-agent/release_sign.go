@@ -22,19 +22,6 @@ type signFlags struct {
 	key, passwordFile, expires, created, newKey, out string
 }
 
-// imageFlags say what becomes of a bundle.
-type imageFlags struct {
-	pictures, plain bool
-	arch            string
-}
-
-func (f *imageFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.pictures, "with-pictures", false, "goldens that are pictures travel, too")
-	cmd.Flags().BoolVar(&f.plain, "plain", false, "one standard tar layer that container runtimes mount; nothing is "+
-		"shared")
-	cmd.Flags().StringVar(&f.arch, "arch", "arm64", "of --plain: the devices' `GOARCH`")
-}
-
 func newSignCmd() *cobra.Command {
 	var o signFlags
 	cmd := &cobra.Command{
