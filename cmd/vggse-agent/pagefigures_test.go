@@ -114,7 +114,7 @@ func age(tab *pagetest.Tab) [2]string {
 		fmt.Sprintf("%.0f; %.0f; %.0f", all[0], middle(all), slices.Max(all))}
 }
 
-// lag follows label changes on MQTT and on the page: they are the same, in the same order.
+// lag follows label changes on MQTT and on the page: in the same order.
 func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 	t.Helper()
 	drain(lines)
@@ -134,20 +134,29 @@ func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 	}
 	tab.Wait("the last", fmt.Sprintf("seen.length >= %d", *changes-1))
 	shown := pagetest.Eval[[][2]any](tab, "seen")
-	first := slices.IndexFunc(published, func(p told) bool { return p.label == shown[0][0] })
-	missed, late := 0, []float64{}
-	for i, s := range shown {
-		if first+i >= len(published) || missed > 0 {
+	// The page hears five times a second what holds: of labels that held for less it may miss one.
+	next, missed, longest, late := 0, 0, int64(0), []float64{}
+	for _, s := range shown {
+		found := slices.IndexFunc(published[next:], func(p told) bool { return p.label == s[0] })
+		if found < 0 {
+			if int64(s[1].(float64)) < published[len(published)-1].at {
+				t.Errorf("the page shows %v, and that was not published then", s[0])
+			}
 			break
 		}
-		if published[first+i].label != s[0] {
-			t.Errorf("change %d: the page shows %v, published was %s", i, s[0], published[first+i].label)
+		for i := next; i < next+found && next > 0; i++ {
 			missed++
+			longest = max(longest, published[i+1].at-published[i].at)
 		}
-		late = append(late, s[1].(float64)-float64(published[first+i].at))
+		next += found + 1
+		late = append(late, s[1].(float64)-float64(published[next-1].at))
 	}
-	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes, %d out of order: median; "+
-		"worst", len(late), missed), fmt.Sprintf("%.0f; %.0f", middle(late), slices.Max(late))}
+	if longest > 1000 {
+		t.Errorf("the page has missed a label that held for %d ms", longest)
+	}
+	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes in their order: median; worst; "+
+		"labels that held too shortly to be shown, the longest of them, ms", len(late)),
+		fmt.Sprintf("%.0f; %.0f; %d, %d", middle(late), slices.Max(late), missed, longest)}
 }
 
 // viewed is what viewers cost: rounds with none, one and sixteen, of which one reads nothing, in turn.
@@ -251,6 +260,7 @@ func TestWatched(t *testing.T) {
 	tab.Wait("a live page still", liveCard)
 	moreHeap := (tab.Heap() - heap) / (1 << 20)
 	moreMemory := float64(memoryOf(t, agent.Process.Pid)-memory) / (1 << 20)
+	tab.Check("watching")
 	tab.Visit("http://" + address + "/static/icon.svg") // closes the page
 	left := goroutines + 1
 	for end := time.Now().Add(2 * time.Minute); left > goroutines && time.Now().Before(end); time.Sleep(time.Second) {
@@ -261,7 +271,6 @@ func TestWatched(t *testing.T) {
 	if moreHeap > 10 || moreMemory > 8 || left > goroutines {
 		t.Error("more than 10 MiB, 8 MiB, or goroutines stay")
 	}
-	tab.Check("watching")
 }
 
 func look(tab *pagetest.Tab, view string) {
