@@ -83,7 +83,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
+bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; release: what travels; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
 	$(if $(filter page,$(BENCH)),$(BENCH_PAGE),go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all))
 
 build/bench/engines: bench/peer/requirements-engines.txt
