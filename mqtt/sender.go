@@ -139,9 +139,6 @@ func (l *Link) serve(ctx context.Context, s *session, doubt *poisonGuard, ends *
 	l.connected.Store(true)
 	c := &sender{Link: l, session: s, doubt: doubt, ends: ends, began: time.Now(),
 		subscribed: s.subscribe(l.large.without(l.filters())...)}
-	if l.heard != nil { // in a packet of its own, that a broker may refuse
-		c.others = s.subscribe(l.large.without(l.listened)...)
-	}
 	err := c.talk(ctx)
 	l.connected.Store(false)
 	l.out.spool.Disconnect()
@@ -197,9 +194,6 @@ func (c *sender) talk(ctx context.Context) error {
 	stop := ctx.Done()
 	var ending <-chan time.Time
 	subscribed, others := c.subscribed.Done(), (<-chan struct{})(nil)
-	if c.others != nil {
-		others = c.others.Done()
-	}
 	for {
 		c.fill()
 		if stop == nil && len(c.flights) == 0 {
@@ -222,6 +216,10 @@ func (c *sender) talk(ctx context.Context) error {
 				c.log.Warn("not subscribed", "error", err)
 			}
 			subscribed = nil
+			if c.heard != nil { // in a packet of its own, one at a time: the guard knows of one
+				c.others = c.session.subscribe(c.large.without(c.listened)...)
+				others = c.others.Done()
+			}
 		case <-others:
 			if err := c.others.Error(); err != nil {
 				c.log.Warn("not subscribed to what a fleet wants", "error", err)
