@@ -67,6 +67,73 @@ func TestRTSPByUDP(t *testing.T) {
 	}
 }
 
+// What somebody sends to a port of ours is shown, and its end is noticed.
+func TestRTP(t *testing.T) {
+	needSession(t)
+	t.Parallel()
+	data, err := os.ReadFile(cameratest.Video(t, "a.h264", 30, strings.Fields("-c:v libx264 -preset ultrafast -g 1 "+
+		"-pix_fmt yuv420p -x264-params sliced-threads=0:repeat-headers=1")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.LocalAddr().String()
+	free.Close()
+	s := mustOpen(t, Config{Source: "rtp://" + address + "?codec=h264"})
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stop, sent := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(sent)
+		packet, sequence, stamp := []byte{0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, uint16(0), uint32(0)
+		for {
+			for _, nal := range bytes.Split(data, []byte{0, 0, 1}) {
+				if nal = bytes.TrimRight(nal, "\x00"); len(nal) == 0 {
+					continue
+				}
+				picture := nal[0]&0x1f == 5
+				binary.BigEndian.PutUint16(packet[2:], sequence)
+				binary.BigEndian.PutUint32(packet[4:], stamp)
+				packet[1] = 96
+				if picture { // the last of its time
+					packet[1] |= 0x80
+				}
+				conn.Write(append(packet[:12:12], nal...))
+				if sequence++; !picture {
+					continue
+				}
+				stamp += 3000
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Second / 30):
+				}
+			}
+		}
+	}()
+	var f vision.Frame
+	for i := range 20 {
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		if n := cameratest.Number(&f); n >= 30 || f.Width != cameratest.Width {
+			t.Errorf("frame %d of %d×%d shows picture %d of 30", i, f.Width, f.Height, n)
+		}
+	}
+	close(stop)
+	<-sent
+	_, err = drain(t.Context(), s)
+	if err == nil || !strings.Contains(err.Error(), "no packet of the video for 2.0 s") {
+		t.Errorf("after the last packet: %v", err)
+	}
+}
+
 // Passwords go by Digest with SHA-256 where the camera wants that, and packets follow; what a camera
 // says between them does no harm.
 func TestSession(t *testing.T) {
