@@ -62,6 +62,9 @@ Ctrl-C or --frames. 'frame' is its number.`,
 }
 
 func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) error {
+	if f.top < 1 {
+		return usagef("classify: --top must be at least 1, got %d", f.top)
+	}
 	sources, stills := splitSources(args)
 	files, err := dataset.Files(stills)
 	if err != nil {

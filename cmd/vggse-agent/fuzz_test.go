@@ -29,7 +29,7 @@ const (
 	verbMemory   = 3 << 20          // KiB
 )
 
-var lines = flag.Uint64("lines", 16, "command lines that FuzzVerbs tries without -fuzz")
+var lines = flag.Uint64("lines", 10, "command lines that FuzzVerbs tries without -fuzz")
 
 // world makes a folder with what a command line may name: good and damaged files of every kind,
 // pipes, links that lead nowhere, a file of a terabyte without content.

@@ -24,7 +24,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-var hostileFor = flag.Duration("hostile", 6*time.Second, "how long TestHostilePeers attacks (make soak: 1h)")
+var hostileFor = flag.Duration("hostile", 3*time.Second, "how long TestHostilePeers attacks (make soak: 1h)")
 
 // memoryUnderAttack is what the agent may take beyond what it has, KiB. In a short attack some of it
 // is what any first request takes.

@@ -56,6 +56,8 @@ func TestWhoIsNotThere(t *testing.T) {
 		{"spool stat --set " + state, exitDone, "nothing has waited yet"},
 		{"spool peek --set " + state, exitDone, "nothing has waited yet"},
 		{"spool verify /nowhere", exitFailed, "/nowhere"},
+		{"classify --bundle " + bundle + " --top 0 x.png", exitUsage, "--top must be at least 1, got 0"},
+		{"features " + bundle + " --images . --out nodir/x", exitFailed, "there is no folder nodir"},
 		{"new --out x --input 33x44", exitUsage, `--input must be a whole number, got "33x44"`},
 		{"new --out x --seed -1", exitUsage, `--seed must be a whole number from 0 on, got "-1"`},
 		{"new --out x --classes 9999999999999999999", exitUsage, "--classes must be a whole number that this machine"},
