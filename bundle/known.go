@@ -6,5 +6,6 @@ package bundle
 const FileKnown = "known"
 
 // KnownName is the name of that file: safetensors, float32 axes [dims, features], centres
-// [classes, dims] and null [pictures], the metadata with the precision of the features.
+// [classes, dims] and null [pictures], each behind the kind of model file that it is of and a slash:
+// features in 8 bits are no features in floating point.
 const KnownName = "known.safetensors"

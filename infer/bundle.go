@@ -17,6 +17,7 @@ type Network struct {
 	SHA256 string // of the model file that the engine runs, as the manifest gives it
 	File   string // its path in the bundle
 	Why    string // it was chosen: one phrase
+	Key    string // of the model file in bundle.Spec.Files
 
 	known    *vision.Known // see Known
 	settings Config        // that it was opened with
@@ -86,12 +87,12 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 
 // networkOf is the bundle with the engine that runs its picked file.
 func networkOf(b *bundle.Bundle, picked choice, engine *Engine, c Config) (*Network, error) {
-	known, err := knownOf(b, engine)
+	known, err := knownOf(b, picked.key, engine)
 	if err != nil {
 		return nil, err
 	}
 	file := b.Spec.Files[picked.key]
-	return &Network{Engine: engine, Bundle: b, SHA256: file.SHA256, File: file.Path, Why: picked.why, known: known,
+	return &Network{Engine: engine, Bundle: b, SHA256: file.SHA256, File: file.Path, Why: picked.why, Key: picked.key, known: known,
 		settings: c}, nil
 }
 

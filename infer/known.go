@@ -4,15 +4,30 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// ReadKnown reads what tells pictures of the bundle's classes from others; nil where it has nothing
-// of the kind. The file is not hashed here.
-func ReadKnown(b *bundle.Bundle) (*vision.Known, error) {
+// KnownKind is the kind of a model file by what its features are like, from its key in
+// bundle.Spec.Files: those in floating point are of one.
+func KnownKind(key string) string {
+	switch {
+	case key == bundle.FileINT8TRT11: // the same ranges
+		return bundle.FileINT8TRT
+	case strings.HasPrefix(key, "int8."):
+		return key
+	}
+	return "float"
+}
+
+// ReadKnown reads what tells pictures of the bundle's classes from others by the features of a kind
+// of model files; nil where it has nothing of it. The file is not hashed here.
+func ReadKnown(b *bundle.Bundle, kind string) (*vision.Known, error) {
 	if _, ok := b.Spec.Files[bundle.FileKnown]; !ok {
 		return nil, nil
 	}
@@ -25,9 +40,12 @@ func ReadKnown(b *bundle.Bundle) (*vision.Known, error) {
 		return nil, err
 	}
 	defer file.Close()
+	if file.Tensor(kind+"/axes") == nil {
+		return nil, nil
+	}
 	values, dims := map[string][]float32{}, 0
 	for _, name := range []string{"axes", "centres", "null"} {
-		t := file.Tensor(name)
+		t := file.Tensor(kind + "/" + name)
 		if t == nil || t.Elements() > mostKnown {
 			return nil, fmt.Errorf("%s has no %s, or too much of it: calibrate or teach again", path, name)
 		}
@@ -48,16 +66,23 @@ func ReadKnown(b *bundle.Bundle) (*vision.Known, error) {
 // mostKnown is the largest number of values of one tensor of the file.
 const mostKnown = 1 << 24
 
-// WriteKnown puts k, of features of a precision, into the folder dir and returns its manifest entry.
-func WriteKnown(ctx context.Context, dir string, k *vision.Known, precision string) (bundle.File, error) {
-	dims := int64(k.Dims())
-	tensors := []checkpoint.Out{
-		{Name: "axes", Shape: []int64{dims, int64(k.Width())}, Source: checkpoint.Float32s(k.Axes)},
-		{Name: "centres", Shape: []int64{int64(len(k.Centres)) / dims, dims}, Source: checkpoint.Float32s(k.Centres)},
-		{Name: "null", Shape: []int64{int64(len(k.Null))}, Source: checkpoint.Float32s(k.Null)},
+// WriteKnown puts what is known of the features of kinds of model files into the folder dir and
+// returns its manifest entry.
+func WriteKnown(ctx context.Context, dir string, of map[string]*vision.Known) (bundle.File, error) {
+	var tensors []checkpoint.Out
+	for _, kind := range slices.Sorted(maps.Keys(of)) {
+		k := of[kind]
+		dims := int64(k.Dims())
+		add := func(name string, values []float32, shape ...int64) {
+			tensors = append(tensors, checkpoint.Out{Name: kind + "/" + name, Shape: shape,
+				Source: checkpoint.Float32s(values)})
+		}
+		add("axes", k.Axes, dims, int64(k.Width()))
+		add("centres", k.Centres, int64(len(k.Centres))/dims, dims)
+		add("null", k.Null, int64(len(k.Null)))
 	}
 	return bundle.WriteFile(ctx, dir, bundle.KnownName, io.Discard, func(w io.Writer) error {
-		return checkpoint.WriteSafetensors(w, tensors, map[string]string{"precision": precision})
+		return checkpoint.WriteSafetensors(w, tensors, nil)
 	})
 }
 
@@ -74,13 +99,14 @@ func (n *Network) NoKnown() string {
 	case !has:
 		return "this bundle has no " + bundle.KnownName + ": calibrate or teach it, and decide.unknown_below acts"
 	}
-	return "the file that runs, " + n.File + ", gives no features: calibrate or teach the bundle again, and " +
-		"decide.unknown_below acts"
+	return bundle.KnownName + " has nothing of features like those of the file that runs, " + n.File + ": calibrate " +
+		"the bundle again, or teach it with this precision, and decide.unknown_below acts"
 }
 
-// knownOf is what the bundle of an engine knows, where the engine gives the features for it.
-func knownOf(b *bundle.Bundle, e *Engine) (*vision.Known, error) {
-	k, err := ReadKnown(b)
+// knownOf is what the bundle of an engine knows of the features of the file with the given key, where
+// the engine gives them.
+func knownOf(b *bundle.Bundle, key string, e *Engine) (*vision.Known, error) {
+	k, err := ReadKnown(b, KnownKind(key))
 	if err != nil || k == nil || e.SignalSizes().Features == 0 {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ type teaching struct {
 	pictures []dataset.Picture // labels are places in report.Labels
 	dir      string            // of the bundle on its way
 	spec     *bundle.Spec
+	kind     string            // of the model file whose features are read, as infer.KnownKind
 	old      *vision.Head      // the layer that the network has
 	stored   *reference.Stored // features of old pictures; nil: not needed
 	recalled map[string]int    // labels that have stored features only → their places
@@ -195,6 +196,7 @@ func (t *teaching) read(ctx context.Context) (examples []example, before []eval.
 		return nil, nil, err
 	}
 	t.report.about(t.parent, n, t.Tool)
+	t.kind = infer.KnownKind(n.Key)
 	known := make([]int, len(t.report.Labels))
 	for i, l := range t.report.Labels {
 		known[i] = slices.Index(t.parent.Spec.Labels, l)

@@ -9,6 +9,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/reference"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Unknown is how well pictures of none of the labels are told as such, with a reference of the old
@@ -116,6 +117,6 @@ func (t *teaching) writeKnown(ctx context.Context, examples []example) error {
 			fmt.Sprintf("give %d pictures or more", reference.LeastPictures))
 		return nil
 	}
-	t.spec.Files[bundle.FileKnown], err = infer.WriteKnown(ctx, t.dir, k, t.report.Precision)
+	t.spec.Files[bundle.FileKnown], err = infer.WriteKnown(ctx, t.dir, map[string]*vision.Known{t.kind: k})
 	return err
 }
