@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/quant"
 	"github.com/vggse/vggse-agent/reference"
@@ -19,7 +20,8 @@ import (
 func TestCalibrateMakesKnown(t *testing.T) {
 	dir := seeded(t, vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4, Hidden: 64, PoolSize: 1,
 		Classes: 13})
-	r, err := quant.Calibrate(t.Context(), quant.Options{Bundle: dir, Out: dir, Images: demoPictures(t, 104, 1, 64, 48),
+	images := demoPictures(t, 104, 1, 64, 48)
+	r, err := quant.Calibrate(t.Context(), quant.Options{Bundle: dir, Out: dir, Images: images,
 		Method: quant.MinMax, TensorRT: "10.16", Workers: 2}, nil)
 	if err != nil || len(r.Gate.Missed) > 0 {
 		t.Fatalf("%v, %+v", err, r)
@@ -50,6 +52,7 @@ func TestCalibrateMakesKnown(t *testing.T) {
 			}
 		}
 	}
+	unknown(t, n, images)
 	path := filepath.Join(dir, n.Bundle.Spec.Files[bundle.FileKnown].Path)
 	text, err := os.ReadFile(path)
 	if err := errors.Join(err, n.Close()); err != nil {
@@ -62,5 +65,33 @@ func TestCalibrateMakesKnown(t *testing.T) {
 	if n, err := infer.OpenBundle(t.Context(), dir, "int8", infer.Config{Threads: 1}); err == nil {
 		t.Error("a damaged reference is taken")
 		_ = n.Close()
+	}
+}
+
+// unknown sees that of the pictures that were calibrated on few are unknown to n: they are judged by
+// features of the precision that runs.
+func unknown(t *testing.T, n *infer.Network, images string) {
+	t.Helper()
+	c, err := eval.NewClassifier(n, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.UnknownBelow = 0.05
+	all, err := filepath.Glob(filepath.Join(images, "*", "*"))
+	if err != nil || len(all) < 50 {
+		t.Fatal(all, err)
+	}
+	few := 0
+	for _, path := range all[:50] {
+		a, err := c.Classify(t.Context(), path)
+		if err != nil || a.Unknown == nil {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if *a.Unknown {
+			few++
+		}
+	}
+	if few > 10 {
+		t.Errorf("%d of 50 pictures that were calibrated on are unknown", few)
 	}
 }
