@@ -208,7 +208,9 @@ func TestSets(t *testing.T) {
 	if e.last("vggse/edge01/cam01/threshold/state") != "0.85" {
 		t.Error("nonsense was taken")
 	}
-	if got := c.done(); got != `enable cam01 false; threshold cam01 0.85; unknown below cam01 0.05; thresholds cam01 [{nut 0.25} {a "b" 1}]` {
+	want := `enable cam01 false; threshold cam01 0.85; unknown below cam01 0.05; ` +
+		`thresholds cam01 [{nut 0.25} {a "b" 1}]`
+	if got := c.done(); got != want {
 		t.Errorf("did %s", got)
 	}
 	late := listen(t, m.port)
@@ -283,7 +285,8 @@ func lonely(t testing.TB, allow ...string) *Link {
 	return l
 }
 
-// Nonsense, whatever it is wrong with, takes no answer from a command or a setting that makes sense.
+// Nonsense, whatever it is wrong with, takes no answer from a command or a setting that makes
+// sense.
 func TestNonsenseStarvesNobody(t *testing.T) {
 	now := time.Now()
 	for name, nonsense := range map[string]func(i int) string{

@@ -27,8 +27,8 @@ type PullOptions struct {
 	Store    *store.Store
 	Rate     int64         // bytes a second, of all streams; 0: no limit
 	Patience time.Duration // with a place that is away, while pieces are missing
-	// Keep says which of the files with the given keys this device uses, and whatever else; goldens and
-	// the last layer always come. nil: all.
+	// Keep says which of the files with the given keys this device uses, and whatever else; goldens
+	// and the last layer always come. nil: all.
 	Keep func(keys []string) []string
 	Tell func(Progress) // called from several goroutines; nil: nobody
 }
@@ -152,8 +152,8 @@ func (p *puller) choose() {
 	}
 }
 
-// optional are the keys that a device may do without: model files, and the features of pictures that
-// 'teach --add-only' goes on from.
+// optional are the keys that a device may do without: model files, and the features of pictures
+// that 'teach --add-only' goes on from.
 var optional = []string{bundle.FileFP32, bundle.FileFP16, bundle.FileINT8CPU, bundle.FileINT8TRT,
 	bundle.FileINT8TRT11, "reference"}
 
@@ -163,7 +163,8 @@ func (p *puller) wanted() []string {
 	if p.Keep == nil {
 		return all
 	}
-	keep := p.Keep(slices.DeleteFunc(slices.Clone(all), func(key string) bool { return slices.Contains(p.Absent, key) }))
+	keep := p.Keep(slices.DeleteFunc(slices.Clone(all),
+		func(key string) bool { return slices.Contains(p.Absent, key) }))
 	return slices.DeleteFunc(all, func(key string) bool {
 		return slices.Contains(optional, key) && !slices.Contains(keep, key)
 	})
@@ -278,8 +279,8 @@ func inStore(ctx context.Context, s *store.Store, wanted map[digest.Digest]int64
 	return found, nil
 }
 
-// room refuses a pull that the disk cannot take: the pieces, the files put together from them, and a
-// tenth more.
+// room refuses a pull that the disk cannot take: the pieces, the files put together from them, and
+// a tenth more.
 func (p *puller) room(missing []ocispec.Descriptor) error {
 	need := layerBytes(missing)
 	if p.plan.plain != nil {

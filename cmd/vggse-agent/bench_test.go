@@ -86,7 +86,7 @@ func TestBenchTable(t *testing.T) {
 		!strings.Contains(stdout, "% (") {
 		t.Errorf("bench: exit %d: %s%s", code, stdout, stderr)
 	}
-	if strings.Count(stderr, "\n") != 8 || !strings.Contains(stderr, "not fp32 on cuda: infer: open") ||
+	if strings.Count(stderr, "\n") != 12 || !strings.Contains(stderr, "not fp32 on cuda: infer: open") ||
 		!strings.Contains(stderr, "not int8 on cpu: model.precision: bundle ") {
 		t.Errorf("bench says of the others: %s", stderr)
 	}

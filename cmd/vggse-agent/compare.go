@@ -56,6 +56,9 @@ func compare(cmd *cobra.Command, s *settings, dir, image string, top int) ([]*ev
 	var answers []*eval.ImageAnswer
 	for _, precision := range []string{"fp32", "fp16", "bf16", "int8"} {
 		for _, provider := range []string{infer.CPU, infer.OpenVINO, infer.CUDA, infer.TensorRT} {
+			if precision == "bf16" && provider != infer.OpenVINO {
+				continue // no other has it
+			}
 			a, err := ask(cmd, s, dir, image, precision, provider, top)
 			switch {
 			case err == nil:

@@ -108,8 +108,8 @@ func TestModelLine(t *testing.T) {
 		}
 	}
 	_, stdout, _ = agentCmd(t, "model", "list", "--json", "--set", "state_dir="+state)
-	const want = `"name":"parts","version":"1.0","active":false,"precisions":["fp32"],"bytes":5152024,` +
-		`"created":"2026-11-24T00:12:13Z"}` + "\n"
+	const want = `"name":"parts","version":"1.0","active":false,"precisions":["fp32"],"bytes":5152966,` +
+		`"created":"2026-11-24T00:12:13Z","local":false}` + "\n"
 	if !strings.Contains(stdout, want) {
 		t.Errorf("got %s, want %s", stdout, want)
 	}
