@@ -146,7 +146,8 @@ func (b *bench) compared(sum string) {
 			states = append(states, u.State)
 		}
 		if u.State == mqtt.UpdateShadow && u.Trial.Pairs == shadowPictures &&
-			(u.Trial.Common != shadowPictures || u.Trial.Agreed < shadowPictures*2/3 || u.Trial.Memory < 10<<20 || u.Trial.Latency <= 0) {
+			(u.Trial.Common != shadowPictures || u.Trial.Agreed < shadowPictures*2/3 || u.Trial.Memory < 10<<20 ||
+				u.Trial.Latency <= 0) {
 			b.t.Errorf("told of the comparison: %+v", u.Trial)
 		}
 	}

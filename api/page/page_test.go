@@ -603,8 +603,8 @@ func TestTeach(t *testing.T) {
 	}
 }
 
-// The device is examined on request of who may act, one request at a time and not at once again; what
-// was found is there for who may look.
+// The device is examined on request of who may act, one request at a time and not at once again;
+// what was found is there for who may look.
 func TestExamine(t *testing.T) {
 	s := serve(t, Rights{View: true, Act: true, By: "me"})
 	if _, _, said := get(t, s.URL+"/api/doctor"); said != `{"at":0,"findings":[]}`+"\n" {
@@ -619,8 +619,9 @@ func TestExamine(t *testing.T) {
 			t.Errorf("examination %d = %d, want %d", i, answer.StatusCode, want)
 		}
 	}
-	if _, _, said := get(t, s.URL+"/api/doctor"); !strings.Contains(said, `{"check":"disk","status":"warn","found":"3 % free",`+
-		`"cure":"remove something"}`) {
+	if _, _, said := get(t, s.URL+"/api/doctor"); !strings.Contains(said,
+		`{"check":"disk","status":"warn","found":"3 % free",`+
+			`"cure":"remove something"}`) {
 		t.Errorf("found: %s", said)
 	}
 	if asked := fmt.Sprint(s.agent.asked); asked != "[examine me: device examined ()]" {

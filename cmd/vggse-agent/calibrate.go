@@ -24,11 +24,11 @@ type calibrateFlags struct {
 
 var tensorRTVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 
-const calibrateLong = `Runs the FP32 network over pictures, with the daemon's own preprocessing, and watches what its layers put
-out; chooses scales; writes an INT8 file that the CPU provider runs on integers throughout, one for
-TensorRT, and half-precision ones; proves from ONNX Runtime's own graph that every layer is an integer
-operator; and judges the result on pictures that no choice has seen: those of --eval, else a fifth of
---images. Folders that are named like labels give the labels.
+const calibrateLong = `Runs the FP32 network over pictures, with the daemon's own preprocessing, and watches what
+its layers put out; chooses scales; writes an INT8 file that the CPU provider runs on integers throughout, one
+for TensorRT, and half-precision ones; proves from ONNX Runtime's own graph that every layer is an
+integer operator; and judges the result on pictures that no choice has seen: those of --eval, else a
+fifth of --images. Folders that are named like labels give the labels.
 
 A plan that loses too much is searched for what to demote: --budget, or what --min-agreement wants,
 in at most 40 evaluations. Equalized channels and corrected biases are kept where they help on

@@ -119,9 +119,9 @@ func TestLivePage(t *testing.T) {
 	tab.Wait("the agent's end", `document.querySelector('.banner').textContent.includes('does not answer')`)
 }
 
-// BenchmarkPage is a second with each number of viewers of the live page: what the process takes of a
-// core, and what it classifies. Of sixteen, one does not read what it is sent. Each loop is a second:
-// -benchtime 15x.
+// BenchmarkPage is a second with each number of viewers of the live page: what the process takes of
+// a core, and what it classifies. Of sixteen, one does not read what it is sent. Each loop is a
+// second: -benchtime 15x.
 func BenchmarkPage(b *testing.B) {
 	address := freeAddress(b)
 	b.Setenv("XDG_STATE_HOME", b.TempDir())

@@ -154,12 +154,14 @@ func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 	if longest > 1000 {
 		t.Errorf("the page has missed a label that held for %d ms", longest)
 	}
-	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes in their order: median; worst; "+
+	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes in their order: median; "+
+		"worst; "+
 		"labels that held too shortly to be shown, the longest of them, ms", len(late)),
 		fmt.Sprintf("%.0f; %.0f; %d, %d", middle(late), slices.Max(late), missed, longest)}
 }
 
-// viewed is what viewers cost: rounds with none, one and sixteen, of which one reads nothing, in turn.
+// viewed is what viewers cost: rounds with none, one and sixteen, of which one reads nothing, in
+// turn.
 func viewed(t *testing.T, pid int, address string, lines <-chan string) (rows [][2]string) {
 	t.Helper()
 	const length = 10 * time.Second
@@ -187,8 +189,9 @@ func viewed(t *testing.T, pid int, address string, lines <-chan string) (rows []
 			late = append(late, p99[viewers][i]/p99[0][i])
 		}
 		rows = append(rows, [2]string{name + ": CPU, % of a core, and beyond nobody; frames a second and p99 of the " +
-			"latency, as shares of nobody's; medians of rounds", fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", middle(cpu[viewers]), middle(over),
-			middle(rate), middle(late))})
+			"latency, as shares of nobody's; medians of rounds",
+			fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", middle(cpu[viewers]), middle(over),
+				middle(rate), middle(late))})
 	}
 	return rows
 }
@@ -231,8 +234,8 @@ func middle(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// TestWatched looks at the page for as long as -watched says, view after view: neither the tab nor the
-// agent grows, and nothing is left when it is closed. 'make soak' has it.
+// TestWatched looks at the page for as long as -watched says, view after view: neither the tab nor
+// the agent grows, and nothing is left when it is closed. 'make soak' has it.
 func TestWatched(t *testing.T) {
 	tab := pagetest.OpenFor(t, "en", *watched+10*time.Minute)
 	address := freeAddress(t)
