@@ -102,7 +102,8 @@ func TestLivePage(t *testing.T) {
 	await(t, lines, `vggse/edge/camera/thresholds/state {"gear":0.7,"nut":0.95,"of another model":0.5}`)
 	broker.publish(t, "vggse/edge/camera/thresholds/set", `{"pin":0.25}`)
 	await(t, lines, `vggse/edge/camera/thresholds/state {"pin":0.25}`)
-	tab.Wait("what was set over MQTT", `document.querySelector('.limits [aria-label="Threshold: pin"]').value === '0.25' &&
+	tab.Wait("what was set over MQTT",
+		`document.querySelector('.limits [aria-label="Threshold: pin"]').value === '0.25' &&
 		document.querySelector('.limits [aria-label="Threshold: gear"]').value === '0.75'`)
 	tab.Visit("http://" + address + "/#device")
 	tab.Wait("what is not used", `document.querySelector('.wide').textContent.includes(

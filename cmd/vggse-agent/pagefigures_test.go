@@ -102,9 +102,11 @@ func age(tab *pagetest.Tab) [2]string {
 		ws.onmessage = async (e) => {
 			if (typeof e.data === 'string') return;
 			const v = new DataView(e.data);
-			canvas.drawImage(await createImageBitmap(new Blob([new Uint8Array(e.data, 40)], {type: 'image/jpeg'})), 0, 0);
+			const picture = new Blob([new Uint8Array(e.data, 40)], {type: 'image/jpeg'});
+			canvas.drawImage(await createImageBitmap(picture), 0, 0);
 			requestAnimationFrame(() => { ages.push(Date.now() - Number(v.getBigUint64(16)));
-				if (ages.length < 60) ws.send(JSON.stringify({camera: 0, after: Number(v.getBigUint64(24))})); else ws.close();
+				if (ages.length >= 60) return ws.close();
+				ws.send(JSON.stringify({camera: 0, after: Number(v.getBigUint64(24))}));
 			});
 		};
 	})(), 1)`)

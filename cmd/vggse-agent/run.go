@@ -43,7 +43,8 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
 					c.Log.Format), Announce: hint,
-				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Golden: goldensHold, Teach: s.teachAside, Doctor: s.doctorBeside,
+				Watchdog: systemd.Watchdog(os.Getenv), Verify: s.verifyBeside, Golden: goldensHold,
+				Teach: s.teachAside, Doctor: s.doctorBeside,
 				ShadowArgs: append([]string{}, s.asHere()...),    // not nil
 				Stuck:      func(error) { os.Exit(exitRestart) }, // a call into C cannot be taken back, nor waited for
 			}
