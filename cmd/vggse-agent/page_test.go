@@ -106,7 +106,7 @@ func TestLivePage(t *testing.T) {
 		`document.querySelector('.limits [aria-label="Threshold: pin"]').value === '0.25' &&
 		document.querySelector('.limits [aria-label="Threshold: gear"]').value === '0.75'`)
 	tab.Visit("http://" + address + "/#device")
-	tab.Wait("what is not used", `document.querySelector('.wide').textContent.includes(
+	tab.Wait("what is not used", `document.querySelector('main').textContent.includes(
 		'has no label of another model: its threshold is not used')`)
 	tab.Check("the page")
 

@@ -130,7 +130,7 @@ func TestTeachOnPage(t *testing.T) {
 	tab.Visit("http://" + address + "/#device")
 	for _, said := range []string{"teaching begun", "Teaching: ", "what was taught is installed and activated",
 		"rolled back to the model before", `6 samples marked "star-knob"`} {
-		tab.Wait("the event "+said, fmt.Sprintf(`document.querySelector('.wide').textContent.includes(%q)`, said))
+		tab.Wait("the event "+said, fmt.Sprintf(`document.querySelector('main').textContent.includes(%q)`, said))
 	}
 	tab.Check("teaching")
 }
