@@ -89,7 +89,7 @@ func TestUpdater(t *testing.T) {
 	if got := slices.Compact(states); !slices.Equal(got, []string{"failed", "pulling", "checking", "failed", "idle"}) {
 		t.Errorf("told: %v", got)
 	}
-	u.window24(t, m, k, from)
+	u.window24(t, k, from)
 	if !strings.Contains(said.String(), "release installed") || !strings.Contains(said.String(), "release=2") {
 		t.Errorf("the log has:\n%s", &said)
 	}
@@ -97,7 +97,7 @@ func TestUpdater(t *testing.T) {
 
 // window24 publishes a release while update.window is closed: it is installed, waits, and is activated
 // in the window, by the next process if need be.
-func (u *updater) window24(t *testing.T, m *release.Image, k *release.SecretKey, from string) {
+func (u *updater) window24(t *testing.T, k *release.SecretKey, from string) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(demoBundle)); err != nil {
@@ -111,7 +111,8 @@ func (u *updater) window24(t *testing.T, m *release.Image, k *release.SecretKey,
 	if err := bundle.WriteSpec(dir, &b.Spec); err != nil {
 		t.Fatal(err)
 	}
-	if m, err = release.NewImage(t.Context(), dir, nil); err != nil {
+	m, err := release.NewImage(t.Context(), dir, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := release.Sign(m, release.SignOptions{Release: 3}, k)

@@ -57,9 +57,9 @@ func ofCustomVision(text []byte) (*known, error) {
 	return customVision(properties)
 }
 
-// customVision reads the properties of Custom Vision, which its .onnx files hold, too: nothing where
-// there are none. The filter is that of the Python program in the export (predict.py: PIL's resize,
-// whose default is bicubic), as are the meanings of Image.BitmapPixelFormat and
+// customVision reads the properties of Custom Vision, which its .onnx files hold, too: nothing
+// where there are none. The filter is that of the Python program in the export (predict.py: PIL's
+// resize, whose default is bicubic), as are the meanings of Image.BitmapPixelFormat and
 // Image.NominalPixelRange (docs/MetadataProps.md of onnx).
 func customVision(said map[string]string) (*known, error) {
 	k := &known{multi: said["CustomVision.Postprocess.Method"] == "ClassificationMultiLabel"}
@@ -77,7 +77,8 @@ func customVision(said map[string]string) (*known, error) {
 	channels := map[string]string{"": "rgb", "rgb8": "rgb", "bgr8": "bgr", "gray8": "grey"}[strings.ToLower(
 		said["Image.BitmapPixelFormat"])]
 	if channels == "" {
-		return nil, fmt.Errorf("Image.BitmapPixelFormat is %q, which cannot be declared", said["Image.BitmapPixelFormat"])
+		return nil, fmt.Errorf("Image.BitmapPixelFormat is %q, which cannot be declared",
+			said["Image.BitmapPixelFormat"])
 	}
 	k.preprocess = fmt.Sprintf("%s,filter=pil-bicubic,channels=%s,exif=ignore,%s", geometry, channels, values)
 	return k, nil
@@ -109,8 +110,8 @@ func (k *known) customGeometry(said map[string]string) (string, error) {
 	return "resize=squash", nil // as predict.py does, whatever the service did
 }
 
-// customValues are scale, mean and std. The two are in the units of the range; where they cannot be,
-// nobody knows what is meant.
+// customValues are scale, mean and std. The two are in the units of the range; where they cannot
+// be, nobody knows what is meant.
 func customValues(said map[string]string) (string, error) {
 	mean, std := []float64{0, 0, 0}, []float64{1, 1, 1}
 	for key, v := range map[string]*[]float64{"NormalizeMean": &mean, "NormalizeStd": &std} {

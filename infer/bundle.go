@@ -92,7 +92,8 @@ func networkOf(b *bundle.Bundle, picked choice, engine *Engine, c Config) (*Netw
 		return nil, err
 	}
 	file := b.Spec.Files[picked.key]
-	return &Network{Engine: engine, Bundle: b, SHA256: file.SHA256, File: file.Path, Why: picked.why, Key: picked.key, known: known,
+	return &Network{Engine: engine, Bundle: b, SHA256: file.SHA256, File: file.Path, Why: picked.why, Key: picked.key,
+		known:    known,
 		settings: c}, nil
 }
 

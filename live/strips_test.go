@@ -7,8 +7,8 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// A gate that jumps away from where it mostly is stands out in the strip of its block, one that stays
-// does not; at most one frame a second is told, each once.
+// A gate that jumps away from where it mostly is stands out in the strip of its block, one that
+// stays does not; at most one frame a second is told, each once.
 func TestStrips(t *testing.T) {
 	m := New([]string{"belt"}, JPEG{})
 	if s, err := m.Strips("belt", 0); err != nil || len(s.Blocks) != 0 || len(s.Frames) != 0 {
@@ -17,8 +17,9 @@ func TestStrips(t *testing.T) {
 	if _, err := m.Strips("none", 0); err == nil {
 		t.Error("strips of a camera that is none")
 	}
-	err := m.Use(Network{Labels: []string{"a", "b"}, Size: 8, Blocks: []int{2, 1}, Preprocess: vision.Preprocess{Scale: 1},
-		Decide: func(string) vision.DecideConfig { return vision.DecideConfig{TopK: 1, Confirm: 1} }})
+	err := m.Use(Network{Labels: []string{"a", "b"}, Size: 8, Blocks: []int{2, 1},
+		Preprocess: vision.Preprocess{Scale: 1},
+		Decide:     func(string) vision.DecideConfig { return vision.DecideConfig{TopK: 1, Confirm: 1} }})
 	if err != nil {
 		t.Fatal(err)
 	}
