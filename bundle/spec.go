@@ -32,6 +32,16 @@ const (
 	FileGoldens8  = "golden.int8" // judged pictures with the answers of FP32, for INT8 files
 )
 
+// Calibrated tells whether there is a model file of less precision than FP32.
+func (s *Spec) Calibrated() bool {
+	for _, key := range []string{FileFP16, FileINT8CPU, FileINT8TRT, FileINT8TRT11} {
+		if _, ok := s.Files[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // OnlyTensorRT tells whether the model file with the key is for TensorRT alone.
 func OnlyTensorRT(key string) bool { return key == FileINT8TRT || key == FileINT8TRT11 }
 

@@ -148,13 +148,20 @@ func (t *teaching) recallable(ctx context.Context, missing, labels []string) (er
 
 func (t *teaching) work(ctx context.Context) (err error) {
 	begin := time.Now()
+	rounded := !t.parent.Spec.HasHead() && t.parent.Spec.Calibrated()
 	t.progress.Of(2)
+	if rounded {
+		t.progress.Of(3)
+	}
 	var found []dataset.Finding
 	if t.spec, found, err = backbone(ctx, t.parent, t.dir); err != nil {
 		return err
 	}
 	t.report.Findings = append(t.report.Findings, found...)
 	examples, before, err := t.read(ctx)
+	if err == nil && rounded {
+		err = t.own(ctx, before)
+	}
 	if err != nil {
 		return err
 	}
@@ -207,6 +214,31 @@ func (t *teaching) read(ctx context.Context) (examples []example, before []eval.
 		return nil, nil, err
 	}
 	return t.recall(n, examples, before)
+}
+
+// own puts what the parent itself answers into before, where it runs a rounded file with a last layer
+// of its own: that layer is rounded, too, and its biases are corrected for what rounding does to the
+// features, so FP32's in its place would answer worse than the parent does.
+func (t *teaching) own(ctx context.Context, before []eval.Answer) (err error) {
+	n, err := t.open(ctx, t.parent.Dir, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if n.Info().Precision == "fp32" {
+		return nil
+	}
+	var pictures []dataset.Picture
+	for i := range before {
+		if before[i].Picture.Path != storedPath {
+			pictures = append(pictures, before[i].Picture)
+		}
+	}
+	bar := t.progress.Start("asking the network of before", int64(len(pictures)))
+	defer bar.Done()
+	answers, err := eval.Answers(ctx, n, pictures, t.Workers, bar)
+	copy(before, answers) // stored features come behind the pictures
+	return err
 }
 
 // fit chooses, measures and makes the head.

@@ -3,12 +3,14 @@ package teach_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -507,4 +509,51 @@ func TestFilesInFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	files(t, taught)
+}
+
+// TestBeforeOfARoundedNetwork: what a calibrated bundle answered before is what its own file answers,
+// whose last layer is not FP32's: here one that says the first label to everything.
+func TestBeforeOfARoundedNetwork(t *testing.T) {
+	needRuntime(t)
+	dir := filepath.Join(t.TempDir(), "calibrated")
+	if err := os.CopyFS(dir, os.DirFS(demoBundle)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := b.Path(bundle.FileFP32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	changed := 0
+	for i := range m.Graph.Initializers {
+		if c := &m.Graph.Initializers[i]; slices.Equal(c.Dims, []int64{int64(len(b.Spec.Labels))}) {
+			c.Data = slices.Clone(c.Data)
+			binary.LittleEndian.PutUint32(c.Data, math.Float32bits(1000))
+			changed++
+		}
+	}
+	if changed != 1 {
+		t.Fatalf("%d biases of the last layer", changed)
+	}
+	b.Spec.Files[bundle.FileINT8CPU], err = bundle.WriteFile(t.Context(), dir, "int8.cpu.onnx", io.Discard,
+		func(w io.Writer) error { return onnx.Write(w, m) })
+	if err := errors.Join(err, bundle.WriteSpec(dir, &b.Spec)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := teach.Run(t.Context(), open, teach.Options{Bundle: dir, Images: pictures(t, 13*6, nil),
+		Out: filepath.Join(t.TempDir(), "taught"), Workers: 2}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := r.After.Against.Top1; before == nil || math.Abs(before.Value-1./13) > 1e-9 || r.Precision != "int8" {
+		t.Errorf("before, in %s: %+v, want one of 13", r.Precision, before)
+	}
 }
