@@ -7,7 +7,7 @@ const pillowBits = 32 - 8 - 2
 
 // pillow resizes to the bit as Pillow does (src/libImaging/Resample.c): one direction after the
 // other, rounded and clipped to bytes between. Which comes first matters by up to a level, and with
-// weights below zero by up to 58 at hard edges: up to Pillow 12 it is the rows, always; Pillow 13
+// weights below zero by more at hard edges: up to Pillow 12 it is the rows, always; Pillow 13
 // goes down the columns first where the height shrinks by more than twice what the width does.
 type pillow struct {
 	x, y         pillowAxis
