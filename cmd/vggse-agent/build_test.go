@@ -86,8 +86,8 @@ func TestBuildWithStub(t *testing.T) {
 		stop os.Signal
 		want string
 	}{
-		{"sleep", syscall.SIGINT, "context canceled"},
-		{"sleep", syscall.SIGTERM, "context canceled"},
+		{"sleep", syscall.SIGINT, "interrupted"},
+		{"sleep", syscall.SIGTERM, "interrupted"},
 		{"sleep", syscall.SIGKILL, ""},
 		{"abort", nil, "SIGABRT: abort"},
 		{"nothing", nil, "Failed to get symbol GetProvider"},

@@ -213,7 +213,7 @@ func TestOneAgentPerState(t *testing.T) {
 	lines := broker.subscribe(t, "vggse/edge/#")
 	await(t, lines, "vggse/edge/camera/result ")
 	code, _, stderr := agentCmd(t, args...)
-	want := "spool: open " + filepath.Join(state, "spool") +
+	want := "mqtt: open " + filepath.Join(state, "spool") +
 		": another agent uses this folder: give this one a state_dir of its own"
 	if code != exitFailed || !strings.Contains(stderr, want) || strings.Count(strings.TrimSpace(stderr), "\n") > 0 {
 		t.Errorf("exit %d: %s; want %q", code, stderr, want)
