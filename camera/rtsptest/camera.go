@@ -164,6 +164,7 @@ func (c *camera) film() {
 		must(err)
 		for _, p := range packets {
 			if mode == "garbage" {
+				p.Payload = make([]byte, len(p.Payload)) // the old one may be a part of the film
 				rand.Read(p.Payload)
 			}
 			p.Timestamp += uint32(90_000 * float64(n) / c.fps) // RFC 6184: a clock of 90 kHz
