@@ -41,6 +41,8 @@ func startForPictures(t *testing.T, more ...string) (address, dir string) {
 
 func save(t *testing.T, tab *pagetest.Tab, path string) {
 	t.Helper()
+	tab.Wait("the pictures that are in sight", `[...document.images].every((i) => i.complete ||
+		i.getBoundingClientRect().top > innerHeight)`)
 	if err := os.WriteFile(path, tab.Screenshot(), 0o644); err != nil {
 		t.Fatal(err)
 	}
