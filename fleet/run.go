@@ -203,7 +203,8 @@ func (g *room) begin(ctx context.Context, s Start) error {
 	case old.Target == s.Target && !halted:
 		return nil // it is under way, or done: whoever was killed goes on
 	case old.Target == s.Target && !s.Again:
-		return fmt.Errorf("fleet: the rollout of %s to %s was halted: %s: --again begins it anew", s.Target, g.Group,
+		// as for who halted it: who was killed after the halt and started again ends the same
+		return fmt.Errorf("fleet: %s to %s: %w: %s: --again begins it anew", s.Target, g.Group, ErrHalted,
 			g.halt.Reason)
 	case old.Target == s.Target:
 		attempt, before = old.Attempt+1, old.Before

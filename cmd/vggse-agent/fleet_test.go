@@ -84,7 +84,7 @@ func TestFleetVerbs(t *testing.T) {
 	stop := runLink(t, link)
 	defer stop()
 	agent(exitGate, "1 of 1 devices failed, at most 2% may (edge-1: has not begun)", rollout...)
-	agent(exitFailed, "was halted", rollout...)
+	agent(exitGate, "the rollout is halted: ", rollout...)
 	agent(exitFailed, "is halted already", "fleet", "halt", "--group", "line3")
 	var line struct {
 		Device  string
