@@ -52,112 +52,112 @@ func (c *commands) tellStates() {
 	}
 }
 
-// Enable opens or closes a camera with all its regions, now and after every restart.
-func (c *commands) Enable(name string, on bool) error {
+// setting is one that is set for a camera: its key, and who takes a value of it.
+type setting[T any] struct {
+	key   string
+	apply func(p *pipeline.Pipeline, camera string, value T)
+	tell  func(l *mqtt.Link, stream string, value T) // of the camera, and of each of its regions
+	show  func(m *live.Monitor, stream string, value T)
+}
+
+var (
+	enabled = setting[bool]{"enabled", (*pipeline.Pipeline).Enable, (*mqtt.Link).Enabled,
+		(*live.Monitor).Enabled}
+	threshold = setting[float64]{"threshold", (*pipeline.Pipeline).SetThreshold, (*mqtt.Link).Threshold,
+		(*live.Monitor).Threshold}
+	unknownBelow = setting[float64]{"unknown_below", (*pipeline.Pipeline).SetUnknownBelow, (*mqtt.Link).UnknownBelow,
+		(*live.Monitor).UnknownBelow}
+	thresholds = setting[[]vision.ClassThreshold]{"thresholds", (*pipeline.Pipeline).SetThresholds,
+		(*mqtt.Link).Thresholds, func(m *live.Monitor, stream string, own []vision.ClassThreshold) {
+			m.Thresholds(stream, vision.FormatThresholds(own))
+		}}
+)
+
+// put gives a value that was kept to whoever takes it; the log has it as shown. c.mu is held.
+func (s *setting[T]) put(c *commands, own *configs.Camera, value T, shown any) {
+	s.apply(c.pipeline, own.Name, value)
+	for _, stream := range own.Streams() {
+		s.tell(c.link, stream, value)
+		if c.live != nil {
+			s.show(c.live, stream, value)
+		}
+	}
+	c.log.Info("camera set", "camera", own.Name, s.key, shown)
+}
+
+// with does something about the camera that a name belongs to, and what was set for it, with c.mu
+// held.
+func (c *commands) with(name string, do func(own *configs.Camera, k *cameraOverrides) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	configured, err := c.find(name)
+	own, err := c.find(name)
 	if err != nil {
 		return err
 	}
-	k := c.overrides.camera(configured.Name)
-	if err := saveOverride(c.overrides, &k.Enabled, on, configured.Enabled); err != nil {
-		return err
-	}
-	c.pipeline.Enable(configured.Name, on)
-	for _, part := range configured.Streams() {
-		c.link.Enabled(part, on)
-		if c.live != nil {
-			c.live.Enabled(part, on)
+	return do(own, c.overrides.camera(own.Name))
+}
+
+// Enable opens or closes a camera with all its regions, now and after every restart.
+func (c *commands) Enable(name string, on bool) error {
+	return c.with(name, func(own *configs.Camera, k *cameraOverrides) error {
+		if err := saveOverride(c.overrides, &k.Enabled, on, own.Enabled); err != nil {
+			return err
 		}
-	}
-	c.log.Info("camera set", "camera", configured.Name, "enabled", on)
-	return nil
+		enabled.put(c, own, on, on)
+		return nil
+	})
 }
 
 // Threshold sets the score below which a class does not count, for a camera with all its regions,
 // now and after every restart.
 func (c *commands) Threshold(name string, score float64) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	configured, err := c.find(name)
-	if err != nil {
-		return err
-	}
-	k := c.overrides.camera(configured.Name)
-	if err := saveOverride(c.overrides, &k.Threshold, score,
-		configured.Decide.Over(c.config.Decide).Threshold); err != nil {
-		return err
-	}
-	c.pipeline.SetThreshold(configured.Name, score)
-	for _, part := range configured.Streams() {
-		c.link.Threshold(part, score)
-		if c.live != nil {
-			c.live.Threshold(part, score)
+	return c.with(name, func(own *configs.Camera, k *cameraOverrides) error {
+		configured := own.Decide.Over(c.config.Decide).Threshold
+		if err := saveOverride(c.overrides, &k.Threshold, score, configured); err != nil {
+			return err
 		}
-	}
-	c.log.Info("camera set", "camera", configured.Name, "threshold", score)
-	return nil
+		threshold.put(c, own, score, score)
+		return nil
+	})
 }
 
 // UnknownBelow sets the p-value below which a frame shows none of the classes, for a camera with all
 // its regions, now and after every restart.
 func (c *commands) UnknownBelow(name string, p float64) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	configured, err := c.find(name)
-	if err != nil {
-		return err
-	}
-	k := c.overrides.camera(configured.Name)
-	if err := saveOverride(c.overrides, &k.UnknownBelow, p,
-		configured.Decide.Over(c.config.Decide).UnknownBelow); err != nil {
-		return err
-	}
-	c.pipeline.SetUnknownBelow(configured.Name, p)
-	for _, part := range configured.Streams() {
-		c.link.UnknownBelow(part, p)
-		if c.live != nil {
-			c.live.UnknownBelow(part, p)
+	return c.with(name, func(own *configs.Camera, k *cameraOverrides) error {
+		configured := own.Decide.Over(c.config.Decide).UnknownBelow
+		if err := saveOverride(c.overrides, &k.UnknownBelow, p, configured); err != nil {
+			return err
 		}
-	}
-	c.log.Info("camera set", "camera", configured.Name, "unknown_below", p)
-	return nil
+		unknownBelow.put(c, own, p, p)
+		return nil
+	})
 }
 
 // Thresholds sets those of single labels, all of them, for a camera with all its regions, now and
 // after every restart.
 func (c *commands) Thresholds(name string, own []vision.ClassThreshold) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	configured, err := c.find(name)
-	if err != nil {
-		return err
-	}
-	return c.setThresholds(configured, own)
+	return c.with(name, func(camera *configs.Camera, k *cameraOverrides) error {
+		return c.setThresholds(camera, k, own)
+	})
 }
 
 // ClassThreshold sets the one of a label, and leaves the others as they are; nil: the label has none
 // of its own any more.
 func (c *commands) ClassThreshold(name, label string, score *float64) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	configured, err := c.find(name)
-	if err != nil {
-		return err
-	}
-	decide := configured.Decide.Over(c.config.Decide)
-	own := slices.DeleteFunc(c.overrides.camera(configured.Name).thresholds(&decide),
-		func(t vision.ClassThreshold) bool { return t.Label == label })
-	if score != nil {
-		own = append(own, vision.ClassThreshold{Label: label, Score: *score})
-	}
-	return c.setThresholds(configured, own)
+	return c.with(name, func(camera *configs.Camera, k *cameraOverrides) error {
+		decide := camera.Decide.Over(c.config.Decide)
+		own := slices.DeleteFunc(k.thresholds(&decide), func(t vision.ClassThreshold) bool { return t.Label == label })
+		if score != nil {
+			own = append(own, vision.ClassThreshold{Label: label, Score: *score})
+		}
+		return c.setThresholds(camera, k, own)
+	})
 }
 
 // setThresholds does so where the network has every label, or the threshold was there before.
-func (c *commands) setThresholds(camera *configs.Camera, own []vision.ClassThreshold) error {
-	k, decide := c.overrides.camera(camera.Name), camera.Decide.Over(c.config.Decide)
+func (c *commands) setThresholds(camera *configs.Camera, k *cameraOverrides, own []vision.ClassThreshold) error {
+	decide := camera.Decide.Over(c.config.Decide)
 	before := k.thresholds(&decide)
 	for _, label := range vision.UnknownLabels(own, c.pipeline.Labels()) {
 		if !slices.ContainsFunc(before, func(t vision.ClassThreshold) bool { return t.Label == label }) {
@@ -171,14 +171,7 @@ func (c *commands) setThresholds(camera *configs.Camera, own []vision.ClassThres
 	if err := saveOverride(c.overrides, &k.Thresholds, textOf(own), textOf(was)); err != nil {
 		return err
 	}
-	c.pipeline.SetThresholds(camera.Name, own)
-	for _, part := range camera.Streams() {
-		c.link.Thresholds(part, own)
-		if c.live != nil {
-			c.live.Thresholds(part, vision.FormatThresholds(own))
-		}
-	}
-	c.log.Info("camera set", "camera", camera.Name, "thresholds", vision.FormatThresholds(own))
+	thresholds.put(c, camera, own, vision.FormatThresholds(own))
 	return nil
 }
 
@@ -203,7 +196,7 @@ func (c *commands) tellUnused(labels []string) {
 	}
 }
 
-// keep writes a value to the disk; where that fails, the old one is kept.
+// saveOverride writes a value to the disk; where that fails, the old one is kept.
 func saveOverride[T comparable](all *overrides, k **override[T], value, configured T) error {
 	before := *k
 	*k = &override[T]{value, configured}
