@@ -16,7 +16,6 @@ import (
 	"github.com/vggse/vggse-agent/demo"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
-	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/teach"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -134,24 +133,7 @@ func lastLayer(dir string) (*vision.Head, error) {
 	if b.Spec.HasHead() {
 		return infer.ReadHead(b)
 	}
-	path, err := b.Path(bundle.FileFP32)
-	if err != nil {
-		return nil, err
-	}
-	m, err := onnx.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	last, err := m.LastLayer(b.Spec.Output.Name)
-	if err != nil {
-		return nil, err
-	}
-	weight, bias, err := last.Values()
-	if err != nil {
-		return nil, err
-	}
-	return vision.NewHead(nil, weight, bias)
+	return headOf(b)
 }
 
 // lesson is one head, for peer.py, too.
