@@ -8,13 +8,12 @@ import (
 	"testing"
 )
 
-// TestTaughtHereRuns: with a key trusted, what teach makes of the signed bundle that is installed is
-// installed and activated, and shown as local; what calibrate or anybody else makes needs more.
-func TestTaughtHereRuns(t *testing.T) {
-	needRuntime(t)
+// deviceOf is a device in a folder, with state and trusted keys of its own: at is a path there, agent
+// runs a verb, which must end with the code want and say says on stderr, and returns its stdout.
+func deviceOf(t *testing.T) (at func(name string) string, agent func(want int, says string, args ...string) string) {
 	work := t.TempDir()
-	at := func(name string) string { return filepath.Join(work, name) }
-	agent := func(want int, says string, args ...string) string {
+	at = func(name string) string { return filepath.Join(work, name) }
+	agent = func(want int, says string, args ...string) string {
 		t.Helper()
 		code, stdout, stderr := agentCmd(t, append(args, "--set", "state_dir="+at("state"), "--set",
 			"model.trust="+at("trust"), "--set", "infer.providers=cpu")...)
@@ -23,6 +22,14 @@ func TestTaughtHereRuns(t *testing.T) {
 		}
 		return stdout
 	}
+	return at, agent
+}
+
+// TestTaughtHereRuns: with a key trusted, what teach makes of the signed bundle that is installed is
+// installed and activated, and shown as local; what calibrate or anybody else makes needs more.
+func TestTaughtHereRuns(t *testing.T) {
+	needRuntime(t)
+	at, agent := deviceOf(t)
 	if err := os.CopyFS(at("parts"), os.DirFS(demoBundleDir(t))); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -17,17 +16,7 @@ import (
 // activates it; one that answers the same to everything is refused there, too.
 func TestVerifyOnTheRest(t *testing.T) {
 	needRuntime(t)
-	work := t.TempDir()
-	at := func(name string) string { return filepath.Join(work, name) }
-	agent := func(want int, says string, args ...string) string {
-		t.Helper()
-		code, stdout, stderr := agentCmd(t, append(args, "--set", "state_dir="+at("state"), "--set",
-			"model.trust="+at("trust"), "--set", "infer.providers=cpu")...)
-		if code != want || !strings.Contains(stderr, says) {
-			t.Fatalf("%v: exit %d, says %q, want %d and %q", args, code, stderr, want, says)
-		}
-		return stdout
-	}
+	at, agent := deviceOf(t)
 	for name, zero := range map[string]bool{"parts": false, "zero": true} {
 		secondFile(t, at(name), zero)
 	}
