@@ -1,6 +1,7 @@
 // The view of the channels: how unusual what the attention blocks do with a frame is.
 
 import {h, say, get, css} from './dom.js';
+import {Polled} from './polled.js';
 import {t, whole} from './text.js';
 
 const rows = 60; // frames of a strip, one a second
@@ -13,41 +14,26 @@ export function show(root, ctx) {
   return v;
 }
 
-class Channels {
+class Channels extends Polled {
   constructor(root, ctx) {
-    this.ctx = ctx;
+    super(ctx);
     const names = ctx.store.hello.cameras.map((c) => c.name);
     this.name = names.includes(ctx.argument) ? ctx.argument : names[0];
     this.after = 0;
-    this.note = h('p.empty', t('channels.none'));
+    this.said = h('p.empty', t('channels.none'));
     this.seen = h('p.quiet');
     this.strips = h('div.strips');
     this.panel = h('section.panel', {hidden: true}, h('p', t('channels.what')), h('div.scale', {'aria-hidden': 'true'}), this.strips, this.seen);
     root.replaceChildren(h('h1.hidden', t('view.channels')), h('div.bar', h('label', t('why.camera'),
       h('select', {onchange: (e) => { location.hash = '#channels/' + encodeURIComponent(e.target.value); }}, names.map((n) => h('option', {value: n, selected: n === this.name}, n))))),
-    this.note, this.panel);
-    this.timer = setInterval(() => this.load(), 1000);
+    this.said, this.panel);
   }
 
-  stop() { clearInterval(this.timer); this.stopped = true; }
-
-  alive() { this.load(); }
-
-  async load() {
-    if (document.hidden || !this.ctx.store.alive || this.loading) return;
-    this.loading = true;
-    try {
-      const s = await get('/api/channels', {camera: this.name, after: this.after});
-      if (!this.stopped) this.draw(s);
-    } catch (e) {
-      if (this.ctx.store.alive) say(this.note, t('failed', e.message));
-    }
-    this.loading = false;
-  }
+  ask() { return get('/api/channels', {camera: this.name, after: this.after}); }
 
   draw(s) {
     const key = s.blocks.join();
-    if (s.blocks.length === 0) say(this.note, s.why || t('channels.none'));
+    if (s.blocks.length === 0) say(this.said, s.why || t('channels.none'));
     if (key !== this.key) {
       this.key = key;
       this.blocks = s.blocks.map((n, i) => ({title: h('h2'), canvas: h('canvas', {width: n, height: rows * tall, role: 'img', 'aria-label': t('channels.block', i + 1, n, '–')})}));
@@ -56,7 +42,7 @@ class Channels {
     }
     if (!s.frames.length) return;
     this.panel.hidden = false;
-    this.note.hidden = true;
+    this.said.hidden = true;
     this.after = s.frames[s.frames.length - 1].t;
     const grey = css('--hover');
     for (const f of s.frames) {

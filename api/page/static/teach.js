@@ -1,6 +1,7 @@
 // The view of teaching: from marked pictures to a network that knows them, and back.
 
 import {h, say, get, post, colour} from './dom.js';
+import {Polled} from './polled.js';
 import {t, percent, whole, since} from './text.js';
 
 const enough = 20; // pictures of a label
@@ -15,9 +16,9 @@ export function show(root, ctx) {
   return v;
 }
 
-class Teach {
+class Teach extends Polled {
   constructor(root, ctx) {
-    this.ctx = ctx;
+    super(ctx);
     this.said = h('p', {role: 'status'});
     this.flip = h('input', {type: 'checkbox', id: 'flip'});
     this.parts = Object.fromEntries(['labels', 'run', 'report'].map((k) => [k, h('div')]));
@@ -25,26 +26,14 @@ class Teach {
     root.replaceChildren(h('h1.hidden', t('view.teach')), this.said, h('div.why',
       h('section.panel', h('h2', t('teach.labels')), this.parts.labels),
       h('section.panel', h('h2', t('teach.run')), this.parts.run), this.report));
-    this.timer = setInterval(() => this.load(), 1000);
   }
 
-  stop() { clearInterval(this.timer); this.stopped = true; }
-
-  alive() { this.load(); }
-
-  async load() {
-    if (document.hidden || !this.ctx.store.alive || this.loading) return;
-    this.loading = true;
-    try {
-      const l = await get('/api/teach');
-      const ended = ['done', 'missed'].includes(l.state) && `${l.state} ${l.ended}`;
-      if (ended && ended !== this.ended) this.found = await get('/api/teach/report');
-      this.ended = ended;
-      if (!this.stopped) this.draw(l);
-    } catch (e) {
-      if (this.ctx.store.alive) say(this.said, t('failed', e.message));
-    }
-    this.loading = false;
+  async ask() {
+    const l = await get('/api/teach');
+    const ended = ['done', 'missed'].includes(l.state) && `${l.state} ${l.ended}`;
+    if (ended && ended !== this.ended) this.found = await get('/api/teach/report');
+    this.ended = ended;
+    return l;
   }
 
   // draw shows what has changed, so that no button moves from under a finger.
