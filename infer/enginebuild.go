@@ -142,9 +142,12 @@ var tooLittle = []string{"out of memory", "OutOfMemory", "CUDA_ERROR_OUT_OF_MEMO
 	"bad_alloc"}
 
 // explainBuild adds to a build that failed for want of memory what helps; a failed self-test stops
-// the ladder.
-func explainBuild(err error) error {
+// the ladder, but where there is a rival, which then runs.
+func explainBuild(err error, rival bool) error {
 	if errors.Is(err, errSelfTest) || strings.HasPrefix(err.Error(), errSelfTest.Error()+": ") {
+		if rival {
+			return err
+		}
 		return wrong("%s", err)
 	}
 	if slices.ContainsFunc(tooLittle, func(words string) bool { return strings.Contains(err.Error(), words) }) {

@@ -200,7 +200,7 @@ func (c *Engines) make(ctx context.Context, e entry, dir string, job Job, why st
 	}
 	job.Dir = aside
 	if err := prepare(ctx, job); err != nil {
-		return explainBuild(err)
+		return explainBuild(err, job.Rival != nil)
 	}
 	p := pin{Files: make(map[string]string), Seconds: time.Since(begin).Seconds()}
 	if err := p.seal(ctx, aside); err != nil {

@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +84,28 @@ func TestLibrariesThatAreTaken(t *testing.T) {
 	} {
 		if got := libraryFile.MatchString(name); got != want {
 			t.Errorf("%s: taken is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestSelfTestBesideARival: where OpenVINO was only to be found out about, its wrong answers leave the
+// network to the CPU provider; whoever asked for a provider is told, and nothing runs.
+func TestSelfTestBesideARival(t *testing.T) {
+	failed := fmt.Errorf("%w: the engine answers otherwise", errSelfTest)
+	fromChild := errors.New(failed.Error())
+	for _, err := range []error{failed, fromChild} {
+		var broken *modelError
+		if got := explainBuild(err, false); !errors.As(got, &broken) {
+			t.Errorf("asked for: %v would go on to the next provider", got)
+		}
+		provider, tried, got := climb([]string{OpenVINO, CPU}, false, func(p string) error {
+			if p == OpenVINO {
+				return explainBuild(err, true)
+			}
+			return nil
+		})
+		if provider != CPU || got != nil || len(tried) != 1 || tried[0].Err.Error() != failed.Error() {
+			t.Errorf("beside a rival: %s runs, tried %v, %v", provider, tried, got)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func TestSelfTestStopsTheLadder(t *testing.T) {
 		if provider != TensorRT {
 			t.Errorf("%s was tried after a failed self-test", provider)
 		}
-		return explainBuild(said)
+		return explainBuild(said, false)
 	})
 	if err == nil || errors.Is(err, ErrNoProvider) || err.Error() != said.Error() {
 		t.Errorf("climb = %v, want the self-test's own words", err)
