@@ -3,7 +3,11 @@
 TAGS    := gocv,gocv_specific_modules,gocv_videoio
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 COMMIT  ?= $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
-GO_BUILD = go build -tags $(TAGS) -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+# The agent loads OpenCV where it is needed, by these names: docs/decisions/019.
+OPENCV_LIBS = $(shell for m in videoio imgcodecs; do objdump -p $$(pkg-config --variable=libdir opencv4)/libopencv_$$m.so | sed -n 's/ *SONAME *//p'; done)
+GO_BUILD = CGO_CXXFLAGS="--std=c++11 -O2 -DNDEBUG $$(pkg-config --cflags opencv4)" go build -tags $(TAGS),customenv,lateopencv -trimpath \
+	-ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT) -X 'github.com/vggse/vggse-agent/camera.libraries=$(OPENCV_LIBS)' \
+	-extldflags -Wl,-z,lazy"
 
 SOAK     = go test -tags $(TAGS) -count=1 -v -timeout 4h
 
@@ -16,7 +20,7 @@ FUZZTIME    ?= 20s
 export BUNDLE SOURCE BROKER ARCH ORT_LIB
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test openvino build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-recipes test-vivid gpu-check measure reproduce clean
+.PHONY: help deps deps-test openvino build run watch test screenshots race soak lint fuzz bench man release deb test-arm64 test-deb test-systemd test-ha test-recipes image test-vivid gpu-check measure reproduce clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +72,7 @@ soak: deps-test ## the long tests, about six hours: kills, crashes, damage, outa
 	$(SOAK) ./mqtt/spool -run '^$$' -bench Outage -benchtime 2000x
 	$(SOAK) ./agent -run 'TestFleet$$' -fleet 10000 -fleet-kills 100
 	$(SOAK) ./agent -run 'TestBadCandidates|TestGoodCandidates|TestShadow$$' -candidates 100
+	$(SOAK) ./importer -run TestMutatedNetworks -mutants 10000
 	$(SOAK) ./release -soak -run 'TestKilledPulls|TestMutants|TestPasswords' -kills 1000 -mutants 10000
 	$(MAKE) fuzz FUZZTIME=10m FUZZ=mqtt
 
@@ -83,7 +88,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; release: what travels; BENCH=teach: teach against the heads of others; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
+bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv) $(if $(filter teach,$(BENCH)),build/train/.bench)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; release: what travels; BENCH=pull: a pull beside the pipeline; BENCH=teach: teach against the heads of others, BENCH=teach-cost: its time and memory; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
 	$(if $(filter page,$(BENCH)),$(BENCH_PAGE),go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all))
 
 build/bench/engines: bench/peer/requirements-engines.txt
@@ -92,6 +97,11 @@ build/bench/engines build/bench/venv:
 	@scripts/deps bench
 	python3 -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+build/train/.bench: train/requirements.txt bench/teach/requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r train/requirements.txt -r bench/teach/requirements.txt
 	@touch $@
 
 man: build ## man pages and shell completions into build/manual/
@@ -103,11 +113,17 @@ release: ## build/release/{amd64,arm64}/vggse-agent for Debian 11, JetPack 5 and
 	@for a in amd64 arm64; do cross/link.sh $$a && cross/check.sh $$a || exit 1; done
 	@cross/emulate.sh
 
-test-arm64: release ## calibrate on arm64 under qemu: the same files as on amd64, or ranges within 1e-4
+test-arm64: release ## on arm64 under qemu: calibrate gives the same files as on amd64, or ranges within 1e-4; teach the same coefficients
 	@cross/calibrate.sh
+	@cross/teach.sh
 
 deb: release ## build/release/vggse-agent_{amd64,arm64}.deb, held against lintian
 	@cross/deb.sh amd64 & cross/deb.sh arm64 && wait $$!
+
+image: deb ## build/release/vggse-agent.oci.tar, an OCI image for amd64 and arm64, made without Docker. As root
+	@for a in amd64 arm64; do cross/image.sh $$a || exit 1; done
+	cd deploy && go run ./image --out ../build/release/vggse-agent.oci.tar --name vggse-agent:$(VERSION) --version $(VERSION) \
+		--epoch $$(git log -1 --format=%ct) amd64=../build/release/image-amd64 arm64=../build/release/image-arm64
 
 test-deb: deb ## try the packages in Debian 11 to 13 and Ubuntu 20.04 to 24.04 (arm64 in Debian 11 under qemu). As root
 	@for on in 'amd64 bullseye' 'amd64 bookworm' 'amd64 trixie' 'amd64 focal' 'amd64 jammy' 'amd64 noble' 'arm64 bullseye'; do cross/install.sh $$on || exit 1; done
@@ -119,8 +135,9 @@ test-systemd: deb ## boot Debian 12 with systemd-nspawn and try the service in i
 test-ha: build ## discovery, states and recorder of a live Home Assistant, 5 minutes (SECONDS_LIVE=…; Python 3.13)
 	@scripts/ha-check
 
-test-recipes: build ## try the Ansible role with ansible-core from PyPI, on this machine below a temporary folder, 1 minute
+test-recipes: build ## try the Ansible role with ansible-core from PyPI, and the Helm chart (IMAGE=FILE of 'make image': run its pod with podman)
 	@deploy/ansible/check.sh
+	@deploy/helm/check.sh
 
 test-vivid: ## capture, unplug, busy, stall of a V4L2 camera, the kernel's virtual one, in an emulated machine (Debian, amd64)
 	@scripts/vivid

@@ -149,7 +149,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 	}
 	defer endBroker()
 	kept := openOverrides(c.StateDir, log)
-	cameras := openers(&c, kept)
+	cameras, processes := openers(&c, kept)
 	link, err := linkFor(&c, network, &host, refused.now)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func work(ctx context.Context, c configs.Config, host Host, observer *observer) 
 		return err
 	}
 	handler := &commands{config: &c, overrides: kept, pipeline: p, link: link, host: &host, log: log}
-	hide, err := observer.page.shows(p, recorder, handler, network)
+	hide, err := observer.page.shows(p, recorder, handler, network, processes)
 	if err != nil {
 		return err
 	}
@@ -312,11 +312,12 @@ func releaseOf(c *configs.Config) (r mqtt.Release) {
 }
 
 // openers turns the configured cameras into the pipeline's, with what was set over MQTT since, and
-// gives the link what each of them has of its own.
-func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
+// gives the link what each of them has of its own. Beside them it returns their processes, by name.
+func openers(c *configs.Config, kept *overrides) ([]pipeline.Camera, map[string]*worker.Camera) {
 	c.MQTT.StateDir = c.StateDir
 	c.MQTT.PublishOf = make(map[string]mqtt.Policy)
 	var cameras []pipeline.Camera
+	processes := make(map[string]*worker.Camera)
 	for i := range c.Cameras {
 		own := &c.Cameras[i]
 		set := kept.camera(own.Name)
@@ -331,6 +332,7 @@ func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 			c.MQTT.PublishOf[name] = publish
 		}
 		process := worker.New(own.Config)
+		processes[own.Name] = process
 		cameras = append(cameras, pipeline.Camera{
 			Name:       own.Name,
 			Open:       func(ctx context.Context) (pipeline.Source, error) { return process.Open(ctx) },
@@ -345,7 +347,7 @@ func openers(c *configs.Config, kept *overrides) []pipeline.Camera {
 			Heartbeat:  publish.Heartbeat,
 		})
 	}
-	return cameras
+	return cameras, processes
 }
 
 func joinClose(err, closing error) error {

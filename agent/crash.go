@@ -14,6 +14,9 @@ import (
 // RecordEnding writes down in the state folder how the agent ended, by what systemd tells the
 // unit's ExecStopPost in its environment, and by the crash that KeepCrash has kept.
 func RecordEnding(stateDir string, getenv func(string) string) error {
+	if err := account.NotForRoot(stateDir); err != nil {
+		return err
+	}
 	e := store.Ending{Boot: store.BootID(), Result: getenv("SERVICE_RESULT"), Code: getenv("EXIT_CODE"),
 		Status: getenv("EXIT_STATUS")}
 	if e.Result == "exit-code" && e.Code == "exited" && e.Status == "2" {

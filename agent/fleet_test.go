@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,8 @@ import (
 var (
 	fleetSize  = flag.Int("fleet", 200, "devices of the simulated fleet")
 	fleetKills = flag.Int("fleet-kills", 3, "times that its reconciler is killed")
+	// fleetProfile is where TestFleet leaves what its devices hold.
+	fleetProfile = flag.String("fleet-profile", "", "folder for heap and goroutines of the simulated fleet")
 )
 
 // rolloutVariable makes this test program reconcile a rollout, as JSON of rolloutJob says.
@@ -122,8 +125,10 @@ func within(t *testing.T, what string, holds func() bool) time.Duration {
 	t.Helper()
 	begin := time.Now()
 	for !holds() {
-		if time.Since(begin) > 10*time.Minute {
-			t.Fatalf("%s: not within 10 min", what)
+		if limit := time.Duration(10+*fleetSize/300) * time.Minute; time.Since(begin) > limit {
+			var stacks strings.Builder
+			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // into memory
+			t.Fatalf("%s: not within %s; what runs:\n%s", what, limit, &stacks)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -262,7 +267,8 @@ func TestFleet(t *testing.T) {
 		t.Cleanup(func() { os.RemoveAll(shm) })
 		dir = shm
 	}
-	before := inUse()
+	heap, stacks := inUse()
+	before := heap + stacks
 	agents := make([]*lightAgent, *fleetSize)
 	for i := range agents {
 		agents[i] = newLightAgent(t, f, broker.url, dir, i, i%33 == 17) // 3 in 100
@@ -283,7 +289,11 @@ func TestFleet(t *testing.T) {
 		t.Fatalf("release 7: exit %d", code)
 	}
 	within(t, "all run release 7", func() bool { return count(agents, f.targets[7].Digest) == len(agents) })
-	t.Logf("%d KB a device", (inUse()-before)/1024/int64(len(agents)))
+	heap, stacks = inUse()
+	t.Logf("a device: %d KB, %d of them stacks of %d goroutines", (heap+stacks-before)/1024/int64(len(agents)),
+		stacks/1024/int64(len(agents)), runtime.NumGoroutine()/len(agents))
+	profile(t, "heap")
+	profile(t, "goroutine")
 
 	broker.kill()
 	broker.start(broker.cmd.Path)
@@ -293,7 +303,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("all back after %s, at most 60 s are right", took)
 	}
 	plan.Waves, plan.StopAt = []string{"1", "20%", "100%"}, "2%"
-	plan.Hold = 2*time.Second + time.Duration(len(agents)-200)*10*time.Millisecond // who is late has failed, too
+	plan.Hold = 10*time.Second + time.Duration(len(agents)-200)*10*time.Millisecond // who is late has failed, too
 	if code := reconcile(t, broker, fleet.Start{Target: f.targets[8], Plan: plan}, *fleetKills); code != 3 {
 		t.Fatalf("release 8: exit %d, want 3 (halted)", code)
 	}
@@ -333,12 +343,30 @@ func count(agents []*lightAgent, digest string) (n int) {
 	return n
 }
 
-// inUse is the memory of this process that something holds, heap and stacks, bytes.
-func inUse() int64 {
-	runtime.GC()
+// inUse is the memory of this process that something holds, bytes. Each collection halves stacks that
+// were deep once.
+func inUse() (heap, stacks int64) {
+	for range 6 {
+		runtime.GC()
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+	return int64(m.HeapAlloc), int64(m.StackInuse)
+}
+
+// profile leaves one in the folder of -fleet-profile.
+func profile(t *testing.T, kind string) {
+	t.Helper()
+	if *fleetProfile == "" {
+		return
+	}
+	f, err := os.Create(filepath.Join(*fleetProfile, kind))
+	if err == nil {
+		err = errors.Join(pprof.Lookup(kind).WriteTo(f, 0), f.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // reconcile runs a rollout in a process of its own, twice where kills are wanted, and kills one or the
@@ -360,7 +388,7 @@ func reconcile(t *testing.T, b *realBroker, s fleet.Start, kills int) int {
 	for range kills {
 		one, _ := begin()
 		other, _ := begin()
-		time.Sleep(rand.N(1500 * time.Millisecond)) // the moment of the kill
+		time.Sleep(rand.N(1500*time.Millisecond + time.Duration(*fleetSize)*time.Millisecond)) // until the kill
 		_ = one.Process.Kill()
 		_ = one.Wait()
 		_ = other.Process.Kill()

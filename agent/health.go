@@ -79,7 +79,7 @@ func (o *observer) counts() api.Figures {
 	}
 	for _, c := range o.pipeline.Counts() {
 		f.Cameras = append(f.Cameras, api.Camera{Name: c.Name, Captured: c.Captured, Classified: c.Classified,
-			Skipped: c.Skipped, Judged: c.Judged, Unknown: c.Unknown,
+			Skipped: c.Skipped, Judged: c.Judged, Unknown: c.Unknown, Drift: api.Drift(c.Drift),
 			Online: o.cameras[c.Name] == mqtt.CameraOnline})
 	}
 	return f

@@ -10,21 +10,22 @@ import (
 
 	"github.com/vggse/vggse-agent/agent/pipeline"
 	"github.com/vggse/vggse-agent/api/page"
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/camera/worker"
 	"github.com/vggse/vggse-agent/configs"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
+	"github.com/vggse/vggse-agent/reference"
 	"github.com/vggse/vggse-agent/release"
 	"github.com/vggse/vggse-agent/samples"
 	"github.com/vggse/vggse-agent/vision"
 )
 
 const (
-	pictureWidth   = 320 // pixels: what Go's own encoder makes in 2 to 3 ms
-	pictureQuality = 80
 	// afterAnswer is how long an answer has to leave before what it tells of is done.
 	afterAnswer = 300 * time.Millisecond
 )
@@ -35,6 +36,7 @@ type livePage struct {
 	config  *configs.Config
 	teacher *teacher
 	live    *live.Monitor
+	encoder *encoder
 	told    conditions // what was noted of the parts last; for tend alone
 
 	// observer.mu guards what follows.
@@ -52,8 +54,8 @@ type conditions struct {
 
 // newLivePage makes what remembers for the page, and gives the server the page.
 func newLivePage(o *observer, c *configs.Config) *livePage {
-	p := &livePage{observer: o, config: c, live: live.New(c.Streams(), live.JPEG{Width: pictureWidth,
-		Quality: pictureQuality})}
+	e := &encoder{}
+	p := &livePage{observer: o, config: c, live: live.New(c.Streams(), e), encoder: e}
 	about := page.About{
 		Version: o.host.Build.Version, Commit: o.host.Build.Commit, ID: c.Device.ID, Name: c.Device.Name,
 		Site: c.Device.Site, Pictures: c.HTTP.Pictures, Unsafe: !c.HTTP.Local() && c.HTTP.TLS.Cert == "",
@@ -100,7 +102,7 @@ func (p *livePage) uses(n *infer.Network, decide func(stream string) vision.Deci
 	p.teacher.runs(n.Bundle)
 	err := p.live.Use(live.Network{Labels: spec.Labels, Preprocess: spec.Preprocess,
 		Size: spec.Architecture.InputSize, Decide: decide,
-		Blocks: n.SignalSizes().Channels, NoBlocks: n.NoChannels()})
+		Blocks: n.SignalSizes().Channels, NoBlocks: n.NoChannels(), Usual: p.usual(n)})
 	if err != nil { // the pipeline has made deciders of the same
 		p.log.Error("the live page cannot show this network", "error", err)
 	}
@@ -108,10 +110,31 @@ func (p *livePage) uses(n *infer.Network, decide func(stream string) vision.Deci
 		Text: strings.TrimSpace(fmt.Sprintf("%s %s, %s, %s", spec.Name, spec.Version, info.Precision, info.Provider))})
 }
 
+// usual tells what the gates of a network mostly are, by its bundle; nil where that does not say. Only
+// what is returned reads the file, some MB: not before somebody looks. It tells a few KB, which are
+// kept.
+func (p *livePage) usual(n *infer.Network) func() live.Usual {
+	blocks := n.SignalSizes().Channels
+	if _, has := n.Bundle.Spec.Files[bundle.FileReference]; !has || len(blocks) == 0 {
+		return nil
+	}
+	return func() live.Usual {
+		// Others wait for the answer as well: who asked first may go.
+		kept, err := reference.Read(context.Background(), n.Bundle)
+		if err != nil {
+			p.log.Warn("the live page does not know which channels are usual", "error", err)
+			return live.Usual{}
+		}
+		middle, spread := kept.Usual(blocks)
+		return live.Usual{Pictures: kept.Pictures, Middle: middle, Spread: spread}
+	}
+}
+
 // shows makes the pipeline give its frames to the recorder and to the page, and the page show what is
-// about to run, until hide is called. Either may be missing.
-func (p *livePage) shows(to *pipeline.Pipeline, recorder *samples.Recorder, c *commands,
-	n *infer.Network) (hide func(), err error) {
+// about to run, until hide is called. Either may be missing. processes are those of the cameras, by
+// name.
+func (p *livePage) shows(to *pipeline.Pipeline, recorder *samples.Recorder, c *commands, n *infer.Network,
+	processes map[string]*worker.Camera) (hide func(), err error) {
 	if recorder != nil {
 		to.Recorder = recorder
 	}
@@ -119,6 +142,7 @@ func (p *livePage) shows(to *pipeline.Pipeline, recorder *samples.Recorder, c *c
 		return func() {}, nil
 	}
 	hide = func() {}
+	p.encoder.processes.Store(&processes)
 	to.Recorder, c.live = p.live, p.live
 	if recorder != nil {
 		review, err := recorder.Review()
@@ -234,7 +258,7 @@ func (p *livePage) Device() page.Device {
 	d.Queue = page.Queue{Records: f.Waiting, Bytes: f.Queue.Bytes, Dropped: f.Queue.Dropped}
 	for _, c := range f.Cameras {
 		d.Cameras = append(d.Cameras, page.Counts{Name: c.Name, Captured: c.Captured, Classified: c.Classified,
-			Skipped: c.Skipped})
+			Skipped: c.Skipped, Judged: c.Judged, Unknown: c.Unknown, Drift: c.Drift.Features || c.Drift.Channels})
 	}
 	p.mu.Lock()
 	link := p.link

@@ -234,8 +234,12 @@ func (b *bench) frames() {
 // trialBounds are those that the bars are held to.
 var trialBounds = configs.Trial{Frames: 80, Agreement: 0.6, Unknown: 0.4, Latency: 1.5}
 
-// candidates is how many of each kind are tried.
-var candidates = flag.Int("candidates", 1, "bad candidates of each kind, and as many good ones")
+var (
+	// candidates is how many of each kind are tried.
+	candidates = flag.Int("candidates", 1, "bad candidates of each kind, and as many good ones")
+	// candidateSeed makes others of them, so that a long run can be done in pieces.
+	candidateSeed = flag.Uint64("candidate-seed", 6, "what the candidates of TestShadow are drawn from")
+)
 
 func quick(t testing.TB) {
 	t.Helper()

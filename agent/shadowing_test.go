@@ -83,7 +83,7 @@ func ample() *device.Memory { return &device.Memory{Total: 2 << 30, Available: 4
 func TestShadow(t *testing.T) {
 	quick(t)
 	b := newBench(t, ample())
-	r := rand.New(rand.NewPCG(7, 6))
+	r := rand.New(rand.NewPCG(7, *candidateSeed))
 	kinds := append(childKinds, badKinds[:3]...)
 	if *candidates > 1 {
 		kinds = append(childKinds, badKinds...)

@@ -86,13 +86,13 @@ func TestTeacherRuns(t *testing.T) {
 			page.Teaching{State: page.TeachStopped}},
 	} {
 		noted := p.live.Noted()
-		how <- c.how
 		if err := p.teacher.Begin(true); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.teacher.Begin(true); err == nil {
 			t.Errorf("%s: a second run began", c.what)
 		}
+		how <- c.how // not before: until now the first run cannot have ended
 		r := <-asked
 		if r.Bundle != "/b" || !r.AddOnly || !r.Flip || r.Out != filepath.Join(p.teacher.folder, "taught") {
 			t.Errorf("%s: asked for %+v", c.what, r)

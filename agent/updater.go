@@ -111,7 +111,7 @@ func (u *updater) pull(ctx context.Context, r *release.Release) error {
 	u.log.Info("pulling a release", "name", r.Statement.Name, "release", r.Statement.Release, "digest", r.Digest(),
 		"signed_by", r.SignedBy())
 	done, err := r.Pull(ctx, release.PullOptions{Store: store.At(u.config.StateDir), Rate: c.Rate,
-		Patience: updatePatience, Keep: u.config.FilesUsed, Tell: u.tells()})
+		Patience: updatePatience, Keep: u.config.FilesUsed, Tell: u.tells(), Beside: true})
 	if err != nil {
 		return err
 	}

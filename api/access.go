@@ -44,9 +44,11 @@ func newAccess(c Config, port string) (*access, error) {
 	}, nil
 }
 
-// open are the paths that ask for nothing: what the login needs.
+// open are the paths that ask for nothing: what the login needs, and what a container's manager asks
+// for, which has no token. It hears no reasons.
 func open(r *http.Request) bool {
-	return r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
+	return slices.Contains([]string{"/login", "/healthz", "/readyz"}, r.URL.Path) ||
+		strings.HasPrefix(r.URL.Path, "/static/")
 }
 
 // ServeHTTP stands before every path: it refuses foreign host names (a page in somebody's browser

@@ -17,6 +17,10 @@ var (
 		"Frames of which the network could tell whether they show one of its classes.", camera, nil)
 	unknown = prometheus.NewDesc("vggse_frames_unknown_total",
 		"Frames that show none of the classes, by decide.unknown_below.", camera, nil)
+	drift = prometheus.NewDesc("vggse_drift",
+		"1 while pictures look unlike those that the model was calibrated or taught with, by decide.drift_every.",
+		[]string{"camera", "signal"}, nil)
+	driftScore = prometheus.NewDesc("vggse_drift_score", "How near pictures are to that, 0 to 1.", camera, nil)
 	connected  = prometheus.NewDesc("vggse_broker_connected", "1 while the broker is connected.", nil, nil)
 	waiting    = prometheus.NewDesc("vggse_queue_records", "Records without the broker's acknowledgement.", nil, nil)
 	queueBytes = prometheus.NewDesc("vggse_queue_bytes", "Bytes of the files on disk in which records wait.", nil, nil)
@@ -58,6 +62,11 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 		count(skipped, c.Skipped, c.Name)
 		count(judged, c.Judged, c.Name)
 		count(unknown, c.Unknown, c.Name)
+		if d := c.Drift; d.Watched {
+			gauge(drift, number(d.Features), c.Name, "features")
+			gauge(drift, number(d.Channels), c.Name, "channels")
+			gauge(driftScore, d.Score, c.Name)
+		}
 	}
 	gauge(connected, number(now.Connected))
 	gauge(waiting, float64(now.Waiting))

@@ -47,6 +47,15 @@ type Camera struct {
 	Online                        bool
 	Captured, Classified, Skipped uint64 // frames; skipped: a newer one came before the network was free
 	Judged, Unknown               uint64 // frames: of Classified, the network could tell; of these, no class
+	Drift                         Drift
+}
+
+// Drift is whether a camera's pictures go on looking like those that the model was calibrated or taught with.
+type Drift struct {
+	Watched  bool
+	Features bool // its labels' pictures look unlike them
+	Channels bool // light, focus or colour do
+	Score    float64
 }
 
 // Model is what classifies.
@@ -104,6 +113,17 @@ func (m *Metrics) Observe(d *vision.Decision) {
 	}
 }
 
+// scrapes are answered at the same time; others wait for their turn.
+const scrapes = 4
+
 func (m *Metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	answer, turns := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}), make(chan struct{}, scrapes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+			answer.ServeHTTP(w, r)
+		case <-r.Context().Done(): // nobody reads the answer any more
+		}
+	})
 }

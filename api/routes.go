@@ -12,14 +12,18 @@ import (
 // routes is the table of all paths but those of the live page.
 func routes(c Config, build Build, agent Agent, m *Metrics) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := agent.Stuck(); err != nil {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		err := agent.Stuck()
+		switch {
+		case err == nil:
+			fmt.Fprintln(w, "ok")
+		case page.RightsOf(r).View:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+		default:
+			http.Error(w, "not well; a token shows why", http.StatusServiceUnavailable)
 		}
-		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, agent) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, agent) })
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, build) })
 	mux.Handle("GET /metrics", m.handler())
 	if c.Pprof {
@@ -48,8 +52,8 @@ func index(build Build, p *page.Page) http.HandlerFunc {
 	}
 }
 
-// ready tells whether decisions reach a broker, and if not, why.
-func ready(w http.ResponseWriter, agent Agent) {
+// ready tells whether decisions reach a broker, and if not, who may look why.
+func ready(w http.ResponseWriter, r *http.Request, agent Agent) {
 	reasons := agent.Unready()
 	if err := agent.Stuck(); err != nil {
 		reasons = append(reasons, err.Error())
@@ -58,10 +62,14 @@ func ready(w http.ResponseWriter, agent Agent) {
 	if len(reasons) > 0 {
 		status = http.StatusServiceUnavailable
 	}
+	ok := len(reasons) == 0
+	if !page.RightsOf(r).View {
+		reasons = nil
+	}
 	answer(w, status, struct {
 		Ready   bool     `json:"ready"`
 		Reasons []string `json:"reasons,omitempty"`
-	}{len(reasons) == 0, reasons})
+	}{ok, reasons})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

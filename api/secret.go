@@ -4,12 +4,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"fmt"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/pemfile"
 )
 
 // secret is the token of a file, read again when the file changes.
@@ -67,9 +66,6 @@ func (s *secret) is(token string) bool {
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
-// pemLimit is the largest file of a certificate or a key that is read, bytes.
-const pemLimit = 1 << 20
-
 // certificate is the server's, read again when its files change.
 type certificate struct {
 	TLS
@@ -82,7 +78,7 @@ func newCertificate(t TLS) (*certificate, error) {
 	c := &certificate{TLS: t}
 	pair, err := t.load()
 	if err != nil {
-		return nil, fmt.Errorf("http.tls: %w", err)
+		return nil, err
 	}
 	c.pair, c.seen = pair, c.state()
 	return c, nil
@@ -90,17 +86,9 @@ func newCertificate(t TLS) (*certificate, error) {
 
 // load reads certificate and key.
 func (t TLS) load() (*tls.Certificate, error) {
-	cert, err := atomicfile.ReadSmall(t.Cert, pemLimit)
+	pair, err := pemfile.Pair(t.Cert, t.Key, [2]string{"http.tls.cert", "http.tls.key"})
 	if err != nil {
 		return nil, err
-	}
-	key, err := atomicfile.ReadSmall(t.Key, pemLimit)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", t.Cert, t.Key, err)
 	}
 	return &pair, nil
 }

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"github.com/vggse/vggse-agent/api/page"
 )
@@ -53,9 +52,6 @@ type Server struct {
 	overTLS  bool
 }
 
-// connections is how many may be open at once; more wait.
-const connections = 256
-
 // ports is how many ports from the default on are tried.
 const ports = 10
 
@@ -82,7 +78,7 @@ func newServer(c Config, build Build, agent Agent, listener net.Listener) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Metrics: newMetrics(build, agent), listener: netutil.LimitListener(listener, connections),
+	s := &Server{Metrics: newMetrics(build, agent), listener: bounded(listener),
 		build: build, access: access}
 	s.mux = routes(c, build, agent, s.Metrics)
 	s.mux.HandleFunc("GET /login", access.showLogin)

@@ -141,12 +141,25 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, Config{Listen: "0.0.0.0:0", TokenFile: file}, &fakeAgent{})
-	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/version"} {
+	sick := serve(t, Config{Listen: "0.0.0.0:0", TokenFile: file}, &fakeAgent{stuck: errors.New("camera line1: stuck")})
+	for _, path := range []string{"/", "/metrics", "/version"} {
 		for header, want := range map[string]int{"": 401, "Bearer 0123456789abcde": 401, "0123456789abcdef": 401,
 			"Bearer 0123456789abcdef": 200} {
 			if got, _ := get(t, s, path, func(r *http.Request) { r.Header.Set("Authorization", header) }); got != want {
 				t.Errorf("%s with %q = %d, want %d", path, header, got, want)
 			}
+		}
+	}
+	showsToken := func(r *http.Request) { r.Header.Set("Authorization", "Bearer 0123456789abcdef") }
+	for path, ok := range map[string]string{"/healthz": "ok", "/readyz": `{"ready":true}`} {
+		if status, got := get(t, s, path, nil); status != 200 || strings.TrimSpace(got) != ok {
+			t.Errorf("%s without a token = %d %q", path, status, got)
+		}
+		if status, got := get(t, sick, path, nil); status != 503 || strings.Contains(got, "line1") {
+			t.Errorf("%s of a sick agent without a token = %d %q", path, status, got)
+		}
+		if status, got := get(t, sick, path, showsToken); status != 503 || !strings.Contains(got, "line1: stuck") {
+			t.Errorf("%s of a sick agent = %d %q", path, status, got)
 		}
 	}
 	if _, err := Listen(Config{Listen: "127.0.0.1:0", TokenFile: file + "x"}, Build{}, &fakeAgent{}); err == nil ||
@@ -219,7 +232,8 @@ func TestValidate(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	agent := &fakeAgent{figures: Figures{
-		Cameras:   []Camera{{Name: "line1", Online: true, Captured: 12, Classified: 10, Skipped: 2}, {Name: "line2"}},
+		Cameras: []Camera{{Name: "line1", Online: true, Captured: 12, Classified: 10, Skipped: 2,
+			Drift: Drift{Watched: true, Channels: true, Score: 1}}, {Name: "line2"}},
 		Connected: true, Waiting: 3, Queue: Queue{8192, 5, true}, Model: Model{"demo", "1", "ab12", "int8", "tensorrt"},
 		Update: Update{State: "pulling", Name: "parts", Release: 8, Bytes: 5, Of: 10, Installed: 7, Failures: 2},
 		Machine: []Gauge{
@@ -247,7 +261,8 @@ func TestMetrics(t *testing.T) {
 		`vggse_queue_bytes 8192`, `vggse_queue_dropped_total 5`, `vggse_queue_disk_failing 1`,
 		`vggse_model_info{name="demo",precision="int8",provider="tensorrt",sha256="ab12",version="1"} 1`,
 		`vggse_temperature_celsius{zone="cpu"} 51.5`, `vggse_temperature_celsius{zone="gpu"} 49`,
-		`vggse_gpu_load_ratio 0.5`,
+		`vggse_gpu_load_ratio 0.5`, `vggse_drift{camera="line1",signal="channels"} 1`,
+		`vggse_drift{camera="line1",signal="features"} 0`, `vggse_drift_score{camera="line1"} 1`,
 		`vggse_inference_seconds_bucket{camera="line1",le="0.004"} 5`,
 		`vggse_inference_seconds_bucket{camera="line1",le="0.002"} 0`,
 		`vggse_frame_seconds_sum{camera="line1"} 5`, `vggse_label_changes_total{camera="line1"} 1`,
@@ -262,6 +277,20 @@ func TestMetrics(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("promlint: %v %v", problems, err)
 	}
+}
+
+// Many scrapes at once wait for one another, none is refused.
+func TestScrapesAtOnce(t *testing.T) {
+	s := serve(t, Config{Listen: "127.0.0.1:0"}, &fakeAgent{})
+	var wait sync.WaitGroup
+	for range 10 * scrapes {
+		wait.Go(func() {
+			if status, _ := get(t, s, "/metrics", nil); status != 200 {
+				t.Errorf("/metrics = %d", status)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestObserveAllocatesNothing(t *testing.T) {

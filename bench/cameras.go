@@ -139,8 +139,8 @@ func (a *ages) Publish(_ context.Context, d *vision.Decision) error {
 func (r *rig) ageReport(ctx context.Context, out *report, length time.Duration) error {
 	out.section(fmt.Sprintf("Age of a frame at its inference: a source of %d frames a second, a network of half "+
 		"that, %.0f s", sourceRate, length.Seconds()))
-	process := worker.New(camera.Config{Name: "test", Source: fmt.Sprintf("test://?width=1280&height=720&fps=%d",
-		sourceRate)})
+	process := worker.New(camera.Config{Name: "test", Source: fmt.Sprintf("gst:videotestsrc is-live=true ! "+
+		"video/x-raw,width=1280,height=720,framerate=%d/1", sourceRate)})
 	defer process.Close()
 	open := func(ctx context.Context) (pipeline.Source, error) { return process.Open(ctx) }
 	var a ages

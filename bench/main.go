@@ -26,6 +26,7 @@ import (
 type options struct {
 	full, demo    string // bundles
 	agent, python string // programs
+	before        string // another agent, for calibrate
 	engines       string // a Python that has bench/peer/requirements-engines.txt
 	trainer       string // a Python that has train/requirements.txt and bench/teach/requirements.txt
 	scratch       string // folder for videos and made-up bundles
@@ -36,6 +37,7 @@ type options struct {
 	seconds       float64
 	age           float64
 	draws, each   int
+	dense         bool
 }
 
 func main() {
@@ -48,6 +50,7 @@ func main() {
 	flag.StringVar(&o.full, "full", "", "full-size bundle; empty: one with random weights is made")
 	flag.StringVar(&o.demo, "demo", "demo/bundle", "demo bundle")
 	flag.StringVar(&o.agent, "agent", "bin/vggse-agent", "the agent's binary")
+	flag.StringVar(&o.before, "before", "", "another agent's binary, run in turn with -agent, for calibrate")
 	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
 	flag.StringVar(&o.trainer, "trainer", "build/train/bin/python",
 		"a Python that has train/requirements.txt and bench/teach/requirements.txt, for teach")
@@ -63,6 +66,8 @@ func main() {
 		"length of one run with the demo network; the full-size one gets three times that")
 	flag.Float64Var(&o.age, "age", 60, "seconds for which the age of frames is watched")
 	flag.IntVar(&o.each, "each", 0, "pictures of each label, of teach; 0: 5, 10, 20 and 50")
+	flag.BoolVar(&o.dense, "dense", false,
+		"the demo's convolutions with dense layers that know the first labels, in minutes, for teach")
 	flag.IntVar(&o.draws, "draws", 20, "draws of pictures for each size, of teach")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] %s | bare BUNDLE\n",
@@ -106,14 +111,22 @@ func (o *options) parts() []part {
 		{"int8-accuracy", "int8", o.accuracyReport},
 		{"int8-speed", "int8", o.int8SpeedReport},
 		{"int8-peer", "int8", o.quantizeReport},
+		{"calibrate-demo", "calibrate", o.calibrateDemo},
+		{"calibrate-small", "calibrate", o.calibrateSmall},
+		{"calibrate-full", "calibrate", o.calibrateFull},
 		{"int8-world", "", o.worldReport},
 		{"int8-trained", "", o.trainedReport},
 		{"teach", "", o.teachReport},
+		{"teach-cost", "", o.teachCost},
 		{"engines", "", o.enginesReport},
 		{"release", "", o.sizesReport},
+		{"pull", "", o.pullReport},
 		{"signals", "", o.signalsReport},
 	}
 }
+
+// withoutFull are the parts that have no use for a full-size bundle.
+var withoutFull = []string{"int8-world", "int8-trained", "teach", "teach-cost"}
 
 // names are the parts and groups that can be asked for.
 func (o *options) names() (names []string) {
@@ -132,7 +145,7 @@ func (o *options) report(ctx context.Context, what string) error {
 	if err := os.MkdirAll(o.scratch, 0o755); err != nil {
 		return err
 	}
-	if o.full == "" && what != "int8-world" && what != "int8-trained" && what != "teach" {
+	if o.full == "" && !slices.Contains(withoutFull, what) {
 		o.full = filepath.Join(o.scratch, "full")
 		if err := o.made(ctx, o.full); err != nil {
 			return err

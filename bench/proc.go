@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,7 +80,8 @@ type job struct {
 	first   float64 // seconds from exec until a subscriber had the first result
 	rate    float64 // results per second from the first to the last
 	cpu     float64 // milliseconds of CPU per result after the first
-	peak    float64 // MiB of resident memory at most
+	peak    float64 // MiB of resident memory at most, of the process itself
+	all     float64 // MiB of it and its children, what several have counted once; of the last hundredth result
 	results int
 	stdout  []byte
 }
@@ -101,6 +103,9 @@ func (l *listener) run(ctx context.Context, frames int, name string, args ...str
 	note := func(at time.Time) {
 		if j.results++; j.results == 1 {
 			first, cpuAtFirst = at, cpuOf(cmd.Process.Pid)
+		}
+		if j.results%memoryEvery == 1 {
+			j.memory(cmd.Process.Pid)
 		}
 		last = at
 	}
@@ -132,8 +137,20 @@ func (l *listener) run(ctx context.Context, frames int, name string, args ...str
 	j.first = first.Sub(start).Seconds()
 	j.rate = float64(j.results-1) / last.Sub(first).Seconds()
 	j.cpu = float64(used-cpuAtFirst) / 1e6 / float64(j.results-1)
-	j.peak, j.stdout = float64(usage.Maxrss)/1024, stdout.Bytes()
+	j.stdout = stdout.Bytes()
 	return j, nil
+}
+
+// memoryEvery is after how many results the memory is looked at.
+const memoryEvery = 100
+
+// memory notes what a running process has in memory. getrusage's maximum would be that of its largest child.
+func (j *job) memory(pid int) {
+	j.peak = max(j.peak, procMiB(pid, "status", "VmHWM:"))
+	j.all = procMiB(pid, "smaps_rollup", "Pss:")
+	for _, c := range childrenOf(pid) {
+		j.all += procMiB(c, "smaps_rollup", "Pss:")
+	}
 }
 
 // cpuOf is the CPU time of a running process so far, to 10 ms.
@@ -147,4 +164,27 @@ func cpuOf(pid int) time.Duration {
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// childrenOf are the processes that any thread of a process has started.
+func childrenOf(pid int) (all []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		for _, field := range strings.Fields(string(text)) {
+			if c, err := strconv.Atoi(field); err == nil {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
+
+// procMiB is a field in kB of a file of a process, in MiB; 0 where there is none.
+func procMiB(pid int, file, field string) float64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	_, rest, _ := strings.Cut(string(text), "\n"+field)
+	var kb float64
+	fmt.Sscan(rest, &kb)
+	return kb / 1024
 }

@@ -28,6 +28,7 @@ type calibrated struct {
 	quant.Report
 	peak    float64 // MB of resident memory at most
 	seconds float64
+	cpu     float64 // seconds of the processor
 }
 
 // file is what the report says of one file.
@@ -51,6 +52,7 @@ func (o *options) calibrate(ctx context.Context, args ...string) (*calibrated, e
 		return nil, fmt.Errorf("calibrate %s: %w\n%s", strings.Join(args, " "), err, stderr.Bytes())
 	}
 	c.peak = float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024 / 1e6
+	c.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	for _, s := range c.Seconds {
 		c.seconds += s
 	}

@@ -171,45 +171,30 @@ func (p *sizes) fetched(ctx context.Context, before, after, keep string) (int64,
 
 // pull publishes a bundle under the next number, and fetches it.
 func (p *sizes) pull(ctx context.Context, dir, device, keep string) (int64, error) {
-	b, err := bundle.Open(dir)
-	if err != nil {
-		return 0, err
-	}
-	var without []string
-	for key := range b.Spec.Files {
-		if key == bundle.FileGolden || key == bundle.FileGoldens8 {
-			without = append(without, key)
-		}
-	}
-	m, err := release.NewImage(ctx, dir, without)
-	if err != nil {
-		return 0, err
-	}
-	p.number++
-	s, err := release.Sign(m, release.SignOptions{Name: "full", Release: p.number}, p.secret)
-	if err != nil {
-		return 0, err
-	}
-	place := release.Place{Path: filepath.Join(p.work, fmt.Sprint("layout-", p.number))}
+	place, err := p.publish(ctx, dir)
 	defer os.RemoveAll(place.Path)
-	if err := release.Push(ctx, m, s, place); err != nil {
-		return 0, err
-	}
-	gate := &release.Gate{Folder: filepath.Join(p.work, "trust"), Require: release.RequireTrue, StateDir: device}
-	r, err := release.Open(ctx, place, gate, release.Wanted{})
 	if err != nil {
 		return 0, err
 	}
-	defer r.Close()
 	o := release.PullOptions{Store: store.At(device)}
 	if keep != "" {
 		o.Keep = func([]string) []string { return []string{keep} }
 	}
-	done, err := r.Pull(ctx, o)
+	return p.take(ctx, place, device, o)
+}
+
+// pictured are the goldens of a bundle, which are pictures.
+func pictured(dir string) (keys []string, err error) {
+	b, err := bundle.Open(dir)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return done.Fetched + int64(len(r.Text)), nil
+	for key := range b.Spec.Files {
+		if key == bundle.FileGolden || key == bundle.FileGoldens8 {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // withHead is the bundle as teach writes it: model files that give features, and a last layer of so

@@ -156,12 +156,13 @@ func (o *options) peerReport(ctx context.Context, r *report) error {
 		if err != nil {
 			return err
 		}
-		var script, ours, cpu, theirCPU, peak, theirPeak, first, theirFirst []float64
+		var script, ours, cpu, theirCPU, peak, theirPeak, all, first, theirFirst []float64
 		for i, a := range p.agent {
 			s := p.script[i]
 			ours, script = append(ours, a.rate), append(script, s.rate)
 			cpu, theirCPU = append(cpu, a.cpu), append(theirCPU, s.cpu)
 			peak, theirPeak = append(peak, a.peak), append(theirPeak, s.peak)
+			all = append(all, a.all)
 			first, theirFirst = append(first, a.first), append(theirFirst, s.first)
 		}
 		honest := ratios(script, p.bareRate)
@@ -169,7 +170,8 @@ func (o *options) peerReport(ctx context.Context, r *report) error {
 		r.atLeast("script / bare (else this comparison is void)", median(honest), n.honest, spread(honest))
 		r.against("images/s", ours, script, true)
 		r.against("CPU a frame, ms", cpu, theirCPU, false)
-		r.against("peak memory, MiB", peak, theirPeak, false)
+		r.against("peak memory of the process, MiB", peak, theirPeak, false)
+		r.fact("agent and its camera's child, what both have counted once, MiB", spread(all))
 		start := ratios(first, theirFirst)
 		r.against("start to first result, s", first, theirFirst, false)
 		r.fact("start to first run of a bare session, s", spread(p.bareStart))

@@ -25,7 +25,12 @@ const (
 	knownLabels   = 8
 	scikitDraws   = 3  // that scikit-learn fits, too
 	storedOfLabel = 50 // features of each old label that stand for its pictures
+	testOfLabel   = 300
 )
+
+// mayLose are shares of the old labels' pictures that may be lost to new ones: as many as it takes to
+// answer best, and the bars with and without pictures of the old labels.
+var mayLose = []float64{1, 0.005, 0.01}
 
 // teachSizes are pictures of each label.
 var teachSizes = []int{5, 10, 20, 50}
@@ -37,9 +42,20 @@ var teachSets = []struct {
 	views   bool
 }{
 	{"train", 19_500, 401, false}, // the network learns from those of the first labels
-	{"test", 13_000, 402, false},
-	{"pool", 2600, 403, true}, // draws are taken from it
+	{"test", 13_000, 402, false},  // judged by the first of each label; the others are for oracle.py
+	{"pool", 2600, 403, true},     // draws are taken from it
 	{"calib", 1300, 404, false},
+}
+
+// denseMost are the pictures that suffice for a network of which only the dense layers learn.
+var denseMost = map[string]int{"train": 9750, "test": 3900, "pool": 2600, "calib": 1300}
+
+// teachFolder is where pictures and features are, in the scratch folder.
+func (o *options) teachFolder(name string) string {
+	if o.dense {
+		return filepath.Join("teach-dense", name)
+	}
+	return filepath.Join("teach", name)
 }
 
 // teaching is the network with the features of all pictures.
@@ -52,14 +68,21 @@ type teaching struct {
 
 // teachInputs makes what is missing in the scratch folder: pictures, network, features.
 func (o *options) teachInputs(ctx context.Context) (*teaching, error) {
-	t := &teaching{dir: filepath.Join(o.scratch, "teach"), threads: runtime.NumCPU()}
+	t := &teaching{dir: filepath.Join(o.scratch, o.teachFolder("")), threads: runtime.NumCPU()}
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return nil, err
 	}
 	for _, s := range teachSets {
-		if _, err := o.drawn(ctx, filepath.Join("teach", s.name), s.n, s.seed); err != nil {
+		n := s.n
+		if o.dense {
+			n = min(n, denseMost[s.name])
+		}
+		if _, err := o.drawn(ctx, o.teachFolder(s.name), n, s.seed); err != nil {
 			return nil, err
 		}
+	}
+	if o.dense {
+		return t, o.denseInputs(ctx, t)
 	}
 	network := filepath.Join(t.dir, "bundle")
 	if err := o.backbone(ctx, t.dir, network); err != nil {
@@ -79,10 +102,38 @@ func (o *options) teachInputs(ctx context.Context) (*teaching, error) {
 			return nil, err
 		}
 	}
-	t.pool, t.test, t.calib = sets["pool"], sets["test"], sets["calib"]
+	t.pool, t.calib = sets["pool"], sets["calib"]
+	t.test = sets["test"].first(testOfLabel)
 	var err error
 	t.old, err = lastLayer(network)
 	return t, err
+}
+
+// denseInputs makes the features of a network that bench/teach/dense.py trains, whose convolutions are the demo's.
+func (o *options) denseInputs(ctx context.Context, t *teaching) error {
+	if _, err := os.Stat(filepath.Join(t.dir, "layer.safetensors")); err != nil {
+		if err := command(ctx, o.trainer, "bench/teach/dense.py", "make", o.demo, t.dir,
+			strconv.Itoa(knownLabels)); err != nil {
+			return err
+		}
+	}
+	sets := map[string]*featureSet{}
+	for _, name := range []string{"pool", "calib", "test", "layer"} {
+		var err error
+		if sets[name], err = readFeatures(filepath.Join(t.dir, name+".safetensors")); err != nil {
+			return err
+		}
+	}
+	t.pool, t.calib, t.test = sets["pool"], sets["calib"], sets["test"].first(testOfLabel)
+	var weight, bias []float32
+	for i := range sets["layer"].class { // of each label its weights, and its bias behind them
+		row := sets["layer"].row(i)
+		last := len(row) - 1
+		weight, bias = append(weight, row[:last]...), append(bias, row[last])
+	}
+	var err error
+	t.old, err = vision.NewHead(nil, weight, bias)
+	return err
 }
 
 // backbone trains a network on the first labels and imports it, where the folder does not have it.
@@ -106,7 +157,7 @@ func (o *options) backbone(ctx context.Context, dir, network string) error {
 	if err := command(ctx, o.trainer, "train/train.py", "--train", filepath.Join(dir, "train-known"), "--test",
 		filepath.Join(dir, "test-known"), "--out", net, "--input", "64", "--early-input", "48", "--width", "0.25",
 		"--hidden", "256", "--pool", "2", "--turns", "--batch-norm", "--dropout", "0.1", "--batch", "32",
-		"--plain-epochs", "3", "--gate-epochs", "0.15", "--late-epochs", "0.4", "--all-epochs", "1.2", "--threads",
+		"--plain-epochs", "3", "--gate-epochs", "0.15", "--late-epochs", "0.3", "--all-epochs", "0.7", "--threads",
 		"1"); err != nil {
 		return err
 	}
@@ -190,44 +241,66 @@ func (t *teaching) stored() []teach.Sample {
 	return out
 }
 
-// sizeResult is what came out with some pictures of each label.
+// sizeResult is what came out with some pictures of each label: of ours and without, which has stored
+// features in place of the old labels' pictures, for each of mayLose.
 type sizeResult struct {
-	ours, plain, without scored
-	seconds              []float64
-	methods              map[string]int
-	lessons              []lesson
+	ours, without []scored
+	plain         scored
+	alone         scored // of the pictures alone, without stored features
+	seconds       []float64
+	methods       map[string]int
+	lessons       []lesson
 }
 
 // measure fits heads to draws of each pictures a label.
 func (t *teaching) measure(ctx context.Context, each, draws int) (*sizeResult, error) {
-	m := &sizeResult{methods: map[string]int{}}
+	m := &sizeResult{methods: map[string]int{}, ours: make([]scored, len(mayLose)),
+		without: make([]scored, len(mayLose))}
 	for draw := range draws {
 		rows := t.draw(rand.New(rand.NewPCG(uint64(each), uint64(draw))), each)
-		begin := time.Now()
-		f, err := teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old, "", t.threads)
-		if err != nil {
+		begin, witnesses := time.Now(), t.stored()
+		for i := range witnesses {
+			witnesses[i].Witness = true
+		}
+		if err := t.learn(ctx, append(witnesses, t.samples(rows, every)...), m.ours, m.methods); err != nil {
 			return nil, err
 		}
 		m.seconds = append(m.seconds, time.Since(begin).Seconds())
-		m.methods[f.Method]++
-		m.ours.add(t.test, f.Head)
+		alone, err := teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old,
+			teach.Choice{MayLose: mayLose[:1], Workers: t.threads})
+		if err != nil {
+			return nil, err
+		}
+		m.alone.add(t.test, alone[0].Head)
+		if err := t.learn(ctx, append(t.stored(), t.samples(rows, fresh)...), m.without, map[string]int{}); err != nil {
+			return nil, err
+		}
 		l := lesson{Each: each, Rows: rows}
 		if draw < scikitDraws {
-			if f, err = teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old, teach.MethodRegression,
-				t.threads); err != nil {
+			all, err := teach.Learn(ctx, t.samples(rows, every), len(t.pool.labels), t.old,
+				teach.Choice{Method: teach.MethodRegression, MayLose: mayLose[:1], Workers: t.threads})
+			if err != nil {
 				return nil, err
 			}
+			f := all[0]
 			m.plain.add(t.test, f.Head)
 			l = lesson{each, rows, f.Lambda, f.Temperature, f.Head.Mean, f.Head.Weight, f.Head.Bias}
 		}
 		m.lessons = append(m.lessons, l)
-		if f, err = teach.Learn(ctx, append(t.stored(), t.samples(rows, fresh)...), len(t.pool.labels), t.old, "",
-			t.threads); err != nil {
-			return nil, err
-		}
-		m.without.add(t.test, f.Head)
 	}
 	return m, nil
+}
+
+// learn fits a head for each of mayLose and adds what they reach.
+func (t *teaching) learn(ctx context.Context, samples []teach.Sample, to []scored, methods map[string]int) error {
+	all, err := teach.Learn(ctx, samples, len(t.pool.labels), t.old, teach.Choice{MayLose: mayLose, Workers: t.threads})
+	for i, f := range all {
+		to[i].add(t.test, f.Head)
+	}
+	if err == nil {
+		methods[all[0].Method]++
+	}
+	return err
 }
 
 // peerScores is what peer.py says of one lesson: shares in percent, and how far scikit-learn's
@@ -245,7 +318,7 @@ func (o *options) peers(ctx context.Context, t *teaching, lessons []lesson) ([]p
 		return nil, err
 	}
 	if err := command(ctx, o.trainer, "bench/teach/peer.py", "heads", t.pool.path, t.test.path, asked, said,
-		strconv.Itoa(knownLabels)); err != nil {
+		strconv.Itoa(knownLabels), strconv.Itoa(testOfLabel)); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(said)

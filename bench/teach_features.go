@@ -61,6 +61,17 @@ func readFeatures(path string) (*featureSet, error) {
 	return s, nil
 }
 
+// first are the first few pictures of each label.
+func (s *featureSet) first(n int) *featureSet {
+	part, taken := &featureSet{path: s.path, labels: s.labels}, make([]int, len(s.labels))
+	for i, c := range s.class {
+		if taken[c]++; taken[c] <= n {
+			part.views, part.class = append(part.views, s.views[i]), append(part.class, c)
+		}
+	}
+	return part
+}
+
 // rowsOf are the places of the pictures of each label.
 func (s *featureSet) rowsOf() [][]int {
 	rows := make([][]int, len(s.labels))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"go.yaml.in/yaml/v3"
@@ -37,6 +38,9 @@ func Open(dir string) (*Bundle, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if err := noFolder(dir); err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
 		return nil, fmt.Errorf("bundle: %s is not a bundle: it has no %s (make one with 'vggse-agent new' or "+
 			"'import')", dir, SpecFile)
 	}
@@ -59,6 +63,23 @@ func Open(dir string) (*Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// noFolder says what a path is that is no folder at all: nothing, a packed bundle, or a network of
+// another program.
+func noFolder(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("there is no folder %s", path)
+	case info.IsDir():
+		return nil
+	}
+	if strings.EqualFold(filepath.Ext(path), ".vggse") {
+		return fmt.Errorf("%s is a packed bundle: 'vggse-agent model install %s' installs it", path, path)
+	}
+	return fmt.Errorf("%s is a file, not the folder of a bundle: 'vggse-agent import' makes one of a network, "+
+		"'inspect' looks into its file", path)
 }
 
 // isNamed holds a manifest against the name of its folder, and of the one that a link to it leads

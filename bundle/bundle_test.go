@@ -83,6 +83,29 @@ func TestBundleRoundTrip(t *testing.T) {
 	}
 }
 
+// A path that is no folder is told as what it is.
+func TestOpenNoFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"a.vggse", "b.pth"} {
+		put(t, ".", name, "PK")
+	}
+	for path, want := range map[string]string{
+		"nowhere": "there is no folder nowhere", "nowhere.vggse": "there is no folder nowhere.vggse",
+		"a.vggse": "a.vggse is a packed bundle: 'vggse-agent model install a.vggse'",
+		"b.pth":   "b.pth is a file, not the folder of a bundle: 'vggse-agent import'",
+	} {
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want …%s…", path, err, want)
+		}
+	}
+	for _, path := range []string{"nowhere.vggse", "http://h/x.vggse", "registry/x:1"} {
+		if _, err := OpenSource(path); err == nil ||
+			!strings.Contains(err.Error(), "there is no file or folder "+path+": 'vggse-agent release pull'") {
+			t.Errorf("source %s: %v", path, err)
+		}
+	}
+}
+
 // One sentence for everything that may have happened to a bundle, with the key and the cure.
 func TestOpenRefuses(t *testing.T) {
 	edit := func(old, new string) func(*testing.T, string) {

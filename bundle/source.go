@@ -2,8 +2,10 @@ package bundle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,6 +28,10 @@ type Source struct {
 // OpenSource opens the bundle at path.
 func OpenSource(path string) (*Source, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file or folder %s: 'vggse-agent release pull' takes a release from a "+
+			"registry, else download the file first", path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,16 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // machine is what there is to read a source with.
 type machine struct {
-	opencv                  string // version, as 4.6.0
-	timeouts                bool   // its GStreamer backend can end a read: OpenCV 4.8 or newer
-	ffmpeg, gstreamer, v4l2 bool   // its backends
-	jetson                  bool
+	opencv       string // version, as 4.6.0
+	timeouts     bool   // its GStreamer backend can end a read: OpenCV 4.8 or newer
+	ffmpeg, v4l2 bool   // its backends
+	gstreamer    bool   // we can call it
+	jetson       bool
+}
+
+// bareMachine is what there is without OpenCV, which takes a while to load.
+func bareMachine() machine {
+	_, err := os.Stat("/etc/nv_tegra_release")
+	return machine{gstreamer: gstThere(), jetson: err == nil}
+}
+
+// hasFFmpeg reports whether OpenCV has FFmpeg.
+func hasFFmpeg() bool {
+	m, err := thisMachine()
+	return err == nil && m.ffmpeg
 }
 
 // OpenCV's backends by their numbers (cv::VideoCaptureAPIs).
@@ -59,12 +76,16 @@ const (
 	firstFrameLimit = 10 * time.Second
 )
 
-// plan is one way to read one source through OpenCV.
+// plan is one way to read one source: through OpenCV, or by a pipeline of our own.
 type plan struct {
 	backend  backend
-	text     string     // path, URL or pipeline; may hold credentials
-	params   []property // key, value, key, value, …: the values are plain numbers
-	flip     Flip       // what is left to turn
+	text     string        // path, URL or pipeline; may hold credentials
+	params   []property    // of OpenCV: key, value, key, value, …: the values are plain numbers
+	own      bool          // a pipeline that ends in our sink, which OpenCV has no part in
+	ahead    bool          // its decoder may work at several pictures at once, each in memory of its own
+	full     bool          // its file says that its range is full, where GStreamer does not look
+	wait     time.Duration // of such a pipeline for a frame; 0: no limit
+	flip     Flip          // what is left to turn
 	limit    time.Duration
 	patient  bool // opens before there is a frame: silence at first is not a loss yet
 	warnings []string
@@ -85,13 +106,13 @@ func (u *URI) plan(m machine) (*plan, error) {
 	case u.Scheme == "file" && m.ffmpeg && !m.gstreamer && !m.jetson:
 		path, err := filepath.Abs(u.Target) // FFmpeg takes what stands before a colon for a protocol
 		return &plan{backend: backendFFmpeg, text: path, flip: u.Flip}, err
-	case u.Scheme == "v4l2" && m.v4l2 && (!m.jetson || u.Codec == "" || !m.timeouts):
+	case u.Scheme == "v4l2" && m.v4l2 && (!m.jetson || u.Codec == ""):
 		return u.planV4L2(), nil
 	case u.Scheme == "rtsp" && m.ffmpeg && !m.gstreamer:
 		return u.planFFmpeg(), nil
 	case !m.gstreamer:
-		return nil, fmt.Errorf("OpenCV %s was built without GStreamer (and FFmpeg): install Debian's "+
-			"libopencv-dev, or the released package", m.opencv)
+		return nil, fmt.Errorf("there is no GStreamer here, and OpenCV %s was built without FFmpeg: install "+
+			"libgstreamer-plugins-base1.0-0", m.opencv)
 	}
 	return u.planGStreamer(m)
 }
@@ -105,15 +126,19 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{backend: backendGStreamer, text: text, flip: profile.turned(u.Flip)}
+	p := &plan{backend: backendGStreamer, text: text, flip: profile.turned(u.Flip), own: strings.Contains(text, sink)}
+	p.ahead = u.MaxSpeed
 	if u.Scheme == "file" {
 		return p, nil
 	}
 	p.patient = true
-	if u.Scheme == "rtsp" || u.Scheme == "rtp" {
-		return u.planPackets(p, m), nil
-	}
-	if !m.timeouts {
+	switch {
+	case u.Scheme == "rtsp" || u.Scheme == "rtp":
+		return u.planPackets(p), nil
+	case p.own:
+		p.limit, p.wait = u.silence(), u.silence()
+		return p, nil
+	case !m.timeouts:
 		p.warnings = []string{fmt.Sprintf("OpenCV %s cannot end a read of a pipeline that has stalled: that needs "+
 			"4.8 or newer", m.opencv)}
 		return p, nil
@@ -125,12 +150,8 @@ func (u *URI) planGStreamer(m machine) (*plan, error) {
 
 // planPackets is p for packets that a session brings: its own limits come first, and close the pipe
 // to the decoder.
-func (u *URI) planPackets(p *plan, m machine) *plan {
-	p.limit = u.silence() + decoding
-	if m.timeouts {
-		limit := milliseconds(max(firstFrameLimit, u.Timeout) + decoding)
-		p.params = []property{propOpenTimeout, milliseconds(openLimit), propReadTimeout, limit}
-	}
+func (u *URI) planPackets(p *plan) *plan {
+	p.limit, p.wait = u.silence()+decoding, max(firstFrameLimit, u.Timeout)+decoding
 	return p
 }
 
@@ -173,6 +194,26 @@ func milliseconds(d time.Duration) property { return property(d.Milliseconds()) 
 // fourCC packs four letters as V4L2 does.
 func fourCC(s string) property {
 	return property(s[0]) | property(s[1])<<8 | property(s[2])<<16 | property(s[3])<<24
+}
+
+// capturer is an open source of pictures: OpenCV's, or a pipeline of our own. One goroutine at a time
+// has it.
+type capturer interface {
+	// read waits for the next picture; not ok: there is none. memory, which must not be Go's, may take
+	// it while it is decoded; nil: none.
+	read(memory []byte) (ok bool, err error)
+	copyTo(f *vision.Frame, flip Flip) error // the newest picture, once
+	property(p property) float64
+	why() string // what has ended it, in its own words; "" where it has none
+	set(p property, v float64)
+	close() error
+}
+
+func openCapture(p *plan) (capturer, error) {
+	if p.own {
+		return openPipeline(p)
+	}
+	return openOpenCV(p)
 }
 
 // errNotOpened is what is known when OpenCV refuses: it keeps its reasons to itself.

@@ -4,7 +4,7 @@
 //	camera ──Frame──▶ vision.Preprocessor ──Tensor──▶ …
 //
 // Video and cameras are read through OpenCV, which is in the build with the tag gocv; pictures in
-// PNG and the drawn scenes of demo:// need nothing. There is no goroutine here: Read runs on its
+// PNG and what demo:// and test:// draw need nothing. There is no goroutine here: Read runs on its
 // caller's, and because a call into C cannot be cancelled, every backend is given its own time
 // limit.
 package camera
@@ -172,6 +172,8 @@ func (u *URI) open(ctx context.Context) (source, Info, error) {
 	switch u.Scheme {
 	case "demo":
 		return openDemo(u)
+	case "test":
+		return openPattern(u)
 	case "file":
 		return openFile(u)
 	case "http":

@@ -40,7 +40,7 @@ func barsFile(t *testing.T, name, args string) string {
 // farthest is by how many levels the middles of the bars are off at most.
 func farthest(f *vision.Frame) (most int) {
 	for i, want := range bars {
-		at := f.Height/2*f.Stride + 3*(i*barWidth+barWidth/2)
+		at := f.Height/2*f.Stride + 3*((2*i+1)*f.Width/(2*len(bars)))
 		for c := range 3 {
 			d := int(f.Pix[at+c]) - int(want[c])
 			most = max(most, d, -d)
@@ -54,10 +54,16 @@ const (
 		"-color_primaries smpte170m -color_trc smpte170m -color_range %"
 	bt709 = "-vf scale=out_color_matrix=bt709:out_range=%:flags=accurate_rnd+full_chroma_int -colorspace bt709 " +
 		"-color_primaries bt709 -color_trc bt709 -color_range %"
-	x264 = " -c:v libx264 -preset veryfast -qp 4 -pix_fmt "
-	x265 = " -c:v libx265 -preset veryfast -x265-params log-level=error:qp=4:colorprim=1:transfer=1:colormatrix=1 " +
-		"-pix_fmt "
+	// fullAlone has its range told, and no matrix: such are films of yuvj420p that nobody told more of.
+	fullAlone = "-vf scale=out_color_matrix=bt601:out_range=pc:flags=accurate_rnd+full_chroma_int -color_range pc"
+	dnxhd     = " -r 25 -c:v dnxhd -b:v 120M -pix_fmt yuv422p"
+	x264      = " -c:v libx264 -preset veryfast -qp 4 -pix_fmt "
+	x265      = " -c:v libx265 -preset veryfast -x265-params log-level=error:qp=4:colorprim=1:transfer=1:" +
+		"colormatrix=1 -pix_fmt "
 )
+
+// hd709 is bt709 in a size that DNxHD has.
+var hd709 = strings.Replace(bt709, "scale=", "scale=1920:1080:", 1)
 
 func ranged(args, what string) string { return strings.ReplaceAll(args, "%", what) }
 
@@ -66,6 +72,7 @@ func ranged(args, what string) string { return strings.ReplaceAll(args, "%", wha
 const (
 	fewLevels   = 6
 	wrongMatrix = 32
+	wrongRange  = 45 // and many films of full range for limited
 )
 
 // Every way from a video to pixels that there is here gives the colours that went in.
@@ -81,6 +88,21 @@ func TestColoursOfVideos(t *testing.T) {
 		{"H.264 BT.709 full", "d.mkv", ranged(bt709, "pc") + x264 + "yuvj420p", wrongMatrix},
 		{"H.265 BT.709 limited", "e.mkv", ranged(bt709, "tv") + x265 + "yuv420p", wrongMatrix},
 		{"MJPEG", "f.avi", ranged(bt601, "pc") + " -c:v mjpeg -q:v 1 -pix_fmt yuvj444p", fewLevels},
+		// What the codec says of the range goes before what QuickTime's colr, which has no place for it, is taken for.
+		{"H.264 BT.601 full", "g.mov", ranged(bt601, "pc") + x264 + "yuvj420p", fewLevels},
+		{"H.264 BT.709 full", "h.mp4", ranged(bt709, "pc") + x264 + "yuvj420p", wrongMatrix},
+		{"H.264 full, of no matrix", "i.mkv", fullAlone + x264 + "yuvj420p", fewLevels},
+		{"H.264 BT.709 full, 10 bits", "j.mov", ranged(bt709, "pc") + x264 + "yuv420p10le", wrongRange},
+		{"H.264 BT.601 interlaced", "k.mp4", ranged(bt601, "tv") + " -flags +ildct+ilme" + x264 + "yuv420p", fewLevels},
+		{"ProRes BT.709", "l.mov", ranged(bt709, "tv") + " -c:v prores_ks -pix_fmt yuv422p10le", wrongMatrix},
+		{"VP9 BT.709 full", "m.webm", ranged(bt709, "pc") + " -c:v libvpx-vp9 -crf 4 -b:v 0 -pix_fmt yuv420p",
+			wrongRange},
+		{"FFV1 BT.709 full, told by Matroska", "n.mkv", ranged(bt709, "pc") + " -c:v ffv1 -pix_fmt yuv420p",
+			wrongRange},
+		// A codec that says its matrix and not its range.
+		{"DNxHD BT.709 limited", "o.mxf", ranged(hd709, "tv") + dnxhd, wrongMatrix},
+		{"DNxHD BT.709 limited", "p.mov", ranged(hd709, "tv") + dnxhd, wrongMatrix},
+		{"DNxHD BT.709 full", "q.mov", ranged(hd709, "pc") + dnxhd, wrongRange},
 	} {
 		path := barsFile(t, tt.file, tt.args)
 		for _, only := range []machine{{opencv: m.opencv, ffmpeg: m.ffmpeg},

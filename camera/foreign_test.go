@@ -25,28 +25,49 @@ func memoryOf(t *testing.T, size int) []byte {
 // A frame that is decoded straight into foreign memory is the same, and one of another size or a
 // turned one comes the usual way.
 func TestForeign(t *testing.T) {
-	needOpenCV(t)
-	source := "file://" + cameratest.Video(t, "film.avi", 12, "-c:v", "mjpeg") + "?speed=max"
-	for _, flip := range []string{"", "&flip=rotate-180"} {
-		usual, direct := mustOpen(t, Config{Source: source + flip}), mustOpen(t, Config{Source: source + flip})
-		direct.Foreign()
-		var a vision.Frame
-		b := vision.Frame{Pix: memoryOf(t, 3*320*240+100)[:0]}
-		memory := &b.Pix[:1][0]
-		for i := range 10 {
-			if err := usual.Read(t.Context(), &a); err != nil {
+	m := needOpenCV(t)
+	path := cameratest.Video(t, "film.avi", 12, "-c:v", "mjpeg")
+	for _, only := range []machine{{ffmpeg: m.ffmpeg}, {gstreamer: m.gstreamer}} {
+		if !only.ffmpeg && !only.gstreamer {
+			continue
+		}
+		for _, flip := range []Flip{FlipNone, FlipRotate180} {
+			u := URI{Scheme: "file", Target: path}
+			u.Flip = flip
+			usual, _, err := u.openVideo(only)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := direct.Read(t.Context(), &b); err != nil {
+			defer usual.close()
+			source, _, err := u.openVideo(only)
+			if err != nil {
 				t.Fatal(err)
 			}
-			comparePixels(t, &b, a.Pix)
-			if &b.Pix[0] != memory {
-				t.Fatalf("frame %d stands elsewhere", i)
-			}
-			if d := direct.source.(*video).capture.direct; d != (flip == "" && i > 0) {
-				t.Errorf("%q: frame %d is direct: %t", flip, i, d)
-			}
+			defer source.close()
+			source.(*video).isForeign()
+			compareForeign(t, usual, source.(*video))
+		}
+	}
+}
+
+func compareForeign(t *testing.T, usual source, foreign *video) {
+	t.Helper()
+	var a vision.Frame
+	b := vision.Frame{Pix: memoryOf(t, 3*320*240+100)[:0]}
+	memory := &b.Pix[:1][0]
+	for i := range 10 {
+		if err := usual.next(t.Context(), &a); err != nil {
+			t.Fatal(err)
+		}
+		if err := foreign.next(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		comparePixels(t, &b, a.Pix)
+		if &b.Pix[0] != memory {
+			t.Fatalf("frame %d stands elsewhere", i)
+		}
+		if c, ok := foreign.capture.(*capture); ok && c.direct != (foreign.plan.flip == FlipNone && i > 0) {
+			t.Errorf("%q: frame %d is direct: %t", foreign.plan.flip, i, c.direct)
 		}
 	}
 }

@@ -84,6 +84,9 @@ func openWeb(ctx context.Context, u *URI) (source, Info, error) {
 // where it does not say how long it is, by how it begins. It may read the first picture.
 func (w *web) looksLikeStream(ctx context.Context, a *http.Response) (bool, error) {
 	kind, params, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	if kind == "application/x-rtsp-tunnelled" {
+		return false, fmt.Errorf("%w: %s", ErrLost, tunnelled)
+	}
 	if strings.HasPrefix(kind, "multipart/") {
 		if b := strings.TrimPrefix(params["boundary"], "--"); b != "" {
 			w.mark = []byte("--" + b)

@@ -1,9 +1,11 @@
 package camera
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,14 +17,13 @@ import (
 
 // webClient asks one HTTP server for pictures.
 type webClient struct {
-	http  *http.Client
-	at    *url.URL // where to ask; changed by redirects
-	user  *url.Userinfo
-	asked *challenge
-	limit time.Duration // of silence
-	timed *timed        // the newest connection
-	// inside: the source itself is on this machine or its link; nil: not known yet.
-	inside *bool
+	http   *http.Client
+	at     *url.URL // where to ask; changed by redirects
+	user   *url.Userinfo
+	asked  *challenge
+	limit  time.Duration   // of silence
+	timed  *timed          // the newest connection
+	inside *bool           // see inward
 	ctx    context.Context // of the connections; ends with close
 	stop   context.CancelFunc
 }
@@ -57,40 +58,63 @@ func (c *webClient) close() {
 // errInside is for a server that sends us to this machine or its link, where other things listen.
 var errInside = errors.New("the server sends us to an address of this machine or its own link: that is not followed")
 
-// dial connects, and refuses addresses of this machine and its link where the source is none.
-func (c *webClient) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: openLimit, FallbackDelay: -1, Control: func(_, address string, _ syscall.RawConn) error {
+// inward refuses connections to this machine and its link, where the source is none of these: its own
+// address, the first, says so in known.
+func inward(known **bool) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return err
 		}
 		ip := net.ParseIP(strings.SplitN(host, "%", 2)[0])
 		inside := ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()
-		if c.inside == nil {
-			c.inside = &inside
+		if *known == nil {
+			*known = &inside
 		}
-		if inside && !*c.inside {
+		if inside && !**known {
 			return errInside
 		}
 		return nil
-	}}
+	}
+}
+
+func (c *webClient) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: openLimit, FallbackDelay: -1, Control: inward(&c.inside)}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	c.timed = &timed{conn, c.limit}
+	c.timed = &timed{Conn: conn, limit: c.limit}
 	return c.timed, nil
 }
 
-// timed is a connection on which each read has its time.
+// timed is a connection on which each read has its time. A server of the time before HTTP/1.0, or of
+// SHOUTcast's kind, may begin with ICY.
 type timed struct {
 	net.Conn
 	limit time.Duration
+	begun bool
+	start []byte // what was read of the beginning, and not taken yet
 }
 
 func (t *timed) Read(p []byte) (int, error) {
 	if err := t.SetReadDeadline(time.Now().Add(t.limit)); err != nil {
 		return 0, err
+	}
+	if !t.begun {
+		t.begun, t.start = true, make([]byte, len("ICY "))
+		n, err := io.ReadFull(t.Conn, t.start)
+		if t.start = t.start[:n]; n == 0 {
+			return 0, err
+		}
+		if string(t.start) == "ICY " {
+			t.start = []byte("HTTP/1.0 ")
+		}
+	}
+	if len(t.start) > 0 {
+		n := copy(p, t.start)
+		t.start = t.start[n:]
+		return n, nil
 	}
 	return t.Conn.Read(p)
 }
@@ -106,7 +130,9 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 			return nil, err
 		}
 		switch {
-		case a.StatusCode == http.StatusOK || a.StatusCode == http.StatusNotModified:
+		case a.StatusCode == http.StatusOK:
+			return a, unpack(a)
+		case a.StatusCode == http.StatusNotModified:
 			return a, nil
 		case a.StatusCode == http.StatusUnauthorized && asked < 2:
 			a.Body.Close()
@@ -128,6 +154,30 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 			a.Body.Close()
 			return nil, fmt.Errorf("%w: %s", ErrLost, refusedBy(a.StatusCode))
 		}
+	}
+}
+
+// unpack takes the packing off an answer: some servers pack what they send for everybody, pictures
+// as well.
+func unpack(a *http.Response) error {
+	switch coding := strings.ToLower(a.Header.Get("Content-Encoding")); coding {
+	case "", "identity":
+		return nil
+	case "gzip", "x-gzip":
+		in, err := gzip.NewReader(a.Body)
+		if err != nil {
+			a.Body.Close()
+			return fmt.Errorf("%w: what the server has packed by gzip is damaged: %v", ErrLost, err)
+		}
+		a.Body = struct {
+			io.Reader
+			io.Closer
+		}{in, a.Body}
+		return nil
+	default:
+		a.Body.Close()
+		return fmt.Errorf("%w: the server packs its pictures by %.20q: switch that off, pictures do not shrink by it",
+			ErrLost, coding)
 	}
 }
 
@@ -178,7 +228,7 @@ func (c *webClient) mayKnow(at *url.URL) bool {
 func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
 	switch {
 	case c.user == nil:
-		return errors.New("the server wants a user and a password: http://USER:PASSWORD@…")
+		return errors.New("the server " + wantsLogin)
 	case !c.mayKnow(at):
 		return errors.New("the server sends us to another one, which wants a password: give its own address")
 	}

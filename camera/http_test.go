@@ -1,7 +1,9 @@
 package camera
 
 import (
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -309,6 +312,96 @@ func TestWebPasswords(t *testing.T) {
 	}
 	if told.Load() != "" {
 		t.Errorf("another server was told %q", told.Load())
+	}
+}
+
+// Old servers begin their answer with ICY; a tunnel of RTSP is named.
+func TestWebOldServers(t *testing.T) {
+	for _, tt := range []struct{ answer, want string }{
+		{"ICY 200 OK\r\nContent-Type: image/png\r\n\r\n" + string(numbered(t, 3, false)), ""},
+		{"HTTP/1.0 200 OK\r\nContent-Type: application/x-rtsp-tunnelled\r\n\r\n", "RTSP inside HTTP is not read"},
+		{"ICY 401 Unauthorized\r\n\r\n", "wants a user and a password"},
+		{"IC", "cannot be reached"}, {"", "cannot be reached"},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				io.WriteString(conn, tt.answer)
+			}
+		}()
+		s, err := Open(t.Context(), Config{Source: "http://" + l.Addr().String() + "/x"})
+		var f vision.Frame
+		if err == nil {
+			err = errors.Join(s.Read(t.Context(), &f), s.Close())
+		}
+		switch {
+		case tt.want == "" && (err != nil || cameratest.Number(&f) != 3):
+			t.Errorf("%.20q: picture %d, %v", tt.answer, cameratest.Number(&f), err)
+		case tt.want != "" && (!errors.Is(err, ErrLost) || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%.20q: %v, want %q", tt.answer, err, tt.want)
+		}
+		l.Close()
+		<-done
+	}
+}
+
+// A server that packs what it sends, unasked, is read, of one picture and of a stream whose parts come
+// one by one; another packing is named.
+func TestWebPacked(t *testing.T) {
+	next := make(chan struct{})
+	address := webServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", strings.TrimPrefix(r.URL.Path, "/"))
+		if r.URL.Path != "/gzip" {
+			return
+		}
+		out := gzip.NewWriter(w)
+		if r.URL.RawQuery == "" {
+			var packed bytes.Buffer
+			out = gzip.NewWriter(&packed)
+			out.Write(numbered(t, 1, false))
+			out.Close()
+			w.Header().Set("Content-Length", fmt.Sprint(packed.Len()))
+			w.Write(packed.Bytes())
+			return
+		}
+		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=x")
+		for n := 1; n <= 3; n++ {
+			data := numbered(t, n, false)
+			fmt.Fprintf(out, "--x\r\nContent-Length: %d\r\n\r\n%s\r\n", len(data), data)
+			out.Flush()
+			w.(http.Flusher).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	var f vision.Frame
+	s := mustOpen(t, Config{Source: "http://" + address + "/gzip"})
+	if err := s.Read(t.Context(), &f); err != nil || cameratest.Number(&f) != 1 {
+		t.Errorf("a picture: %v, %d", err, cameratest.Number(&f))
+	}
+	s = mustOpen(t, Config{Source: "http://" + address + "/gzip?stream"})
+	for n := 1; n <= 3; n++ {
+		if err := s.Read(t.Context(), &f); err != nil || cameratest.Number(&f) != n {
+			t.Fatalf("a stream: %v, picture %d, want %d", err, cameratest.Number(&f), n)
+		}
+		next <- struct{}{}
+	}
+	if _, err := Open(t.Context(), Config{Source: "http://" + address + "/br"}); !errors.Is(err, ErrLost) ||
+		!strings.Contains(err.Error(), `by "br"`) {
+		t.Errorf("another packing: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package camera
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,14 +53,18 @@ func TestNothingLeaks(t *testing.T) {
 	picture := filepath.Join(t.TempDir(), "a.png")
 	cameratest.Encode(t, picture, 1, "-frames:v", "1")
 	cam := cameratest.StartRTSP(t, "h264")
+	live := func(width, height, fps int) string {
+		return fmt.Sprintf("gst:videotestsrc is-live=true ! video/x-raw,width=%d,height=%d,framerate=%d/1", width,
+			height, fps)
+	}
 	var f vision.Frame
 	for _, tt := range []struct {
 		source         string
 		cycles, frames int
 	}{
 		{"file://" + video + "?speed=max", *cycles, 3}, {"file://" + picture, *cycles, 1},
-		{"test://?width=64&height=48&fps=200", *cycles, 2}, {cam.URL, *cycles / 20, 2},
-		{"file://" + video + "?speed=max&loop=-1", 2, 10 * *cycles}, {"test://?width=320&height=240&fps=1000", 2,
+		{live(64, 48, 200), *cycles, 2}, {cam.URL, *cycles / 20, 2},
+		{"file://" + video + "?speed=max&loop=-1", 2, 10 * *cycles}, {live(320, 240, 1000), 2,
 			10 * *cycles},
 	} {
 		cycle := func(times int) {

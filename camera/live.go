@@ -18,7 +18,7 @@ const blindLimit = 300
 
 // live is a camera, or what behaves like one.
 type live struct {
-	capture *capture
+	capture capturer
 	plan    *plan
 	foreign
 	uri    *URI
@@ -36,21 +36,20 @@ type live struct {
 }
 
 func openLive(ctx context.Context, u *URI) (source, Info, error) {
-	m, err := thisMachine()
-	if err != nil {
-		return nil, Info{}, err
-	}
 	if u.Scheme == "onvif" {
 		if err := u.onvif(ctx); err != nil {
 			return nil, Info{}, err
 		}
 	}
-	if (u.Scheme == "rtsp" || u.Scheme == "rtp") && m.gstreamer {
-		s, info, err := openSession(ctx, u, m)
+	if bare := bareMachine(); (u.Scheme == "rtsp" || u.Scheme == "rtp") && bare.gstreamer {
+		s, info, err := openSession(ctx, u, bare)
 		if !errors.Is(err, errNoDecoder) {
 			return s, info, err
 		}
-		m.gstreamer = false
+	}
+	m, err := u.machine()
+	if err != nil {
+		return nil, Info{}, err
 	}
 	warning, err := u.look(ctx)
 	if err != nil {
@@ -86,6 +85,19 @@ func openLive(ctx context.Context, u *URI) (source, Info, error) {
 		l.blind = blindLimit
 	}
 	return l, info, nil
+}
+
+// machine is what there is to read u with; of rtsp:// where GStreamer does not read it.
+func (u *URI) machine() (machine, error) {
+	bare := bareMachine()
+	if bare.gstreamer && (u.Scheme == "csi" || u.Scheme == "gst" && !u.hasSink()) {
+		return bare, nil
+	}
+	m, err := thisMachine()
+	if u.Scheme == "rtsp" || u.Scheme == "rtp" {
+		m.gstreamer = false
+	}
+	return m, err
 }
 
 // typos finds what is wrong with a pipeline of one's own: OpenCV opens some of those, too, and then
@@ -143,6 +155,8 @@ func (u *URI) explain(ctx context.Context, p *plan, err error, took time.Duratio
 		return fmt.Errorf("%w: FFmpeg takes at most 127 characters of user and password: choose a shorter one", ErrLost)
 	case u.Scheme == "rtsp":
 		return u.unplayed(ctx, took)
+	case p.own:
+		return fmt.Errorf("%w: GStreamer: %s", ErrLost, Redact(err.Error()))
 	case p.backend == backendGStreamer:
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: try  gst-launch-1.0 %s", ErrLost, Redact(p.text))
 	}
@@ -175,7 +189,7 @@ func refusal(path string) string {
 }
 
 // compare says where a V4L2 driver chose another mode than the one asked for.
-func (u *URI) compare(c *capture) (warnings []string) {
+func (u *URI) compare(c capturer) (warnings []string) {
 	if width, height := int(c.property(propWidth)), int(c.property(propHeight)); u.Width > 0 &&
 		(width != u.Width || height != u.Height) {
 		warnings = append(warnings, fmt.Sprintf("the camera gives %d×%d pixels, not %d×%d", width, height, u.Width,
@@ -221,7 +235,7 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 				return l.capture.copyTo(f, l.plan.flip)
 			}
 		case (l.plan.limit == 0 || took < l.plan.limit*3/4) && l.seen:
-			return fmt.Errorf("%w: the stream ended", ErrLost)
+			return l.lost("the stream ended")
 		case l.plan.limit == 0 || took < l.plan.limit*3/4:
 			return l.none(ctx)
 		case l.seen:
@@ -241,7 +255,15 @@ func (l *live) none(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: there was no frame", ErrLost)
+	return l.lost("there was no frame")
+}
+
+// lost is a loss in our words and those of what reads the source.
+func (l *live) lost(what string) error {
+	if why := l.capture.why(); why != "" {
+		what += ": GStreamer: " + Redact(why)
+	}
+	return fmt.Errorf("%w: %s", ErrLost, what)
 }
 
 // ticks looks at the clock of the stream: frames that come while it stands still are the same one
@@ -283,7 +305,7 @@ func (l *live) wanted() bool {
 }
 
 func (l *live) age() (time.Duration, bool) {
-	if l.session != nil && l.session.conn != nil {
+	if l.session != nil && l.uri.Scheme == "rtsp" {
 		return time.Duration(l.session.relay.old.Load()), l.session.relay.started.Load()
 	}
 	known := l.stamp > 0 && (l.plan.backend == backendFFmpeg || l.plan.backend == backendV4L2)

@@ -10,8 +10,26 @@ import (
 // errNoDecoder means that GStreamer lacks what a network camera's video needs.
 var errNoDecoder = errors.New("GStreamer has no decoder for it")
 
-// openSession opens rtsp:// and rtp://, whose packets we take ourselves and GStreamer decodes.
+// openSession opens rtsp:// and rtp://, whose packets we take ourselves and GStreamer decodes, at each
+// place to which the server sends us: then u is changed to that place.
 func openSession(ctx context.Context, u *URI, m machine) (source, Info, error) {
+	for range hopLimit {
+		var moved *movedError
+		s, info, err := openSessionHere(ctx, u, m)
+		if !errors.As(err, &moved) {
+			return s, info, err
+		}
+		if err := u.moveTo(moved.to); err != nil {
+			return nil, Info{}, fmt.Errorf("%w: %w", ErrLost, err)
+		}
+	}
+	return nil, Info{}, errRound
+}
+
+// errRound is for servers that send us in a circle.
+var errRound = fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
+
+func openSessionHere(ctx context.Context, u *URI, m machine) (source, Info, error) {
 	begin := u.begin
 	if u.Scheme == "rtp" {
 		begin = u.await
@@ -48,14 +66,13 @@ func (l *live) start(ctx context.Context, m machine) error {
 	}
 	s := l.session
 	text, known := l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), l.uri.UDP || l.uri.Scheme == "rtp")
+	fails := !known || pipelineError(text) != ""
 	switch {
-	case !known && m.ffmpeg:
+	case fails && l.uri.Scheme == "rtsp" && hasFFmpeg():
 		return errNoDecoder
 	case !known:
 		return fmt.Errorf("the camera sends %.20q, want h264 or h265", s.track.codec)
-	case pipelineError(text) != "" && m.ffmpeg:
-		return errNoDecoder
-	case pipelineError(text) != "" && lacking(text) != "":
+	case fails && lacking(text) != "":
 		return fmt.Errorf("%w: %s", ErrLost, lacking(text))
 	}
 	if err := s.setUp(ctx); err != nil {
@@ -63,8 +80,8 @@ func (l *live) start(ctx context.Context, m machine) error {
 	}
 	text, _ = l.uri.packetPipeline(profile, &s.track, int(s.relay.out.Fd()), s.rtp != nil)
 	l.plan = l.uri.planPackets(&plan{
-		backend: backendGStreamer, text: text, flip: profile.turned(l.uri.Flip), patient: true,
-	}, m)
+		backend: backendGStreamer, text: text, flip: profile.turned(l.uri.Flip), patient: true, own: true,
+	})
 	var err error
 	if l.capture, err = openCapture(l.plan); err != nil {
 		return fmt.Errorf("%w: GStreamer cannot run the pipeline: %s", ErrLost, l.plan.text)

@@ -148,7 +148,7 @@ func (d *onvifDevice) ask(ctx context.Context, path string, known bool, body str
 			d.asked = next
 			continue
 		case a.StatusCode == http.StatusUnauthorized && d.uri.User == "":
-			return nil, errors.New("the device wants a user and a password: onvif://USER:PASSWORD@…")
+			return nil, errors.New("the device " + wantsLogin)
 		case a.StatusCode == http.StatusUnauthorized || bytes.Contains(answer, []byte("NotAuthorized")):
 			return nil, errOnvifLogin
 		}

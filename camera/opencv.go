@@ -5,6 +5,7 @@ package camera
 import (
 	"errors"
 	"fmt"
+	"image"
 	"os"
 	"slices"
 	"sync"
@@ -19,6 +20,9 @@ const decoder = "opencv"
 
 // decode decodes a picture file in memory; upright turns it as its EXIF says.
 func decode(data []byte, f *vision.Frame, flip Flip, upright bool) error {
+	if err := loadOpenCV(); err != nil {
+		return err
+	}
 	flags := gocv.IMReadColor
 	if !upright {
 		flags |= gocv.IMReadIgnoreOrientation
@@ -32,6 +36,38 @@ func decode(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 		return errors.New("the picture is damaged: OpenCV cannot decode it")
 	}
 	return copyMat(&mat, f, flip)
+}
+
+// JPEG is the JPEG of a frame without gaps between its rows, at most width pixels wide, made with
+// OpenCV; quality is 1 to 100. Without OpenCV the error is ErrNoOpenCV.
+func JPEG(f *vision.Frame, width, quality int) ([]byte, error) {
+	if err := loadOpenCV(); err != nil {
+		return nil, fmt.Errorf("camera: encode: %w", err)
+	}
+	mat, err := gocv.NewMatFromBytes(f.Height, f.Width, gocv.MatTypeCV8UC3, f.Pix)
+	if err != nil {
+		return nil, fmt.Errorf("camera: encode: %w", err)
+	}
+	defer mat.Close()
+	if width < f.Width {
+		small := gocv.NewMat()
+		defer small.Close()
+		size := image.Pt(width, max(1, (f.Height*width+f.Width/2)/f.Width))
+		if err := gocv.Resize(mat, &small, size, 0, 0, gocv.InterpolationArea); err != nil {
+			return nil, fmt.Errorf("camera: encode: %w", err)
+		}
+		return encode(small, quality)
+	}
+	return encode(mat, quality)
+}
+
+func encode(mat gocv.Mat, quality int) ([]byte, error) {
+	b, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, mat, []int{gocv.IMWriteJpegQuality, quality})
+	if err != nil {
+		return nil, fmt.Errorf("camera: encode: %w", err)
+	}
+	defer b.Close()
+	return slices.Clone(b.GetBytes()), nil
 }
 
 // copyMat copies the 8-bit picture in a Mat.
@@ -51,7 +87,11 @@ func copyMat(mat *gocv.Mat, f *vision.Frame, flip Flip) error {
 
 // thisMachine asks OpenCV and the file system, once.
 var thisMachine = sync.OnceValues(func() (machine, error) {
-	m := machine{opencv: gocv.OpenCVVersion()}
+	if err := loadOpenCV(); err != nil {
+		return machine{}, err
+	}
+	m := bareMachine()
+	m.opencv = gocv.OpenCVVersion()
 	var major, minor int
 	if _, err := fmt.Sscanf(m.opencv, "%d.%d", &major, &minor); err != nil {
 		return m, fmt.Errorf("OpenCV calls itself %q", m.opencv)
@@ -59,10 +99,7 @@ var thisMachine = sync.OnceValues(func() (machine, error) {
 	m.timeouts = major > 4 || major == 4 && minor >= 8
 	streams := gocv.VideoRegistry.GetStreamBackends()
 	m.ffmpeg = usable(streams, gocv.VideoCaptureFFmpeg)
-	m.gstreamer = usable(streams, gocv.VideoCaptureGstreamer)
 	m.v4l2 = usable(gocv.VideoRegistry.GetCameraBackends(), gocv.VideoCaptureV4L2)
-	_, err := os.Stat("/etc/nv_tegra_release")
-	m.jetson = err == nil
 	return m, nil
 })
 
@@ -96,7 +133,11 @@ type capture struct {
 	seed          uint64 // of the marks of the newest read
 }
 
-func openCapture(p *plan) (*capture, error) {
+// openOpenCV opens p through OpenCV.
+func openOpenCV(p *plan) (capturer, error) {
+	if err := loadOpenCV(); err != nil {
+		return nil, err
+	}
 	prepareOpenCV()
 	var vc *gocv.VideoCapture
 	var err error
@@ -166,6 +207,8 @@ func (c *capture) copyTo(f *vision.Frame, flip Flip) error {
 	}
 	return copyMat(&c.mat, f, flip)
 }
+
+func (c *capture) why() string { return "" }
 
 func (c *capture) property(p property) float64 { return c.vc.Get(gocv.VideoCaptureProperties(p)) }
 

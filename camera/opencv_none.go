@@ -11,15 +11,14 @@ import (
 
 func thisMachine() (machine, error) { return machine{}, ErrNoOpenCV }
 
-// capture stands where OpenCV's would; there never is one.
-type capture struct{}
+// JPEG needs OpenCV.
+func JPEG(*vision.Frame, int, int) ([]byte, error) { return nil, ErrNoOpenCV }
 
-func openCapture(*plan) (*capture, error)         { return nil, ErrNoOpenCV }
-func (*capture) read([]byte) (bool, error)        { return false, ErrNoOpenCV }
-func (*capture) copyTo(*vision.Frame, Flip) error { return ErrNoOpenCV }
-func (*capture) property(property) float64        { return 0 }
-func (*capture) set(property, float64)            {}
-func (*capture) close() error                     { return nil }
+func openOpenCV(*plan) (capturer, error) { return nil, ErrNoOpenCV }
+
+func openPipeline(*plan) (capturer, error) { return nil, ErrNoOpenCV }
+
+func gstThere() bool { return false }
 
 // decoder is what ReadImage decodes with.
 const decoder = "png"

@@ -10,7 +10,7 @@ import (
 
 // What needs OpenCV says how to get it.
 func TestWithoutOpenCV(t *testing.T) {
-	for _, source := range []string{"rtsp://h/x", "/dev/video0", "test://", "gst:videotestsrc", "rtp://@:1?codec=h264",
+	for _, source := range []string{"rtsp://h/x", "/dev/video0", "gst:videotestsrc", "rtp://@:1?codec=h264",
 		"csi://0", "still.go"} {
 		_, err := Open(t.Context(), Config{Source: source})
 		if !errors.Is(err, ErrNoOpenCV) || !strings.Contains(err.Error(), "make build") || errors.Is(err, ErrLost) {

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/vggse/vggse-agent/internal/backoff"
 )
 
 // A file keeps its rate, and does not hurry after a pause.
@@ -68,22 +66,5 @@ func TestPaceAllocates(t *testing.T) {
 	p := paceOf(1000)
 	if n := testing.AllocsPerRun(20, func() { p.wait(context.Background()) }); n > 0 {
 		t.Errorf("wait allocates %g times", n)
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	for attempt, want := range map[int]time.Duration{
-		-1: 250 * time.Millisecond, 0: 250 * time.Millisecond, 1: 500 * time.Millisecond, 2: time.Second,
-		3:   2 * time.Second,
-		100: 2 * time.Second, 399: 2 * time.Second, 400: 30 * time.Second, 1 << 30: 30 * time.Second,
-	} {
-		least, most := want, time.Duration(0)
-		for range 1000 {
-			d := backoff.Delay(attempt)
-			least, most = min(least, d), max(most, d)
-		}
-		if most > want || least < want/2 || most-least < want/4 {
-			t.Errorf("Backoff(%d) is between %v and %v, want the upper half of %v", attempt, least, most, want)
-		}
 	}
 }

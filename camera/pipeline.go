@@ -19,29 +19,30 @@ const (
 )
 
 const (
+	// sink is where pictures are taken from, in any format: see package-level pipeline, which converts
+	// them.
+	sink = "appsink name=frames caps=video/x-raw enable-last-sample=false "
 	// sinkLatest hands out the newest frame and drops the rest. async=false: appsink does not wait
 	// for a first frame, so that opening a silent source cannot hang.
-	sinkLatest = "appsink drop=true max-buffers=1 sync=false async=false"
+	sinkLatest = sink + "drop=true max-buffers=1 sync=false async=false"
 	// sinkBunch hands out the newest four, the oldest first: packets may come in bunches, and whoever
 	// reads all the time loses no picture of one.
-	sinkBunch = "appsink drop=true max-buffers=4 sync=false async=false"
+	sinkBunch = sink + "drop=true max-buffers=4 sync=false async=false"
 	// sinkEvery hands out every frame, as fast as it is asked.
-	sinkEvery = "appsink drop=false max-buffers=2 sync=false"
+	sinkEvery = sink + "drop=false max-buffers=1 sync=false"
 
 	captureWidth, captureHeight = 1280, 720 // where a URI does not say
 	captureFPS                  = 30
 	jitterBuffer                = 100 * time.Millisecond
 )
 
-// Pipeline returns the GStreamer pipeline that reads u and ends in an appsink: BGR from Generic,
-// BGRx from Jetson, for that is what its converter can do. Values are quoted; credentials are
+// Pipeline returns the GStreamer pipeline that reads u and ends in an appsink: what the decoder gives
+// from Generic, BGRx from Jetson, for that is what its converter can do. Values are quoted; credentials are
 // properties of the source, so redact the text before showing it. What Generic does not turn, see
 // turned, is left to us.
 func (u *URI) Pipeline(p Profile) (string, error) {
-	tail := " ! " + p.convert(u.Flip) + " ! " + sinkLatest
+	tail := p.convert(u.Flip) + " ! " + sinkLatest
 	switch u.Scheme {
-	case "test":
-		return "videotestsrc is-live=true ! " + u.rawCaps("") + tail, nil
 	case "csi":
 		if p != Jetson {
 			return "", fmt.Errorf("csi:// needs an NVIDIA Jetson: use v4l2:// here, or test:// for a test pattern")
@@ -61,19 +62,22 @@ func (u *URI) Pipeline(p Profile) (string, error) {
 		}
 		return "", fmt.Errorf("the camera sends %.20q, want h264 or h265", t.codec)
 	case "file":
-		decode := " ! decodebin ! "
+		decode := " ! decodebin"
 		if p == Jetson {
-			decode = " ! parsebin ! nvv4l2decoder ! "
+			decode = " ! parsebin ! nvv4l2decoder"
 		}
 		return "filesrc location=" + quote(u.Target) + decode + p.convert(u.Flip) + " ! " + sinkEvery, nil
 	case "gst":
-		if strings.Contains(u.Target, "appsink") {
+		if u.hasSink() {
 			return u.Target, nil
 		}
-		return strings.TrimRight(u.Target, "! ") + " ! " + Generic.convert("") + " ! " + sinkLatest, nil
+		return strings.TrimRight(u.Target, "! ") + " ! videoconvert ! video/x-raw,format=BGR ! " + sinkLatest, nil
 	}
 	return "", fmt.Errorf("%s:// is not read through GStreamer", u.Scheme)
 }
+
+// hasSink reports whether a pipeline of one's own has an appsink of its own, too.
+func (u *URI) hasSink() bool { return strings.Contains(u.Target, "appsink") }
 
 // turned is how the pictures that Pipeline delivers must still be turned.
 func (p Profile) turned(f Flip) Flip {
@@ -88,13 +92,13 @@ var flipMethods = map[Flip]int{
 	FlipCounterclockwise: 1, FlipRotate180: 2, FlipClockwise: 3, FlipHorizontal: 4, FlipVertical: 6,
 }
 
-// convert brings decoded pictures into the memory and the format that OpenCV takes without a copy
-// of its own. The format is pinned: left free, nvvidconv settles on grey (opencv issue 25557).
+// convert is the part of a pipeline that brings decoded pictures into memory that we can read. The
+// format is pinned: left free, nvvidconv settles on grey (opencv issue 25557).
 func (p Profile) convert(f Flip) string {
 	if p == Jetson {
-		return fmt.Sprintf("nvvidconv flip-method=%d ! video/x-raw,format=BGRx", flipMethods[f])
+		return fmt.Sprintf(" ! nvvidconv flip-method=%d ! video/x-raw,format=BGRx", flipMethods[f])
 	}
-	return "videoconvert ! video/x-raw,format=BGR"
+	return ""
 }
 
 func (p Profile) decodeV4L2(codec string) string {
@@ -125,6 +129,8 @@ var streams = map[string]struct{ name, unpack, decoder, parameters string }{
 	"h265":    {"H265", "rtph265depay ! h265parse", "avdec_h265", "sprop-vps sprop-sps sprop-pps"},
 	"jpeg":    {"JPEG", "rtpjpegdepay", "jpegdec", ""},
 	"mp4v-es": {"MP4V-ES", "rtpmp4vdepay ! mpeg4videoparse", "avdec_mpeg4", "config"},
+	"vp8":     {"VP8", "rtpvp8depay", "vp8dec", ""},
+	"vp9":     {"VP9", "rtpvp9depay", "vp9dec", ""},
 }
 
 // harmless is what a parameter of a description may hold: base64 with commas, and hexadecimals.
@@ -160,7 +166,7 @@ func (u *URI) packetPipeline(p Profile, t *track, fd int, udp bool) (text string
 	default:
 		s.WriteString(stream.decoder)
 	}
-	return s.String() + " ! " + p.convert(u.Flip) + " ! " + sinkBunch, true
+	return s.String() + p.convert(u.Flip) + " ! " + sinkBunch, true
 }
 
 // codec is that of the network stream; H.264 is what nearly every camera sends.

@@ -16,6 +16,7 @@ var plugins = []struct{ prefix, packet string }{
 	{"openh264", "gstreamer1.0-plugins-bad"},
 	{"rtsp", "gstreamer1.0-plugins-good"}, {"rtp", "gstreamer1.0-plugins-good"}, {"udp", "gstreamer1.0-plugins-good"},
 	{"jpeg", "gstreamer1.0-plugins-good"}, {"v4l2", "gstreamer1.0-plugins-good"},
+	{"vp8dec", "gstreamer1.0-plugins-good"}, {"vp9dec", "gstreamer1.0-plugins-good"},
 	{"multifile", "gstreamer1.0-plugins-good"},
 	{"video", "gstreamer1.0-plugins-base"}, {"app", "gstreamer1.0-plugins-base"},
 	{"decodebin", "gstreamer1.0-plugins-base"},

@@ -5,45 +5,29 @@ import (
 	"path/filepath"
 )
 
-// UsesGStreamer reports whether the source is read through GStreamer on this machine.
-func (c *Config) UsesGStreamer() bool {
+// MayUseGStreamer reports whether the source is read through GStreamer, where OpenCV has that.
+func (c *Config) MayUseGStreamer() bool {
 	u, err := parse(c.Source)
-	if err != nil {
+	switch {
+	case err != nil || u.Drawn() || u.Scheme == "http":
 		return false
+	case u.Scheme == "file":
+		return !IsPicture(u.Target)
 	}
-	m, err := thisMachine()
-	if err != nil {
-		return false
-	}
-	if u.Scheme == "demo" || u.Scheme == "file" && IsPicture(u.Target) {
-		return false
-	}
-	if u.Scheme == "onvif" {
-		u.Scheme = "rtsp"
-	}
-	p, err := u.plan(m)
-	return err == nil && p.backend == backendGStreamer
+	return u.Scheme != "v4l2" || u.Codec != ""
 }
 
 // pluginFolders are where Debian, Ubuntu and JetPack have GStreamer's plugins.
 var pluginFolders = []string{"/usr/lib/*/gstreamer-1.0", "/usr/lib/gstreamer-1.0", "/usr/local/lib/gstreamer-1.0"}
 
-// RefreshGStreamer makes GStreamer write its list of plugins to the file registry, where that is not
-// there or older than the plugins: a process that may not write would look through all of them at
-// each start, for a second or more. It does nothing else, and nothing where it fails.
-func RefreshGStreamer(registry string) {
-	if registry == "" || newer(registry) {
-		return
-	}
-	m, err := thisMachine()
-	if err != nil || !m.gstreamer {
-		return
-	}
-	c, err := openCapture(&plan{backend: backendGStreamer, text: "videotestsrc num-buffers=1 ! appsink"})
-	if err == nil {
-		c.close()
-	}
-}
+// StaleGStreamer reports whether GStreamer's list of plugins, the file registry, is not there or older
+// than the plugins.
+func StaleGStreamer(registry string) bool { return registry != "" && !newer(registry) }
+
+// RefreshGStreamer makes GStreamer write its list of plugins to its file, which the environment
+// names: a process that may not write would look through all of them at each start, for a second or
+// more. It does nothing else, and nothing where it fails.
+func RefreshGStreamer() { gstThere() }
 
 // newer reports whether the file is newer than all folders of plugins.
 func newer(registry string) bool {

@@ -67,6 +67,7 @@ func TestRehearse(t *testing.T) {
 	}{
 		{"video behind audio", []string{described(sdpVideo), setUp, playing1}, "h265"},
 		{"packets first", []string{described(sdpVideo), setUp, playing2}, "h265"},
+		{"no range", []string{described(sdpVideo), setUp, "RTSP/1.0 457 Invalid Range\n\n", playing1}, "h265"},
 		{"another codec", []string{described("v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 MP4V-ES/90000\n"), setUp,
 			playing1}, "mp4v-es"},
 		{"after the password", []string{denied, described(sdpVideo), setUp, playing1}, "h265"},
@@ -104,7 +105,8 @@ func TestRehearse(t *testing.T) {
 	}
 	address, _ := server(t, denied)
 	u := URI{Scheme: "rtsp", Target: address + "/x"}
-	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "wants a user and a password") {
+	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "wants a user and a password") ||
+		Redact("rtsp://h/x: "+err.Error()) != "rtsp://h/x: "+err.Error() {
 		t.Errorf("no user: %v", err)
 	}
 }
@@ -210,6 +212,16 @@ func TestRehearseHungUp(t *testing.T) {
 	}
 }
 
+// A camera elsewhere cannot send the agent to what listens on its own machine.
+func TestRTSPRedirectInside(t *testing.T) {
+	there, _ := server(t, described(sdpVideo), setUp, playing1)
+	elsewhere := false
+	u := URI{Scheme: "rtsp", Target: there + "/x", inside: &elsewhere} // as it is after a connection to a camera
+	if _, err := u.rehearse(t.Context()); !errors.Is(err, errInside) || !errors.Is(err, ErrLost) {
+		t.Errorf("%v, want %v", err, errInside)
+	}
+}
+
 // The digest is RFC 2617's: the example of its section 3.5, computed for a DESCRIBE.
 func TestChallenges(t *testing.T) {
 	c, err := choose([]string{`Basic realm="r"`, `Digest realm="r", nonce="n", algorithm="SHA-256"`,
@@ -262,8 +274,21 @@ func TestRehearseWithQuirks(t *testing.T) {
 	there, asked := server(t, described(sdpVideo), setUp, playing1)
 	here, _ := server(t, "RTSP/1.0 302 Moved\nLocation: rtsp://"+there+"/y\n\n")
 	u = URI{Scheme: "rtsp", Target: here + "/x", User: "u", Password: "SECRET"}
-	if codec, err := u.rehearse(t.Context()); codec != "h265" || u.Target != there+"/y" || u.User != "u" {
+	if codec, err := u.rehearse(t.Context()); codec != "h265" || u.Target != there+"/y" || u.User != "" {
 		t.Errorf("elsewhere: %q, %v, now %s", codec, err, u.Target)
+	}
+	for to, want := range map[string]URI{
+		"rtsp://h:554/y": {Target: "h:554/y", User: "u"}, "RTSP://h/y": {Target: "h/y", User: "u"},
+		"rtsps://h:554/y": {Target: "h:554/y", TLS: true, User: "u"}, "rtsps://h/y": {Target: "h/y", TLS: true},
+		"/y?a=b": {Target: "h/y?a=b", User: "u"}, "rtsp://h:8554/y": {Target: "h:8554/y"}, "//h/y": {}, "y": {},
+		"http://h/y": {}, "://h": {}, "": {},
+	} {
+		u = URI{Scheme: "rtsp", Target: "h/x", User: "u", Password: "SECRET"}
+		err := u.moveTo(to)
+		if (err != nil) != (want.Target == "") || err == nil &&
+			(u.Target != want.Target || u.TLS != want.TLS || u.User != want.User) {
+			t.Errorf("to %q: %v, now %s, TLS %t, user %q", to, err, u.Target, u.TLS, u.User)
+		}
 	}
 	if strings.Contains(asked(), "Authorization") {
 		t.Error("the password was sent without a question")

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -159,8 +160,44 @@ func startsPicture(codec string, packet []byte) bool {
 		return kind >= 16 && kind <= 21 || kind == 32 || kind == 33
 	case "jpeg": // RFC 2435: the first fragment
 		return p[1] == 0 && p[2] == 0 && p[3] == 0
+	case "vp8":
+		return startsVP8(p)
+	case "vp9": // RFC 9628, section 4.2: B without P
+		return p[0]&0x48 == 0x08
+	case "mp4v-es": // ISO/IEC 14496-2, 6.2: a header of the sequence, or a picture that is coded as I
+		start, kind := bytes.HasPrefix(p, []byte{0, 0, 1}), p[3]
+		return start && (kind != 0xb6 || len(p) > 4 && p[4]&0xc0 == 0)
 	}
 	return true
+}
+
+// startsVP8 is startsPicture for what stands in a packet of VP8 (RFC 7741, section 4.2).
+func startsVP8(p []byte) bool {
+	const extended, start, index, key = 0x80, 0x10, 0x0f, 0x01
+	if p[0]&(start|index) != start {
+		return false
+	}
+	at := 1
+	if p[0]&extended != 0 {
+		fields := p[1]
+		at++
+		if fields&0x80 != 0 { // a picture number of one byte or two
+			at += 1 + int(p[at]>>7)
+		}
+		if fields&0x40 != 0 {
+			at++
+		}
+		if fields&0x30 != 0 {
+			at++
+		}
+	}
+	return at < len(p) && p[at]&key == 0
+}
+
+// restart is for packets of another server, whose numbers and times are others.
+func (r *relay) restart(payload byte) {
+	r.payload, r.waits, r.since = payload, true, time.Time{}
+	r.clock = clock{rate: r.clock.rate}
 }
 
 // finish tells the decoder that no more comes.

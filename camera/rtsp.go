@@ -52,7 +52,7 @@ func (u *URI) talk(ctx context.Context, play bool) (codec string, err error) {
 			return "", fmt.Errorf("%w: %w", ErrLost, err)
 		}
 	}
-	return "", fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
+	return "", errRound
 }
 
 // ask is one conversation.
@@ -103,31 +103,43 @@ type movedError struct{ to string }
 func (e *movedError) Error() string { return "the server sends us elsewhere, to " + Redact(e.to) }
 
 // moveTo makes u the place that a server named. Its user and password are taken along to the same
-// host only.
+// host and port only.
 func (u *URI) moveTo(place string) error {
-	next := URI{Scheme: "rtsp", Options: u.Options}
-	var ok bool
-	if next.Target, ok = strings.CutPrefix(place, "rtsps://"); ok {
-		next.TLS = true
-	} else if next.Target, ok = strings.CutPrefix(place, "rtsp://"); !ok {
+	next := URI{Scheme: "rtsp", Options: u.Options, inside: u.inside}
+	scheme, target, whole := strings.Cut(place, "://")
+	switch scheme = strings.ToLower(scheme); {
+	case !whole && strings.HasPrefix(place, "/") && !strings.HasPrefix(place, "//"): // another path of the same server
+		host, _, _ := strings.Cut(u.Target, "/")
+		next.Target, next.TLS = host+place, u.TLS
+	case whole && (scheme == "rtsp" || scheme == "rtsps"):
+		next.Target, next.TLS = target, scheme == "rtsps"
+	default:
 		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))
 	}
 	if err := next.splitCredentials(); err != nil {
 		return fmt.Errorf("the server sends us elsewhere, to %s: %w", Redact(place), err)
 	}
-	if next.User == "" && hostOf(next.Target) == hostOf(u.Target) && (next.TLS || !u.TLS) {
+	if next.User == "" && next.address() == u.address() && (next.TLS || !u.TLS) {
 		next.User, next.Password = u.User, u.Password
 	}
 	*u = next
 	return nil
 }
 
-func hostOf(target string) string {
-	parsed, err := url.Parse("rtsp://" + target)
+// address is the host and port of rtsp://.
+func (u *URI) address() string {
+	parsed, err := url.Parse("rtsp://" + u.Target)
 	if err != nil {
-		return target
+		return u.Target
 	}
-	return parsed.Hostname()
+	port := parsed.Port()
+	switch {
+	case port == "" && u.TLS:
+		port = "322" // RFC 7826, section 22.1
+	case port == "":
+		port = "554" // RFC 2326, section 3.2
+	}
+	return net.JoinHostPort(parsed.Hostname(), port)
 }
 
 // bounded reads a conversation up to its limit.
@@ -148,19 +160,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 func (u *URI) dial(ctx context.Context) (net.Conn, error) {
-	parsed, err := url.Parse("rtsp://" + u.Target)
-	if err != nil {
-		return nil, err
-	}
-	port := parsed.Port()
-	switch {
-	case port == "" && u.TLS:
-		port = "322" // RFC 7826, section 22.1
-	case port == "":
-		port = "554" // RFC 2326, section 3.2
-	}
-	dialer := net.Dialer{Timeout: openLimit}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(parsed.Hostname(), port))
+	dialer := net.Dialer{Timeout: openLimit, FallbackDelay: -1, Control: inward(&u.inside)}
+	conn, err := dialer.DialContext(ctx, "tcp", u.address())
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	} else if err != nil {
@@ -191,6 +192,7 @@ type conversation struct {
 	conn           io.Writer
 	in             *textproto.Reader
 	cseq           int
+	noRange        bool // the server takes no range at PLAY
 }
 
 // answer is what a server says to one request.
@@ -234,10 +236,10 @@ func (c *conversation) play(t track, patience func()) error {
 	c.session, _, _ = strings.Cut(a.header.Get("Session"), ";")
 	defer func() { c.send("TEARDOWN", c.uri) }()
 	patience()
-	if err := c.send("PLAY", c.uri, "Range: npt=0.000-"); err != nil {
+	if err := c.sendPlay(c.uri); err != nil {
 		return err
 	}
-	for again := false; ; {
+	for {
 		mark, err := c.in.R.Peek(1)
 		if err != nil {
 			return err
@@ -246,17 +248,46 @@ func (c *conversation) play(t track, patience func()) error {
 			return nil
 		}
 		a, err := c.receive("PLAY")
-		if a.status == 401 && !again {
-			if next, bad := choose(a.header.Values("WWW-Authenticate"), c.sha256); bad == nil && next.stale {
-				c.challenge, again = next, true
-				err = c.send("PLAY", c.uri, "Range: npt=0.000-")
-			}
+		if c.mends(a) {
+			err = c.sendPlay(c.uri)
 		}
 		if err != nil {
 			return err
 		}
 	}
 }
+
+// sendPlay asks for the video from now on. The range is what files want, and live sources take; some do
+// not.
+func (c *conversation) sendPlay(uri string) error {
+	if c.noRange {
+		return c.send("PLAY", uri)
+	}
+	return c.send("PLAY", uri, "Range: npt=0.000-")
+}
+
+// mends reports whether the answer to PLAY refuses what the next one leaves out or does better: a nonce
+// that has become stale, or the range, of which 457 is "Invalid Range" (RFC 2326, section 11.3.8) and 400
+// what others say.
+func (c *conversation) mends(a answer) bool {
+	switch {
+	case a.status == 401 && c.user != "":
+		next, bad := choose(a.header.Values("WWW-Authenticate"), c.sha256)
+		if bad != nil || c.challenge != nil && !next.stale {
+			return false
+		}
+		c.challenge = next
+		return true
+	case (a.status == 457 || a.status == 400) && !c.noRange:
+		c.noRange = true
+		return true
+	}
+	return false
+}
+
+// wantsLogin is what a source without a user is told. It holds no at sign and no colon behind the
+// word password: what shows errors would take what stands before or behind for a secret.
+const wantsLogin = "wants a user and a password, which stand before the host as USER:PASSWORD and an at sign"
 
 // do sends a request, again with the password where the server asks for it, and returns the answer.
 // A server may ask anew at each request; the password is wrong where it refuses the answer to what
@@ -267,11 +298,8 @@ func (c *conversation) do(method, uri string, headers ...string) (a answer, err 
 			return a, err
 		}
 		a, err = c.receive(method)
-		if a.status != 401 {
+		if a.status != 401 || c.user == "" {
 			return a, err
-		}
-		if c.user == "" {
-			return a, errors.New("the server wants a user and a password: rtsp://USER:PASSWORD@…")
 		}
 		next, bad := choose(a.header.Values("WWW-Authenticate"), c.sha256)
 		switch {
@@ -329,6 +357,9 @@ func (c *conversation) receive(method string) (a answer, err error) {
 	case 200:
 		return a, nil
 	case 401, 403:
+		if a.status == 401 && c.user == "" {
+			return a, errors.New("the server " + wantsLogin)
+		}
 		return a, errors.New("the server refuses this user and password")
 	case 404:
 		return a, errors.New("the server has no such path")

@@ -75,8 +75,11 @@ func within(t *testing.T, what string, start time.Time) {
 
 func TestRTSP(t *testing.T) {
 	needOpenCV(t)
-	for _, codec := range []string{"h264", "h265"} {
+	for _, codec := range []string{"h264", "h265", "mpeg4", "vp8", "vp9"} {
 		t.Run(codec, func(t *testing.T) {
+			if codec == "vp8" || codec == "vp9" { // OpenCV's FFmpeg opens neither
+				needSession(t)
+			}
 			cam := cameratest.StartRTSP(t, codec)
 			s := mustOpen(t, Config{Source: cam.URL})
 			readFresh(t, s, cam, 30)

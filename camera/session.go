@@ -36,27 +36,14 @@ type session struct {
 	lifetime time.Duration // of the session without a word from us
 	spoke    time.Time     // when pump said one
 
-	mu     sync.Mutex // guards what follows
-	why    error      // the stream has ended
+	mu     sync.Mutex         // guards what follows
+	cancel context.CancelFunc // of pump
+	why    error              // the stream has ended
 	closed bool
 }
 
-// begin asks for the video and sets it up, at each place to which the server sends us: then u is
-// changed to that place. Nothing flows yet. Errors are those of describe.
-func (u *URI) begin(ctx context.Context) (s *session, err error) {
-	for range hopLimit {
-		var moved *movedError
-		if s, err = u.beginHere(ctx); !errors.As(err, &moved) {
-			return s, err
-		}
-		if err := u.moveTo(moved.to); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrLost, err)
-		}
-	}
-	return nil, fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
-}
-
-func (u *URI) beginHere(ctx context.Context) (*session, error) {
+// begin asks for the video. Nothing flows yet. Errors are those of describe, and a movedError.
+func (u *URI) begin(ctx context.Context) (*session, error) {
 	conn, err := u.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -198,16 +185,17 @@ var receiverReport = []byte{0x80, 201, 0, 1, 0, 0, 0, 1}
 // goroutine of its own.
 func (s *session) pump() {
 	defer s.relay.finish()
-	var err error
-	if s.conn != nil {
-		s.patience()
-		s.spoke = time.Now()
-		err = s.send("PLAY", "Range: npt=0.000-")
-	}
-	if err == nil && s.rtp != nil {
-		err = s.fromSockets()
-	} else if err == nil {
-		err = s.fromConnection()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.mu.Lock()
+	s.cancel = cancel
+	s.mu.Unlock()
+	err := s.play()
+	var moved *movedError
+	for hop := 0; hop < hopLimit && errors.As(err, &moved); hop++ {
+		if err = s.follow(ctx, moved.to); err == nil {
+			err = s.play()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,14 +204,63 @@ func (s *session) pump() {
 	}
 }
 
+func (s *session) play() error {
+	if s.conn != nil {
+		s.patience()
+		s.spoke = time.Now()
+		s.mu.Lock()
+		err := s.sendPlay()
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if s.rtp != nil {
+		return s.fromSockets()
+	}
+	return s.fromConnection()
+}
+
+// follow goes where the server has sent a session that the decoder waits for, or plays already: the
+// video of the new place must be of the same kind.
+func (s *session) follow(ctx context.Context, to string) error {
+	moved := *s.uri
+	if err := moved.moveTo(to); err != nil {
+		return err
+	}
+	next, err := moved.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if next.track.codec != s.track.codec || next.track.clock != s.track.clock {
+		next.end()
+		return fmt.Errorf("the server sends us elsewhere, to %s, whose video is %.20q", Redact(to), next.track.codec)
+	}
+	if err := next.setUp(ctx); err != nil {
+		next.end()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		next.end()
+		return net.ErrClosed
+	}
+	s.hangUp()
+	s.uri, s.talk, s.conn, s.bound = &moved, next.talk, next.conn, next.bound
+	s.channel, s.rtp, s.rtcp, s.from, s.lifetime = next.channel, next.rtp, next.rtcp, next.from, next.lifetime
+	s.relay.restart(next.track.payload)
+	return nil
+}
+
 // signOfLife is a request that every server knows, also those that end the connection at others.
 const signOfLife = "OPTIONS"
 
-func (s *session) send(method string, headers ...string) error {
+func (s *session) send(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn.SetWriteDeadline(time.Now().Add(answerLimit))
-	return s.talk.send(method, s.talk.base, headers...)
+	return s.talk.send(method, s.talk.base)
 }
 
 // fromConnection reads packets between answers (RFC 2326, section 10.12).
@@ -287,25 +324,28 @@ func (s *session) answered(flowing bool) error {
 		return err
 	}
 	a, err := s.talk.receive("PLAY")
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case a.status == 401:
-		next, bad := choose(a.header.Values("WWW-Authenticate"), true)
-		if bad != nil || !next.stale && s.talk.challenge != nil && !flowing {
-			return err
+	case flowing: // to a sign of life any answer will do
+		if next, bad := choose(a.header.Values("WWW-Authenticate"), true); a.status == 401 && bad == nil {
+			s.talk.challenge = next
 		}
-		s.mu.Lock()
-		s.talk.challenge = next
-		s.mu.Unlock()
-		if !flowing {
-			return s.send("PLAY", "Range: npt=0.000-")
+		if a.status != 0 {
+			return nil
 		}
-		return nil
-	case a.status != 0 && flowing: // to a sign of life any answer will do
-		return nil
+	case s.talk.mends(a):
+		return s.sendPlay()
 	case err == nil:
 		s.conn.SetReadDeadline(time.Now().Add(max(firstFrameLimit, s.uri.Timeout)))
 	}
 	return err
+}
+
+// sendPlay asks for the video; mu is held.
+func (s *session) sendPlay() error {
+	s.conn.SetWriteDeadline(time.Now().Add(answerLimit))
+	return s.talk.sendPlay(s.talk.base)
 }
 
 // requestLimit is how long the first line of a server's request may be, bytes.
@@ -313,7 +353,8 @@ const requestLimit = 512
 
 // requested takes a request of the server.
 func (s *session) requested() error {
-	if _, err := s.talk.in.ReadLine(); err != nil {
+	line, err := s.talk.in.ReadLine()
+	if err != nil {
 		return err
 	}
 	header, err := s.talk.in.ReadMIMEHeader()
@@ -329,6 +370,9 @@ func (s *session) requested() error {
 	defer s.mu.Unlock()
 	s.conn.SetWriteDeadline(time.Now().Add(answerLimit))
 	_, err = fmt.Fprintf(s.conn, "RTSP/1.0 200 OK\r\nCSeq: %.20s\r\n\r\n", header.Get("CSeq"))
+	if to := header.Get("Location"); err == nil && to != "" && strings.HasPrefix(line, "REDIRECT ") {
+		return &movedError{to} // RFC 2326, section 10.10
+	}
 	return err
 }
 
@@ -410,6 +454,14 @@ func (s *session) end() {
 		return
 	}
 	s.closed = true
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.hangUp()
+}
+
+// hangUp ends the connections.
+func (s *session) hangUp() {
 	if s.conn != nil {
 		s.conn.SetWriteDeadline(time.Now().Add(time.Second / 2))
 		if s.talk.session != "" {

@@ -3,6 +3,7 @@ package camera
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -48,6 +49,41 @@ func TestRTSPSizeChanges(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d changes of the size within %s", changes, hangs)
 		}
+	}
+}
+
+// A server may send us elsewhere at any time: at SETUP, at PLAY, and while it plays.
+func TestRTSPSentElsewhere(t *testing.T) {
+	needSession(t)
+	t.Parallel()
+	const sdp = "v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 H264/90000\na=control:trackID=1\n"
+	for name, answers := range map[string]func(to string) []string{
+		"SETUP": func(to string) []string {
+			return []string{described(sdp), "RTSP/1.0 302 Moved\nLocation: " + to + "\n\n"}
+		},
+		"PLAY": func(to string) []string {
+			return []string{described(sdp), setUp, "RTSP/1.0 301 Moved\nLocation: " + to + "\n\n"}
+		},
+		"PLAY without a range": func(to string) []string {
+			return []string{described(sdp), setUp, "RTSP/1.0 457 Invalid Range\n\n",
+				"RTSP/1.0 301 Moved\nLocation: " + to + "\n\n"}
+		},
+		"REDIRECT": func(to string) []string {
+			return []string{described(sdp), setUp, "RTSP/1.0 200 OK\n\n" +
+				"REDIRECT rtsp://h/x RTSP/1.0\nCSeq: 7\nLocation: " + to + "\n\n"}
+		},
+	} {
+		cam := cameratest.StartRTSP(t, cameratest.Whole)
+		address, _ := server(t, answers(cam.URL)...)
+		s := mustOpen(t, Config{Source: "rtsp://" + address + "/x"})
+		t.Log(name)
+		readFresh(t, s, cam, 20)
+		s.Close()
+	}
+	address, _ := server(t, described(sdp), setUp, "RTSP/1.0 302 Moved\nLocation: http://h/x\n\n")
+	s := mustOpen(t, Config{Source: "rtsp://" + address + "/x"})
+	if _, err := drain(t.Context(), s); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "is no rtsp://") {
+		t.Errorf("to no rtsp://: %v", err)
 	}
 }
 
@@ -234,7 +270,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// What begins a picture that stands for itself, by RFC 6184, 7798 and 2435.
+// What begins a picture that stands for itself, by the standards of the codecs.
 func TestStartsPicture(t *testing.T) {
 	head := "\x80\x60" + strings.Repeat("\x00", 10)
 	for _, tt := range []struct {
@@ -246,7 +282,13 @@ func TestStartsPicture(t *testing.T) {
 		{"h265", "\x40\x01ab", true}, {"h265", "\x26\x01ab", true}, {"h265", "\x02\x01ab", false},
 		{"h265", "\x62\x01\x93a", true}, {"h265", "\x62\x01\x13a", false}, {"h265", "\x60\x01ab", true},
 		{"jpeg", "\x00\x00\x00\x00", true}, {"jpeg", "\x00\x00\x05\x00", false}, {"h264", "\x67", false},
-		{"mp4v-es", "abcd", true},
+		{"mp4v-es", "abcd", false}, {"mp4v-es", "\x00\x00\x01\xb0\x01", true},
+		{"mp4v-es", "\x00\x00\x01\xb6\x10", true}, {"mp4v-es", "\x00\x00\x01\xb6\x50", false},
+		{"vp8", "\x10\x50aa", true}, {"vp8", "\x10\x51aa", false}, {"vp8", "\x00\x50aa", false},
+		{"vp8", "\x90\x80\x81\x02\x50aa", true}, {"vp8", "\x90\xf0\x01\x02\x03\x51", false},
+		{"vp8", "\x90\xf0\x01\x02", false},
+		{"vp9", "\x8c\x80\x01a", true}, {"vp9", "\xcc\x80\x01a", false}, {"vp9", "\x84\x80\x01a", false},
+		{"other", "abcd", true},
 	} {
 		if got := startsPicture(tt.codec, []byte(head+tt.payload)); got != tt.want {
 			t.Errorf("%s %q: %v", tt.codec, tt.payload, got)

@@ -84,7 +84,7 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 			return errors.New("the JPEG is cut off: it has no end; copy it again")
 		}
 	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")):
-		return errors.New("this is no picture in PNG, JPEG or BMP")
+		return fmt.Errorf("this is %s", otherwise(data))
 	}
 	width, height := pictureSize(data) // a small file may claim a large picture
 	if max(width, height) > maxPixels || width*height > maxPixels {
@@ -92,6 +92,22 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 			maxPixels/1_000_000)
 	}
 	return decode(data, f, flip, upright)
+}
+
+// otherwise says what a file holds that is no picture of a kind that is read.
+func otherwise(data []byte) string {
+	for _, kind := range []struct {
+		at          int
+		start, name string
+	}{
+		{4, "ftyphei", "HEIC"}, {4, "ftyphevc", "HEIC"}, {4, "ftypmif1", "HEIF"}, {4, "ftypavi", "AVIF"},
+		{8, "WEBP", "WebP"}, {0, "GIF8", "GIF"}, {0, "II*\x00", "TIFF"}, {0, "MM\x00*", "TIFF"},
+	} {
+		if len(data) > kind.at && bytes.HasPrefix(data[kind.at:], []byte(kind.start)) {
+			return "a picture in " + kind.name + ", not in PNG, JPEG or BMP: convert it to one of them"
+		}
+	}
+	return "no picture in PNG, JPEG or BMP"
 }
 
 // stills is a picture, or a list of them, shown one after the other.
@@ -145,11 +161,7 @@ func openFile(u *URI) (source, Info, error) {
 	case !pattern && !info.IsDir() && !info.Mode().IsRegular():
 		return nil, Info{}, fmt.Errorf("%s is neither a file nor a folder", u.Target)
 	case !pattern && !info.IsDir() && !IsPicture(u.Target):
-		m, err := thisMachine()
-		if err != nil {
-			return nil, Info{}, err
-		}
-		return u.openVideo(m)
+		return u.openFilm()
 	}
 	paths, err := listStills(u.Target)
 	if err != nil {
@@ -230,13 +242,14 @@ func (s *stills) again(path string) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		s.stale = path + " has gone"
+		s.stale, s.of = path+" has gone", nil // the next one may come by its number, as a file of the same time
 		return
 	case s.of != nil && os.SameFile(info, s.of) && info.ModTime().Equal(s.of.ModTime()) && info.Size() == s.of.Size():
 		s.stale = ""
 		return
 	}
 	var fresh vision.Frame
+	s.of = nil
 	err = readStill(path, &fresh, s.flip, true)
 	switch {
 	case err == nil:

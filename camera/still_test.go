@@ -400,6 +400,23 @@ func TestPictureReplaced(t *testing.T) {
 	show(30, "")
 }
 
+// A picture of a kind that is not read is named, with what to do.
+func TestKindsOfOthersAreNamed(t *testing.T) {
+	for data, want := range map[string]string{
+		"\x00\x00\x00\x1cftypheic\x00\x00": "a picture in HEIC",
+		"\x00\x00\x00\x1cftypavif\x00\x00": "a picture in AVIF",
+		"RIFF\x10\x00\x00\x00WEBPVP8 ":     "a picture in WebP",
+		"GIF89a":                           "a picture in GIF", "II*\x00": "a picture in TIFF",
+		"MM": "no picture in PNG, JPEG or BMP", "RIFF": "no picture", "<html>": "no picture",
+	} {
+		var f vision.Frame
+		err := decodeStill([]byte(data), &f, FlipNone, true)
+		if err == nil || !strings.Contains(err.Error(), "this is "+want) {
+			t.Errorf("%q: %v, want %q", data, err, want)
+		}
+	}
+}
+
 // A folder in a loop is watched: a new picture is shown next, one that is being copied waits, one
 // that has gone is left out once and forgotten.
 func TestFolderGrows(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +24,8 @@ type URI struct {
 	Target         string
 	User, Password string // of rtsp:// and http://, decoded
 	TLS            bool   // rtsps:// and https://, whose Scheme is rtsp and http
+	// inside: the source itself is on this machine or its link, see inward; nil: not known yet.
+	inside *bool
 	Options
 }
 
@@ -56,10 +60,13 @@ var keysOf = map[string][]string{
 	"onvif": {"profile", "codec", "latency", "transport", "flip", "timeout"},
 }
 
+// Drawn reports whether the pictures are drawn in this program: nothing is decoded, and no library needed.
+func (u *URI) Drawn() bool { return u.Scheme == "demo" || u.Scheme == "test" }
+
 // ParseURI takes a source apart:
 //
 //	demo://parts?fps=15&seed=1        the drawn conveyor of package demo
-//	test://                           GStreamer's test pattern
+//	test://                           colour bars and a moving block, drawn here
 //	file://a.mp4  file:///pics/       a video, a picture, a folder or a pattern (*.jpg); ?loop=-1&speed=max
 //	v4l2:///dev/video0?width=1280     a V4L2 camera; /dev/video0 and 0 mean the same
 //	csi://0?width=1280&height=720     a CSI sensor of a Jetson
@@ -94,6 +101,12 @@ func parse(source string) (URI, error) {
 		return URI{Scheme: "gst", Target: strings.TrimSpace(pipelineDir)}, nil
 	}
 	scheme, rest, found := strings.Cut(source, "://")
+	if c := redact.Unseen(source); c != "" && found && scheme != "file" {
+		return URI{}, fmt.Errorf("holds the character %s, which is not seen: write it anew", c)
+	}
+	if cure := noFile(source); cure != "" {
+		return URI{}, errors.New(cure)
+	}
 	if !found {
 		scheme, rest = bareScheme(source)
 		if scheme == "file" {
@@ -129,9 +142,17 @@ func parse(source string) (URI, error) {
 
 // instead says for schemes that people try what reads such a source.
 var instead = map[string]string{
-	"rtmp": "give the camera's rtsp:// address",
-	"srt":  "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
+	"rtmps": "give the camera's rtsp:// address", "rtmpt": "give the camera's rtsp:// address",
+	"mms":   "give the camera's rtsp:// address",
+	"rtmp":  "give the camera's rtsp:// address",
+	"srt":   "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
+	"rtspt": "write rtsp://, which is through TCP",
+	"rtspu": "write rtsp:// and #transport=udp behind it",
+	"rtsph": tunnelled, "rtsp+http": tunnelled,
 }
+
+// tunnelled is for RTSP inside HTTP.
+const tunnelled = "RTSP inside HTTP is not read: give the camera's rtsp:// address"
 
 func unknownScheme(scheme string) error {
 	const known = "there are demo, test, file, v4l2, csi, rtsp, onvif, rtp, http and gst"
@@ -153,6 +174,33 @@ func bareScheme(source string) (scheme, rest string) {
 		return "v4l2", source
 	}
 	return "file", source
+}
+
+var (
+	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|demo|test|csi|v4l2)(:[\\/]+|:)`)
+	pipelined  = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S`)
+	fromHome   = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
+)
+
+// noFile is what to write in the place of a source that looks like a file's path and is meant for
+// something else; empty: there is such a file, or it names one.
+func noFile(source string) string {
+	cure := ""
+	if half := halfScheme.FindStringSubmatch(source); half != nil && !strings.Contains(source, "://") {
+		scheme := strings.ToLower(half[1])
+		cure = fmt.Sprintf("has no // behind %s: write %s://… with two slashes (/)", scheme, scheme)
+	} else if pipelined.MatchString(source) {
+		cure = "is a pipeline of GStreamer: write gst: before it, as in gst:videotestsrc ! videoconvert"
+	} else if fromHome.MatchString(source) {
+		cure = "begins with ~ or $NAME, which are not filled in here: write the whole path"
+	}
+	if cure == "" {
+		return ""
+	}
+	if _, err := os.Lstat(source); err == nil {
+		return ""
+	}
+	return cure
 }
 
 // parseTarget checks and refines what stands between scheme and keys.

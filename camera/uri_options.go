@@ -88,7 +88,9 @@ func (u *URI) setKey(key, value string) (err error) {
 		err = oneOf(value, codecs[u.Scheme]...)
 		u.Codec = value
 	case "transport":
-		err = oneOf(value, "tcp", "udp")
+		if err = oneOf(value, "tcp", "udp"); value == "http" {
+			err = fmt.Errorf("must be tcp or udp: %s", tunnelled)
+		}
 		u.UDP = value == "udp"
 	case "latency":
 		var ms int

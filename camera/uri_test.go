@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -79,7 +80,10 @@ func TestParseURIRefuses(t *testing.T) {
 		{"rtsp://u:p/q@h/x", "%2F"},
 		{"rtsp://u:%zz@h/x", "write %25"},
 		{"rtsp://h/x#codec=vp8", "codec: must be h264 or h265"},
-		{"rtsp://h/x#transport=http", "transport: must be tcp or udp"},
+		{"rtsp://h/x#transport=http", "transport: must be tcp or udp: RTSP inside HTTP is not read"},
+		{"rtsph://h/x", "RTSP inside HTTP is not read: give the camera's rtsp:// address"},
+		{"rtsp+http://h/x", "RTSP inside HTTP is not read: give the camera's rtsp:// address"},
+		{"rtspu://h/x", "#transport=udp"},
 		{"rtsp://h/x#latency=no", "latency: must be a whole number between 1"},
 		{"rtsp://h/x#timeout=10", "timeout: must be a whole number between 1000"},
 		{"rtp://@:5004", "codec: must be given"},
@@ -94,6 +98,33 @@ func TestParseURIRefuses(t *testing.T) {
 }
 
 // No part of a password survives, in sources that can be read and in those that cannot.
+// What is meant for a camera is never taken for a file that is not there.
+func TestNoFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for source, want := range map[string]string{
+		`rtsp:\\\\host\x`: "write rtsp://", "rtsp:/host/x": "write rtsp://", "RTSPS:host/x": "write rtsps://",
+		"http:/host/x": "write http://", "onvif:host": "write onvif://", "demo:parts": "write demo://",
+		"nvarguscamerasrc ! nvvidconv ! appsink":             "write gst: before it",
+		"v4l2src device=/dev/video0 ! videoconvert":          "write gst: before it",
+		"rtspsrc location=rtsp://u:geheim@h/x latency=0 ! x": "write gst: before it",
+		"~/film.mp4": "write the whole path", "$HOME/film.mp4": "write the whole path",
+		"rtsp://ho\u200bst/x": "U+200B", "http://host\u00a0/x": "U+00A0",
+	} {
+		if _, err := ParseURI(source); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: got %v, want …%s…", source, err, want)
+		}
+	}
+	for _, name := range []string{"rtsp:x", "a ! b", "wow!.mp4", "film \u00a0.mp4"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if u, err := ParseURI(name); err != nil || u.Scheme != "file" || u.Target != name {
+			t.Errorf("the file %q: %+v, %v", name, u, err)
+		}
+	}
+}
+
 func TestRedact(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"rtsp://admin:SECRET@h:554/x?a=b", "rtsp://***@h:554/x?a=b"},

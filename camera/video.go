@@ -14,7 +14,7 @@ import (
 // video is a file of frames. A further round opens it again: seeking to the start is not exact
 // everywhere.
 type video struct {
-	capture *capture
+	capture capturer
 	plan    *plan
 	foreign
 	rounds int  // further rounds; −1 for ever
@@ -25,12 +25,12 @@ type video struct {
 const videoFPS = 25
 
 func (u *URI) openVideo(m machine) (source, Info, error) {
-	turned := *u
+	turned, header := *u, headerOf(u.Target)
 	var err error
-	if turned.Flip, err = rotationOf(u.Target).then(u.Flip); err != nil {
+	if turned.Flip, err = header.turn.then(u.Flip); err != nil {
 		return nil, Info{}, err
 	}
-	p, c, err := turned.openFilm(m)
+	p, c, err := turned.openFilmBy(m, header.full)
 	if err != nil {
 		return nil, Info{}, err
 	}
@@ -46,30 +46,42 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 }
 
 // openFilm opens a film through GStreamer, which follows a picture that changes its size or its
-// pixel format, and knows colours; or else through FFmpeg, which reads more kinds of films, and says
-// of each whether it is one: OpenCV before 4.8 waits for ever where GStreamer finds none.
-func (u *URI) openFilm(m machine) (p *plan, c *capture, err error) {
-	if !m.ffmpeg || !m.gstreamer || m.jetson {
-		return u.openFilmBy(m)
+// pixel format, and knows colours; or else through OpenCV's FFmpeg, which reads more kinds of films.
+func (u *URI) openFilm() (source, Info, error) {
+	bare, usual := bareMachine(), usualFilm(u.Target)
+	var why error
+	if bare.gstreamer && (usual || bare.jetson) {
+		s, info, err := u.openVideo(bare)
+		if err == nil || bare.jetson {
+			return s, info, err
+		}
+		why = err
 	}
-	gstreamer, ffmpeg := m, m
-	gstreamer.ffmpeg, ffmpeg.gstreamer = false, false
-	p, c, err = u.openFilmBy(ffmpeg)
-	if err != nil || !usualFilm(u.Target) {
-		return p, c, err
+	m, err := thisMachine()
+	switch {
+	case err != nil:
+		return nil, Info{}, err
+	case m.ffmpeg:
+		m.gstreamer = false
+	case why != nil:
+		return nil, Info{}, why
 	}
-	better, opened, err := u.openFilmBy(gstreamer)
-	if err != nil {
-		return p, c, nil
-	}
-	return better, opened, c.close()
+	return u.openVideo(m)
 }
 
-func (u *URI) openFilmBy(m machine) (p *plan, c *capture, err error) {
+func (u *URI) openFilmBy(m machine, full bool) (p *plan, c capturer, err error) {
 	if p, err = u.plan(m); err != nil {
 		return nil, nil, err
 	}
-	if c, err = openUnturned(p); !errors.Is(err, errNotOpened) {
+	p.full = full
+	c, err = openUnturned(p)
+	if err == nil && p.own && !p.ahead && c.property(propWidth)*c.property(propHeight) > largeFilm {
+		p.ahead = true // one picture after the other is too slow on some machines
+		if err = c.close(); err == nil {
+			c, err = openUnturned(p)
+		}
+	}
+	if !errors.Is(err, errNotOpened) {
 		return p, c, err
 	}
 	why := "or needs another decoder"
@@ -80,13 +92,17 @@ func (u *URI) openFilmBy(m machine) (p *plan, c *capture, err error) {
 		p.backend)
 }
 
+// largeFilm is the size in pixels above which a film is decoded ahead even if it is shown at its own
+// speed.
+const largeFilm = 1920 * 1088
+
 // filmStarts are the beginnings of the files whose demultiplexers are GStreamer's own, from offset
 // 0 or 4: MP4 and MOV, Matroska and WebM, AVI, Ogg, FLV, IVF, MPEG-TS and -PS, MXF, and streams of
 // H.264, H.265 and JPEG in no container.
 var filmStarts = [2][]string{
 	{"\x1aE\xdf\xa3", "RIFF", "OggS", "FLV", "DKIF", "G", "\x00\x00\x01",
 		"\x00\x00\x00\x01", "\x06\x0e+4", "\xff\xd8\xff"},
-	{"ftyp", "moov", "mdat", "wide", "free", "skip", "G"},
+	append([]string{"G"}, boxStarts...),
 }
 
 // usualFilm reports whether GStreamer reads such a file to its end; those of others it may never
@@ -109,8 +125,8 @@ func usualFilm(path string) bool {
 	return false
 }
 
-// openUnturned opens a film whose turning is ours: see rotationOf.
-func openUnturned(p *plan) (*capture, error) {
+// openUnturned opens a film whose turning is ours: see headerOf.
+func openUnturned(p *plan) (capturer, error) {
 	c, err := openCapture(p)
 	if err == nil && p.backend == backendFFmpeg {
 		c.set(propOrientationAuto, 0)

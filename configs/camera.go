@@ -26,7 +26,8 @@ type OwnDecide struct {
 	Dwell      *time.Duration `mapstructure:"dwell"`
 	Smoothing  *float64       `mapstructure:"smoothing"`
 
-	UnknownBelow *float64 `mapstructure:"unknown_below"`
+	UnknownBelow *float64       `mapstructure:"unknown_below"`
+	DriftEvery   *time.Duration `mapstructure:"drift_every"`
 }
 
 // Over is what holds for the camera, all being what holds for every one.
@@ -38,6 +39,7 @@ func (o *OwnDecide) Over(all vision.DecideConfig) vision.DecideConfig {
 	take(&all.Dwell, o.Dwell)
 	take(&all.Smoothing, o.Smoothing)
 	take(&all.UnknownBelow, o.UnknownBelow)
+	take(&all.DriftEvery, o.DriftEvery)
 	return all
 }
 

@@ -3,10 +3,12 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/vggse/vggse-agent/internal/redact"
 )
@@ -105,17 +107,66 @@ func (k *keys) candidates() []string {
 
 // unknown is the error for a key that is no setting: it names the nearest one that is.
 func (k *keys) unknown(where, key string) error {
-	key = redact.Text(key)
+	if clean := strings.Map(plainRune, key); clean != key {
+		return fmt.Errorf("%s%s: has characters in it that no key has, perhaps unseen ones: %q", where,
+			shownKey(clean), shownKey(key))
+	}
+	if dotted := bracketed.ReplaceAllString(key, ".$1"); k.has(dotted) {
+		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, dotted)
+	}
+	key = shownKey(key)
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	if isNumber(last) && last != key {
+		return fmt.Errorf("%s%s: unknown key: in {…} a comma ends a value, so write a number with a dot, 0.5",
+			where, key)
+	}
+	if instead, ok := otherNames[key]; ok {
+		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, instead)
+	}
 	best, distance := "", len(key)
 	for _, candidate := range k.candidates() {
-		if d := levenshtein(generic(key), candidate); d < distance {
+		if d := levenshtein(generic(strings.ToLower(key)), candidate); d < distance {
 			best, distance = candidate, d
 		}
 	}
 	if best == "" || distance > len(key)/2+1 {
 		return fmt.Errorf("%s%s: unknown key", where, key)
 	}
+	if best == key {
+		return fmt.Errorf("%s%s: is no single setting: set one below it, such as %s", where, key, k.below(key))
+	}
 	return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, best)
+}
+
+// bracketed is the place in a list as other programs write it.
+var bracketed = regexp.MustCompile(`\[(\d+)\]`)
+
+// otherNames are settings as other programs call and divide them.
+var otherNames = map[string]string{"mqtt.host": "mqtt.broker", "mqtt.port": "mqtt.broker",
+	"mqtt.server": "mqtt.broker", "mqtt.url": "mqtt.broker", "mqtt.address": "mqtt.broker"}
+
+// notOfKey is where the rest of a text cannot be a key's.
+var notOfKey = regexp.MustCompile(`[^\p{L}\p{N}\p{Cf}\x{a0}_.\-\[\]].*`)
+
+// shownKey is a key for people: what no key holds, and all behind it, may be a value that slipped in.
+func shownKey(key string) string { return notOfKey.ReplaceAllString(redact.Text(key), "…") }
+
+// below is the first setting of a section.
+func (k *keys) below(section string) string {
+	for _, key := range k.sorted() {
+		if strings.HasPrefix(key, section+".") {
+			return strings.ReplaceAll(key, "*", "0")
+		}
+	}
+	return section
+}
+
+// plainRune drops what stands in no key.
+func plainRune(r rune) rune {
+	if unicode.IsSpace(r) && r != ' ' || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) {
+		return -1
+	}
+	return r
 }
 
 // levenshtein is the number of letters to add, drop or change to come from a to b.

@@ -10,10 +10,15 @@ import (
 // envPrefix begins the environment variable of every key: VGGSE_MQTT_BROKER is mqtt.broker.
 const envPrefix = "VGGSE_"
 
+// envName is the environment variable of a key.
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
 // envKey finds the setting that an environment variable names.
 func (l *loader) envKey(name string) (string, bool) {
 	for key := range l.known.leaves {
-		pattern := strings.Split(envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_")), "*")
+		pattern := strings.Split(envName(key), "*")
 		if len(pattern) == 1 {
 			if pattern[0] == name {
 				return key, true

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/redact"
 )
 
 // Default is the built-in configuration, and the manual of every key.
@@ -188,6 +189,10 @@ func (l *loader) overrides(o Options) error {
 		}
 		if value == "" { // a variable that a unit or a compose file leaves empty is not set
 			continue
+		}
+		if q := value[0]; len(value) > 1 && strings.IndexByte(`"'`, q) >= 0 && q == value[len(value)-1] &&
+			!redact.Key(key) {
+			return fmt.Errorf("environment %s: the quotes around the value belong to it there: leave them out", name)
 		}
 		if err := l.set(key, value, "environment "+name); err != nil {
 			return err

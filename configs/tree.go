@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,6 +24,7 @@ const nodeLimit = 20_000
 type tree struct {
 	loader *loader
 	path   string
+	lines  []string // of the file
 	nodes  int
 
 	mistakes []error // in keys and values, the first few
@@ -29,14 +32,14 @@ type tree struct {
 
 // readFile is the tree of a file's text; nil where nothing stands in it.
 func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w%s", path, err, cureOf(text))
+	doc, err := oneDocument(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(doc.Content) == 0 {
 		return nil, nil
 	}
-	t := &tree{loader: l, path: path}
+	t := &tree{loader: l, path: path, lines: linesOf(text)}
 	value, err := t.value("", doc.Content[0], doc.Content[0].Line)
 	root, _ := value.(map[string]any)
 	if err != nil {
@@ -45,14 +48,26 @@ func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 	return root, together(t.mistakes)
 }
 
-// cureOf is what most often makes a text no YAML, where it is seen.
-func cureOf(text []byte) string {
-	for line := range bytes.Lines(text) {
-		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(indent, '\t') >= 0 {
-			return ": YAML is indented by blanks, not by tabs"
-		}
+// oneDocument is the YAML of a text.
+func oneDocument(text []byte) (doc yaml.Node, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	if err = decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		return doc, nil
 	}
-	return ": are the keys of one section indented alike, and is there a blank behind each colon?"
+	var second yaml.Node
+	if err == nil {
+		err = decoder.Decode(&second)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return doc, nil
+	case err != nil:
+		return doc, unread(text, err)
+	case len(second.Content) == 0 || isNull(second.Content[0]):
+		return doc, nil
+	}
+	return doc, fmt.Errorf("line %d begins a second document (--- or ...), a configuration is one: put all into the "+
+		"first", second.Content[0].Line)
 }
 
 // at begins an error about a line.
@@ -87,10 +102,10 @@ func (t *tree) value(key string, n *yaml.Node, line int) (any, error) {
 		return nil, fmt.Errorf("%s%s: must be a list of {name: …, source: …}", t.at(line), key)
 	case isNull(n):
 		return nil, nil
-	case n.Kind != yaml.MappingNode && key == "":
-		return nil, fmt.Errorf("%smust hold keys such as 'mqtt:' and 'cameras:'", t.at(line))
+	case foreignTag(n):
+		return nil, t.tagged(key, n)
 	case n.Kind != yaml.MappingNode:
-		return nil, fmt.Errorf("%s%s: must hold keys of its own, not a single value", t.at(line), key)
+		return nil, t.single(key, n.Value, line)
 	}
 	into := make(map[string]any)
 	return into, t.fill(into, key, n, 0)
@@ -105,7 +120,8 @@ func (t *tree) fill(into map[string]any, key string, n *yaml.Node, depth int) er
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := n.Content[i]
 		if first, twice := seen[name.Value]; twice {
-			return fmt.Errorf("%s%s: stands there twice, first in line %d", t.at(name.Line), name.Value, first)
+			return fmt.Errorf("%s%s: stands there twice, first in line %d", t.at(name.Line), shownKey(name.Value),
+				first)
 		}
 		seen[name.Value] = name.Line
 		if name.Tag == "!!merge" || name.Value == "<<" {
@@ -121,6 +137,9 @@ func (t *tree) fill(into map[string]any, key string, n *yaml.Node, depth int) er
 		}
 		if key != "" {
 			full = key + "." + full
+		}
+		if err := t.pieces(key, n, i); err != nil {
+			return err
 		}
 		value, err := t.value(full, n.Content[i+1], name.Line)
 		if err != nil && len(t.mistakes) == mostMistakes {
@@ -157,6 +176,12 @@ func (t *tree) merge(into map[string]any, key string, n *yaml.Node, depth int) e
 
 // leaf is the value of a setting; nil where none is given.
 func (t *tree) leaf(key string, n *yaml.Node, line int) (any, error) {
+	if foreignTag(n) {
+		return nil, t.tagged(key, n)
+	}
+	if err := t.lost(key, n, line); err != nil {
+		return nil, err
+	}
 	if isNull(n) {
 		return nil, nil
 	}
@@ -187,13 +212,21 @@ func (t *tree) leaf(key string, n *yaml.Node, line int) (any, error) {
 	return nil, fmt.Errorf("%s%s: must be a single value", t.at(line), key)
 }
 
+// foreignTag tells whether a value bears a tag that is not YAML's own: another program's command.
+func foreignTag(n *yaml.Node) bool {
+	return n.Style&yaml.TaggedStyle != 0 && strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!")
+}
+
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
 // kind is how the value of a known setting is held.
 func (l *loader) kind(key string) reflect.Kind { return l.known.leaves[generic(key)].Kind() }
 
 var (
+	placeholder = regexp.MustCompile(`\$\{[A-Za-z_]\w*[:}-]|\{\{.*\}\}`)
 	leadingZero = regexp.MustCompile(`^[+-]?0[0-9_]`)
+	pathKey     = regexp.MustCompile(`(^|[._])(dir|file|bundle|trust|ca|cert|key|library)$`)
+	shellPath   = regexp.MustCompile(`^~\w*(/|$)|(^|/)\$[A-Za-z_]\w*(/|$)`)
 	errZero     = errors.New("a number that begins with 0 may mean two things, write it without")
 )
 
@@ -203,11 +236,22 @@ var (
 func (l *loader) given(key, text string) (any, error) {
 	t := l.known.leaves[generic(key)]
 	kind, trimmed := t.Kind(), strings.TrimSpace(text)
+	if placeholder.MatchString(text) { // the text itself may be half a password
+		return nil, fmt.Errorf("%s: ${…} and {{…}} are not filled in here: set %s in the environment", key,
+			envName(key))
+	}
+	if r, _ := utf8.DecodeRuneInString(trimmed); strings.ContainsRune("“”„‘’‚«»", r) {
+		return nil, fmt.Errorf("%s: stands in typographic quotation marks (%c): write \" or '", key, r)
+	}
+	if kind == reflect.String && pathKey.MatchString(key) && shellPath.MatchString(trimmed) {
+		return nil, fmt.Errorf("%s: ~ and $NAME are not filled in here: write the whole path, such as /home/NAME/…",
+			key)
+	}
 	switch {
 	case kind == reflect.Slice:
 		return listOf(text), nil
 	case kind == reflect.String || t == durationType:
-		return text, nil
+		return strings.TrimRight(text, "\r\n"), nil // the end of a line in a block or an environment file
 	case trimmed == "":
 		return nil, fmt.Errorf("%s: is empty, give %s or leave it out", key, described(t))
 	case kind == reflect.Bool:

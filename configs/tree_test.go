@@ -169,3 +169,39 @@ func TestAnchorsHaveALimit(t *testing.T) {
 		t.Errorf("error %v, want one of anchors, after %s", err, time.Since(start))
 	}
 }
+
+// What a file holds by mistake, or for another program, is told as what it is.
+func TestWhatIsNoSetting(t *testing.T) {
+	for text, want := range map[string]string{
+		"device: {id: a}\n---\ndevice: {id: b}\n":     "line 3 begins a second document",
+		"device: {id: a}\n...\n---\nmqtt: {qos: 1}\n": "second document",
+		"mqtt: {user: u, password: !secret mqtt_pw}":  "mqtt.password: !secret is another program's",
+		"mqtt: !include mqtt.yaml":                    "mqtt: !include is another program's",
+		"mqtt: {user: u, password: '${MQTT_PW}'}":     "set VGGSE_MQTT_PASSWORD in the environment",
+		"mqtt: {broker: 'tcp://${HOST:-h}:1883'}":     "set VGGSE_MQTT_BROKER",
+		"mqtt: {broker: 'tcp://{{ host }}:1883'}":     "set VGGSE_MQTT_BROKER",
+		"mqtt: {broker: \u201ctcp://h:1883\u201d}":    "typographic",
+		"decide: {threshold: 0,6}":                    "a number with a dot",
+		"mqtt: {\u200bbroker: tcp://h}":               `"mqtt.\u200bbroker"`,
+		"mqtt:\n\u00a0\u00a0broker: tcp://h\n":        "perhaps unseen ones",
+		"mqtt: {qos: 1}\n\x00\x00":                    "bytes that are no text",
+		"device: {id: *nope}":                         "*NAME takes what &NAME",
+	} {
+		if _, err := load(t, text, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want …%s…", text, err, want)
+		}
+	}
+	for env, want := range map[string]string{
+		"VGGSE_CAMERAS=[]": "cameras: is no single setting: set one below it, such as cameras.0.",
+		"VGGSE_MQTT=x":     "mqtt: is no single setting",
+	} {
+		if _, err := load(t, "", Options{Environ: []string{env}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want …%s…", env, err, want)
+		}
+	}
+	e, err := load(t, "---\nmqtt:\n  user: u\n  password: |\n    pass$word {x}\n---\n",
+		Options{Environ: []string{"VGGSE_DEVICE_ID=edge\r"}})
+	if err != nil || e.Config.MQTT.Password != "pass$word {x}" || e.Config.Device.ID != "edge" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}

@@ -54,6 +54,7 @@ documents() {
 	put 644 "$manual/completions/vggse-agent.fish" /usr/share/fish/vendor_completions.d
 	rm -rf "$manual"
 	put 644 "$from/copyright" docs/operations.md $doc
+	scripts/licences | gzip -9n >"$tree$doc/licences.gz"
 	gzip -9n <CHANGELOG.md >"$tree$doc/NEWS.gz"
 	gzip -9n >"$tree$doc/changelog.gz" <<-EOF
 		vggse-agent ($(version)) unstable; urgency=medium

@@ -27,7 +27,7 @@ type Picture struct {
 // List is every different picture under dir, in the order of their digests: as good as drawn, and
 // always the same. The finding counts copies, where there are some.
 func List(ctx context.Context, dir string, labels []string) ([]Picture, []Finding, error) {
-	paths, err := Files([]string{dir})
+	paths, err := Files(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,13 +48,19 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 				len(all), dir),
 			Cure: "take pictures at different times"})
 	}
-	if n := Others(dir); n != "" {
-		found = append(found, Finding{Check: "other files", Severity: "warn",
-			Evidence: fmt.Sprintf("%s in %s were left out: only %s are read", n, dir,
-				strings.Join(camera.PictureTypes, ", ")),
-			Cure: "convert them to PNG or JPEG"})
+	return different, append(found, LeftOut(dir)...), nil
+}
+
+// LeftOut counts the pictures below dir of kinds that are not read, where there are some.
+func LeftOut(dir string) []Finding {
+	n := Others(dir)
+	if n == "" {
+		return nil
 	}
-	return different, found, nil
+	return []Finding{{Check: "other files", Severity: "warn",
+		Evidence: fmt.Sprintf("%s in %s were left out: only %s are read", n, dir,
+			strings.Join(camera.PictureTypes, ", ")),
+		Cure: "convert them to PNG or JPEG"}}
 }
 
 // heldOutPart is the part of the pictures that is evaluated on where nobody gives others.
@@ -110,6 +116,7 @@ type Set struct {
 	preprocess vision.Preprocess
 	size       int
 	cache      *cache // nil: none
+	kept       *Store // nil: none
 
 	mu      sync.Mutex
 	next    int
@@ -131,6 +138,10 @@ func New(pictures []Picture, p vision.Preprocess, size, cacheBytes int) *Set {
 	return s
 }
 
+// Keep makes the set take prepared pictures from s, and put them there. All sets of a store have the
+// same preprocessing and size.
+func (s *Set) Keep(kept *Store) { s.kept = kept }
+
 // Len is the number of pictures.
 func (s *Set) Len() int { return len(s.Pictures) }
 
@@ -144,6 +155,7 @@ func (s *Set) Part(n int) *Set {
 		preprocess: s.preprocess,
 		size:       s.size,
 		cache:      s.cache,
+		kept:       s.kept,
 	}
 }
 
@@ -157,15 +169,22 @@ func (s *Set) Next(ctx context.Context, t *vision.Tensor) (place, label int, err
 	return place, s.Pictures[place].Label, s.Load(place, t)
 }
 
-// NextFrame is Next without the cache, and inspect sees the frame before it is prepared.
-func (s *Set) NextFrame(ctx context.Context, t *vision.Tensor, inspect func(f *vision.Frame)) (place, label int,
-	err error) {
+// NextFrame is Next, and inspect sees the frame, too: the picture is decoded even where it is kept.
+func (s *Set) NextFrame(ctx context.Context, t *vision.Tensor, inspect func(place int, f *vision.Frame) error) (place,
+	label int, err error) {
 	place, err = s.turn(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	p := &s.Pictures[place]
-	return place, p.Label, s.read(p, t, inspect)
+	err = s.with(p, func(r *reader) error {
+		if err := r.prepare(p, t); err != nil {
+			return err
+		}
+		s.kept.store(p.SHA256, t)
+		return inspect(place, &r.frame)
+	})
+	return place, p.Label, err
 }
 
 // turn is the place of the next picture.
@@ -184,27 +203,24 @@ func (s *Set) turn(ctx context.Context) (int, error) {
 
 // Load reads the picture at a place into t.
 func (s *Set) Load(place int, t *vision.Tensor) error {
-	if s.cache.load(place, t) {
+	p := &s.Pictures[place]
+	if s.cache.load(place, t) || s.kept.load(p.SHA256, t) {
 		return nil
 	}
-	if err := s.read(&s.Pictures[place], t, nil); err != nil {
+	if err := s.with(p, func(r *reader) error { return r.prepare(p, t) }); err != nil {
 		return err
 	}
 	s.cache.store(place, t)
+	s.kept.store(p.SHA256, t)
 	return nil
 }
 
-// read prepares a picture; inspect, which may be nil, sees its frame.
-func (s *Set) read(p *Picture, t *vision.Tensor, inspect func(f *vision.Frame)) error {
-	return s.with(p, func(r *reader) error {
-		if err := r.prep.Apply(&r.frame, t, 0); err != nil {
-			return fmt.Errorf("%s: %w", p.Path, err)
-		}
-		if inspect != nil {
-			inspect(&r.frame)
-		}
-		return nil
-	})
+// prepare makes the tensor of the frame, which is that of p.
+func (r *reader) prepare(p *Picture, t *vision.Tensor) error {
+	if err := r.prep.Apply(&r.frame, t, 0); err != nil {
+		return fmt.Errorf("%s: %w", p.Path, err)
+	}
+	return nil
 }
 
 // with reads a picture into the frame of a reader that nobody else has in hand, and lets do work

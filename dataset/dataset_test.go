@@ -234,7 +234,10 @@ func TestSetNext(t *testing.T) {
 // The inspector sees the frame itself, before it is scaled and prepared.
 func TestSetNextFrame(t *testing.T) {
 	s, x, width := setOf(t, 1, 1<<20), vision.NewTensor(1, 3, 4, 4), 0
-	place, label, err := s.NextFrame(t.Context(), x, func(f *vision.Frame) { width = f.Width })
+	place, label, err := s.NextFrame(t.Context(), x, func(place int, f *vision.Frame) error {
+		width = f.Width + place
+		return nil
+	})
 	if place != 0 || label != 0 || err != nil || width != 8 {
 		t.Errorf("place %d, label %d, %d pixels wide, %v", place, label, width, err)
 	}

@@ -13,29 +13,25 @@ import (
 	"github.com/vggse/vggse-agent/camera"
 )
 
-// Files lists the files that the arguments mean: files as they are, folders walked for pictures.
-func Files(args []string) ([]string, error) {
-	var files []string
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		if err != nil {
-			return nil, fmt.Errorf("%s: no such picture or folder", arg)
+// Files lists the files that an argument means: a file as it is, a folder walked for pictures.
+func Files(arg string) ([]string, error) {
+	info, err := os.Stat(arg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: no such picture or folder", arg)
+	}
+	if !info.IsDir() {
+		return []string{arg}, nil
+	}
+	files, err := walk(arg, nil, map[string]bool{})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		others := ""
+		if n := Others(arg); n != "" {
+			others = "; it holds " + n + ", which are not read: convert them to PNG or JPEG"
 		}
-		if !info.IsDir() {
-			files = append(files, arg)
-			continue
-		}
-		before := len(files)
-		if files, err = walk(arg, files, map[string]bool{}); err != nil {
-			return nil, err
-		}
-		if len(files) == before {
-			others := ""
-			if n := Others(arg); n != "" {
-				others = "; it holds " + n + ", which are not read: convert them to PNG or JPEG"
-			}
-			return nil, fmt.Errorf("%s: no picture in it (%s)%s", arg, strings.Join(camera.PictureTypes, ", "), others)
-		}
+		return nil, fmt.Errorf("%s: no picture in it (%s)%s", arg, strings.Join(camera.PictureTypes, ", "), others)
 	}
 	return files, nil
 }

@@ -16,7 +16,7 @@ type Folder struct {
 // but not dir itself: the labels that somebody has sorted pictures into. Folders of one name are
 // one.
 func Folders(dir string) ([]Folder, error) {
-	files, err := Files([]string{dir})
+	files, err := Files(dir)
 	if err != nil {
 		return nil, err
 	}

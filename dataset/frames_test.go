@@ -48,7 +48,8 @@ func TestSaveFramesElsewhere(t *testing.T) {
 		t.Skip("built without OpenCV (tag gocv)")
 	}
 	dir := filepath.Join(t.TempDir(), "frames")
-	err := SaveFrames(t.Context(), "test://?width=64&height=48", 2, dir, func() {
+	const source = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=30/1"
+	err := SaveFrames(t.Context(), source, 2, dir, func() {
 		maps, err := os.ReadFile("/proc/self/maps")
 		if err != nil || strings.Contains(string(maps), "libgstcoreelements") {
 			t.Errorf("%v: GStreamer's elements are in this process", err)

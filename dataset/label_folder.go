@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -86,10 +88,14 @@ func LabelOf(folder string) (label string, ok bool) {
 }
 
 // ClassOf is the index of the label that a folder is for: it bears its name, as it is or as FolderOf
-// writes it; -1: none.
+// writes it, its accents composed or, as some systems write names of files, decomposed; -1: none.
 func ClassOf(folder string, labels []string) int {
 	if i := slices.Index(labels, folder); i >= 0 {
 		return i
 	}
-	return slices.IndexFunc(labels, func(label string) bool { return FolderOf(label) == folder })
+	folder = norm.NFC.String(folder)
+	return slices.IndexFunc(labels, func(label string) bool {
+		label = norm.NFC.String(label)
+		return label == folder || FolderOf(label) == folder
+	})
 }

@@ -37,6 +37,9 @@ func TestFolderOf(t *testing.T) {
 			t.Errorf("ClassOf(%q) = %d, want %d", folder, got, i)
 		}
 	}
+	if got := ClassOf("Mu\u0308ller", []string{"a", "M\u00fcller"}); got != 1 {
+		t.Errorf("of a folder with decomposed accents: %d, want 1", got)
+	}
 	if got := ClassOf("else", labels); got != -1 {
 		t.Errorf("of none: %d", got)
 	}

@@ -73,8 +73,11 @@ func TestFilesFollowsLinksAndLeavesHiddenFiles(t *testing.T) {
 	for _, arg := range []string{filepath.Join(dir, "root"), dir} {
 		root := filepath.Join(dir, "root")
 		want := []string{filepath.Join(root, "a.png"), filepath.Join(root, "nut", "b.png")}
-		if got, err := Files([]string{arg}); err != nil || !slices.Equal(got, want) {
+		if got, err := Files(arg); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, %v, want %q", arg, got, err, want)
+		}
+		if left := LeftOut(arg); left != nil {
+			t.Errorf("%s: %+v left out", arg, left)
 		}
 	}
 }
@@ -126,7 +129,7 @@ func TestOtherKindsAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Files([]string{dir}); err == nil || !strings.Contains(err.Error(), "it holds 2 .webp, 1 .tif") {
+	if _, err := Files(dir); err == nil || !strings.Contains(err.Error(), "it holds 2 .webp, 1 .tif") {
 		t.Errorf("Files: %v", err)
 	}
 	f, err := os.Create(filepath.Join(dir, "e.png"))
@@ -137,6 +140,12 @@ func TestOtherKindsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+	if files, err := Files(dir); len(files) != 1 || err != nil {
+		t.Errorf("Files: %q, %v", files, err)
+	}
+	if _, err := Files(dir + "/none.png"); err == nil || !strings.Contains(err.Error(), "no such picture") {
+		t.Errorf("Files: %v", err)
+	}
 	pictures, found, err := List(t.Context(), dir, nil)
 	if err != nil || len(pictures) != 1 || len(found) != 1 || found[0].Check != "other files" ||
 		!strings.Contains(found[0].Evidence, "2 .webp, 1 .tif") {

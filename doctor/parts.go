@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,11 @@ func checkOpenCV(_ context.Context, p *Target) []Finding {
 		return one("opencv", OK, found, "")
 	}
 	for _, c := range p.Config.Cameras {
-		if u, err := camera.ParseURI(c.Source); err == nil && c.Enabled && u.Scheme != "demo" && u.Scheme != "file" {
+		if u, err := camera.ParseURI(c.Source); err == nil && c.Enabled && !u.Drawn() && u.Scheme != "file" {
 			return one("opencv", Fail, "none, and camera "+c.Name+" needs it", camera.ErrNoOpenCV.Error())
 		}
 	}
-	return one("opencv", Warn, "none: pictures in PNG and demo:// only", camera.ErrNoOpenCV.Error())
+	return one("opencv", Warn, "none: pictures in PNG, demo:// and test:// only", camera.ErrNoOpenCV.Error())
 }
 
 // checkBundle hashes the network's file.
@@ -152,7 +153,7 @@ func checkElements(ctx context.Context, p *Target, name string, u *camera.URI) [
 		profile = camera.Jetson
 	}
 	switch u.Scheme {
-	case "csi", "gst", "rtp", "test":
+	case "csi", "gst", "rtp":
 	case "rtsp", "v4l2":
 		if profile == camera.Generic {
 			return nil // OpenCV's other backends
@@ -199,32 +200,21 @@ func checkBroker(ctx context.Context, p *Target) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
 	if err := mqtt.Login(ctx, c, p.Config.Device.ID); err != nil {
-		return one("broker", Fail, redact.Text(u.Host+": "+err.Error()), brokerCure(err))
+		return one("broker", Fail, redact.Text(u.Host+": "+err.Error()), brokerCure(&c, err))
 	}
 	return one("broker", OK, u.Host+" takes the login, and lets the device's topics be written and read", "")
 }
 
 // brokerCure is what to look at, by what the broker or the network said.
-func brokerCure(err error) string {
-	text := strings.ToLower(err.Error())
-	for _, c := range []struct{ said, cure string }{
-		{"mqtt.", "correct the file that the key names, or its rights"},
-		{"not authori", "correct mqtt.user and mqtt.password_file"},
-		{"bad user", "correct mqtt.user and mqtt.password_file"},
-		{"subscription", "let this user read and write the device's topics in the broker's access rules"},
-		{"may this user", "let this user read and write the device's topics in the broker's access rules"},
-		{"unknown authority", "set mqtt.tls.ca to the certificate that signed the broker's"},
-		{"certificate required", "set mqtt.tls.cert and mqtt.tls.key to a certificate that the broker accepts"},
-		{"x509", "use a name that the broker's certificate holds, and a certificate that is valid now"},
-		{"reset by peer", "is the port one of TLS? then write ssl:// in mqtt.broker"},
-		{"eof", "is the port one of TLS? then write ssl:// in mqtt.broker"},
-		{"first record does not look like a tls", "the port does not speak TLS: write tcp:// in mqtt.broker"},
-	} {
-		if strings.Contains(text, c.said) {
-			return c.cure
-		}
+func brokerCure(c *mqtt.Config, err error) string {
+	said := strings.ToLower(err.Error())
+	switch {
+	case strings.Contains(said, "mqtt."):
+		return "correct the file that the key names, or its rights"
+	case strings.Contains(said, "subscription"), strings.Contains(said, "may this user"):
+		return "let this user read and write the device's topics in the broker's access rules"
 	}
-	return "start the broker, open its port in the firewall, or correct mqtt.broker"
+	return cmp.Or(c.Cure(err), "start the broker, open its port in the firewall, or correct mqtt.broker")
 }
 
 // checkFiles reads the files that the settings of HTTP name.

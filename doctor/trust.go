@@ -56,6 +56,10 @@ func checkTrust(_ context.Context, p *Target) []Finding {
 		return one(check, Warn, found+": bundles are installed and activated without a signature",
 			"sudo install -D -m 644 publisher.pub "+filepath.Join(folder, "publisher.pub"))
 	}
+	if len(keys) == 0 {
+		return one(check, Warn, found+" that is not revoked: nothing signed is installed or activated",
+			"put the publisher's new .pub file there")
+	}
 	return one(check, OK, found+": nothing else is installed or activated, but for what was made here "+
 		"(model.allow_local: "+p.Config.Model.AllowLocal+")", "")
 }

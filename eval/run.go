@@ -66,7 +66,7 @@ func run(ctx context.Context, open func(ctx context.Context, dir string) (*infer
 	if o.Against == "" {
 		return e, nil
 	}
-	a, others, err := o.answer(ctx, open, o.Against, pictures, p)
+	a, others, err := o.answer(ctx, open, o.Against, relabelled(pictures, own.Spec.Labels, other.Spec.Labels), p)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,17 @@ func run(ctx context.Context, open func(ctx context.Context, dir string) (*infer
 	e.Against.Bundle, e.Against.SHA256, e.Against.Precision, e.Against.Provider = a.Bundle, a.SHA256, a.Precision,
 		a.Provider
 	return e, nil
+}
+
+// relabelled are the pictures with the numbers that a network with other labels has for theirs.
+func relabelled(pictures []dataset.Picture, labels, others []string) []dataset.Picture {
+	pictures = slices.Clone(pictures)
+	for i := range pictures {
+		if p := &pictures[i]; p.Label >= 0 {
+			p.Label = slices.Index(others, labels[p.Label])
+		}
+	}
+	return pictures
 }
 
 // answer opens the bundle in dir and lets it answer.

@@ -48,10 +48,13 @@ func (p *Plan) Validate() error {
 	if len(p.Waves) == 0 {
 		return errors.New("--waves: wants at least one, as 1,10%,100%")
 	}
-	for _, w := range append(slices.Clone(p.Waves), p.StopAt) {
+	for _, w := range p.Waves {
 		if _, _, err := amount(w); err != nil {
-			return err
+			return fmt.Errorf("--waves: %w", err)
 		}
+	}
+	if _, _, err := amount(p.StopAt); err != nil {
+		return fmt.Errorf("--stop-at: %w", err)
 	}
 	for i := range p.Waves[1:] {
 		if count(p.Waves[i], 1_000_000) > count(p.Waves[i+1], 1_000_000) {

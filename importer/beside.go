@@ -1,10 +1,12 @@
 package importer
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/vgg16se/checkpoint"
 )
 
 // known is what files beside a model, its own metadata or a recipe say of it, and where it stands.
@@ -28,6 +31,9 @@ type known struct {
 	preprocessFrom string
 	height, width  int // of the input, 0 where nothing says so
 	multi          bool
+	names, recipes string // where two sources disagree about labels and about preprocessing, and which was taken
+	counts         error  // two sources name different numbers of labels
+	failed         error  // the first source that is there and cannot be understood
 }
 
 // besideBytes is the largest file that is read for what it says of a model.
@@ -40,18 +46,17 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 	if err := o.findModel(p); err != nil {
 		return nil, err
 	}
+	if err := isModel(o.File); err != nil {
+		return nil, err
+	}
 	k := &known{}
+	if o.Labels == "" || o.Preprocess == "" {
+		k = lookBeside(o.File)
+	}
 	if o.Like != "" {
-		if k, err = recipe(o.Like); err != nil {
+		if err := k.like(o.Like); err != nil {
 			return nil, &OptionError{"like", err}
 		}
-	}
-	if o.Labels == "" || o.Preprocess == "" {
-		beside, err := lookBeside(o.File)
-		if err != nil {
-			return nil, err
-		}
-		k.adopt(beside)
 	}
 	if !o.InputGiven && k.height > 0 && !IsONNX(o.File) {
 		o.Height, o.Input = k.height, k.width
@@ -61,6 +66,8 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 	}
 	switch {
 	case o.Preprocess != "":
+	case k.preprocess == "" && k.failed != nil:
+		return nil, k.failed
 	case k.preprocess == "":
 		return nil, &OptionError{"preprocess",
 			errors.New("nothing beside the model says how its pictures were prepared: " +
@@ -68,6 +75,9 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 	default:
 		o.Preprocess, o.madeFor, o.madeBy = k.preprocess, [2]int{k.height, k.width}, k.preprocessFrom
 		p.Say("preprocess: %s (from %s)", k.preprocess, k.preprocessFrom)
+		if k.recipes != "" {
+			p.Say("warning: %s", k.recipes)
+		}
 	}
 	switch {
 	case o.Labels != "":
@@ -77,8 +87,13 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 		if odd := k.reordered(labels, o.File); odd != "" {
 			p.Say("warning: %s", odd)
 		}
+	case k.labels == nil && k.failed != nil:
+		return nil, &OptionError{"labels", fmt.Errorf("nothing beside the model names its classes (%w): give --labels",
+			k.failed)}
 	case k.labels == nil:
 		return nil, &OptionError{"labels", errors.New("nothing beside the model names its classes: give --labels")}
+	case k.counts != nil:
+		return nil, &OptionError{"labels", k.counts}
 	default:
 		places := make([]string, len(k.labels))
 		for i := range places {
@@ -88,13 +103,17 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 			return nil, &OptionError{"labels", checkLabels(labels, places)}
 		}
 		p.Say("labels: %d, %s … (from %s)", len(labels), strings.Join(labels[:min(3, len(labels))], ", "), k.labelsFrom)
+		if k.names != "" {
+			p.Say("warning: %s", k.names)
+		}
 	}
 	o.multi = k.multi
 	return labels, nil
 }
 
-// adopt takes over what k does not know.
+// adopt takes over what k does not know, and notes where both know and disagree.
 func (k *known) adopt(other *known) {
+	k.compare(other)
 	if k.labels == nil {
 		k.labels, k.labelsFrom = other.labels, other.labelsFrom
 	}
@@ -144,16 +163,41 @@ func (o *Options) findModel(p *progress.Progress) error {
 	return fmt.Errorf("%s holds no model: .onnx, .safetensors or a checkpoint of PyTorch", o.File)
 }
 
+// isModel says what is wrong with a file that is no model, before anything is asked about it.
+func isModel(path string) error {
+	if IsONNX(path) {
+		m, err := onnx.Open(path)
+		if err != nil {
+			return err
+		}
+		return m.Close()
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	start, err := io.ReadAll(io.LimitReader(file, 512))
+	if what := onnx.NotModel(start); what != "" {
+		return fmt.Errorf("%s: %s", path, what)
+	}
+	return err
+}
+
 // lookBeside reads the files beside a model, and the metadata in an .onnx file. What is there and
 // cannot be understood is an error only where nothing else says the same.
-func lookBeside(model string) (*known, error) {
+func lookBeside(model string) *known {
 	dir := filepath.Dir(model)
 	k := &known{}
-	var failed error
 	if IsONNX(model) {
 		inside, err := ofMetadata(model)
 		k.adopt(inside)
-		failed = err
+		k.failed = err
+	} else if file, err := checkpoint.Open(model, ""); err == nil { // what is wrong with it, opening it for good says
+		if k.labels = file.Classes; k.labels != nil {
+			k.labelsFrom = "the checkpoint"
+		}
+		file.Close()
 	}
 	for _, dir := range []string{dir, filepath.Dir(dir)} {
 		if dir != filepath.Dir(model) && filepath.Base(filepath.Dir(model)) != "onnx" { // as Optimum lays it out
@@ -169,17 +213,14 @@ func lookBeside(model string) (*known, error) {
 				said, err = source.read(text)
 			}
 			if err != nil {
-				failed = cmp.Or(failed, fmt.Errorf("%s: %w", source.name, err))
+				k.failed = cmp.Or(k.failed, fmt.Errorf("%s: %w", source.name, err))
 				continue
 			}
 			said.name(source.name)
 			k.adopt(said)
 		}
 	}
-	if k.preprocess == "" && failed != nil {
-		return nil, failed
-	}
-	return k, nil
+	return k
 }
 
 func (k *known) name(file string) {
@@ -196,8 +237,15 @@ var sources = []struct {
 	{"metadata.yaml", ofUltralytics},
 	{"metadata_properties.json", ofCustomVision},
 	{"metadata.json", ofTeachable},
-	{"class_indices.json", ofIndices},
+	{"class_indices.json", ofIndices}, // Keras' class_indices, written down
+	{"class_to_idx.json", ofIndices},  // likewise of torchvision's folders
+	{"idx_to_class.json", ofIndices},
+	{"id2label.json", ofIndices},
+	{"labels.json", ofIndices}, // Azure's AutoML: a list
+	{"class_names.json", ofIndices},
+	{"classes.json", ofIndices},
 	{"labels.txt", ofLabelsFile},
+	{"class_names.txt", ofLabelsFile}, // Roboflow
 	{"classes.txt", ofLabelsFile},
 }
 
@@ -211,7 +259,11 @@ func readBeside(path string) ([]byte, error) {
 	case info.Size() > besideBytes:
 		return nil, fmt.Errorf("has %d bytes, more than are read", info.Size())
 	}
-	return atomicfile.ReadSmall(path, besideBytes)
+	text, err := atomicfile.ReadSmall(path, besideBytes)
+	if what := onnx.StandIn(text); what != "" {
+		return nil, errors.New("is " + what)
+	}
+	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), err
 }
 
 // ofMetadata is what ultralytics, Custom Vision and others write into an .onnx file: names, imgsz, task.
@@ -226,9 +278,13 @@ func ofMetadata(model string) (*known, error) {
 	for _, p := range m.Metadata {
 		said[p.Key] = p.Value
 	}
-	var names map[int]string
+	var names classNames
 	if yaml.Unmarshal([]byte(said["names"]), &names) == nil && len(names) > 0 {
 		k.labels, _ = inOrder(names)
+	}
+	if lines := strings.Fields(said["character"]); k.labels == nil && len(lines) > 1 &&
+		strings.Count(strings.TrimSpace(said["character"]), "\n") == len(lines)-1 {
+		k.labels = lines // as RapidAI's files have them, one a line
 	}
 	custom, err := customVision(said)
 	if err != nil {
@@ -241,7 +297,7 @@ func ofMetadata(model string) (*known, error) {
 			k.labelsFrom = "the classifier in the model"
 		}
 	}
-	var size []int
+	var size imageSize
 	if yaml.Unmarshal([]byte(said["imgsz"]), &size) == nil && len(size) == 2 && said["task"] == "classify" {
 		k.ultralytics(size)
 	}
@@ -267,11 +323,7 @@ func classesInside(g *onnx.Graph) []string {
 // "" where they are not.
 func (k *known) reordered(labels []string, model string) string {
 	if k.labels == nil {
-		beside, err := lookBeside(model)
-		if err != nil {
-			return ""
-		}
-		k = beside
+		k = lookBeside(model)
 	}
 	mine, theirs := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(k.labels))
 	if !slices.Equal(mine, theirs) || slices.Equal(labels, k.labels) {
@@ -281,12 +333,43 @@ func (k *known) reordered(labels []string, model string) string {
 		strings.Join(k.labels[:min(10, len(k.labels))], ", "))
 }
 
+// classNames are names by their class, or one after the other.
+type classNames map[int]string
+
+// UnmarshalYAML reads both forms.
+func (n *classNames) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.SequenceNode {
+		return node.Decode((*map[int]string)(n))
+	}
+	var list []string
+	err := node.Decode(&list)
+	*n = classNames{}
+	for i, name := range list {
+		(*n)[i] = name
+	}
+	return err
+}
+
+// imageSize is height and width, or one number for both.
+type imageSize []int
+
+// UnmarshalYAML reads both forms.
+func (s *imageSize) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.SequenceNode {
+		return node.Decode((*[]int)(s))
+	}
+	var side int
+	err := node.Decode(&side)
+	*s = imageSize{side, side}
+	return err
+}
+
 // ofUltralytics reads the metadata.yaml that ultralytics writes beside some exports.
 func ofUltralytics(text []byte) (*known, error) {
 	var said struct {
-		Names map[int]string `yaml:"names"`
-		Size  []int          `yaml:"imgsz"`
-		Task  string         `yaml:"task"`
+		Names classNames `yaml:"names"`
+		Size  imageSize  `yaml:"imgsz"`
+		Task  string     `yaml:"task"`
 	}
 	if err := yaml.Unmarshal(text, &said); err != nil {
 		return nil, fmt.Errorf("is not what ultralytics writes: %w", err)
@@ -326,14 +409,34 @@ func inOrder(names map[int]string) ([]string, error) {
 	return all, nil
 }
 
-// ofIndices reads {"0": "daisy"} and {"daisy": 0}.
+// ofIndices reads ["daisy"], {"0": "daisy"} and {"daisy": 0}.
 func ofIndices(text []byte) (*known, error) {
+	var list []string
+	if json.Unmarshal(text, &list) == nil && len(list) > 0 {
+		return &known{labels: list}, nil
+	}
 	var said map[string]any
 	if err := json.Unmarshal(text, &said); err != nil {
 		return nil, err
 	}
-	names := map[int]string{}
+	labels, err := byClass(said)
+	return &known{labels: labels}, err
+}
+
+// byClass are the names of {"0": "daisy"}, {"daisy": 0} or {"daisy": "0"} in the order of their
+// classes.
+func byClass(said map[string]any) ([]string, error) {
+	names, numbered := map[int]string{}, true
+	for key := range said {
+		_, err := strconv.Atoi(key)
+		numbered = numbered && err == nil
+	}
 	for key, v := range said {
+		if text, ok := v.(string); ok && !numbered {
+			if class, err := strconv.Atoi(text); err == nil {
+				v = float64(class)
+			}
+		}
 		switch v := v.(type) {
 		case string:
 			i, err := strconv.Atoi(key)
@@ -350,8 +453,7 @@ func ofIndices(text []byte) (*known, error) {
 			return nil, fmt.Errorf("%q is neither a name nor a number", key)
 		}
 	}
-	labels, err := inOrder(names)
-	return &known{labels: labels}, err
+	return inOrder(names)
 }
 
 var numberFirst = regexp.MustCompile(`^(\d+)[\s:,]+(\S.*)$`)

@@ -38,6 +38,11 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 	needRuntime(t)
 	imagenet := [2][3]float64{{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}}
 	zero := [2][3]float64{{}, {1, 1, 1}}
+	twice := imagenet // 1 off what was scaled, and std once more
+	for i := range 3 {
+		twice[0][i]++
+		twice[1][i] *= imagenet[1][i]
+	}
 	half := [2][3]float64{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}}
 	for name, c := range map[string]struct {
 		files    map[string]string
@@ -53,6 +58,11 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 			"preprocessor_config.json": `{"feature_extractor_type":"ConvNextFeatureExtractor","crop_pct":0.875,
 				"size":20,"resample":3,"image_mean":[0.485,0.456,0.406],"image_std":[0.229,0.224,0.225]}`},
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 22, Filter: "pil-bicubic"}, norm: imagenet},
+		"EfficientNet of transformers": {files: map[string]string{"config.json": labelsOfConfig,
+			"preprocessor_config.json": `{"image_processor_type":"EfficientNetImageProcessor","do_center_crop":false,
+				"size":{"height":20,"width":20},"rescale_factor":0.00784313725490196,"rescale_offset":true,
+				"include_top":true,"image_mean":[0.485,0.456,0.406],"image_std":[0.229,0.224,0.225]}`},
+			want: vision.Preprocess{Resize: "squash", Filter: "nearest", Scale: 0.00784313725490196}, norm: twice},
 		"a size and a crop": {files: map[string]string{"config.json": strings.Replace(labelsOfConfig, "{",
 			`{"problem_type":"multi_label_classification",`, 1),
 			"preprocessor_config.json": `{"image_processor_type":"DeiTImageProcessor","do_center_crop":true,
@@ -68,6 +78,9 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
 		"ultralytics, beside": {files: map[string]string{
 			"metadata.yaml": "task: classify\nimgsz:\n- 20\n- 20\nnames:\n  0: cat\n  1: dog\n  2: owl\n  3: fox\n"},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
+		"ultralytics, names in a list": {files: map[string]string{
+			"metadata.yaml": "task: classify\nimgsz: 20\nnames: [cat, dog, owl, fox]\n"},
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
 		"Custom Vision, in the file": {files: map[string]string{"labels.txt": "cat\ndog\nowl\nfox\n"},
 			metadata: []onnx.Property{{Key: "CustomVision.Metadata.Version", Value: "1.2"},
@@ -131,6 +144,9 @@ func TestImportReadsLabelFiles(t *testing.T) {
 		"class_indices.json": `{"0": "cat", "1": "dog", "2": "owl", "3": "fox"}`, // number first
 		"labels.txt":         "0 cat\n1 dog\n2 owl\n3 fox\n",                     // Teachable Machine
 		"classes.txt":        "cat\ndog\nowl\nfox\n",
+		"class_names.txt":    "cat\ndog\nowl\nfox\n",         // Roboflow
+		"labels.json":        `["cat", "dog", "owl", "fox"]`, // Azure's AutoML
+		"class_to_idx.json":  `{"dog": 1, "cat": 0, "fox": 3, "owl": 2}`,
 	} {
 		file, out := plainFile(t), filepath.Join(t.TempDir(), "b")
 		if err := os.WriteFile(filepath.Join(filepath.Dir(file), name), []byte(text), 0o644); err != nil {
@@ -143,6 +159,87 @@ func TestImportReadsLabelFiles(t *testing.T) {
 		if b, err := bundle.Open(out); err != nil || !slices.Equal(b.Spec.Labels, []string{"cat", "dog", "owl",
 			"fox"}) {
 			t.Errorf("%s: %v, %v", name, b, err)
+		}
+	}
+}
+
+// RapidAI's files name their classes in their own metadata, one a line.
+func TestImportReadsRapidLabels(t *testing.T) {
+	needRuntime(t)
+	out := filepath.Join(t.TempDir(), "b")
+	file := plainFile(t, onnx.Property{Key: "character", Value: "cat\ndog\nowl\nfox"})
+	said, err := saying(t, importer.Options{File: file, Out: out, Input: 224, Preprocess: asItIs})
+	if err != nil || !strings.Contains(said, "the model's metadata") {
+		t.Fatalf("%v; said %q", err, said)
+	}
+	if b, err := bundle.Open(out); err != nil || !slices.Equal(b.Spec.Labels, []string{"cat", "dog", "owl", "fox"}) {
+		t.Errorf("%v, %v", b, err)
+	}
+}
+
+// Where two sources beside a model disagree the user is told of both, and asked where only one of
+// them can be of this network.
+func TestImportTellsWhatDisagrees(t *testing.T) {
+	needRuntime(t)
+	teachable := `{"packageName":"@teachablemachine/image","labels":["cat","dog","owl","fox"],"imageSize":20}`
+	vit := strings.ReplaceAll(processorViT, "\n", " ")
+	made := `{"id2label":{"0":"LABEL_0","1":"LABEL_1","2":"LABEL_2","3":"LABEL_3"}}`
+	for name, c := range map[string]struct {
+		files      map[string]string
+		o          importer.Options
+		said, lack string // of what is said
+		refused    string
+	}{
+		"other names": {files: map[string]string{"metadata.json": teachable, "labels.txt": "cat\ndog\nelk\nfox\n"},
+			said: `metadata.json and labels.txt disagree: class 2 is "owl" in the one, "elk" in the other; the former`},
+		"another order": {files: map[string]string{"metadata.json": teachable,
+			"labels.txt": "0 dog\n1 cat\n2 owl\n3 fox\n"}, said: `class 0 is "cat" in the one, "dog" in the other`},
+		"the same in another form": {files: map[string]string{"metadata.json": teachable,
+			"labels.txt": "0 cat\n1 dog\n2 owl\n3 fox\n"}, lack: "disagree"},
+		"another number": {files: map[string]string{"metadata.json": teachable, "labels.txt": "cat\ndog\nowl\n"},
+			refused: "--labels: metadata.json names 4 classes, labels.txt 3"},
+		"another number, and the right ones": {o: importer.Options{Labels: "a,b,c,d"}, lack: "disagree",
+			files: map[string]string{"metadata.json": teachable, "labels.txt": "cat\ndog\nowl\n"}},
+		"names that nobody gave": {files: map[string]string{"preprocessor_config.json": vit, "config.json": made,
+			"labels.txt": "cat\ndog\nowl\nfox\n"}, said: "cat, dog, owl … (from labels.txt)", lack: "disagree"},
+		"two ways to prepare": {files: map[string]string{"metadata.json": teachable, "preprocessor_config.json": vit},
+			said: "preprocessor_config.json and metadata.json disagree: the latter has resize=shortest-crop"},
+		"two ways to prepare, and the right one": {o: importer.Options{Preprocess: asItIs}, lack: "disagree",
+			files: map[string]string{"metadata.json": teachable, "preprocessor_config.json": vit}},
+		"a download that failed": {o: importer.Options{Preprocess: asItIs}, files: map[string]string{
+			"class_indices.json": "<!DOCTYPE html><html>"}, refused: "class_indices.json: is an HTML page"},
+	} {
+		file := plainFile(t)
+		for beside, text := range c.files {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(file), beside), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.o.File, c.o.Out, c.o.Input = filepath.Dir(file), filepath.Join(t.TempDir(), "b"), 224
+		switch said, err := saying(t, c.o); {
+		case c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
+			t.Errorf("%s: %v, want …%s…", name, err, c.refused)
+		case c.refused == "" && (err != nil || !strings.Contains(said, c.said)):
+			t.Errorf("%s: %v, said %q, want …%s…", name, err, said, c.said)
+		case c.lack != "" && strings.Contains(said, c.lack):
+			t.Errorf("%s: said %q, want nothing of %q", name, said, c.lack)
+		}
+	}
+}
+
+// A file that is no model is named before anything is asked about it.
+func TestImportNamesWhatIsNoModel(t *testing.T) {
+	for name, text := range map[string]string{
+		"model.onnx": "version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "model.pth": "<!DOCTYPE html>\n",
+		"model.safetensors": "version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := saying(t, importer.Options{File: dir, Out: filepath.Join(t.TempDir(), "b"), Input: 224})
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "not the file itself") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package importer_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -90,6 +92,19 @@ func (s *small) ends(kind onnx.DataType, shape ...int64) *small {
 	return s
 }
 
+// asked flattens by lengths that are asked of the tensor in every run, as exporters with an open
+// batch write it.
+func (s *small) asked() *small {
+	x := s.at
+	s.then("Shape", nil).then("Gather", nil, onnx.NewInt64("first", []int64{0})).
+		then("Unsqueeze", nil, onnx.NewInt64("axes", []int64{0}, 1)).
+		then("Concat", []onnx.Attribute{onnx.Int("axis", 0)}, onnx.NewInt64("rest", []int64{-1}, 1))
+	s.m.Graph.Nodes = append(s.m.Graph.Nodes, onnx.Node{OpType: "Reshape", Inputs: []string{x, s.at},
+		Outputs: []string{"asked"}})
+	s.at = "asked"
+	return s
+}
+
 func (s *small) file(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "small.onnx")
@@ -146,6 +161,8 @@ func TestImportRewritesForeignGraphs(t *testing.T) {
 			then("Reshape", nil, onnx.NewInt64("r", []int64{4}, 1)).ends(f32, 4), asItIs, "", "raw scores"},
 		"batch inside": {newSmall(13, 7, f32, 4, 3, 20, 20).net(3, 4).
 			then("Reshape", nil, onnx.NewInt64("r", []int64{4, 4}, 2)).ends(f32, 4, 4), asItIs, "", "for 4 at a time"},
+		"lengths asked in every run": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 4).asked().ends(f32, 0, 4), asItIs, "",
+			"any number at a time"},
 		"batch that stays": {newSmall(13, 7, f32, 2, 3, 20, 20).net(3, 4).flat().
 			then("Add", nil, onnx.NewFloat32("b", noise(8, 3, 1), 2, 4)).ends(f32, 2, 4), asItIs, "", "2 at a time"},
 		"sigmoid": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Sigmoid", nil).ends(f32, 1, 4), asItIs,
@@ -217,6 +234,29 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 	if _, err := saying(t, importer.Options{File: two.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Output: two.at,
 		Out: filepath.Join(t.TempDir(), "b")}); err != nil {
 		t.Errorf("--output: %v", err)
+	}
+}
+
+// A file that promises any number of pictures is taken at its word only where two at once get the
+// answers of each alone.
+func TestImportProvesThatPicturesGoTogether(t *testing.T) {
+	needRuntime(t)
+	for rows, want := range map[int64]int64{1: 1, -1: 0} { // what the Reshape makes of any number of pictures
+		s := newSmall(9, 4, onnx.Float32, 0, 3, 20, 20).net(3, 4).
+			then("Reshape", nil, onnx.NewInt64("r", []int64{rows, 4}, 2)).ends(onnx.Float32, 0, 4)
+		out := filepath.Join(t.TempDir(), "b")
+		said, err := saying(t, importer.Options{File: s.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Out: out})
+		if err != nil || strings.Contains(said, "one picture at a time") != (want == 1) {
+			t.Fatalf("%d rows: %v, said %q", rows, err, said)
+		}
+		m, err := onnx.Open(filepath.Join(out, "fp32.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if got := m.Graph.Inputs[0].Shape[0].Size; max(got, 0) != want {
+			t.Errorf("%d rows: the input takes %d pictures, want %d", rows, got, want)
+		}
 	}
 }
 
@@ -304,5 +344,30 @@ func TestImportThroughACacheOfLinks(t *testing.T) {
 	o.Out = filepath.Join(t.TempDir(), "c")
 	if _, err := saying(t, o); err == nil || !strings.Contains(err.Error(), "beside the model") {
 		t.Errorf("data from another folder: %v", err)
+	}
+}
+
+// A file whose process died is named in one sentence, and leaves nothing behind.
+func TestFileThatCrashes(t *testing.T) {
+	needRuntime(t)
+	out := filepath.Join(t.TempDir(), "b")
+	o := importer.Options{File: "testdata/foreign/se-resnet.legacy.onnx", Labels: "a,b,c,d", Out: out,
+		Preprocess: "torchvision"}
+	for crash := range 2 { // of the original, of what was made of it
+		runs := 0
+		o.Run = func(ctx context.Context, c infer.Config, job *infer.ForeignJob) ([][]float32, error) {
+			if runs++; runs > crash {
+				return nil, fmt.Errorf("%w: SIGFPE", importer.ErrCrashed)
+			}
+			return infer.RunForeign(ctx, c, job)
+		}
+		_, err := saying(t, o)
+		want := "import: " + o.File + ": " + importer.ErrCrashed.Error() + ": SIGFPE"
+		if err == nil || err.Error() != want {
+			t.Errorf("run %d: %v, want %s", crash, err, want)
+		}
+		if left, _ := filepath.Glob(filepath.Dir(out) + "/*"); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
 	}
 }

@@ -174,24 +174,34 @@ func (c *processor) filter(kind string) (string, error) {
 	return name, nil
 }
 
-// values are scale, mean and std.
+// values are scale, mean and std, of all that is done to a number one after the other: EfficientNet's
+// processor can take 1 off what it has scaled, and divide by std once more.
 func (c *processor) values(kind string) (string, error) {
 	scale := "1/255"
 	switch {
-	case c.Offset || c.IncludeTop && kind == "EfficientNet":
-		return "", errors.New("it scales twice (rescale_offset, include_top), which cannot be declared")
 	case off(c.Rescale):
 		scale = "1"
 	case c.Factor != nil && math.Abs(*c.Factor*255-1) > 1e-6:
 		scale = strconv.FormatFloat(*c.Factor, 'g', -1, 64)
 	}
-	if off(c.Normalize) || c.Normalize == nil && kind == "MobileViT" {
-		return "scale=" + scale + ",mean=0,0,0,std=1,1,1", nil
-	}
-	if len(c.Mean) != 3 || len(c.Std) != 3 {
+	again := c.IncludeTop && kind == "EfficientNet"
+	plain := off(c.Normalize) || c.Normalize == nil && kind == "MobileViT"
+	if (!plain || again) && (len(c.Mean) != 3 || len(c.Std) != 3) {
 		return "", errors.New("it has no image_mean and image_std of three numbers")
 	}
-	return fmt.Sprintf("scale=%s,mean=%s,std=%s", scale, numbers3(c.Mean), numbers3(c.Std)), nil
+	mean, std := []float64{0, 0, 0}, []float64{1, 1, 1}
+	for i := range mean {
+		if !plain {
+			mean[i], std[i] = c.Mean[i], c.Std[i]
+		}
+		if c.Offset && !off(c.Rescale) {
+			mean[i]++
+		}
+		if again {
+			std[i] *= c.Std[i]
+		}
+	}
+	return fmt.Sprintf("scale=%s,mean=%s,std=%s", scale, numbers3(mean), numbers3(std)), nil
 }
 
 func numbers3(v []float64) string {
@@ -204,10 +214,11 @@ func numbers3(v []float64) string {
 
 // config is a config.json: of transformers with id2label, of timm with pretrained_cfg.
 type config struct {
-	Labels  map[string]string `json:"id2label"`
-	Problem string            `json:"problem_type"`
-	Names   []string          `json:"label_names"`
-	Timm    *timmConfig       `json:"pretrained_cfg"`
+	Labels  any            `json:"id2label"` // {"0": "daisy"}, or a list
+	Classes map[string]any `json:"label2id"`
+	Problem string         `json:"problem_type"`
+	Names   []string       `json:"label_names"`
+	Timm    *timmConfig    `json:"pretrained_cfg"`
 }
 
 type timmConfig struct {
@@ -227,19 +238,12 @@ func ofConfig(text []byte) (*known, error) {
 		return nil, err
 	}
 	k := &known{multi: c.Problem == "multi_label_classification", labels: c.Names}
-	if len(c.Labels) > 0 {
-		names := map[int]string{}
-		for key, name := range c.Labels {
-			i, err := strconv.Atoi(key)
-			if err != nil {
-				return nil, fmt.Errorf("id2label: %q is no number of a class", key)
-			}
-			names[i] = name
-		}
-		var err error
-		if k.labels, err = inOrder(names); err != nil {
-			return nil, fmt.Errorf("id2label: %w", err)
-		}
+	labels, err := c.labels()
+	if err != nil {
+		return nil, err
+	}
+	if labels != nil {
+		k.labels = labels
 	}
 	if c.Timm == nil {
 		return k, nil
@@ -250,6 +254,49 @@ func ofConfig(text []byte) (*known, error) {
 	return k, c.Timm.read(k)
 }
 
+// labels are those of id2label, or where it is missing of label2id; nil: it has neither.
+func (c *config) labels() ([]string, error) {
+	switch said := c.Labels.(type) {
+	case []any:
+		labels := make([]string, len(said))
+		for i, v := range said {
+			labels[i] = className(v)
+		}
+		return labels, nil
+	case map[string]any:
+		names := map[int]string{}
+		for key, name := range said {
+			i, err := strconv.Atoi(key)
+			if err != nil {
+				return nil, fmt.Errorf("id2label: %q is no number of a class", key)
+			}
+			names[i] = className(name)
+		}
+		labels, err := inOrder(names)
+		if err != nil {
+			return nil, fmt.Errorf("id2label: %w", err)
+		}
+		return labels, nil
+	}
+	if len(c.Classes) == 0 {
+		return nil, nil
+	}
+	labels, err := byClass(c.Classes)
+	if err != nil {
+		return nil, fmt.Errorf("label2id: %w", err)
+	}
+	return labels, nil
+}
+
+// className is a name that may be a number, as those of MNIST; "" where it is neither.
+func className(v any) string {
+	switch v.(type) {
+	case string, float64:
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
 // read is timm.data.create_transform for evaluation.
 func (c *timmConfig) read(k *known) error {
 	switch {
@@ -258,7 +305,7 @@ func (c *timmConfig) read(k *known) error {
 	case c.CropPct <= 0 || c.CropPct > 1 || len(c.Mean) != 3 || len(c.Std) != 3:
 		return errors.New("pretrained_cfg: crop_pct, mean or std is missing")
 	case c.Filter == "" || c.Filter == "random":
-		return errors.New("pretrained_cfg: interpolation is missing")
+		return fmt.Errorf("pretrained_cfg: interpolation %q is no filter: give --preprocess", c.Filter)
 	}
 	k.height, k.width = c.Input[1], c.Input[2]
 	scaled := int(math.Floor(float64(k.height) / c.CropPct))
@@ -268,7 +315,7 @@ func (c *timmConfig) read(k *known) error {
 	case "squash":
 		how = fmt.Sprintf("resize=squash,size=%d", scaled)
 	default:
-		return fmt.Errorf("pretrained_cfg: crop_mode %q cannot be declared", c.CropMode)
+		return fmt.Errorf("pretrained_cfg: crop_mode %q cannot be declared: give --preprocess", c.CropMode)
 	}
 	filter := "pil-" + c.Filter
 	if c.Filter == "nearest" {

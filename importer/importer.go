@@ -38,6 +38,7 @@ type Options struct {
 	Name       string // of the bundle; "": that of the folder
 	Version    string
 	Runtime    func() (infer.Config, error) // for the goldens of a network that only a runtime can compute
+	Run        Runner                       // for files as they come; nil: in this process
 
 	multi   bool   // what lies beside says that the labels do not exclude each other
 	madeFor [2]int // height and width that what lies beside prepares pictures for
@@ -199,13 +200,14 @@ func (n *imported) write(ctx context.Context, o *Options, p *progress.Progress) 
 	n.spec.Provenance = bundle.Provenance{Tool: "vggse-agent import", Source: filepath.Base(o.File),
 		Created: time.Now().UTC().Truncate(time.Second)}
 	return atomicfile.NewDir(o.Out, func(dir string) error {
-		if err := n.writeNetwork(ctx, dir, p); err != nil {
-			return err
-		}
+		write := n.writeNetwork
 		if n.foreign {
-			if err := n.prove(ctx, o, dir, p); err != nil {
-				return err
+			write = func(ctx context.Context, dir string, p *progress.Progress) error {
+				return n.writeProven(ctx, o, dir, p)
 			}
+		}
+		if err := write(ctx, dir, p); err != nil {
+			return err
 		}
 		if o.Golden != "" || n.foreign { // the reference of a VGG of ours is computed on demand
 			if err := n.addGoldens(ctx, o, dir, p); err != nil {
@@ -222,6 +224,9 @@ func (n *imported) writeNetwork(ctx context.Context, dir string, p *progress.Pro
 	n.graph.Expose(n.spec.Output.Name, onnx.AllSignals)
 	bar := p.StartBytes("writing weights", onnx.Size(n.graph))
 	f, err := bundle.WriteFile(ctx, dir, "fp32.onnx", bar, func(w io.Writer) error { return onnx.Write(w, n.graph) })
+	if bad := (*weightError)(nil); errors.As(err, &bad) { // where it was being written to says nothing
+		return bad
+	}
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func TestImportRefuses(t *testing.T) {
 		{"smallest that works is 32", "", importer.Options{Input: 31}},
 		{"not empty", "", importer.Options{Out: full}},
 		{"no such file", "", importer.Options{File: "none.pth"}},
-		{"neither safetensors nor a PyTorch", "", importer.Options{File: "importer.go"}},
+		{"text, perhaps a server", "", importer.Options{File: "importer.go"}},
 		{"input and logits", "", importer.Options{Golden: checkpoints + "article.safetensors"}},
 		{"takes 64×64, --input says 32", "", importer.Options{File: foreign + "se-resnet.legacy.onnx",
 			Labels: "a,b,c,d",

@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/onnx"
 )
 
 // Limits of labels: each goes with every result.
@@ -40,10 +45,16 @@ func ReadLabels(s string) ([]string, error) {
 		}
 		return labelsOf(s, text)
 	case strings.Contains(s, ","):
+		if strings.ContainsRune("[{(", rune(s[0])) {
+			return nil, fmt.Errorf("%s stands in brackets: write a,b,c", s)
+		}
 		labels, places := strings.Split(s, ","), make([]string, 0)
 		for i := range labels {
-			labels[i] = strings.TrimSpace(labels[i])
+			labels[i] = strings.TrimFunc(labels[i], blank)
 			places = append(places, fmt.Sprintf("label %d", i+1))
+		}
+		if err := looksLike(labels); err != nil {
+			return nil, fmt.Errorf("%s %w", s, err)
 		}
 		return labels, checkLabels(labels, places)
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,6 +65,9 @@ func ReadLabels(s string) ([]string, error) {
 
 // labelsOf are the lines of a file.
 func labelsOf(path string, text []byte) ([]string, error) {
+	if format := document(text); format != "" {
+		return nil, fmt.Errorf("%s is %s: save it as plain text, one label a line", path, format)
+	}
 	switch text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")); {
 	case bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) ||
 		bytes.IndexByte(text, 0) >= 0:
@@ -61,13 +75,17 @@ func labelsOf(path string, text []byte) ([]string, error) {
 	case !utf8.Valid(text):
 		line := 1 + bytes.Count([]byte(validPart(text)), []byte("\n"))
 		return nil, fmt.Errorf("%s: line %d is not UTF-8 (Latin-1?): save the file as UTF-8", path, line)
-	case len(bytes.TrimSpace(text)) > 0 && strings.ContainsRune("[{", rune(bytes.TrimSpace(text)[0])):
-		return nil, fmt.Errorf("%s looks like JSON or a list in a program: write one label a line", path)
+	}
+	if what := onnx.StandIn(text); what != "" {
+		return nil, fmt.Errorf("%s is %s", path, what)
+	}
+	if kind := fileKind(bytes.TrimSpace(text)); kind != "" {
+		return nil, fmt.Errorf("%s looks like %s: write one label a line", path, kind)
 	}
 	var labels, places []string
 	lines := strings.ReplaceAll(strings.ReplaceAll(string(text), "\r\n", "\n"), "\r", "\n")
 	for i, line := range strings.Split(lines, "\n") {
-		if line = strings.TrimSpace(line); line != "" {
+		if line = strings.TrimFunc(line, blank); line != "" {
 			labels, places = append(labels, line), append(places, fmt.Sprintf("line %d", i+1))
 		}
 	}
@@ -75,6 +93,19 @@ func labelsOf(path string, text []byte) ([]string, error) {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return labels, checkLabels(labels, places)
+}
+
+// document names the format of a file that a program of an office has written, "" of any other.
+func document(text []byte) string {
+	for start, format := range map[string]string{
+		"{\\rtf": "rich text (RTF)", "PK\x03\x04": "a spreadsheet or an archive",
+		"\xd0\xcf\x11\xe0": "a spreadsheet or a document", "%PDF": "a PDF",
+	} {
+		if bytes.HasPrefix(text, []byte(start)) {
+			return format
+		}
+	}
+	return ""
 }
 
 // validPart is the text up to its first byte that is not UTF-8.
@@ -90,77 +121,148 @@ func validPart(text []byte) string {
 	return string(text[:n])
 }
 
+// invisible are the characters that no eye tells a label by: byte order marks, blanks of no width,
+// marks of direction, hyphens that show at the end of a line only, separators of lines.
+var invisible = &unicode.RangeTable{R16: []unicode.Range16{{Lo: 0xad, Hi: 0xad, Stride: 1},
+	{Lo: 0x61c, Hi: 0x61c, Stride: 1}, {Lo: 0x180e, Hi: 0x180e, Stride: 1}, {Lo: 0x200b, Hi: 0x200f, Stride: 1},
+	{Lo: 0x2028, Hi: 0x202e, Stride: 1}, {Lo: 0x2060, Hi: 0x2069, Stride: 1}, {Lo: 0xfeff, Hi: 0xfeff, Stride: 1}},
+	LatinOffset: 1}
+
+// joins reports whether an invisible character makes another sign of its neighbours, as in Persian
+// and among emoji.
+func joins(r rune) bool { return r == '\u200c' || r == '\u200d' }
+
+// blank is what is around a label and no part of it, the end of a file of DOS among it.
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(invisible, r) || r == '\x1a' }
+
 var (
-	indexed = regexp.MustCompile(`^["']?(\d+)["']?(\s*[,;:\t.)=]\s*|\s+)\S`)
-	behind  = regexp.MustCompile(`\S\s*[,;\t:= ]\s*(\d+)$`)
-	wordNet = regexp.MustCompile(`^n\d{8}[\s,;:]`)
-	quoted  = regexp.MustCompile(`^(["']).*(["']),?$`)
+	indexed  = regexp.MustCompile(`^["'#(\[<]*(\d+)["')\]>]*(\s*(?:->|[,;:\t.)=|→⇒：，、；．）])\s*|\s+)(\S.*)`)
+	prefixed = regexp.MustCompile(`^[A-Za-z_]+[ _]?(\d+)\s*(->|[;:\t=|→：])\s*(\S.*)`)
+	behind   = regexp.MustCompile(`^(.*\S)\s*[,;\t:=| →：，(\[<]\s*(\d+)[)\]>]?,?$`)
+	wordNet  = regexp.MustCompile(`^n\d{8}[\s,;:]`)
+	quoted   = regexp.MustCompile("^[\"'`“”„‘’«‹].*[\"'`“”‘’»›],?$")
+	bullet   = regexp.MustCompile(`^[-*+•·–—>│├└─]+\s+\S`)
+	lettered = regexp.MustCompile(`^(?:[A-Za-z]|[ivxIVX]+)[.)]\s+\S`)
+	assigned = regexp.MustCompile(`(?m)\A[\w-]+:\s*$|[\[{]\s*$|[=:]\s*[\[{].*[\]}]\s*$`)
+	pathLike = regexp.MustCompile(`^(?:\.{0,2}/|[A-Za-z]:\\)\S|\S[/\\]$`)
+	apart    = regexp.MustCompile(`\S\s{2,}\S`) // columns of a table that blanks fill up
 )
+
+// fileKind says what else than a list of labels a text looks like, "" where it may be one.
+func fileKind(text []byte) string {
+	switch {
+	case bytes.HasPrefix(text, []byte("<")):
+		return "HTML or XML"
+	case len(text) > 0 && strings.ContainsRune("[{", rune(text[0])):
+		return "JSON or a list in a program"
+	case assigned.Match(text):
+		return "a program or a configuration"
+	}
+	return ""
+}
 
 // looksLike tells what the lines are besides labels.
 func looksLike(lines []string) error {
+	if len(lines) == 1 && strings.ContainsAny(lines[0], ",;|\t ") {
+		return fmt.Errorf("has one line, %q: write one label a line", lines[0])
+	}
 	if len(lines) < 2 {
 		return nil
 	}
-	separators := map[string]bool{";": true, "\t": true, ",": true}
-	counts := map[string]int{}
-	allQuoted, allWordNet := true, true
-	for i, line := range lines {
-		allQuoted, allWordNet = allQuoted && quoted.MatchString(line), allWordNet && wordNet.MatchString(line)
-		for s := range separators {
-			n := strings.Count(line, s)
-			if s == "," {
-				n -= strings.Count(line, ", ")
-			}
-			if n == 0 || i > 0 && n != counts[s] {
-				delete(separators, s)
-			}
-			counts[s] = n
-		}
+	all := func(p *regexp.Regexp) bool {
+		return !slices.ContainsFunc(lines, func(l string) bool { return !p.MatchString(l) })
 	}
 	switch {
-	case numbered(lines, indexed) || numbered(lines, behind):
+	case numbered(lines, indexed) || numbered(lines, prefixed) || numbered(lines, behind):
 		return errors.New("has a number beside each label: write one label a line, in the order of the numbers, " +
 			"without them")
-	case len(separators) > 0:
+	case all(pathLike):
+		return errors.New("has paths for labels: write the names of the folders alone")
+	case all(apart), columns(lines):
 		return errors.New("looks like CSV, with several columns: write one label a line")
-	case allQuoted:
+	case listed(lines):
+		return errors.New("has a comma or semicolon behind its labels: write one label a line, without it")
+	case all(quoted):
 		return errors.New("has its labels in quotation marks: write one label a line, without them")
-	case allWordNet:
+	case all(wordNet):
 		return errors.New("begins each line with a WordNet number: write one label a line, without them")
+	case all(bullet), all(lettered):
+		return errors.New("has a mark before each label: write one label a line, without it")
 	}
 	return nil
 }
 
-// numbered tells whether the lines, but perhaps for a heading, have the numbers from 0, or from 1
-// with more than a blank behind them ("1 euro" and "2 euro" are labels).
+// listed tells whether the lines, but perhaps for the last, end as the elements of a list do.
+func listed(lines []string) bool {
+	n := 0
+	for _, l := range lines {
+		if strings.HasSuffix(l, ",") || strings.HasSuffix(l, ";") {
+			n++
+		}
+	}
+	return n >= len(lines)-1
+}
+
+// columns tells whether all lines are cut into the same number of parts.
+func columns(lines []string) bool {
+	for _, separator := range []string{";", "\t", "|", " # ", " // ", ","} {
+		parts := func(line string) int {
+			n := strings.Count(line, separator)
+			if separator == "," {
+				n -= strings.Count(line, ", ")
+			}
+			return n
+		}
+		n := parts(lines[0])
+		if n > 0 && !slices.ContainsFunc(lines, func(l string) bool { return parts(l) != n }) {
+			return true
+		}
+	}
+	return false
+}
+
+// numbered tells whether the lines, but perhaps for a heading, have numbers beside labels: those from
+// 0 or 1, in their order; or some without a gap or with 0, in any order; beside words that differ ("1
+// euro" and "2 euro" are labels, and so are "grade 0" and "grade 1").
 func numbered(lines []string, pattern *regexp.Regexp) bool {
 	if !pattern.MatchString(lines[0]) && len(lines) > 2 {
 		lines = lines[1:]
 	}
-	start := -1
+	ordered, blanks, seen, words := true, false, map[int]bool{}, map[string]bool{}
+	least, most := math.MaxInt, 0
 	for i, line := range lines {
 		m := pattern.FindStringSubmatch(line)
 		if m == nil {
 			return false
 		}
-		n, err := strconv.Atoi(m[1])
-		if i == 0 {
-			start = n
+		number, word := m[1], m[len(m)-1]
+		if pattern == behind {
+			number, word = m[2], m[1]
 		}
-		blank := pattern == behind || len(m) > 2 && strings.Trim(m[2], " ") == ""
-		if err != nil || n != start+i || start > 1 || start == 1 && blank {
+		n, err := strconv.Atoi(number)
+		if err != nil || seen[n] {
 			return false
 		}
+		least, most, seen[n] = min(least, n), max(most, n), true
+		ordered = ordered && n == least+i
+		blanks = blanks || pattern == behind || strings.Trim(m[2], " ") == ""
+		words[word] = true
 	}
-	return true
+	if len(lines) > 1 && len(words) == 1 {
+		return false
+	}
+	if ordered && (least == 0 || least == 1 && !blanks) {
+		return true
+	}
+	return pattern != behind && len(words) == len(lines) && len(lines) > 2 &&
+		(least == 0 || most-least == len(lines)-1)
 }
 
 // checkLabels refuses labels that cannot be published or told apart, naming their places.
 func checkLabels(labels, places []string) error {
 	seen := map[string]int{}
 	for i, l := range labels {
-		first, twice := seen[l]
+		first, twice := seen[norm.NFC.String(l)]
 		switch {
 		case l == "":
 			return fmt.Errorf("%s is empty", places[i])
@@ -168,13 +270,15 @@ func checkLabels(labels, places []string) error {
 			return fmt.Errorf("%s is not UTF-8", places[i])
 		case len(l) > labelBytes:
 			return fmt.Errorf("%s has %d bytes, a label has at most %d", places[i], len(l), labelBytes)
+		case strings.ContainsFunc(l, func(r rune) bool { return unicode.Is(invisible, r) && !joins(r) }):
+			return fmt.Errorf("%s has an invisible character in it: %q", places[i], l)
 		case strings.ContainsFunc(l, unicode.IsControl):
 			return fmt.Errorf("%s has a control character in it: %q", places[i], l)
 		case twice:
 			return fmt.Errorf("%q is %s and %s: labels must differ, so name the second %q", l, places[first], places[i],
 				l+" 2")
 		}
-		seen[l] = i
+		seen[norm.NFC.String(l)] = i
 	}
 	return nil
 }

@@ -30,6 +30,15 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"3\n4\n5\n":                      {"3", "4", "5"},
 		"0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n": {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
 		"class 1\nclass 2\n":             {"class 1", "class 2"},
+		"m3 bolt\nm4 nut\nm5 washer\n":   {"m3 bolt", "m4 nut", "m5 washer"},
+		"2-pin\n3-pin\n4-way\n":          {"2-pin", "3-pin", "4-way"},
+		"1 euro\n2 euro\n50 cent\n":      {"1 euro", "2 euro", "50 cent"},
+		"\u200ba\u200b\n\ufeffb\n":       {"a", "b"},
+		"\u00a0a\nb\u3000\n\x1a":         {"a", "b"},
+		"\u0645\u06cc\u200c\u062e\nb\n":  {"\u0645\u06cc\u200c\u062e", "b"},
+		"bolt (M6)\n[spare]\n":           {"bolt (M6)", "[spare]"},
+		"grade 0\ngrade 1\ngrade 2\n":    {"grade 0", "grade 1", "grade 2"},
+		"N/A\nbolt/nut\n":                {"N/A", "bolt/nut"},
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
@@ -59,14 +68,50 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"\"a\"\n\"b\"\n":                    "quotation",
 		"n01440764 tench\nn01443537 fish\n": "WordNet",
 		"crane\nb\n\ncrane\n":               "line 1 and line 4",
-		"a\nb\x1b[31m\n":                    "line 2 has a control character",
-		"a\n" + strings.Repeat("x", 300):    "at most 256",
+		"m\u00fcller\nb\nmu\u0308ller\n":    "line 1 and line 3",
+		"bol\u00adt\nb\n":                   "line 1 has an invisible character",
+		"a\u202e\u0062\nb\n":                "line 1 has an invisible character",
+		"a\u2028b\nc\n":                     "line 1 has an invisible character",
+		"2 c\n0 a\n1 b\n":                   "number",
+		"100 a\n101 b\n102 c\n":             "number",
+		"0 a\n1 b\n3 c\n":                   "number",
+		"0|a\n1|b\n":                        "number",
+		"#0 a\n#1 b\n":                      "number",
+		"(1) a\n(2) b\n(3) c\n":             "number",
+		"class0: a\nclass1: b\n":            "number",
+		"name|colour\na|red\nb|blue\n":      "CSV",
+		"a # bolt\nb # nut\n":               "CSV",
+		"a,b,c\n":                           "one line",
+		"a b c":                             "one line",
+		"- a\n- b\n":                        "a mark",
+		"A) a\nB) b\n":                      "a mark",
+		"\u201ca\u201d\n\u201cb\u201d\n":    "quotation",
+		"item {\n  id: 1\n  name: 'a'\n}\n": "a program or a configuration",
+		"names: ['a', 'b']\nnc: 2\n":        "a program or a configuration",
+		"<!DOCTYPE html>\n<html>\n":         "HTML",
+		"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n": "git lfs pull",
+		"A = 0,\nB = 1,\nC = 2,\n":       "number",
+		"a (0)\nb (1)\n":                 "number",
+		"0→a\n1→b\n":                     "number",
+		"0：a\n1、b\n":                     "number",
+		"names:\n- a\n- b\n":             "a configuration",
+		"a,\nb,\nc\n":                    "a comma or semicolon behind",
+		"a;\nb;\n":                       "CSV",
+		"a   100\nbc   90\n":             "CSV",
+		"./a\n./b\n":                     "paths",
+		"a/\nb/\n":                       "paths",
+		"D:\\data\\a\r\nD:\\data\\b\r\n": "paths",
+		"├── a\n└── b\n":                 "a mark",
+		"{\\rtf1\\ansi a\\\nb}":          "rich text",
+		"PK\x03\x04\x00\x00":             "a spreadsheet",
+		"a\nb\x1b[31m\n":                 "line 2 has a control character",
+		"a\n" + strings.Repeat("x", 300): "at most 256",
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %q, %v, want …%s…", text, got, err, want)
 		}
 	}
-	for _, list := range []string{"a,,b", "a, a", "a,b\x00"} {
+	for _, list := range []string{"a,,b", "a, a", "a,b\x00", "['a','b']", `"a","b"`, "0:a,1:b", "{0: a, 1: b}"} {
 		if got, err := ReadLabels(list); err == nil {
 			t.Errorf("%q: got %q, want it refused", list, got)
 		}
@@ -87,6 +132,30 @@ func TestScaleAndMeanThatContradictOneAnother(t *testing.T) {
 		p := vision.Preprocess{Scale: c.scale, Mean: three(c.mean), Std: three(c.std)}
 		if got := contradiction(&p); (got != "") != c.odd {
 			t.Errorf("scale %g, mean %g, std %g: got %q, want a word: %t", c.scale, c.mean, c.std, got, c.odd)
+		}
+	}
+}
+
+// The mean of ImageNet tells the order of its channels.
+func TestChannelsAndMeanThatContradictOneAnother(t *testing.T) {
+	for _, c := range []struct {
+		channels string
+		scale    float64
+		mean     [3]float64
+		odd      bool
+	}{
+		{"rgb", 1.0 / 255, [3]float64{0.485, 0.456, 0.406}, false},
+		{"bgr", 1.0 / 255, [3]float64{0.406, 0.456, 0.485}, false},
+		{"bgr", 1, [3]float64{103.939, 116.779, 123.68}, false},
+		{"rgb", 1.0 / 255, [3]float64{0.48145466, 0.4578275, 0.40821073}, false}, // of CLIP
+		{"rgb", 1.0 / 255, [3]float64{0.4914, 0.4822, 0.4465}, false},            // of CIFAR-10
+		{"bgr", 1.0 / 255, [3]float64{0.485, 0.456, 0.406}, true},
+		{"rgb", 1, [3]float64{103.939, 116.779, 123.68}, true},
+		{"rgb", 1, [3]float64{104, 117, 123}, true},
+	} {
+		p := vision.Preprocess{Channels: c.channels, Scale: c.scale, Mean: c.mean, Std: [3]float64{1, 1, 1}}
+		if got := contradiction(&p); (got != "") != c.odd {
+			t.Errorf("%s, mean %g: got %q, want a word: %t", c.channels, c.mean, got, c.odd)
 		}
 	}
 }

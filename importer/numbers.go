@@ -14,7 +14,7 @@ func checkNumbers(m *onnx.Model) {
 	infinite := map[string]bool{} // constants of other operators may be: a mask holds −Inf
 	for _, n := range m.Graph.Nodes {
 		for _, t := range n.Inputs {
-			infinite[t] = infinite[t] || n.OpType != "Conv" && n.OpType != "Gemm" && n.OpType != "BatchNormalization"
+			infinite[t] = infinite[t] || !weighted[n.OpType]
 		}
 	}
 	for i := range m.Graph.Initializers {
@@ -33,6 +33,15 @@ func checkNumbers(m *onnx.Model) {
 		}
 	}
 }
+
+// weighted are the operators whose constants are weights that were trained.
+var weighted = map[string]bool{"Conv": true, "ConvTranspose": true, "Gemm": true, "MatMul": true,
+	"BatchNormalization": true}
+
+// weightError is a weight that is no number.
+type weightError struct{ what string }
+
+func (e *weightError) Error() string { return e.what }
 
 // numbers looks at the numbers that are written through it.
 type numbers struct {
@@ -65,28 +74,34 @@ func (c *numbers) Write(b []byte) (int, error) {
 	return c.to.Write(b)
 }
 
+// beyond is the power of two from which on a number is no weight that was ever trained: about 1e15.
+const beyond = 50
+
 // see refuses one number. Its exponent tells: all ones is infinity, or with a fraction NaN.
 func (c *numbers) see(b []byte) error {
-	var exponent, fraction bool
+	var exponent, fraction, large bool
 	switch c.kind {
 	case onnx.Float32:
 		v := binary.LittleEndian.Uint32(b)
-		exponent, fraction = v&0x7f800000 == 0x7f800000, v&0x7fffff != 0
+		exponent, fraction, large = v&0x7f800000 == 0x7f800000, v&0x7fffff != 0, v>>23&0xff >= 127+beyond
 	case onnx.Float64:
 		v := binary.LittleEndian.Uint64(b)
-		exponent, fraction = v&(0x7ff<<52) == 0x7ff<<52, v&(1<<52-1) != 0
+		exponent, fraction, large = v&(0x7ff<<52) == 0x7ff<<52, v&(1<<52-1) != 0, v>>52&0x7ff >= 1023+beyond
 	case onnx.Float16:
 		v := binary.LittleEndian.Uint16(b)
 		exponent, fraction = v&0x7c00 == 0x7c00, v&0x3ff != 0
 	default:
 		v := binary.LittleEndian.Uint16(b)
-		exponent, fraction = v&0x7f80 == 0x7f80, v&0x7f != 0
+		exponent, fraction, large = v&0x7f80 == 0x7f80, v&0x7f != 0, v>>7&0xff >= 127+beyond
 	}
 	switch {
 	case exponent && fraction:
-		return fmt.Errorf("%s holds NaN: the weights are damaged, or were never trained", c.name)
+		return &weightError{fmt.Sprintf("%s holds NaN: the weights are damaged, or were never trained", c.name)}
 	case exponent && !c.infinite:
-		return fmt.Errorf("%s holds infinity: the weights are damaged", c.name)
+		return &weightError{fmt.Sprintf("%s holds infinity: the weights are damaged", c.name)}
+	case large && !c.infinite:
+		return &weightError{fmt.Sprintf("%s holds numbers above 1e15: the weights are damaged, or training diverged",
+			c.name)}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -17,7 +19,10 @@ import (
 func fromONNX(labels []string, o *Options) (*imported, error) {
 	n := &imported{foreign: true}
 	if err := n.adopt(labels, o, false); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), n.close())
+		if !strings.Contains(err.Error(), o.File+": ") { // of opening it
+			err = fmt.Errorf("%s: %w", o.File, err)
+		}
+		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
 }
@@ -141,13 +146,19 @@ var (
 	irVersion  = regexp.MustCompile(`model IR version: (\d+), max supported IR version: (\d+)`)
 	noOperator = regexp.MustCompile(`(?:Fatal error: |No Op registered for |node_op_type: )(\S+?)(?:\(-?\d+\))? ` +
 		`(?:is not a registered|with domain)`)
+	noKernel   = regexp.MustCompile(`Could not find an implementation for (\w+)`)
+	otherDims  = regexp.MustCompile(`Got invalid dimensions for input: (\S+)`)
 	fixedBatch = regexp.MustCompile(`takes batches of (\d+) only`)
+	otherRank  = regexp.MustCompile(`Invalid rank for output: (\S+) Got: (\d+) Expected: (\d+)`)
 	advice     = regexp.MustCompile(`\s*\(cure: [^)]*\)`)
 	places     = regexp.MustCompile(`(?s)^.*(?:Load model from \S+ failed: ?|(?:/\S+)+:\d+ \S.*?\) )`)
 )
 
 // cannotRun says why ONNX Runtime does not run a network, in words about the file.
 func cannotRun(err error) error {
+	if errors.Is(err, ErrCrashed) || errors.Is(err, infer.ErrNoLibrary) || errors.Is(err, context.Canceled) {
+		return err
+	}
 	text := err.Error()
 	if m := irVersion.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("the file has version IR %s, this ONNX Runtime reads up to IR %s: save it with an older "+
@@ -157,9 +168,21 @@ func cannotRun(err error) error {
 	if m := noOperator.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("this ONNX Runtime has no operator %s: export the network without it", m[1])
 	}
+	if m := noKernel.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("ONNX Runtime has no %s for the type of numbers that the file computes in: export the "+
+			"network in float32", m[1])
+	}
+	if m := otherDims.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("the file says of its input %s that it takes no picture, or other ones than its graph: "+
+			"export it with batch 1 or a dynamic batch", m[1])
+	}
 	if m := fixedBatch.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("the network takes batches of %s only, the number stands inside the graph: export it with "+
 			"batch 1 or a dynamic batch", m[1])
+	}
+	if m := otherRank.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("its output %s has %s dimensions, the file says %s: more are an answer for every place "+
+			"(text, a map), which classifies no picture; fewer are a fault of the export", m[1], m[2], m[3])
 	}
 	text = places.ReplaceAllString(advice.ReplaceAllString(text, ""), "")
 	return fmt.Errorf("ONNX Runtime cannot run the network: %s", strings.TrimSpace(text))

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
@@ -24,44 +26,47 @@ import (
 type proof struct {
 	n        *imported
 	config   infer.Config
+	run      Runner
 	dir      string // of the bundle on its way
 	pictures []*vision.Tensor
 	want     [][]float32 // what the original answers to each
 	got      [][]float32 // raw scores of the rewritten one
+	pair     []float32   // those of the first two pictures at once; nil: not asked for, or it fails
 }
 
-// prove makes sure that the network in dir answers as the file that it was made of, and mends what
-// only a run tells: probabilities that no known operator makes, a batch that cannot be freed.
-func (n *imported) prove(ctx context.Context, o *Options, dir string, p *progress.Progress) error {
+// Runner runs a model file as infer.RunForeign does, which crashes the process where the file
+// crashes ONNX Runtime. One that has a process for it wraps ErrCrashed then.
+type Runner func(context.Context, infer.Config, *infer.ForeignJob) (answers [][]float32, err error)
+
+// ErrCrashed is the end of a process that ran a model file.
+var ErrCrashed = errors.New("ONNX Runtime crashes on it (export it anew, or install another runtime)")
+
+// writeProven writes the network into dir, makes sure that it answers as the file that it was made
+// of, and keeps what it answers as goldens.
+func (n *imported) writeProven(ctx context.Context, o *Options, dir string, p *progress.Progress) error {
 	c, err := o.Runtime()
 	if err != nil {
 		return err
 	}
-	t := &proof{n: n, config: c, dir: dir, pictures: verify.MadeUp(&n.spec, n.bytes())}
-	err = t.original(ctx, o)
+	t := &proof{n: n, config: c, dir: dir, pictures: verify.MadeUp(&n.spec, n.bytes()), run: o.Run}
+	if t.run == nil {
+		t.run = infer.RunForeign
+	}
+	ran, wrote := t.whileItRuns(ctx, o, func() error { return n.writeNetwork(ctx, dir, p) })
+	if wrote != nil {
+		return wrote // a damaged weight has its name there
+	}
+	if ran == nil {
+		err = t.hold(ctx, o, p)
+	} else {
+		err = cannotRun(ran)
+	}
 	if errors.Is(err, infer.ErrNoLibrary) {
 		p.Say("not proven: there is no ONNX Runtime here to run the file and what was made of it")
 		return nil
 	}
 	if err != nil {
-		return cannotRun(err)
-	}
-	err = t.rewritten(ctx)
-	if many := n.classifier.Batch > 1 && n.classifier.Batch <= mostRepeated; err != nil && !many {
-		return cannotRun(err)
-	} else if many && (err != nil || len(t.got[0]) != len(n.spec.Labels)) {
-		p.Say("its batch of %d cannot be freed: every picture is computed %[1]d times", n.classifier.Batch)
-		if err := t.again(ctx, p, func() error { return n.adopt(n.spec.Labels, o, true) }); err != nil {
-			return cannotRun(err)
-		}
-	} else if n.classifier.Batch > 0 && !t.batches(ctx) {
-		p.Say("it takes one picture at a time")
-		if err := t.again(ctx, p, func() error { n.graph.FixBatch(); return nil }); err != nil {
-			return cannotRun(err)
-		}
-	}
-	if err := t.judge(ctx, p); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", o.File, err)
 	}
 	n.goldens = &verify.Goldens{Input: &vision.Tensor{Shape: t.pictures[0].Shape}, Origin: verify.OriginSelfMade}
 	n.goldens.Input.Shape[0] = int64(len(t.pictures))
@@ -70,6 +75,40 @@ func (n *imported) prove(ctx context.Context, o *Options, dir string, p *progres
 		n.goldens.Logits = append(n.goldens.Logits, t.got[i]...)
 	}
 	return nil
+}
+
+// whileItRuns runs the file as it came while write writes what was made of it: the one computes, the
+// other mostly waits for the disk. Where writing fails the run is ended.
+func (t *proof) whileItRuns(ctx context.Context, o *Options, write func() error) (ran, wrote error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error { return t.original(ctx, o) })
+	if wrote = write(); wrote != nil {
+		stop()
+	}
+	return group.Wait(), wrote
+}
+
+// hold runs the rewritten network and holds it against the original's answers. It mends what only a
+// run tells: probabilities that no known operator makes, a batch that cannot be freed.
+func (t *proof) hold(ctx context.Context, o *Options, p *progress.Progress) error {
+	n := t.n
+	err := t.rewritten(ctx, true)
+	if many := n.classifier.Batch > 1 && n.classifier.Batch <= mostRepeated; err != nil && !many {
+		return cannotRun(err)
+	} else if many && (err != nil || len(t.got[0]) != len(n.spec.Labels)) {
+		p.Say("its batch of %d cannot be freed: every picture is computed %[1]d times", n.classifier.Batch)
+		if err := t.again(ctx, p, func() error { return n.adopt(n.spec.Labels, o, true) }); err != nil {
+			return cannotRun(err)
+		}
+	} else if !t.batches() { // whatever its ports promise
+		p.Say("it takes one picture at a time")
+		if err := t.again(ctx, p, func() error { n.graph.FixBatch(); return nil }); err != nil {
+			return cannotRun(err)
+		}
+	}
+	return t.judge(ctx, p)
 }
 
 // mostRepeated is the largest batch that a picture is repeated for.
@@ -86,7 +125,7 @@ func (t *proof) again(ctx context.Context, p *progress.Progress, change func() e
 	if err := t.n.writeNetwork(ctx, t.dir, p); err != nil {
 		return err
 	}
-	return t.rewritten(ctx)
+	return t.rewritten(ctx, false)
 }
 
 // judge compares; where the rows are probabilities of their own making it takes their logarithm
@@ -143,26 +182,31 @@ func (t *proof) original(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
-	f, err := infer.OpenForeign(ctx, t.config, path, ports)
+	inputs := make([][]float32, len(t.pictures))
+	for i, x := range t.pictures {
+		inputs[i] = fed(x, c)
+	}
+	var err error
+	t.want, err = t.answers(ctx, path, ports, inputs)
 	if err != nil && path == o.File &&
 		strings.Contains(err.Error(), "xternal data") { // elsewhere than it wants it
 		if err := copied(); err != nil {
 			return err
 		}
-		f, err = infer.OpenForeign(ctx, t.config, path, ports)
+		t.want, err = t.answers(ctx, path, ports, inputs)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// answers are those of a file to each of the inputs.
+func (t *proof) answers(ctx context.Context, path string, ports infer.ForeignPorts, inputs [][]float32) ([][]float32,
+	error) {
+	job := &infer.ForeignJob{Threads: t.config.Threads, Path: path, Ports: ports, Inputs: inputs}
+	answers, err := t.run(ctx, t.config, job)
+	if err == nil && len(answers) != len(inputs) {
+		err = fmt.Errorf("%d answers to %d inputs", len(answers), len(inputs))
 	}
-	defer f.Close()
-	for _, x := range t.pictures {
-		answer, err := f.Run(ctx, fed(x, c))
-		if err != nil {
-			return err
-		}
-		t.want = append(t.want, answer)
-	}
-	return nil
+	return answers, err
 }
 
 // outputIs tells whether the file puts the scores out itself, as float32.
@@ -222,47 +266,39 @@ func fed(x *vision.Tensor, c *onnx.Classifier) []float32 {
 	return slices.Repeat(one, max(p.Batch, 1))
 }
 
-// rewritten runs the network in dir, a picture at a time.
-func (t *proof) rewritten(ctx context.Context) error {
-	t.got = nil
-	s, err := t.open(ctx)
-	if err != nil {
-		return err
+// rewritten runs the network in dir, a picture at a time, and where paired is true the first two
+// pictures at once in the end: that may fail.
+func (t *proof) rewritten(ctx context.Context, paired bool) error {
+	inputs := make([][]float32, len(t.pictures))
+	for i, x := range t.pictures {
+		inputs[i] = x.Data
 	}
-	defer s.Close()
-	for _, x := range t.pictures {
-		err := s.Run(ctx, x, func(_ int, v []float32) { t.got = append(t.got, slices.Clone(v)) })
-		if err != nil {
-			return err
-		}
+	if paired {
+		inputs = append(inputs, slices.Concat(inputs[0], inputs[1]))
+	}
+	ports := infer.ForeignPorts{Input: t.n.spec.Input.Name, Output: t.n.spec.Output.Name, Type: onnx.Float32,
+		Shape: t.pictures[0].Shape[:]}
+	answers, err := t.answers(ctx, filepath.Join(t.dir, "fp32.onnx"), ports, inputs)
+	t.got, t.pair = answers, nil
+	switch alone := len(t.pictures); {
+	case !paired || ctx.Err() != nil:
+		return err
+	case err == nil:
+		t.got, t.pair = answers[:alone], answers[alone]
+	case len(answers) != alone: // it took the single ones with it
+		return t.rewritten(ctx, false)
 	}
 	return nil
 }
 
-func (t *proof) open(ctx context.Context) (*infer.Probe, error) {
-	return infer.OpenProbe(ctx, t.config, filepath.Join(t.dir, "fp32.onnx"), t.n.spec.Input.Name,
-		infer.ProbeOptions{Outputs: []string{t.n.spec.Output.Name}})
-}
-
-// batches tells whether two pictures at a time get the answers of each alone.
-func (t *proof) batches(ctx context.Context) bool {
-	a, b := t.pictures[0], t.pictures[1]
-	two := &vision.Tensor{Shape: a.Shape, Data: slices.Concat(a.Data, b.Data)}
-	two.Shape[0] = 2
-	s, err := t.open(ctx)
-	if err != nil {
+// batches tells whether two pictures at a time got the answers of each alone.
+func (t *proof) batches() bool {
+	alone := slices.Concat(t.got[0], t.got[1])
+	if len(alone) != len(t.pair) {
 		return false
 	}
-	defer s.Close()
-	same := false
-	err = s.Run(ctx, two, func(_ int, v []float32) {
-		alone := slices.Concat(t.got[0], t.got[1])
-		if len(alone) == len(v) {
-			diff, largest := infer.Difference(alone, v)
-			same = diff <= max(t.n.loose, 1e-4)*largest
-		}
-	})
-	return err == nil && same
+	diff, largest := infer.Difference(alone, t.pair)
+	return diff <= max(t.n.loose, 1e-4)*largest
 }
 
 // compare is the largest difference between what the original answers and what follows from the
@@ -271,8 +307,8 @@ func (t *proof) compare() (worst, largest float64, err error) {
 	c, labels := t.n.classifier, len(t.n.spec.Labels)
 	for i, l := range t.got {
 		if len(l) != labels {
-			return 0, 0, fmt.Errorf("the network answers with %d numbers for a picture, there are %d labels", len(l),
-				labels)
+			return 0, 0, fmt.Errorf("the network answers with %d numbers for a picture, there are %d labels: give as "+
+				"many, or, where it answers for every place (text, a map), it classifies no pictures", len(l), labels)
 		}
 		expected := answered(c, l)
 		if len(t.want[i]) != len(expected)*max(c.Batch, 1) {

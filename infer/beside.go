@@ -91,9 +91,10 @@ func (n *Network) open(ctx context.Context, opened *bundle.Bundle, picked choice
 	}
 	var h hashing
 	defer h.stop()
-	if err := h.start(ctx, opened, keys); err != nil {
+	if err := h.of(opened, keys); err != nil {
 		return nil, err
 	}
+	h.start(ctx)
 	head, err := ReadHead(opened)
 	if err == nil {
 		err = h.wait()

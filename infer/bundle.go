@@ -59,15 +59,15 @@ func OpenBundle(ctx context.Context, dir, precision string, c Config) (*Network,
 		if err != nil {
 			return net, err
 		}
-		if err := h.start(ctx, opened, keys); err != nil {
+		if err := h.of(opened, keys); err != nil {
 			return net, err
 		}
-		head, err := ReadHead(opened) // behind start: a head that is exchanged meanwhile is found, too
+		head, err := ReadHead(opened) // behind of: a head that is exchanged meanwhile is found, too
 		if err != nil {
 			return net, wrong("%s", err)
 		}
 		return modelFile(opened, picked, path, head), nil
-	})
+	}, func() { h.start(ctx) })
 	if err != nil {
 		h.stop() // the hash no longer matters, unless it explains the failure
 		if h.err != nil && !errors.Is(h.err, context.Canceled) {
@@ -112,33 +112,39 @@ func modelFile(b *bundle.Bundle, picked choice, path string, head *vision.Head) 
 	return m
 }
 
-// hashing checks the files of one network in the background, of the last that was started.
+// hashing checks the files of one network in the background: those that of named last, from start on.
 type hashing struct {
+	bundle *bundle.Bundle
 	keys   []string
 	before untouched
-	cancel context.CancelFunc
+	cancel context.CancelFunc // nil: not started
 	done   sync.WaitGroup
 	err    error // valid after stop or wait
 }
 
-func (h *hashing) start(ctx context.Context, b *bundle.Bundle, keys []string) (err error) {
+// of says which files it is about, and notes what they are before anybody reads them.
+func (h *hashing) of(b *bundle.Bundle, keys []string) (err error) {
 	if slices.Equal(h.keys, keys) {
 		return nil
 	}
 	h.stop()
-	if h.before, err = remember(b, keys); err != nil {
-		return err
+	h.bundle, h.keys, h.err, h.cancel = b, keys, nil, nil
+	h.before, err = remember(b, keys)
+	return err
+}
+
+func (h *hashing) start(ctx context.Context) {
+	if h.cancel != nil {
+		return
 	}
-	h.keys, h.err = keys, nil
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.done.Go(func() {
-		for _, key := range keys {
-			if h.err = b.CheckFile(ctx, key); h.err != nil {
+		for _, key := range h.keys {
+			if h.err = h.bundle.CheckFile(ctx, key); h.err != nil {
 				return
 			}
 		}
 	})
-	return nil
 }
 
 func (h *hashing) wait() error {

@@ -47,6 +47,7 @@ type Engine struct {
 	signals signalPlaces
 	answers int // the place of what Run makes its answer of, among the outputs
 	closed  bool
+	loads   func() // is called when net is about to be loaded
 
 	*loaded
 }
@@ -59,12 +60,15 @@ func Open(ctx context.Context, c Config, net ModelFile) (*Engine, error) {
 	if _, err := os.Stat(net.Path); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	return OpenPicked(ctx, c, func(string) (ModelFile, error) { return net, nil })
+	return OpenPicked(ctx, c, func(string) (ModelFile, error) { return net, nil }, func() {})
 }
 
 // OpenPicked is Open where each provider has a file of its own: pick is asked for it before a
-// provider is tried. Where pick has none, its error is why that provider was not used.
-func OpenPicked(ctx context.Context, c Config, pick func(provider string) (ModelFile, error)) (*Engine, error) {
+// provider is tried. Where pick has none, its error is why that provider was not used. loads is called
+// when the file that was picked last is about to be loaded: a provider that is not worth it gets no
+// farther than to its choice.
+func OpenPicked(ctx context.Context, c Config, pick func(provider string) (ModelFile, error),
+	loads func()) (*Engine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
@@ -72,7 +76,7 @@ func OpenPicked(ctx context.Context, c Config, pick func(provider string) (Model
 	if err != nil {
 		return nil, fmt.Errorf("infer: open: %w", err)
 	}
-	e := &Engine{loaded: &loaded{users: 1}, info: Info{
+	e := &Engine{loaded: &loaded{users: 1}, loads: loads, info: Info{
 		Version: l.version, Library: l.path, Threads: threads(&c), MaxBatch: max(c.MaxBatch, 1),
 	}}
 	order, strict := c.orderFor(l.path)
@@ -201,6 +205,7 @@ func (e *Engine) entry(ctx context.Context, job *Job) (entry, func(dir string) m
 // load opens the session and runs it once. Where a GPU's libraries come in, Go's signal handlers
 // are put back.
 func (e *Engine) load(provider string, c *Config, own map[string]string) error {
+	e.loads()
 	if provider == CPU {
 		return e.open(provider, c, own)
 	}
@@ -223,6 +228,7 @@ func (e *Engine) open(provider string, c *Config, own map[string]string) error {
 		return err
 	}
 	e.session, e.signals = s, signalsOf(s.outputs)
+	trim()
 	return nil
 }
 

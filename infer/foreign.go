@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -61,13 +62,17 @@ func (p *ForeignPorts) open(c *Config, path string) (*ort.DynamicAdvancedSession
 	return ort.NewDynamicAdvancedSession(path, []string{p.Input}, []string{p.Output}, so)
 }
 
-// Run feeds the numbers, as many as the shape has, each turned into the input's type, and returns a
-// copy of what comes out.
+// Run feeds the numbers, as many as the shape has or that many times more pictures, each turned into
+// the input's type, and returns a copy of what comes out.
 func (f *Foreign) Run(ctx context.Context, numbers []float32) (_ []float32, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	in, err := ort.NewCustomDataTensor(ort.NewShape(f.shape...), onnx.Encode(f.kind, numbers), elementTypes[f.kind])
+	shape := ort.NewShape(slices.Clone(f.shape)...)
+	if each := shape.FlattenedSize(); each > 0 && len(shape) > 0 {
+		shape[0] *= int64(len(numbers)) / each
+	}
+	in, err := ort.NewCustomDataTensor(shape, onnx.Encode(f.kind, numbers), elementTypes[f.kind])
 	if err != nil {
 		return nil, fmt.Errorf("infer: %w", oneLine(err))
 	}

@@ -40,27 +40,39 @@ func ReadKnown(b *bundle.Bundle, kind string) (*vision.Known, error) {
 		return nil, err
 	}
 	defer file.Close()
+	k, err := readKnown(file, kind)
+	if err == nil && k != nil {
+		k.Channels, err = readKnown(file, kind+channels)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// channels stands behind the kind of what is known of the attention blocks' channels.
+const channels = "/channels"
+
+// readKnown reads what stands under a name; nil where there is nothing.
+func readKnown(file *checkpoint.File, kind string) (*vision.Known, error) {
 	if file.Tensor(kind+"/axes") == nil {
 		return nil, nil
 	}
+	var err error
 	values, dims := map[string][]float32{}, 0
 	for _, name := range []string{"axes", "centres", "null"} {
 		t := file.Tensor(kind + "/" + name)
 		if t == nil || t.Elements() > mostKnown {
-			return nil, fmt.Errorf("%s has no %s, or too much of it: calibrate or teach again", path, name)
+			return nil, fmt.Errorf("it has no %s, or too much of it: calibrate or teach again", name)
 		}
 		if name == "axes" && len(t.Shape) == 2 {
 			dims = int(t.Shape[0])
 		}
 		if values[name], err = t.Float32s(); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	k, err := vision.NewKnown(values["axes"], values["centres"], values["null"], dims)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return k, nil
+	return vision.NewKnown(values["axes"], values["centres"], values["null"], dims)
 }
 
 // mostKnown is the largest number of values of one tensor of the file.
@@ -70,8 +82,14 @@ const mostKnown = 1 << 24
 // returns its manifest entry.
 func WriteKnown(ctx context.Context, dir string, of map[string]*vision.Known) (bundle.File, error) {
 	var tensors []checkpoint.Out
-	for _, kind := range slices.Sorted(maps.Keys(of)) {
-		k := of[kind]
+	all := maps.Clone(of)
+	for kind, k := range of {
+		if k.Channels != nil {
+			all[kind+channels] = k.Channels
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		k := all[kind]
 		dims := int64(k.Dims())
 		add := func(name string, values []float32, shape ...int64) {
 			tensors = append(tensors, checkpoint.Out{Name: kind + "/" + name, Shape: shape,
@@ -109,6 +127,9 @@ func knownOf(b *bundle.Bundle, key string, e *Engine) (*vision.Known, error) {
 	k, err := ReadKnown(b, KnownKind(key))
 	if err != nil || k == nil || e.SignalSizes().Features == 0 {
 		return nil, err
+	}
+	if c := k.Channels; c != nil && c.Width() != e.SignalSizes().Levels() {
+		k.Channels = nil // a file for TensorRT gives none
 	}
 	if want := e.SignalSizes().Features; k.Width() != want {
 		return nil, wrong("%s is of %d features, the network has %d: one of the two belongs to another network",

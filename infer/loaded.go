@@ -82,6 +82,7 @@ func (e *Engine) Close() error {
 	e.watch.Unlock()
 	err := errors.Join(e.session.close(), release())
 	e.session = nil
+	trim()
 	if err != nil {
 		return fmt.Errorf("infer: close: %w", err)
 	}

@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,9 +39,10 @@ func TestWeightsInAnotherFile(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, keys, err)
 		}
 		var h hashing
-		if err := h.start(t.Context(), b, []string{"weights"}); err != nil {
+		if err := h.of(b, []string{"weights"}); err != nil {
 			t.Fatal(err)
 		}
+		h.start(t.Context())
 		if err := h.wait(); err == nil || !strings.Contains(err.Error(), "the file was changed") {
 			t.Errorf("%s: changed weights: %v", name, err)
 		}
@@ -88,5 +91,39 @@ func TestExchangedWhileLoaded(t *testing.T) {
 		if err := u.check(); (err == nil) != (name == "nothing") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestHashedOnceItLoads: a file that was only thought of is not read; of several the last is, and a
+// damaged one among the others does not matter.
+func TestHashedOnceItLoads(t *testing.T) {
+	b := &bundle.Bundle{Dir: t.TempDir()}
+	b.Spec.Files = map[string]bundle.File{}
+	for key, text := range map[string]string{"damaged": "x", "whole": "weights"} {
+		if err := os.WriteFile(filepath.Join(b.Dir, key), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256([]byte("weights"))
+		b.Spec.Files[key] = bundle.File{Path: key, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(text))}
+	}
+	var h hashing
+	for _, key := range []string{"damaged", "whole"} {
+		if err := h.of(b, []string{key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.cancel != nil {
+		t.Error("it hashes before anything is loaded")
+	}
+	h.start(t.Context())
+	if err := h.wait(); err != nil {
+		t.Errorf("the file that was picked last is whole: %v", err)
+	}
+	if err := h.of(b, []string{"damaged"}); err != nil {
+		t.Fatal(err)
+	}
+	h.start(t.Context())
+	if err := h.wait(); err == nil {
+		t.Error("a damaged file that is loaded is not found")
 	}
 }

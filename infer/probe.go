@@ -19,6 +19,10 @@ type ProbeOptions struct {
 	// no rewriting of the graph: every operator runs as the file has it, in no more memory than
 	// that takes
 	Plain bool
+	// Q and DQ stay operators of their own, and what stands between them stays in float: as a GPU has
+	// it, not as the CPU provider would. All else is made fast, and the answers are Plain's but for the
+	// order of sums
+	Separate bool
 	// on x86 without VNNI: 8-bit products that cannot saturate, at some speed
 	// (session.x64quantprecision)
 	Exact bool
@@ -88,6 +92,11 @@ func (o *ProbeOptions) open(c *Config, path, input string) (*ort.DynamicAdvanced
 		// them.
 		if err := errors.Join(so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll),
 			so.SetCpuMemArena(false), so.SetMemPattern(false)); err != nil {
+			return nil, err
+		}
+	}
+	if o.Separate {
+		if err := so.AddSessionConfigEntry("session.disable_quant_qdq", "1"); err != nil {
 			return nil, err
 		}
 	}

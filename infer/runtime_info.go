@@ -46,6 +46,20 @@ func About(c Config) (*Runtime, error) {
 	return r, nil
 }
 
+// Locate is the path of the ONNX Runtime that Open would load, and of the shim where it needs one, for
+// another process. The error wraps ErrNoLibrary where there is none.
+func Locate(c Config) (library, shim string, err error) {
+	l, err := find(&c)
+	if err != nil {
+		return "", "", fmt.Errorf("infer: %w", err)
+	}
+	defer l.close()
+	if library, err = filepath.Abs(l.path); err == nil && filepath.Base(l.entry) == shimName {
+		shim, err = filepath.Abs(l.entry)
+	}
+	return library, shim, err
+}
+
 // Version loads ONNX Runtime as Open would and returns its version.
 func Version(c Config) (string, error) {
 	l, err := acquire(&c)

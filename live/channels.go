@@ -29,7 +29,7 @@ type channels struct {
 }
 
 // begin forgets all, and makes room for a network with such blocks.
-func (c *channels) begin(blocks []int) {
+func (c *channels) begin(blocks []int, known func() Usual) {
 	*c = channels{blocks: blocks}
 	total := 0
 	for _, n := range blocks {
@@ -38,7 +38,7 @@ func (c *channels) begin(blocks []int) {
 	if total == 0 {
 		return
 	}
-	c.usual = newUsual(total)
+	c.usual = newUsual(total, known)
 	values := make([]float32, 2*keptChannels*total)
 	c.frames = make([]channelFrame, keptChannels)
 	for i := range c.frames {
@@ -47,12 +47,12 @@ func (c *channels) begin(blocks []int) {
 	}
 }
 
-// channelsOf begins anew for a network with such blocks, or says why it has none.
-func (s *stream) channelsOf(blocks []int, why string) {
+// channelsOf begins anew for a network, or says why it has no channels.
+func (s *stream) channelsOf(n *Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channels.begin(blocks)
-	s.noChannels = why
+	s.channels.begin(n.Blocks, n.Usual)
+	s.noChannels = n.NoBlocks
 }
 
 // add takes the channels of a frame in, where there are some and the last that was taken is old

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"slices"
+	"sync"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -13,9 +15,9 @@ import (
 // each stream one at a time, and keeps nothing of f.
 type Encoder interface {
 	Encode(f *vision.Frame) ([]byte, error)
-	// Needs is the width of a frame, pixels, beyond which Encode gains nothing: of a wider one it
-	// may get every second pixel of every second row, or third, or so on.
-	Needs() int
+	// Needs is the width, pixels, beyond which Encode gains nothing of a frame: of a wider one it may
+	// get every second pixel of every second row, or third, or so on. It must not wait.
+	Needs(f *vision.Frame) int
 }
 
 // JPEG encodes with Go's own encoder: 2 to 3 ms for a picture of 320×180 where 640×360 takes 11.
@@ -25,18 +27,29 @@ type JPEG struct {
 }
 
 // Needs implements Encoder: twice the width, for each pixel is the mean of four.
-func (j JPEG) Needs() int { return 2 * j.Width }
+func (j JPEG) Needs(*vision.Frame) int { return 2 * j.Width }
+
+// drawing is the memory for one picture, for the next one as well.
+type drawing struct {
+	image image.RGBA
+	sums  [][3]int
+	bytes bytes.Buffer
+}
+
+var drawings = sync.Pool{New: func() any { return new(drawing) }}
 
 // Encode implements Encoder.
 func (j JPEG) Encode(f *vision.Frame) ([]byte, error) {
 	if f.Width < 1 || f.Height < 1 {
 		return nil, fmt.Errorf("a frame of %d×%d pixels is no picture", f.Width, f.Height)
 	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, shrink(f, j.Width), &jpeg.Options{Quality: j.Quality}); err != nil {
+	d := drawings.Get().(*drawing)
+	defer drawings.Put(d)
+	d.bytes.Reset()
+	if err := jpeg.Encode(&d.bytes, d.shrink(f, j.Width), &jpeg.Options{Quality: j.Quality}); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return bytes.Clone(d.bytes.Bytes()), nil
 }
 
 // thin makes to a copy of every step-th pixel of every step-th row of f, growing to.Pix only where it
@@ -56,14 +69,15 @@ func thin(f, to *vision.Frame, step int) {
 	}
 }
 
-// shrink is the frame at most width wide: each pixel the mean of those that it covers.
-func shrink(f *vision.Frame, width int) *image.RGBA {
-	if f.Width <= width {
-		return f.Image()
-	}
+// shrink is the frame at most width wide: each pixel the mean of those that it covers. It is d's.
+func (d *drawing) shrink(f *vision.Frame, width int) *image.RGBA {
+	width = min(width, f.Width)
 	height := max(1, (f.Height*width+f.Width/2)/f.Width)
-	out := image.NewRGBA(image.Rect(0, 0, width, height))
-	sums := make([][3]int, width)
+	out := &d.image
+	out.Rect, out.Stride = image.Rect(0, 0, width, height), 4*width
+	out.Pix = slices.Grow(out.Pix[:0], 4*width*height)[:4*width*height]
+	sums := slices.Grow(d.sums[:0], width)[:width]
+	d.sums = sums
 	for y := range height {
 		top, bottom := y*f.Height/height, max((y+1)*f.Height/height, y*f.Height/height+1)
 		clear(sums)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vggse/vggse-agent/vision"
@@ -22,6 +23,7 @@ type Monitor struct {
 	encoder Encoder
 	names   []string
 	streams map[string]*stream
+	watch   atomic.Pointer[[]chan<- struct{}] // who is told of label changes; nil: nobody
 
 	mu      sync.Mutex // guards what follows
 	labels  []string
@@ -50,16 +52,30 @@ type Network struct {
 	Decide     func(stream string) vision.DecideConfig // what is configured for a stream
 	Blocks     []int                                   // channels of each attention block whose gates it gives
 	NoBlocks   string                                  // why it gives none, one sentence; empty where it does
+	// Usual tells what its gates mostly are; nil: frames are to tell. It is called when somebody looks
+	// at channels for the first time, once at most, by whoever looks, and may read a file.
+	Usual func() Usual
+}
+
+// Usual is what the gates of a network mostly are, by the pictures that it was calibrated with. Middle
+// and Spread have a number for each channel, of all blocks one behind the other.
+type Usual struct {
+	Pictures int
+	Middle   []float32
+	Spread   []float32 // standard deviation, or what has its place
 }
 
 // Use says which network answers from now on. Scores of the one before are forgotten.
 func (m *Monitor) Use(n Network) error {
+	if n.Usual != nil {
+		n.Usual = sync.OnceValue(n.Usual)
+	}
 	for _, name := range m.names {
 		if err := m.streams[name].use(n.Labels, n.Decide(name)); err != nil {
 			return fmt.Errorf("live: %w", err)
 		}
 		m.streams[name].shows(n.Preprocess, n.Size)
-		m.streams[name].channelsOf(n.Blocks, n.NoBlocks)
+		m.streams[name].channelsOf(&n)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,7 +102,43 @@ func (m *Monitor) Labels() (labels []string, unknown string) {
 // Observe takes in one decision. It keeps nothing of d, waits for nobody and allocates nothing.
 func (m *Monitor) Observe(d *vision.Decision) {
 	if s := m.streams[d.Camera]; s != nil {
-		s.observe(d, d.Time.Sub(m.started))
+		if s.observe(d, d.Time.Sub(m.started)) {
+			m.tell()
+		}
+	}
+}
+
+// Watch sends to c at every change of a label, unless that is full, until stop is called.
+func (m *Monitor) Watch(c chan<- struct{}) (stop func()) {
+	m.exchange(func(all []chan<- struct{}) []chan<- struct{} { return append(slices.Clone(all), c) })
+	return func() {
+		m.exchange(func(all []chan<- struct{}) []chan<- struct{} {
+			return slices.DeleteFunc(slices.Clone(all), func(other chan<- struct{}) bool { return other == c })
+		})
+	}
+}
+
+func (m *Monitor) exchange(by func(all []chan<- struct{}) []chan<- struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []chan<- struct{}
+	if now := m.watch.Load(); now != nil {
+		all = *now
+	}
+	all = by(all)
+	m.watch.Store(&all)
+}
+
+func (m *Monitor) tell() {
+	all := m.watch.Load()
+	if all == nil {
+		return
+	}
+	for _, c := range *all {
+		select {
+		case c <- struct{}{}:
+		default: // it will look anyway
+		}
 	}
 }
 

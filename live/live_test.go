@@ -187,7 +187,7 @@ func (e *slow) Encode(f *vision.Frame) ([]byte, error) {
 	return JPEG{Width: 320, Quality: 90}.Encode(f)
 }
 
-func (e *slow) Needs() int { return 0 }
+func (e *slow) Needs(*vision.Frame) int { return 0 }
 
 func grey(seq uint64, value byte) *vision.Frame {
 	f := &vision.Frame{Seq: seq, Time: time.Now()}
@@ -257,7 +257,7 @@ func TestPictures(t *testing.T) {
 		f.Pix[i] = byte(i % 3 * 100) // blue 0, green 100, red 200
 	}
 	f.Pix[0] = 200 // the first of four
-	if c := shrink(f, 4).RGBAAt(0, 0); c.R != 200 || c.G != 100 || c.B != 50 {
+	if c := new(drawing).shrink(f, 4).RGBAAt(0, 0); c.R != 200 || c.G != 100 || c.B != 50 {
 		t.Errorf("shrunk: %v, want 200 100 50", c)
 	}
 	for view, decode := range []func([]byte) (image.Image, error){
@@ -323,6 +323,92 @@ func TestLargeFrames(t *testing.T) {
 	if err != nil || img.Bounds().Dx() != 4 || img.Bounds().Dy() != 2 || picture.Width != 32 || picture.Height != 16 ||
 		picture.Seen != [4]float64{0.25, 0, 0.75, 1} {
 		t.Errorf("picture: %+v, %v, %v", picture, img.Bounds(), err)
+	}
+}
+
+// Whoever begins to look gets a picture also of a device that takes seconds for a frame, and never one
+// that was made, or only taken, for somebody who has gone since.
+func TestFirstPicture(t *testing.T) {
+	m := monitor(t, vision.DecideConfig{TopK: 1, Confirm: 1})
+	v := &m.streams["a"].views[0]
+	first := func(frame uint64) *Picture {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		got := make(chan *Picture)
+		go func() {
+			p, err := m.Picture(ctx, "a", false, 0)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- p
+		}()
+		for !v.wanted.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		f := grey(frame, 9)
+		f.Time = time.Now().Add(-3 * time.Second) // when it was captured
+		v.taken.Store(0)
+		m.Record(&vision.Decision{Camera: "a"}, f)
+		return <-got
+	}
+	if p := first(1); p == nil || p.Frame != 1 {
+		t.Errorf("of a slow device: %+v", p)
+	}
+	if p := first(2); p == nil || p.Frame != 2 {
+		t.Errorf("the picture of before was given to whoever came later: %+v", p)
+	}
+	m.streams["a"].wanted.Store(true)
+	v.wanted.Store(true)
+	v.taken.Store(0)
+	m.Record(&vision.Decision{Camera: "a"}, grey(3, 9)) // nobody fetches it
+	v.taken.Store(time.Now().Add(-time.Minute).UnixNano())
+	if p := first(4); p == nil || p.Frame != 4 {
+		t.Errorf("what was taken for somebody else: %+v", p)
+	}
+}
+
+// Who watches hears of a change without being waited for, and State tells each once, in order, also
+// after more than are kept.
+func TestChanges(t *testing.T) {
+	m := monitor(t, vision.DecideConfig{TopK: 3, Threshold: 0.5, Confirm: 1})
+	told := make(chan struct{}, 1)
+	stop := m.Watch(told)
+	change := func(from, to int) {
+		m.Observe(&vision.Decision{Camera: "a", Time: time.Now(), Changed: true, Before: vision.Class{Index: from},
+			Stable: vision.Class{Index: to, Score: 0.75}})
+	}
+	var s State
+	change(-1, 0)
+	if err := m.State("a", &s); err != nil || s.Changed != 1 || len(s.Fresh) != 0 {
+		t.Errorf("a State that was never filled: %d changes, %v, %v", s.Changed, s.Fresh, err)
+	}
+	change(0, 1)
+	change(1, 2)
+	<-told
+	if err := m.Changes("a", &s); err != nil || len(s.Fresh) != 2 || s.Fresh[0].To != 1 || s.Fresh[1].To != 2 ||
+		s.Fresh[1].Score != 0.75 || s.Stable.Index != 0 {
+		t.Errorf("%+v, %v; want two fresh ones, and the rest as before", s, err)
+	}
+	if err := m.State("a", &s); err != nil || len(s.Fresh) != 0 || s.Stable.Index != 2 {
+		t.Errorf("told twice: %+v, %v", s.Fresh, err)
+	}
+	for i := range 2 * keptChanges {
+		change(i%3, (i+1)%3)
+	}
+	if err := m.State("a", &s); err != nil || len(s.Fresh) != keptChanges || s.Fresh[keptChanges-1].To != 1 {
+		t.Errorf("%d fresh ones after %d, %v", len(s.Fresh), 2*keptChanges, err)
+	}
+	stop()
+	<-told
+	change(0, 1)
+	select {
+	case <-told:
+		t.Error("told after stop")
+	default:
+	}
+	if err := m.Changes("nobody", &s); err == nil {
+		t.Error("an unknown stream has changes")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	pictureEvery = 200 * time.Millisecond // between two pictures of one stream, at least
-	pictureFresh = 2 * time.Second        // a picture that is older is made anew for whoever begins to look
+	pictureFresh = 100 * time.Millisecond // a picture that is older is made anew for whoever begins to look
 )
 
 // Picture is one frame, encoded. It is shared by all who look: nobody may change it.
@@ -72,7 +72,7 @@ func (s *shots) shows(p vision.Preprocess, size int) {
 // Record takes a copy of a frame where somebody waits for one; else it is one atomic load.
 func (m *Monitor) Record(d *vision.Decision, f *vision.Frame) {
 	if s := m.streams[d.Camera]; s != nil && s.wanted.Load() {
-		s.record(f, m.encoder.Needs())
+		s.record(f, m.encoder.Needs(f))
 	}
 }
 
@@ -107,7 +107,7 @@ func (v *shot) take(f *vision.Frame, step int) bool {
 	}
 	defer v.mu.Unlock()
 	thin(f, &v.frame, step)
-	v.frame.Seq, v.frame.Time = f.Seq, f.Time
+	v.frame.Camera, v.frame.Seq, v.frame.Time = f.Camera, f.Seq, f.Time
 	v.width, v.height = f.Width, f.Height
 	v.full = true
 	v.taken.Store(now.UnixNano())
@@ -137,6 +137,9 @@ func (m *Monitor) Picture(ctx context.Context, stream string, asNetwork bool, af
 	if asNetwork {
 		v = &s.views[1]
 	}
+	if after == 0 {
+		after = v.begin()
+	}
 	for {
 		p, fresh, err := s.develop(v, m.encoder, asNetwork, after)
 		if err != nil {
@@ -151,6 +154,20 @@ func (m *Monitor) Picture(ctx context.Context, stream string, asNetwork bool, af
 			return nil, ErrNoPicture
 		}
 	}
+}
+
+// begin is the number of the picture that whoever begins to look has to wait for the one behind. What was
+// taken for somebody who has gone since is forgotten.
+func (v *shot) begin() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.full && time.Since(time.Unix(0, v.taken.Load())) > pictureFresh {
+		v.full = false
+	}
+	if v.picture != nil && time.Since(v.picture.Time) < pictureFresh {
+		return v.last - 1
+	}
+	return v.last
 }
 
 // develop encodes what was taken, and returns the picture where it is newer than after; else what to
@@ -168,7 +185,7 @@ func (s *shots) develop(v *shot, e Encoder, asNetwork bool, after uint64) (*Pict
 		v.last++
 		p.Number, v.picture = v.last, p
 	}
-	if p := v.picture; p != nil && p.Number > after && (after > 0 || time.Since(p.Time) < pictureFresh) {
+	if p := v.picture; p != nil && p.Number > after {
 		return p, nil, nil
 	}
 	v.wanted.Store(true)

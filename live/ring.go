@@ -26,6 +26,14 @@ func (r *ring[T]) all(dst []T) []T {
 	return append(dst, r.values[first:r.next]...)
 }
 
+// newest are copies of the last n values, oldest first, or of as many as there are.
+func (r *ring[T]) newest(n uint64) (some []T) {
+	for i := int(min(n, uint64(r.n))); i > 0; i-- {
+		some = append(some, r.values[(r.next+len(r.values)-i)%len(r.values)])
+	}
+	return some
+}
+
 // last is the one before the next; nil in an empty ring.
 func (r *ring[T]) last() *T {
 	if r.n == 0 {

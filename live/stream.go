@@ -25,6 +25,7 @@ type stream struct {
 	since   time.Duration // when the label began to hold
 	day     time.Time     // when the counts of today end
 	began   []uint64      // by class: how often it began to hold today
+	changed uint64        // how often the label has changed, whatever the network
 	history
 	channels   channels
 	noChannels string // why there are none
@@ -49,7 +50,8 @@ func (s *stream) use(labels []string, c vision.DecideConfig) error {
 	return nil
 }
 
-func (s *stream) observe(d *vision.Decision, at time.Duration) {
+// observe takes in a decision and reports whether the label has changed.
+func (s *stream) observe(d *vision.Decision, at time.Duration) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at == 0 {
@@ -65,13 +67,15 @@ func (s *stream) observe(d *vision.Decision, at time.Duration) {
 		clear(s.began)
 	}
 	if !d.Changed {
-		return
+		return false
 	}
 	s.since = at
+	s.changed++
 	s.changes.add(change{at, int32(d.Before.Index), int32(d.Stable.Index), d.Stable.Score})
 	if i := d.Stable.Index; i >= 0 && i < len(s.began) {
 		s.began[i]++
 	}
+	return true
 }
 
 func (s *stream) setStatus(status string) (news bool) {
@@ -138,6 +142,10 @@ type State struct {
 	Total   time.Duration // from the capture of the frame to the decision
 	FPS     float64       // frames classified a second, over the last seconds
 	Began   []uint64      // by class: how often it began to hold today
+	Changed uint64        // how often the label has changed
+	// Fresh are its changes since the State was filled before, oldest first, at most 500; none where it
+	// never was.
+	Fresh []NewLabel
 }
 
 // State fills into with the state of a stream, reusing its memory.
@@ -148,8 +156,10 @@ func (m *Monitor) State(stream string, into *State) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	m.fresh(s, into)
 	top, began := into.Top[:0], into.Began[:0]
 	*into = State{
+		Changed: into.Changed, Fresh: into.Fresh,
 		Name: s.name, Version: s.version, Status: s.status, Why: s.why, Dark: s.dark, Off: s.off, Decide: s.decide,
 		Seen: s.at != 0, Top: top, Began: append(began, s.began...),
 	}
@@ -160,4 +170,28 @@ func (m *Monitor) State(stream string, into *State) error {
 		into.Since, into.FPS = m.wall(s.since), s.history.rate(time.Since(m.started))
 	}
 	return nil
+}
+
+// Changes fills Changed and Fresh alone of what State fills.
+func (m *Monitor) Changes(stream string, into *State) error {
+	s, err := m.find(stream)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.fresh(s, into)
+	return nil
+}
+
+// fresh tells into what has changed since it was told last; s.mu is held.
+func (m *Monitor) fresh(s *stream, into *State) {
+	n := s.changed - into.Changed
+	if into.Name == "" {
+		n = 0
+	}
+	into.Changed, into.Fresh = s.changed, into.Fresh[:0]
+	for _, c := range s.changes.newest(n) {
+		into.Fresh = append(into.Fresh, NewLabel{m.wall(c.at).UnixMilli(), c.from, c.to, c.score})
+	}
 }

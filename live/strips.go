@@ -14,19 +14,64 @@ const (
 	leastSpread = 1e-4        // of a gate: one that never moves is not unusual for moving so little
 )
 
-// usual is what the gates of a stream mostly are: their running means and variances, in which a frame
-// weighs at least 1/usualFrames.
+// usual is what the gates of a stream mostly are: by the pictures of the network's calibration, or,
+// where those are not known, running means and variances, in which a frame weighs at least
+// 1/usualFrames.
 type usual struct {
+	source         *source // is to be asked; nil: it was, or there is none
+	pictures       int     // of the calibration; 0: frames tell
 	frames         int
 	mean, variance []float32
 }
 
-func newUsual(channels int) usual {
-	return usual{mean: make([]float32, channels), variance: make([]float32, channels)}
+// source tells what is usual. It is another one for each network of each stream.
+type source struct{ ask func() Usual }
+
+func newUsual(channels int, known func() Usual) usual {
+	u := usual{mean: make([]float32, channels), variance: make([]float32, channels)}
+	if known != nil {
+		u.source = &source{known}
+	}
+	return u
 }
+
+// settles takes in what the source has told. What is not of these channels says nothing.
+func (u *usual) settles(told Usual) {
+	u.source = nil
+	if len(told.Middle) != len(u.mean) || len(told.Spread) != len(u.mean) || told.Pictures < 1 {
+		return
+	}
+	u.pictures = told.Pictures
+	copy(u.mean, told.Middle)
+	for i, sd := range told.Spread {
+		u.variance[i] = sd * sd
+	}
+}
+
+// lookUp asks for what is usual where nobody has looked before. Meanwhile frames come in.
+func (s *stream) lookUp() {
+	s.mu.Lock()
+	from := s.channels.usual.source
+	s.mu.Unlock()
+	if from == nil {
+		return
+	}
+	told := from.ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := &s.channels.usual; u.source == from { // the same network answers still
+		u.settles(told)
+	}
+}
+
+// known reports whether there is enough to say what is unusual.
+func (u *usual) known() bool { return u.pictures > 0 || u.frames >= usualLeast }
 
 // add takes in the gates of a frame.
 func (u *usual) add(gates []float32) {
+	if u.source != nil || u.pictures > 0 {
+		return
+	}
 	u.frames = min(u.frames+1, usualFrames)
 	weight := 1 / float32(u.frames)
 	for i, g := range gates {
@@ -51,7 +96,7 @@ func (u *usual) scores(gates []float32, blocks []int) (z []byte, unusual []int) 
 		}
 		sd := math.Max(math.Sqrt(float64(u.variance[i])), leastSpread)
 		score := float64(g-u.mean[i]) / sd
-		if u.frames < usualLeast || math.IsNaN(score) {
+		if !u.known() || math.IsNaN(score) {
 			score = 0
 		}
 		if math.Abs(score) > 3 {
@@ -67,9 +112,11 @@ type Strips struct {
 	Stream string `json:"camera"`
 	Blocks []int  `json:"blocks"`        // channels of each attention block
 	Why    string `json:"why,omitempty"` // there are no blocks, in one sentence
-	// Seen is how many frames say what is usual, at most 3,000; before 25 nothing is unusual.
-	Seen   int     `json:"seen"`
-	Frames []Strip `json:"frames"` // oldest first
+	// Pictures is how many pictures of the calibration say what is usual. 0: Seen frames do, at most
+	// 3,000; before 25 nothing is unusual.
+	Pictures int     `json:"pictures"`
+	Seen     int     `json:"seen"`
+	Frames   []Strip `json:"frames"` // oldest first
 }
 
 // Strip is one frame.
@@ -88,10 +135,12 @@ func (m *Monitor) Strips(stream string, after int64) (*Strips, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.lookUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &s.channels
-	out := &Strips{Stream: stream, Blocks: append([]int{}, c.blocks...), Seen: c.usual.frames, Frames: []Strip{}}
+	out := &Strips{Stream: stream, Blocks: append([]int{}, c.blocks...), Pictures: c.usual.pictures,
+		Seen: c.usual.frames, Frames: []Strip{}}
 	if len(c.blocks) == 0 {
 		out.Why = s.noChannels
 	}

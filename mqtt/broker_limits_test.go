@@ -11,6 +11,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/vggse/vggse-agent/internal/racetest"
 	"github.com/vggse/vggse-agent/mqtt/broker"
 )
 
@@ -137,7 +138,7 @@ func attack(addr string) int {
 // without them; here 32 MiB, and as much again for what a busy machine has not collected yet), the
 // agent stays connected, and a subscriber that behaves gets what it publishes.
 func TestEmbeddedAttacked(t *testing.T) {
-	if raceEnabled { // topics.go, scanMessages against RetainMessage: found once in many runs
+	if racetest.Enabled { // topics.go, scanMessages against RetainMessage: found once in many runs
 		t.Skip("mochi 2.7.9 has a race of its own between a retained message and a subscription")
 	}
 	b, err := broker.Start("127.0.0.1:0", quiet())
@@ -264,6 +265,45 @@ func TestEmbeddedConnections(t *testing.T) {
 		}
 		return r != nil
 	})
+}
+
+// TestEmbeddedSilent: who connects and never says who it is, or half of it, keeps nobody out for good,
+// and does not keep the broker from ending.
+func TestEmbeddedSilent(t *testing.T) {
+	b, err := broker.Start("127.0.0.1:0", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := strings.TrimPrefix(b.URL(), "tcp://")
+	hold := func() {
+		for i := range 30 {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			c.Write([]byte{0x10, 20, 0, 4, 'M'}[:i%6]) //nolint:errcheck // of one that is closed
+		}
+	}
+	hold()
+	eventually(t, hang, "room again", func() bool {
+		r := join(addr, "late", nil)
+		if r != nil {
+			r.Close()
+		}
+		return r != nil
+	})
+	hold()
+	ended := make(chan error, 1)
+	go func() { ended <- b.Close() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(hang):
+		t.Error("the broker waits for connections that say nothing")
+	}
 }
 
 // When the broker ends, a client of MQTT 3.1.1 is simply closed: the DISCONNECT that MQTT 5 has for

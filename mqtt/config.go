@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
 // in where it is missing, or Embedded, of which only the scheme is set. An error names the key and
 // the cure.
 func ParseBroker(brokerURL string) (*url.URL, error) {
-	if brokerURL == Embedded {
+	if brokerURL = strings.TrimSpace(brokerURL); brokerURL == Embedded {
 		return &url.URL{Scheme: Embedded}, nil
 	}
 	if brokerURL == "" {
@@ -93,6 +94,13 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	if !strings.Contains(brokerURL, "://") {
 		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", Shown(brokerURL),
 			Shown(brokerURL))
+	}
+	if c := redact.Unseen(brokerURL); c != "" {
+		return nil, fmt.Errorf("mqtt.broker: %q: the character %s in it is not seen: write it anew", Shown(brokerURL),
+			c)
+	}
+	if strings.Count(brokerURL, "://") > 1 {
+		return nil, fmt.Errorf("mqtt.broker: must be one broker: a cluster has one address for all")
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
@@ -109,6 +117,14 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", Shown(brokerURL), u.Scheme, port)
+	case strings.ContainsAny(u.Host, ",;|"):
+		return nil, fmt.Errorf("mqtt.broker: %q: must be one broker: a cluster has one address for all",
+			Shown(brokerURL))
+	case strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "["):
+		return nil, fmt.Errorf("mqtt.broker: %q: an address of IPv6 stands in brackets: tcp://[::1]:1883",
+			Shown(brokerURL))
+	case !isPort(cmp.Or(u.Port(), port)):
+		return nil, fmt.Errorf("mqtt.broker: %q: a port is 1 to 65535", Shown(brokerURL))
 	case strings.HasPrefix(u.Scheme, "ws"):
 		if strings.Trim(u.Path, "/") == "" {
 			u.Path, u.RawPath = "/mqtt", "" // EMQX and HiveMQ insist on it, Mosquitto takes any
@@ -121,6 +137,11 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	}
 	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	return u, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // Shown is the address of a broker for people: without what may be a secret in it, which is all

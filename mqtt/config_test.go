@@ -24,6 +24,11 @@ func TestParseBroker(t *testing.T) {
 		{in: "wss://host/a/b", want: "wss://host:443/a/b"},
 		{in: "ws://host/mqtt/", want: "ws://host:80/mqtt/"}, // as written: a proxy may insist on it
 		{in: "ws://host/a%2Fb/?token=x", want: "ws://host:80/a%2Fb/?token=x"},
+		{in: " tcp://host ", want: "tcp://host:1883"},
+		{in: "tcp://::1:1883", fail: "in brackets"},
+		{in: "ssl://fe80::1", fail: "in brackets"},
+		{in: "tcp://host:99999", fail: "1 to 65535"},
+		{in: "ws://host:0/mqtt", fail: "1 to 65535"},
 		{in: "", fail: "mqtt.broker: must be embedded or a URL"},
 		{in: "host:1883", fail: "write tcp://host:1883"},
 		{in: "http://host", fail: `unknown scheme "http"`},
@@ -38,6 +43,14 @@ func TestParseBroker(t *testing.T) {
 		{in: "tcp://host/x?token=geheim", fail: "tcp://host/x?…"},
 		{in: "tcp://?token=geheim", fail: "no host"},
 		{in: "ws://me:12/34gehe@host/mqtt", fail: "mqtt.password_file"},
+		{in: "tcp://a,b:1883", fail: "must be one broker"},
+		{in: "tcp://a:1883,tcp://b:1883", fail: "must be one broker"},
+		{in: "tcp://a:1883 tcp://me:geheim@b:1883", fail: "must be one broker"},
+		{in: "tcp://a;b", fail: "must be one broker"},
+		{in: "tcp://a:1883,b:1883", fail: "must be one broker"},
+		{in: "tcp://ho\u200bst:1883", fail: "U+200B"},
+		{in: "tcp://host\u00a0:1883", fail: "U+00A0"},
+		{in: "ws://host/mq\ufefftt", fail: "U+FEFF"},
 		{in: "tcp://host/token=geheim", fail: "tcp://host/token=***"},
 	} {
 		u, err := ParseBroker(c.in)
@@ -151,6 +164,9 @@ func TestFilesThatAreNone(t *testing.T) {
 	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	a := newAuthority(t)
+	a.issue("device", nil)
+	cert := a.path("device")
 	tcp, ssl := "tcp://127.0.0.1:1", "ssl://127.0.0.1:1"
 	const pipeIs, zeroIs = " is not a file but a pipe", "/dev/zero is not a file but a device"
 	for want, cfg := range map[string]Config{
@@ -159,8 +175,8 @@ func TestFilesThatAreNone(t *testing.T) {
 		"mqtt.password_file: " + empty + " holds no password": {Broker: tcp, User: "me", PasswordFile: empty},
 		"mqtt.tls.ca: " + pipe + pipeIs:                       {Broker: ssl, TLS: TLS{CA: pipe}},
 		"mqtt.tls.cert: " + zeroIs:                            {Broker: ssl, TLS: TLS{Cert: "/dev/zero", Key: pipe}},
-		"mqtt.tls.key: " + pipe + pipeIs:                      {Broker: ssl, TLS: TLS{Cert: empty, Key: pipe}},
-		"mqtt.tls.cert: tls: failed to find any PEM data":     {Broker: ssl, TLS: TLS{Cert: empty, Key: empty}},
+		"mqtt.tls.key: " + pipe + pipeIs:                      {Broker: ssl, TLS: TLS{Cert: cert, Key: pipe}},
+		"mqtt.tls.cert: " + empty + " is empty":               {Broker: ssl, TLS: TLS{Cert: empty, Key: empty}},
 	} {
 		if err := cfg.CheckFiles(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -49,8 +49,9 @@ type guardedConn struct {
 	ended   atomic.Bool           // nobody goes there any more
 }
 
+// A connection that takes long packets is given a larger buffer: a device's own hears little.
 func newGuardedConn(c net.Conn, limit int) *guardedConn {
-	return &guardedConn{Conn: c, in: bufio.NewReader(c), limit: limit}
+	return &guardedConn{Conn: c, in: bufio.NewReaderSize(c, min(max(limit/128, 256), 8<<10)), limit: limit}
 }
 
 // enter lets the caller call paho until leave; false: the connection has ended.

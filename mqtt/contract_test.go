@@ -94,7 +94,7 @@ func recordAll(t *testing.T) map[string]contract.Message {
 	l.CameraStatus("cam01", CameraOffline)
 	eventually(t, hang, "connected", l.Connected)
 	l.Stats(Stats{Cameras: []CameraStats{{Name: "cam01", FPS: 14.99, Infer: Percentiles{P50: time.Millisecond},
-		Judged: true, Unknown: 3, UnknownShare: 0.25}}})
+		Judged: true, Unknown: 3, UnknownShare: 0.25, Drift: Drift{Watched: true, Channels: true, Score: 1}}}})
 	l.Enabled("cam01", true)
 	l.Threshold("cam01", 0.6)
 	l.UnknownBelow("cam01", 0.05)

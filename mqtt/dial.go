@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"math"
 	"net"
@@ -15,12 +14,9 @@ import (
 
 	"golang.org/x/net/websocket"
 
-	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/pemfile"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
-
-// pemLimit is the largest file of certificates or of a key that is read, bytes.
-const pemLimit = 4 << 20
 
 const (
 	dialTimeout = 15 * time.Second // TCP, TLS, websocket and CONNACK together
@@ -132,13 +128,9 @@ func (b *bounded) explain(err error, u *url.URL) error {
 func (t *TLS) load(host string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
 	if t.CA != "" {
-		pem, err := atomicfile.ReadSmall(t.CA, pemLimit)
-		if err != nil {
+		var err error
+		if c.RootCAs, err = pemfile.Pool(t.CA); err != nil {
 			return nil, fmt.Errorf("mqtt.tls.ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("mqtt.tls.ca: %s holds no PEM certificate", t.CA)
 		}
 	}
 	if t.Cert != "" {
@@ -152,17 +144,6 @@ func (t *TLS) load(host string) (*tls.Config, error) {
 }
 
 // pair reads the client certificate and its key; the error names the setting.
-func (t *TLS) pair() (pair tls.Certificate, err error) {
-	cert, err := atomicfile.ReadSmall(t.Cert, pemLimit)
-	if err != nil {
-		return pair, fmt.Errorf("mqtt.tls.cert: %w", err)
-	}
-	key, err := atomicfile.ReadSmall(t.Key, pemLimit)
-	if err != nil {
-		return pair, fmt.Errorf("mqtt.tls.key: %w", err)
-	}
-	if pair, err = tls.X509KeyPair(cert, key); err != nil {
-		return pair, fmt.Errorf("mqtt.tls.cert: %w", err)
-	}
-	return pair, nil
+func (t *TLS) pair() (tls.Certificate, error) {
+	return pemfile.Pair(t.Cert, t.Key, [2]string{"mqtt.tls.cert", "mqtt.tls.key"})
 }

@@ -175,6 +175,11 @@ func (d *discovery) cameraEntities(all map[string]haComponent, i int, name strin
 	if d.link.id.Knows {
 		all[name+"_unknown"] = d.figure(i, "unknown_share | default(0) * 100", haComponent{
 			"name": title(name, "unknown"), "icon": "mdi:help-rhombus-outline", "unit_of_measurement": "%"})
+		all[name+"_drift"] = haComponent{
+			"platform": "binary_sensor", "name": title(name, "pictures have drifted"), "device_class": "problem",
+			"entity_category": "diagnostic", "state_topic": d.link.topics.stats, "expire_after": d.silence(),
+			"value_template": fmt.Sprintf("{{ ('ON' if value_json.cameras[%d].drift | default(false) else 'OFF') "+
+				"if value_json.cameras | length > %d else None }}", i, i)}
 	}
 	all[name+"_event"] = haComponent{
 		"platform": "event", "name": title(name, "event"), "state_topic": base + "event", "icon": "mdi:cctv",

@@ -58,7 +58,7 @@ func (b *bucket) take(now time.Time) bool {
 type dispatcher struct {
 	link    *Link
 	handler Handler
-	jobs    chan job
+	jobs    chan *job
 	ending  sync.RWMutex // held while jobs are taken or, for good, while the last are sent away
 	ended   bool
 	seen    map[string]time.Time // ids, until when none of them is taken again
@@ -80,7 +80,7 @@ type job struct {
 
 func newDispatcher(l *Link) *dispatcher {
 	return &dispatcher{
-		link: l, jobs: make(chan job, waitingCommands), seen: make(map[string]time.Time),
+		link: l, jobs: make(chan *job, waitingCommands), seen: make(map[string]time.Time),
 		sets:    make(map[string]*setLimit),
 		answers: bucket{rate: 10, burst: 20}, refused: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
 	}
@@ -229,7 +229,7 @@ func (d *dispatcher) enqueue(j job) (why string) {
 		return "the agent is ending, or taking other settings: ask again"
 	}
 	select {
-	case d.jobs <- j:
+	case d.jobs <- &j:
 		return ""
 	default:
 		return "earlier commands are not done yet"
@@ -261,7 +261,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		case <-ctx.Done():
 		case j := <-d.jobs:
 			if j.camera != "" {
-				d.adjust(j)
+				d.adjust(*j)
 			} else {
 				d.carryOut(ctx, j.command)
 			}

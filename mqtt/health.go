@@ -134,16 +134,28 @@ type Stats struct {
 // CameraStats are one camera's figures.
 type CameraStats struct {
 	Name         string
-	FPS          float64     // frames classified a second
-	Captured     uint64      // frames since the start
-	Classified   uint64      // of them
-	Skipped      uint64      // of them: a newer one came before the network was free
-	Still        uint64      // of them: nothing had moved
-	Judged       bool        // the network tells whether a frame shows one of its classes
-	Unknown      uint64      // of Classified: frames that show none, since the start
-	UnknownShare float64     // of the judged frames since the last Stats, 0..1
+	FPS          float64 // frames classified a second
+	Captured     uint64  // frames since the start
+	Classified   uint64  // of them
+	Skipped      uint64  // of them: a newer one came before the network was free
+	Still        uint64  // of them: nothing had moved
+	Judged       bool    // the network tells whether a frame shows one of its classes
+	Unknown      uint64  // of Classified: frames that show none, since the start
+	UnknownShare float64 // of the judged frames since the last Stats, 0..1
+	Drift        Drift
 	Infer, Total Percentiles // time inside the network; from capture to decision
 }
+
+// Drift is whether a stream's pictures go on looking like those that the model was calibrated or taught with.
+type Drift struct {
+	Watched  bool
+	Features bool    // its labels' pictures look unlike them
+	Channels bool    // light, focus or colour do; of networks with channel attention
+	Score    float64 // how near the larger of the two is to that, 0..1; 1: there
+}
+
+// Is tells whether one of the two has drifted.
+func (d Drift) Is() bool { return d.Features || d.Channels }
 
 // Percentiles of a time.
 type Percentiles struct{ P50, P90, P99 time.Duration }
@@ -159,6 +171,8 @@ func (l *Link) Stats(s Stats) {
 		Still      uint64           `json:"still,omitempty"`
 		Unknown    *uint64          `json:"unknown,omitempty"`
 		Share      *float64         `json:"unknown_share,omitempty"`
+		Drift      *bool            `json:"drift,omitempty"`
+		DriftScore *float64         `json:"drift_score,omitempty"`
 		Infer      map[string]int64 `json:"infer_us"`
 		Total      map[string]int64 `json:"total_us"`
 	}
@@ -197,6 +211,10 @@ func (l *Link) Stats(s Stats) {
 		if c.Judged {
 			share := math.Round(c.UnknownShare*1e4) / 1e4
 			told.Unknown, told.Share = &c.Unknown, &share
+		}
+		if c.Drift.Watched {
+			is, score := c.Drift.Is(), math.Round(c.Drift.Score*1e2)/1e2
+			told.Drift, told.DriftScore = &is, &score
 		}
 		out.Cameras = append(out.Cameras, told)
 	}

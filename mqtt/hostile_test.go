@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/vggse/vggse-agent/internal/racetest"
 )
 
 // hostile is a broker that accepts every client and then sends it what no broker sends: good
@@ -120,7 +122,7 @@ func TestHostileBrokers(t *testing.T) {
 	cancel()
 	wait.Wait()
 	t.Logf("RSS %d KiB before, %d after %d connections full of nonsense", before>>10, after>>10, total)
-	if after-before > 5<<20 && !raceEnabled {
+	if after-before > 5<<20 && !racetest.Enabled {
 		t.Errorf("RSS grew by %d bytes", after-before)
 	}
 	for _, c := range clerks {

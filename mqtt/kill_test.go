@@ -16,9 +16,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/racetest"
 )
 
-var cycles = flag.Int("cycles", map[bool]int{false: 1000, true: 100}[raceEnabled], "lives of TestKillCycles")
+var cycles = flag.Int("cycles", map[bool]int{false: 1000, true: 100}[racetest.Enabled], "lives of TestKillCycles")
 
 // helperSpool, set beside helperBroker, is the spool of the small agent, which then tells on its
 // standard output of every record that is safe; with helperDrain it publishes nothing and ends when

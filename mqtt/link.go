@@ -44,6 +44,7 @@ type Link struct {
 	heard       func(Message) // takes what comes there; nil: nothing is listened to
 	memory      retainedTopics
 	certificate time.Time // of the next look at it
+	unheard     bool      // told that nothing comes back
 
 	machine struct{ temperature *bool } // what it tells; nil: not known yet; guarded by mu
 

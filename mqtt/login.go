@@ -12,25 +12,25 @@ import (
 const echoLimit = 3 * time.Second
 
 // Login connects once with the settings' own files, user and password, sends itself an empty
-// message at <prefix>/<device>/doctor, which nobody keeps, and goes: a broker may drop without a
-// word what its access rules forbid. The client has a name of its own, for that of the device would
+// retained message at <prefix>/<device>/doctor, of which nothing stays, and goes: a broker may drop
+// without a word what its access rules forbid. The client has a name of its own, for that of the device would
 // end the agent's connection.
 func Login(ctx context.Context, c Config, device string) error {
 	u, err := ParseBroker(c.Broker)
 	if err != nil {
 		return err
 	}
+	topic := c.TopicPrefix + "/" + device + "/doctor"
 	o := &opening{cfg: &c, broker: u, clientID: fmt.Sprintf("vggse-doctor-%d", os.Getpid()), limit: 1 << 16, inbox: 1,
-		missed: new(atomic.Uint64)}
+		missed: new(atomic.Uint64), will: &will{topic, ""}} // some brokers take none, and hang up
 	s, err := open(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	topic := c.TopicPrefix + "/" + device + "/doctor"
 	for _, step := range []func() ack{
 		func() ack { return s.subscribe(topic) },
-		func() ack { return s.publish(topic, 1, false, nil) },
+		func() ack { return s.publish(topic, 1, true, nil) },
 	} {
 		done := step()
 		select {

@@ -25,6 +25,7 @@ func TestLogin(t *testing.T) {
 	}
 	open := startMosquitto(t, "allow_anonymous true")
 	m := startMosquitto(t, "allow_anonymous false", "password_file "+passwords, "acl_file "+acl)
+	noRetain := startMosquitto(t, "allow_anonymous true", "retain_available false")
 	for _, test := range []struct {
 		name, device, want string
 		c                  Config
@@ -36,6 +37,7 @@ func TestLogin(t *testing.T) {
 		{"no password file", "edge", "mqtt.password_file",
 			Config{Broker: m.url(), User: "edge", PasswordFile: "/nope"}},
 		{"no CA file", "edge", "mqtt.tls.ca", Config{Broker: "ssl://" + m.addr(), TLS: TLS{CA: "/nope.pem"}}},
+		{"no retained messages", "edge", "EOF", Config{Broker: noRetain.url()}},
 		{"no broker", "edge", "refused", Config{Broker: "tcp://127.0.0.1:1"}},
 		{"access rule", "other", "vggse/other/", Config{Broker: m.url(), User: "edge", Password: "secret"}},
 	} {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vggse/vggse-agent/internal/racetest"
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
 
@@ -138,7 +139,7 @@ func TestOutage(t *testing.T) {
 		"came after %s (p99)",
 		records, float64(disk)/(1<<20), disk/int64(records), float64(grown)/(1<<20), rate, len(live),
 		p99.Round(100*time.Microsecond))
-	if disk > spool.DefaultBytes || grown > 64<<20 && !raceEnabled {
+	if disk > spool.DefaultBytes || grown > 64<<20 && !racetest.Enabled {
 		t.Errorf("%d bytes on disk, RSS + %d", disk, grown)
 	}
 	if *whole && (rate < 500 || p99 > time.Second) {

@@ -46,7 +46,7 @@ func NewBus(cfg Config, markers string, filters []string, changed func(error), h
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
 	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox,
-		missed: new(atomic.Uint64)}
+		room: watchRoom, missed: new(atomic.Uint64)}
 	if o.clientID == "" {
 		o.clientID = "vggse-fleet-" + rand.Text()[:8]
 	}
@@ -135,9 +135,10 @@ func (b *Bus) once(ctx context.Context) error {
 			flight = nil
 		case <-b.wake:
 		case m := <-s.inbound:
+			s.took(m)
 			switch {
 			case m.Topic != b.marker:
-				b.handle(m)
+				b.handle(*m)
 				if !complete && time.Since(began) < markerLimit {
 					patience.Reset(markerPatience)
 				}

@@ -45,6 +45,9 @@ func plain(err error) string {
 	return err.Error()
 }
 
+// Cure is what to do about an error of Login, "" where its text says it all.
+func (c *Config) Cure(err error) string { return c.cure(err, strings.ToLower(err.Error())) }
+
 // cure is what to do about an error of connecting, empty where its text says it all. said is that
 // text in lower case.
 func (c *Config) cure(err error, said string) string {
@@ -57,24 +60,35 @@ func (c *Config) cure(err error, said string) string {
 	switch {
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		if c.User == "" && c.TLS.Cert == "" {
-			return "the broker wants a login: set mqtt.user and mqtt.password_file"
+			return "the broker wants a login: set mqtt.user and mqtt.password_file (or, where it takes anonymous " +
+				"clients, a mqtt.client_id that it lets in)"
 		}
 		return "check mqtt.user and the password in mqtt.password_file, and that the broker lets this user in"
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
 		return "set mqtt.client_id to a name that the broker takes"
 	case errors.As(err, &other):
 		return "this port of the broker does not speak TLS: write tcp:// (ws://) in mqtt.broker, or its other port"
+	case unanswered(err):
+		return "the broker takes the connection and does not answer: it has more to do than it can, or another " +
+			"program listens there"
 	case !secure && (hungUp(err) || strings.Contains(said, "network error")):
 		return "the broker closes the connection before it answers: if this port speaks TLS, write ssl:// " +
-			"(wss://) in mqtt.broker"
+			"(wss://) in mqtt.broker" + noWill
+	case hungUp(err) && c.TLS.Cert == "": // it may end before the client reads what it misses (TLS 1.3)
+		return "the broker closes the connection before it answers: if this port does not speak TLS, write " +
+			"tcp:// (ws://) in mqtt.broker; if it wants a client certificate, set mqtt.tls.cert and " +
+			"mqtt.tls.key" + noWill
 	case hungUp(err): // so does a broker without TLS that does not answer in its own words
 		return "the broker closes the connection before it answers: if this port does not speak TLS, write " +
-			"tcp:// (ws://) in mqtt.broker"
+			"tcp:// (ws://) in mqtt.broker" + noWill
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no broker listens there: start it, or correct mqtt.broker"
 	}
 	return ""
 }
+
+// noWill is what else makes a broker hang up: MQTT 3.1.1 has no answer that says so.
+const noWill = "; else it may take no retained last will of QoS 1 (of Mosquitto: retain_available, max_qos)"
 
 // certificateCure is cure for what is wrong with the certificates of either side.
 func (c *Config) certificateCure(err error, said string) string {
@@ -135,7 +149,8 @@ func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, gu
 	switch {
 	case h.silent == h.count && h.count >= refusals:
 		return fmt.Sprintf("%s: the broker ends the connection at the first messages: its access rules probably do "+
-			"not let %s write below %s", why, c.cfg.who(c.id.Device), path.Dir(c.topics.available)), true
+			"not let %s write below %s, or it takes shorter ones only (of Mosquitto: max_packet_size)", why,
+			c.cfg.who(c.id.Device), path.Dir(c.topics.available)), true
 	case h.silent < h.count && h.count >= takeovers:
 		return fmt.Sprintf("%s, again and again: probably another client has the same client id %s: give every "+
 			"device its own device.id", why, c.cfg.ClientID), true

@@ -27,6 +27,13 @@ func TestReasons(t *testing.T) {
 	secure := []string{"allow_anonymous true", "cafile " + ca.path("ca"), "certfile " + ca.path("broker"),
 		"keyfile " + ca.path("broker-key")}
 	strict := append([]string{"require_certificate true"}, secure...)
+	unread, unwritten := filepath.Join(t.TempDir(), "acl"), filepath.Join(t.TempDir(), "acl")
+	for path, rule := range map[string]string{unread: "topic write #\n", unwritten: "topic read #\n"} {
+		if err := os.WriteFile(path, []byte(rule), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := []string{"allow_anonymous true"}
 	closed := freePort(t)
 	for name, c := range map[string]struct {
 		broker []string
@@ -57,6 +64,12 @@ func TestReasons(t *testing.T) {
 			c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1)
 			c.TLS = TLS{ca.path("ca"), other.path("edge01"), other.path("edge01-key")}
 		}, []string{"does not take the certificate in mqtt.tls.cert"}},
+		"no retained messages": {append(open, "retain_available false"), nil, []string{"retain_available"}},
+		"no QoS 1":             {append(open, "max_qos 0"), nil, []string{"max_qos"}},
+		"client ids":           {append(open, "clientid_prefixes other-"), nil, []string{"mqtt.client_id"}},
+		"short messages":       {append(open, "max_packet_size 300"), nil, []string{"max_packet_size"}},
+		"may not read":         {append(open, "acl_file "+unread), nil, []string{"does not give it back"}},
+		"may not write":        {append(open, "acl_file "+unwritten), nil, []string{"its access rules probably"}},
 		"nobody": {nil, func(c *Config) { c.Broker = "tcp://127.0.0.1:" + strconv.Itoa(closed) },
 			[]string{"connection refused", "no broker listens there"}},
 	} {

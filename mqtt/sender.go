@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 	"time"
 
@@ -16,8 +17,10 @@ const (
 	ackTimeout = 30 * time.Second // an acknowledgement that takes longer will not come
 	reassert   = 60 * time.Second // between two tellings of "online"
 	stopLimit  = time.Second      // for the last messages, "stopped" and its acknowledgement
-	inboxSlots = 256
-	inboxLimit = 64 << 10 // bytes of an inbound packet
+	inboxSlots = 64
+	// echoPatience is how long the own availability may take to come back.
+	echoPatience = 10 * time.Second
+	inboxLimit   = 64 << 10 // bytes of an inbound packet
 )
 
 // Run connects, publishes and connects again until ctx ends; then it sends what still waits, as far
@@ -28,10 +31,6 @@ const (
 func (l *Link) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		l.connect(ctx)
-		return nil
-	})
-	group.Go(func() error {
 		l.flush(ctx)
 		return nil
 	})
@@ -39,6 +38,7 @@ func (l *Link) Run(ctx context.Context) error {
 		l.dispatcher.run(ctx)
 		return nil
 	})
+	l.connect(ctx)
 	group.Wait() //nolint:errcheck // none fails
 	l.memory.save(l.log)
 	if err := l.out.spool.Close(); err != nil {
@@ -60,9 +60,7 @@ func (l *Link) flush(ctx context.Context) {
 	tick := time.NewTicker(spool.SyncAfter)
 	defer tick.Stop()
 	trouble, last, since := "", uint64(0), time.Now()
-	if found := l.out.spool.State().Found; found != "" {
-		l.log.Warn("spool damaged", "found", found)
-	}
+	damaged := ""
 	for {
 		switch now := l.out.spool.Last(); {
 		case now != last:
@@ -81,9 +79,13 @@ func (l *Link) flush(ctx context.Context) {
 		l.memory.save(l.log)
 		l.checkClock()
 		l.checkCertificate(time.Now())
-		now := ""
-		if err := l.out.spool.State().Err; err != nil {
-			now = err.Error()
+		now, state := "", l.out.spool.State()
+		if state.Found != damaged { // some of it shows only when the records are read
+			damaged = state.Found
+			l.log.Warn("spool damaged", "found", damaged)
+		}
+		if state.Err != nil {
+			now = state.Err.Error()
 		}
 		switch {
 		case now == trouble:
@@ -98,12 +100,15 @@ func (l *Link) flush(ctx context.Context) {
 	}
 }
 
+// mostReasons is how many reasons one outage tells.
+const mostReasons = 16
+
 // connect keeps up a connection until ctx ends.
 func (l *Link) connect(ctx context.Context) {
 	wait := backoff{most: l.retry}
 	var doubt poisonGuard
 	var ends hangups
-	trouble := ""
+	told := make(map[string]bool) // a broker's reasons may take turns: each is told once an outage
 	o := &opening{
 		cfg: &l.cfg, broker: l.broker, clientID: l.cfg.ClientID, limit: inboxLimit, inbox: inboxSlots,
 		missed: &l.missed,
@@ -113,7 +118,8 @@ func (l *Link) connect(ctx context.Context) {
 		what, why := "broker not reached, trying again", ""
 		s, err := open(ctx, o)
 		if err == nil {
-			what, trouble = "broker lost, connecting again", ""
+			what = "broker lost, connecting again"
+			clear(told)
 			began := time.Now()
 			l.log.Info("broker connected", "broker", Shown(l.broker.String()))
 			why = l.serve(ctx, s, &doubt, &ends)
@@ -121,12 +127,13 @@ func (l *Link) connect(ctx context.Context) {
 		} else {
 			doubt, ends.count, ends.silent = poisonGuard{}, 0, 0 // the broker itself is in trouble
 			why = l.cfg.reason(err)
+			wait.failed(err)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if why != trouble {
-			trouble = why
+		if !told[why] && len(told) < mostReasons {
+			told[why] = true
 			l.log.Warn(what, "broker", Shown(l.broker.String()), "error", why)
 		}
 		pause(ctx, wait.next(time.Now()))
@@ -182,7 +189,8 @@ type sender struct {
 	others     ack      // the subscription to what Listen names; nil: to nothing
 	flights    []flight // oldest first, at most window
 
-	acknowledged int // messages that the broker has
+	acknowledged int  // messages that the broker has
+	echoed       bool // something came, as the own availability does
 }
 
 var errSilent = errors.New("broker does not acknowledge")
@@ -226,13 +234,14 @@ func (c *sender) talk(ctx context.Context) error {
 			}
 			others = nil
 		case m := <-c.inbound:
-			c.take(m)
+			c.take(*m)
 		case now := <-tick.C:
 			if len(c.flights) > 0 && now.Sub(c.flights[0].since) > ackTimeout {
 				return errSilent
 			}
 			c.tellLoss()
 			c.tellSummaries(now)
+			c.tellUnheard(now)
 			if c.ends.told && now.Sub(c.began) >= takeoverSoon {
 				c.ends.told = false
 				c.Health("broker", Condition{Status: OK})
@@ -265,6 +274,18 @@ func (c *sender) fill() {
 		}
 		c.flights = append(c.flights, flight{p, c.publish(p.topic, p.qos, p.retain, p.payload), time.Now()})
 	}
+}
+
+// tellUnheard tells once that nothing comes back of what the broker has acknowledged: many drop
+// without a word what their access rules forbid.
+func (c *sender) tellUnheard(now time.Time) {
+	if c.unheard || c.echoed || c.acknowledged == 0 || now.Sub(c.began) < echoPatience {
+		return
+	}
+	c.unheard = true
+	c.log.Warn("the broker acknowledges what is published, but does not give it back: its access rules may drop it, "+
+		"or let no commands through", "topic", c.topics.available, "user", c.cfg.who(c.id.Device), "cure",
+		"let this user write and read below "+path.Dir(c.topics.available)+"; vggse-agent doctor tries it")
 }
 
 // land takes the oldest publication out of the window: its acknowledgement is there.
@@ -319,6 +340,7 @@ func (l *Link) Listen(filters []string, heard func(Message)) { l.listened, l.hea
 // take looks at a message that came in. Of the own availability, a last will that was late may have
 // overwritten what holds.
 func (c *sender) take(m Message) {
+	c.echoed = true
 	switch {
 	case c.heard != nil && slices.ContainsFunc(c.listened, func(f string) bool { return matches(f, m.Topic) }):
 		c.heard(m)

@@ -40,8 +40,10 @@ type ack interface {
 type session struct {
 	client  paho.Client
 	guard   *guardedConn
-	inbound chan Message
+	inbound chan *Message  // pointers: the room for 64 messages is 3 KB in each of many links
 	missed  *atomic.Uint64 // messages that found inbound full
+	room    int64          // payload bytes that may wait in inbound; 0: as many as fit
+	waiting atomic.Int64   // those that do; who reads takes them off with took where room is set
 	lost    chan error     // one error when the connection ended unasked and paho's goroutines have too
 }
 
@@ -56,6 +58,7 @@ type opening struct {
 	will     *will
 	limit    int            // bytes of an inbound packet
 	inbox    int            // messages that wait in inbound
+	room     int64          // payload bytes that may wait there; 0: as many as fit
 	missed   *atomic.Uint64 // counts those that found no room there
 	large    *large         // sees messages beyond limit; nil: they are read past without a word
 }
@@ -66,7 +69,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{inbound: make(chan Message, o.inbox), missed: o.missed, lost: make(chan error, 1)}
+	s := &session{inbound: make(chan *Message, o.inbox), missed: o.missed, lost: make(chan error, 1), room: o.room}
 	opts := o.profile().SetUsername(o.cfg.User).SetPassword(password)
 	opts.SetDefaultPublishHandler(s.receive)
 	opts.SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err })
@@ -130,12 +133,20 @@ func (o *opening) profile() *paho.ClientOptions {
 // receive hands a message on, or drops it where nobody takes it: a handler that waits sticks paho
 // (P11).
 func (s *session) receive(_ paho.Client, m paho.Message) {
-	select {
-	case s.inbound <- Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retained: m.Retained()}:
-	default:
-		s.missed.Add(1)
+	got := &Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retained: m.Retained()}
+	if s.waiting.Add(int64(len(got.Payload))) <= s.room || s.room == 0 {
+		select {
+		case s.inbound <- got:
+			return
+		default:
+		}
 	}
+	s.took(got)
+	s.missed.Add(1)
 }
+
+// took makes room for others in the place of a message.
+func (s *session) took(m *Message) { s.waiting.Add(-int64(len(m.Payload))) }
 
 // publish hands one message to paho, which keeps payload until it is acknowledged.
 func (s *session) publish(topic string, qos byte, retain bool, payload []byte) ack {

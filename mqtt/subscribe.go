@@ -9,21 +9,23 @@ import (
 )
 
 const (
-	watchLimit = 1 << 20 // bytes of an inbound packet: snapshots come too
-	watchInbox = 1 << 14
+	watchLimit = 1 << 20  // bytes of an inbound packet: snapshots come too
+	watchInbox = 1 << 14  // messages that wait
+	watchRoom  = 16 << 20 // bytes of them
 )
 
 // Watch subscribes to filters at the broker of cfg and hands every message to handle, in the order
 // of their arrival, until ctx ends; it connects again after a loss. Each change of the connection
 // goes to changed: nil when the subscription stands, else why it does not. Both are called from
-// this goroutine, and must not take long: what more than 16,384 waiting messages bring is lost.
+// this goroutine, and must not take long: what more than 16,384 waiting messages, or 16 MiB of them,
+// bring is lost.
 func Subscribe(ctx context.Context, cfg Config, filters []string, changed func(error), handle func(Message)) error {
 	broker, err := ParseBroker(cfg.Broker)
 	if err != nil {
 		return fmt.Errorf("mqtt: watch: %w", err)
 	}
 	o := &opening{cfg: &cfg, broker: broker, clientID: cfg.ClientID, limit: watchLimit, inbox: watchInbox,
-		missed: new(atomic.Uint64)}
+		room: watchRoom, missed: new(atomic.Uint64)}
 	if o.clientID == "" {
 		o.clientID = "vggse-watch-" + rand.Text()[:8]
 	}
@@ -57,7 +59,8 @@ func watchOnce(ctx context.Context, o *opening, filters []string, changed func(e
 			done = nil
 			changed(nil)
 		case m := <-s.inbound:
-			handle(m)
+			s.took(m)
+			handle(*m)
 		case err := <-s.lost:
 			return err
 		case <-ctx.Done():

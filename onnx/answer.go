@@ -34,6 +34,8 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 			return nil, fmt.Errorf("onnx: --output: the model has no %q; its outputs are %s", w.Output,
 				ports(g.Outputs))
 		}
+	} else if slices.ContainsFunc(outputs, func(o ValueInfo) bool { return !isSignal(o.Name) }) {
+		outputs = slices.DeleteFunc(slices.Clone(outputs), func(o ValueInfo) bool { return isSignal(o.Name) })
 	}
 	shapes := g.Shapes()
 	var fit []answer
@@ -53,9 +55,6 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 	if slices.ContainsFunc(fit, func(a answer) bool { return a.certain }) {
 		fit = slices.DeleteFunc(fit, func(a answer) bool { return !a.certain })
 	}
-	if slices.ContainsFunc(fit, func(a answer) bool { return !isSignal(a.name) }) {
-		fit = slices.DeleteFunc(fit, func(a answer) bool { return isSignal(a.name) })
-	}
 	same := !slices.ContainsFunc(fit, func(a answer) bool { return a.at != fit[0].at })
 	switch {
 	case len(fit) == 1 || len(fit) > 1 && same: // logits and probabilities of one network, say
@@ -67,7 +66,7 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 		return nil, refused
 	}
 	return nil, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model has %s%s",
-		w.Classes, ports(g.Outputs), outputCure(outputs))
+		w.Classes, ports(outputs), outputCure(outputs))
 }
 
 // outputCure says what to give, or how the export has to change, for the output to fit.
@@ -76,8 +75,10 @@ func outputCure(outputs []ValueInfo) string {
 		return ""
 	}
 	switch s := outputs[0].Shape; {
-	case len(s) == 4 && s[2].Size > 1 && s[3].Size > 1:
+	case len(s) == 4 && s[2].Size != 1 && s[3].Size != 1:
 		return ": it answers with a map; pool it to one row before the export"
+	case len(s) == 3 && s[1].Size != 1 && s[2].Size != 1:
+		return ": it answers for each of several places (text, boxes), which classifies no picture"
 	case len(s) == 2 && s[1].Size == 1:
 		return ": one score tells two labels apart: give two, first the one that 0 means"
 	case len(s) >= 2 && s[1].Size > 0:

@@ -50,6 +50,9 @@ type Classifier struct {
 // inside is dropped, because it may hold their batch, and so is what only other outputs need. On an
 // error the model is not to be used.
 func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
+	if err := m.Graph.Sound(); err != nil {
+		return nil, err
+	}
 	m.silence()
 	inputs := m.Graph.FreeInputs()
 	if len(inputs) != 1 {
@@ -71,16 +74,21 @@ func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
 		return nil, err
 	}
 	m.Graph.prune(out.at)
+	if err := m.Graph.leftToChance(); err != nil {
+		return nil, err
+	}
 	m.IRVersion = max(m.IRVersion, 4) // before that, constants must be inputs, too
 	m.freeBatch(picture.Batch, w.Repeat)
 	b := builder{m: m, used: m.Graph.names()}
 	b.answer(c, out, &w)
 	b.feed(c, &w)
+	m.Graph.SettleShapes()
 	m.Graph.Values = nil
 	return c, nil
 }
 
-// silence gives a switch between training and use, which some exporters leave an input, its value.
+// silence gives a switch between training and use, which some exporters leave an input, its value,
+// and drops inputs that nothing reads.
 func (m *Model) silence() {
 	for _, in := range m.Graph.FreeInputs() {
 		name := strings.ToLower(in.Name)
@@ -91,6 +99,38 @@ func (m *Model) silence() {
 				Dims: slices.Repeat([]int64{1}, len(in.Shape)), Data: []byte{0}})
 		}
 	}
+	if len(m.Graph.FreeInputs()) > 1 {
+		m.Graph.dropInputs()
+	}
+}
+
+// dropInputs drops the inputs that nothing reads.
+func (g *Graph) dropInputs() {
+	read := map[string]bool{}
+	for _, out := range g.Outputs {
+		read[out.Name] = true
+	}
+	for i := range g.Nodes {
+		for _, t := range g.Nodes[i].Reads() {
+			read[t] = true
+		}
+	}
+	g.Inputs = slices.DeleteFunc(g.Inputs, func(in ValueInfo) bool { return !read[in.Name] })
+}
+
+// chance are the operators whose answers differ from run to run.
+var chance = map[string]bool{"RandomNormal": true, "RandomNormalLike": true, "RandomUniform": true,
+	"RandomUniformLike": true, "Multinomial": true, "Bernoulli": true}
+
+// leftToChance is an error where the graph draws random numbers.
+func (g *Graph) leftToChance() error {
+	for i := range g.Nodes {
+		if n := &g.Nodes[i]; chance[n.OpType] {
+			return fmt.Errorf("onnx: the network draws random numbers (%s %s), so its answers differ from run to run: "+
+				"export it in evaluation mode", n.OpType, n.Name)
+		}
+	}
+	return nil
 }
 
 // FixBatch makes the model take one picture at a time, as far as its ports say.

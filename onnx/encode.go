@@ -127,7 +127,7 @@ func encodeTensor(t *Tensor) *message {
 		out.long(tensorRaw, t.Name, size, t.Source)
 	case t.Source != nil || size != int64(len(t.Data)):
 		out.err = fmt.Errorf("tensor %q: shape %v of %v does not go with %d bytes", t.Name, t.Dims, t.Type, len(t.Data))
-	case t.Type == Text:
+	case t.Type == Text || t.Type.Width() == 0 && size == 0: // its content, if any, is carried along
 	case size < 1<<12:
 		out.always(tensorRaw, string(t.Data))
 	default:

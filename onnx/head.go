@@ -87,13 +87,13 @@ func (h *head) take() (Head, error) {
 		if scores, ok, err := h.softmax(n, at); ok || err != nil {
 			if err == nil {
 				h.made = "Softmax"
-				err = h.bypass(scores)
+				err = errors.Join(h.chosen(scores), h.bypass(scores))
 			}
 			return HeadSoftmax, err
 		}
 		if scores := h.sigmoid(n, at); scores != "" {
 			h.made = "sigmoid"
-			return HeadSigmoid, h.bypass(scores)
+			return HeadSigmoid, errors.Join(h.chosen(scores), h.bypass(scores))
 		}
 		if err := h.refused(n); err != nil {
 			return "", err
@@ -142,6 +142,20 @@ func (h *head) refused(n *Node) error {
 	return nil
 }
 
+// chosen refuses scores of the best classes, in the order of the scores, in front of what makes
+// probabilities of them.
+func (h *head) chosen(scores string) error {
+	for n := h.maker(scores); n != nil; n = h.maker(h.fedInput(n)) {
+		if chosenOps[n.OpType] {
+			return h.refused(n)
+		}
+		if !keepOps[n.OpType] && !roundOps[n.OpType] && !mixOps[n.OpType] {
+			break
+		}
+	}
+	return nil
+}
+
 // sigmoid recognizes a node that makes a probability of each score by itself, and returns the
 // tensor of the scores.
 func (h *head) sigmoid(n *Node, at string) string {
@@ -150,6 +164,9 @@ func (h *head) sigmoid(n *Node, at string) string {
 		return first(n.Inputs)
 	case n.OpType == "QLinearSigmoid" && len(n.Inputs) >= 3:
 		return h.dequantized(n, at)
+	}
+	if scores := h.halfTanh(at); scores != "" {
+		return scores
 	}
 	exp := h.logistic(n)
 	if exp == nil {
@@ -187,6 +204,47 @@ func (h *head) logistic(n *Node) *Node {
 	return nil
 }
 
+// halfTanh recognizes ½·tanh(½·x)+½, a sigmoid as XLA writes it, and returns the tensor x.
+func (h *head) halfTanh(at string) string {
+	scale, shift, from := h.affine(at)
+	n := h.maker(from)
+	if n == nil || n.OpType != "Tanh" || scale != 0.5 || shift != 0.5 {
+		return ""
+	}
+	if scale, shift, from = h.affine(first(n.Inputs)); scale != 0.5 || shift != 0 {
+		return ""
+	}
+	return from
+}
+
+// affine follows t through products, quotients and sums with one constant number each: it is
+// scale·from+shift.
+func (h *head) affine(t string) (scale, shift float32, from string) {
+	for scale = 1; ; {
+		n := h.maker(t)
+		if n == nil || len(n.Inputs) != 2 || h.fed[n.Inputs[0]] == h.fed[n.Inputs[1]] {
+			return scale, shift, t
+		}
+		fed := h.fedInput(n)
+		constant := n.Inputs[0]
+		if fed == constant {
+			constant = n.Inputs[1]
+		}
+		c, ok := h.number(constant)
+		switch {
+		case ok && n.OpType == "Mul":
+			scale *= c
+		case ok && n.OpType == "Add":
+			shift += scale * c
+		case ok && n.OpType == "Div" && fed == n.Inputs[0]:
+			scale /= c
+		default:
+			return scale, shift, t
+		}
+		t = fed
+	}
+}
+
 // one tells whether an Add adds 1.
 func (h *head) one(add *Node) bool {
 	return slices.ContainsFunc(add.Inputs, func(t string) bool { return !h.fed[t] && h.isOne(t) })
@@ -194,18 +252,25 @@ func (h *head) one(add *Node) bool {
 
 // isOne tells whether the tensor is a constant of ones.
 func (h *head) isOne(t string) bool {
+	c, ok := h.number(t)
+	return ok && c == 1
+}
+
+// number is the value of a constant tensor whose elements are all the same.
+func (h *head) number(t string) (value float32, ok bool) {
 	c := h.g.Initializer(t)
 	if n := h.maker(t); c == nil && n != nil && n.OpType == "Constant" {
 		if a := n.Attribute("value"); a != nil {
 			c = a.Tensor
 		} else if a := n.Attribute("value_float"); a != nil {
-			return a.Float == 1
+			return a.Float, true
 		}
 	}
 	if c == nil || c.Type != Float32 || len(c.Data) == 0 {
-		return false
+		return 0, false
 	}
-	return !slices.ContainsFunc(c.Float32s(), func(v float32) bool { return v != 1 })
+	all := c.Float32s()
+	return all[0], !slices.ContainsFunc(all, func(v float32) bool { return v != all[0] })
 }
 
 // through is the node that makes t, past those that pass values on.

@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -19,11 +18,8 @@ func Open(path string) (*Model, error) {
 	m := &Model{mappings: []*Mapping{file}}
 	r := reader{budget: heapLimit, external: &folder{dir: filepath.Dir(path), path: path, model: m}}
 	if err := r.file(file.Bytes, m); err != nil {
-		switch start := bytes.ToLower(bytes.TrimSpace(file.Bytes[:min(len(file.Bytes), 64)])); {
-		case bytes.HasPrefix(start, []byte("version https://git-lfs")):
-			err = errors.New("a pointer of Git LFS, not the file itself: run git lfs pull")
-		case bytes.HasPrefix(start, []byte("<!doctype")) || bytes.HasPrefix(start, []byte("<html")):
-			err = errors.New("an HTML page, not the file itself: download it again, by its raw address")
+		if what := misnamed(file.Bytes[:min(len(file.Bytes), 512)]); what != "" {
+			err = errors.New(what)
 		}
 		m.Close()
 		return nil, fmt.Errorf("onnx: %s: %w", path, err)

@@ -11,7 +11,7 @@ func (g *Graph) Shapes() map[string][]int64 {
 
 func (s *shaper) run() map[string][]int64 {
 	g := s.graph
-	s.shapes, s.values = map[string][]int64{}, map[string][]int64{}
+	s.shapes, s.values, s.cast = map[string][]int64{}, map[string][]int64{}, map[string]bool{}
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
 		s.shapes[t.Name] = append([]int64{}, t.Dims...) // of a single number: empty, not unknown
@@ -23,6 +23,9 @@ func (s *shaper) run() map[string][]int64 {
 		shape := make([]int64, len(in.Shape))
 		for i, d := range in.Shape {
 			shape[i] = max(d.Size, 1)
+			if d.Size < 1 {
+				shape[i] = max(s.batch, 1)
+			}
 		}
 		s.shapes[in.Name] = shape
 	}
@@ -33,6 +36,8 @@ func (s *shaper) run() map[string][]int64 {
 		}
 		if v := s.value(n); v != nil {
 			s.values[n.Outputs[0]] = v
+			s.cast[n.Outputs[0]] = n.OpType == "Cast" && integer(n, "to", 0) != int64(Int64) ||
+				slices.ContainsFunc(n.Inputs, func(t string) bool { return s.cast[t] })
 		}
 		if n.OpType == "Split" {
 			s.split(n)
@@ -50,8 +55,10 @@ func (s *shaper) run() map[string][]int64 {
 // and its kin.
 type shaper struct {
 	graph  *Graph
+	batch  int64 // for a dimension that is open; 0: 1
 	shapes map[string][]int64
 	values map[string][]int64
+	cast   map[string]bool // of values, those that are not int64
 }
 
 // in is the shape of input i of n, nil where it is not known.
@@ -122,6 +129,8 @@ func (s *shaper) shape(n *Node) []int64 {
 		return s.slice(n, x)
 	case "Pad":
 		return padded(x, s.ints(n, "pads", 1))
+	case "Shape":
+		return []int64{int64(len(s.values[n.Outputs[0]]))}
 	case "Gather":
 		return s.gather(n, x)
 	default:
@@ -140,36 +149,6 @@ var sameShape = map[string]bool{"Relu": true, "LeakyRelu": true, "PRelu": true, 
 	"DequantizeLinear": true, "Elu": true, "Gelu": true, "Selu": true, "Celu": true, "Softplus": true, "Mish": true,
 	"Neg": true, "Abs": true, "Log": true, "Reciprocal": true, "LayerNormalization": true,
 	"InstanceNormalization": true, "GroupNormalization": true, "LpNormalization": true}
-
-// value follows the small integers that old exporters compute shapes with.
-func (s *shaper) value(n *Node) []int64 {
-	switch n.OpType {
-	case "Constant":
-		if a := n.Attribute("value"); a != nil && a.Tensor != nil && a.Tensor.Type == Int64 &&
-			len(a.Tensor.Dims) <= 1 {
-			return a.Tensor.Int64s()
-		}
-	case "Shape":
-		return s.in(n, 0)
-	case "Gather":
-		from, at := s.values[n.Inputs[0]], s.ints(n, "", 1)
-		if len(at) == 1 && at[0] >= 0 && at[0] < int64(len(from)) {
-			return from[at[0] : at[0]+1]
-		}
-	case "Unsqueeze", "Squeeze", "Cast":
-		return s.values[n.Inputs[0]]
-	case "Concat":
-		var all []int64
-		for _, in := range n.Inputs {
-			if s.values[in] == nil {
-				return nil
-			}
-			all = append(all, s.values[in]...)
-		}
-		return all
-	}
-	return nil
-}
 
 func integer(n *Node, name string, otherwise int64) int64 {
 	if a := n.Attribute(name); a != nil {

@@ -82,7 +82,7 @@ func (n *Graph) node(v *onnx.Node) {
 		}
 	case v.OpType == "GlobalAveragePool" && known && n.Sites[in].Kind != Picture && !n.output(v.Outputs[0]):
 		n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Squeeze, Signed: n.Sites[in].Signed})
-	case curves[v.OpType] && known && !n.output(v.Outputs[0]):
+	case (curves[v.OpType] || n.hardGate(v)) && known && !n.output(v.Outputs[0]):
 		n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Entry, Signed: !positive[v.OpType]})
 	case v.OpType == "Add":
 		n.sum(v)
@@ -216,12 +216,10 @@ func (n *Graph) product(v *onnx.Node) {
 		if !known || n.Sites[in].Kind == Picture || !n.fromSigmoid(t) {
 			continue
 		}
-		if n.sigmoidOf(t, other) && n.graph.Nodes[n.by[t]].OpType == "HardSigmoid" {
-			return // hard-swish: in FP32 a convolution does it along, on integers it would be four operators
-		}
 		if _, known := n.site[t]; !known {
 			n.add(Site{Name: t, Layer: v.Name + ".gate", Kind: SEGate})
 		}
+		n.floor(other, t)
 		n.add(Site{Name: v.Outputs[0], Layer: v.Name, Kind: Product, Signed: n.Sites[in].Signed})
 		return
 	}

@@ -49,6 +49,7 @@ type subject struct {
 	model     *onnx.Model
 	network   *Graph
 	collected *Collection
+	weighed   map[int][]Choice // what each method makes of its sites, by levels; filled by plan
 }
 
 // sites are those of the network that were collected.
@@ -70,6 +71,7 @@ type calibration struct {
 	search   bool
 	source   subject         // the FP32 file
 	chosen   subject         // what is quantized: source, or source with its channels equalized
+	prepared *dataset.Store  // pictures as the network reads them
 	fit      *dataset.Set    // calibrated on
 	choice   *evaluated      // choices are made on: these and then those that were calibrated on
 	held     *evaluated      // evaluated on
@@ -213,7 +215,7 @@ func (c *calibration) lessMemory() error {
 func (c *calibration) equalized() bool { return c.chosen.model != c.source.model }
 
 func (c *calibration) close() error {
-	var errs []error
+	errs := []error{c.prepared.Close()}
 	if c.equalized() {
 		errs = append(errs, c.chosen.model.Close(), os.Remove(c.path(equalizedFile)))
 	}

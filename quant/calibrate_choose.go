@@ -106,9 +106,19 @@ func (c *calibration) plan(s *subject, m Method, levels int) (*Plan, error) {
 	if levels == LevelsU8 {
 		bits, float = c.weightBits(), slices.Clone(c.float)
 	}
-	choices, err := Choose(s.network, s.collected, m, levels)
-	return &Plan{Method: m, Levels: levels, Bits: bits, Choices: choices, Float: float,
-		Picture: PictureRange(&c.bundle.Spec.Preprocess)}, err
+	if s.weighed[levels] == nil {
+		all, err := weigh(s.network, s.collected, levels)
+		if err != nil {
+			return nil, err
+		}
+		if s.weighed == nil {
+			s.weighed = map[int][]Choice{}
+		}
+		s.weighed[levels] = all
+	}
+	return &Plan{Method: m, Levels: levels, Bits: bits, Float: float,
+		Choices: pick(s.network, s.collected, s.weighed[levels], m),
+		Picture: PictureRange(&c.bundle.Spec.Preprocess)}, nil
 }
 
 // weightBits are those asked for, or what this processor multiplies without saturating.

@@ -83,7 +83,7 @@ func (c *calibration) collectFrom(ctx context.Context, s *subject, pictures []da
 		every = collectionEvery
 	}
 	for part := range slices.Chunk(pictures, every) {
-		next := countedBy(c.set(part, 0), bar)
+		next := countedBy(c.set(part), bar)
 		err := Collect(ctx, s.collected, s.network, watched, c.Workers, c.size(),
 			func(ctx context.Context, t *vision.Tensor) error {
 				_, _, err := next(ctx, t)

@@ -24,15 +24,16 @@ import (
 // explainPictures are how many pictures the layers are compared on.
 const explainPictures = 16
 
-// evaluateFile compares the answers of a file with those of FP32 on a set of pictures. A file for a
-// GPU is run plainly, operator by operator as it says: what the CPU provider would fuse there is
+// evaluateFile compares the answers of a file with those of FP32 on a set of pictures. One for a GPU
+// is run with its Q and DQ as operators of their own: what the CPU provider would make of them is
 // not what a GPU does.
-func (c *calibration) evaluateFile(ctx context.Context, file string, plain bool, e *evaluated,
+func (c *calibration) evaluateFile(ctx context.Context, file string, separate bool, e *evaluated,
 	count func()) (v eval.Verdict, err error) {
 	if err := c.ask(ctx, e); err != nil {
 		return v, err
 	}
-	s, err := c.prober.Open(ctx, file, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}, Plain: plain})
+	s, err := c.prober.Open(ctx, file, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name},
+		Separate: separate})
 	if err != nil {
 		return v, err
 	}

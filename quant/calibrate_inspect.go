@@ -10,7 +10,6 @@ import (
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -21,55 +20,24 @@ func (c *calibration) inspect(ctx context.Context) error {
 		return err
 	}
 	defer reference.Close()
-	summaries, err := c.summaries(ctx, reference)
+	l, err := c.look(ctx, reference)
 	if err != nil {
 		return err
 	}
-	c.found(dataset.Audit(summaries, len(c.bundle.Spec.Labels))...)
-	c.found(dataset.LabelOrder(summaries, c.bundle.Spec.Labels)...)
-	mistaken, err := c.checkPreprocess(ctx, reference)
-	if err != nil {
-		return err
-	}
-	c.found(mistaken...)
+	c.found(dataset.Audit(l.summaries, len(c.bundle.Spec.Labels))...)
+	c.found(dataset.LabelOrder(l.summaries, c.bundle.Spec.Labels)...)
+	c.found(dataset.CheckPreprocess(l.answers, l.variants, l.others)...)
 	for _, f := range c.report.Findings {
 		if f.Severity == "refuse" {
 			return fmt.Errorf("these pictures cannot calibrate anything: %s (%s)", f.Evidence, f.Cure)
 		}
 		c.progress.Say("warning: %s: %s (%s)", f.Check, f.Evidence, f.Cure)
 	}
+	// The pictures that choices are made on begin with others and go on with these.
+	for i, a := range l.answers {
+		c.choice.evaluator.Tell(c.report.Pictures.Choice+i, a.Logits)
+	}
 	return nil
-}
-
-func (c *calibration) summaries(ctx context.Context, reference *infer.Probe) ([]dataset.Summary, error) {
-	all := make([]dataset.Summary, c.fit.Len())
-	half := dataset.Halves(c.fit.Pictures)
-	bar := c.progress.Start("looking", int64(len(all)))
-	err := eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {
-		t := vision.NewTensor(1, 3, c.size(), c.size())
-		for {
-			var s dataset.Summary
-			at, label, err := c.fit.NextFrame(ctx, t, func(f *vision.Frame) { s = dataset.Summarize(f) })
-			if errors.Is(err, io.EOF) {
-				return nil
-			} else if err != nil {
-				return err
-			}
-			s.Class, s.Half = label, half[at]
-			err = reference.Run(ctx, t, func(_ int, v []float32) {
-				if top := vision.TopK(nil, v, 1); len(top) == 1 {
-					s.Guess = top[0]
-				}
-			})
-			if err != nil {
-				return err
-			}
-			all[at] = s
-			bar.One()
-		}
-	})
-	bar.Done()
-	return all, err
 }
 
 // How many pictures the preprocessing is checked on.
@@ -80,52 +48,91 @@ const (
 	surerLarge   = 32
 )
 
-// checkPreprocess asks whether the network would do better with its pictures prepared otherwise
-// than the manifest says.
-func (c *calibration) checkPreprocess(ctx context.Context, reference *infer.Probe) ([]dataset.Finding, error) {
-	declared := c.bundle.Spec.Preprocess
-	variants := dataset.Variants(declared)
-	pictures := c.fit.Pictures
-	few := pictures[:min(len(pictures), c.bySize(checkedSmall, checkedLarge))]
-	many := pictures[:min(len(pictures), c.bySize(surerSmall, surerLarge))]
-	bar := c.progress.Start("doubting", int64(2*len(many)+len(few)*(len(variants)-1)))
-	asDeclared, err := c.answers(ctx, reference, many, declared, bar)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([][]dataset.Answer, len(variants))
-	for i, v := range variants {
-		pictures := few
-		if v.SameRange {
-			pictures = many
-		}
-		if answers[i], err = c.answers(ctx, reference, pictures, v.Preprocess, bar); err != nil {
-			return nil, err
-		}
-	}
-	bar.Done()
-	return dataset.CheckPreprocess(asDeclared, variants, answers), nil
+// looked is what a look at the pictures has told: of each what it looks like and what FP32 says, and
+// what FP32 says of the first where they are prepared otherwise than the manifest says, so that
+// whether it would do better then can be asked.
+type looked struct {
+	summaries []dataset.Summary
+	answers   []dataset.Answer
+	variants  []dataset.Variant
+	others    [][]dataset.Answer // by variant
 }
 
-// answers are what FP32 says of pictures that are prepared by p.
-func (c *calibration) answers(ctx context.Context, reference *infer.Probe, pictures []dataset.Picture,
-	p vision.Preprocess, bar *progress.Bar) ([]dataset.Answer, error) {
-	set, all := dataset.New(pictures, p, c.size(), 0), make([]dataset.Answer, len(pictures))
-	return all, eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {
+// look goes through the pictures once.
+func (c *calibration) look(ctx context.Context, reference *infer.Probe) (*looked, error) {
+	n := c.fit.Len()
+	l := &looked{summaries: make([]dataset.Summary, n), answers: make([]dataset.Answer, n),
+		variants: dataset.Variants(c.bundle.Spec.Preprocess)}
+	for _, v := range l.variants {
+		most := c.bySize(checkedSmall, checkedLarge)
+		if v.SameRange {
+			most = c.bySize(surerSmall, surerLarge)
+		}
+		l.others = append(l.others, make([]dataset.Answer, min(n, most)))
+	}
+	half := dataset.Halves(c.fit.Pictures)
+	bar := c.progress.Start("looking", int64(n))
+	defer bar.Done()
+	return l, eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {
+		doubter, err := c.doubter(l, reference)
+		if err != nil {
+			return err
+		}
 		t := vision.NewTensor(1, 3, c.size(), c.size())
 		for {
-			i, label, err := set.Next(ctx, t)
+			at, label, err := c.fit.NextFrame(ctx, t, func(at int, f *vision.Frame) error {
+				l.summaries[at] = dataset.Summarize(f)
+				return doubter(ctx, at, f)
+			})
 			if errors.Is(err, io.EOF) {
 				return nil
-			}
-			if err == nil {
-				err = reference.Run(ctx, t,
-					func(_ int, v []float32) { all[i] = dataset.Answer{Label: label, Logits: slices.Clone(v)} })
-			}
-			if err != nil {
+			} else if err != nil {
 				return err
+			}
+			if l.answers[at], err = answer(ctx, reference, t, label); err != nil {
+				return err
+			}
+			s := &l.summaries[at]
+			s.Class, s.Half = label, half[at]
+			if top := vision.TopK(nil, l.answers[at].Logits, 1); len(top) == 1 {
+				s.Guess = top[0]
 			}
 			bar.One()
 		}
 	})
+}
+
+// doubter asks FP32 about a picture as each variant prepares it.
+func (c *calibration) doubter(l *looked, reference *infer.Probe) (func(ctx context.Context, at int,
+	f *vision.Frame) error, error) {
+	x := vision.NewTensor(1, 3, c.size(), c.size())
+	var preps []*vision.Preprocessor
+	for _, v := range l.variants {
+		p, err := vision.NewPreprocessor(v.Preprocess, c.size())
+		if err != nil {
+			return nil, err
+		}
+		preps = append(preps, p)
+	}
+	return func(ctx context.Context, at int, f *vision.Frame) error {
+		for i, others := range l.others {
+			if at >= len(others) {
+				continue
+			}
+			err := preps[i].Apply(f, x, 0)
+			if err == nil {
+				others[at], err = answer(ctx, reference, x, c.fit.Pictures[at].Label)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// answer is what a network says of a picture of a label.
+func answer(ctx context.Context, network *infer.Probe, t *vision.Tensor, label int) (a dataset.Answer, err error) {
+	err = network.Run(ctx, t, func(_ int, v []float32) { a = dataset.Answer{Label: label, Logits: slices.Clone(v)} })
+	return a, err
 }

@@ -120,7 +120,7 @@ func (c *calibration) features(ctx context.Context, path string) ([]reference.Pi
 	}
 	defer network.Close()
 	of := c.fit.Pictures[:min(len(c.fit.Pictures), reference.MostPictures)]
-	set, all := dataset.New(of, c.bundle.Spec.Preprocess, c.size(), 0), make([]reference.Picture, len(of))
+	set, all := c.set(of), make([]reference.Picture, len(of))
 	bar := c.progress.Start("remembering", int64(len(of)))
 	defer bar.Done()
 	return all, eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {

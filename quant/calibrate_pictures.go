@@ -11,9 +11,9 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 )
 
-// choiceCache is how much of the pictures that choices are made on stays in memory: they are gone
-// through again and again.
-const choiceCache = 4 << 20
+// preparedRoom is how much of the prepared pictures is kept on the disk, bytes: they are gone through
+// again and again, and decoding one takes a small network several times as long as answering.
+const preparedRoom = 512 << 20
 
 // pictures finds, hashes and divides the pictures.
 func (c *calibration) pictures(ctx context.Context) error {
@@ -40,8 +40,11 @@ func (c *calibration) pictures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.fit = c.set(fit, 0)
-	c.choice, c.held = c.evaluated(choose, choiceCache), c.evaluated(held, 0)
+	if c.prepared, err = dataset.NewStore(c.dir, preparedRoom); err != nil {
+		return err
+	}
+	c.fit = c.set(fit)
+	c.choice, c.held = c.evaluated(choose), c.evaluated(held)
 	digests := sha256.New()
 	for _, p := range fit {
 		io.WriteString(digests, p.SHA256)
@@ -58,13 +61,15 @@ func (c *calibration) list(ctx context.Context, dir string) ([]dataset.Picture, 
 	return files, err
 }
 
-func (c *calibration) set(files []dataset.Picture, cacheBytes int) *dataset.Set {
-	return dataset.New(files, c.bundle.Spec.Preprocess, c.size(), cacheBytes)
+func (c *calibration) set(files []dataset.Picture) *dataset.Set {
+	set := dataset.New(files, c.bundle.Spec.Preprocess, c.size(), 0)
+	set.Keep(c.prepared)
+	return set
 }
 
 // evaluated is a set with an evaluator of its own.
-func (c *calibration) evaluated(files []dataset.Picture, cacheBytes int) *evaluated {
-	return &evaluated{c.set(files, cacheBytes), eval.NewEvaluator(len(c.bundle.Spec.Labels))}
+func (c *calibration) evaluated(files []dataset.Picture) *evaluated {
+	return &evaluated{c.set(files), eval.NewEvaluator(len(c.bundle.Spec.Labels))}
 }
 
 // part is the first n pictures, with the same evaluator.

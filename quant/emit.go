@@ -111,11 +111,19 @@ func (e *emitter) round(tensor string) { e.roundFrom(tensor, tensor, e.n.site[te
 
 // roundFrom is round, where what is rounded is another tensor, with the scale of a site.
 func (e *emitter) roundFrom(from, tensor string, site int) {
+	e.roundAs(from, tensor, site, e.codes[site])
+}
+
+// roundAs is roundFrom with codes that are made by another scale than they are read by.
+func (e *emitter) roundAs(from, tensor string, site int, made code) {
 	name, c := e.n.Sites[site].Name, e.codes[site]
 	scale := e.constant(onnx.NewFloat32(name+"/scale", []float32{c.scale}))
 	zero := e.constant(onnx.Tensor{Name: name + "/zero", Type: c.kind, Data: []byte{byte(c.zero)}})
-	q, dq := tensor+"/q", tensor+"/dq"
-	e.node("QuantizeLinear", q, []string{from, scale, zero}, []string{q})
+	q, dq, making := tensor+"/q", tensor+"/dq", scale
+	if made != c {
+		making = e.constant(onnx.NewFloat32(name+"/making", []float32{made.scale}))
+	}
+	e.node("QuantizeLinear", q, []string{from, making, zero}, []string{q})
 	e.node("DequantizeLinear", dq, []string{q, scale, zero}, []string{dq})
 	e.read[tensor] = dq
 }

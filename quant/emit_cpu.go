@@ -68,6 +68,7 @@ func (e *emitter) operator(v *onnx.Node) (act int, folded bool) {
 		e.floatLayer(v)
 		folded = false
 		e.roundOutputs(v.Outputs, false, false)
+	case e.hardGate(v):
 	case e.onIntegers(v):
 		e.copyNode(v, true).Outputs = outs
 		e.roundOutputs(outs, true, true)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"math"
 	"os"
 	"slices"
 
@@ -25,9 +24,6 @@ const (
 	goldenSmall = 16
 	goldenLarge = 4
 )
-
-// goldenRoom is how much farther off an INT8 file may be on another machine than it is here.
-const goldenRoom = 1.5
 
 // makeGoldens writes judged pictures with the answers of FP32, and how far the INT8 files are off.
 func (c *calibration) makeGoldens(ctx context.Context) error {
@@ -67,9 +63,7 @@ func (c *calibration) makeGoldens(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if worst, largest := infer.Difference(g.Logits, got); largest > 0 && !math.IsInf(worst, 0) {
-			g.Tolerance = min(1, max(g.Tolerance, goldenRoom*worst/largest))
-		}
+		g.Allow(got)
 	}
 	if err := os.Remove(c.path("twin.onnx")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -80,9 +74,10 @@ func (c *calibration) makeGoldens(ctx context.Context) error {
 }
 
 // logits are the answers of a file to pictures.
-func (c *calibration) logits(ctx context.Context, file string, plain bool, pictures []*vision.Tensor) (vision.Logits,
+func (c *calibration) logits(ctx context.Context, file string, separate bool, pictures []*vision.Tensor) (vision.Logits,
 	error) {
-	s, err := c.prober.Open(ctx, file, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name}, Plain: plain})
+	s, err := c.prober.Open(ctx, file, infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name},
+		Separate: separate})
 	if err != nil {
 		return nil, err
 	}

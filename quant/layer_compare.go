@@ -59,7 +59,7 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 			err = with(ctx, rt, m, integer, rounded, func(s *infer.Probe) error {
 				for _, t := range pictures {
 					err := s.Run(ctx, t, func(i int, v []float32) {
-						p, d := differences(kept[i], v)
+						p, d := differences(kept[i], v, sites[i].Floor)
 						power[i], noise[i] = power[i]+p, noise[i]+d
 					})
 					if err != nil {
@@ -104,9 +104,13 @@ func keep(ctx context.Context, s *infer.Probe, next Next, size int) (pictures []
 // keptBytes is about how much of a network's inside CompareLayers holds at a time.
 const keptBytes = 192 << 20
 
-// differences are the sums of the squares of want, and of what got is off.
-func differences(want, got []float32) (power, noise float64) {
+// differences are the sums of the squares of want, and of what got is off. Below floor, where it is
+// not 0, all values are one.
+func differences(want, got []float32, floor float64) (power, noise float64) {
 	for k, x := range want {
+		if floor < 0 {
+			x = max(x, float32(floor))
+		}
 		d := float64(x - got[k])
 		power += float64(x) * float64(x)
 		noise += d * d

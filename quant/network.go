@@ -16,6 +16,9 @@ type Site struct {
 	Layer  string // of the node that makes it; "input" for the picture
 	Kind   Kind
 	Signed bool // it may hold values below 0
+	// Floor is the end below which all values of a signed site mean the same to whoever reads it,
+	// so that no codes are spent on them; 0: there is none.
+	Floor float64
 }
 
 // Kind says where a Site stands.

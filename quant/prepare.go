@@ -16,7 +16,9 @@ func prepare(m *onnx.Model) error {
 	}
 	g := &m.Graph
 	hoistConstants(g)
+	g.SettleShapes()
 	skipIdentities(g)
+	openHardSwishes(g)
 	poolMeans(g)
 	foldNormalizations(g)
 	joinBiases(g)
@@ -64,6 +66,22 @@ func branches(g *onnx.Graph) bool {
 	return slices.ContainsFunc(g.Nodes, func(v onnx.Node) bool {
 		return slices.ContainsFunc(v.Attributes, func(a onnx.Attribute) bool { return a.Type == onnx.AttrGraph })
 	})
+}
+
+// openHardSwishes makes a product with a HardSigmoid of each HardSwish, as ONNX defines it.
+func openHardSwishes(g *onnx.Graph) {
+	nodes := make([]onnx.Node, 0, len(g.Nodes))
+	for _, v := range g.Nodes {
+		if v.OpType != "HardSwish" || v.Domain != "" {
+			nodes = append(nodes, v)
+			continue
+		}
+		gate := v.Outputs[0] + "/gate"
+		nodes = append(nodes, onnx.Node{OpType: "HardSigmoid", Name: v.Name + "/gate", Inputs: v.Inputs,
+			Outputs: []string{gate}, Attributes: []onnx.Attribute{onnx.Float("alpha", 1.0/6), onnx.Float("beta", 0.5)}},
+			onnx.Node{OpType: "Mul", Name: v.Name, Inputs: []string{v.Inputs[0], gate}, Outputs: v.Outputs})
+	}
+	g.Nodes = nodes
 }
 
 // poolMeans makes a GlobalAveragePool of a ReduceMean of float32 numbers over height and width, for

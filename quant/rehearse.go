@@ -14,7 +14,6 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
-	"github.com/vggse/vggse-agent/vision"
 )
 
 // oldestOpset is the first whose Q and DQ have a scale for each channel.
@@ -157,78 +156,6 @@ func (c *calibration) loads(ctx context.Context, name string, make func() (*onnx
 	}
 	return s.Close()
 }
-
-// proveRehearsal sees what of the plan runs on integers, keeps in float what does not, and says
-// how much of the network that is and how fast. Weights and ranges do not change it.
-func (c *calibration) proveRehearsal(ctx context.Context) error {
-	defer os.Remove(c.path(rehearsal))
-	var proof Proof
-	for range rehearsalTries {
-		m, err := EmitCPU(c.source.model, c.source.network, c.madeUp(LevelsU8))
-		if err == nil {
-			err = atomicfile.WriteFile(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) })
-		}
-		if err == nil {
-			proof, err = Prove(ctx, c.prober, c.path(rehearsal), c.source.network, c.madeUp(LevelsU8))
-		}
-		if err != nil {
-			return err
-		}
-		if proof.Fused() || len(proof.float) == 0 {
-			break
-		}
-		c.float = append(c.float, proof.float...)
-	}
-	if !proof.Fused() || proof.Convolutions+proof.Dense == 0 {
-		c.withoutIntegers("8 bits", fmt.Sprintf("ONNX Runtime runs %d of %d convolutions and %d of %d fully connected "+
-			"layers on integers", proof.Convolutions, proof.WantConv, proof.Dense, proof.WantDense),
-			"only fp16.onnx is made")
-		return nil
-	}
-	return c.expect(ctx, &proof)
-}
-
-// rehearsalTries is how often layers are taken out of the plan that the runtime has in float.
-const rehearsalTries = 4
-
-// expect says what will run on integers and measures how fast that is.
-func (c *calibration) expect(ctx context.Context, proof *Proof) error {
-	conv, dense := 0, 0
-	for _, v := range c.source.model.Graph.Nodes {
-		switch v.OpType {
-		case "Conv", "ConvTranspose":
-			conv++
-		case "Gemm", "MatMul":
-			dense++
-		}
-	}
-	what := fmt.Sprintf("in 8 bits: %d of %d convolutions, %d of %d fully connected layers", proof.Convolutions, conv,
-		proof.Dense, dense)
-	if c.Seconds == 0 {
-		c.progress.Say("%s", what)
-		return nil
-	}
-	x := vision.NewTensor(1, 3, c.size(), c.size())
-	for i := range x.Data {
-		x.Data[i] = float32(i%17)/8 - 1
-	}
-	l, err := c.race(ctx, rehearsal, x, c.Seconds*rehearsalShare)
-	switch {
-	case err != nil:
-		return err
-	case l.Slower():
-		c.withoutIntegers("speed", fmt.Sprintf("%s would take %.2f ms, FP32 takes %.2f ms", what, l.Here, l.FP32),
-			cureSpeed)
-	case l.Faster():
-		c.progress.Say("%s; about %.1f times as fast as FP32 is to be expected", what, l.Speedup)
-	default:
-		c.progress.Say("%s; about as fast as FP32", what)
-	}
-	return nil
-}
-
-// rehearsalShare is the part of --seconds that the rehearsal measures for.
-const rehearsalShare = 0.25
 
 var (
 	failedPath = regexp.MustCompile(`(?s)^.*(?:failed: ?|Error creating C session from file: )`)

@@ -95,10 +95,15 @@ func gains(s Searched) []gain {
 	var all []gain
 	most := 0.0
 	for _, step := range s.Steps {
-		if step.What == "alone" {
+		if step.What == "alone" || step.What == "neighbours" {
 			db := step.SQNR - s.Steps[0].SQNR
 			most = max(most, db)
-			all = append(all, gain{Name: step.Names[0], DB: db, Kept: slices.Contains(s.Changes, step.Names[0])})
+			name := step.Names[0]
+			if more := len(step.Names) - 1; more > 0 {
+				name = fmt.Sprintf("%s and the %d behind it", name, more)
+			}
+			all = append(all, gain{Name: name, DB: db, Kept: !slices.ContainsFunc(step.Names,
+				func(n string) bool { return !slices.Contains(s.Changes, n) })})
 		}
 	}
 	for i := range all {

@@ -138,7 +138,7 @@ func TestPrecisions(t *testing.T) {
 
 // How far a layer is off is counted over all of its values; one in float is called so.
 func TestLayerReports(t *testing.T) {
-	power, noise := differences([]float32{3, 4}, []float32{3, 2})
+	power, noise := differences([]float32{3, 4}, []float32{3, 2}, 0)
 	if power != 25 || noise != 4 {
 		t.Errorf("power %g, noise %g", power, noise)
 	}

@@ -3,7 +3,10 @@ package quant
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/eval"
 )
@@ -146,6 +149,8 @@ type Choice struct {
 	Clipped    float64            `json:"clipped"` // share of values
 	Zeros      float64            `json:"zeros"`   // share of values
 	Max        float64            `json:"max"`
+
+	lowest Method // the one with the lowest error
 }
 
 // on is the method for a site. Entropy and percentile judge a distribution by its shape; a gate
@@ -173,32 +178,66 @@ func Choose(n *Graph, c *Collection, m Method, levels int) ([]Choice, error) {
 	if m != Auto && !slices.Contains(Methods, m) {
 		return nil, fmt.Errorf("quant: unknown method %q: auto or one of %v", m, Methods)
 	}
-	var choices []Choice
-	for _, s := range n.Sites[1:] {
-		h := c.Stats[s.Name].Histogram
-		ch := Choice{Site: s.Name, Layer: s.Layer, Method: m, Max: h.Amax(),
-			Thresholds: map[Method]float64{}, SQNR: map[Method]float64{}}
-		if total := h.Count(); total > 0 {
-			ch.Zeros = float64(h.Zeros) / float64(total)
+	all, err := weigh(n, c, levels)
+	if err != nil {
+		return nil, err
+	}
+	return pick(n, c, all, m), nil
+}
+
+// weigh is what each method makes of each site: the same whichever is then picked.
+func weigh(n *Graph, c *Collection, levels int) ([]Choice, error) {
+	sites := n.Sites[1:]
+	all := make([]Choice, len(sites))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range sites {
+		group.Go(func() (err error) {
+			all[i], err = weighed(&s, c.Stats[s.Name].Histogram, levels)
+			return err
+		})
+	}
+	return all, group.Wait()
+}
+
+func weighed(s *Site, h *Histogram, levels int) (Choice, error) {
+	ch := Choice{Site: s.Name, Layer: s.Layer, Max: h.Amax(), Thresholds: map[Method]float64{},
+		SQNR: map[Method]float64{}}
+	if total := h.Count(); total > 0 {
+		ch.Zeros = float64(h.Zeros) / float64(total)
+	}
+	levels = h.levels(s.Signed, levels)
+	power, lowest := h.Power(), math.Inf(1)
+	for _, method := range Methods {
+		t, err := h.Threshold(method.on(s.Kind), levels)
+		if err != nil {
+			return ch, err
 		}
-		lowest, levels := math.Inf(1), h.levels(s.Signed, levels)
-		for _, method := range Methods {
-			t, err := h.Threshold(method.on(s.Kind), levels)
-			if err != nil {
-				return nil, err
-			}
-			e := h.Error(t, levels)
-			ch.Thresholds[method], ch.SQNR[method] = t, eval.SQNR(h.Power(), e)
-			if m == Auto && e < lowest {
-				ch.Method, lowest = method, e
-			}
+		e := h.Error(t, levels)
+		ch.Thresholds[method], ch.SQNR[method] = t, eval.SQNR(power, e)
+		if e < lowest {
+			ch.lowest, lowest = method, e
+		}
+	}
+	return ch, nil
+}
+
+// pick takes the thresholds of m from what weigh found.
+func pick(n *Graph, c *Collection, all []Choice, m Method) []Choice {
+	choices := slices.Clone(all)
+	for i, s := range n.Sites[1:] {
+		ch, h := &choices[i], c.Stats[s.Name].Histogram
+		if ch.Method = m; m == Auto {
+			ch.Method = ch.lowest
 		}
 		ch.Threshold = ch.Thresholds[ch.Method]
 		if s.Signed && h.Negative > 0 {
 			ch.Low, ch.High = max(float64(h.Min), -ch.Threshold), max(0, min(float64(h.Max), ch.Threshold))
+			if s.Floor < 0 {
+				ch.Low = max(ch.Low, s.Floor)
+			}
 		}
 		ch.Clipped = h.Clipped(ch.Threshold)
-		choices = append(choices, ch)
 	}
-	return choices, nil
+	return choices
 }

@@ -3,6 +3,7 @@ package quant
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strconv"
@@ -43,7 +44,7 @@ const MaxEvaluations = 40
 
 // Step is one evaluation of a Search.
 type Step struct {
-	What  string   `json:"what"` // start, alone, together or revert
+	What  string   `json:"what"` // start, alone, neighbours, together or revert
 	Names []string `json:"changes"`
 	SQNR  float64  `json:"logit_sqnr_db"`
 	Same  float64  `json:"agreement"`
@@ -71,7 +72,7 @@ type search struct {
 type change struct {
 	name  string
 	apply func(*Plan)
-	gain  float64 // in dB, alone
+	gain  float64 // noise that it takes away, where the signal is 1
 	size  int64   // weights that are stored in more bytes
 }
 
@@ -158,22 +159,77 @@ func (s *search) left() int { return MaxEvaluations - len(s.out.Steps) }
 // searchReserve is what rank leaves for the steps after it.
 const searchReserve = 12
 
-// rank tries every change alone, the best first from then on. What there is no room to try stands
-// last.
+// neighbours are changes that lie side by side, and what they take away together.
+type neighbours struct {
+	from, to int     // of all
+	gain     float64 // share of noise in the scores
+}
+
+// rank puts the changes first that take most noise away. Where there is no room to try each alone,
+// neighbours are tried together, and those with most to take away are parted, again and again: the
+// noise of layers adds up, so what one part of them takes away tells what the rest does.
 func (s *search) rank(before float64) error {
-	for i := range s.all {
-		if s.left() <= searchReserve {
-			break
-		}
-		t, err := s.try("alone", s.all[i:i+1])
-		if err != nil {
+	noise := noiseOf(before)
+	room := s.left() - searchReserve
+	groups := len(s.all)
+	if groups > room {
+		groups = max(room/3, 1)
+	}
+	var parts []neighbours
+	for i := range groups {
+		part := neighbours{from: i * len(s.all) / groups, to: (i + 1) * len(s.all) / groups}
+		if err := s.measure(&part, noise); err != nil {
 			return err
 		}
-		s.all[i].gain = t.SQNR - before
+		parts = append(parts, part)
+	}
+	for s.left() > searchReserve {
+		worst := mostToPart(parts)
+		if worst < 0 {
+			break
+		}
+		whole := parts[worst]
+		middle := (whole.from + whole.to) / 2
+		left := neighbours{from: whole.from, to: middle}
+		if err := s.measure(&left, noise); err != nil {
+			return err
+		}
+		parts[worst] = left
+		parts = append(parts, neighbours{middle, whole.to, whole.gain - left.gain})
+	}
+	for _, p := range parts {
+		for i := p.from; i < p.to; i++ {
+			s.all[i].gain = p.gain / float64(p.to-p.from)
+		}
 	}
 	sort.SliceStable(s.all, func(a, b int) bool { return s.all[a].gain > s.all[b].gain })
 	return nil
 }
+
+// measure tries the changes of a part together.
+func (s *search) measure(part *neighbours, noise float64) error {
+	what := "alone"
+	if part.to-part.from > 1 {
+		what = "neighbours"
+	}
+	t, err := s.try(what, s.all[part.from:part.to])
+	part.gain = noise - noiseOf(t.SQNR)
+	return err
+}
+
+// mostToPart is the part of more than one change that takes most noise away, -1 where there is none.
+func mostToPart(parts []neighbours) int {
+	worst := -1
+	for i, p := range parts {
+		if p.to-p.from > 1 && (worst < 0 || p.gain > parts[worst].gain) {
+			worst = i
+		}
+	}
+	return worst
+}
+
+// noiseOf is the noise beside a signal of 1.
+func noiseOf(sqnr float64) float64 { return math.Pow(10, -sqnr/10) }
 
 // fewest is the shortest run of the best changes that holds the budget, by halving; nil where all
 // together do not.

@@ -34,6 +34,9 @@ func searchNetwork(noise []float64) (*Graph, func(context.Context, *Plan) (Trial
 func TestSearch(t *testing.T) {
 	noise := slices.Repeat([]float64{1e-6}, 20)
 	noise[3], noise[12], noise[19] = 1e-3, 5e-4, 2e-3
+	deep := slices.Repeat([]float64{1e-6}, 90) // more than can be tried one by one
+	deep[41], deep[70], deep[71] = 1e-3, 5e-4, 6e-4
+	even := slices.Repeat([]float64{1e-4}, 60)
 	tests := []struct {
 		name   string
 		noise  []float64
@@ -45,6 +48,9 @@ func TestSearch(t *testing.T) {
 		{"the worst", noise, Budget{SQNR: 28}, true, []string{"layer19"}},
 		{"two of three", noise[:18], Budget{SQNR: 40}, true, []string{"layer3", "layer12"}},
 		{"agreement", noise[:18], Budget{Agreement: 0.999}, true, []string{"layer3"}},
+		{"deep", deep, Budget{SQNR: 38}, true, []string{"layer41", "layer71", "layer70"}},
+		{"deep, agreement", deep, Budget{Agreement: 0.9988}, true, []string{"layer41"}},
+		{"all alike", even[:30], Budget{SQNR: 25.3}, true, []string{"layer0"}},
 		{"out of reach", noise, Budget{SQNR: 200}, false, []string{}},
 	}
 	for _, tt := range tests {

@@ -43,8 +43,9 @@ var ErrNoTextTable = errors.New("TensorRT's text table cannot be written")
 var ErrNoTables = errors.New("it quantizes nothing by itself: use int8.trt11.onnx")
 
 // WriteTextTable writes TensorRT's own calibration cache for the given version, such as 10.3: a
-// heading, then for each tensor the bits of its scale threshold/127 as a big-endian float32. Names
-// with a colon cannot stand in it, as the colon ends them: the error is ErrNoTextTable.
+// heading, then for each tensor the bits of its scale threshold/127 as a big-endian float32. A name
+// may hold colons, as those of TensorFlow do and as TensorRT's own caches have them ("input_1:0:
+// 3c010a14"): the last one ends it. A name of more than one line is ErrNoTextTable.
 func WriteTextTable(w io.Writer, n *Graph, p *Plan, tensorRT string) error {
 	if err := legacy(tensorRT); err != nil {
 		return err
@@ -56,9 +57,8 @@ func WriteTextTable(w io.Writer, n *Graph, p *Plan, tensorRT string) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "TRT-%s-EntropyCalibration2\n", strings.ReplaceAll(tensorRT, ".", ""))
 	for _, e := range all {
-		if strings.ContainsRune(e.name, ':') {
-			return fmt.Errorf("quant: table: the tensor %q has a colon in its name, which ends a name there: %w",
-				e.name, ErrNoTextTable)
+		if strings.ContainsAny(e.name, "\r\n") {
+			return fmt.Errorf("quant: table: the tensor %q has a name of several lines: %w", e.name, ErrNoTextTable)
 		}
 		fmt.Fprintf(&text, "%s: %08x\n", e.name, math.Float32bits(float32(e.threshold/LevelsS8)))
 	}

@@ -3,8 +3,10 @@ package quant
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -55,9 +57,24 @@ func TestTables(t *testing.T) {
 		!strings.Contains(err.Error(), "int8.trt11.onnx") {
 		t.Errorf("TensorRT 11: %v", err)
 	}
-	n.Sites[2].Name, p.Choices[1].Site = "a:0", "a:0"
-	if err := WriteTextTable(io.Discard, n, p, "10.3"); err == nil {
-		t.Error("a name with a colon was written")
+	// as in the cache that NVIDIA's TrafficCamNet comes with
+	n.Sites[0].Name, n.Sites[2].Name, p.Choices[1].Site = "input_1:0", "a: b:0", "a: b:0"
+	text.Reset()
+	if err := WriteTextTable(&text, n, p, "10.3"); err != nil {
+		t.Fatal(err)
+	}
+	scales := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(text.String()), "\n")[1:] {
+		end := strings.LastIndex(line, ": ")
+		scales[line[:end]] = line[end+2:]
+	}
+	if want := map[string]string{"a: b:0": "3b2c02b0", "input_1:0": "3ca14285",
+		"relu_b": "3f800000"}; !maps.Equal(scales, want) {
+		t.Errorf("names with colons: %v, want %v", scales, want)
+	}
+	n.Sites[2].Name, p.Choices[1].Site = "a\nb", "a\nb"
+	if err := WriteTextTable(io.Discard, n, p, "10.3"); !errors.Is(err, ErrNoTextTable) {
+		t.Errorf("a name of two lines: %v", err)
 	}
 	p.Levels = LevelsU8
 	if err := WriteFlatTable(io.Discard, n, p); err == nil {

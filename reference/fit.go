@@ -6,10 +6,13 @@
 package reference
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
@@ -22,9 +25,12 @@ const (
 	LeastPictures = 40
 	mostDims      = 64
 	picturesADim  = 8 // for each principal component
-	leastOfClass  = 5 // pictures of each class, or the classes are not told apart
-	folds         = 5
-	ridge         = 0.01 // of the mean variance, added to each component's
+	// of channels: what light and focus do to them is in directions in which they hardly spread
+	mostChannelDims     = 160
+	picturesAChannelDim = 3
+	leastOfClass        = 5 // pictures of each class, or the classes are not told apart
+	folds               = 5
+	ridge               = 0.01 // of the mean variance, added to each component's
 )
 
 // Picture is what a reference is made of.
@@ -40,28 +46,51 @@ var ErrTooFew = fmt.Errorf("fewer than %d pictures", LeastPictures)
 // Fit makes a reference of pictures of a network with so many classes. Each picture's own score
 // comes from a fit without the fifth of the pictures that it is in. With under five pictures of a
 // class all classes are one: then what is told is whether a picture looks like any of them.
+// Where the pictures have squeezed channels, what is known of these is among it.
 func Fit(pictures []Picture, classes int) (*vision.Known, error) {
+	k, err := fit(pictures, classes, mostDims, picturesADim)
+	if err != nil {
+		return nil, err
+	}
+	levels := make([]Picture, len(pictures))
+	for i, p := range pictures {
+		if p.Signals == nil || len(p.Signals.Squeeze) == 0 {
+			return k, nil
+		}
+		var z vision.SignalSizes
+		for _, row := range p.Signals.Squeeze {
+			z.Channels = append(z.Channels, len(row))
+		}
+		levels[i].Features = make([]float32, z.Levels())
+		p.Signals.Levels(levels[i].Features)
+	}
+	k.Channels, err = fit(levels, 1, mostChannelDims, picturesAChannelDim)
+	return k, err
+}
+
+func fit(pictures []Picture, classes, most, aDim int) (*vision.Known, error) {
 	rows, class, err := table(pictures, classes)
 	if err != nil {
 		return nil, err
 	}
 	n, width := rows.Dims()
-	dims := min(mostDims, width, n/picturesADim)
-	scores := make([]float64, 0, n)
+	dims := min(most, width, n/aDim)
+	scores, group := make([]float64, n), errgroup.Group{}
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for fold := range folds {
-		s, err := newSpace(rows, class, dims, func(i int) bool { return i%folds != fold })
-		if err != nil {
-			return nil, err
-		}
-		for i := fold; i < n; i += folds {
-			scores = append(scores, s.distance(rows.RawRowView(i)))
-		}
+		group.Go(func() error {
+			s, err := newSpace(rows, class, dims, func(i int) bool { return i%folds != fold })
+			for i := fold; i < n && err == nil; i += folds {
+				scores[i] = s.distance(rows.RawRowView(i))
+			}
+			return err
+		})
 	}
-	slices.Sort(scores)
 	s, err := newSpace(rows, class, dims, func(int) bool { return true })
-	if err != nil {
+	if err := errors.Join(err, group.Wait()); err != nil {
 		return nil, err
 	}
+	slices.Sort(scores)
 	return s.known(scores)
 }
 

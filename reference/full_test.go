@@ -6,6 +6,17 @@ import (
 	"testing"
 )
 
+// BenchmarkFitFull makes a reference of 500 pictures of 10 classes with 4,096 features.
+func BenchmarkFitFull(b *testing.B) {
+	pictures := clouds(1, 500, 10, 4096, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Fit(pictures, 10); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkStoreFull keeps 5 pictures of each of 1,000 classes with 4,096 features.
 func BenchmarkStoreFull(b *testing.B) {
 	const classes, width = 1000, 4096

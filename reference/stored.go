@@ -204,6 +204,28 @@ func (s *Stored) channels(pictures []Picture) {
 	}
 }
 
+// Usual are, for each channel of all attention blocks one behind the other, the median of its gate and
+// how it spreads: the standard deviation of the normal distribution that has as wide a range from the
+// 5th to the 95th percentile. blocks are the channels of each block; nil where they are others.
+func (s *Stored) Usual(blocks []int) (middle, spread []float32) {
+	if len(blocks) != len(s.Gates) {
+		return nil, nil
+	}
+	const wide = 2 * 1.6448536 // standard deviations of a normal distribution between the two
+	low, half, high := slices.Index(Quantiles, 0.05), slices.Index(Quantiles, 0.5), slices.Index(Quantiles, 0.95)
+	for b, n := range blocks {
+		q := s.Gates[b]
+		if len(q) != n*len(Quantiles) {
+			return nil, nil
+		}
+		middle = append(middle, q[half*n:(half+1)*n]...)
+		for c := range n {
+			spread = append(spread, (q[high*n+c]-q[low*n+c])/wide)
+		}
+	}
+	return middle, spread
+}
+
 // quantiles of each channel, by nearest rank.
 func quantiles(pictures []Picture, of func(*vision.Signals) []float32) []float32 {
 	channels := len(of(pictures[0].Signals))

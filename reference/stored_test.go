@@ -68,6 +68,14 @@ func TestStored(t *testing.T) {
 		if !slices.Equal(got.Squeeze[0], want) || len(got.Gates[0]) != 14 || got.Gates[0][12] != float32(405)/409 {
 			t.Errorf("squeeze %v, want %v; gates %v", got.Squeeze, want, got.Gates)
 		}
+		middle, spread := got.Usual([]int{2})
+		if !slices.Equal(middle, []float32{float32(205) / 409, 0}) ||
+			math.Abs(float64(spread[0])-369.0/409/3.2897) > 1e-5 || spread[1] != 0 {
+			t.Errorf("usual: %v ± %v", middle, spread)
+		}
+		if middle, _ := got.Usual([]int{3}); middle != nil {
+			t.Errorf("usual of other blocks: %v", middle)
+		}
 		again, err := Store(pictures, labels)
 		if err != nil {
 			t.Fatal(err)
@@ -113,8 +121,10 @@ func TestHostileReference(t *testing.T) {
 		"a class too many": {func(s *Stored) { s.Class[3] = 3 }, "there is no label 3"},
 		"no number":        {func(s *Stored) { s.Mean[4] = nan }, "mean holds what is no number"},
 		"infinite":         {func(s *Stored) { s.Coordinates[0] = 1e6 }, "coordinates holds what is no number"},
-		"labels too few":   {func(s *Stored) { s.Labels = s.Labels[:2] }, "there is no label 2"},
-		"no labels":        {func(s *Stored) { s.Labels = nil }, "which labels"},
+		"labels too few": {func(s *Stored) {
+			s.Labels, s.Means = s.Labels[:2], s.Means[:2*s.Dims()]
+		}, "there is no label 2"},
+		"no labels": {func(s *Stored) { s.Labels, s.Means = nil, nil }, "which labels"},
 	} {
 		own := *s
 		own.Class, own.Mean, own.Coordinates = slices.Clone(s.Class), slices.Clone(s.Mean), slices.Clone(s.Coordinates)

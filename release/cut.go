@@ -18,7 +18,7 @@ import (
 // one architecture align.
 const (
 	pieceBytes = 16 << 20 // of a piece, at most
-	leastBytes = 64 << 10 // of a constant that gets pieces of its own
+	leastBytes = 16 << 10 // of a constant that gets pieces of its own
 )
 
 // section is a stretch of a file.
@@ -117,8 +117,8 @@ func addGap(skeleton []part, gap section) []part {
 
 // cutFile cuts one file of a bundle and hashes its parts. want says of which sizes parts are looked
 // for; nil: all.
-func cutFile(ctx context.Context, b *bundle.Bundle, f bundle.File, spans []onnx.Span, want map[int64]bool) (*cut,
-	error) {
+func cutFile(ctx context.Context, b *bundle.Bundle, f bundle.File, spans []onnx.Span, want map[int64]bool,
+	slow *pace) (*cut, error) {
 	c := &cut{file: f, path: filepath.Join(b.Dir, f.Path)}
 	info, err := os.Stat(c.path)
 	if err != nil {
@@ -134,14 +134,14 @@ func cutFile(ctx context.Context, b *bundle.Bundle, f bundle.File, spans []onnx.
 		if want != nil && !want[p.size] {
 			continue
 		}
-		if p.digest, err = c.hash(ctx, *p); err != nil {
+		if p.digest, err = c.hash(ctx, *p, slow); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func (c *cut) hash(ctx context.Context, p part) (string, error) {
+func (c *cut) hash(ctx context.Context, p part, slow *pace) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -151,7 +151,7 @@ func (c *cut) hash(ctx context.Context, p part) (string, error) {
 	}
 	defer r.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
+	if _, err := io.Copy(sum, slow.paced(ctx, r)); err != nil {
 		return "", err
 	}
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil

@@ -33,6 +33,7 @@ type fetcher struct {
 	from     source
 	limit    *rate.Limiter // nil: none
 	patience time.Duration // of failed attempts, without one that brought a byte
+	beside   bool          // a network runs in this process
 	tell     func(problem error, bytes int64)
 	fetched  atomic.Int64 // bytes
 }
@@ -108,13 +109,15 @@ func (f *fetcher) one(ctx context.Context, d ocispec.Descriptor) error {
 		return err
 	}
 	defer part.Close()
+	slow := newPace(f.beside)
+	defer slow.end()
 	sum := digest.Canonical.Hash()
-	done, err := resume(part, sum, d.Size)
+	done, err := resume(part, slow.paced(ctx, part), sum, d.Size)
 	if err != nil {
 		return err
 	}
 	if done < d.Size {
-		if err := f.rest(ctx, cancel, d, done, io.MultiWriter(part, sum)); err != nil {
+		if err := f.rest(ctx, cancel, d, done, io.MultiWriter(part, sum), slow); err != nil {
 			return err
 		}
 	}
@@ -134,7 +137,7 @@ func (f *fetcher) one(ctx context.Context, d ocispec.Descriptor) error {
 }
 
 // resume hashes what is there of a piece.
-func resume(part *os.File, sum hash.Hash, size int64) (int64, error) {
+func resume(part *os.File, from io.Reader, sum hash.Hash, size int64) (int64, error) {
 	info, err := part.Stat()
 	if err == nil && info.Size() > size {
 		err = part.Truncate(0)
@@ -142,12 +145,12 @@ func resume(part *os.File, sum hash.Hash, size int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return io.Copy(sum, part)
+	return io.Copy(sum, from)
 }
 
 // rest fetches a piece from byte done on.
 func (f *fetcher) rest(ctx context.Context, cancel context.CancelCauseFunc, d ocispec.Descriptor, done int64,
-	to io.Writer) error {
+	to io.Writer, slow *pace) error {
 	quiet := time.AfterFunc(stalled, func() { cancel(fmt.Errorf("nothing came for %s", stalled)) })
 	defer quiet.Stop()
 	from, err := f.from.fetch(ctx, d)
@@ -162,6 +165,9 @@ func (f *fetcher) rest(ctx context.Context, cancel context.CancelCauseFunc, d oc
 	}
 	buf := make([]byte, chunk)
 	for done < d.Size {
+		if err := slow.rest(ctx); err != nil {
+			return err
+		}
 		quiet.Reset(stalled)
 		n, err := from.Read(buf[:min(chunk, d.Size-done)])
 		quiet.Stop()

@@ -103,6 +103,9 @@ func (g *Gate) signed(t *Trust, raw, signature []byte) (*Admission, error) {
 			return nil, err
 		}
 	} else {
+		if id, _ := signatureID(signature); t.revoked[strings.ToLower(id)] { // of no signature there is no id
+			return nil, errRevoked(id)
+		}
 		if t.required {
 			return nil, errors.New("the signature cannot be checked, for no key is trusted here: put the publisher's " +
 				".pub file into " + g.Folder)
@@ -122,16 +125,19 @@ func (t *Trust) unsigned(raw []byte) error {
 	return errors.New(what + ", and only signed ones are taken here: sign it with 'vggse-agent release sign'")
 }
 
+// errAsked is that a statement is about another release than the one that was asked for.
+type errAsked struct{ error }
+
 // asked compares the statement with the wish.
 func (a *Admission) asked(want Wanted) error {
 	s := a.Statement
 	if want.Name != "" && want.Name != s.Name {
-		return fmt.Errorf("the release is one of %q, asked for was %q: it lies in the wrong place", s.Name,
-			want.Name)
+		return errAsked{fmt.Errorf("the release is one of %q, asked for was %q: it lies in the wrong place", s.Name,
+			want.Name)}
 	}
 	if want.Release != 0 && want.Release != s.Release {
-		return fmt.Errorf("this is release %d of %s, asked for was %d: it lies under the wrong number", s.Release,
-			s.Name, want.Release)
+		return errAsked{fmt.Errorf("this is release %d of %s, asked for was %d: it lies under the wrong number",
+			s.Release, s.Name, want.Release)}
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (m *Image) cutAll(ctx context.Context) error {
 		if goldens[f.Path] {
 			kind = typeDoc
 		}
-		c, err := cutFile(ctx, m.Bundle, f, spans[f.Path], nil)
+		c, err := cutFile(ctx, m.Bundle, f, spans[f.Path], nil, nil)
 		if err != nil {
 			return err
 		}

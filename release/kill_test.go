@@ -26,6 +26,8 @@ type killPlan struct {
 	State    string
 	Bytes    int64         // dies when so many have come; < 0: later
 	Checking time.Duration // after the check has begun
+	Activate time.Duration // > 0: so long after its activation has begun, over and over until then
+	Running  string        // digest of the bundle that it takes turns with
 }
 
 // TestPullAndDie is not a test: it is the process that TestKilledPulls kills.
@@ -45,8 +47,10 @@ func TestPullAndDie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.Pull(t.Context(), PullOptions{Store: store.At(k.State), Tell: func(now Progress) {
+	models := store.At(k.State)
+	done, err := r.Pull(t.Context(), PullOptions{Store: models, Tell: func(now Progress) {
 		switch {
+		case k.Activate > 0:
 		case now.State == StateChecking:
 			time.AfterFunc(k.Checking, die)
 		case k.Bytes >= 0 && now.Bytes >= k.Bytes:
@@ -56,11 +60,22 @@ func TestPullAndDie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if k.Activate == 0 {
+		return
+	}
+	time.AfterFunc(k.Activate, die)
+	for {
+		for _, sum := range []string{done.SHA256, k.Running} {
+			if _, err := models.Activate(t.Context(), sum); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
-// TestKilledPulls: a pull that is killed at any byte, or anywhere in the installation, leaves the
-// right bundle or none, and the next one fetches exactly what is not on the disk. The model that is
-// active stays whole.
+// TestKilledPulls: a pull that is killed at any byte, or anywhere in the installation or activation,
+// leaves the right bundle or none, and the next one fetches exactly what is not on the disk. The model
+// that is active is whole, and one of the two.
 func TestKilledPulls(t *testing.T) {
 	p := newPublisher(t)
 	_, place := overLine(t, p)
@@ -78,13 +93,16 @@ func TestKilledPulls(t *testing.T) {
 	died := 0
 	for i := range *kills {
 		plan := killPlan{Place: place, Trust: d.gate.Folder, State: d.gate.StateDir, Bytes: r.Int64N(total + 1)}
-		if i%2 == 1 {
+		switch i % 3 {
+		case 1:
 			plan.Bytes, plan.Checking = -1, time.Duration(r.Int64N(int64(20*time.Millisecond)))
+		case 2:
+			plan.Activate, plan.Running = 1+time.Duration(r.Int64N(int64(50*time.Millisecond))), running.SHA256
 		}
 		if runAndDie(t, plan) {
 			died++
 		}
-		d.wholeOrNothing(running.SHA256)
+		d.wholeOrNothing(running.SHA256, hexSum(m.Text))
 		onDisk := pulledBytes(t, d.gate.StateDir)
 		_, err := d.store.Find(hexSum(m.Text))
 		installed := err == nil
@@ -96,10 +114,14 @@ func TestKilledPulls(t *testing.T) {
 		if want := total - onDisk; !installed && done.Fetched != want {
 			t.Errorf("kill %d at byte %d: fetched %d, %d were missing", i, plan.Bytes, done.Fetched, want)
 		}
+		if _, err := d.store.Activate(t.Context(), running.SHA256); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := d.store.Remove(done.SHA256); err != nil {
 			t.Fatal(err)
 		}
 	}
+	t.Logf("%d of %d processes were killed", died, *kills)
 	if died*2 < *kills {
 		t.Errorf("%d of %d processes were killed", died, *kills)
 	}
@@ -125,8 +147,8 @@ func runAndDie(t *testing.T, plan killPlan) bool {
 	return false
 }
 
-// wholeOrNothing looks at every bundle under its digest, and at the active one.
-func (d *device) wholeOrNothing(active string) {
+// wholeOrNothing looks at every bundle under its digest, and at the active one, which is one of two.
+func (d *device) wholeOrNothing(before, after string) {
 	d.t.Helper()
 	all, err := d.store.List()
 	if err != nil {
@@ -137,7 +159,7 @@ func (d *device) wholeOrNothing(active string) {
 		if err := bundle.CheckAll(d.t.Context(), i.Dir); err != nil {
 			d.t.Error(err)
 		}
-		found = found || i.Active && i.SHA256 == active
+		found = found || i.Active && (i.SHA256 == before || i.SHA256 == after)
 	}
 	if !found {
 		d.t.Errorf("the active model is not among %+v", all)

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -346,7 +347,7 @@ func TestProxy(t *testing.T) {
 // TestPlaces: what is a path, what a registry, and where a bare name lies.
 func TestPlaces(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.Mkdir("here", 0o755); err != nil {
+	if err := errors.Join(os.Mkdir("here", 0o755), os.WriteFile("here.tar", nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -357,6 +358,10 @@ func TestPlaces(t *testing.T) {
 		{text: "/media/usb", want: Place{Path: "/media/usb"}},
 		{text: "parts.tar", want: Place{Path: "parts.tar"}},
 		{text: "here", want: Place{Path: "here"}},
+		{text: "here:7", want: Place{Path: "here", Release: 7}},
+		{text: "./here:7", want: Place{Path: "here", Release: 7}},
+		{text: "here.tar:7", want: Place{Path: "here.tar", Release: 7}},
+		{text: "./nowhere:7", want: Place{Path: "nowhere:7"}},
 		{text: "registry.example/factory/parts", want: Place{Registry: "registry.example/factory/parts"}},
 		{text: "registry.example:5000/parts:7", want: Place{Registry: "registry.example:5000/parts", Release: 7}},
 		{text: "http://localhost:5000/parts", want: Place{Registry: "localhost:5000/parts", Plain: true}},

@@ -132,7 +132,9 @@ func (r *Release) admit(ctx context.Context, g *Gate, want Wanted) (*Admission, 
 			return a, nil
 		}
 		var foreign errForeign
-		if err == nil || errors.As(err, &foreign) { // what is wrong with a trusted one says more
+		var asked errAsked
+		// What is wrong with a trusted one, about what was asked for, says more.
+		if err == nil || errors.As(err, &foreign) || errors.As(err, &asked) {
 			err = problem
 		}
 	}

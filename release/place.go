@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +22,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/pemfile"
 )
 
 // Place is where releases are: a repository of a registry, a folder or a .tar file with an OCI
@@ -105,9 +105,14 @@ func (p Place) name() string { return path.Base(p.Registry) }
 
 // ParsePlace reads NAME[:N], REGISTRY/NAME[:N], http://REGISTRY/NAME[:N], a folder or a .tar file. A
 // bare NAME lies under from, which is a registry with a path or a folder of layouts; empty: there is
-// none. What begins with /, ./ or ../, ends in .tar or is there as a folder is a path.
+// none. What begins with /, ./ or ../, ends in .tar or is there as a folder is a path; where nothing is
+// there, and something before a last colon is, what follows is the number.
 func ParsePlace(s, from string, login Login) (Place, error) {
 	p := Place{Login: login}
+	if dir, number := numbered(s); number > 0 {
+		p.Path, p.Release = filepath.Clean(dir), number
+		return p, nil
+	}
 	if isPath(s) {
 		p.Path = filepath.Clean(s)
 		return p, nil
@@ -144,6 +149,10 @@ func ParsePlace(s, from string, login Login) (Place, error) {
 
 // at sets the repository.
 func (p Place) at(address string) (Place, error) {
+	if scheme, rest, ok := strings.Cut(address, "://"); ok && scheme != "http" && scheme != "https" {
+		return p, fmt.Errorf("release: %.80q: %.20s:// is left out here: write REGISTRY/NAME, as reg.example/parts",
+			redactUser(rest), scheme)
+	}
 	if rest, ok := strings.CutPrefix(address, "http://"); ok {
 		address, p.Plain = rest, true
 	}
@@ -161,6 +170,24 @@ func redactUser(s string) string {
 		return "…" + s[i:]
 	}
 	return s
+}
+
+// numbered are the folder or the tar file and the number behind it; 0: it is no such place.
+func numbered(s string) (path string, number int64) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || exists(s) || !exists(s[:i]) || !isPath(s[:i]) {
+		return "", 0
+	}
+	number, err := strconv.ParseInt(s[i+1:], 10, 64)
+	if err != nil || number < 1 {
+		return "", 0
+	}
+	return s[:i], number
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func isPath(s string) bool {
@@ -228,14 +255,11 @@ func (l Login) transport() (*http.Transport, error) {
 		t.Proxy = http.ProxyURL(u)
 	}
 	if l.CA != "" {
-		text, err := atomicfile.ReadSmall(l.CA, 1<<20)
+		pool, err := pemfile.Pool(l.CA)
 		if err != nil {
 			return nil, fmt.Errorf("update.ca: %w", err)
 		}
-		t.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("update.ca: %s holds no certificate in PEM", l.CA)
-		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return t, nil
 }

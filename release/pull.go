@@ -30,7 +30,12 @@ type PullOptions struct {
 	// Keep says which of the files with the given keys this device uses, and whatever else; goldens
 	// and the last layer always come. nil: all.
 	Keep func(keys []string) []string
-	Tell func(Progress) // called from several goroutines; nil: nobody
+	// Named are keys that must be in the release: somebody asked for them.
+	Named []string
+	Tell  func(Progress) // called from several goroutines; nil: nobody
+	// Beside says that a network runs in this process, which the pull must not slow down: it takes no
+	// more than a few percent of one core.
+	Beside bool
 }
 
 // Progress is how far a pull is.
@@ -77,6 +82,7 @@ type puller struct {
 	needed []ocispec.Descriptor
 	local  map[digest.Digest]func() (io.ReadCloser, error) // pieces in installed bundles
 	fetch  *fetcher
+	slow   *pace // of the goroutine that runs it
 
 	mu       sync.Mutex
 	progress Progress
@@ -91,7 +97,9 @@ func (p *puller) run(ctx context.Context) (*Pulled, error) {
 		return nil, err
 	}
 	defer unlock()
-	p.choose()
+	if err := p.choose(); err != nil {
+		return nil, err
+	}
 	if done := p.alreadyThere(ctx); done != nil {
 		if err := p.Record(ctx); err != nil {
 			return nil, err
@@ -99,6 +107,9 @@ func (p *puller) run(ctx context.Context) (*Pulled, error) {
 		return done, p.forgetAll() // a pull that was killed behind the installation left its pieces
 	}
 	p.fetch = newFetcher(p.dir, p.from, p.Rate, p.Patience, p.tell)
+	p.fetch.beside = p.Beside
+	p.slow = newPace(p.Beside)
+	defer p.slow.end()
 	if err := p.forgetOthers(); err != nil {
 		return nil, err
 	}
@@ -125,10 +136,16 @@ func (p *puller) run(ctx context.Context) (*Pulled, error) {
 }
 
 // choose decides which files come, and which layers that takes.
-func (p *puller) choose() {
+func (p *puller) choose() error {
 	if p.plan.plain != nil {
 		p.needed = []ocispec.Descriptor{*p.plan.plain}
-		return
+		return nil
+	}
+	for _, key := range p.Named {
+		if _, ok := p.spec.Files[key]; !ok {
+			return fmt.Errorf("the release has no file %q: it has %s", key,
+				strings.Join(slices.Sorted(maps.Keys(p.spec.Files)), ", "))
+		}
 	}
 	paths := map[string]bool{}
 	wanted := p.wanted()
@@ -150,6 +167,7 @@ func (p *puller) choose() {
 			}
 		}
 	}
+	return nil
 }
 
 // optional are the keys that a device may do without: model files, and the features of pictures
@@ -228,7 +246,7 @@ func (p *puller) missing(ctx context.Context, done *Pulled) ([]ocispec.Descripto
 		}
 	}
 	var err error
-	if p.local, err = inStore(ctx, p.Store, open); err != nil {
+	if p.local, err = inStore(ctx, p.Store, open, p.slow); err != nil {
 		return nil, err
 	}
 	var missing []ocispec.Descriptor
@@ -244,7 +262,7 @@ func (p *puller) missing(ctx context.Context, done *Pulled) ([]ocispec.Descripto
 
 // inStore finds pieces in the installed bundles, which are cut as the release was. Only parts of a
 // wanted size are hashed.
-func inStore(ctx context.Context, s *store.Store, wanted map[digest.Digest]int64) (
+func inStore(ctx context.Context, s *store.Store, wanted map[digest.Digest]int64, slow *pace) (
 	map[digest.Digest]func() (io.ReadCloser, error), error) {
 	found := make(map[digest.Digest]func() (io.ReadCloser, error))
 	all, err := s.List()
@@ -262,7 +280,7 @@ func inStore(ctx context.Context, s *store.Store, wanted map[digest.Digest]int64
 		}
 		spans := spansOf(b)
 		for _, f := range b.Members() {
-			c, err := cutFile(ctx, b, f, spans[f.Path], sizes)
+			c, err := cutFile(ctx, b, f, spans[f.Path], sizes, slow)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -337,7 +355,7 @@ func (p *puller) install(ctx context.Context) (store.Installed, error) {
 		p.Tell(p.progress)
 		p.mu.Unlock()
 	}
-	source, err := p.source()
+	source, err := p.source(ctx)
 	if err != nil {
 		return store.Installed{}, err
 	}
@@ -350,7 +368,7 @@ func (p *puller) install(ctx context.Context) (store.Installed, error) {
 	return i, err
 }
 
-func (p *puller) source() (*bundle.Source, error) {
+func (p *puller) source(ctx context.Context) (*bundle.Source, error) {
 	if p.plan.plain != nil {
 		s, err := bundle.OpenSource(p.fetch.path(*p.plan.plain))
 		if err != nil {
@@ -365,5 +383,7 @@ func (p *puller) source() (*bundle.Source, error) {
 	}
 	return bundle.NewSource(bundle.Parts{Name: p.Place.String(), Text: p.Text, Absent: append(p.drop, p.Absent...),
 		Statement: p.raw, Signature: p.sig,
-		Open: func(path string) (io.ReadCloser, error) { return assemble(byPath[path], p.open), nil }})
+		Open: func(path string) (io.ReadCloser, error) {
+			return p.slow.paced(ctx, assemble(byPath[path], p.open)), nil
+		}})
 }

@@ -114,12 +114,17 @@ func (t *Trust) signer(raw, signature []byte) (*Key, error) {
 		return nil, errors.New("the statement or its signature was changed: they do not belong together, get the " +
 			"release again")
 	case t.revoked[strings.ToLower(id)]:
-		return nil, fmt.Errorf("key %s, which signed the release, is revoked: sign it with another", id)
+		return nil, errRevoked(id)
 	}
 	if _, local, _ := parseLocal(raw); local {
 		return nil, errLocal
 	}
 	return nil, errForeign{id}
+}
+
+// errRevoked is that the owner took the trust in a key back.
+func errRevoked(id string) error {
+	return fmt.Errorf("key %s, which signed the release, is revoked: sign it with another", id)
 }
 
 // errForeign is that a key signed which is not trusted here.

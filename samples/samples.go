@@ -157,6 +157,9 @@ type story struct {
 	// Features are what the model's last layer read of the picture, float32, little-endian; in the
 	// file as base64.
 	Features []byte `json:"features,omitempty"`
+	// PValue says how much the picture looked like one of the model's labels, as vision.Known has it; 0:
+	// it was not told.
+	PValue float32 `json:"p_value,omitempty"`
 }
 
 // Class is one label with its score, as it was kept.
@@ -172,7 +175,7 @@ type Class struct {
 func (f *Folder) Save(d *vision.Decision, picture *vision.Frame, reason, sum string) error {
 	best := vision.Class{Label: vision.Unknown}
 	s := story{Schema: "vggse.sample/1", Camera: d.Camera, Time: d.Time.UTC(), Frame: d.Frame, Reason: reason,
-		Label: d.Stable.Label, Top: make([]Class, 0, len(d.Top)), Model: sum}
+		Label: d.Stable.Label, Top: make([]Class, 0, len(d.Top)), Model: sum, PValue: d.PValue}
 	if d.Signals != nil {
 		for _, v := range d.Signals.Features {
 			s.Features = binary.LittleEndian.AppendUint32(s.Features, math.Float32bits(v))

@@ -4,11 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/optimize"
+
+	"github.com/vggse/vggse-agent/vision"
 )
+
+// garbage is how much of it there may be while heads are fitted, in percent of what is in use: beside
+// an agent memory is worth more than the time to collect it, and the pieces are few and large.
+const garbage = 15
+
+// frugal keeps memory small until what it returns is called.
+func frugal() func() {
+	before := debug.SetGCPercent(garbage)
+	return func() { debug.SetGCPercent(before) }
+}
 
 // linear is a layer: logits = weight·x + bias.
 type linear struct {
@@ -21,9 +34,9 @@ func newLinear(classes, width int) *linear {
 }
 
 // logits of one row.
-func (l *linear) logits(x, out []float64) {
+func (l *linear) logits(x []float64, out vision.Logits) {
 	for c := range l.bias {
-		out[c] = floats.Dot(l.weight.RawRowView(c), x) + l.bias[c]
+		out[c] = float32(floats.Dot(l.weight.RawRowView(c), x) + l.bias[c])
 	}
 }
 
@@ -32,11 +45,18 @@ type rows struct {
 	x      *mat.Dense // n × width
 	class  []int      // of each row
 	weight []float64  // of each row, above 0
+	rest   []rest     // of each row, what classes that are not fitted say; nil: all are fitted
+}
+
+// rest is what the layer that a network has says of a row.
+type rest struct {
+	sum float64 // logarithm of the sum of the exponentials of its logits
+	own float64 // logit of the row's class, where that is not fitted: its class is −1 then
 }
 
 // Where a fit has converged: one that is kept, and one that is only measured.
 const (
-	gradientKept     = 1e-7
+	gradientKept     = 1e-8
 	gradientMeasured = 3e-4
 	mostIterations   = 1000
 )
@@ -67,6 +87,9 @@ func (r *rows) regress(prior *mat.Dense, lambda, small float64, start *linear) (
 	if o.at(result.X); err != nil && floats.Norm(o.gradient, math.Inf(1)) > 1e3*small {
 		return nil, fmt.Errorf("the head cannot be fitted: %w", err)
 	}
+	if small <= gradientKept {
+		o.polish(result.X)
+	}
 	l := newLinear(classes, width)
 	copy(l.weight.RawMatrix().Data, result.X)
 	copy(l.bias, result.X[classes*width:])
@@ -78,7 +101,7 @@ type objective struct {
 	*rows
 	classes, width int
 	lambda, total  float64
-	scores         *mat.Dense // n × classes
+	scores, turned *mat.Dense // n × classes
 	prior, off     []float64  // off: weight − prior
 
 	point, gradient []float64
@@ -99,13 +122,7 @@ func (o *objective) at(p []float64) float64 {
 	for i, class := range o.class {
 		row := o.scores.RawRowView(i)
 		floats.Add(row, bias)
-		sum := floats.LogSumExp(row)
-		w := o.weight[i] / o.total
-		loss += w * (sum - row[class])
-		for c := range row {
-			row[c] = w * math.Exp(row[c]-sum)
-		}
-		row[class] -= w
+		loss += o.score(i, class, row, o.weight[i]/o.total)
 		floats.Add(slope, row)
 	}
 	data := weight.RawMatrix().Data
@@ -115,6 +132,105 @@ func (o *objective) at(p []float64) float64 {
 	floats.AddScaled(gradient.RawMatrix().Data, o.lambda, o.off)
 	o.value = loss + o.lambda/2*floats.Dot(o.off, o.off)
 	return o.value
+}
+
+// polish goes from p, where a line search finds no lower value any more, to where the gradient is down
+// to rounding, by Newton's steps, each from conjugate gradients (Nocedal and Wright, Numerical
+// Optimization, section 7.1): so that processors that round otherwise come to the same place.
+func (o *objective) polish(p []float64) {
+	const steps, most, solved = 3, 200, 1e-6
+	from, step, residual := make([]float64, len(p)), make([]float64, len(p)), make([]float64, len(p))
+	direction, curved := make([]float64, len(p)), make([]float64, len(p))
+	for range steps {
+		o.at(p)
+		copy(from, p)
+		before := floats.Norm(o.gradient, 2)
+		clear(step)
+		floats.ScaleTo(residual, -1, o.gradient)
+		o.level(residual)
+		copy(direction, residual)
+		square := floats.Dot(residual, residual)
+		for range most {
+			if math.Sqrt(square) <= solved*before {
+				break
+			}
+			o.curve(direction, curved)
+			bend := floats.Dot(direction, curved)
+			if bend <= 0 {
+				break
+			}
+			length := square / bend
+			floats.AddScaled(step, length, direction)
+			floats.AddScaled(residual, -length, curved)
+			was := square
+			square = floats.Dot(residual, residual)
+			floats.AddScaledTo(direction, residual, square/was, direction)
+		}
+		floats.Add(p, step)
+		if o.at(p); !(floats.Norm(o.gradient, 2) < before) {
+			copy(p, from) // at rounding
+			return
+		}
+	}
+}
+
+// curve sets out to the product of the objective's second derivatives at its last point, of which
+// scores holds the gradients of the logits, with v.
+func (o *objective) curve(v, out []float64) {
+	cut := o.classes * o.width
+	if o.turned == nil {
+		o.turned = mat.NewDense(len(o.class), o.classes, nil)
+	}
+	o.turned.Mul(o.x, mat.NewDense(o.classes, o.width, v[:cut]).T())
+	clear(out[cut:])
+	for i, class := range o.class {
+		w, row, gradient := o.weight[i]/o.total, o.turned.RawRowView(i), o.scores.RawRowView(i)
+		floats.Add(row, v[cut:])
+		p := func(c int) float64 {
+			if c == class {
+				return gradient[c]/w + 1
+			}
+			return gradient[c] / w
+		}
+		mean := 0.0
+		for c := range row {
+			mean += p(c) * row[c]
+		}
+		for c := range row {
+			row[c] = w * p(c) * (row[c] - mean)
+		}
+		floats.Add(out[cut:], row)
+	}
+	mat.NewDense(o.classes, o.width, out[:cut]).Mul(o.turned.T(), o.x)
+	floats.AddScaled(out[:cut], o.lambda, v[:cut])
+	o.level(out)
+}
+
+// level takes out of a gradient what rounding leaves in it of a number that is added to every logit, which
+// says nothing where all classes are fitted.
+func (o *objective) level(v []float64) {
+	if bias := v[o.classes*o.width:]; o.rest == nil {
+		floats.AddConst(-floats.Sum(bias)/float64(len(bias)), bias)
+	}
+}
+
+// score is the loss of row i, whose logits become its gradient in place; w is its weight.
+func (o *objective) score(i, class int, logits []float64, w float64) float64 {
+	sum, own := floats.LogSumExp(logits), 0.0
+	if o.rest != nil {
+		high, low := max(sum, o.rest[i].sum), min(sum, o.rest[i].sum)
+		sum, own = high+math.Log1p(math.Exp(low-high)), o.rest[i].own
+	}
+	if class >= 0 {
+		own = logits[class]
+	}
+	for c := range logits {
+		logits[c] = w * math.Exp(logits[c]-sum)
+	}
+	if class >= 0 {
+		logits[class] -= w
+	}
+	return w * (sum - own)
 }
 
 // discriminants are Fisher's: with the classes as normal distributions of one covariance, every class

@@ -6,6 +6,8 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // waves are 60 rows of 4 numbers in 3 classes, which bench/teach/peer.py makes, too.
@@ -100,12 +102,12 @@ func TestDiscriminants(t *testing.T) {
 // Every class weighs the same in what is chosen by: a head that never answers with a rare one is
 // worse than one that takes some pictures of a frequent one for it.
 func TestLikelihoodIsOfClasses(t *testing.T) {
-	var never, fair [][]float64
+	var never, fair []vision.Logits
 	var class []int
 	for i := range 100 {
 		class = append(class, map[bool]int{true: 1}[i < 5])
-		never = append(never, []float64{3, 0})
-		fair = append(fair, map[bool][]float64{true: {0, 1}, false: {1, 0}}[i < 5])
+		never = append(never, vision.Logits{3, 0})
+		fair = append(fair, map[bool]vision.Logits{true: {0, 1}, false: {1, 0}}[i < 5])
 	}
 	if a, b := likelihood(never, class, 1), likelihood(fair, class, 1); b >= a {
 		t.Errorf("never %g, fair %g", a, b)
@@ -118,7 +120,7 @@ func TestLikelihoodIsOfClasses(t *testing.T) {
 
 func TestTemperature(t *testing.T) {
 	// Logits of ±a with 3 of 4 right: the best temperature makes the score 0.75, so 2a/T = ln 3.
-	logits := [][]float64{{4, -4}, {4, -4}, {-4, 4}, {4, -4}, nil, {9, 9}}
+	logits := []vision.Logits{{4, -4}, {4, -4}, {-4, 4}, {4, -4}, nil, {9, 9}}
 	class := []int{0, 0, 1, 1, 0, -1}
 	if got, want := temperature(logits, class), 8/math.Log(3); math.Abs(got-want) > 1e-3 {
 		t.Errorf("%v, not %v", got, want)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -17,7 +18,9 @@ const (
 	MethodMeans      = "class means"
 	MethodRegression = "logistic regression"            // from nothing
 	MethodCorrection = "correction of the layer it had" // logistic regression that stays near to it
+	MethodAddition   = "addition to the layer it had"   // logistic regression of the new labels alone
 	MethodLinear     = "linear discriminants"           // classes with one covariance
+	MethodBoth       = "logistic regression and linear discriminants"
 )
 
 const (
@@ -25,8 +28,8 @@ const (
 	mostFolds   = 5
 	// of the means' cosines, before a temperature is fitted
 	meansSharpness = 10
-	// features up to which linear discriminants are tried: each fit inverts their covariance
-	mostDiscriminants = 1024
+	// labels up to which all are fitted; beyond, the layer that the network has stays, where it can
+	mostFitted = 256
 )
 
 // lambdas are the strengths of regularisation that are tried, the strongest first, until weaker
@@ -38,10 +41,14 @@ var ridges = []float64{1, 0.3, 0.1, 0.03}
 
 // learner fits heads to the examples that count.
 type learner struct {
-	examples []example
+	examples []example // in span
 	classes  int
-	old      *vision.Head // the layer that the network has, its rows where they belong
 	workers  int
+	mayLose  []float64 // as in Options: one head is chosen for each
+	span     *span
+	head     *vision.Head // the layer that the network has: its rows come first
+	old      *linear      // the same in span, with a row of zeros for each new label
+	oldMean  []float64    // its Mean, in span
 
 	few   bool  // too few examples for regression
 	fold  []int // of each example, −1 where it is in none
@@ -52,13 +59,15 @@ type learner struct {
 // the same folds, as List orders them. old is the layer that the network has, with a row for each
 // class that it knows, in their order, before those that it does not.
 func newLearner(examples []example, classes, workers int, old *vision.Head) *learner {
-	l := &learner{examples: examples, classes: classes, workers: workers, old: old}
+	l := &learner{classes: classes, workers: workers, head: old}
+	l.narrow(examples)
+	examples = l.examples
 	count, groups := make([]int, classes), make([]map[int]bool, classes)
 	for c := range groups {
 		groups[c] = map[int]bool{}
 	}
 	for i := range examples {
-		if e := &examples[i]; e.err == nil && !e.copy {
+		if e := &examples[i]; e.counts() {
 			count[e.class]++
 			groups[e.class][e.group] = true
 		}
@@ -73,8 +82,11 @@ func newLearner(examples []example, classes, workers int, old *vision.Head) *lea
 	for i := range examples {
 		e := &examples[i]
 		l.fold[i] = -1
-		if e.err != nil {
+		switch {
+		case e.err != nil:
 			continue
+		case e.witness:
+			continue // below
 		}
 		if _, ok := of[e.group]; !ok {
 			of[e.group] = next[e.class] % l.folds
@@ -82,66 +94,191 @@ func newLearner(examples []example, classes, workers int, old *vision.Head) *lea
 		}
 		l.fold[i] = of[e.group]
 	}
+	for i := range examples {
+		if examples[i].witness {
+			l.fold[i] = l.foldOf(i)
+		}
+	}
 	return l
+}
+
+// foldOf is the fold of a stored picture: that of a picture that shows the same, which it may be itself.
+func (l *learner) foldOf(i int) int {
+	e := &l.examples[i]
+	for j := range l.examples {
+		if o := &l.examples[j]; o.counts() && o.class == e.class && cosine(e.views[0], o.views[0]) > sameCosine {
+			return l.fold[j]
+		}
+	}
+	return i % l.folds
+}
+
+// narrow puts the examples and the layer that the network has into the space of the pictures, and asks
+// that layer about them.
+func (l *learner) narrow(examples []example) {
+	var also [][]float32
+	if l.head.Mean != nil {
+		also = append(also, l.head.Mean)
+	}
+	known := l.head.Classes()
+	l.span = newSpan(examples, l.classes, func(class int) bool { return class >= known }, also...)
+	l.old = l.span.narrowLayer(l.head, l.classes)
+	if l.head.Mean != nil {
+		l.oldMean = make([]float64, l.span.dims())
+		copyRow(l.oldMean, l.span.narrow(l.head.Mean))
+	}
+	l.examples = make([]example, len(examples))
+	var group errgroup.Group
+	group.SetLimit(max(1, l.workers))
+	for i := range examples {
+		group.Go(func() error {
+			l.examples[i] = l.narrowed(&examples[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // none fails
+}
+
+// narrowed is an example in the space of the pictures.
+func (l *learner) narrowed(e *example) example {
+	out := *e
+	if e.err != nil {
+		return out
+	}
+	out.views, out.rest, out.stored = nil, nil, nil
+	for v := range max(1, len(e.views)) {
+		x := l.span.narrow(e.view(v))
+		logits := l.answer(x)
+		r := rest{sum: floats.LogSumExp(logits)}
+		if e.class < len(logits) {
+			r.own = logits[e.class]
+			out.known = out.known || v == 0 && r.own == slices.Max(logits)
+		}
+		out.views, out.rest = append(out.views, x), append(out.rest, r)
+	}
+	return out
+}
+
+// answer is the logits of the layer that the network has, for features in the space of the pictures.
+func (l *learner) answer(x []float32) []float64 {
+	s := space{mean: l.oldMean, scale: 1}
+	row, out := make([]float64, l.span.dims()), make([]float64, l.head.Classes())
+	s.row(x, row)
+	for c := range out {
+		out[c] = floats.Dot(l.old.weight.RawRowView(c), row) + l.old.bias[c]
+	}
+	return out
 }
 
 // head is a layer behind a space of features.
 type head struct {
 	space space
 	layer *linear
+	from  *linear // the layer that the network has, in the same space, that this one stays near to; or nil
 }
 
 // way is how a head is fitted.
 type way struct {
 	method string
 	lambda float64
+	of     []blended // of MethodBoth
+}
+
+// blended is one of several ways whose mean is a head.
+type blended struct {
+	way         way
+	temperature float64
 }
 
 // fit makes a head of the examples, to the given gradient; start may be nil.
 func (l *learner) fit(examples []example, w way, small float64, start *linear) (*head, error) {
-	h := &head{space: space{mean: meanOf(examples)}}
-	if w.method == MethodCorrection {
-		h.space = space{scale: lengthOf(examples)}
+	dims := l.span.dims()
+	h := &head{space: space{mean: meanOf(examples, dims)}}
+	if len(w.of) > 0 {
+		return h, l.fitBoth(h, examples, w, small)
 	}
-	r := rowsOf(examples, &h.space, l.classes)
-	if w.method == MethodMeans {
-		h.layer = r.means(l.classes)
-		h.layer.weight.Scale(meansSharpness, h.layer.weight)
-		return h, nil
+	prior := newLinear(l.classes, dims)
+	if w.method == MethodCorrection || w.method == MethodAddition {
+		h.space, h.from = l.own(examples)
+		prior = h.from
 	}
-	if w.method == MethodLinear {
-		var err error
-		h.layer, err = r.discriminants(l.classes, w.lambda)
-		return h, err
-	}
-	prior := l.prior(w, &h.space)
 	if start == nil {
 		start = prior
 	}
+	r := rowsOf(examples, &h.space, l.classes, dims)
+	if w.method != MethodAddition {
+		r.rest = nil
+	}
 	var err error
-	h.layer, err = r.regress(prior.weight, w.lambda, small, start)
+	switch w.method {
+	case MethodMeans:
+		h.layer = r.means(l.classes)
+		h.layer.weight.Scale(meansSharpness, h.layer.weight)
+	case MethodLinear:
+		h.layer, err = r.discriminants(l.classes, w.lambda)
+	case MethodAddition:
+		h.layer, err = l.add(h.from, r, w.lambda, small, start)
+	default:
+		h.layer, err = r.regress(prior.weight, w.lambda, small, start)
+	}
 	return h, err
 }
 
-// prior is what a head is drawn to: the layer that the network has, or zeros.
-func (l *learner) prior(w way, s *space) *linear {
-	prior := newLinear(l.classes, l.old.Width())
-	if w.method != MethodCorrection {
-		return prior
-	}
-	for c := range l.old.Classes() {
-		row := prior.weight.RawRowView(c)
-		for k := range row {
-			row[k] = s.scale * float64(l.old.Weight[c*l.old.Width()+k])
+// fitBoth makes h the mean of heads in one space.
+func (l *learner) fitBoth(h *head, examples []example, w way, small float64) error {
+	h.layer = newLinear(l.classes, l.span.dims())
+	for _, b := range w.of {
+		one, err := l.fit(examples, b.way, small, nil)
+		if err != nil {
+			return err
 		}
-		prior.bias[c] = float64(l.old.Bias[c])
+		share := 1 / (b.temperature * float64(len(w.of)))
+		floats.AddScaled(h.layer.weight.RawMatrix().Data, share, one.layer.weight.RawMatrix().Data)
+		floats.AddScaled(h.layer.bias, share, one.layer.bias)
 	}
-	return prior
+	return nil
+}
+
+// own is the space that the layer that the network has works in, up to its scale, and the layer there.
+func (l *learner) own(examples []example) (space, *linear) {
+	if l.oldMean != nil {
+		return space{mean: l.oldMean}, l.old
+	}
+	s := space{scale: lengthOf(examples)}
+	scaled := newLinear(l.classes, l.span.dims())
+	scaled.weight.Scale(s.scale, l.old.weight)
+	copy(scaled.bias, l.old.bias)
+	return s, scaled
+}
+
+// add fits the rows of the labels that the network does not have, and leaves the others.
+func (l *learner) add(from *linear, r *rows, lambda, small float64, start *linear) (*linear, error) {
+	known, dims := l.head.Classes(), l.span.dims()
+	fresh := l.classes - known
+	for i := range r.class {
+		r.class[i] = max(-1, r.class[i]-known)
+	}
+	part := newLinear(fresh, dims)
+	part.weight.Copy(start.weight.Slice(known, l.classes, 0, dims))
+	copy(part.bias, start.bias[known:])
+	// The new labels have so much of the weight, whatever there are of old ones.
+	share := float64(fresh) / float64(l.classes)
+	part, err := r.regress(mat.NewDense(fresh, dims, nil), lambda*share, small, part)
+	if err != nil {
+		return nil, err
+	}
+	all := newLinear(l.classes, dims)
+	all.weight.Copy(from.weight)
+	copy(all.bias, from.bias)
+	all.weight.Slice(known, l.classes, 0, dims).(*mat.Dense).Copy(part.weight)
+	copy(all.bias[known:], part.bias)
+	return all, nil
 }
 
 // answer is the logits of an example as it is.
-func (h *head) answer(e *example) []float64 {
-	x, out := make([]float64, len(e.views[0])), make([]float64, len(h.layer.bias))
+func (h *head) answer(e *example) vision.Logits {
+	_, dims := h.layer.weight.Dims()
+	x, out := make([]float64, dims), make(vision.Logits, len(h.layer.bias))
 	h.space.row(e.views[0], x)
 	h.layer.logits(x, out)
 	return out
@@ -152,7 +289,7 @@ func (l *learner) part(fold int, share float64) []example {
 	all, taken := make([]int, l.classes), make([]int, l.classes)
 	in := func(i int) bool {
 		e := &l.examples[i]
-		return e.err == nil && !e.copy && l.fold[i] != fold
+		return e.fits() && l.fold[i] != fold
 	}
 	for i := range l.examples {
 		if in(i) {
@@ -176,8 +313,9 @@ func (l *learner) part(fold int, share float64) []example {
 // heldOut are the answers to each example of heads that have not seen its group: logits, nil for an
 // example that could not be read or is a copy. starts has room for the layer of each fold, from
 // which the next call goes on; it may be nil.
-func (l *learner) heldOut(ctx context.Context, share float64, w way, starts []*linear) ([][]float64, error) {
-	all := make([][]float64, len(l.examples))
+func (l *learner) heldOut(ctx context.Context, share float64, w way, starts []*linear) ([]vision.Logits,
+	error) {
+	all := make([]vision.Logits, len(l.examples))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, l.workers))
 	for fold := range l.folds {
@@ -193,7 +331,7 @@ func (l *learner) heldOut(ctx context.Context, share float64, w way, starts []*l
 			if err != nil {
 				return err
 			}
-			if starts != nil && w.method != MethodLinear {
+			if starts != nil && w.method != MethodLinear && w.method != MethodBoth {
 				starts[fold] = h.layer
 			}
 			for i := range l.examples {
@@ -210,85 +348,185 @@ func (l *learner) heldOut(ctx context.Context, share float64, w way, starts []*l
 // chosen is what the examples say about how to fit to them.
 type chosen struct {
 	way         way
-	temperature float64
-	logits      [][]float64 // held out, divided by temperature
-	likelihood  float64     // mean negative logarithm of the right class's score; the less, the better
-	layers      []*linear   // of the folds
+	caution     float64         // that is taken from the logits of new labels
+	within      bool            // no more of the old labels is lost than may be
+	temperature float64         // that logits are divided by after that
+	logits      []vision.Logits // held out, settled
+	raw         []vision.Logits // as they were fitted; nil where they are too many to keep
+	// mean negative logarithm of the right class's score, without caution; the less, the better
+	likelihood float64
+	layers     []*linear // of the folds
 }
-
-// choose finds the way by which held-out pictures are answered best, by likelihood, and the
-// temperature of their answers.
-func (l *learner) choose(ctx context.Context) (*chosen, error) { return l.chooseOf(ctx, l.methods("")) }
 
 // methods are those that fit the examples: only the given one, where it is not "".
 func (l *learner) methods(only string) []string {
+	fresh := l.classes > l.head.Classes()
 	switch {
 	case only != "":
 		return []string{only}
+	case l.few && fresh:
+		return []string{MethodMeans, MethodAddition}
 	case l.few:
 		return []string{MethodMeans}
+	case l.classes > mostFitted && fresh:
+		return []string{MethodAddition}
+	case l.classes > mostFitted:
+		return []string{MethodLinear}
 	}
-	all := []string{MethodRegression}
-	if l.old.Mean == nil {
-		all = append(all, MethodCorrection)
-	}
-	if l.old.Width() <= mostDiscriminants {
-		all = append(all, MethodLinear)
+	all := []string{MethodRegression, MethodCorrection, MethodLinear}
+	if fresh {
+		all = append(all, MethodAddition)
 	}
 	return all
 }
 
-// chooseOf is choose among some methods.
-func (l *learner) chooseOf(ctx context.Context, methods []string) (*chosen, error) {
-	var best *chosen
+// choose finds among some methods the way by which held-out pictures are answered best, by likelihood,
+// and the temperature of their answers, once for each of mayLose. Where regression and discriminants are
+// both among them, their mean stands for the two: of few pictures, which of them is ahead is chance.
+func (l *learner) choose(ctx context.Context, methods []string) ([]*chosen, error) {
+	best, of := make([]*chosen, len(l.mayLose)), map[string][]*chosen{}
 	for _, method := range methods {
-		if method == MethodMeans {
-			return l.measure(ctx, way{method: MethodMeans}, nil)
+		own, err := l.strength(ctx, method)
+		if err != nil {
+			return nil, err
 		}
-		starts, own, worse := make([]*linear, l.folds), math.Inf(1), 0
-		strengths := lambdas
-		if method == MethodLinear {
-			strengths = ridges
+		of[method] = own
+	}
+	if a, b := of[MethodRegression], of[MethodLinear]; a != nil && b != nil {
+		delete(of, MethodLinear)
+		for i, mayLose := range l.mayLose {
+			a[i] = l.blend(a[i], b[i], mayLose)
 		}
-		for _, lambda := range strengths {
-			c, err := l.measure(ctx, way{method, lambda}, starts)
-			if err != nil {
-				return nil, err
-			}
-			if best == nil || c.likelihood < best.likelihood {
-				best = c
-			}
-			if worse++; c.likelihood < own {
-				own, worse = c.likelihood, 0
-			}
-			if worse == 2 {
-				break
+	}
+	for _, method := range methods { // in their order
+		for i, c := range of[method] {
+			if c.betterThan(best[i]) {
+				best[i] = c
 			}
 		}
 	}
 	return best, nil
 }
 
-// measure fits in one way and finds the temperature.
-func (l *learner) measure(ctx context.Context, w way, starts []*linear) (*chosen, error) {
+// betterThan tells whether c is to be chosen before o, which may be nil.
+func (c *chosen) betterThan(o *chosen) bool {
+	if o == nil || c.within != o.within {
+		return o == nil || c.within
+	}
+	return c.likelihood < o.likelihood
+}
+
+// strength finds the regularisation of a method, for each of mayLose.
+func (l *learner) strength(ctx context.Context, method string) ([]*chosen, error) {
+	strengths := lambdas
+	switch method {
+	case MethodMeans:
+		return l.measure(ctx, way{method: MethodMeans}, nil)
+	case MethodLinear:
+		strengths = ridges
+	}
+	best, starts, own, worse := make([]*chosen, len(l.mayLose)), make([]*linear, l.folds), math.Inf(1), 0
+	for _, lambda := range strengths {
+		all, err := l.measure(ctx, way{method: method, lambda: lambda}, starts)
+		if err != nil {
+			return nil, err
+		}
+		least := math.Inf(1)
+		for i, c := range all {
+			least = min(least, c.likelihood)
+			if c.betterThan(best[i]) {
+				best[i] = c
+			}
+		}
+		if worse++; least < own {
+			own, worse = least, 0
+		}
+		if worse == 2 {
+			break
+		}
+	}
+	return best, nil
+}
+
+// blend is the mean of two ways in one space, each by its temperature.
+func (l *learner) blend(a, b *chosen, mayLose float64) *chosen {
+	class := l.classOf(false)
+	both := way{method: MethodBoth, lambda: a.way.lambda, of: []blended{
+		{a.way, temperature(a.raw, class)}, {b.way, temperature(b.raw, class)}}}
+	logits := make([]vision.Logits, len(a.raw))
+	for i, row := range a.raw {
+		for k := range row {
+			logits[i] = append(logits[i], row[k]/float32(2*both.of[0].temperature)+
+				b.raw[i][k]/float32(2*both.of[1].temperature))
+		}
+	}
+	return l.settled(both, logits, mayLose)
+}
+
+// measure fits in one way, for each of mayLose.
+func (l *learner) measure(ctx context.Context, w way, starts []*linear) ([]*chosen, error) {
 	logits, err := l.heldOut(ctx, 1, w, starts)
 	if err != nil {
 		return nil, err
 	}
-	class := l.classOf()
-	c := &chosen{way: w, logits: logits, temperature: temperature(logits, class), layers: slices.Clone(starts)}
-	c.likelihood = likelihood(logits, class, c.temperature)
-	for _, row := range c.logits {
-		floats.Scale(1/c.temperature, row)
+	var all []*chosen
+	for _, mayLose := range l.mayLose {
+		c := l.settled(w, cloned(logits), mayLose)
+		c.layers = slices.Clone(starts)
+		if l.classes <= mostFitted {
+			c.raw = logits
+		}
+		all = append(all, c)
 	}
-	return c, nil
+	return all, nil
 }
 
-// classOf is the class of each example, −1 where it does not count.
-func (l *learner) classOf() []int {
+// settled finds caution and temperature for held-out logits, which are changed.
+func (l *learner) settled(w way, logits []vision.Logits, mayLose float64) *chosen {
+	class, known := l.classOf(false), l.head.Classes()
+	c := &chosen{way: w, temperature: 1, logits: logits}
+	c.likelihood = likelihood(logits, class, temperature(logits, class))
+	c.caution, c.within = caution(logits, l.classOf(true), l.before(), known, mayLose)
+	c.settle(logits, known)
+	c.temperature = temperature(logits, l.classOf(true))
+	(&chosen{temperature: c.temperature}).settle(logits, known)
+	return c
+}
+
+func cloned(logits []vision.Logits) []vision.Logits {
+	out := make([]vision.Logits, len(logits))
+	for i, row := range logits {
+		out[i] = slices.Clone(row)
+	}
+	return out
+}
+
+// settle gives held-out logits the caution and the temperature; labels from known on are new.
+func (c *chosen) settle(logits []vision.Logits, known int) {
+	for _, row := range logits {
+		for k := range row {
+			if k >= known {
+				row[k] -= float32(c.caution)
+			}
+			row[k] /= float32(c.temperature)
+		}
+	}
+}
+
+// before tells of each example whether the layer that the network has answers rightly.
+func (l *learner) before() []bool {
+	known := make([]bool, len(l.examples))
+	for i := range known {
+		known[i] = l.examples[i].known
+	}
+	return known
+}
+
+// classOf is the class of each example, −1 where it does not count; witnesses do where that is asked.
+func (l *learner) classOf(witnesses bool) []int {
 	class := make([]int, len(l.examples))
 	for i := range class {
-		if e := &l.examples[i]; e.err == nil && !e.copy {
+		if e := &l.examples[i]; e.counts() || e.witness && witnesses {
 			class[i] = e.class
 		} else {
 			class[i] = -1

@@ -17,6 +17,7 @@ var page string
 func WriteHTML(w io.Writer, r *Report) error {
 	funcs := eval.PageFuncs()
 	funcs["curve"] = curveOf
+	funcs["points"] = func(share float64) string { return fmt.Sprintf("%.1f points", 100*share) }
 	funcs["isNew"] = func(label string) bool { return slices.Contains(r.Added, label) }
 	t, err := template.New("report").Funcs(funcs).Parse(page)
 	if err != nil {
@@ -38,6 +39,7 @@ type drawing struct {
 
 type drawn struct {
 	X, Y, Low, High float64
+	Pictures        int
 	Text            string
 }
 
@@ -57,7 +59,7 @@ func curveOf(points []Point) *drawing {
 	}
 	for _, p := range points {
 		x := float64(d.Left) + p.Share*float64(d.Right-d.Left)
-		d.Points = append(d.Points, drawn{x, y(p.Top1.Value), y(p.Top1.Low), y(p.Top1.High),
+		d.Points = append(d.Points, drawn{x, y(p.Top1.Value), y(p.Top1.Low), y(p.Top1.High), p.Pictures,
 			fmt.Sprintf("%d pictures: %.1f %%", p.Pictures, 100*p.Top1.Value)})
 		d.Line += fmt.Sprintf("%.1f,%.1f ", x, y(p.Top1.Value))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // judged is the report of n pictures of each of the labels nut and bolt, and of the new label cog,
@@ -24,7 +25,7 @@ func judged(n int, after, before map[string]int) *Report {
 			p := dataset.Picture{Path: name, Label: label}
 			examples = append(examples, example{picture: len(pictures), class: label})
 			pictures = append(pictures, p)
-			row := []float64{0, 0, 0}
+			row := vision.Logits{0, 0, 0}
 			row[label] = 6
 			if i < after[name] {
 				row[label], row[(label+1)%3] = 0, 6

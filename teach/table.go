@@ -17,8 +17,27 @@ type example struct {
 	group   int // pictures of one group are of one moment: they never stand on both sides of a split
 	hash    uint64
 	views   [][]float32
-	copy    bool  // another one of its group and class shows the same: it does not count
+	stored  func() []float32 // of a picture of which only stored features are left: these; it has no views
+	rest    []rest           // of each view, what the layer that the network has says of it, in a learner
+	copy    bool             // another one of its group and class shows the same: it does not count
+	like    int              // of a copy: the place of that other one
+	// Stored features of a class that has pictures, too: heads are fitted to it and what is lost of its class
+	// is told by it, but nothing else is measured by it.
+	witness bool
+	known   bool  // in a learner: the layer that the network has answers rightly
 	err     error // it could not be read: nothing else holds
+}
+
+// fits tells whether heads are fitted to the picture, counts whether they are measured by it, too.
+func (e *example) fits() bool   { return e.err == nil && !e.copy }
+func (e *example) counts() bool { return e.fits() && !e.witness }
+
+// view is the features of a look at the picture; 0 is the picture as it is.
+func (e *example) view(i int) []float32 {
+	if e.stored != nil {
+		return e.stored()
+	}
+	return e.views[i]
 }
 
 // Limits of what counts as the same picture.
@@ -54,7 +73,7 @@ func group(examples []example, paths []string) int {
 		for j := range i {
 			f := &examples[j]
 			if f.err == nil && !f.copy && same(e, f) {
-				e.copy = e.class == f.class
+				e.copy, e.like = e.class == f.class, j
 				if e.group < 0 {
 					e.group = f.group
 				}
@@ -71,7 +90,7 @@ func group(examples []example, paths []string) int {
 
 // same tells whether two pictures show the same.
 func same(a, b *example) bool {
-	return bits.OnesCount64(a.hash^b.hash) <= sameBits && cosine(a.views[0], b.views[0]) > sameCosine
+	return bits.OnesCount64(a.hash^b.hash) <= sameBits && cosine(a.view(0), b.view(0)) > sameCosine
 }
 
 func cosine(a, b []float32) float64 {
@@ -86,19 +105,16 @@ func cosine(a, b []float32) float64 {
 	return ab / math.Sqrt(aa*bb)
 }
 
-// meanOf is the mean of the features of the pictures, the first view of each, that counts.
-func meanOf(examples []example) []float64 {
-	var mean []float64
+// meanOf is the mean of so many features of the pictures, the first view of each, that are fitted to.
+func meanOf(examples []example, width int) []float64 {
+	mean := make([]float64, width)
 	n := 0
 	for i := range examples {
 		e := &examples[i]
-		if e.err != nil || e.copy {
+		if !e.fits() {
 			continue
 		}
-		if mean == nil {
-			mean = make([]float64, len(e.views[0]))
-		}
-		for k, v := range e.views[0] {
+		for k, v := range e.views[0][:width] {
 			mean[k] += float64(v)
 		}
 		n++
@@ -107,34 +123,36 @@ func meanOf(examples []example) []float64 {
 	return mean
 }
 
-// space is how features become rows: centred and of length 1, which suits a head that is fitted
-// from nothing, or as they come, divided by one number, in which the layer that the network has is
-// a point.
+// space is how features become rows: centred and of length 1, or as they come, divided by one
+// number.
 type space struct {
 	mean  []float64 // nil: as they come
 	scale float64
 }
 
-// row writes x into out; zeros where it is the mean.
+// row writes x into out; zeros where it is the mean. Of what x has more than out, only the length
+// counts.
 func (s *space) row(x []float32, out []float64) {
-	for k, v := range x {
-		out[k] = float64(v)
-	}
+	copyRow(out, x)
 	if s.mean == nil {
 		floats.Scale(1/s.scale, out)
 		return
 	}
 	floats.Sub(out, s.mean)
-	if norm := floats.Norm(out, 2); norm > 0 {
+	norm := floats.Norm(out, 2)
+	for _, v := range x[len(out):] {
+		norm = math.Hypot(norm, float64(v))
+	}
+	if norm > 0 {
 		floats.Scale(1/norm, out)
 	}
 }
 
-// lengthOf is the mean length of the features of the pictures that count, 1 where all are zero.
+// lengthOf is the mean length of the features of the pictures that are fitted to, 1 where all are zero.
 func lengthOf(examples []example) float64 {
 	sum, n := 0.0, 0.0
 	for i := range examples {
-		if e := &examples[i]; e.err == nil && !e.copy {
+		if e := &examples[i]; e.fits() {
 			square := 0.0
 			for _, v := range e.views[0] {
 				square += float64(v) * float64(v)
@@ -148,27 +166,41 @@ func lengthOf(examples []example) float64 {
 	return sum / n
 }
 
-// rowsOf are all views of the examples that count. Every class weighs the same, so that none is
-// given up for a larger one.
-func rowsOf(examples []example, s *space, classes int) *rows {
-	n, width, count := 0, 0, make([]float64, classes)
+// rowsOf are all views of the examples that are fitted to. Every class weighs the same, so that none is
+// given up for a larger one; of a class, what is stored weighs as much as the pictures.
+func rowsOf(examples []example, s *space, classes, width int) *rows {
+	n, count := 0, make([][2]float64, classes)
 	for i := range examples {
-		if e := &examples[i]; e.err == nil && !e.copy {
-			n, width = n+len(e.views), len(e.views[0])
-			count[e.class] += float64(len(e.views))
+		if e := &examples[i]; e.fits() {
+			n += len(e.views)
+			count[e.class][e.part()] += float64(len(e.views))
 		}
 	}
 	r := &rows{x: mat.NewDense(n, width, nil)}
 	for i := range examples {
 		e := &examples[i]
-		if e.err != nil || e.copy {
+		if !e.fits() {
 			continue
+		}
+		own, other := count[e.class][e.part()], count[e.class][1-e.part()]
+		weight := float64(n) / own
+		if other > 0 {
+			weight /= 2
 		}
 		for _, v := range e.views {
 			s.row(v, r.x.RawRowView(len(r.class)))
 			r.class = append(r.class, e.class)
-			r.weight = append(r.weight, float64(n)/count[e.class])
+			r.weight = append(r.weight, weight)
 		}
+		r.rest = append(r.rest, e.rest...)
 	}
 	return r
+}
+
+// part is 1 for stored features of a class that has pictures, too.
+func (e *example) part() int {
+	if e.witness {
+		return 1
+	}
+	return 0
 }

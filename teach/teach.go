@@ -1,7 +1,6 @@
 package teach
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,9 @@ type Options struct {
 	AddOnly bool   // labels without pictures are fitted to the features that the bundle has stored of them
 	Out     string // folder of the bundle to make
 	Flip    bool   // a mirrored picture shows the same class
+	// MayLose is the share of the old labels' pictures that may be lost to new labels, which answer
+	// the more rarely the less it is; 1: as the likelihood has it.
+	MayLose float64
 	Workers int    // pictures that are read, and folds that are fitted, at the same time
 	Tool    string // who teaches, for the report
 }
@@ -111,6 +113,8 @@ func (t *teaching) list(ctx context.Context) error {
 		if err := t.recallable(ctx, missing, labels); err != nil {
 			return err
 		}
+	default:
+		t.stored, _ = reference.Read(ctx, t.parent) // where it cannot be read, the pictures say enough
 	}
 	if len(labels) < 2 {
 		return fmt.Errorf("%s has pictures of one class only: two are needed", t.Images)
@@ -158,7 +162,7 @@ func (t *teaching) work(ctx context.Context) (err error) {
 		return err
 	}
 	t.report.Findings = append(t.report.Findings, found...)
-	examples, before, err := t.read(ctx)
+	examples, before, err := t.read(ctx, rounded)
 	if err == nil && rounded {
 		err = t.own(ctx, before)
 	}
@@ -167,6 +171,7 @@ func (t *teaching) work(ctx context.Context) (err error) {
 	}
 	t.report.Forward = time.Since(begin).Seconds()
 	begin = time.Now()
+	defer frugal()()
 	h, err := t.fit(ctx, examples, before)
 	if err != nil {
 		return err
@@ -189,14 +194,29 @@ func (t *teaching) work(ctx context.Context) (err error) {
 	return t.report.write(t.dir)
 }
 
+// prove is an error where the network without its last layer is not the same. Where the parent rounds
+// its last layer FP32 is held against the parent's: behind the features of INT8 that layer of FP32
+// answers worse than the parent's own, which makes up for what rounding does to them.
+func (t *teaching) prove(ctx context.Context, n *infer.Network, rounded bool) (err error) {
+	if rounded && n.Info().Precision == "int8" {
+		exact, err := t.open(ctx, t.dir, "fp32")
+		if err != nil {
+			return err
+		}
+		return errors.Join(verify.SameAs(ctx, exact, t.parent), exact.Close())
+	}
+	_, err = verify.Run(ctx, n, verify.Options{}, nil)
+	return err
+}
+
 // read proves that the network without its last layer is the same, and asks it about the pictures.
-func (t *teaching) read(ctx context.Context) (examples []example, before []eval.Answer, err error) {
+func (t *teaching) read(ctx context.Context, rounded bool) (examples []example, before []eval.Answer, err error) {
 	n, err := t.open(ctx, t.dir, "")
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	if _, err := verify.Run(ctx, n, verify.Options{}, nil); err != nil {
+	if err := t.prove(ctx, n, rounded); err != nil {
 		return nil, nil, fmt.Errorf("without its last layer the network is not what it was: %w", err)
 	}
 	if t.old, err = infer.ReadHead(n.Bundle); err != nil {
@@ -259,46 +279,72 @@ func (t *teaching) fit(ctx context.Context, examples []example, before []eval.An
 	bar := t.progress.Start("fitting", -1)
 	defer bar.Done()
 	l := newLearner(examples, len(r.Labels), t.Workers, t.old)
-	c, err := l.choose(ctx)
+	l.mayLose = []float64{t.MayLose, noLimit}
+	all, err := l.choose(ctx, l.methods(""))
 	if err != nil {
 		return nil, err
 	}
+	c := all[0]
 	r.Method, r.Folds, r.Lambda, r.Temperature = c.way.method, l.folds, c.way.lambda, c.temperature
+	r.MayLose, r.Caution = t.MayLose, c.caution
 	if err := r.learningCurve(ctx, l, c); err != nil {
 		return nil, err
 	}
-	if err := r.measureUnknown(examples, len(t.parent.Spec.Labels)); err != nil {
+	l.recalledAnswers(examples, before)
+	if err := r.measureUnknown(l.examples, len(t.parent.Spec.Labels)); err != nil {
 		return nil, err
 	}
 	r.judge(t.pictures, examples, before, c, t.parent.Spec.Labels)
-	h, err := l.fit(examples, c.way, gradientKept, nil)
+	r.price(l, before, c, all[1])
+	h, err := l.fit(l.examples, c.way, gradientKept, nil)
 	if err != nil {
 		return nil, err
 	}
-	return h.asHead(c.temperature)
+	return l.asHead(h, c)
 }
 
 // widthOf is the number of features of a picture, 0 where none could be read.
 func widthOf(examples []example) int {
 	for i := range examples {
 		if examples[i].err == nil {
-			return len(examples[i].views[0])
+			return len(examples[i].view(0))
 		}
 	}
 	return 0
 }
 
-// asHead is the head with its logits divided by temperature.
-func (h *head) asHead(temperature float64) (*vision.Head, error) {
-	data := slices.Clone(h.layer.weight.RawMatrix().Data)
-	bias := slices.Clone(h.layer.bias)
-	floats.Scale(1/temperature, data)
-	floats.Scale(1/temperature, bias)
+// asHead is the head on features, with the caution and the temperature that were chosen. Of a head that
+// stays near to the layer that the network has, only the difference lies in the space of the pictures.
+func (l *learner) asHead(h *head, by *chosen) (*vision.Head, error) {
+	scale, temperature := 1.0, by.temperature
 	if h.space.mean == nil {
-		floats.Scale(1/h.space.scale, data)
-		return vision.NewHead(nil, single(data), single(bias))
+		scale = h.space.scale
 	}
-	return vision.NewHead(single(h.space.mean), single(data), single(bias))
+	weight, row := make([]float32, 0, l.classes*l.span.width), make([]float64, l.span.width)
+	for c := range l.classes {
+		clear(row)
+		own := slices.Clone(h.layer.weight.RawRowView(c))
+		if h.from != nil && c < l.head.Classes() {
+			floats.Sub(own, h.from.weight.RawRowView(c))
+			widen(l.head.Weight[c*l.span.width:][:l.span.width], row)
+		}
+		floats.Scale(1/scale, own)
+		l.span.widenRow(own, row)
+		floats.Scale(1/temperature, row)
+		weight = append(weight, single(row)...)
+	}
+	bias := slices.Clone(h.layer.bias)
+	floats.AddConst(-by.caution, bias[l.head.Classes():])
+	floats.Scale(1/temperature, bias)
+	switch {
+	case h.space.mean == nil:
+		return vision.NewHead(nil, weight, single(bias))
+	case h.from != nil:
+		return vision.NewHead(l.head.Mean, weight, single(bias))
+	}
+	mean := make([]float64, l.span.width)
+	l.span.widenRow(h.space.mean, mean)
+	return vision.NewHead(single(mean), weight, single(bias))
 }
 
 func single(v []float64) []float32 {
@@ -348,14 +394,19 @@ func (t *teaching) deliver(ctx context.Context, h *vision.Head, kept *reference.
 // taughtSuffix is what the version of a taught bundle ends with.
 const taughtSuffix = "-taught"
 
-// goldens makes those of the taught bundle: the pictures of the old ones, with what FP32 answers
-// now.
+// goldens makes those of the taught bundle: the pictures of the old ones, with what FP32 answers now,
+// and for INT8 with what that answers, to whose features the last layer was fitted.
 func (t *teaching) goldens(ctx context.Context, old map[string]bundle.File) (err error) {
 	n, err := t.open(ctx, t.dir, "fp32")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	runs, err := t.open(ctx, t.dir, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, runs.Close()) }()
 	for _, key := range []string{bundle.FileGolden, bundle.FileGoldens8} {
 		f, ok := old[key]
 		if !ok {
@@ -365,11 +416,14 @@ func (t *teaching) goldens(ctx context.Context, old map[string]bundle.File) (err
 		if err != nil {
 			return err
 		}
-		if g.Logits, err = verify.Answers(ctx, n, g.Input); err != nil {
+		from := n
+		g.Origin = "what FP32 answered when the bundle was taught"
+		if key == bundle.FileGoldens8 && runs.Info().Precision == "int8" {
+			from, g.Origin = runs, verify.OriginTaught
+		}
+		if g.Logits, err = verify.Answers(ctx, from, g.Input); err != nil {
 			return err
 		}
-		g.Origin = cmp.Or(map[bool]string{true: verify.OriginJudged}[key == bundle.FileGoldens8],
-			"what FP32 answered when the bundle was taught")
 		if t.spec.Files[key], err = g.WriteAs(ctx, t.dir, f.Path); err != nil {
 			return err
 		}

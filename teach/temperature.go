@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/floats"
+
+	"github.com/vggse/vggse-agent/vision"
 )
 
 // Bounds of temperature: beyond them scores say nothing.
@@ -12,12 +14,12 @@ const coldest, hottest = 1e-3, 1e3
 // temperature is what logits are divided by so that their softmax fits the classes best (Guo et al.
 // 2017, arXiv 1706.04599): the lowest mean negative log likelihood, by golden section over its
 // logarithm, in which it has one minimum. classes of −1 are left out.
-func temperature(logits [][]float64, class []int) float64 {
+func temperature(logits []vision.Logits, class []int) float64 {
 	low, high := math.Log(coldest), math.Log(hottest)
 	ratio := (math.Sqrt(5) - 1) / 2
 	a, b := high-ratio*(high-low), low+ratio*(high-low)
 	fa, fb := likelihood(logits, class, math.Exp(a)), likelihood(logits, class, math.Exp(b))
-	for high-low > 1e-6 {
+	for high-low > 1e-4 {
 		if fa < fb {
 			high, b, fb = b, a, fa
 			a = high - ratio*(high-low)
@@ -34,7 +36,7 @@ func temperature(logits [][]float64, class []int) float64 {
 // likelihood is the mean negative logarithm of what the softmax of logits/t gives the classes; 0
 // where there are none. Every class weighs the same: else many old pictures would speak for a head
 // that never answers with a label of few.
-func likelihood(logits [][]float64, class []int, t float64) float64 {
+func likelihood(logits []vision.Logits, class []int, t float64) float64 {
 	var sum, n []float64
 	var row []float64
 	for i, l := range logits {
@@ -44,8 +46,10 @@ func likelihood(logits [][]float64, class []int, t float64) float64 {
 		if n == nil {
 			sum, n = make([]float64, len(l)), make([]float64, len(l))
 		}
-		row = append(row[:0], l...)
-		floats.Scale(1/t, row)
+		row = row[:0]
+		for _, v := range l {
+			row = append(row, float64(v)/t)
+		}
 		sum[class[i]] += floats.LogSumExp(row) - row[class[i]]
 		n[class[i]]++
 	}

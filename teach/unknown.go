@@ -42,8 +42,8 @@ const (
 func seen(examples []example) []reference.Picture {
 	var out []reference.Picture
 	for i := range examples {
-		if e := &examples[i]; e.err == nil && !e.copy {
-			out = append(out, reference.Picture{Class: e.class, Features: e.views[0]})
+		if e := &examples[i]; e.counts() {
+			out = append(out, reference.Picture{Class: e.class, Features: e.view(0)})
 		}
 	}
 	return out
@@ -111,11 +111,22 @@ func interval(v []float64) (mean, low, high float64) {
 // there is none, and a finding.
 func (t *teaching) writeKnown(ctx context.Context, examples []example) error {
 	delete(t.spec.Files, bundle.FileKnown)
-	k, err := reference.Fit(seen(examples), len(t.report.Labels))
+	var chosen []example
+	for _, i := range inTurn(examples, len(t.report.Labels), func(int) bool { return true }) {
+		if examples[i].counts() {
+			chosen = append(chosen, examples[i])
+		}
+	}
+	chosen = chosen[:min(len(chosen), reference.MostPictures)]
+	k, err := reference.Fit(seen(chosen), len(t.report.Labels))
 	if err != nil {
 		t.report.find("known", fmt.Sprintf("decide.unknown_below has nothing to go by: %v", err),
 			fmt.Sprintf("give %d pictures or more", reference.LeastPictures))
 		return nil
+	}
+	// The layers that squeeze are the parent's.
+	if before, err := infer.ReadKnown(t.parent, t.kind); err == nil && before != nil {
+		k.Channels = before.Channels
 	}
 	t.spec.Files[bundle.FileKnown], err = infer.WriteKnown(ctx, t.dir, map[string]*vision.Known{t.kind: k})
 	return err

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -13,6 +14,10 @@ import (
 // ownTolerance is how far INT8 may be off FP32 on pictures that are made up: its ranges are of
 // others.
 const ownTolerance = 0.5
+
+// ownNoise is the share of their power by which the features of INT8 may differ from FP32's on such
+// pictures; those of two unlike networks differ by all of it, and more.
+const ownNoise = 0.8
 
 // ownFP32 are made-up pictures with what the bundle's FP32 file answers to them here.
 func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
@@ -36,12 +41,60 @@ func ownFP32(ctx context.Context, b *bundle.Bundle) (*Goldens, error) {
 	g := &Goldens{Input: smoothPictures(Pairs, b.Spec.Architecture.InputSize, &b.Spec.Preprocess),
 		Origin: OriginOwnFP32, Tolerance: ownTolerance}
 	for i := range Pairs {
-		if err := s.Run(ctx, picture(g.Input, i),
-			func(_ int, v []float32) { g.Logits = append(g.Logits, logitsOf(head, v)...) }); err != nil {
+		if err := s.Run(ctx, picture(g.Input, i), func(_ int, v []float32) {
+			g.Logits = append(g.Logits, logitsOf(head, v)...)
+			if head != nil {
+				g.features = append(g.features, v...)
+			}
+		}); err != nil {
 			return nil, err
 		}
 	}
 	return g, nil
+}
+
+// SameAs is an error where n, which is FP32, does not answer made-up pictures as the FP32 file of
+// another bundle does.
+func SameAs(ctx context.Context, n *infer.Network, b *bundle.Bundle) error {
+	g, err := ownFP32(ctx, b)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	got, err := Answers(ctx, n, g.Input)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	info := n.Info()
+	worst, largest := infer.Difference(g.Logits, got)
+	if allowed := infer.Tolerance(info.Precision, info.Provider) * largest; !(worst <= allowed) {
+		return fmt.Errorf("verify: it answers %.3g off, more than the %.3g allowed", worst, allowed)
+	}
+	return nil
+}
+
+// featuresHold judges a network whose last layer is in a file of its own by what comes before it: that
+// layer was fitted to the features of one precision, and may make much of how another is off.
+func featuresHold(ctx context.Context, n *infer.Network, g *Goldens, v *Verdict) error {
+	got, width := make([]float32, len(g.features)), len(g.features)/v.Pairs
+	for i := range v.Pairs {
+		if err := n.Features(ctx, picture(g.Input, i), got[i*width:][:width]); err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+	}
+	var noise, signal float64
+	for i, want := range g.features {
+		d := float64(want) - float64(got[i])
+		noise, signal = noise+d*d, signal+float64(want)*float64(want)
+	}
+	allowed := v.Tolerance * v.Tolerance
+	if v.Precision == "int8" {
+		allowed = ownNoise
+	}
+	if v.OK = noise <= allowed*signal; !v.OK {
+		return &MissedError{fmt.Sprintf("the features of %s differ from those of its FP32 by %.2g of their power, "+
+			"more than the %g allowed", n.Bundle.Dir, noise/signal, allowed)}
+	}
+	return nil
 }
 
 // logitsOf are the logits of a picture that a model file answers with v.

@@ -132,7 +132,7 @@ func nearest(tensors map[string]*checkpoint.Tensor) layout {
 }
 
 // wrappers are what PyTorch's and others' containers put before the names of a network.
-var wrappers = []string{"module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "vgg."}
+var wrappers = []string{"module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "vgg.", "encoder."}
 
 // ignored are counters that some containers keep among the weights.
 var ignored = regexp.MustCompile(`(^|\.)(num_batches_tracked|n_averaged|total_ops|total_params)$`)

@@ -22,6 +22,8 @@ type DecideConfig struct {
 	Unknown    string        `mapstructure:"unknown"`   // label where nothing reaches the threshold; empty: "unknown"
 	// a frame whose p-value is below it counts as Unknown whatever its scores, 0 (off) to below 1
 	UnknownBelow float64 `mapstructure:"unknown_below"`
+	// time between two pictures that are asked whether they still look like the reference, see Drift; 0: off
+	DriftEvery time.Duration `mapstructure:"drift_every"`
 }
 
 // Validate returns the first key that cannot be.
@@ -41,6 +43,8 @@ func (c *DecideConfig) Validate() error {
 		return fmt.Errorf("decide.smoothing: must be ≥ 0 and < 1, got %g", c.Smoothing)
 	case !(c.UnknownBelow >= 0 && c.UnknownBelow < 1):
 		return fmt.Errorf("decide.unknown_below: must be ≥ 0 and < 1, got %g", c.UnknownBelow)
+	case c.DriftEvery < 0:
+		return fmt.Errorf("decide.drift_every: must be ≥ 0, got %s", c.DriftEvery)
 	}
 	_, err := ParseThresholds(c.Thresholds)
 	return err

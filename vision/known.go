@@ -21,6 +21,10 @@ type Known struct {
 	Centres []float32 // classes × dims; one row where the classes are not told apart
 	Null    []float32 // scores of the reference's pictures, the smallest first
 
+	// Channels is the same of what the attention blocks squeeze (Signals.Levels), of all classes as one; nil:
+	// it is not known. It tells light, focus and colour that changed, which features are made to overlook.
+	Channels *Known
+
 	dims, width int
 }
 

@@ -1,5 +1,7 @@
 package vision
 
+import "math"
+
 // Signals are what a network tells of one picture besides its logits. What it does not tell is
 // empty.
 type Signals struct {
@@ -34,6 +36,29 @@ func (z SignalSizes) New() *Signals {
 		s.Squeeze, s.Gates = append(s.Squeeze, take(c)), append(s.Gates, take(c))
 	}
 	return s
+}
+
+// leastLevel is added to a channel's mean before its logarithm is taken: below it a channel is silent.
+const leastLevel = 1e-3
+
+// Levels writes the logarithms of the channels' means of all blocks, one block behind the other, into out,
+// which has room for all. It allocates nothing.
+func (s *Signals) Levels(out []float32) {
+	for _, row := range s.Squeeze {
+		for i, v := range row {
+			out[i] = float32(math.Log(max(0, float64(v)) + leastLevel))
+		}
+		out = out[len(row):]
+	}
+}
+
+// Levels is the number of channels of all blocks.
+func (z SignalSizes) Levels() int {
+	n := 0
+	for _, c := range z.Channels {
+		n += c
+	}
+	return n
 }
 
 // CopyFrom overwrites s with a deep copy of o, reusing the memory of s: no allocation where both

@@ -163,6 +163,7 @@ func (p *Pipeline) classify(ctx context.Context, v *binding, b *batch) error {
 		d.Signals = v.signalsOf(i)
 		d.PValue = v.pValue(d.Signals)
 		v.streams[l.index].decide(l, b.slots[i], v.out[i*v.labels:][:v.labels], d)
+		p.watch(v, l, d)
 		now, s := time.Now(), b.slots[i]
 		d.Latency = vision.Latency{
 			Capture: s.capture, Preprocess: s.prep, Wait: start.Sub(s.ready),
@@ -193,7 +194,7 @@ func (s *streamBinding) decide(l *stream, from *slot, out vision.Logits, d *visi
 
 // tell hands the stream's decision to whoever wants it, and the picture that it was made of.
 func (p *Pipeline) tell(ctx context.Context, l *stream, s *slot) error {
-	l.meter.add(&l.decision)
+	l.meter.add(&l.decision, l.drift.told)
 	err := p.Publisher.Publish(ctx, &l.decision)
 	l.deliver(&s.frame)
 	if p.Recorder != nil {

@@ -20,6 +20,8 @@ type binding struct {
 	streams []streamBinding   // by stream.index
 	known   *vision.Known     // nil: no picture has a p-value
 	room    []float32         // for known
+	// for what it knows of channels
+	levels, levelRoom []float32
 }
 
 // streamBinding is what one stream needs for it.
@@ -42,6 +44,9 @@ func (p *Pipeline) newBinding(network Classifier, spec *bundle.Spec) (*binding, 
 		}
 		if k := s.Known(); k != nil && k.Width() == s.SignalSizes().Features {
 			v.known, v.room = k, make([]float32, k.Dims())
+			if c := k.Channels; c != nil {
+				v.levels, v.levelRoom = make([]float32, c.Width()), make([]float32, c.Dims())
+			}
 		}
 	}
 	if most > 1 {

@@ -27,7 +27,8 @@ type capture struct {
 func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) error {
 	status := &cameraStatus{name: f.Name, streams: f.streams, publisher: p.Publisher, log: p.Log}
 	failing := false // with what another try may not mend
-	for attempt := 0; ; attempt++ {
+	var waits backoff.Camera
+	for {
 		open, turned := f.enabled.state()
 		if !open {
 			if failing {
@@ -42,7 +43,7 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 			case <-turned:
 			}
 			there.comes()
-			attempt = -1
+			waits = backoff.Camera{}
 			continue
 		}
 		use, done := f.enabled.use(ctx)
@@ -62,10 +63,10 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 			there.ends()
 			return nil
 		case !errors.Is(err, camera.ErrLost):
-			if worked && failing {
+			if worked > 0 && failing {
 				there.recovers()
 			}
-			if (!failing || worked) && !there.fails() {
+			if (!failing || worked > 0) && !there.fails() {
 				return fmt.Errorf("camera %s: %w", f.Name, err)
 			}
 			failing = true
@@ -77,28 +78,26 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 			}
 			status.lost(err)
 		}
-		if worked {
-			attempt = 0
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-turned:
-		case <-time.After(backoff.Delay(attempt)):
+		case <-time.After(waits.Next(worked)):
 		}
 	}
 }
 
 // capture opens the camera and reads, preprocesses and hands over frames until it is lost; worked
-// is whether there was a picture worth something.
-func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (worked bool, err error) {
+// is for how long there were pictures worth something, 0 where there was none.
+func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (worked time.Duration, err error) {
 	defer f.deadline.clear()
 	f.deadline.set(f.stepLimit())
 	source, err := f.Open(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	var first time.Time
 	for {
 		f.deadline.set(f.stepLimit())
 		start := time.Now()
@@ -116,7 +115,10 @@ func (p *Pipeline) read(ctx context.Context, f *capture, status *cameraStatus) (
 				return worked, err
 			}
 		}
-		worked = true
+		if first.IsZero() {
+			first = read
+		}
+		worked = max(read.Sub(first), 1)
 		status.online(source)
 		for _, l := range f.streams {
 			if err := p.fill(l, picture, start, read); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -24,15 +25,17 @@ type meter struct {
 	unknown    uint64                // of judged: showed none of the classes
 	toldJudged uint64                // judged when the figures were last reported
 	toldOf     uint64                // and unknown
+	drift      mqtt.Drift            // as of the last of classified
 	infer      [window]time.Duration // ring of the latest inference times
 	total      [window]time.Duration // and of the latest times from capture to decision
 }
 
-func (m *meter) add(d *vision.Decision) {
+func (m *meter) add(d *vision.Decision, drift mqtt.Drift) {
 	m.mu.Lock()
 	i := m.classified % window
 	m.infer[i], m.total[i] = d.Latency.Infer, d.Latency.Total
 	m.classified++
+	m.drift = drift
 	if d.PValue > 0 {
 		m.judged++
 	}

@@ -130,6 +130,7 @@ type stream struct {
 	decision vision.Decision
 	meter    meter
 	taken    bool // has a slot in the batch; the inference's
+	drift    driftWatch
 
 	// What commands from outside act on.
 	threshold  atomic.Uint64 // a float64, for the decider

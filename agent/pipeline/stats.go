@@ -42,6 +42,7 @@ type Counts struct {
 	Skipped    uint64 // of the captured: a newer one was there first
 	Judged     uint64 // of the classified: the network could tell whether they show one of the classes
 	Unknown    uint64 // of the judged: they show none
+	Drift      mqtt.Drift
 }
 
 // Counts are those of every stream; none before Run. It may be called from any goroutine.
@@ -52,7 +53,8 @@ func (p *Pipeline) Counts() []Counts {
 	all := make([]Counts, 0, len(p.streams))
 	for _, l := range p.streams {
 		l.meter.mu.Lock()
-		c := Counts{Name: l.name, Classified: l.meter.classified, Judged: l.meter.judged, Unknown: l.meter.unknown}
+		c := Counts{Name: l.name, Classified: l.meter.classified, Judged: l.meter.judged, Unknown: l.meter.unknown,
+			Drift: l.meter.drift}
 		l.meter.mu.Unlock()
 		c.Captured, c.Skipped = l.meter.captured.Load(), l.box.drops()
 		all = append(all, c)
@@ -89,6 +91,7 @@ func (m *meter) stats(since time.Duration, buf []time.Duration) mqtt.CameraStats
 	m.toldJudged, m.toldOf = m.judged, m.unknown
 	return mqtt.CameraStats{
 		Judged: judged > 0, Unknown: m.unknown, UnknownShare: float64(unknown) / float64(max(1, judged)),
+		Drift:    m.drift,
 		Captured: m.captured.Load(), Classified: m.classified, FPS: float64(n) / since.Seconds(),
 		Infer: percentiles(m.latest(&m.infer, fresh, buf)), Total: percentiles(m.latest(&m.total, fresh, buf)),
 	}

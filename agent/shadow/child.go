@@ -119,16 +119,12 @@ type Answer struct {
 // Next waits so long for an answer; nil where none has come. An error is that the model failed, and
 // why.
 func (c *Child) Next(wait time.Duration) (*Answer, error) {
-	poll := []unix.PollFd{{Fd: int32(c.socket), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, int(wait.Milliseconds())); n == 0 || errors.Is(err, unix.EINTR) {
-		return nil, c.patience()
-	} else if err != nil {
+	if here, err := c.poll(wait); err != nil {
 		return nil, os.NewSyscallError("poll", err)
+	} else if !here {
+		return nil, c.patience()
 	}
-	n, _, err := unix.Recvfrom(c.socket, c.answer, 0)
-	if errors.Is(err, unix.EINTR) {
-		return nil, nil
-	}
+	n, _, err := unix.Recvfrom(c.socket, c.answer, unix.MSG_DONTWAIT) // it is here
 	if err != nil || n == 0 {
 		return nil, c.death()
 	}
@@ -152,6 +148,18 @@ func (c *Child) Next(wait time.Duration) (*Answer, error) {
 		c.logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(c.memory[pictureBytes+4*i:]))
 	}
 	return &Answer{c.stream, c.old, c.logits, time.Duration(m.a)}, nil
+}
+
+// poll waits until something can be read, or the child has ended. Signals, which Go's runtime sends
+// itself, do not shorten it.
+func (c *Child) poll(wait time.Duration) (bool, error) {
+	poll := []unix.PollFd{{Fd: int32(c.socket), Events: unix.POLLIN}}
+	for end := time.Now().Add(wait); ; {
+		n, err := unix.Poll(poll, int(max(0, time.Until(end).Milliseconds())))
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0, err
+		}
+	}
 }
 
 // longestRun is how long a picture may take.

@@ -48,7 +48,9 @@ func (p *Page) replay(w http.ResponseWriter, r *http.Request) {
 			thresholds = append(thresholds, float64(i)/curveSteps)
 		}
 	}
+	p.replays.Lock()
 	out, err := p.live.Replay(r.FormValue("camera"), thresholds)
+	p.replays.Unlock()
 	if err != nil {
 		refuse(w, http.StatusNotFound, err.Error())
 		return

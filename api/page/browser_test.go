@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,94 @@ func TestStates(t *testing.T) {
 			t.Fatalf("%d viewers stay after the page was left", s.page.Viewers())
 		}
 	}
+}
+
+// While the tab is hidden nothing is encoded; when somebody looks again, the picture is live again.
+func TestHiddenTab(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	tab := pagetest.Open(t, "en")
+	s.feed(t)
+	s.live.Status("a", "online")
+	tab.Visit(s.URL + "/#cameras")
+	const live = `document.querySelector('.card canvas').width === 16 &&
+		!document.querySelector('.card .stage.stale')`
+	tab.Wait("a live picture", live)
+	hide := func(hidden bool) {
+		pagetest.Eval[any](tab, fmt.Sprintf(`(
+			Object.defineProperty(document, 'hidden', {value: %t, configurable: true}),
+			document.dispatchEvent(new Event('visibilitychange')), 1)`, hidden))
+	}
+	hide(true)
+	for end := time.Now().Add(hangs); ; {
+		before := s.page.Encoded()
+		time.Sleep(2 * time.Second)
+		if s.page.Encoded() == before {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("pictures are encoded for a hidden tab")
+		}
+	}
+	hide(false)
+	before := s.page.Encoded()
+	for end := time.Now().Add(hangs); s.page.Encoded() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is encoded for who looks again")
+		}
+	}
+	tab.Wait("a live picture again", live)
+	tab.Check("a hidden tab")
+}
+
+// Times are those of the device, whatever the clock and the zone of who looks: another clock is told
+// and makes no picture old, and summer time comes without a visit.
+func TestOtherClock(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	var summer atomic.Bool
+	s.page.zone = func() (string, int) {
+		if summer.Load() {
+			return "XST", 14 * 3600
+		}
+		return "XT", 13 * 3600
+	}
+	tab := pagetest.Open(t, "de")
+	tab.Size(1280, 800, "light")
+	s.feed(t)
+	s.live.Status("a", "online")
+	tab.Visit(s.URL + "/#cameras")
+	const live = `document.querySelector('.card canvas').width === 16 &&
+		!document.querySelector('.card .stage.stale')`
+	tab.Wait("a live picture", live)
+	hour := func(offset int) string {
+		return fmt.Sprintf(`document.querySelector('time').textContent.startsWith(
+			String((new Date(before()).getUTCHours() + %d) %% 24).padStart(2, '0') + ':')`, offset)
+	}
+	pagetest.Eval[any](tab, `(window.before = Date.now.bind(Date), Date.now = () => before() - 90 * 60000, 1)`)
+	tab.Wait("a word of the other clock",
+		`document.querySelector('.banner').textContent.includes('1 h 30 min') && `+live)
+	tab.Wait("the time of the device", hour(13))
+	summer.Store(true)
+	tab.Wait("summer time", hour(14)+` && document.querySelector('time').title.includes('XST') && `+live)
+	tab.Check("another clock")
+}
+
+// TestShortLabels: labels that hold for a moment only are shown, too, one after the other.
+func TestShortLabels(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	s.labels[1] = "nut"
+	tab := pagetest.Open(t, "en")
+	s.decide(1, 0, 0.9, true)
+	tab.Visit(s.URL + "/#cameras")
+	tab.Wait("a card", `document.querySelector('.card .label').textContent === 'bolt'`)
+	pagetest.Eval[any](tab, `(window.seen = 0, new MutationObserver(() => seen++).observe(
+		document.querySelector('.card .label'), {childList: true, characterData: true, subtree: true}), 1)`)
+	const changes = 60
+	for n := uint64(2); n < changes+2; n++ {
+		s.decide(n, int(n+1)%2, 0.9, true)
+		time.Sleep(35 * time.Millisecond)
+	}
+	tab.Wait("every label", fmt.Sprintf("seen === %d", changes))
+	tab.Check("short labels")
 }
 
 // What another threshold would have done is read from the page, and applied with one button.

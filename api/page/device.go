@@ -70,6 +70,12 @@ type Counts struct {
 	Captured   uint64 `json:"captured"`
 	Classified uint64 `json:"classified"`
 	Skipped    uint64 `json:"skipped"`
+	// Judged are those of Classified of which the network can tell whether they show one of its
+	// classes, Unknown those that show none, by decide.unknown_below.
+	Judged  uint64 `json:"judged"`
+	Unknown uint64 `json:"unknown"`
+	// Drift: pictures look unlike those that the model was calibrated or taught with.
+	Drift bool `json:"drift,omitempty"`
 }
 
 // Installed is one bundle of the device.

@@ -105,14 +105,19 @@ type Page struct {
 	viewers atomic.Int32
 	// thumbnails is held while one is made.
 	thumbnails sync.Mutex
-	open       sync.WaitGroup // sockets and streams of pictures
-	checkup    checkup
+	// replays is held while frames are decided on anew: whoever asks a lot gets one core at most.
+	replays  sync.Mutex
+	open     sync.WaitGroup // sockets and streams of pictures
+	checkup  checkup
+	prepared prepared
+	zone     func() (name string, offset int) // of the device, seconds east of UTC
 }
 
 // New makes the page of an agent. m is nil where nothing is remembered: then there is only the list
 // of paths.
 func New(about About, m *live.Monitor, agent Agent) *Page {
-	return &Page{about: about, live: m, agent: agent}
+	zone := func() (string, int) { return time.Now().Zone() }
+	return &Page{about: about, live: m, agent: agent, zone: zone}
 }
 
 // Viewers are how many look at the moment.
@@ -137,7 +142,9 @@ func (p *Page) enter(w http.ResponseWriter) bool {
 }
 
 func (p *Page) leave() {
-	p.viewers.Add(-1)
+	if p.viewers.Add(-1) == 0 {
+		p.prepared.clear()
+	}
 	p.open.Done()
 }
 

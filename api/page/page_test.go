@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -46,6 +47,8 @@ type stub struct {
 	device Device
 	lesson Teaching
 	report string // folder of reports
+
+	troubles []Trouble
 }
 
 func (s *stub) note(format string, args ...any) error {
@@ -56,7 +59,9 @@ func (s *stub) note(format string, args ...any) error {
 }
 
 func (s *stub) Troubles() []Trouble {
-	return []Trouble{{Part: "broker", Status: "degraded", Reason: "tcp://b:1883"}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.troubles
 }
 func (s *stub) Device() Device {
 	s.mu.Lock()
@@ -112,8 +117,14 @@ const markup = `<img src=x onerror="document.title='broken'">`
 
 func serve(t *testing.T, rights Rights) *site {
 	t.Helper()
-	s := &site{live: live.New([]string{"a", "b"}, live.JPEG{Width: 320, Quality: 80}), agent: &stub{},
-		labels: []string{"bolt", markup}}
+	return serveOf(t, rights, []string{"a", "b"}, []string{"bolt", markup})
+}
+
+// serveOf is serve with those cameras and labels.
+func serveOf(t *testing.T, rights Rights, cameras, labels []string) *site {
+	t.Helper()
+	s := &site{live: live.New(cameras, live.JPEG{Width: 320, Quality: 80}), agent: &stub{}, labels: labels}
+	s.agent.troubles = []Trouble{{Part: "broker", Status: "degraded", Reason: "tcp://b:1883"}}
 	err := s.live.Use(live.Network{
 		Labels: s.labels, Size: 8, NoBlocks: "no signals here",
 		Preprocess: vision.Preprocess{Resize: vision.ResizeSquash, Filter: vision.FilterNearest,
@@ -125,8 +136,11 @@ func serve(t *testing.T, rights Rights) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.page = New(About{Version: "1", ID: "edge", Pictures: true, Samples: true,
-		Cameras: []Camera{{Name: "a", Camera: "a"}, {Name: "b", Camera: "b"}}}, s.live, s.agent)
+	about := About{Version: "1", ID: "edge", Pictures: true, Samples: true}
+	for _, name := range cameras {
+		about.Cameras = append(about.Cameras, Camera{Name: name, Camera: name})
+	}
+	s.page = New(about, s.live, s.agent)
 	mux := http.NewServeMux()
 	s.page.Routes(mux)
 	mux.HandleFunc("GET /{$}", s.page.Index)
@@ -232,7 +246,7 @@ func TestSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := now.Cameras[0]; c.Label != 1 || c.Score != 0.875 || c.Top[0] != [2]float64{1, 0.875} ||
-		c.Threshold != 0.6 || c.Began[1] != 1 || len(now.Cameras) != 1 {
+		c.Threshold != 0.6 || c.Began[0] != [2]uint64{1, 1} || len(now.Cameras) != 1 {
 		t.Errorf("after a decision: %+v", now)
 	}
 	for number := uint64(1); number <= 2; number++ {
@@ -255,6 +269,62 @@ func TestSocket(t *testing.T) {
 }
 
 // picture feeds frames with the number until the viewer has got a picture.
+// TestTroubles: what is not well is told also while frames come all the time.
+func TestTroubles(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	s.feed(t)
+	conn := s.dial(t)
+	next(t, conn, text(`"seen":true`))
+	s.agent.mu.Lock()
+	s.agent.troubles = []Trouble{{Part: "broker", Status: "degraded", Reason: "gone away"}}
+	s.agent.mu.Unlock()
+	next(t, conn, text("gone away"))
+	s.agent.mu.Lock()
+	s.agent.troubles = nil
+	s.agent.mu.Unlock()
+	next(t, conn, text(`"troubles":[]`))
+}
+
+// TestEveryLabel: each change of the label is told, in its order, however close to the one before, and
+// a State that comes between tells none that is still to come.
+func TestEveryLabel(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	conn := s.dial(t)
+	s.decide(1, 0, 0.5, false)
+	next(t, conn, text(`"seen":true`))
+	const changes = 300
+	for n := uint64(2); n < changes+2; n++ {
+		s.decide(n, int(n+1)%2, 0.9, true)
+		if n%40 == 0 {
+			time.Sleep(stateEvery / 2)
+		}
+	}
+	got, held := 0, 0
+	for got < changes {
+		next(t, conn, func(_ int, b []byte) bool {
+			var m struct {
+				Type    string
+				Label   int
+				Since   int64
+				Cameras []struct{ Label int }
+			}
+			if err := json.Unmarshal(b, &m); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case m.Type == "label" && m.Label == held:
+				t.Fatalf("after %d changes label %d is told twice", got, held)
+			case m.Type == "label":
+				held = m.Label
+				got++
+			case len(m.Cameras) > 0 && m.Cameras[0].Label != held:
+				t.Fatalf("after %d changes a state tells label %d, and %d holds", got, m.Cameras[0].Label, held)
+			}
+			return m.Type == "label"
+		})
+	}
+}
+
 func (s *site) picture(t *testing.T, conn *websocket.Conn, frame uint64) []byte {
 	t.Helper()
 	stop := make(chan struct{})
@@ -667,6 +737,38 @@ var vendored = map[string]string{
 	"vendor/uPlot.LICENSE":     "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
 }
 
+// What is served lacks indentation and comments: no text and no comment of ours goes over several
+// lines, and the lines keep their numbers.
+func TestLean(t *testing.T) {
+	for name, f := range served {
+		text, err := files.ReadFile("static/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(name, "vendor/") {
+			continue
+		}
+		own, lean := strings.Split(string(text), "\n"), strings.Split(string(f.content), "\n")
+		if len(own) != len(lean) {
+			t.Fatalf("%s has %d lines, and %d are served", name, len(own), len(lean))
+		}
+		for i, line := range own {
+			if strings.Count(line, "`")%2 != 0 || strings.Count(line, "/*") != strings.Count(line, "*/") {
+				t.Errorf("%s:%d: a text or comment goes over several lines", name, i+1)
+			}
+			line = strings.TrimSpace(line)
+			block := strings.HasPrefix(line, "/*") && strings.HasSuffix(line, "*/") && strings.Count(line, "*/") == 1
+			comment := block || strings.HasPrefix(line, "//")
+			if comment != (lean[i] == "" && line != "") || !comment && lean[i] != line {
+				t.Errorf("%s:%d: %q is served as %q", name, i+1, line, lean[i])
+			}
+		}
+	}
+	if got := string(lean([]byte("  a // b\n\n\t// c\n/* d */\n/* e */ f"))); got != "a // b\n\n\n\n/* e */ f" {
+		t.Errorf("lean: %q", got)
+	}
+}
+
 // The files of the page are small, come with a kind and a tag, and those of others are unchanged.
 func TestStatic(t *testing.T) {
 	s := serve(t, Rights{})
@@ -689,6 +791,7 @@ func TestStatic(t *testing.T) {
 	}
 	// What a browser loads that opens every view, in one language.
 	total -= len(served["words.de.js"].content) + len(served["vendor/uPlot.LICENSE"].content)
+	t.Logf("a browser loads %d bytes", total)
 	if total > 150<<10 || len(served) < 8 {
 		t.Errorf("%d files of %d bytes, want at most 150 KiB in one language", len(served), total)
 	}
@@ -744,6 +847,43 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// A picture becomes a message once, whoever gets it, and none is kept when the last viewer has gone.
+func TestPreparedOnce(t *testing.T) {
+	s := serve(t, Rights{View: true})
+	conns := []*websocket.Conn{s.dial(t), s.dial(t)}
+	for _, c := range conns {
+		if err := c.WriteJSON(ask{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range conns {
+		s.picture(t, c, 1)
+	}
+	picture := &live.Picture{Bytes: []byte("JPEG")}
+	first, err := s.page.prepared.of(0, false, picture)
+	if again, _ := s.page.prepared.of(0, false, picture); err != nil || again != first {
+		t.Errorf("a picture was made a message twice, %v", err)
+	}
+	if other, _ := s.page.prepared.of(0, true, picture); other == first {
+		t.Error("the network's view is the same message")
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	for end := time.Now().Add(hangs); len(s.page.prepared.kept()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("pictures are kept while nobody looks")
+		}
+	}
+}
+
+// kept are the pictures that have a message.
+func (p *prepared) kept() []view {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.all))
+}
+
 // Whatever a viewer sends, it gets a picture, nothing, or the end.
 func FuzzAsk(f *testing.F) {
 	for _, text := range []string{`{"camera":0}`, `{"camera":1,"network":true,"after":9}`, `{"quiet":true}`, `[`,
@@ -754,7 +894,7 @@ func FuzzAsk(f *testing.F) {
 	p := New(About{Pictures: true, Cameras: []Camera{{Name: "a"}, {Name: "b"}}}, m, &stub{})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		ctx, cancel := context.WithCancel(context.Background())
-		v := &viewer{page: p, pictures: make(chan []byte), wants: make(map[int]want)}
+		v := &viewer{page: p, pictures: make(chan *websocket.PreparedMessage), wants: make(map[int]want)}
 		var a ask
 		if json.Unmarshal(text, &a) == nil && v.take(ctx, a) && len(v.wants) > 1 {
 			t.Errorf("%q: %d pictures are waited for", text, len(v.wants))

@@ -31,7 +31,8 @@ func (p *Page) socket(w http.ResponseWriter, r *http.Request) {
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	v := &viewer{page: p, conn: conn, rights: RightsOf(r), pictures: make(chan []byte), wants: make(map[int]want)}
+	v := &viewer{page: p, conn: conn, rights: RightsOf(r), wants: make(map[int]want),
+		pictures: make(chan *websocket.PreparedMessage)}
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer cancel()
@@ -49,7 +50,7 @@ type viewer struct {
 	page     *Page
 	conn     *websocket.Conn
 	rights   Rights
-	pictures chan []byte
+	pictures chan *websocket.PreparedMessage
 	asking   sync.WaitGroup
 	sent     sentState
 
@@ -70,9 +71,12 @@ type sentState struct {
 	versions []uint64
 	states   []live.State
 	labels   []string
+	offset   int // of the zone
 	troubles []Trouble
 	noted    uint64
-	last     time.Time
+	last     time.Time // of a state
+	looked   time.Time // for troubles
+	held     time.Time // the rights were given
 	any      bool
 }
 
@@ -142,8 +146,12 @@ func (v *viewer) fetch(ctx context.Context, a ask, w want) {
 	if err != nil {
 		return // the viewer has gone, or wants another view; a frame that cannot be encoded is not shown
 	}
+	message, err := v.page.prepared.of(a.Camera, a.Network, picture)
+	if err != nil {
+		return // a picture is no message that gorilla/websocket refuses
+	}
 	select {
-	case v.pictures <- pictureMessage(a.Camera, a.Network, picture):
+	case v.pictures <- message:
 	case <-ctx.Done():
 	}
 }
@@ -153,6 +161,8 @@ func (v *viewer) write(ctx context.Context) {
 	tick, ping := time.NewTicker(stateEvery), time.NewTicker(pingEvery)
 	defer tick.Stop()
 	defer ping.Stop()
+	changed := make(chan struct{}, 1)
+	defer v.page.live.Watch(changed)()
 	err := v.news()
 	for err == nil {
 		select {
@@ -160,24 +170,46 @@ func (v *viewer) write(ctx context.Context) {
 			v.end(websocket.CloseGoingAway, "the agent ends")
 			return
 		case b := <-v.pictures:
-			err = v.send(websocket.BinaryMessage, b)
+			err = v.sendPrepared(b)
+		case <-changed:
+			err = v.changes()
 		case <-tick.C:
-			err = v.news()
-		case <-ping.C:
-			if v.rights.Holds != nil && !v.rights.Holds() {
-				v.end(websocket.ClosePolicyViolation, "the session has ended")
-				return
+			if err = v.allowed(); err == nil {
+				err = v.news()
 			}
+		case <-ping.C:
 			err = v.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeLimit))
 		}
 	}
 }
 
-func (v *viewer) send(kind int, b []byte) error {
+var errEnded = errors.New("the session has ended")
+
+// allowed ends, once a second, the socket of a session that has ended.
+func (v *viewer) allowed() error {
+	now := time.Now()
+	if v.rights.Holds == nil || now.Sub(v.sent.held) < lookEvery {
+		return nil
+	}
+	if v.sent.held = now; v.rights.Holds() {
+		return nil
+	}
+	v.end(websocket.ClosePolicyViolation, errEnded.Error())
+	return errEnded
+}
+
+func (v *viewer) send(b []byte) error {
 	if err := v.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err
 	}
-	return v.conn.WriteMessage(kind, b)
+	return v.conn.WriteMessage(websocket.TextMessage, b)
+}
+
+func (v *viewer) sendPrepared(m *websocket.PreparedMessage) error {
+	if err := v.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return err
+	}
+	return v.conn.WritePreparedMessage(m)
 }
 
 func (v *viewer) say(message any) error {
@@ -185,40 +217,76 @@ func (v *viewer) say(message any) error {
 	if err != nil {
 		return err
 	}
-	return v.send(websocket.TextMessage, b)
+	return v.send(b)
 }
 
 const (
 	stateCameras = 6 // in one message, which stays below 4 KB with 32 classes each
 	// stateAtLeast is the longest silence: who hears nothing for longer knows that the agent is gone.
-	stateAtLeast  = 2 * time.Second
-	quietAtLeast  = 10 * time.Second
-	lookAtTrouble = time.Second
+	stateAtLeast = 2 * time.Second
+	quietAtLeast = 10 * time.Second
+	// lookEvery is how often is looked for what is not well, and whether the session still holds.
+	lookEvery = time.Second
 )
+
+func (v *viewer) isQuiet() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.quiet
+}
+
+// changes sends the label changes that the viewer does not know yet.
+func (v *viewer) changes() error {
+	if labels, _ := v.page.live.Labels(); !slices.Equal(labels, v.sent.labels) {
+		return nil // of another network, of which news tells first
+	}
+	for i := range v.sent.states {
+		into := &v.sent.states[i]
+		if err := v.page.live.Changes(v.page.about.Cameras[i].Name, into); err != nil {
+			return err
+		}
+		if err := v.labels(i, into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labels sends the fresh label changes of a stream, oldest first; who does not look gets none.
+func (v *viewer) labels(i int, s *live.State) error {
+	if v.isQuiet() {
+		return nil
+	}
+	for _, c := range s.Fresh {
+		if err := v.say(newLabel{"label", i, c.To, round4(c.Score), c.Time}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // news sends what has changed since the last time.
 func (v *viewer) news() error {
 	s, p := &v.sent, v.page
-	v.mu.Lock()
-	quiet := v.quiet
-	v.mu.Unlock()
-	now := time.Now()
+	quiet, now := v.isQuiet(), time.Now()
 	if quiet && now.Sub(s.last) < quietAtLeast {
 		return nil
 	}
-	if labels, _ := p.live.Labels(); !s.any || !slices.Equal(labels, s.labels) {
+	labels, _ := p.live.Labels()
+	if _, offset := p.zone(); !s.any || offset != s.offset || !slices.Equal(labels, s.labels) {
 		if err := v.say(p.hello(v.rights)); err != nil {
 			return err
 		}
-		s.labels, s.versions = labels, make([]uint64, len(p.about.Cameras))
+		s.labels, s.offset, s.versions = labels, offset, make([]uint64, len(p.about.Cameras))
 		s.states = make([]live.State, len(p.about.Cameras))
 		for i := range s.versions {
 			s.versions[i] = ^uint64(0)
 		}
 	}
 	out := state{Type: "state", Now: now.UnixMilli(), Noted: p.live.Noted()}
-	if now.Sub(s.last) >= lookAtTrouble || !s.any {
-		if t := p.agent.Troubles(); !s.any || !reflect.DeepEqual(t, s.troubles) {
+	if now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		if t := append([]Trouble{}, p.agent.Troubles()...); !s.any || !reflect.DeepEqual(t, s.troubles) {
 			s.troubles, out.Troubles = t, &t
 		}
 	}
@@ -239,6 +307,9 @@ func (v *viewer) cameras(out *state) (fresh bool, err error) {
 		into := &v.sent.states[i]
 		if err := v.page.live.State(v.page.about.Cameras[i].Name, into); err != nil {
 			return false, errors.New("a camera of the page is none of live")
+		}
+		if err := v.labels(i, into); err != nil {
+			return false, err
 		}
 		if into.Version == v.sent.versions[i] {
 			continue

@@ -40,6 +40,9 @@ func readFiles() map[string]file {
 		if err != nil {
 			return err
 		}
+		if !strings.HasPrefix(name, "static/vendor/") {
+			content = lean(content)
+		}
 		sum := sha256.Sum256(content)
 		all[strings.TrimPrefix(name, "static/")] = file{content, kinds[path.Ext(name)], fmt.Sprintf(`"%x"`, sum[:12])}
 		return nil
@@ -48,6 +51,21 @@ func readFiles() map[string]file {
 		return nil // an embedded file system can be read: a test says so
 	}
 	return all
+}
+
+// lean is a file without indentation and without lines that are a comment alone, which no browser
+// needs. Every line keeps its number.
+func lean(text []byte) []byte {
+	lines := bytes.Split(text, []byte("\n"))
+	for i, line := range lines {
+		line = bytes.TrimSpace(line)
+		if bytes.HasPrefix(line, []byte("//")) ||
+			bytes.HasPrefix(line, []byte("/*")) && bytes.HasSuffix(line, []byte("*/")) {
+			line = nil
+		}
+		lines[i] = line
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 // policy allows what comes from this very address and nothing else: no inline script or style, no

@@ -1,17 +1,18 @@
 package page
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// hello is the first message of a socket, and comes again when another network answers.
+// hello is the first message of a socket, and comes again when another network answers, and with
+// summer time.
 type hello struct {
 	Type     string   `json:"type"` // hello
 	Version  string   `json:"version"`
@@ -63,14 +64,23 @@ type cameraState struct {
 	Time      int64        `json:"t"` // ms
 	FPS       float64      `json:"fps"`
 	Total     float64      `json:"ms"`    // from the capture to the decision
-	Began     []uint64     `json:"began"` // by class, today
+	Began     [][2]uint64  `json:"began"` // classes, and how often each began to hold today: the most frequent
+}
+
+// newLabel is one change of the label of a stream: none is left out, and each comes at once.
+type newLabel struct {
+	Type  string  `json:"type"` // label
+	Index int     `json:"i"`    // in hello.Cameras
+	Label int32   `json:"label"`
+	Score float64 `json:"p"`
+	Since int64   `json:"since"` // ms
 }
 
 func stateOf(index int, s *live.State, labels []string) cameraState {
 	c := cameraState{
 		Index: index, Status: s.Status, Why: s.Why, Dark: s.Dark, On: !s.Off, Threshold: s.Decide.Threshold,
 		Confirm: s.Decide.Confirm, Hyst: s.Decide.Hysteresis, Dwell: s.Decide.Dwell.Milliseconds(),
-		Smoothing: s.Decide.Smoothing, Seen: s.Seen, Label: -1, Top: [][2]float64{}, Began: s.Began,
+		Smoothing: s.Decide.Smoothing, Seen: s.Seen, Label: -1, Top: [][2]float64{}, Began: mostFrequent(s.Began),
 	}
 	own, _ := vision.ParseThresholds(s.Decide.Thresholds) // was validated
 	for _, t := range own {
@@ -87,6 +97,26 @@ func stateOf(index int, s *live.State, labels []string) cameraState {
 		}
 	}
 	return c
+}
+
+// mostCounts is how many classes have a count on the page.
+const mostCounts = 12
+
+// mostFrequent are the classes that began to hold most often, and how often.
+func mostFrequent(began []uint64) [][2]uint64 {
+	most := make([][2]uint64, 0, mostCounts+1)
+	for i, n := range began {
+		if n == 0 || len(most) == mostCounts && n <= most[mostCounts-1][1] {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(most, n, func(m [2]uint64, n uint64) int { return cmp.Compare(n, m[1]) })
+		for at < len(most) && most[at][1] == n { // the first of equals stays first
+			at++
+		}
+		most = slices.Insert(most, at, [2]uint64{uint64(i), n})
+		most = most[:min(len(most), mostCounts)]
+	}
+	return most
 }
 
 func round4(score float32) float64 { return math.Round(float64(score)*1e4) / 1e4 }
@@ -128,7 +158,7 @@ func pictureMessage(camera int, asNetwork bool, p *live.Picture) []byte {
 
 // hello is the first message for a viewer with the rights.
 func (p *Page) hello(rights Rights) hello {
-	zone, offset := time.Now().Zone()
+	zone, offset := p.zone()
 	labels, unknown := p.live.Labels()
 	if unknown == "" {
 		unknown = vision.Unknown

@@ -13,6 +13,7 @@ import sys
 import numpy as np
 from safetensors.numpy import load_file
 from scipy.special import softmax
+from sklearn.cluster import KMeans
 
 from peer import read
 
@@ -44,6 +45,25 @@ def farthest(x, centres, n):
     return np.array(out)
 
 
+def centres(x, n):
+    """The picture nearest to each centre of n groups (k-means)."""
+    groups = KMeans(n, n_init=1, random_state=0).fit(x)
+    apart = groups.transform(x)
+    return np.array([(rows := np.flatnonzero(groups.labels_ == k))[apart[rows, k].argmin()] for k in range(n)])
+
+
+def strangeness(reference, classes, dims=64):
+    """The squared Mahalanobis distance to the nearest known class, as vision.Known has it."""
+    axes = np.linalg.svd(reference - reference.mean(0), full_matrices=False)[2][:dims]
+    y = reference @ axes.T
+    means = np.stack([y[classes == c].mean(0) for c in np.unique(classes)])
+    off = y - means[classes]
+    covariance = off.T @ off / len(off)
+    covariance += 0.01 * np.trace(covariance) / dims * np.eye(dims)
+    white = np.linalg.inv(np.linalg.cholesky(covariance))
+    return lambda x: (((x @ axes.T @ white.T)[:, None] - (means @ white.T)[None]) ** 2).sum(2).min(1)
+
+
 def main(pool, test, calib, network, known):
     known, (looks, y), (t, truth), (c, cy) = int(known), read(pool), read(test), read(calib)
     w = load_file(network)
@@ -51,7 +71,8 @@ def main(pool, test, calib, network, known):
     margin = np.sort(softmax(looks[:, 0] @ w["classifier.6.weight"].T + w["classifier.6.bias"], axis=1), axis=1)
     margin = margin[:, -1] - margin[:, -2]
     stored = np.concatenate([np.flatnonzero(cy == k)[:50] for k in range(known)])
-    print("| labels | " + " | ".join(ways := ["random", "uncertain", "representative", "representative, beside stored ones"]) + " |")
+    strange = strangeness(c[stored], cy[stored])
+    print("| labels | " + " | ".join(ways := ["random", "uncertain", "k-centre", "k-means", "k-means of the less known half"]) + " |")
     print("|---" * (len(ways) + 1) + "|")
     for n in (10, 20, 50, 100, 200):
         cells = []
@@ -63,8 +84,11 @@ def main(pool, test, calib, network, known):
                     rows = half[:n]
                 elif way == "uncertain":
                     rows = half[np.argsort(margin[half])[:n]]
+                elif way == "k-centre":
+                    rows = half[farthest(x[half], [], n)]
                 else:
-                    rows = half[farthest(x[half], c[stored] if "stored" in way else [], n)]
+                    of = half if way == "k-means" else half[np.argsort(-strange(x[half]))[: len(half) // 2]]
+                    rows = of[centres(x[of], n)]
                 head = discriminants(np.concatenate([x[rows], c[stored]]), np.concatenate([y[rows], cy[stored]]))
                 right = head(t) == truth
                 got.append([right.mean(), right[truth < known].mean(), right[truth >= known].mean()])

@@ -2,9 +2,10 @@
 """The heads of others on the features that teach fits to.
 
     peer.py waves                                    scikit-learn's answer to the rows of teach/fit_test.go
-    peer.py heads POOL TEST LESSONS OUT KNOWN        Frigate's recipe and scikit-learn on each lesson
+    peer.py heads POOL TEST LESSONS OUT KNOWN FIRST  Frigate's recipe and scikit-learn on each lesson
 
-POOL and TEST are files of `vggse-agent features`, POOL with --views; LESSONS and OUT are JSON, see bench/teach.go.
+POOL and TEST are files of `vggse-agent features`, POOL with --views; judged by the FIRST pictures of each label of TEST.
+LESSONS and OUT are JSON, see bench/teach.go.
 """
 
 import json
@@ -80,8 +81,14 @@ def scikit(lesson, looks, y, test):
     return lr.predict(centred(test[:, None], mean)), float(apart)
 
 
-def heads(pool, test, lessons, out, known):
-    (looks, y), (tests, truth) = read(pool), read(test)
+def first_of(looks, y, n):
+    """The first n pictures of each class."""
+    rows = np.sort(np.concatenate([np.flatnonzero(y == c)[:n] for c in np.unique(y)]))
+    return looks[rows], y[rows]
+
+
+def heads(pool, test, lessons, out, known, first):
+    (looks, y), (tests, truth) = read(pool), first_of(*read(test), int(first))
     known, tests, classes, said = int(known), np.ascontiguousarray(tests[:, 0]), int(truth.max()) + 1, []
     for seed, lesson in enumerate(json.loads(Path(lessons).read_text())):
         rows = np.array(lesson["rows"])

@@ -24,9 +24,15 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	if err := s.clearPlace(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
+	err = os.MkdirAll(s.dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s leads to a folder that is not there: mount the disk that it is on, or "+
+			"remove the link", s.dir)
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, s.noFolder()
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, err
 	}
 	return filelock.Lock(ctx, filepath.Join(s.dir, ".lock"), 0o644)

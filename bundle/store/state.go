@@ -184,6 +184,7 @@ func (s *Store) Begin(ctx context.Context, boot string) (Beginning, error) {
 	if err != nil {
 		return Beginning{}, fmt.Errorf("store: %w", err)
 	}
+	s.putMark(st.Active) // of one that was activated before there were marks
 	now := false
 	if st.Trial > 0 { // what proved itself costs a start no writing
 		now, err = s.beginTrial(ctx, boot, end, &st)
@@ -340,9 +341,19 @@ func (s *Store) change(what string, edit func(*state) error) error {
 
 func (s *Store) file() string { return filepath.Join(s.dir, "state.json") }
 
-// read returns the state; that of an empty store where nothing was written yet. Where there are
-// bundles and no state, that was lost: it is written before the first of them.
+// read returns the state; that of an empty store where nothing was written yet. One that names no
+// model on a device where one was active is lost.
 func (s *Store) read() (*state, error) {
+	st, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return st, s.lost(st)
+}
+
+// load returns what is in the file. Where there are bundles and no state, that was lost: it is written
+// before the first of them.
+func (s *Store) load() (*state, error) {
 	st := &state{Used: make(map[string]int)}
 	text, err := atomicfile.ReadSmall(s.file(), stateLimit)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -392,7 +403,7 @@ func (st *state) bound() {
 // edit changes the state, all of it or nothing; one that is damaged is written anew. The lock is
 // held.
 func (s *Store) edit(change func(*state) error) error {
-	st, err := s.read()
+	st, err := s.load()
 	if errors.Is(err, errStateDamaged) {
 		st, err = &state{Used: make(map[string]int)}, nil
 		if info, err := os.Lstat(s.file()); err == nil && !info.Mode().IsRegular() {
@@ -407,5 +418,9 @@ func (s *Store) edit(change func(*state) error) error {
 	if err := change(st); err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
+	err = atomicfile.WriteFile(s.file(), func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
+	if err == nil {
+		s.putMark(st.Active)
+	}
+	return err
 }

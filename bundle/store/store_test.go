@@ -315,7 +315,7 @@ func TestWhatLiesInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Install(t.Context(), testBundle(t, "c")); err == nil ||
-		!strings.Contains(err.Error(), s.dir+" is not a folder") {
+		!strings.Contains(err.Error(), s.dir+" leads to a folder that is not there") {
 		t.Errorf("install where a link leads to a disk that is away: %v", err)
 	}
 }

@@ -166,12 +166,13 @@ func encodeStream(t testing.TB, path, codec string) {
 	}
 }
 
-// StartRTSP starts a camera that sends h264, h265, Whole or Sizes; args are further flags of
+// StartRTSP starts a camera that sends h264, h265, mpeg4, vp8, vp9, Whole or Sizes; args are further flags of
 // camera/rtsptest. The test's end ends it.
 func StartRTSP(t testing.TB, codec string, args ...string) *RTSP {
 	t.Helper()
 	program, file := rtspPart(t, codec)
-	command := exec.Command(program, append([]string{"-file", file, "-codec", codec[:4]}, args...)...)
+	name, _, _ := strings.Cut(codec, ",")
+	command := exec.Command(program, append([]string{"-file", file, "-codec", name}, args...)...)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -200,7 +201,14 @@ func arguments(codec string) []string {
 	if codec == Whole {
 		key = "1"
 	}
-	if codec == "h265" {
+	switch codec {
+	case "mpeg4":
+		return strings.Fields("-c:v mpeg4 -q:v 3 -g 30 -f m4v")
+	case "vp8":
+		return strings.Fields("-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 30 -f ivf")
+	case "vp9":
+		return strings.Fields("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M -g 30 -f ivf")
+	case "h265":
 		return strings.Fields("-c:v libx265 -preset ultrafast -pix_fmt yuv420p -g 30 -x265-params " +
 			"log-level=error:bframes=0:repeat-headers=1:aud=1 -f hevc")
 	}

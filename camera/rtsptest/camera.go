@@ -40,26 +40,44 @@ func newCamera(units []unit, codec string, fps float64, user, password string) *
 	c := &camera{units: units, fps: fps, user: user, password: password, nonce: nonce, address: "127.0.0.1:0",
 		mode: "play"}
 	c.media = &description.Media{Type: description.MediaTypeVideo}
-	if codec == "h265" {
+	c.media.Formats, c.encode = formatOf(codec, units)
+	return c
+}
+
+// formatOf is how a codec goes into packets.
+func formatOf(codec string, units []unit) ([]format.Format, func(unit) ([]*rtp.Packet, error)) {
+	switch codec {
+	case "h265":
 		f := &format.H265{
 			PayloadTyp: 96, VPS: parameter(units, codec, h265VPS),
 			SPS: parameter(units, codec, h265SPS), PPS: parameter(units, codec, h265PPS),
 		}
-		c.media.Formats = []format.Format{f}
 		encoder, err := f.CreateEncoder()
 		must(err)
-		c.encode = func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
-		return c
+		return []format.Format{f}, func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
+	case "mpeg4":
+		f := &format.MPEG4Video{PayloadTyp: 96, ProfileLevelID: 1, Config: mpeg4Config(units[0][0])}
+		encoder, err := f.CreateEncoder()
+		must(err)
+		return []format.Format{f}, func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u[0]) }
+	case "vp8":
+		f := &format.VP8{PayloadTyp: 96}
+		encoder, err := f.CreateEncoder()
+		must(err)
+		return []format.Format{f}, func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u[0]) }
+	case "vp9":
+		f := &format.VP9{PayloadTyp: 96}
+		encoder, err := f.CreateEncoder()
+		must(err)
+		return []format.Format{f}, func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u[0]) }
 	}
 	f := &format.H264{
 		PayloadTyp: 96, PacketizationMode: 1,
 		SPS: parameter(units, codec, h264SPS), PPS: parameter(units, codec, h264PPS),
 	}
-	c.media.Formats = []format.Format{f}
 	encoder, err := f.CreateEncoder()
 	must(err)
-	c.encode = func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
-	return c
+	return []format.Format{f}, func(u unit) ([]*rtp.Packet, error) { return encoder.Encode(u) }
 }
 
 func must(err error) {

@@ -1,4 +1,4 @@
-// Command rtsptest is an RTSP camera for tests: it plays an H.264 or H.265 file in a loop over RTP
+// Command rtsptest is an RTSP camera for tests: it plays a file of H.264, H.265, MPEG-4, VP8 or VP9 in a loop over RTP
 // inside RTSP, at the pace of a camera whether anyone watches or not, and misbehaves on command. It
 // prints its URL, then answers each command that it reads from its input with a line; at the end of
 // the input it ends.
@@ -20,8 +20,8 @@ import (
 )
 
 func main() {
-	file := flag.String("file", "", "Annex-B stream with access unit delimiters")
-	codec := flag.String("codec", "h264", "h264 or h265")
+	file := flag.String("file", "", "Annex-B stream with access unit delimiters, or IVF of VP8 and VP9")
+	codec := flag.String("codec", "h264", "h264, h265, mpeg4, vp8 or vp9")
 	fps := flag.Float64("fps", 30, "pictures a second")
 	user := flag.String("user", "", "ask for this user")
 	password := flag.String("password", "", "and this password")

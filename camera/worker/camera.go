@@ -16,25 +16,28 @@ import (
 )
 
 // Camera is one configured camera, opened again and again. Its openings share the memory for
-// frames, which Close gives back. It is for one goroutine at a time.
+// frames, which Close gives back. It is for one goroutine at a time, but for JPEG and CanJPEG.
 type Camera struct {
 	config camera.Config
 	limits limits
 	inside bool // nothing of it is decoded: it needs no process
 	ring   *ring
-	old    []*ring // too small by now, but frames point into them
+	old    []*ring  // too small by now, but frames point into them
+	idle   *process // waits to open the source once more; nil: none
+
+	encoder encoder
 }
 
 // New returns the camera of c, which is not opened yet.
 func New(c camera.Config) *Camera {
 	u, err := camera.ParseURI(c.Source)
-	return &Camera{config: c, limits: usual, inside: err == nil && u.Scheme == "demo"}
+	return &Camera{config: c, limits: usual, inside: err == nil && u.Drawn()}
 }
 
 // Open opens the source, as camera.Open does, in a process that the Reader's Close ends. A frame that
 // its Read has filled points into memory of the Camera: it is valid until it is given to Read again,
-// of this Reader or of a later one, or the Camera is closed. The drawn scenes of demo:// are opened
-// here: nothing of them is decoded.
+// of this Reader or of a later one, or the Camera is closed. What demo:// and test://
+// draw is opened here: nothing of it is decoded.
 func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 	if c.inside {
 		s, err := camera.Open(ctx, c.config)
@@ -48,7 +51,10 @@ func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 			return nil, err
 		}
 	}
-	s, err := c.start(ctx, settings{Camera: c.config, Ring: c.ring != nil, Env: libraryEnv()})
+	s, err := c.resume(ctx)
+	if s == nil && err == nil {
+		s, err = c.start(ctx, settings{Camera: c.config, Ring: c.ring != nil, Env: libraryEnv()})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,37 +79,82 @@ func (c *Camera) start(ctx context.Context, told settings) (*Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	lock, why := lockMessage(&c.config, told.Env)
+	told.Unlocked = why
 	first, err := message(kindSettings, told)
+	if err == nil && len(lock) > messageSize {
+		err = fmt.Errorf("the files that %s may need are too many", camera.Redact(c.config.Source))
+	}
 	if err != nil {
 		return nil, err
+	}
+	if c.config.MayUseGStreamer() {
+		refresh(told.Env)
 	}
 	p, err := start()
 	if err != nil {
 		return nil, fmt.Errorf("camera: a process for %s: %w: %w", camera.Redact(c.config.Source), camera.ErrLost, err)
 	}
+	s := c.streamOf(p)
+	s.patience = c.limits.start
+	s.until = s.until.Add(c.limits.start)
+	return s, s.begin(told.Ring, lock, first)
+}
+
+// resume asks the child that has lost the source to open it once more; nil: there is none.
+func (c *Camera) resume(ctx context.Context) (*Stream, error) {
+	p := c.idle
+	if p == nil {
+		return nil, nil
+	}
+	if c.idle = nil; !p.waits() {
+		return nil, p.close()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	s, again := c.streamOf(p), []byte{byte(kindAgain), 0}
+	if c.ring != nil {
+		again[1] = 1
+	}
+	return s, s.begin(c.ring != nil, again)
+}
+
+// streamOf is an opening by the child p.
+func (c *Camera) streamOf(p *process) *Stream {
 	s := &Stream{
 		camera: c, process: p, buffer: make([]byte, messageSize+1), secrets: secretsOf(c.config.Source),
-		patience: c.limits.start, until: time.Now().Add(c.limits.start + c.limits.opening(&c.config)),
+		patience: c.limits.silence, until: time.Now().Add(c.limits.opening(&c.config)),
 	}
 	s.info.URI = camera.Redact(c.config.Source)
 	s.try = s.receiveNow
-	if s.raw, err = p.conn.SyscallConn(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
 	s.free[0] = byte(kindFree)
-	err = s.sendWith(first, nil)
-	if err == nil && told.Ring {
+	return s
+}
+
+// begin sends the messages that an opening begins with, the ring, and the way to encode pictures.
+func (s *Stream) begin(ring bool, messages ...[]byte) (err error) {
+	s.raw, err = s.process.conn.SyscallConn()
+	for _, m := range messages {
+		if err == nil {
+			err = s.sendWith(m, nil)
+		}
+	}
+	if err == nil && ring {
 		err = s.sendRing()
 	}
-	if err != nil {
-		return nil, errors.Join(s.sentence("open", err), s.Close())
+	if err == nil {
+		err = s.camera.encoder.begin(s)
 	}
-	return s, nil
+	if err != nil {
+		return errors.Join(s.sentence("open", err), s.Close())
+	}
+	return nil
 }
 
 // Ask is camera.Ask in a process of its own.
 func Ask(ctx context.Context, source string) (what string, err error) {
-	if u, err := camera.ParseURI(source); err != nil || u.Scheme == "demo" {
+	if u, err := camera.ParseURI(source); err != nil || u.Drawn() {
 		return camera.Ask(ctx, source)
 	}
 	c := New(camera.Config{Name: "ask", Source: source})
@@ -122,15 +173,20 @@ func Ask(ctx context.Context, source string) (what string, err error) {
 	return what, s.Close()
 }
 
-// Close gives back the memory. No frame of the camera may be used any more.
+// Close gives back the memory, and ends a process that waits. No frame of the camera may be used any more.
 func (c *Camera) Close() error {
 	var errs []error
+	if c.idle != nil {
+		errs = append(errs, c.idle.close())
+		c.idle = nil
+	}
 	for _, r := range append(c.old, c.ring) {
 		if r != nil {
 			errs = append(errs, r.close())
 		}
 	}
 	c.ring, c.old = nil, nil
+	c.encoder.close()
 	return errors.Join(errs...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -29,15 +30,17 @@ type child struct {
 	// before are rings that were replaced
 	before [][]byte
 	over   bool // the parent has gone, or wants no more
+	again  bool // it wants the source opened once more
+	comes  bool // and gives memory for it
 
 	within confined
 	told   news
 	header []byte
 }
 
-// Main is a child of Camera.Open: it reads its settings from the socket, opens the source, and sends
-// frames until the parent has enough or the source ends. It returns the exit code; why it failed it
-// tells the parent.
+// Main is a child of Camera.Open, which has locked itself in already (early.c): it reads its settings
+// from the socket, opens the source, and sends frames until the parent has enough or the source ends.
+// It returns the exit code; why it failed it tells the parent.
 func Main() int {
 	// The service manager sends signals to all processes of the service; this one ends with its
 	// parent, who says good-bye first.
@@ -45,12 +48,7 @@ func Main() int {
 		syscall.SIGXFSZ) // a file that may not grow is an error
 	var told settings
 	buffer := make([]byte, messageSize)
-	// The first stage looks at the settings, the second takes them.
-	flags := unix.MSG_PEEK
-	if _, inside := os.LookupEnv(stageVar); inside {
-		flags = 0
-	}
-	n, _, err := unix.Recvfrom(childSocket, buffer, flags)
+	n, _, err := unix.Recvfrom(childSocket, buffer, 0)
 	if err != nil || n == 0 || kind(buffer[0]) != kindSettings || json.Unmarshal(buffer[1:n], &told) != nil {
 		fmt.Fprintln(os.Stderr, "vggse-agent: "+Verb+" is for the agent itself")
 		return 2
@@ -58,31 +56,81 @@ func Main() int {
 	for key, value := range told.Env {
 		os.Setenv(key, value)
 	}
-	if _, inside := os.LookupEnv(stageVar); !inside {
-		fmt.Fprintln(os.Stderr, "vggse-agent: cannot start again in a sandbox:", lockIn(&told))
-		return 1
-	}
 	os.Setenv("GST_REGISTRY_FORK", "no") // it cannot start another program
+	if told.Refresh {
+		camera.RefreshGStreamer()
+		return 0
+	}
+	debug.SetGCPercent(gcPercent)
 	within := lockOut(&told)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	c := &child{within: within, header: make([]byte, 0, 1+frameHeaderSize)}
 	c.cond = sync.NewCond(&c.mu)
 	go c.listen(cancel)
-	go live()
-	if err := c.work(ctx, &told); err != nil {
-		c.tell(kindFailed, failureOf(err))
+	if !live() {
 		return 1
 	}
-	return 0
+	return c.serve(ctx, &told)
 }
 
-// live says once a second that this process is alive. Where the parent does not listen, it has
-// other signs.
-func live() {
-	for range time.Tick(aliveEvery) {
-		unix.Sendto(childSocket, []byte{byte(kindAlive)}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+// gcPercent is low: what little Go allocates here is seldom, and each camera has a process.
+const gcPercent = 25
+
+// mostOpenings are those that one process may make of its source: what libraries leak ends then.
+const mostOpenings = 200
+
+// serve opens the source, and once more where it was lost and the parent wants that: a camera that is
+// away for an hour costs no process at each try. It returns the exit code.
+func (c *child) serve(ctx context.Context, told *settings) int {
+	for openings := 1; ; openings++ {
+		err := c.work(ctx, told)
+		if err == nil {
+			return 0
+		}
+		f := failureOf(err)
+		f.Stays = stays(&told.Camera) && !told.Ask && errors.Is(err, camera.ErrLost) && openings < mostOpenings
+		if c.tell(kindFailed, f) != nil || !f.Stays || !c.asked(&told.Ring) {
+			return 1
+		}
 	}
+}
+
+// stays reports whether the process of a source may open it more than once: not where the files that
+// it may see were listed before they were there.
+func stays(c *camera.Config) bool { return c.Network() }
+
+// idleLimit is how long a process waits to be asked to open its source once more: longer than anyone
+// waits in between.
+const idleLimit = time.Minute
+
+// asked waits to be told to open the source once more; ring is whether memory for frames comes with it.
+func (c *child) asked(ring *bool) bool {
+	late := time.AfterFunc(idleLimit, func() { c.end() })
+	defer late.Stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.over && !c.again {
+		c.cond.Wait()
+	}
+	c.again, *ring = false, c.comes
+	return !c.over
+}
+
+// wanted takes that the source is to be opened once more. What was lent before counts no more.
+func (c *child) wanted(ring bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.again, c.comes, c.free = true, ring, c.free[:0]
+	c.cond.Broadcast()
+}
+
+// end ends what waits.
+func (c *child) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.cond.Broadcast()
 }
 
 // listen takes what the parent says until it hangs up; then this process ends, soon.
@@ -99,8 +147,15 @@ func (c *child) listen(cancel func()) {
 		switch {
 		case kind(buffer[0]) == kindRing && n == 9:
 			err = c.mapped(rights[:m], int(binary.LittleEndian.Uint64(buffer[1:])))
+		case kind(buffer[0]) == kindEncode && n == 1:
+			var socket int
+			if socket, err = descriptorOf(rights[:m]); err == nil {
+				go encode(socket)
+			}
 		case kind(buffer[0]) == kindFree && n == 2:
 			c.lent(buffer[1])
+		case kind(buffer[0]) == kindAgain && n == 2:
+			c.wanted(buffer[1] != 0)
 		}
 		if err != nil {
 			c.tell(kindFailed, failureOf(fmt.Errorf("camera: memory for frames: %w", err)))
@@ -109,24 +164,17 @@ func (c *child) listen(cancel func()) {
 	}
 	time.AfterFunc(closeGrace, func() { os.Exit(0) }) // a call into C is not waited for
 	cancel()
-	c.mu.Lock()
-	c.over = true
-	c.cond.Broadcast()
-	c.mu.Unlock()
+	c.end()
 }
 
 // mapped takes the memory of a ring.
 func (c *child) mapped(rights []byte, size int) error {
-	all, err := unix.ParseSocketControlMessage(rights)
-	if err != nil || len(all) != 1 {
-		return errors.Join(err, errors.New("no descriptor came"))
+	fd, err := descriptorOf(rights)
+	if err != nil {
+		return err
 	}
-	fds, err := unix.ParseUnixRights(&all[0])
-	if err != nil || len(fds) != 1 {
-		return errors.Join(err, errors.New("no descriptor came"))
-	}
-	defer unix.Close(fds[0])
-	memory, err := unix.Mmap(fds[0], 0, slots*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	defer unix.Close(fd)
+	memory, err := unix.Mmap(fd, 0, slots*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}
@@ -136,6 +184,19 @@ func (c *child) mapped(rights []byte, size int) error {
 	c.ring, c.size, c.free = memory, size, c.free[:0]
 	c.cond.Broadcast()
 	return nil
+}
+
+// descriptorOf is the one descriptor that came with a message.
+func descriptorOf(rights []byte) (int, error) {
+	all, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(all) != 1 {
+		return -1, errors.Join(err, errors.New("no descriptor came"))
+	}
+	fds, err := unix.ParseUnixRights(&all[0])
+	if err != nil || len(fds) != 1 {
+		return -1, errors.Join(err, errors.New("no descriptor came"))
+	}
+	return fds[0], nil
 }
 
 func (c *child) lent(slot byte) {
@@ -200,11 +261,15 @@ func (c *child) work(ctx context.Context, told *settings) (err error) {
 	return c.pass(ctx, s, told.Ring)
 }
 
+// settled is after how many frames a source takes no more memory that it will not need again.
+const settled = 10
+
 // pass sends frames until the source ends, or nobody wants them; ring is whether there is memory
 // for them. New memory comes only while this waits for a slot: where all slots are with the parent,
 // or after it has asked for larger ones.
 func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 	var f vision.Frame
+	settling := 0
 	for ; ; ring = true {
 		var slot byte
 		var memory []byte
@@ -226,7 +291,8 @@ func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 		if age, known := s.Age(); known {
 			h.age = age
 		}
-		if len(memory) == 0 || &f.Pix[0] != &memory[0] {
+		moved := len(memory) == 0 || &f.Pix[0] != &memory[0]
+		if moved {
 			var ok bool
 			if slot, ok = c.moved(&f); !ok {
 				return nil
@@ -237,6 +303,12 @@ func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 		c.header = h.append(c.header[:0])
 		if err := c.send(c.header); err != nil {
 			return nil // the parent has gone
+		}
+		if moved {
+			f.Pix, settling = nil, settled
+		}
+		if settling--; settling == 0 {
+			giveBack()
 		}
 	}
 }

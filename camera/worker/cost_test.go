@@ -3,9 +3,11 @@ package worker
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +80,9 @@ func both(b *testing.B, source string, frames int) (inside, outside cost) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	if pump := s.Pump(); pump != nil {
+		go pump()
+	}
 	inside = measure(b, s, 0, frames)
 	s.Close()
 	c := New(camera.Config{Source: source})
@@ -93,6 +98,9 @@ func both(b *testing.B, source string, frames int) (inside, outside cost) {
 // BenchmarkCost compares decoding in a process of its own with decoding in this one, interleaved:
 //
 //	go test -tags gocv,gocv_specific_modules,gocv_videoio ./camera/worker -run '^$' -bench Cost -benchtime 5x
+//
+// Beside other work the latencies are the scheduler's; with real-time priority (chrt -f 5, as root) they
+// are ours.
 func BenchmarkCost(b *testing.B) {
 	needOpenCV(b)
 	film := cameratest.Film(b, 1280, 720, 300)
@@ -110,16 +118,23 @@ func BenchmarkCost(b *testing.B) {
 		b.ReportMetric(median(rates), "frames/s-ratio")
 		b.ReportMetric(median(cpus), "cpu-ratio")
 	})
-	b.Run("live", func(b *testing.B) { // 30 frames a second
-		var in, out, middle []float64
-		for range b.N {
-			a, z := both(b, "test://?width=1280&height=720&fps=30", 150)
-			in, out = append(in, p99(a.handed)), append(out, p99(z.handed))
-			middle = append(middle, float64(z.handed[75]-a.handed[75])/1e6) // p99 has sorted them
-		}
-		b.ReportMetric(median(middle), "ms-p50-more")
-		b.ReportMetric(median(out)-median(in), "ms-p99-more")
-	})
+	for name, source := range map[string]string{ // 30 frames a second
+		"live": "gst:videotestsrc is-live=true ! video/x-raw,width=1280,height=720,framerate=30/1",
+		"rtsp": cameratest.StartRTSP(b, cameratest.Whole, "-file", annexB(b, film)).URL,
+	} {
+		b.Run(name, func(b *testing.B) {
+			var in, out, middle, cpus []float64
+			for range b.N {
+				a, z := both(b, source, 150)
+				in, out = append(in, p99(a.handed)), append(out, p99(z.handed))
+				middle = append(middle, float64(z.handed[75]-a.handed[75])/1e6) // p99 has sorted them
+				cpus = append(cpus, z.cpu.Seconds()/a.cpu.Seconds())
+			}
+			b.ReportMetric(median(middle), "ms-p50-more")
+			b.ReportMetric(median(out)-median(in), "ms-p99-more")
+			b.ReportMetric(median(cpus), "cpu-ratio")
+		})
+	}
 }
 
 func median(all []float64) float64 {
@@ -132,41 +147,105 @@ func p99(all []time.Duration) float64 {
 	return float64(all[len(all)*99/100]) / 1e6
 }
 
-// BenchmarkMemory compares the private memory of a child that reads a film with that of ffmpeg, which
-// decodes it and does nothing else, both in mid-film:
+// BenchmarkMemory compares the private memory of a child, a film's and an RTSP camera's, with that of
+// ffmpeg, which decodes the same and does nothing else, both two seconds after their first picture:
 //
 //	go test -tags gocv,gocv_specific_modules,gocv_videoio ./camera/worker -run '^$' -bench Memory -benchtime 3x
+//
+// AGENT=build/release/amd64/vggse-agent measures the children of that program in place of this one's.
 func BenchmarkMemory(b *testing.B) {
 	needOpenCV(b)
 	film := cameratest.Film(b, 1280, 720, 300)
-	var child, bare []float64
-	for range b.N {
-		c := New(camera.Config{Source: "file://" + film + "?fps=30"})
-		s, err := c.Open(b.Context())
-		if err != nil {
-			b.Fatal(err)
+	for _, kind := range []struct{ name, source, input string }{
+		{"film", "file://" + film + "?fps=30&loop=-1", "-re -stream_loop -1 -i " + film},
+		{"rtsp", cameratest.StartRTSP(b, cameratest.Whole, "-file", annexB(b, film)).URL, "-rtsp_transport tcp -i "},
+	} {
+		if kind.name == "rtsp" {
+			kind.input += kind.source
 		}
-		var f [3]vision.Frame
-		for i := range 60 {
-			if err := s.Read(b.Context(), &f[i%3]); err != nil {
-				b.Fatal(err)
+		b.Run(kind.name, func(b *testing.B) {
+			var child, bare []float64
+			for range b.N {
+				child, bare = append(child, childMemory(b, kind.source)), append(bare, bareMemory(b, kind.input))
 			}
-		}
-		child = append(child, private(b, s.(*Stream).process.cmd.Process.Pid))
-		s.Close()
-		c.Close()
-		bare = append(bare, bareMemory(b, film))
+			b.ReportMetric(median(child), "child-MB")
+			b.ReportMetric(median(bare), "ffmpeg-MB")
+			b.ReportMetric(median(child)-median(bare), "MB-more")
+		})
 	}
-	b.ReportMetric(median(child), "child-MB")
-	b.ReportMetric(median(bare), "ffmpeg-MB")
-	b.ReportMetric(median(child)-median(bare), "MB-more")
 }
 
-// bareMemory is that of ffmpeg, two seconds into the film.
-func bareMemory(b *testing.B, film string) float64 {
+// annexB is a film as a camera sends it.
+func annexB(b *testing.B, film string) string {
 	b.Helper()
-	command := exec.Command("ffmpeg", "-loglevel", "error", "-nostdin", "-progress", "pipe:1", "-re", "-i", film, "-f",
-		"null", "-")
+	path := filepath.Join(b.TempDir(), "a.h264")
+	if out, err := exec.Command("ffmpeg", append([]string{"-loglevel", "error", "-i", film}, strings.Fields(
+		"-c:v libx264 -preset veryfast -tune zerolatency -g 30 -x264-params sliced-threads=0:repeat-headers=1:aud=1 "+
+			path)...)...).CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	return path
+}
+
+// childMemory is that of a child, after 60 frames.
+func childMemory(b *testing.B, source string) float64 {
+	b.Helper()
+	if agent := os.Getenv("AGENT"); agent != "" {
+		return agentMemory(b, agent, source)
+	}
+	c := New(camera.Config{Source: source})
+	defer c.Close()
+	s, err := c.Open(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	var f [3]vision.Frame
+	for i := range 60 {
+		if err := s.Read(b.Context(), &f[i%3]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return private(b, s.(*Stream).process.cmd.Process.Pid)
+}
+
+// agentMemory is that of a child of the program agent.
+func agentMemory(b *testing.B, agent, source string) float64 {
+	b.Helper()
+	command := exec.Command(agent, "cameras", "test", source, "--frames", "100000")
+	words, err := command.StderrPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer command.Wait()
+	defer command.Process.Signal(os.Interrupt)
+	told := bufio.NewScanner(words)
+	told.Split(bufio.ScanWords)
+	for frames := 0; told.Scan(); {
+		if fmt.Sscanf(told.Text(), "(%d/100000)", &frames); frames >= 60 {
+			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", command.Process.Pid))
+			for _, task := range tasks {
+				var pid int
+				if text, err := os.ReadFile(task); err == nil {
+					if _, err := fmt.Sscan(string(text), &pid); err == nil {
+						return private(b, pid)
+					}
+				}
+			}
+		}
+	}
+	b.Fatal("the agent ended before its 60th frame")
+	return 0
+}
+
+// bareMemory is that of ffmpeg, two seconds into its input.
+func bareMemory(b *testing.B, input string) float64 {
+	b.Helper()
+	arguments := "-loglevel error -nostdin -progress pipe:1 " + input + " -f null -"
+	command := exec.Command("ffmpeg", strings.Fields(arguments)...)
 	out, err := command.StdoutPipe()
 	if err == nil {
 		err = command.Start()
@@ -186,21 +265,68 @@ func bareMemory(b *testing.B, film string) float64 {
 	return 0
 }
 
-// private is the memory that a process shares with no other, in MB.
+// private is the memory that a process shares with no other, in MB, but for that of frames: who reads
+// them has it, too.
 func private(b *testing.B, pid int) float64 {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	sum := 0
+	sum, ring := 0, false
 	for line := range strings.Lines(string(text)) {
 		var kilobytes int
-		if _, err := fmt.Sscanf(line, "Private_Clean: %d", &kilobytes); err == nil {
-			sum += kilobytes
-		} else if _, err := fmt.Sscanf(line, "Private_Dirty: %d", &kilobytes); err == nil {
+		switch key, rest, _ := strings.Cut(line, ": "); {
+		case !strings.Contains(key, "_") && strings.Contains(key, "-"): // a mapping begins
+			ring = strings.Contains(line, "/memfd:frames")
+		case ring || key != "Private_Clean" && key != "Private_Dirty":
+		default:
+			if _, err := fmt.Sscan(rest, &kilobytes); err != nil {
+				b.Fatal(err)
+			}
 			sum += kilobytes
 		}
 	}
 	return float64(sum) / 1000
+}
+
+// BenchmarkOpening tells what an opening takes until its first frame, from the start of its process:
+// processor time of that process, and time. "absent" is a camera that nobody answers for.
+//
+//	go test -tags gocv,gocv_specific_modules,gocv_videoio ./camera/worker -run '^$' -bench Opening -benchtime 10x
+func BenchmarkOpening(b *testing.B) {
+	needOpenCV(b)
+	film := cameratest.Film(b, 1280, 720, 60)
+	server := cameratest.StartRTSP(b, cameratest.Whole)
+	for name, source := range map[string]string{
+		"film": "file://" + film + "?speed=max&loop=-1", "rtsp": server.URL, "absent": "rtsp://127.0.0.1:9/x",
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := New(camera.Config{Source: source})
+			defer c.Close()
+			var f vision.Frame
+			before := childrenCPU(b)
+			for b.Loop() {
+				s, err := c.Open(b.Context())
+				if err == nil {
+					err = errors.Join(s.Read(b.Context(), &f), s.Close())
+				}
+				if failed := errors.Is(err, camera.ErrLost); failed != (name == "absent") {
+					b.Fatal(err)
+				}
+			}
+			c.Close()
+			b.ReportMetric((childrenCPU(b)-before).Seconds()*1e3/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
+
+// childrenCPU is the processor time of all children that have ended.
+func childrenCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -7,7 +7,8 @@
 // process makes, seals and maps, and everything else as messages over a socket. Nothing that the
 // child says is believed: indices, sizes and times are checked against what this process knows,
 // texts are shortened, and a child that says what cannot be is killed. A child that is silent, or
-// stuck in C, is killed too; for the reader all that is a camera that was lost.
+// stuck in C, is killed too; for the reader all that is a camera that was lost. On request the child
+// also encodes pictures as JPEG, over a socket and in memory beside those of the frames.
 package worker
 
 import (

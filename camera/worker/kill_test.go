@@ -46,21 +46,25 @@ type played struct {
 func (p *played) play(ctx context.Context, t *testing.T) {
 	defer p.camera.Close()
 	var f [3]vision.Frame
-	for attempt := 0; ctx.Err() == nil; attempt++ {
+	var waits backoff.Camera
+	for ctx.Err() == nil {
+		var first, last time.Time
 		s, err := p.camera.Open(ctx)
 		if err == nil {
 			p.opened.Add(1)
 			p.child.Store(int64(s.(*Stream).process.cmd.Process.Pid))
-			for last, i := -1, 0; ; i++ {
+			for before, i := -1, 0; ; i++ {
 				if err = s.Read(ctx, &f[i%3]); err != nil {
 					break
 				}
-				attempt = 0
+				if last = time.Now(); i == 0 {
+					first = last
+				}
 				n := cameratest.Number(&f[i%3])
-				if n != (last+1)%filmFrames {
+				if n != (before+1)%filmFrames {
 					p.broken.Add(1)
 				}
-				last = n
+				before = n
 				p.frames.Add(1)
 			}
 			err = errors.Join(err, s.Close())
@@ -71,7 +75,7 @@ func (p *played) play(ctx context.Context, t *testing.T) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff.Delay(attempt)):
+		case <-time.After(waits.Next(last.Sub(first))):
 		}
 	}
 }
@@ -91,7 +95,10 @@ var ends = []struct {
 		// No more from now on; a decoder that has all it needs is then ended as the kernel would.
 		err := unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{}, nil)
 		time.Sleep(50 * time.Millisecond)
-		return errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+		if end := syscall.Kill(pid, syscall.SIGKILL); end != syscall.ESRCH { // it may have ended by itself
+			err = errors.Join(err, end)
+		}
+		return err
 	}},
 }
 

@@ -1,20 +1,35 @@
 package worker
 
+// extern int vggse_locked;
+import "C"
+
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/vggse/vggse-agent/internal/landlock"
 )
 
+// locked is why this process, a child, is not what its parent's lockMessage has asked for.
+func locked() error {
+	switch C.vggse_locked {
+	case 0:
+		return nil
+	case -1:
+		return errors.New("the program was not asked to lock itself in")
+	}
+	return fmt.Errorf("restricting files by Landlock: %w", syscall.Errno(C.vggse_locked))
+}
+
 // rulesOf are the files that a child of the profile sees.
 func rulesOf(p *profile, env map[string]string) (rules []landlock.Rule) {
-	for _, path := range []string{"/usr", "/lib", "/lib64", "/nix/store", "/proc/self/exe"} {
-		rules = append(rules, landlock.Rule{Path: path, Access: landlock.ReadFolder | landlock.Execute})
-	}
-	for _, path := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
-		rules = append(rules, landlock.Rule{Path: path, Access: landlock.ReadFolder | landlock.Execute})
+	libraries := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
+	for _, path := range append(libraries, "/usr", "/lib", "/lib64", "/nix/store") {
+		rules = append(rules, landlock.Rule{Path: path, Access: landlock.ReadFolder})
 	}
 	// What the loader, Go's runtime and OpenCV ask about the machine.
 	for _, path := range []string{

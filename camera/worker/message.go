@@ -18,9 +18,12 @@ type kind byte
 
 // From the parent.
 const (
-	kindSettings kind = 's' // settings as JSON; the first
+	kindLock     kind = 'l' // what to lock itself out of, see lockMessage; the first
+	kindSettings kind = 's' // settings as JSON
+	kindAgain    kind = 'g' // open the source once more, of which failure.Stays; a byte: settings.Ring
 	kindRing     kind = 'm' // the size of a slot, uint64, with the descriptor of the memory
 	kindFree     kind = 'f' // a slot, byte, that may be written
+	kindEncode   kind = 'j' // with the descriptor of a socket on which pictures are to be encoded
 )
 
 // From the child.
@@ -30,7 +33,7 @@ const (
 	kindNeed    kind = 'n' // width and height, uint32, of a frame that the ring is too small for
 	kindFrame   kind = 'p' // frameHeader
 	kindAlive   kind = 'a'
-	kindFailed  kind = 'e' // failure as JSON; the last
+	kindFailed  kind = 'e' // failure as JSON; the last of an opening
 	kindAnswer  kind = 'r' // the answer to settings.Ask, a text; the last
 	messageSize      = 1 << 16
 	textLimit        = 1 << 10 // of one text that a child says, bytes
@@ -42,9 +45,13 @@ const (
 // settings are what a child is told first.
 type settings struct {
 	Camera camera.Config
-	Ring   bool              `json:",omitempty"` // the memory comes at once
-	Ask    bool              `json:",omitempty"` // camera.Ask instead of opening
-	Env    map[string]string `json:",omitempty"` // of its libraries
+	Ring   bool `json:",omitempty"` // the memory comes at once
+	Ask    bool `json:",omitempty"` // camera.Ask instead of opening
+	// Refresh is camera.RefreshGStreamer instead of opening.
+	Refresh bool              `json:",omitempty"`
+	Env     map[string]string `json:",omitempty"` // of its libraries
+	// Unlocked is why nobody has asked for more than kindLock did.
+	Unlocked string `json:",omitempty"`
 }
 
 // opened says what a child has opened.
@@ -114,8 +121,9 @@ func parseSize(b []byte) (width, height int, err error) {
 
 // failure is an error on its way through the socket.
 type failure struct {
-	Kind string
-	Text string
+	Kind  string
+	Text  string
+	Stays bool `json:",omitempty"` // the child waits to open its source once more
 }
 
 // kinds are the errors that callers tell apart, the more special first.

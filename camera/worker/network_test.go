@@ -214,7 +214,7 @@ func (m *mutant) http(conn io.Writer, request string) {
 // readFor opens a camera again and again until ctx ends; every error must be a loss, or tell that it
 // is no film.
 func readFor(ctx context.Context, t *testing.T, source func() string, film bool, opened, frames *atomic.Int64) {
-	attempt := 0
+	var waits backoff.Camera
 	c := New(camera.Config{Name: "test", Source: source()})
 	defer func() { c.Close() }()
 	var f [3]vision.Frame
@@ -224,13 +224,17 @@ func readFor(ctx context.Context, t *testing.T, source func() string, film bool,
 			f = [3]vision.Frame{}
 			c = New(camera.Config{Name: "test", Source: source()})
 		}
+		var first, last time.Time
 		s, err := c.Open(ctx)
 		if err == nil {
-			attempt = 0
 			opened.Add(1)
 			for i := 0; err == nil; i++ {
-				if err = s.Read(ctx, &f[i%3]); err == nil {
-					frames.Add(1)
+				if err = s.Read(ctx, &f[i%3]); err != nil {
+					break
+				}
+				frames.Add(1)
+				if last = time.Now(); i == 0 {
+					first = last
 				}
 			}
 			err = errors.Join(err, s.Close())
@@ -242,10 +246,73 @@ func readFor(ctx context.Context, t *testing.T, source func() string, film bool,
 		if !film { // as the pipeline does
 			select {
 			case <-ctx.Done():
-			case <-time.After(backoff.Delay(attempt)):
+			case <-time.After(waits.Next(last.Sub(first))):
 			}
-			attempt++
 		}
+	}
+}
+
+// A network camera that is lost keeps its process, locked in as before, for the next attempts; one that
+// was killed has a new one.
+func TestLostCameraStays(t *testing.T) {
+	needOpenCV(t)
+	cam := cameratest.StartRTSP(t, cameratest.Whole)
+	c := New(camera.Config{Name: "test", Source: cam.URL})
+	defer c.Close()
+	best, _ := Supported()
+	var f [3]vision.Frame
+	opened := func() *Stream {
+		t.Helper()
+		s, err := c.Open(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if err := s.Read(soon(t), &f[i%3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if level, why := s.(*Stream).Sandbox(); level != string(best) {
+			t.Errorf("sandbox %s (%s), want %s", level, why, best)
+		}
+		return s.(*Stream)
+	}
+	lose := func(s *Stream) {
+		t.Helper()
+		err := error(nil)
+		for i := 0; err == nil; i++ {
+			err = s.Read(soon(t), &f[i%3])
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := opened()
+	first := s.process.cmd.Process.Pid
+	for range 3 {
+		cam.Do("die")
+		lose(s)
+		if _, err := c.Open(soon(t)); !errors.Is(err, camera.ErrLost) {
+			t.Fatalf("%v of a camera that is away, want an ErrLost", err)
+		}
+		cam.Do("up")
+		if s = opened(); s.process.cmd.Process.Pid != first {
+			t.Errorf("process %d, want %d as before", s.process.cmd.Process.Pid, first)
+		}
+	}
+	if err := s.process.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	lose(s)
+	s = opened()
+	if s.process.cmd.Process.Pid == first {
+		t.Error("a killed process is back")
+	}
+	cam.Do("die")
+	lose(s)
+	waiting := c.idle
+	if err := errors.Join(waiting.cmd.Process.Kill(), c.Close()); err != nil || c.idle != nil {
+		t.Errorf("%v, %v stays", err, c.idle)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/selfexec"
 )
 
@@ -90,6 +91,40 @@ func libraryEnv() map[string]string {
 	return env
 }
 
+var refreshed struct {
+	sync.Mutex
+	until time.Time // it is not tried again before
+}
+
+// refresh brings GStreamer's list of its plugins up to date, where that is old, in a process that sees
+// no foreign byte: one that reads a camera may not write it.
+func refresh(env map[string]string) {
+	refreshed.Lock()
+	defer refreshed.Unlock()
+	if !camera.StaleGStreamer(registryOf(env)) || time.Now().Before(refreshed.until) {
+		return
+	}
+	refreshed.until = time.Now().Add(10 * time.Minute)
+	p, err := start()
+	if err != nil {
+		return
+	}
+	defer p.close()
+	lock := make([]byte, 32)
+	lock[0] = byte(kindLock)
+	told, err := message(kindSettings, settings{Refresh: true, Env: env})
+	if err != nil {
+		return
+	}
+	p.conn.SetDeadline(time.Now().Add(usual.start))
+	for _, m := range [][]byte{lock, told} {
+		if _, err := p.conn.Write(m); err != nil {
+			return
+		}
+	}
+	p.conn.Read(lock) //nolint:errcheck // it ends when it has done so
+}
+
 // registryOf is GStreamer's list of its plugins.
 func registryOf(env map[string]string) string {
 	return cmp.Or(env["GST_REGISTRY_1_0"], env["GST_REGISTRY"])
@@ -101,6 +136,20 @@ func (p *process) kill(why string) {
 		p.why = why
 	}
 	p.cmd.Process.Kill()
+}
+
+// waits reports whether the child still has the socket.
+func (p *process) waits() (yes bool) {
+	raw, err := p.conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var b [1]byte
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		yes = n > 0 || err == unix.EAGAIN
+	})
+	return yes && err == nil
 }
 
 // close closes the socket, which tells the child to end, and waits until it has.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -76,69 +75,46 @@ type confined struct {
 	Why   string `json:",omitempty"`
 }
 
-// stageVar is the environment variable with which a child tells itself, across the exec, how far
-// Landlock went. A sandbox of files holds for the thread that asks for it and what it starts: Go's
-// other threads would stay outside, and its AllThreadsSyscall is not for programs with C in them.
-const stageVar = "VGGSE_CHILD"
-
-// lockIn is the first stage of a child: it takes what it can from this thread, and starts the
-// program once more from it. It returns only where that failed.
-func lockIn(told *settings) error {
-	if told.Camera.UsesGStreamer() {
-		camera.RefreshGStreamer(registryOf(told.Env))
+// lockMessage is what a child does before it is anything else, see early.c: it takes its files and the
+// network from itself, as far as the mode and the kernel allow. why is what stands against more.
+func lockMessage(c *camera.Config, env map[string]string) (message []byte, why string) {
+	head := make([]byte, 32)
+	head[0] = byte(kindLock)
+	mode := c.SandboxMode()
+	if mode == camera.SandboxOff {
+		return head, "as the settings say"
 	}
-	runtime.LockOSThread()
-	os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) //nolint:errcheck // where memory lacks, it goes first
-	for what, limit := range map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 512} {
-		unix.Setrlimit(what, &unix.Rlimit{Cur: limit, Max: limit}) //nolint:errcheck // lower ones stay
+	head[1] = 1 // no new privileges
+	p := profileOf(c)
+	switch {
+	case mode == camera.SandboxSeccomp:
+		return head, "as the settings say"
+	case p.wide:
+		return head, "this kind of source needs more than can be listed"
 	}
-	stage := "-"
-	mode := told.Camera.SandboxMode()
-	if mode != camera.SandboxOff {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return err
-		}
-		p := profileOf(&told.Camera)
-		switch {
-		case mode == camera.SandboxSeccomp:
-			stage = "as the settings say"
-		case p.wide:
-			stage = "this kind of source needs more than can be listed"
-		default:
-			stage = ""
-			if err := landlock.Restrict(rulesOf(&p, told.Env), p.network); err != nil {
-				stage = err.Error()
-			}
-		}
+	attributes, err := landlock.Attributes(p.network)
+	if err != nil {
+		return head, err.Error()
 	}
-	closeOthers()
-	env := append(environment(), stageVar+"="+stage)
-	return unix.Exec("/proc/self/exe", os.Args, env)
-}
-
-// closeOthers makes the exec close what the child has beside its own descriptors.
-func closeOthers() {
-	if unix.CloseRange(childSocket+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) == nil {
-		return
+	head[2] = byte(copy(head[8:], attributes))
+	for _, r := range rulesOf(&p, env) {
+		head = append(appendUint64(head, r.Access), r.Path...)
+		head = append(head, 0)
 	}
-	all, _ := os.ReadDir("/proc/self/fd") // before Linux 5.11
-	for _, entry := range all {
-		var fd int
-		if _, err := fmt.Sscan(entry.Name(), &fd); err == nil && fd > childSocket {
-			unix.CloseOnExec(fd)
-		}
-	}
+	return head, ""
 }
 
 // dataLimit is the memory that a child may take beyond what the program has at its start: 8K video
 // with all its reference frames takes about 1 GiB.
 const dataLimit = 3 << 30
 
-// lockOut is the second stage: this process has its libraries and no foreign byte yet.
+// lockOut takes from this process, which has its libraries and no foreign byte yet, all system calls
+// that it does not need.
 func lockOut(told *settings) confined {
+	for what, limit := range map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 512} {
+		unix.Setrlimit(what, &unix.Rlimit{Cur: limit, Max: limit}) //nolint:errcheck // lower ones stay
+	}
 	limitMemory()
-	stage := os.Getenv(stageVar)
-	os.Unsetenv(stageVar)
 	if told.Camera.SandboxMode() == camera.SandboxOff {
 		return confined{LevelOff, "as the settings say"}
 	}
@@ -148,8 +124,12 @@ func lockOut(told *settings) confined {
 	if err := restrictCalls(&p); err != nil {
 		return confined{LevelOff, err.Error()}
 	}
-	if stage != "" {
-		return confined{LevelSeccomp, stage}
+	why := told.Unlocked
+	if err := locked(); err != nil && why == "" {
+		why = err.Error()
+	}
+	if why != "" {
+		return confined{LevelSeccomp, why}
 	}
 	return confined{Level: LevelFull}
 }

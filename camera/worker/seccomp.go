@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -63,53 +64,58 @@ func known(text string) (names []string) {
 	return names
 }
 
-// when is a call that is allowed with certain arguments; nothing where the architecture lacks it.
-func when(name string, conditions ...seccomp.Condition) []seccomp.NameWithConditions {
-	if len(known(name)) == 0 {
-		return nil
+// exception is a call that is refused with certain arguments: where all conditions of one set hold.
+type exception struct {
+	call string
+	sets []seccomp.ArgumentConditions
+}
+
+// all is one set of conditions.
+func all(conditions ...seccomp.Condition) []seccomp.ArgumentConditions {
+	return []seccomp.ArgumentConditions{conditions}
+}
+
+// not is the condition that an argument is none of values.
+func not(argument uint32, values ...uint64) (conditions []seccomp.Condition) {
+	for _, v := range values {
+		conditions = append(conditions, seccomp.Condition{Argument: argument, Operation: seccomp.NotEqual, Value: v})
 	}
-	return []seccomp.NameWithConditions{{Name: name, Conditions: conditions}}
+	return conditions
 }
 
-func is(argument uint32, value uint64) seccomp.Condition {
-	return seccomp.Condition{Argument: argument, Operation: seccomp.Equal, Value: value}
+func with(argument uint32, bits uint64) seccomp.Condition {
+	return seccomp.Condition{Argument: argument, Operation: seccomp.BitsSet, Value: bits}
 }
 
-func without(argument uint32, bits uint64) seccomp.Condition {
-	return seccomp.Condition{Argument: argument, Operation: seccomp.BitsNotSet, Value: bits}
-}
-
-// conditional are the calls that depend on their arguments: threads, but no processes; files for
+// exceptions are the calls that depend on their arguments: threads, but no processes; files for
 // reading; signals to itself.
-func conditional(p *profile, self int) (all []seccomp.NameWithConditions) {
+func exceptions(p *profile, self int) []exception {
 	const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID |
 		unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
-	all = append(all, when("clone", seccomp.Condition{
-		Argument: 0, Operation: seccomp.BitsSet, Value: unix.CLONE_THREAD,
-	}, without(0, namespaces))...)
-	all = append(all, when("tgkill", is(0, uint64(self)))...)
-	all = append(all, when("prlimit64", is(0, 0))...)
-	all = append(all, when("prlimit64", is(0, uint64(self)))...)
-	for _, option := range []uint64{unix.PR_SET_NAME, unix.PR_GET_NAME, prSetVMA, unix.PR_GET_DUMPABLE} {
-		all = append(all, when("prctl", is(0, option))...)
-	}
-	all = append(all, when("socketpair", is(0, unix.AF_UNIX))...) // GStreamer wakes itself with it
-	bits := uint64(opensToWrite)
+	own, files := uint64(self), uint64(opensToWrite)
 	if p.device {
-		bits = makesFiles
-	} else {
-		for _, request := range []uint64{fionread, unix.TCGETS, fionbio} {
-			all = append(all, when("ioctl", is(1, request))...)
-		}
+		files = makesFiles
 	}
-	all = append(all, when("open", without(1, bits))...)
-	all = append(all, when("openat", without(2, bits))...)
+	calls := []exception{
+		{"clone", append(all(with(0, namespaces)), seccomp.ArgumentConditions{
+			{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}})},
+		{"tgkill", all(not(0, own)...)},
+		{"prlimit64", all(not(0, 0, own)...)},
+		{"setpriority", append(all(not(0, unix.PRIO_PROCESS)...), not(1, 0))}, // but of this thread
+		{"prctl", all(not(0, unix.PR_SET_NAME, unix.PR_GET_NAME, prSetVMA, unix.PR_GET_DUMPABLE)...)},
+		{"socketpair", all(not(0, unix.AF_UNIX)...)}, // GStreamer wakes itself with it
+		{"open", all(with(1, files))},
+		{"openat", all(with(2, files))},
+	}
+	if !p.device {
+		calls = append(calls, exception{"ioctl", all(not(1, fionread, unix.TCGETS, fionbio)...)})
+	}
 	if p.network {
-		all = append(all, when("socket", is(0, unix.AF_INET))...)
-		all = append(all, when("socket", is(0, unix.AF_INET6))...)
-		all = append(all, when("socket", is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE))...)
+		internet := not(0, unix.AF_INET, unix.AF_INET6)
+		calls = append(calls, exception{"socket", append(all(slices.Concat(internet, not(0, unix.AF_NETLINK))...),
+			slices.Concat(internet, not(2, unix.NETLINK_ROUTE)))})
 	}
-	return all
+	return calls
 }
 
 // ioctl of every descriptor: how much there is to read, and not to wait for it.
@@ -118,17 +124,18 @@ const (
 	fionbio  = 0x5421
 )
 
-// policyOf is the filter of a profile, for a process of the given number.
-func policyOf(p *profile, self int) seccomp.Policy {
+// policiesOf are the filters of a profile, for a process of the given number; a call needs the consent
+// of all. None looks at the arguments of two calls: where those of one do not match, go-seccomp-bpf 1.6
+// goes on to compare the argument with the numbers of the others, and not the number of the call.
+func policiesOf(p *profile, self int) []seccomp.Policy {
 	nosys := seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
 	if p.wide {
-		return seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{
+		other := seccomp.NameWithConditions{Name: "tgkill", Conditions: not(0, uint64(self))}
+		return []seccomp.Policy{{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{
 			{Action: nosys, Names: known(missing)},
 			{Action: seccomp.ActionErrno, Names: known(strings.ReplaceAll(refused, "clone3", "")),
-				NamesWithCondtions: when("tgkill", seccomp.Condition{
-					Argument: 0, Operation: seccomp.NotEqual, Value: uint64(self),
-				})},
-		}}
+				NamesWithCondtions: []seccomp.NameWithConditions{other}},
+		}}}
 	}
 	names := allowed
 	if p.device {
@@ -137,19 +144,33 @@ func policyOf(p *profile, self int) seccomp.Policy {
 	if p.network {
 		names += " " + ofNetwork
 	}
-	return seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{
+	var policies []seccomp.Policy
+	for _, e := range exceptions(p, self) {
+		if len(known(e.call)) == 0 {
+			continue
+		}
+		names += " " + e.call
+		var sets []seccomp.NameWithConditions
+		for _, set := range e.sets {
+			sets = append(sets, seccomp.NameWithConditions{Name: e.call, Conditions: set})
+		}
+		policies = append(policies, seccomp.Policy{DefaultAction: seccomp.ActionAllow,
+			Syscalls: []seccomp.SyscallGroup{{Action: seccomp.ActionErrno, NamesWithCondtions: sets}}})
+	}
+	return append(policies, seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{
 		{Action: nosys, Names: known(missing)},
-		{Action: seccomp.ActionAllow, Names: known(names), NamesWithCondtions: conditional(p, self)},
-	}}
+		{Action: seccomp.ActionAllow, Names: known(names)},
+	}})
 }
 
 // restrictCalls takes all system calls but those of the profile from every thread of this process.
 func restrictCalls(p *profile) error {
-	err := seccomp.LoadFilter(seccomp.Filter{
-		NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policyOf(p, os.Getpid()),
-	})
-	if err != nil {
-		return fmt.Errorf("seccomp: %w", err)
+	for i, policy := range policiesOf(p, os.Getpid()) {
+		first := i == 0 // one of the others refuses the call that takes new privileges
+		err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: first, Flag: seccomp.FilterFlagTSync, Policy: policy})
+		if err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
 	}
 	return everyThread()
 }

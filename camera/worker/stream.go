@@ -26,6 +26,7 @@ type Stream struct {
 	info    camera.Info
 	news    news
 	sandbox confined
+	stays   bool // the child waits to open the source once more
 	seq     uint64
 	last    time.Time // of the newest frame
 	age     time.Duration
@@ -193,6 +194,7 @@ func (s *Stream) grow(body []byte) error {
 	if err != nil {
 		return s.lies(err.Error())
 	}
+	s.talk += chatter / 16 // no picture grows so often
 	if r := s.camera.ring; r == nil || 3*width*height > r.size {
 		if err := s.camera.renew(3 * width * height); err != nil {
 			return err
@@ -279,6 +281,7 @@ func (s *Stream) failed(text []byte) error {
 		return s.lies("an error that cannot be read")
 	}
 	f.Text = s.secrets.clean(f.Text)
+	s.stays = f.Stays && stays(&s.camera.config)
 	err := f.error()
 	if err == io.EOF && !s.camera.config.EveryFrame() {
 		return fmt.Errorf("%w: the stream ended", camera.ErrLost)
@@ -336,18 +339,22 @@ func (s *Stream) Age() (age time.Duration, known bool) { return max(s.age, 0), s
 // Skipped is how many pictures of a folder were left out, and why the newest of them was.
 func (s *Stream) Skipped() (n int, why string) { return s.news.Skipped, s.news.Why }
 
-// Close ends the child and waits for its end: it may say good-bye to a server, but not for long. It
-// may be called twice, but not during a Read.
+// Close ends the child and waits for its end: it may say good-bye to a server, but not for long. One
+// that has lost its source stays for the next opening. It may be called twice, but not during a Read.
 func (s *Stream) Close() error {
-	if s.process == nil {
+	p := s.process
+	if p == nil {
 		return nil
 	}
 	if s.unhook != nil {
 		s.unhook()
 	}
-	err := s.process.close()
-	s.process = nil
-	return err
+	s.camera.encoder.end()
+	if s.process = nil; s.stays && s.camera.idle == nil {
+		s.camera.idle = p
+		return nil
+	}
+	return p.close()
 }
 
 func appendUint64(b []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(b, v) }

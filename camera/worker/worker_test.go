@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/internal/racetest"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -170,7 +171,8 @@ func TestNoAllocation(t *testing.T) {
 	for range 8 {
 		read()
 	}
-	if n := testing.AllocsPerRun(40, read); n > 0 {
+	// Under the race detector 2 to 4 are counted at times, of which a profile of all allocations shows none.
+	if n := testing.AllocsPerRun(40, read); n > 0 && !racetest.Enabled {
 		t.Errorf("%g allocations for each frame", n)
 	}
 }

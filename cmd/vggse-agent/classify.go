@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -66,9 +67,12 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 		return usagef("classify: --top must be at least 1, got %d", f.top)
 	}
 	sources, stills := splitSources(args)
-	files, err := dataset.Files(stills)
-	if err != nil {
-		return err
+	files, bad := picturesOf(cmd, stills)
+	if len(files)+len(sources) == 0 {
+		return errors.Join(bad...)
+	}
+	for _, err := range bad {
+		fmt.Fprintln(cmd.ErrOrStderr(), "vggse-agent:", err)
 	}
 	network, decide, err := openDeciding(cmd.Context(), s, networkOverrides(f.bundle, f.precision, f.provider)...)
 	if err != nil {
@@ -98,14 +102,37 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 			fmt.Fprintln(cmd.ErrOrStderr(), "vggse-agent:", err)
 		}
 	}
-	switch {
+	failed += len(bad)
+	switch all := len(files) + len(bad) + len(sources); {
 	case failed > 0 && len(sources) == 0:
-		return fmt.Errorf("%d of %d pictures could not be classified", failed, len(files))
+		return fmt.Errorf("%d of %d pictures could not be classified", failed, all)
 	case failed > 0:
-		return fmt.Errorf("%d of %d pictures and sources could not be classified to their end", failed,
-			len(files)+len(sources))
+		return fmt.Errorf("%d of %d pictures and sources could not be classified to their end", failed, all)
 	}
 	return nil
+}
+
+// picturesOf lists the pictures that the arguments mean, with an error for each that means none, and tells what
+// is left out of folders.
+func picturesOf(cmd *cobra.Command, args []string) (files []string, bad []error) {
+	for _, arg := range args {
+		some, err := dataset.Files(arg)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		if files = append(files, some...); some[0] != arg {
+			warn(cmd, dataset.LeftOut(arg))
+		}
+	}
+	return files, bad
+}
+
+// warn tells what is odd about a folder.
+func warn(cmd *cobra.Command, found []dataset.Finding) {
+	for _, odd := range found {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", odd.Check, odd.Evidence, odd.Cure)
+	}
 }
 
 // classifyFiles classifies pictures; those that cannot be read are told and counted. Where they lie
@@ -129,8 +156,6 @@ func classifyFiles(cmd *cobra.Command, c *eval.Classifier, files, labels []strin
 			return failed, err
 		}
 	}
-	for _, odd := range dataset.LabelOrder(guesses, labels) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", odd.Check, odd.Evidence, odd.Cure)
-	}
+	warn(cmd, dataset.LabelOrder(guesses, labels))
 	return failed, nil
 }

@@ -165,7 +165,8 @@ func TestModelActivate(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &installed); code != exitDone || err != nil {
 		t.Fatalf("exit %d, %v: %s", code, err, stderr)
 	}
-	startAgentIn(t, here, "run", "--config", file, "--set", "state_dir="+state, "--log-level", "error")
+	startAgentIn(t, here, "run", "--config", file, "--set", "state_dir="+state, "--set", "model.trial.shadow=2",
+		"--log-level", "error")
 	lines := broker.subscribe(t, "vggse/edge/#")
 	demoResult := modelOf(t, await(t, lines, "left/result"))
 	if got := broker.order(t, lines, "other", "model_activate", `{"sha256":"`+strings.Repeat("ab", 32)+

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -238,10 +239,19 @@ func damagedState(t *testing.T, r *rand.Rand, dir string, bundles []string, brok
 		}
 	}
 	if r.IntN(3) == 0 {
-		run(t, dir, exitDone, "spool", "repair")
+		info, err := os.Stat(filepath.Join(dir, "spool"))
+		want := exitDone
+		if err == nil && !info.IsDir() { // the agent moves it aside
+			want = exitFailed
+		}
+		run(t, dir, want, "spool", "repair")
 	}
 	if r.IntN(2) == 0 { // what mends a model
 		i := r.IntN(2)
+		if leadsNowhere(filepath.Join(dir, "models")) {
+			run(t, dir, exitFailed, "model", "install", bundles[i])
+			return
+		}
 		sum := strings.Fields(run(t, dir, exitDone, "model", "install", bundles[i], "--json"))
 		var line modelLine
 		if err := json.Unmarshal([]byte(strings.Join(sum, " ")), &line); err != nil {
@@ -249,6 +259,7 @@ func damagedState(t *testing.T, r *rand.Rand, dir string, bundles []string, brok
 		}
 		run(t, dir, exitDone, "model", "activate", line.SHA256, "--no-verify")
 	}
+	new := isNew(t, dir)
 	way := startLedger(t, broker.addr())
 	var log bytes.Buffer
 	agent := startAgentTo(t, &log, "", stateArgs(dir, "tcp://"+way.addr())...)
@@ -258,15 +269,46 @@ func damagedState(t *testing.T, r *rand.Rand, dir string, bundles []string, brok
 		text := log.String()
 		if goStack.MatchString(text) || !strings.HasPrefix(lastLine(text), "vggse-agent: ") {
 			t.Errorf("run ended: %.2000s", text)
-		} else if !strings.Contains(text, "models/") && !strings.Contains(text, "/demo is not a bundle") {
-			// A model that is lost is a failed start, as documented, and here is no demo.
-			t.Errorf("the agent does not run: %.2000s", text)
+		} else if leadsNowhere(filepath.Join(dir, "spool")) {
+			if !strings.Contains(text, "mount the disk") {
+				t.Errorf("a spool that leads nowhere: %.2000s", text)
+			}
+		} else if demo := regexp.MustCompile(`there is no folder \S*/demo`).MatchString(text); demo != new ||
+			!demo && !strings.Contains(text, "models/") {
+			// A model that is lost is a failed start, as documented. Here is no demo: what wants it ends.
+			t.Errorf("the agent does not run (a new device: %t): %.2000s", new, text)
 		}
 		return
 	}
 	agent.Process.Signal(syscall.SIGINT)
 	<-ended
 	judgeNumbers(t, way, accepted)
+}
+
+// leadsNowhere reports whether path is a link to what is not there: a disk that is away, which is no
+// reason to begin anew beside it.
+func leadsNowhere(path string) bool {
+	_, err := os.Readlink(path)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// isNew reports whether nothing is left that tells the state folder from that of a new device: no
+// model, no state of them, and no mark.
+func isNew(t *testing.T, dir string) bool {
+	t.Helper()
+	if _, err := os.Lstat(filepath.Join(dir, "activated")); err == nil {
+		return false
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "models", "[0-9a-f]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Lstat(filepath.Join(dir, "models", "state.json"))
+	return len(left) == 0 && err != nil
 }
 
 // published waits until something new has come beside all that waited; false where the agent ended.

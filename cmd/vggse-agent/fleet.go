@@ -94,6 +94,10 @@ func newFleetStatusCmd(s *settings) *cobra.Command {
 			if progress.State != "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), progressLine(progress))
 			}
+			if len(devices) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "no device was heard below %s/: look at mqtt.topic_prefix, and whether "+
+					"this account may read there\n", o.MQTT.TopicPrefix)
+			}
 			return printFleet(cmd.OutOrStdout(), devices)
 		},
 	}

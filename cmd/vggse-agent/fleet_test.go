@@ -58,6 +58,7 @@ func TestFleetVerbs(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "rollout wants --group NAME", []string{"fleet", "rollout", "parts:8"}},
+		{exitDone, "no device was heard below vggse/", []string{"fleet", "status"}},
 		{exitUsage, "--group: must be letters", []string{"fleet", "status", "--group", "a/b"}},
 		{exitUsage, "--listen: 0.0.0.0:9109 is reached from elsewhere", []string{"fleet", "status", "--listen",
 			"0.0.0.0:9109"}},

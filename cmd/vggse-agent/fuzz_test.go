@@ -29,7 +29,10 @@ const (
 	verbMemory   = 3 << 20          // KiB
 )
 
-var lines = flag.Uint64("lines", 10, "command lines that FuzzVerbs tries without -fuzz")
+var (
+	lines    = flag.Uint64("lines", 10, "command lines that FuzzVerbs tries without -fuzz")
+	onlyVerb = flag.String("verb", "", "the verb that FuzzVerbs tries, such as \"release pull\"; empty: all")
+)
 
 // world makes a folder with what a command line may name: good and damaged files of every kind,
 // pipes, links that lead nowhere, a file of a terabyte without content.
@@ -183,12 +186,17 @@ func spoil(r *rand.Rand, args []string) []string {
 
 // commandLine makes one up: a verb, some of its flags, some words.
 func commandLine(r *rand.Rand) []string {
-	if r.IntN(3) > 0 {
-		return spoil(r, strings.Fields(sound[r.IntN(len(sound))]))
+	lines := slices.DeleteFunc(slices.Clone(sound), func(line string) bool {
+		return !strings.HasPrefix(line, *onlyVerb)
+	})
+	if len(lines) > 0 && r.IntN(3) > 0 {
+		return spoil(r, strings.Fields(lines[r.IntN(len(lines))]))
 	}
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
-	all := verbs(newRoot())
-	if r.IntN(60) == 0 {
+	all := slices.DeleteFunc(verbs(newRoot()), func(c *cobra.Command) bool {
+		return !strings.HasPrefix(c.CommandPath(), strings.TrimSpace("vggse-agent "+*onlyVerb))
+	})
+	if *onlyVerb == "" && r.IntN(60) == 0 {
 		return []string{worker.Verb}
 	}
 	verb := all[r.IntN(len(all))]

@@ -70,12 +70,7 @@ func (f *fakeHawkbit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestHawkbit(t *testing.T) {
 	work := t.TempDir()
 	at := func(name string) string { return filepath.Join(work, name) }
-	must := func(args ...string) {
-		t.Helper()
-		if code, _, stderr := agentCmd(t, args...); code != exitDone {
-			t.Fatalf("%v: %s", args, stderr)
-		}
-	}
+	must := func(args ...string) { t.Helper(); mustAgent(t, args...) }
 	if err := os.CopyFS(at("bundle"), os.DirFS(demoBundleDir(t))); err != nil {
 		t.Fatal(err)
 	}

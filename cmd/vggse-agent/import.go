@@ -41,12 +41,14 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
   resize=squash|shortest-crop|letterbox   size=N|H×W (squash)   shorter=PIXELS   fill=0…255 (letterbox)
   filter=pil-bilinear|pil-bicubic|pil-lanczos|pil-box|pil-hamming|nearest|area|linear|cubic|tf-bilinear
     (pil12-… as Pillow up to 12 has it)
-  channels=rgb|bgr|grey   exif=apply|ignore   scale=1/255   mean=R,G,B   std=R,G,B (after scale)`,
+  channels=rgb|bgr|grey   exif=apply|ignore   scale=1/255
+  mean=A,B,C   std=A,B,C (after scale, in the order of channels)`,
 		Example: `  vggse-agent import best.pth --labels labels.txt --preprocess torchvision --out parts
   vggse-agent import best.safetensors --labels ok,scratched --input 96 --out parts \
     --preprocess resize=squash,filter=area,channels=bgr,scale=1/255,mean=0,0,0,std=1,1,1`,
 		Args: exactArgs(1, "one FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Run = runForeignInChild
 			o.File, o.InputGiven = args[0], cmd.Flags().Changed("input")
 			o.Runtime = func() (infer.Config, error) {
 				e, err := s.load()
@@ -64,7 +66,8 @@ Pillow's bilinear filter, centre crop, ImageNet mean and standard deviation); el
 	f.StringVar(&o.Preprocess, "preprocess", "", "torchvision, or KEY=V,… as above")
 	f.StringVar(&input, "input", "224",
 		"height and width of the input in pixels, or H×W (of .onnx: what the file says)")
-	f.StringVar(&o.Like, "like", "", "prepared as torchvision:NAME or timm:NAME, with torchvision's labels of ImageNet")
+	f.StringVar(&o.Like, "like", "",
+		"prepared as torchvision:NAME or timm:NAME, with torchvision's labels of ImageNet where nothing else has any")
 	f.StringVar(&o.Output, "output", "", "of .onnx: the output with the scores, where there are several")
 	f.StringVar(&o.Name, "name", "", "name of the bundle (default: that of the folder)")
 	f.StringVar(&o.Version, "version", "1", "version of the bundle")

@@ -23,9 +23,9 @@ import (
 // lookVerb is the process that lookInChild starts.
 const lookVerb = "look-at-runtime"
 
-// lookStage is the environment variable with which that process tells itself, across the exec, that
-// it is locked in.
-const lookStage = "VGGSE_LOOK"
+// lockStage is the environment variable with which such a process tells itself, across the exec,
+// that it is locked in.
+const lockStage = "VGGSE_LOCKED"
 
 // lookTime is how long a library may take to load: one of 700 MB takes seconds from an SD card.
 // Shorter in tests.
@@ -48,8 +48,10 @@ func newLookCmd() *cobra.Command {
 		Use: lookVerb + " NAME", Short: "Look at an ONNX Runtime (for the agent itself)", Hidden: true,
 		Args: exactArgs(1, "one NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, inside := os.LookupEnv(lookStage); !inside {
-				return fmt.Errorf("cannot start again with fewer rights: %w", lockIn())
+			if !lockedIn() {
+				everything := landlock.Rule{Path: "/", Access: landlock.ReadFolder | landlock.Execute}
+				return fmt.Errorf("cannot start again with fewer rights: %w",
+					lockIn([]landlock.Rule{everything, {Path: "/dev/null", Access: landlock.UseDevice}}))
 			}
 			if err := giveUpRoot(); err != nil {
 				return err
@@ -65,17 +67,22 @@ func newLookCmd() *cobra.Command {
 	}
 }
 
-// lockIn starts this program once more from a thread that can write no file and gain no rights. It
+// lockedIn tells whether this process was started by lockIn.
+func lockedIn() bool {
+	_, inside := os.LookupEnv(lockStage)
+	return inside
+}
+
+// lockIn starts this program once more, as the same process, from a thread that can gain no rights,
+// reach no network and open no file but those of the rules, where the kernel has Landlock. It
 // returns only where that failed.
-func lockIn() error {
+func lockIn(rules []landlock.Rule) error {
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	rules := []landlock.Rule{{Path: "/", Access: landlock.ReadFolder | landlock.Execute},
-		{Path: "/dev/null", Access: landlock.UseDevice}}
 	landlock.Restrict(rules, false) //nolint:errcheck // older kernels have none
-	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), lookStage+"=1"))
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), lockStage+"=1"))
 }
 
 // giveUpRoot makes this process nobody's where it is root's, for good.

@@ -18,7 +18,7 @@ import (
 // TestMain lets the test binary stand in for the program, for tests that kill it.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_VGGSE_AGENT") != "" || worker.Asked(os.Args) ||
-		len(os.Args) > 1 && os.Args[1] == lookVerb {
+		len(os.Args) > 1 && (os.Args[1] == lookVerb || os.Args[1] == foreignVerb) {
 		main()
 	}
 	state, err := os.MkdirTemp("", "vggse-state")
@@ -37,6 +37,14 @@ func agentCmd(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = execute(t.Context(), args, &out, &errs)
 	return code, out.String(), errs.String()
+}
+
+// mustAgent runs a verb that has to succeed.
+func mustAgent(t *testing.T, args ...string) {
+	t.Helper()
+	if code, _, stderr := agentCmd(t, args...); code != exitDone {
+		t.Fatalf("%v: exit %d, %s", args, code, stderr)
+	}
 }
 
 // seededBundle makes a small bundle with random weights.
@@ -76,7 +84,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "--config", bad}, exitConfig, "did you mean mqtt.broker?"},
 		{[]string{"run", "--source", "carrier-pigeon://3"}, exitConfig, "cameras[0].source"},
 		{[]string{"run", "--config", "/nowhere/x.yaml"}, exitConfig, "/nowhere/x.yaml"},
-		{[]string{"run", "--bundle", "/nowhere", "--log-level", "error"}, exitFailed, "/nowhere is not a bundle"},
+		{[]string{"run", "--bundle", "/nowhere", "--log-level", "error"}, exitFailed, "there is no folder /nowhere"},
 		{[]string{"classify", "--bundle", "/nowhere", "/nowhere.png"}, exitFailed, "/nowhere.png: no such picture"},
 	}
 	for _, test := range tests {
@@ -162,8 +170,14 @@ func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("\x89PNG\r\n\x1a\nnot really"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundleDir, dir)
-	if code != exitFailed || !strings.Contains(stderr, bad) || !strings.Contains(stderr, "1 of 14 pictures") {
+	if err := os.WriteFile(filepath.Join(dir, "a.webp"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(dir, "none.png")
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", bundleDir, none, dir)
+	if code != exitFailed || !strings.Contains(stderr, bad) || !strings.Contains(stderr, none+": no such picture") ||
+		!strings.Contains(stderr, "2 of 15 pictures") ||
+		!strings.Contains(stderr, "warning: other files: 1 .webp in "+dir) {
 		t.Errorf("exit %d, stderr %q", code, stderr)
 	}
 	if n := strings.Count(stdout, "\n"); n != 13 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/bundle/store"
+	"github.com/vggse/vggse-agent/internal/account"
 )
 
 // TestStoreOfAnotherAccount: root's verbs of the store work as the owner of the state folder: all
@@ -146,5 +148,95 @@ func TestCrashIsSeen(t *testing.T) {
 	}
 	if got := agent.CrashSignal(state); got != "" {
 		t.Errorf("a panic of Go's own code is seen as %q", got)
+	}
+}
+
+// TestRootWritesNothingOfAnother: whatever verb root runs over the state and cache folders of another
+// account leaves nothing of root's in them, and nothing where a link in them leads.
+func TestRootWritesNothingOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("nothing to see: this account is not root")
+		return
+	}
+	const nobody = 65534
+	outer, err := os.MkdirTemp("/tmp", "root-writes.*") // whose folders all may pass
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(outer) })
+	state, cache, roots := filepath.Join(outer, "state"), filepath.Join(outer, "cache"), filepath.Join(outer, "roots")
+	for _, dir := range []string{state, cache, roots} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := []string{filepath.Join(cache, "reference"), filepath.Join(state, "spool"), filepath.Join(state, "models")}
+	for _, link := range links {
+		if err := errors.Join(os.Symlink(roots, link), os.Lchown(link, nobody, nobody)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(outer, 0o755), os.Chown(state, nobody, nobody),
+		os.Chown(cache, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	bundle := seededBundle(t)
+	for _, line := range []string{"verify " + bundle, "record-end", "doctor", "check-config", "spool repair",
+		"spool verify", "model install " + bundle, "model list", "rollback", "release status", "runtime list"} {
+		args := strings.Fields(line)
+		args = append(args, "--config", os.DevNull, "--set", "state_dir="+state, "--set", "cache_dir="+cache)
+		cmd := exec.Command(os.Args[0], args...)
+		cmd.Env = append(os.Environ(), "TEST_AS_VGGSE_AGENT=1")
+		out, err := cmd.CombinedOutput()
+		if goStack.Match(out) || args[0] == "verify" && err != nil {
+			t.Errorf("%v: %v: %s", args, err, out)
+		}
+		for _, dir := range []string{state, cache} {
+			for _, path := range filesBelow(t, dir) {
+				if info, err := os.Lstat(path); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
+					t.Errorf("%v: %s is root's, %v", args, path, err)
+				}
+			}
+		}
+		if left, err := os.ReadDir(roots); err != nil || len(left) > 0 {
+			t.Errorf("%v: root wrote where a link of another account leads: %v, %v", args, left, err)
+		}
+	}
+}
+
+// TestRunInTheFolderOfAnotherAccount: root's agent writes nothing where another account could lead it
+// elsewhere, and which that account could not read afterwards.
+func TestRunInTheFolderOfAnotherAccount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if err := account.NotForRoot("/"); err != nil {
+			t.Errorf("who is not root may work where root is the owner: %v", err)
+		}
+		return
+	}
+	outer, err := os.MkdirTemp("/tmp", "run-of-another.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(outer) })
+	state, target := filepath.Join(outer, "state"), filepath.Join(outer, "target")
+	for _, dir := range []string{state, target} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = errors.Join(os.Symlink(target, filepath.Join(state, "spool")), os.Chown(state, 65534, 65534))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := agentCmd(t, "run", "--config", os.DevNull, "--bundle", seededBundle(t), "--source",
+		"demo://parts", "--set", "state_dir="+state, "--set", "http.listen=off", "--log-level", "error")
+	if code != exitConfig || !strings.Contains(stderr, "root does not work in folders of others") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	for _, dir := range []string{state, target} {
+		left, err := os.ReadDir(dir)
+		if err != nil || len(left) > 1 || len(left) == 1 && left[0].Name() != "spool" {
+			t.Errorf("%s holds %v, %v", dir, left, err)
+		}
 	}
 }

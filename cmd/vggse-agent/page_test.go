@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"image/jpeg"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +21,9 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/vggse/vggse-agent/api/page/pagetest"
+	"github.com/vggse/vggse-agent/bundle"
+	"github.com/vggse/vggse-agent/camera/cameratest"
+	"github.com/vggse/vggse-agent/live"
 )
 
 // freeAddress is one of loopback that nobody listens on.
@@ -118,6 +124,132 @@ func TestLivePage(t *testing.T) {
 		t.Errorf("the end with a viewer: %v", err)
 	}
 	tab.Wait("the agent's end", `document.querySelector('.banner').textContent.includes('does not answer')`)
+}
+
+// TestReferenceWaits gives an agent a reference that is not what its manifest says: a start does not
+// read it and prints the address of the page; who looks at the channels first is told what frames say,
+// while the log says why.
+func TestReferenceWaits(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bundle")
+	if err := os.CopyFS(dir, os.DirFS(demoBundle(t))); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Spec.Files[bundle.FileReference] = bundle.File{Path: bundle.ReferenceName, Bytes: 4,
+		SHA256: strings.Repeat("0", 64)}
+	err = errors.Join(os.WriteFile(filepath.Join(dir, bundle.ReferenceName), []byte("text"), 0o644),
+		bundle.WriteSpec(dir, &b.Spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, log := freeAddress(t), &syncBuffer{}
+	startAgentTo(t, log, "", "run", "--bundle", dir, "--listen", address, "--set", "state_dir="+t.TempDir(),
+		"--source", "demo://parts?fps=15&width=320&height=180")
+	for end := time.Now().Add(patience); frames(t, address) < 5; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nothing is classified\n%s", log)
+		}
+	}
+	if want := "\n  open     http://" + address + "/ "; !strings.Contains(log.String(), want) {
+		t.Errorf("a start does not print %q:\n%s", want, log)
+	}
+	const said = "does not know which channels are usual"
+	if strings.Contains(log.String(), said) {
+		t.Error("it is read while nobody looks")
+	}
+	answer, err := http.Get("http://" + address + "/api/channels?camera=camera")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var strips live.Strips
+	err = json.NewDecoder(answer.Body).Decode(&strips)
+	if err != nil || len(strips.Blocks) == 0 || strips.Pictures != 0 {
+		t.Errorf("%+v, %v; want blocks, and no pictures that say what is usual", strips, err)
+	}
+	for end := time.Now().Add(patience); !strings.Contains(log.String(), said) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // its log comes through a pipe
+	}
+	if got := log.String(); strings.Count(got, said) != 1 || !strings.Contains(got, "SHA-256") {
+		t.Errorf("the log says\n%s\nwant once why the reference is not used", got)
+	}
+}
+
+// TestHeadlessStart opens the page of a device without a screen to its network: both tokens are made for
+// their owner alone, how to read them is printed and they are not, and they let in.
+func TestHeadlessStart(t *testing.T) {
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	state, log := t.TempDir(), &syncBuffer{}
+	startAgentTo(t, log, "", "run", "--bundle", demoBundle(t), "--listen", ":"+port, "--set", "state_dir="+state,
+		"--source", "demo://parts?fps=15&width=320&height=180")
+	home := "http://127.0.0.1:" + port
+	for end := time.Now().Add(patience); !strings.Contains(log.String(), "to look and act"); {
+		if time.Sleep(50 * time.Millisecond); time.Now().After(end) {
+			t.Fatalf("the page is not announced:\n%s", log)
+		}
+	}
+	for _, name := range []string{"view.token", "act.token"} {
+		path := filepath.Join(state, name)
+		token, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if about, err := os.Stat(path); err != nil || about.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v; want it for its owner alone", name, about.Mode(), err)
+		}
+		code := strings.TrimSpace(string(token))
+		if said := log.String(); !strings.Contains(said, "cat "+path) || strings.Contains(said, code) {
+			t.Errorf("how to read %s is not said, or it is:\n%s", name, said)
+		}
+		for authorization, want := range map[string]int{"": 401, "Bearer " + code: 200, "Bearer " + code + "x": 401} {
+			r, _ := http.NewRequest("GET", home+"/api/device", nil)
+			r.Header.Set("Authorization", authorization)
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.Body.Close(); answer.StatusCode != want {
+				t.Errorf("%q: %s, want %d", authorization, answer.Status, want)
+			}
+		}
+	}
+}
+
+// TestPictureSizes looks at a film, whose process encodes its pictures with OpenCV, and at what is
+// drawn, whose pictures Go's own encoder makes smaller.
+func TestPictureSizes(t *testing.T) {
+	address := freeAddress(t)
+	startAgent(t, "run", "--bundle", demoBundle(t), "--listen", address, "--log-level", "error", "--set",
+		"cameras.0.name=camera", "--set", "cameras.0.source=file://"+cameratest.Film(t, 1280, 720, 90)+"?loop=-1",
+		"--set", "cameras.1.name=drawn", "--set", "cameras.1.source=demo://parts?fps=15")
+	for end := time.Now().Add(patience); frames(t, address) < 1; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is classified")
+		}
+	}
+	for camera, want := range map[string]int{"camera": 640, "drawn": 320} {
+		if got := widthOf(t, address, camera); got != want {
+			t.Errorf("a picture of %s is %d wide, want %d", camera, got, want)
+		}
+	}
+}
+
+// widthOf is that of the picture that a camera gives to other programs.
+func widthOf(t testing.TB, address, camera string) int {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/live/" + camera + ".jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	is, err := jpeg.DecodeConfig(answer.Body)
+	if err != nil {
+		t.Fatal(answer.Status, err)
+	}
+	return is.Width
 }
 
 // BenchmarkPage is a second with each number of viewers of the live page: what the process takes of

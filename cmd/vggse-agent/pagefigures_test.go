@@ -7,23 +7,28 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vggse/vggse-agent/api/page/pagetest"
+	"github.com/vggse/vggse-agent/camera/cameratest"
 )
 
 var (
 	figures = flag.String("figures", "", "the `file` for what TestPageFigures has measured, Markdown")
 	changes = flag.Int("changes", 100, "label changes that TestPageFigures follows")
-	rounds  = flag.Int("rounds", 5, "rounds of 10 s with 0, 1 and 16 viewers in TestPageFigures")
+	rounds  = flag.Int("rounds", 12, "rounds of 10 s with 0, 1 and 16 viewers in TestPageFigures")
 	watched = flag.Duration("watched", 30*time.Minute, "how long TestWatched looks")
 )
 
@@ -33,17 +38,28 @@ func TestPageFigures(t *testing.T) {
 	tab := pagetest.OpenFor(t, "en", time.Hour)
 	tab.Size(1280, 800, "light")
 	broker, address := startMosquitto(t), freeAddress(t)
-	agent := startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source",
-		"demo://parts?fps=30&width=1280&height=720", "--listen", address, "--broker", "tcp://"+broker.addr(),
-		"--set", "device.id=edge", "--set", "mqtt.publish.every=true", "--set", "state_dir="+t.TempDir())
+	start := func(source, address string) *exec.Cmd {
+		return startAgentTo(t, io.Discard, "", "run", "--bundle", demoBundle(t), "--source", source,
+			"--listen", address, "--broker", "tcp://"+broker.addr(), "--set", "device.id=edge",
+			"--set", "mqtt.publish.every=true", "--set", "state_dir="+t.TempDir())
+	}
+	agent := start("demo://parts?fps=30&width=1280&height=720", address)
 	lines := broker.subscribe(t, "vggse/edge/camera/classification", "vggse/edge/camera/result")
 	rows := [][2]string{complete(t, tab, address), age(tab)}
 	rows = append(rows, lag(t, tab, lines))
 	tab.Visit("about:blank")
+	end(t, agent)
+	address = freeAddress(t)
+	agent = start("file://"+cameratest.Film(t, 1280, 720, 300)+"?loop=-1", address)
+	ready(t, address)
+	if width := widthOf(t, address, "camera"); width != 640 {
+		t.Fatalf("pictures are %d wide, want 640", width)
+	}
 	rows = append(rows, viewed(t, agent.Process.Pid, address, lines)...)
 	load, _ := os.ReadFile("/proc/loadavg")
 	text := fmt.Sprintf("# The live page\n\n%s, %d cores of %s, load %s before the end. By `make bench BENCH=page`: "+
-		"the demo at 1280×720 and 30 frames a second, Chromium on the same machine.\n\n| | |\n|---|---|\n",
+		"the demo at 1280×720 and 30 frames a second, Chromium on the same machine; what viewers cost: a film (H.264) "+
+		"of the same size and rate, its pictures 640 wide, with the camera's process.\n\n| | |\n|---|---|\n",
 		time.Now().UTC().Format("2006-01-02 15:04"), runtime.NumCPU(), processor(), strings.Fields(string(load))[0])
 	for _, row := range rows {
 		text += fmt.Sprintf("| %s | %s |\n", row[0], row[1])
@@ -65,6 +81,32 @@ func processor() string {
 	return runtime.GOARCH
 }
 
+// ready waits until the agent is.
+func ready(t *testing.T, address string) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if answer, err := http.Get("http://" + address + "/readyz"); err == nil {
+			if answer.Body.Close(); answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatal("the agent does not get ready")
+		}
+	}
+}
+
+// end ends an agent.
+func end(t *testing.T, agent *exec.Cmd) {
+	t.Helper()
+	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 const liveCard = `document.querySelector('.card .state').textContent === 'live' &&
 	document.querySelector('.card canvas').width === 320 && document.querySelectorAll('.bars li').length === 5 &&
 	!document.querySelector('.stage.stale')`
@@ -72,16 +114,7 @@ const liveCard = `document.querySelector('.card .state').textContent === 'live' 
 // complete is the time from the agent's readiness to the whole page, and that of further visits.
 func complete(t *testing.T, tab *pagetest.Tab, address string) [2]string {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if answer, err := http.Get("http://" + address + "/readyz"); err == nil {
-			if answer.Body.Close(); answer.StatusCode == http.StatusOK {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			t.Fatal("the agent does not get ready")
-		}
-	}
+	ready(t, address)
 	var took []float64
 	for range 6 {
 		begin := time.Now()
@@ -167,35 +200,57 @@ func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 func viewed(t *testing.T, pid int, address string, lines <-chan string) (rows [][2]string) {
 	t.Helper()
 	const length = 10 * time.Second
-	cpu, fps, p99 := map[int][]float64{}, map[int][]float64{}, map[int][]float64{}
-	for range *rounds {
-		for _, viewers := range []int{0, 1, 16} {
+	cpu, fps, late := map[int][]float64{}, map[int][]float64{}, map[int][][]float64{}
+	for round := range *rounds {
+		order := []int{0, 1, 16}
+		if round%2 == 1 { // what the machine does by and by falls on each
+			slices.Reverse(order)
+		}
+		for _, viewers := range order {
 			stop := viewersOf(t, address, viewers)
 			time.Sleep(time.Second)
 			drain(lines)
-			before, n, start := cpuOf(t, pid), frames(t, address), time.Now()
+			before, n, start := cpuOfAll(t, pid), frames(t, address), time.Now()
 			time.Sleep(length)
 			took := time.Since(start).Seconds()
-			cpu[viewers] = append(cpu[viewers], 100*(cpuOf(t, pid)-before).Seconds()/took)
+			cpu[viewers] = append(cpu[viewers], 100*(cpuOfAll(t, pid)-before).Seconds()/took)
 			fps[viewers] = append(fps[viewers], float64(frames(t, address)-n)/took)
-			p99[viewers] = append(p99[viewers], latencyOf(drain(lines)))
+			late[viewers] = append(late[viewers], latenciesOf(drain(lines)))
 			stop()
 		}
 	}
 	for _, viewers := range []int{0, 1, 16} {
 		name := map[int]string{0: "nobody", 1: "one viewer", 16: "16 viewers, one of them stopped"}[viewers]
-		over, rate, late := []float64{}, []float64{}, []float64{}
+		over, rate := []float64{}, []float64{}
 		for i := range cpu[viewers] { // against the round beside it
 			over = append(over, cpu[viewers][i]-cpu[0][i])
 			rate = append(rate, fps[viewers][i]/fps[0][i])
-			late = append(late, p99[viewers][i]/p99[0][i])
 		}
-		rows = append(rows, [2]string{name + ": CPU, % of a core, and beyond nobody; frames a second and p99 of the " +
-			"latency, as shares of nobody's; medians of rounds",
-			fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f", middle(cpu[viewers]), middle(over),
-				middle(rate), middle(late))})
+		share, low, high := shareOf(late[viewers], late[0])
+		rows = append(rows, [2]string{name + ": CPU, % of a core, and beyond nobody; frames a second as a share of " +
+			"nobody's; medians of rounds; p99 of the latency of all rounds as a share of nobody's, 95 % interval",
+			fmt.Sprintf("%.1f, %+.1f; %.3f; %.3f (%.3f–%.3f)", middle(cpu[viewers]), middle(over),
+				middle(rate), share, low, high)})
 	}
 	return rows
+}
+
+// cpuOfAll is the processor time of a process and of its children that live.
+func cpuOfAll(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	all := cpuOf(t, pid)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("the children of %d: %v", pid, err)
+	}
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread) // it may have ended
+		for child := range strings.FieldsSeq(string(text)) {
+			id, _ := strconv.Atoi(child)
+			all += cpuOf(t, id)
+		}
+	}
+	return all
 }
 
 // drain are the lines that have come.
@@ -210,9 +265,44 @@ func drain(lines <-chan string) (all []string) {
 	}
 }
 
-// latencyOf is the 99th percentile of the total latency of results, ms.
-func latencyOf(lines []string) float64 {
-	var all []float64
+// shareOf is the 99th percentile of some rounds as a share of that of others beside them, with the
+// interval that holds 95 of 100 draws of as many rounds with replacement: a round is what the machine
+// did meanwhile as well.
+func shareOf(some, others [][]float64) (share, low, high float64) {
+	all := make([]int, len(some))
+	for i := range all {
+		all[i] = i
+	}
+	of := func(rounds []int) float64 {
+		var a, b []float64
+		for _, i := range rounds {
+			a, b = append(a, some[i]...), append(b, others[i]...)
+		}
+		return p99(a) / p99(b)
+	}
+	share = of(all)
+	random, draws := rand.New(rand.NewPCG(1, 2)), make([]float64, 2000)
+	for d := range draws {
+		for i := range all {
+			all[i] = random.IntN(len(some))
+		}
+		draws[d] = of(all)
+	}
+	slices.Sort(draws)
+	return share, draws[len(draws)*25/1000], draws[len(draws)*975/1000]
+}
+
+// p99 is the 99th percentile; 0 of none.
+func p99(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)*99/100]
+}
+
+// latenciesOf are the total latencies of results, ms.
+func latenciesOf(lines []string) (all []float64) {
 	for _, line := range lines {
 		_, text, _ := strings.Cut(line, "/result ")
 		var r struct {
@@ -224,11 +314,7 @@ func latencyOf(lines []string) float64 {
 			all = append(all, r.Latency.Total/1000)
 		}
 	}
-	if len(all) == 0 {
-		return 0
-	}
-	slices.Sort(all)
-	return all[len(all)*99/100]
+	return all
 }
 
 func middle(all []float64) float64 {

@@ -52,6 +52,9 @@ pull goes on from there. The running model is not touched: --activate does that,
 }
 
 func runPull(cmd *cobra.Command, s *settings, text string, o pullFlags) error {
+	if o.rate < 0 {
+		return usagef("--rate must be 1 or more bytes a second, got %d", o.rate)
+	}
 	place, err := o.place(s, text)
 	if err != nil {
 		return err
@@ -68,6 +71,9 @@ func runPull(cmd *cobra.Command, s *settings, text string, o pullFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := stepBack(); err != nil { // a model may run in the service meanwhile
+		return err
+	}
 	r, err := opened.Release(cmd.Context(), e.Config.Gate(version), release.Wanted{Older: o.older})
 	if err != nil {
 		return err
@@ -80,7 +86,11 @@ func runPull(cmd *cobra.Command, s *settings, text string, o pullFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "fetched %d bytes, %d were on this device\n", done.Fetched, done.Reused)
+	if done.Fetched+done.Reused == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing to fetch: it is installed already")
+	} else {
+		fmt.Fprintf(cmd.ErrOrStderr(), "fetched %d bytes, %d were on this device\n", done.Fetched, done.Reused)
+	}
 	if len(done.Absent) > 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "not on this device:", strings.Join(done.Absent, ", "))
 	}
@@ -106,7 +116,7 @@ func (o *pullFlags) options(stderr io.Writer, c *configs.Config, st *store.Store
 	}
 	p.Keep = c.FilesUsed
 	if len(o.files) > 0 {
-		p.Keep = func([]string) []string { return o.files }
+		p.Keep, p.Named = func([]string) []string { return o.files }, o.files
 	}
 	return p
 }

@@ -73,11 +73,22 @@ func TestReleaseVerbs(t *testing.T) {
 	if got.Release != 4 || got.SignedBy != key || got.State != "active" || got.Digest == signed.Digest {
 		t.Errorf("pulled: %+v", got)
 	}
+	agent(exitDone, "nothing to fetch: it is installed already", "release", "pull", at("stick")+":4")
+	agent(exitFailed, "release 3 of parts is older than 4", "release", "pull", at("stick")+":3")
+	agent(exitFailed, `has no file "int9": it has `, "release", "pull", at("stick"), "--files", "int9")
+	agent(exitUsage, "--rate must be 1 or more", "release", "pull", at("stick"), "--rate", "-5")
 	place := at("stick") + "3"
 	agent(exitDone, "", "release", "sign", at("parts"), "--release", "3", "--key", at("k.key"), "--out", place)
 	agent(exitFailed, "release 3 of parts is older than 4", "release", "pull", place)
 	agent(exitFailed, "release 3 of parts is older than 4", "model", "install", at("parts"))
 	agent(exitDone, "", "release", "pull", place, "--older")
+	if err := os.WriteFile(at("trust/revoked"), []byte(key+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	agent(exitFailed, "key "+key+", which signed the release, is revoked", "release", "pull", at("stick"))
+	if err := os.Remove(at("trust/revoked")); err != nil {
+		t.Fatal(err)
+	}
 	_, stdout, _ := agentCmd(t, "release", "status", "--set", "state_dir="+state, "--set", "model.trust="+at("trust"))
 	if !strings.Contains(stdout, "active    parts 3") || !strings.Contains(stdout, "refused: the bundle is not "+
 		"signed") {

@@ -49,7 +49,7 @@ func newRoot() *cobra.Command {
 		newEvaluateCmd(s), newTeachCmd(s), newFeaturesCmd(s),
 		newImportCmd(s),
 		newInspectCmd(),
-		newLookCmd(),
+		newLookCmd(), newForeignCmd(),
 		newManCmd(),
 		newModelCmd(s),
 		newNewCmd(),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/vggse/vggse-agent/agent"
 	"github.com/vggse/vggse-agent/api/page"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/logging"
 	"github.com/vggse/vggse-agent/internal/selfexec"
 	"github.com/vggse/vggse-agent/systemd"
@@ -38,7 +40,13 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			if err != nil {
 				return err
 			}
+			if err := account.NotForRoot(c.StateDir); err != nil { // the account would be locked out of its own
+				return withCode(exitConfig, fmt.Errorf("state_dir: %w", err))
+			}
 			agent.KeepCrash(c.StateDir)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			hint := func(brokerURL, pageURL string) { printHint(cmd.ErrOrStderr(), &c, brokerURL, pageURL) }
 			host := agent.Host{
 				Build: agent.Build{Version: version, Commit: commit}, Log: logging.New(cmd.ErrOrStderr(), c.Log.Level,
@@ -59,6 +67,9 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 			if errors.Is(err, agent.ErrRestart) {
 				return withCode(exitRestart, err)
 			}
+			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil { // stopped before it ran: as asked
+				return nil
+			}
 			return err
 		},
 	}
@@ -70,6 +81,10 @@ read its settings again; where they are wrong, or lead to nothing that runs, the
 	flags.StringVar(&s.options.Broker, "broker", "", "`URL` of the broker (short for --set mqtt.broker=URL)")
 	return cmd
 }
+
+// gcPercent is low: frames allocate nothing, and what whoever looks at the page leaves behind shall not
+// double the heap.
+const gcPercent = 50
 
 // loadForRun are the settings of the daemon.
 func (s *settings) loadForRun() (configs.Config, error) {

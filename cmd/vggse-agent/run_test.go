@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -332,5 +334,18 @@ func TestReload(t *testing.T) {
 	}
 	if err := agent.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// TestStoppedBeforeItRuns: an agent that is told to stop while it starts has not failed.
+func TestStoppedBeforeItRuns(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var out, errs bytes.Buffer
+	code := execute(ctx, []string{"run", "--config", os.DevNull, "--bundle", seededBundle(t), "--source",
+		"demo://parts", "--broker", "tcp://127.0.0.1:9", "--set", "http.listen=off", "--set",
+		"state_dir=" + t.TempDir()}, &out, &errs)
+	if code != exitDone || strings.Contains(errs.String(), "vggse-agent:") {
+		t.Errorf("exit %d: %s", code, errs.String())
 	}
 }

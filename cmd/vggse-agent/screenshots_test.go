@@ -59,7 +59,7 @@ func TestTeachScreenshots(t *testing.T) {
 	tab.Check("the steps")
 }
 
-// TestLooks makes pictures of every view at both widths, for a person to look at. With -bundle that
+// TestLooks makes pictures of every view at three widths, for a person to look at. With -bundle that
 // of another network.
 func TestLooks(t *testing.T) {
 	if *looks == "" {
@@ -73,15 +73,17 @@ func TestLooks(t *testing.T) {
 	keepDemo(t, dir, 4)
 	tab := pagetest.Open(t, *language)
 	for view := range strings.SplitSeq(*views, ",") {
-		for _, width := range []int{360, 1280} {
+		for _, width := range []int{360, 1280, 2560} {
 			for _, colours := range []string{"light", "dark"} {
 				tab.Size(width, 1000, colours)
 				tab.Visit("http://" + address + "/#" + view)
 				tab.Wait(view, "document.querySelector('main').childElementCount > 1")
-				pagetest.Eval[any](tab, `([...document.querySelectorAll('.tools button')].slice(-2, -1)
+				pagetest.Eval[any](tab, `([...document.querySelectorAll('.tools button')].slice(1, -1)
 					.forEach((b) => b.click()), [...document.querySelectorAll('.panels button')].slice(-1)
 					.forEach((b) => b.click()), 1)`)
 				time.Sleep(4 * time.Second)
+				pagetest.Eval[any](tab, `([...document.querySelectorAll('.tile')].slice(0, 3)
+					.forEach((b) => b.click()), 1)`)
 				tab.Fits(view)
 				name := fmt.Sprintf("%.3s-%d-%s-%s.webp", view, width, colours, *language)
 				save(t, tab, filepath.Join(*looks, name))

@@ -21,7 +21,11 @@ var tried = regexp.MustCompile(`\b(?:open|openat|stat|lstat|read|mkdir|rename|re
 // another one, no path twice, and no word of the libraries for an end that was asked for.
 func sentence(ctx context.Context, err error) string {
 	parts := strings.Split(err.Error(), ": ")
-	for i := 1; i < len(parts)-1; {
+	for i := 1; i < len(parts)-1 && parts[i-1] != "configs"; {
+		if parts[i] == "configs" { // behind it stand settings, some of them called like a package
+			parts = slices.Delete(parts, i, i+1)
+			break
+		}
 		if slices.Contains(rooms, parts[i]) {
 			parts = slices.Delete(parts, i, i+1)
 		} else {

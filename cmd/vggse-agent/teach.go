@@ -19,6 +19,7 @@ func newTeachCmd(s *settings) *cobra.Command {
 	var o teach.Options
 	var provider string
 	var asJSON bool
+	points := 0.5
 	cmd := &cobra.Command{
 		Use:   "teach BUNDLE --images DIR [--add-only] --out DIR",
 		Short: "Correct the last layer of a bundle, or give it new classes, with labelled pictures",
@@ -28,8 +29,9 @@ and with them the INT8 files: no calibration is needed again. With 5 or more pic
 layer is a logistic regression, with fewer it answers with the nearest mean.
 
 The report says whether the network got better, on pictures that the layer that answered had not seen;
-pictures of one camera and minute (by the file names of 'samples') never stand on both sides. Where old
-labels are proven to lose more than a point, or a new one is proven to be found in under 90 %, --out
+pictures of one camera and minute (by the file names of 'samples') never stand on both sides. New labels
+answer only where about --old-may-lose points of the old ones' pictures are lost to them. Where old
+labels are proven to lose more than that and than a point, or a new one is proven to be found in under 90 %, --out
 gets the reports only, and the exit code is 3.`,
 		Example: `  vggse-agent teach demo/bundle --images build/pictures --out build/taught
   vggse-agent evaluate build/taught --images build/others --against demo/bundle`,
@@ -38,7 +40,10 @@ gets the reports only, and the exit code is 3.`,
 			if o.Images == "" || o.Out == "" || o.Workers < 1 {
 				return usagef("teach wants --images DIR and --out DIR, and --workers of at least 1")
 			}
-			o.Bundle, o.Tool = args[0], "vggse-agent "+version
+			if !(points >= 0 && points <= 100) {
+				return usagef("--old-may-lose is %g: points of the old labels' pictures, 0 to 100", points)
+			}
+			o.Bundle, o.Tool, o.MayLose = args[0], "vggse-agent "+version, points/100
 			open := func(ctx context.Context, dir, precision string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)
 			}
@@ -65,6 +70,8 @@ gets the reports only, and the exit code is 3.`,
 	flags.StringVar(&o.Images, "images", "", "`DIR` of pictures, in folders that are named like labels, old and new")
 	flags.BoolVar(&o.AddOnly, "add-only", false,
 		"labels without pictures are fitted to what the bundle has stored of them when it was taught before")
+	flags.Float64Var(&points, "old-may-lose", points,
+		"`POINTS` of the old labels' pictures that may be lost to new ones; 100: as many as it takes to answer best")
 	flags.StringVar(&o.Out, "out", "", "`DIR` of the bundle to make")
 	flags.BoolVar(&o.Flip, "flip", false, "a mirrored picture shows the same label: fit to mirrored ones, too")
 	flags.StringVar(&provider, "provider", "", "auto, cpu, openvino, cuda or tensorrt")

@@ -5,11 +5,11 @@ var rooms = map[string]string{
 	"agent": "agent/pipeline agent/shadow agent/trial api api/page bundle " +
 		"bundle/store camera camera/worker configs device fleet infer " +
 		"internal/account internal/atomicfile internal/filelock internal/redact " +
-		"live mqtt mqtt/broker release samples vision",
+		"live mqtt mqtt/broker reference release samples vision",
 	"agent/pipeline":    "bundle camera internal/backoff mqtt vision",
 	"agent/shadow":      "agent/trial bundle internal/selfexec vision",
 	"agent/trial":       "bundle configs vision",
-	"api":               "api/page internal/atomicfile vision",
+	"api":               "api/page internal/atomicfile internal/pemfile vision",
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
 	"bench": "agent/pipeline bundle bundle/store camera camera/worker dataset demo " +
@@ -30,9 +30,10 @@ var rooms = map[string]string{
 		"systemd teach verify vgg16se vision",
 	"configs": "api bundle/store camera fleet infer internal/account " +
 		"internal/atomicfile internal/redact mqtt release samples vision",
-	"dataset": "camera camera/worker internal/atomicfile vision",
-	"demo":    "internal/atomicfile internal/progress vision",
-	"device":  "",
+	"dataset":      "camera camera/worker internal/atomicfile vision",
+	"demo":         "internal/atomicfile internal/progress vision",
+	"deploy/image": "",
+	"device":       "",
 	"doctor": "bundle camera camera/worker configs device infer internal/redact mqtt " +
 		"release",
 	"eval": "bundle camera dataset device infer internal/atomicfile " +
@@ -50,12 +51,14 @@ var rooms = map[string]string{
 	"internal/filelock":   "",
 	"internal/landlock":   "",
 	"internal/logging":    "",
+	"internal/pemfile":    "internal/atomicfile",
 	"internal/progress":   "",
+	"internal/racetest":   "",
 	"internal/redact":     "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
 	"live":                "vision",
-	"mqtt":                "internal/atomicfile internal/redact mqtt/spool vision",
+	"mqtt":                "internal/atomicfile internal/pemfile internal/redact mqtt/spool vision",
 	"mqtt/broker":         "",
 	"mqtt/contract":       "",
 	"mqtt/spool":          "",
@@ -67,12 +70,12 @@ var rooms = map[string]string{
 		"internal/round onnx reference verify vision",
 	"reference": "bundle onnx vgg16se/checkpoint vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
-		"internal/filelock onnx",
+		"internal/filelock internal/pemfile onnx",
 	"samples": "dataset internal/atomicfile vision",
 	"systemd": "",
 	"teach": "bundle dataset eval infer internal/atomicfile internal/progress onnx " +
 		"reference verify vgg16se/checkpoint vision",
-	"verify":             "bundle infer internal/progress onnx vgg16se vgg16se/checkpoint vision",
+	"verify":             "bundle infer internal/account internal/progress onnx vgg16se vgg16se/checkpoint vision",
 	"vgg16se":            "bundle onnx vgg16se/checkpoint vision",
 	"vgg16se/checkpoint": "internal/atomicfile onnx",
 	"vision":             "vision/resample",

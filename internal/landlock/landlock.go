@@ -51,6 +51,17 @@ func Restrict(rules []Rule, network bool) error {
 	return nil
 }
 
+// Attributes are what this kernel's Landlock is to take from a process that asks for it itself, as
+// Restrict does, in the bytes that the kernel wants.
+func Attributes(network bool) ([]byte, error) {
+	abi, err := ABI()
+	if err != nil {
+		return nil, err
+	}
+	attr := handled(abi, network)
+	return unsafe.Slice((*byte)(unsafe.Pointer(&attr)), rulesetSize(abi)), nil
+}
+
 // ABI is the version of the kernel's Landlock; the error says why there is none.
 func ABI() (int, error) {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)

@@ -72,6 +72,7 @@ func (p *Progress) start(step string, total int64, bytes bool) *Bar {
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowBytes(bytes),
 		progressbar.OptionThrottle(100 * time.Millisecond),
+		progressbar.OptionSetSpinnerChangeInterval(0), // redraw does it; the library's own goroutine races with Done
 	}
 	p.last.end()
 	if p.terminal {
@@ -82,7 +83,7 @@ func (p *Progress) start(step string, total int64, bytes bool) *Bar {
 			progressbar.OptionThrottle(3*time.Second), progressbar.OptionSetWidth(10))
 	}
 	p.last = &Bar{bar: progressbar.NewOptions64(total, options...)}
-	if p.terminal {
+	if p.terminal || total < 0 {
 		p.last.redraw()
 	}
 	return p.last

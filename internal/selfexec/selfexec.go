@@ -29,15 +29,15 @@ func Run(ctx context.Context, args []string, stdin []byte) (stdout []byte, err e
 	return run(ctx, child)
 }
 
-// RunIn is Run in the folder dir with the environment env alone, and nothing to read. What the child
-// started in its process group ends with it.
-func RunIn(ctx context.Context, dir string, env, args []string) (stdout []byte, err error) {
+// RunIn is Run in the folder dir with the environment env alone, nothing to read, and files from
+// descriptor 3 on. What the child started in its process group ends with it.
+func RunIn(ctx context.Context, dir string, env, args []string, files ...*os.File) (stdout []byte, err error) {
 	self, err := program()
 	if err != nil {
 		return nil, err
 	}
 	child := exec.CommandContext(ctx, self, args...)
-	child.Dir, child.Env = dir, env
+	child.Dir, child.Env, child.ExtraFiles = dir, env, files
 	stdout, err = run(ctx, child)
 	if child.Process != nil {
 		syscall.Kill(-child.Process.Pid, syscall.SIGKILL) //nolint:errcheck // what it may have started, and left

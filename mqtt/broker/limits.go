@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,17 +21,18 @@ const (
 	maxConns     = 24          // connections
 	maxPending   = 128         // messages that wait for one reader
 	patience     = time.Second // for a reader that takes nothing
-	maxSpeed     = 256 << 10   // bytes a second that one connection may bring
-	maxFilters   = 16          // of one client
-	maxLevels    = 16          // of a topic or filter
-	maxTopic     = 512         // bytes of one
-	maxRetained  = 256         // retained messages
-	maxKept      = 512 << 10   // bytes of those
-	smallMessage = 4 << 10     // messages up to here are bounded by their number
-	maxBurst     = 384 << 10   // bytes of larger ones to one reader at once, and without acknowledgement
-	maxRate      = 256 << 10   // and a second
-	maxOwn       = 4096        // topics that are the agent's alone
-	inside       = "inside"    // listener of connections from this process
+	helloTime    = 10 * time.Second
+	maxSpeed     = 256 << 10 // bytes a second that one connection may bring
+	maxFilters   = 16        // of one client
+	maxLevels    = 16        // of a topic or filter
+	maxTopic     = 512       // bytes of one
+	maxRetained  = 256       // retained messages
+	maxKept      = 512 << 10 // bytes of those
+	smallMessage = 4 << 10   // messages up to here are bounded by their number
+	maxBurst     = 384 << 10 // bytes of larger ones to one reader at once, and without acknowledgement
+	maxRate      = 256 << 10 // and a second
+	maxOwn       = 4096      // topics that are the agent's alone
+	inside       = "inside"  // listener of connections from this process
 )
 
 // limits is the hook that applies them.
@@ -236,15 +239,18 @@ func modest(topic string) bool {
 	return len(topic) <= maxTopic && strings.Count(topic, "/") < maxLevels
 }
 
-// fewConns is a listener that has a bounded number of connections, which are read at a bounded
-// speed and end where their peer reads nothing.
+// fewConns is a listener that has a bounded number of connections, which must say who they are in
+// time, are read at a bounded speed, and end where their peer reads nothing, or with the listener.
 type fewConns struct {
 	net.Listener
-	free chan struct{}
+	limit  int
+	mu     sync.Mutex
+	open   map[*impatient]bool
+	closed bool
 }
 
 func limitConns(l net.Listener, n int) *fewConns {
-	return &fewConns{Listener: l, free: make(chan struct{}, n)}
+	return &fewConns{Listener: l, limit: n, open: make(map[*impatient]bool)}
 }
 
 // Accept closes the connections that are too many.
@@ -254,13 +260,37 @@ func (l *fewConns) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.free <- struct{}{}:
-			return &impatient{Conn: c, done: sync.OnceFunc(func() { <-l.free })}, nil
-		default:
-			c.Close()
+		if conn := l.admit(c); conn != nil {
+			return conn, nil
 		}
+		c.Close()
 	}
+}
+
+// admit is nil where there is no room. The deadline holds until the broker has read a CONNECT, and
+// sets one of its own.
+func (l *fewConns) admit(c net.Conn) *impatient {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.open) >= l.limit || c.SetReadDeadline(time.Now().Add(helloTime)) != nil {
+		return nil
+	}
+	conn := &impatient{Conn: c}
+	conn.done = func() { l.mu.Lock(); defer l.mu.Unlock(); delete(l.open, conn) }
+	l.open[conn] = true
+	return conn
+}
+
+// Close ends the connections, too: the broker itself waits for those that never said who they are.
+func (l *fewConns) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	left := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range left {
+		c.Close()
+	}
+	return l.Listener.Close()
 }
 
 // impatient is a connection whose writes do not wait for long, and whose reads take their time.

@@ -176,7 +176,9 @@ func (s *Spool) Close() error {
 		err = s.flush(true)
 	}
 	s.mu.Lock()
-	value, last := s.cursorValue(), s.seq
+	last := s.seq
+	s.limit = last
+	value := s.cursorValue()
 	s.mu.Unlock()
 	if entered {
 		err = errors.Join(err, s.cursor.write(value), s.cursor.sync())

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Summary is what the folder of a spool holds.
@@ -32,7 +33,7 @@ func Inspect(dir string, see func(*Record) bool) (sum Summary, err error) {
 }
 
 func inspect(dir string, see func(*Record) bool) (Summary, error) {
-	if _, err := os.Stat(dir); err != nil {
+	if err := isSpool(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: inspect: %w", err)
 	}
 	s := newSpool(dir, Options{FS: looking{}})
@@ -42,6 +43,30 @@ func inspect(dir string, see func(*Record) bool) (Summary, error) {
 	sum := s.walk(see)
 	sum.InUse = locked(dir)
 	return sum, nil
+}
+
+// isSpool is an error for what is no folder, and for one with files in it of which none is a spool's.
+func isSpool(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder: give the folder spool of the agent's state folder; what lies in its "+
+			"place the agent moves aside at its start", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	for _, e := range entries {
+		own := slices.Contains([]string{"stream", "cursor", "bad", "lock"}, e.Name())
+		if own || filepath.Ext(e.Name()) == ".seg" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is no spool: no file of one lies in it; give the folder spool of the agent's state "+
+		"folder", dir)
 }
 
 // Repair writes the records that hold in damaged files anew, puts copies of those files into the
@@ -60,7 +85,7 @@ func Repair(dir string) (sum Summary, err error) {
 }
 
 func repair(dir string) (Summary, error) {
-	if _, err := os.Stat(dir); err != nil {
+	if err := isSpool(dir); err != nil {
 		return Summary{}, fmt.Errorf("spool: repair: %w", err)
 	}
 	s, err := Open(dir, Options{})

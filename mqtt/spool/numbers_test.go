@@ -204,6 +204,47 @@ func TestOldStreamFile(t *testing.T) {
 	}
 }
 
+// The stream file of an earlier day, put back while all segments are gone: the cursor alone knows how
+// far the numbers went, also where nothing was acknowledged since, and where the run was killed.
+func TestOldStreamFileAlone(t *testing.T) {
+	for _, end := range []string{"closed", "killed"} {
+		disk := newMemFS()
+		r := &readers{t: t, got: map[sent]string{}}
+		s := open(t, small(disk))
+		named(t, s, "first", 5)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		old := bytes.Clone(disk.files["spool/stream"].now)
+		s = open(t, small(disk))
+		lost := named(t, s, "lost", 40)
+		force(s)
+		if end == "closed" {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disk = disk.clone()
+		disk.files["spool/stream"].now = old
+		for _, name := range disk.segments() {
+			delete(disk.files, name)
+			delete(disk.durable, name)
+		}
+		s = open(t, small(disk))
+		if s.State().Found == "" {
+			t.Errorf("%s: nobody is told", end)
+		}
+		third := named(t, s, "third", 60)
+		for key := range third {
+			if word, twice := lost[key]; twice {
+				t.Errorf("%s: %v names %s again", end, key, word)
+			}
+		}
+		r.drain(s)
+		r.expect(third, true)
+	}
+}
+
 // Segments that are gone with the cursor still there: the numbers of new ones begin above it, or
 // their records would be passed over after the next kill.
 func TestSegmentsGone(t *testing.T) {

@@ -68,10 +68,14 @@ func (s *Spool) enter() error {
 	if s.lock != nil {
 		return nil
 	}
-	if err := s.disk.fs.MkdirAll(s.disk.dir); err != nil {
+	err := s.disk.fs.MkdirAll(s.disk.dir)
+	if errors.Is(err, fs.ErrExist) { // a link that leads nowhere; the disk behind it may be away
+		return fmt.Errorf("%s leads to a folder that is not there: mount the disk that it is on, or remove the link",
+			s.disk.dir)
+	}
+	if err != nil {
 		return err
 	}
-	var err error
 	s.lock, err = lockDir(s.disk.dir, s.disk.fs)
 	return err
 }
@@ -256,13 +260,17 @@ func (s *Spool) reserve() error {
 	}
 	s.mu.Lock()
 	s.limit = limit
+	value := s.cursorValue()
 	s.mu.Unlock()
-	s.cursor.prepare() //nolint:errcheck // whoever writes it tries again
+	if s.cursor.write(value) == nil { // a second witness of the number; whoever writes it next tries again
+		s.cursor.sync() //nolint:errcheck // see above
+	}
 	return nil
 }
 
 // The cursor file holds what is done, for each class the first segment that is not, the id, the
-// losses that no record tells of safely, and the spans that are done out of line.
+// losses that no record tells of safely, and the spans that are done out of line. The last of them,
+// from the reserved number to 0, is none: a stream file of an earlier day, put back, reserves less.
 func (s *Spool) cursorValue() []byte {
 	b := binary.LittleEndian.AppendUint64(nil, s.acked)
 	for class := range classes {
@@ -279,7 +287,7 @@ func (s *Spool) cursorValue() []byte {
 		b = binary.LittleEndian.AppendUint64(b, d.from)
 		b = binary.LittleEndian.AppendUint64(b, d.to)
 	}
-	return b
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, s.limit), 0)
 }
 
 // readCursor returns the highest number that the cursor tells of; 0 where it is not this stream's.
@@ -305,6 +313,8 @@ func (s *Spool) readCursor(b []byte) (highest uint64) {
 		if d := (span{word(at), word(at + 8)}); d.from <= d.to {
 			s.mark(d)
 			highest = max(highest, d.to)
+		} else if d.to == 0 {
+			highest = max(highest, d.from)
 		}
 	}
 	s.join()
@@ -345,7 +355,7 @@ func (s *Spool) load() {
 	}
 	s.loaded = true
 	d := s.disk
-	damaged, highest := 0, uint64(0)
+	damaged, others, highest := 0, 0, uint64(0)
 	for class := range classes {
 		var found []*segment
 		for _, seg := range d.logs[class] {
@@ -354,6 +364,10 @@ func (s *Spool) load() {
 				d.index(seg, name)
 			}
 			damaged += seg.damaged
+			if seg.foreign {
+				others++
+				continue
+			}
 			if seg.records == 0 {
 				d.free = append(d.free, name) // obtain finds out whether it is still there
 				continue
@@ -367,6 +381,10 @@ func (s *Spool) load() {
 		}
 		d.logs[class] = found
 		d.resume(class)
+	}
+	if others > 0 {
+		s.note(0, fmt.Sprintf("%d files hold records of another version of this program: they are kept in the "+
+			"folder bad, that version can send them", others))
 	}
 	s.mu.Lock()
 	s.state.Damaged += damaged
@@ -389,11 +407,19 @@ func (d *disk) index(s *segment, name string) {
 		s.damaged = 1
 	}
 	switch {
+	case otherVersion(b): // another version of this program made it, and can send what is in it
+		s.foreign, s.damaged = true, max(1, s.damaged)
+		d.putAside(name) //nolint:errcheck // see below
 	case errors.Is(err, fs.ErrPermission): // its records may be well: it must not be used again
 		d.putAside(name) //nolint:errcheck // a folder that cannot be written is found out by whoever writes
 	case s.damaged > 0:
 		d.setAside(b, name)
 	}
+}
+
+// otherVersion reports whether a segment begins with a record of another version of the format.
+func otherVersion(b []byte) bool {
+	return len(b) > 3 && string(b[:3]) == "VgS" && binary.LittleEndian.Uint32(b) != magic
 }
 
 // keepBad is how many damaged segments are kept for whoever wants to look at them.

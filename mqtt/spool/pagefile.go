@@ -123,15 +123,8 @@ func (s *pageFile) takeBack() {
 	s.newest = 1 - s.newest
 }
 
-// prepare makes the file while there is room for it: on a disk that is full later, only its pages
-// are written.
-func (s *pageFile) prepare() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.create()
-}
-
-// create makes the file with its blocks, where it is not there yet.
+// create makes the file with its blocks, where it is not there yet: on a disk that is full later, only
+// its pages are written.
 func (s *pageFile) create() error {
 	if s.file != nil {
 		return nil

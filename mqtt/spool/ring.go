@@ -25,8 +25,12 @@ type ring struct {
 	maxBytes    int
 }
 
-// firstSlots is how many records a ring has room for at first.
-const firstSlots = 32
+// firstSlots is how many records a ring has room for at first, and keptSlots how many it may have
+// room for while it is empty.
+const (
+	firstSlots = 8
+	keptSlots  = 256
+)
 
 func newRing(most, maxBytes int) ring {
 	return ring{entries: make([]entry, min(firstSlots, most)), most: most, maxBytes: maxBytes}
@@ -41,6 +45,13 @@ func (r *ring) grow() {
 	r.entries = make([]entry, min(2*len(old.entries), r.most))
 	for seq := r.first; seq < r.next; seq++ {
 		*r.slot(seq) = *old.slot(seq)
+	}
+}
+
+// shrink gives an empty ring the room it had at first, where an outage made it large.
+func (r *ring) shrink() {
+	if r.count() == 0 && len(r.entries) > keptSlots {
+		r.entries = make([]entry, firstSlots)
 	}
 }
 

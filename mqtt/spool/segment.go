@@ -25,6 +25,7 @@ type segment struct {
 	records     int
 	damaged     int  // places that were stepped over when it was read at the start
 	read        bool // it was
+	foreign     bool // another version of this program made it
 }
 
 func segmentName(class Class, n uint64) string { return fmt.Sprintf("%s-%016x.seg", class, n) }

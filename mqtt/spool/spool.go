@@ -129,9 +129,10 @@ func (s *Spool) Append(class Class, topic string, qos byte, lost Loss,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq := s.seq + 1
-	for s.ring.full() {
+	for s.ring.full() || s.ring.count() > 0 && s.isDone(s.ring.first) {
 		s.evict()
 	}
+	s.ring.shrink()
 	s.ring.grow()
 	slot := s.ring.slot(seq)
 	payload := encode(slot.Payload[:0], seq)

@@ -248,6 +248,30 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// Memory holds what waits, not what was acknowledged: the ring stays small, and an outage's room is
+// given back.
+func TestAcknowledgedLeavesMemory(t *testing.T) {
+	for what, s := range map[string]*Spool{"in memory": Memory(NewID()), "on disk": open(t, small(newMemFS()))} {
+		s.Connect()
+		for range 1000 {
+			s.Ack(give(t, s, Async, 3))
+		}
+		if n := len(s.ring.entries); n != firstSlots {
+			t.Errorf("%s: room for %d records, want %d", what, n, firstSlots)
+		}
+		last := give(t, s, Async, MemoryRecords) // an outage
+		if n := len(s.ring.entries); n != MemoryRecords {
+			t.Errorf("%s: room for %d records in an outage, want %d", what, n, MemoryRecords)
+		}
+		s.Ack(last)
+		give(t, s, Async, 1)
+		if n, waiting := len(s.ring.entries), s.Waiting(); n != firstSlots || waiting != 1 {
+			t.Errorf("%s: after the outage room for %d records, %d waiting, want %d and 1", what, n, waiting,
+				firstSlots)
+		}
+	}
+}
+
 // M9: every kind of failure at every operation: the spool goes on in memory within one Flush, comes
 // back by itself, and keeps its promises.
 func TestFailingDisk(t *testing.T) {

@@ -26,10 +26,12 @@ type File struct {
 	Metadata map[string]string // of safetensors
 	Key      string            // where in a nested checkpoint the tensors were found, "" at its top
 	Others   []string          // keys of further sets of tensors that were not taken
+	Classes  []string          // names of the classes in their order, where they stand beside the weights; else nil
 
 	mapping *onnx.Mapping
 	shards  []*File
 	names   map[string]bool // of the tensors of a safetensors file
+	spans   [][2]int64      // where they lie
 }
 
 // Open maps the checkpoint at path and finds its tensors. In a nested PyTorch checkpoint it takes
@@ -65,11 +67,15 @@ func parse(b []byte, key string) (*File, error) {
 	case len(b) > 8 && b[8] == '{':
 		return parseSafetensors(b)
 	}
-	switch start := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 64)])); {
-	case bytes.HasPrefix(start, []byte("version https://git-lfs")):
-		return nil, errors.New("a pointer of Git LFS, not the file itself: run git lfs pull")
-	case bytes.HasPrefix(start, []byte("<!doctype")) || bytes.HasPrefix(start, []byte("<html")):
-		return nil, errors.New("an HTML page, not the file itself: download it again, by its raw address")
+	if what := onnx.NotModel(b[:min(len(b), 512)]); what != "" {
+		return nil, errors.New(what)
+	}
+	if len(b) > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 {
+		return nil, errors.New("a pickle that torch.save has not written, as of scikit-learn or numpy: of a network " +
+			"of PyTorch save it with torch.save(model.state_dict(), …)")
+	}
+	if len(b) > 3 && b[0] == 8 && b[1] > 2 && b[1] < 32 && b[2] == 0x12 { // ir_version, producer_name
+		return nil, errors.New("an ONNX file, as it looks: name it .onnx")
 	}
 	return nil, errFormat
 }

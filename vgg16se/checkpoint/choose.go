@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,14 +27,18 @@ func choose(format string, root any, stranger global, key string, find content) 
 	if !ok {
 		return nil, errors.New("it holds no state_dict: save with torch.save(model.state_dict(), …)")
 	}
-	sets := d.sets("", 0, map[*dict]bool{})
+	var sets []set
+	for _, s := range d.sets("", 0, map[*dict]bool{}) {
+		sets = append(sets, s.twins()...)
+	}
 	if key == "" {
 		sets = worthwhile(sets)
 		slices.SortStableFunc(sets, func(a, b set) int { return a.rank() - b.rank() })
 	} else {
 		i := slices.IndexFunc(sets, func(s set) bool { return s.key == key })
 		if i < 0 {
-			return nil, fmt.Errorf("it has no tensors under %q; there are: %s", key, keysOf(sets))
+			return nil, fmt.Errorf("it has no tensors under %q; there are: %s", key,
+				cmp.Or(keysOf(sets), "none at all"))
 		}
 		sets[0], sets[i] = sets[i], sets[0]
 	}
@@ -43,7 +48,7 @@ func choose(format string, root any, stranger global, key string, find content) 
 	if len(sets) == 0 {
 		return nil, errors.New("it holds no named tensors: save with torch.save(model.state_dict(), …)")
 	}
-	f := &File{Format: format, Key: sets[0].key}
+	f := &File{Format: format, Key: sets[0].key, Classes: d.classes()}
 	for _, s := range sets[1:] {
 		f.Others = append(f.Others, s.key)
 	}
@@ -62,6 +67,34 @@ func choose(format string, root any, stranger global, key string, find content) 
 	return f, nil
 }
 
+// classes are the names of the classes where training scripts keep them: {name: class} under
+// class_to_idx, as torchvision's ImageFolder has it, or a list. Nil: there are none, or not one for
+// each class.
+func (d *dict) classes() []string {
+	for _, key := range []string{"class_to_idx", "classes", "class_names", "labels"} {
+		var names []string
+		switch v := d.get(key).(type) {
+		case *dict:
+			names = make([]string, len(v.keys))
+			for j, k := range v.keys {
+				name, _ := k.(string)
+				if class, ok := v.values[j].(int64); ok && class >= 0 && class < int64(len(names)) {
+					names[class] = name
+				}
+			}
+		case *list:
+			for _, item := range v.items {
+				name, _ := item.(string)
+				names = append(names, name)
+			}
+		}
+		if len(names) > 1 && !slices.Contains(names, "") {
+			return names
+		}
+	}
+	return nil
+}
+
 // named makes a Tensor of the view t.
 func (t *tensor) named(name string, find content) (Tensor, error) {
 	data, err := find(t.storage)
@@ -78,8 +111,45 @@ func (t *tensor) named(name string, find content) (Tensor, error) {
 	return made, made.check()
 }
 
-// sets lists the dicts from d down that hold tensors directly, each once, three levels deep. What
-// an optimizer remembers is left out.
+// twins are the networks of one shape that a set holds side by side, such as student and teacher,
+// each under the name that stands before its tensors; of any other set the set itself.
+func (s set) twins() []set {
+	var order []string
+	parts := map[string]*dict{}
+	for i, k := range s.keys {
+		name, _ := k.(string)
+		first, rest, cut := strings.Cut(name, ".")
+		if _, ok := s.values[i].(*tensor); !ok || !cut {
+			continue
+		}
+		if parts[first] == nil {
+			order, parts[first] = append(order, first), &dict{}
+		}
+		part := parts[first]
+		part.keys, part.values = append(part.keys, rest), append(part.values, s.values[i])
+	}
+	if len(order) < 2 || len(parts[order[0]].keys) < 4 {
+		return []set{s}
+	}
+	var all []set
+	for _, first := range order {
+		if !slices.Equal(parts[first].keys, parts[order[0]].keys) {
+			return []set{s}
+		}
+		key := first
+		if s.key != "" {
+			key = s.key + "." + first
+		}
+		all = append(all, set{key, parts[first]})
+	}
+	return all
+}
+
+// deepest is how many dicts a state_dict may lie below.
+const deepest = 8
+
+// sets lists the dicts from d down that hold tensors directly, each once. What an optimizer
+// remembers is left out.
 func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 	if seen[d] {
 		return nil
@@ -93,7 +163,7 @@ func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 			break
 		}
 	}
-	if depth == 3 {
+	if depth == deepest {
 		return found
 	}
 	for i, v := range d.values {

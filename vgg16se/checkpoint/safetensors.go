@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/vggse/vggse-agent/onnx"
@@ -65,7 +66,26 @@ func parseSafetensors(b []byte) (*File, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, fmt.Errorf("damaged header: %w", err)
 	}
-	return f, nil
+	return f, f.whole(int64(len(data)))
+}
+
+// whole refuses tensors that share bytes, and bytes that belong to none, as the format does.
+func (f *File) whole(size int64) error {
+	slices.SortFunc(f.spans, func(a, b [2]int64) int {
+		return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
+	})
+	end := int64(0)
+	for _, s := range f.spans {
+		if s[0] != end {
+			return fmt.Errorf("damaged: a tensor begins at byte %d of the data, the one before it ends at %d", s[0],
+				end)
+		}
+		end = s[1]
+	}
+	if end != size {
+		return fmt.Errorf("damaged: its tensors end at byte %d of the data, the file goes on to %d", end, size)
+	}
+	return nil
 }
 
 // safetensor reads one entry of the header.
@@ -98,7 +118,7 @@ func (f *File) safetensor(name string, dec *json.Decoder, data []byte) error {
 		return fmt.Errorf("tensor %q: shape %v of %v wants %d bytes, the file has %d", name, e.Shape, kind, want,
 			to-from)
 	}
-	f.Tensors = append(f.Tensors, t)
+	f.Tensors, f.spans = append(f.Tensors, t), append(f.spans, e.Offsets)
 	return nil
 }
 

@@ -141,7 +141,7 @@ func TestSafetensorsRefuses(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, "neither"},
-		{"text", []byte("hello, hello, hello"), "neither"},
+		{"text", []byte("hello, hello, hello"), "text, perhaps"},
 		{"truncated header", good[:40], "truncated"},
 		{"truncated data", good[:len(good)-1], "truncated"},
 		{"length", append([]byte{255, 255, 255, 255, 255, 255, 255, 255}, good[8:]...), "truncated"},
@@ -150,6 +150,10 @@ func TestSafetensorsRefuses(t *testing.T) {
 		{"backwards", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, "1234"), "bytes 4 to 0"},
 		{"wrong size", raw(`{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234"), "does not fit"},
 		{"rest", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}`, "12345678"), "wants 4 bytes"},
+		{"shared bytes", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`+
+			`"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234"), "the one before it ends at 4"},
+		{"a hole", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678"), "begins at byte 4"},
+		{"more behind", raw(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "12345678"), "goes on to 8"},
 		{"overflow", raw(`{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, "1234"),
 			"does not fit"},
 		{"negative", raw(`{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, "1234"), "does not fit"},

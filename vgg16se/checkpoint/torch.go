@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +48,16 @@ func parseZip(b []byte, key string) (*File, error) {
 		files[f.Name] = f
 		if dir, ok := strings.CutSuffix(f.Name, "data.pkl"); ok && strings.Count(f.Name, "/") <= 1 {
 			prefix, found = dir, true
+		}
+	}
+	for _, f := range archive.File {
+		if !found && strings.HasSuffix(f.Name, ".npy") {
+			return nil, errors.New("numpy's .npz: save its arrays with safetensors.numpy.save_file, under the names " +
+				"of the network")
+		}
+		kinds := []string{".pth", ".pt", ".ckpt", ".onnx", ".safetensors"}
+		if !found && slices.Contains(kinds, strings.ToLower(path.Ext(f.Name))) {
+			return nil, fmt.Errorf("a ZIP archive with %q in it: unpack it first", f.Name)
 		}
 	}
 	if !found {

@@ -106,6 +106,60 @@ func TestNestedKeys(t *testing.T) {
 	}
 }
 
+// Two networks of one shape in one dict, told apart by what stands before their names, are two sets;
+// a network of several parts is one.
+func TestNetworksSideBySide(t *testing.T) {
+	layers := func(of string, names ...string) (all string) {
+		for _, name := range names {
+			all += str(of+"."+name) + view(4, 0, []int64{2, 2}, []int64{2, 1})
+		}
+		return all
+	}
+	four := []string{"a.weight", "a.bias", "b.weight", "b.bias"}
+	b := archive(t, proto+"}("+layers("student", four...)+layers("teacher", four...)+"u.", floats(4))
+	for key, want := range map[string]string{"": "student [teacher]", "teacher": "teacher [student]"} {
+		f, err := parse(b, key)
+		if err != nil {
+			t.Fatalf("%q: %v", key, err)
+		}
+		got := fmt.Sprint(f.Key, " ", f.Others)
+		if got != want || f.Tensors[0].Name != "a.weight" || len(f.Tensors) != 4 {
+			t.Errorf("%q: got %s, %s first of %d", key, got, f.Tensors[0].Name, len(f.Tensors))
+		}
+	}
+	parts := proto + "}(" + layers("features", four...) + layers("classifier", "1.weight", "1.bias") + "u."
+	if f, err := parse(archive(t, parts, floats(4)), ""); err != nil || f.Key != "" || len(f.Tensors) != 6 {
+		t.Errorf("of one network: %+v, %v", f, err)
+	}
+	deep := proto
+	for _, key := range []string{"run", "best", "trainer", "model", "state_dict"} {
+		deep += "}" + str(key)
+	}
+	deep += "}(" + layers("x", four...) + "usssss."
+	if f, err := parse(archive(t, deep, floats(4)), ""); err != nil || f.Key != "run.best.trainer.model.state_dict" {
+		t.Errorf("five levels deep: %+v, %v", f, err)
+	}
+}
+
+// What is no checkpoint is called what it is.
+func TestOtherFilesAreNamed(t *testing.T) {
+	packed := new(bytes.Buffer)
+	w := zip.NewWriter(packed)
+	w.Create("best/model.pth")
+	w.Close()
+	for content, want := range map[string]string{
+		"\x1f\x8b\x08\x00rest": "gzip", "\x89HDF\r\n\x1a\nrest": "HDF5", "\x1c\x00\x00\x00TFL3rest": "TensorFlow Lite",
+		"{\"message\": \"Not Found\"}": "a server's refusal", packed.String(): `with "best/model.pth" in it`,
+		"\x08\x08\x12\x07pytorch": "an ONNX file", strings.Repeat("\x00", 257) + "ustar": "an archive (tar)",
+		"version https://git-lfs.github.com/spec/v1": "git lfs pull", "<!DOCTYPE html>": "HTML",
+		"anything else": "text, perhaps a server",
+	} {
+		if _, err := parse([]byte(content), ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: got %v, want …%s…", content, err, want)
+		}
+	}
+}
+
 // Every hostile file gets one clear error for less than 64 MB; five seconds would be a hang on a
 // busy machine.
 func TestHostileFiles(t *testing.T) {
@@ -297,5 +351,29 @@ func TestLazyNegation(t *testing.T) {
 	var b bytes.Buffer
 	if err := f.Tensors[0].WriteFloat32(&b); err != nil || !bytes.Equal(b.Bytes(), float32Bytes(-3, 5)) {
 		t.Errorf("written as %v, %v", b.Bytes(), err)
+	}
+}
+
+// The names of the classes that a training script keeps beside the weights come in their order.
+func TestClassesBesideTheWeights(t *testing.T) {
+	weights := str("state_dict") + "}" + str("w") + view(4, 0, []int64{2, 2}, []int64{2, 1}) + "s"
+	for beside, want := range map[string]string{
+		str("class_to_idx") + "}(" + str("b") + integer(0) + str("a") + integer(1) + "u": "[b a]",
+		str("classes") + "](" + str("x") + str("y") + "e":                                "[x y]",
+		str("class_to_idx") + "}(" + str("b") + integer(0) + str("a") + integer(7) + "u": "[]",
+		str("classes") + integer(3): "[]",
+	} {
+		f, err := parse(archive(t, proto+"}("+weights+beside+"u.", floats(4)), "")
+		if err != nil || fmt.Sprint(f.Classes) != want {
+			t.Errorf("%q: got %+v, %v, want %s", beside, f, err, want)
+		}
+	}
+}
+
+// What is no checkpoint is named.
+func TestPicklesOfOthers(t *testing.T) {
+	if _, err := parse([]byte("\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}."), ""); err == nil ||
+		!strings.Contains(err.Error(), "a pickle that torch.save has not written") {
+		t.Errorf("got %v", err)
 	}
 }

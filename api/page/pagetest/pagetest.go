@@ -5,6 +5,7 @@ package pagetest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/heapprofiler"
@@ -177,23 +179,103 @@ func (tab *Tab) Wait(what, expression string) {
 	}
 }
 
-// Keys presses keys, by their names, one after the other.
+// codes are the keys that are no character, and what they write.
+var codes = map[string]struct {
+	code int64
+	text string
+}{"Tab": {9, ""}, "Enter": {13, "\r"}, "Escape": {27, ""}, "End": {35, ""}, "Home": {36, ""}, "ArrowLeft": {37, ""},
+	"ArrowUp": {38, ""}, "ArrowRight": {39, ""}, "ArrowDown": {40, ""}, "Delete": {46, ""}}
+
+// Keys presses keys, by their names, one after the other: Enter, x, Shift+Tab.
 func (tab *Tab) Keys(names ...string) {
 	tab.t.Helper()
 	for _, name := range names {
-		text, code := name, 0
-		switch {
-		case name == "ArrowRight":
-			text, code = "", 39
-		case len(name) == 1:
-			code = int(name[0])
+		p := input.DispatchKeyEventParams{Key: name}
+		if key, shift := strings.CutPrefix(name, "Shift+"); shift {
+			p.Key, p.Modifiers = key, 8
+		}
+		if k, known := codes[p.Key]; known {
+			p.WindowsVirtualKeyCode, p.Text = k.code, k.text
+		} else {
+			p.WindowsVirtualKeyCode, p.Text = int64(strings.ToUpper(p.Key)[0]), p.Key
 		}
 		for _, kind := range []input.DispatchKeyEventType{"keyDown", "keyUp"} {
-			_, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
-				Type: kind, Key: name, Text: text, WindowsVirtualKeyCode: int64(code)})
+			p.Type = kind
+			_, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, p)
 			tab.do(err)
 		}
 	}
+}
+
+// stop tells what is wrong with where the keyboard is, for whoever sees.
+const stop = `(() => {
+	const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
+	if (e === document.body) return '';
+	const word = e.outerHTML.slice(0, 100), within = (a, b, most) => (Math.max(0, a) + Math.min(most, b)) / 2;
+	if (s.outlineStyle === 'none' || parseFloat(s.outlineWidth) < 2) return 'nothing shows the keyboard at ' + word;
+	const at = document.elementFromPoint(within(r.left, r.right, innerWidth), within(r.top, r.bottom, innerHeight));
+	return at && (e.contains(at) || at.contains(e)) ? '' : 'the keyboard is out of sight, at ' + word + ' below ' +
+		(at ? at.outerHTML.slice(0, 60) : 'the edge');
+})()`
+
+// Reach presses Tab until the keyboard is at what the selector finds. Wherever it stops it is seen.
+func (tab *Tab) Reach(selector string) {
+	tab.t.Helper()
+	for range 250 {
+		tab.Keys("Tab")
+		if Eval[string](tab, stop) != "" { // what has come since may have moved it: it is there to be seen still
+			Eval[any](tab, "(document.activeElement.scrollIntoView({block: 'nearest'}), 1)")
+			if bad := Eval[string](tab, stop); bad != "" {
+				tab.t.Error(bad)
+			}
+		}
+		if tab.At(selector) {
+			return
+		}
+	}
+	tab.t.Fatalf("Tab never comes to %s; the page says:\n%s", selector, Eval[string](tab, "document.body.innerText"))
+}
+
+// At tells whether the keyboard is at what the selector finds.
+func (tab *Tab) At(selector string) bool {
+	tab.t.Helper()
+	return Eval[bool](tab, fmt.Sprintf("document.activeElement.matches(%q)", selector))
+}
+
+// Nameless fails the test for everything that a screen reader meets and has no name for.
+func (tab *Tab) Nameless(when string) {
+	tab.t.Helper()
+	all, err := chromedp.Call(tab.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	tab.do(err)
+	found := 0
+	for _, n := range all.Nodes {
+		if n.Ignored || n.Role == nil {
+			continue
+		}
+		role, name := text(n.Role), text(n.Name)
+		if !named[role] {
+			continue
+		}
+		if found++; strings.TrimSpace(name) == "" {
+			tab.t.Errorf("%s: a screen reader has no name for a %s (node %d)", when, role, n.BackendDOMNodeID)
+		}
+	}
+	if found < 10 {
+		tab.t.Errorf("%s: a screen reader meets %d things: there are more", when, found)
+	}
+}
+
+// named are the roles of what needs a name.
+var named = map[string]bool{"button": true, "link": true, "combobox": true, "slider": true,
+	"spinbutton": true, "textbox": true, "checkbox": true, "image": true, "img": true, "navigation": true,
+	"article": true, "group": true, "heading": true, "progressbar": true}
+
+func text(v *accessibility.Value) string {
+	var s string
+	if v != nil {
+		_ = json.Unmarshal(v.Value, &s) // a name is a text
+	}
+	return s
 }
 
 // Fits fails the test where the page is wider than its window, or something in it is.

@@ -1,6 +1,6 @@
 // The frame around the views: navigation, what is not well, language and colours.
 
-import {h, say, attr, get} from './dom.js';
+import {h, button, say, attr, keeping} from './dom.js';
 import {Socket} from './socket.js';
 import {t, language, setLanguage, since, clock, setZone, languages} from './text.js';
 import * as cameras from './cameras.js';
@@ -13,13 +13,16 @@ import * as device from './device.js';
 // One entry a view: a further one is a module with the same three functions.
 const views = {cameras, why, channels, pictures, teach, device};
 const icons = {
-  cameras: 'M3 7h3l1.500-2h5L14 7h3v9H3zM10 9a2.500 2.500 0 1 0 0 5 2.500 2.500 0 0 0 0-5z',
+  cameras: 'M3 7h3l1.5-2h5L14 7h3v9H3zM10 9a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5z',
   why: 'M3 3v14h14M6 13l3-4 3 2 4-6',
-  pictures: 'M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 7.500h.01',
-  channels: 'M3 4h3v12H3zM8.500 4h3v12h-3zM14 4h3v12h-3zM3 9h3M8.500 12h3M14 7h3',
-  teach: 'M10 3l8 4-8 4-8-4zM5 9v5c3 2.500 7 2.500 10 0V9M18 7v5',
+  pictures: 'M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 7.5h.01',
+  channels: 'M3 4h3v12H3zM8.5 4h3v12h-3zM14 4h3v12h-3zM3 9h3M8.5 12h3M14 7h3',
+  teach: 'M10 3l8 4-8 4-8-4zM5 9v5c3 2.5 7 2.5 10 0V9M18 7v5',
   device: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',
 };
+
+/* global theme:writable, colours, dark */
+const themes = {auto: '◐', light: '☀', dark: '☾'};
 
 /** store is what the agent has said last. */
 export const store = {
@@ -38,43 +41,40 @@ const nav = h('nav', {'aria-label': 'vggse-agent'});
 const main = h('main', {id: 'main', tabIndex: -1});
 let view = null;
 let shown = '';
+let at = ''; // the address that is shown
 
 function chrome() {
-  const themes = {auto: '◐', light: '☀', dark: '☾'};
-  const theme = document.documentElement.dataset.theme || 'auto';
-  const choose = h('select', {'aria-label': t('language'), title: t('language'), onchange: async (e) => { await setLanguage(e.target.value); start(); }},
+  const choose = h('select', {id: 'language', 'aria-label': t('language'), title: t('language'), onchange: async (e) => { await setLanguage(e.target.value); start(); }},
     Object.entries(languages).map(([code, own]) => h('option', {value: code, selected: code === language()}, own)));
-  const colours = h('button.icon', {type: 'button', title: `${t('colours')}: ${t('theme.' + theme)}`, 'aria-label': `${t('colours')}: ${t('theme.' + theme)}`, onclick: nextTheme}, themes[theme]);
+  const title = `${t('colours')}: ${t('theme.' + theme)}`;
+  const switcher = button('.icon', themes[theme], nextTheme, {id: 'theme', title, 'aria-label': title});
   const logout = store.hello && store.hello.login
     ? h('form', {method: 'post', action: '/logout'}, h('button.plain', {type: 'submit'}, t('logout'))) : null;
   const login = store.hello && store.hello.can_act && !store.hello.act ? h('a.plain', {href: '/login'}, t('login')) : null;
   document.body.replaceChildren(
     h('a.skip', {href: '#main', onclick: (e) => { e.preventDefault(); main.focus(); }}, t('skip')),
     h('header',
-      h('a.brand', {href: '#cameras'}, h('img', {src: '/static/icon.svg', alt: '', width: 26, height: 26}), h('span', h('strong', 'vggse-agent'), name)),
-      nav, h('div.right', h('span.pill', {title: t('connection')}, dot, word), time, choose, colours, login, logout)),
+      h('a.brand', {href: '#cameras', 'aria-label': 'vggse-agent'}, h('img', {src: '/static/icon.svg', alt: '', width: 26, height: 26}), h('span', h('strong', 'vggse-agent'), name)),
+      nav, h('div.right', h('span.pill', {title: t('connection')}, dot, word), time, choose, switcher, login, logout)),
     banner, main);
   nav.replaceChildren(...Object.keys(views).map((key) => h('a', {href: '#' + key, 'data-view': key},
     h('svg', {viewBox: '0 0 20 20', 'aria-hidden': 'true'}, h('path', {d: icons[key]})), h('span', t('view.' + key)))));
 }
 
 function nextTheme() {
-  const order = ['auto', 'light', 'dark'];
-  const next = order[(order.indexOf(document.documentElement.dataset.theme || 'auto') + 1) % 3];
-  if (next === 'auto') delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = next;
-  try {
-    if (next === 'auto') localStorage.removeItem('theme');
-    else localStorage.setItem('theme', next);
-  } catch { /* it holds for this page alone */ }
-  start();
+  const order = Object.keys(themes);
+  theme = order[(order.indexOf(theme) + 1) % order.length];
+  colours();
+  try { localStorage.setItem('theme', theme); } catch { /* it holds for this page alone */ }
+  repaint();
 }
 
 // route shows the view of the address: #cameras, or #why/CAMERA.
 function route() {
+  at = location.hash;
   const [key, ...rest] = decodeURIComponent(location.hash.slice(1)).split('/');
   const next = views[key] ? key : 'cameras';
-  for (const a of nav.children) attr(a, 'aria-current', a.dataset.view === next ? 'page' : null);
+  mark(next);
   document.title = `${t('view.' + next)} – ${(store.hello && store.hello.name) || 'vggse-agent'}`;
   if (!store.hello) {
     main.replaceChildren(h('p.empty', t('connecting')));
@@ -83,14 +83,25 @@ function route() {
   if (view) view.stop();
   shown = next;
   main.dataset.view = next;
-  view = views[next].show(main, {store, socket, argument: rest.join('/')});
+  keeping(() => { view = views[next].show(main, {store, socket, argument: rest.join('/')}); });
+}
+
+function mark(key) {
+  for (const a of nav.children) attr(a, 'aria-current', a.dataset.view === key ? 'page' : null);
 }
 
 function start() {
   document.documentElement.lang = language();
-  chrome();
+  keeping(chrome);
   status();
   route();
+}
+
+// repaint is for other colours: what is drawn in them is drawn anew, pictures stay.
+function repaint() {
+  keeping(chrome);
+  if (shown === 'cameras') mark(shown);
+  else route();
 }
 
 // status tells how the connection and the device fare.
@@ -144,6 +155,10 @@ socket.addEventListener('state', (e) => {
   status();
   if (view && view.state) view.state(s.cameras || [], noted);
 });
+socket.addEventListener('label', ({detail: {i, label, p, since}}) => { // between two states
+  const c = store.cameras[i];
+  if (c && view && view.state) view.state([Object.assign(c, {label, p, since, seen: true})], false);
+});
 socket.addEventListener('alive', () => {
   store.alive = socket.alive;
   status();
@@ -151,7 +166,7 @@ socket.addEventListener('alive', () => {
 });
 socket.addEventListener('picture', (e) => { if (view && view.picture) view.picture(e.detail); });
 socket.addEventListener('visible', () => { if (view && view.alive) view.alive(); });
-window.addEventListener('hashchange', route);
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { if (shown) start(); });
+window.addEventListener('hashchange', () => { if (location.hash !== at) route(); }); // two quick steps tell the second twice
+dark.addEventListener('change', () => { if (shown) repaint(); });
 setInterval(tick, 1000);
 start();

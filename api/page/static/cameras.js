@@ -1,7 +1,8 @@
 // The view of the cameras: what each sees, which label holds, and how sure the network is.
 
-import {h, say, attr, colour, post} from './dom.js';
+import {h, button, toggle, say, attr, colour} from './dom.js';
 import {t, percent, decimal, whole, since} from './text.js';
+import {does} from './view.js';
 
 const staleAfter = 5000; // ms: an older picture is not live
 
@@ -88,7 +89,7 @@ export class Picture {
     else if (c && c.status === 'disabled') note = t('camera.disabled.long');
     else if (c && c.dark) note = t('camera.dark.long');
     else if (c && !online && c.why) note = c.why;
-    else if (!this.time) note = t('picture.none');
+    else if (!this.time && store.alive) note = t('picture.none');
     say(this.note, note);
     this.note.hidden = note === '' || (this.time > 0 && online);
     attr(this.canvas, 'aria-label', t('picture.alt', store.hello.cameras[this.index].name));
@@ -126,31 +127,20 @@ class Card {
     this.rows = [];
     this.facts = h('p.facts.quiet');
     this.counts = h('ul.counts', {'aria-label': t('today')});
-    const see = h('button.plain', {type: 'button', 'aria-pressed': 'false', title: t('network.title'), onclick: () => {
-      const on = see.getAttribute('aria-pressed') !== 'true';
-      attr(see, 'aria-pressed', on);
-      this.picture.toggle(on);
-    }}, t('network'));
-    this.power = h('button.plain', {type: 'button', onclick: () => this.turn()});
+    const see = toggle(t('network'), (on) => this.picture.toggle(on), t('network.title'));
+    this.power = button('.plain', '', () => this.turn());
     this.yaml = h('div.yaml', {hidden: true});
     this.least = h('div', {hidden: true});
-    const limits = h('button.plain', {type: 'button', 'aria-pressed': 'false', onclick: () => {
-      const on = limits.getAttribute('aria-pressed') !== 'true';
-      attr(limits, 'aria-pressed', on);
-      this.limits(on);
-    }}, t('limits'));
-    const draw = h('button.plain', {type: 'button', 'aria-pressed': 'false', title: t('region.title'), onclick: () => {
-      const on = draw.getAttribute('aria-pressed') !== 'true';
-      attr(draw, 'aria-pressed', on);
-      this.region(on);
-    }}, t('region'));
+    this.said = h('p', {role: 'status', 'aria-live': 'polite'});
+    const limits = toggle(t('limits'), (on) => this.limits(on));
+    const draw = toggle(t('region'), (on) => this.region(on), t('region.title'));
     this.el = h('article.card', {'aria-label': this.info.name},
       h('div.head', h('h2', this.info.name), this.state),
       this.picture.el,
       h('div.body',
         h('div.verdict', h('span.swatch'), this.label, this.score, this.since),
-        this.bars, this.least, this.counts, this.yaml,
-        h('div.foot', this.facts, h('div.tools',
+        this.bars, this.yaml, this.least, this.counts,
+        h('div.foot', this.said, this.facts, h('div.tools',
           h('a.plain', {href: '#why/' + encodeURIComponent(this.info.name)}, t('view.why')),
           store.hello.pictures && see, store.hello.pictures && draw, store.hello.act && limits, store.hello.act && this.power))));
     this.update();
@@ -158,17 +148,7 @@ class Card {
 
   stop() { this.picture.stop(); }
 
-  async turn() {
-    const {store} = this.ctx;
-    const c = store.cameras[this.index];
-    this.power.disabled = true;
-    try {
-      await post('/api/enabled', {camera: this.info.name, on: !c.on});
-    } catch (e) {
-      say(this.facts, e.message);
-    }
-    this.power.disabled = false;
-  }
+  turn() { does(this.said, this.power, '/api/enabled', {camera: this.info.name, on: !this.ctx.store.cameras[this.index].on}); }
 
   update() {
     const {store} = this.ctx;
@@ -221,12 +201,19 @@ class Card {
     if (!on) return;
     const {store} = this.ctx;
     const row = (label, i) => {
+      let later = 0; // an arrow key that is held changes it many times
+      const moves = () => { clearTimeout(later); later = -1; say(out, percent(Number(range.value))); };
+      const set = async (threshold) => {
+        await does(this.said, off, '/api/threshold/label', {camera: this.info.name, label, threshold});
+        later = 0;
+        update();
+      };
       const out = h('output'), range = h('input', {type: 'range', min: 0, max: 1, step: 0.01, 'aria-label': `${t('threshold')}: ${label}`,
-        oninput: () => say(out, percent(Number(range.value))), onchange: () => this.limit(label, Number(range.value))});
-      const off = h('button.plain', {type: 'button', title: t('limits.off'), 'aria-label': `${t('limits.off')}: ${label}`, onclick: () => this.limit(label, null)}, '×');
+        oninput: moves, onchange: () => { moves(); later = setTimeout(() => set(Number(range.value)), 300); }});
+      const off = button('.plain', '×', () => { range.focus(); set(null); }, {title: t('limits.off'), 'aria-label': `${t('limits.off')}: ${label}`});
       const update = () => {
         const c = store.cameras[this.index], own = (c?.own || []).some(([k]) => k === i);
-        if (!c || document.activeElement === range) return;
+        if (!c || later) return;
         range.value = leastOf(c, i);
         say(out, percent(leastOf(c, i)));
         off.disabled = !own;
@@ -238,22 +225,12 @@ class Card {
     for (const r of this.rowsOf) r.update();
   }
 
-  async limit(label, threshold) {
-    document.activeElement?.blur();
-    try {
-      await post('/api/threshold/label', {camera: this.info.name, label, threshold});
-    } catch (e) {
-      say(this.facts, t('failed', e.message));
-    }
-  }
-
   drawCounts(c) {
     const {store} = this.ctx;
-    const all = (c.began || []).map((n, i) => [n, i]).filter(([n]) => n > 0).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
-    const key = all.join();
+    const all = c.began || [], key = all.join();
     if (key === this.counted) return;
     this.counted = key;
-    this.counts.replaceChildren(h('li.quiet', t('today')), ...all.slice(0, 12).map(([n, i]) =>
+    this.counts.replaceChildren(h('li.quiet', t('today')), ...all.map(([i, n]) =>
       h('li', {vars: {'--own': colour(i)}}, h('span.swatch'), labelOf(store, i), h('b', whole(n)))),
     ...(all.length ? [] : [h('li.quiet', t('today.none'))]));
   }
@@ -266,7 +243,7 @@ class Card {
     this.picture.next();
   }
 
-  // region lets a part of the picture be drawn with the pointer, and shows its line for the settings.
+  // region lets a part of the picture be drawn with the pointer or said in numbers, and shows its line for the settings.
   region(on) {
     const {picture} = this;
     picture.el.classList.toggle('drawing', on);
@@ -277,29 +254,35 @@ class Card {
       return;
     }
     const out = h('code', {tabIndex: 0}, t('region.how'));
-    const copy = h('button', {type: 'button', disabled: true, onclick: async () => {
+    const copy = button('', t('copy'), async () => {
       try {
         await navigator.clipboard.writeText(out.textContent);
         say(copy, t('copied'));
       } catch {
         getSelection().selectAllChildren(out); // without HTTPS the browser does not copy by itself
       }
-    }}, t('copy'));
-    this.yaml.replaceChildren(out, copy);
+    }, {disabled: true});
+    const sides = ['left', 'top', 'width', 'height'];
+    const choose = (r) => {
+      sides.forEach((side, i) => picture.draft.style.setProperty(side, `${r[i] * 100}%`));
+      picture.draft.hidden = copy.disabled = !(r[2] >= 0.01 && r[3] >= 0.01 && r[0] + r[2] <= 1 && r[1] + r[3] <= 1);
+      if (copy.disabled) return;
+      say(out, regionYAML(this.info, r));
+      say(copy, t('copy'));
+    };
+    const fields = sides.map((side, i) => h('input', {type: 'number', min: 0, max: 100, step: 0.1, value: 50 * (i > 1),
+      oninput: () => choose(fields.map((f) => f.value / 100))}));
+    this.yaml.replaceChildren(h('div.sides', fields.map((f, i) => h('label', t('region.' + sides[i]), f))), out, copy);
     picture.el.onpointerdown = (down) => {
       down.preventDefault();
       const box = picture.canvas.getBoundingClientRect();
       const at = (e) => [(e.clientX - box.left) / box.width, (e.clientY - box.top) / box.height].map((v) => Math.min(1, Math.max(0, v)));
       const [x0, y0] = at(down);
-      picture.draft.hidden = false;
       const move = (e) => {
         const [x1, y1] = at(e);
         const r = [Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0)];
-        ['left', 'top', 'width', 'height'].forEach((side, i) => picture.draft.style.setProperty(side, `${r[i] * 100}%`));
-        if (r[2] < 0.01 || r[3] < 0.01) return;
-        say(out, regionYAML(this.info, r));
-        copy.disabled = false;
-        say(copy, t('copy'));
+        r.forEach((v, i) => { fields[i].value = (v * 100).toFixed(1); });
+        choose(r);
       };
       picture.el.setPointerCapture(down.pointerId);
       picture.el.onpointermove = move;

@@ -1,32 +1,28 @@
 // The view of the channels: how unusual what the attention blocks do with a frame is.
 
-import {h, say, get, css} from './dom.js';
-import {Polled} from './polled.js';
+import {h, chooser, say, get, css} from './dom.js';
+import {View, cameraOf} from './view.js';
 import {t, whole} from './text.js';
 
 const rows = 60; // frames of a strip, one a second
 const tall = 2; // pixels of a frame
 
 /** show mounts the view; ctx.argument is the camera. */
-export function show(root, ctx) {
-  const v = new Channels(root, ctx);
-  v.load();
-  return v;
-}
+export const show = (root, ctx) => new Channels(root, ctx);
 
-class Channels extends Polled {
+class Channels extends View {
   constructor(root, ctx) {
-    super(ctx);
-    const names = ctx.store.hello.cameras.map((c) => c.name);
-    this.name = names.includes(ctx.argument) ? ctx.argument : names[0];
+    super(root, ctx, 1000);
+    const [names, name] = cameraOf(ctx);
+    this.name = name;
     this.after = 0;
-    this.said = h('p.empty', t('channels.none'));
+    this.said.className = 'empty';
+    say(this.said, t('channels.none'));
     this.seen = h('p.quiet');
     this.strips = h('div.strips');
     this.panel = h('section.panel', {hidden: true}, h('p', t('channels.what')), h('div.scale', {'aria-hidden': 'true'}), this.strips, this.seen);
-    root.replaceChildren(h('h1.hidden', t('view.channels')), h('div.bar', h('label', t('why.camera'),
-      h('select', {onchange: (e) => { location.hash = '#channels/' + encodeURIComponent(e.target.value); }}, names.map((n) => h('option', {value: n, selected: n === this.name}, n))))),
-    this.said, this.panel);
+    root.replaceChildren(h('h1.hidden', t('view.channels')), h('div.bar', chooser('channels', names, this.name, t('why.camera'))), this.said, this.panel);
+    this.load();
   }
 
   ask() { return get('/api/channels', {camera: this.name, after: this.after}); }
@@ -63,6 +59,6 @@ class Channels extends Polled {
         canvas.setAttribute('aria-label', title.textContent);
       });
     }
-    say(this.seen, t('channels.mean', whole(s.seen)));
+    say(this.seen, s.pictures ? t('channels.calibration', whole(s.pictures)) : t('channels.mean', whole(s.seen)));
   }
 }

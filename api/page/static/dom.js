@@ -22,6 +22,38 @@ export function h(name, props, ...children) {
   return el;
 }
 
+/** button makes one: button('.primary', 'text', f, {title: 'x'}). */
+export const button = (classes, text, onclick, props) => h('button' + classes, {type: 'button', onclick, ...props}, text);
+
+/** toggle makes a button that is pressed or not; turn is told which. */
+export function toggle(text, turn, title) {
+  const b = button('.plain', text, () => {
+    const on = b.getAttribute('aria-pressed') !== 'true';
+    attr(b, 'aria-pressed', on);
+    turn(on);
+  }, {title, 'aria-pressed': 'false'});
+  return b;
+}
+
+/** table makes one that scrolls: heads are texts, those of numbers in a list of their own; rows are made of td. */
+export const table = (heads, numbers, rows) => h('div.scroll', h('table',
+  h('thead', h('tr', heads.map((x) => h('th', x)), numbers.map((x) => h('th.n', x)))), rows instanceof Node ? rows : h('tbody', rows)));
+
+/** chooser is the choice of a camera for a view. */
+export const chooser = (view, names, name, text) => h('label', text, h('select', {id: 'camera', 'aria-label': text,
+  onchange: (e) => { location.hash = `#${view}/${encodeURIComponent(e.target.value)}`; }},
+names.map((n) => h('option', {value: n, selected: n === name}, n))));
+
+/** keeping makes something anew; whoever was at an element with an id stays there. */
+export function keeping(make) {
+  const {id} = document.activeElement;
+  make();
+  if (id && document.activeElement === document.body) document.getElementById(id)?.focus();
+}
+
+/** dot is the sign of ok, degraded or failed; word says the same. */
+export const dot = (status, word) => h('span.dot', {'data-status': status, role: 'img', 'aria-label': word, title: word});
+
 /** say sets an element's text where it is another. */
 export function say(el, text) {
   if (el.textContent !== text) el.textContent = text;
@@ -56,17 +88,12 @@ async function answerOf(response) {
 }
 
 /** colour is a class's own, by its index: far apart from the ones beside it. */
-export function colour(index, light = 0) {
-  if (index < 0) return 'var(--unknown)';
-  return `hsl(${Math.round((index * 137.508 + 212) % 360)} 70% calc(var(--tone) + ${light}%))`;
-}
+export const colour = (index) => (index < 0 ? 'var(--unknown)' : hsl(index, 'var(--tone)'));
+
+const hsl = (index, tone) => `hsl(${Math.round((index * 137.508 + 212) % 360)} 70% ${tone})`;
 
 /** paint is the same colour for a canvas. */
-export function paint(index, alpha = 1) {
-  const style = getComputedStyle(document.documentElement);
-  if (index < 0) return style.getPropertyValue('--unknown').trim();
-  return `hsl(${Math.round((index * 137.508 + 212) % 360)} 70% ${style.getPropertyValue('--tone').trim()} / ${alpha})`;
-}
+export const paint = (index) => (index < 0 ? css('--unknown') : hsl(index, css('--tone')));
 
 /** css is the value of a variable of the style sheet. */
 export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

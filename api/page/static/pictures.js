@@ -1,43 +1,42 @@
 // The view of the kept pictures: filter, choose several, say what they show, take bad ones away.
 
-import {h, say, attr, get, post, colour} from './dom.js';
+import {h, button, say, attr, get, post, colour} from './dom.js';
 import {t, percent, whole, when} from './text.js';
+import {View} from './view.js';
 
 const keys = '1234567890abcefghijklmopqrstuvwxyz'; // a key for each label; d, n are left for deleting and none
 
 const atOnce = 100; // names in one request
+const mostButtons = 60; // labels beyond are typed
 
 /** show mounts the view. */
-export function show(root, ctx) {
-  const v = new Pictures(root, ctx);
-  v.load();
-  return v;
-}
+export const show = (root, ctx) => new Pictures(root, ctx);
 
-class Pictures {
+class Pictures extends View {
   constructor(root, ctx) {
-    this.ctx = ctx;
+    super(root, ctx);
     this.filter = {order: 'uncertain', marked: 'no', camera: '', label: '', below: ''};
     this.chosen = new Set();
     this.samples = [];
-    this.said = h('p', {role: 'status', 'aria-live': 'polite'});
     this.count = h('span.quiet');
     this.grid = h('div.tiles', {role: 'group', 'aria-label': t('view.pictures'), onkeydown: (e) => this.key(e)});
     this.empty = h('div.empty', {hidden: true});
-    this.more = h('button', {type: 'button', hidden: true, onclick: () => this.load(this.samples.length)}, t('pictures.more'));
+    this.more = button('', t('pictures.more'), () => this.load(this.samples.length), {hidden: true});
     this.labels = h('div.palette');
-    this.other = h('input', {type: 'text', placeholder: t('pictures.other'), 'aria-label': t('pictures.other'), maxLength: 200});
-    this.tools = h('div.dock', {hidden: true}, this.counted = h('strong'), this.labels,
-      h('form', {onsubmit: (e) => { e.preventDefault(); if (this.other.value.trim()) this.mark(this.other.value.trim()); }}, this.other),
-      h('button', {type: 'button', title: 'n', onclick: () => this.mark(null)}, t('pictures.unmark')),
-      h('button.danger', {type: 'button', title: 'Delete', onclick: () => this.remove()}, t('pictures.delete')),
-      h('button', {type: 'button', title: 'Esc', onclick: () => { this.chosen.clear(); this.refresh(); }}, t('pictures.none')));
+    this.list = h('datalist', {id: 'labels'});
+    this.other = h('input', {type: 'text', list: 'labels', placeholder: t('pictures.other'), 'aria-label': t('pictures.other'), maxLength: 200});
+    this.tools = h('div.dock', {hidden: true, onkeydown: (e) => e.key === 'Escape' && this.leave()}, this.counted = h('strong'), this.labels,
+      h('form', {onsubmit: (e) => { e.preventDefault(); if (this.other.value.trim()) this.mark(this.other.value.trim()); }}, this.other, this.list),
+      button('', t('pictures.unmark'), () => this.mark(null), {title: 'n'}),
+      button('.danger', t('pictures.delete'), () => this.remove(), {title: 'Delete'}),
+      button('', t('pictures.none'), () => this.leave(), {title: 'Esc'}));
     this.filters = h('div.bar');
     root.replaceChildren(h('h1.hidden', t('view.pictures')), this.filters, this.said, this.empty, this.grid, this.more, this.tools);
     this.bar([]);
+    this.load();
   }
 
-  stop() { this.stopped = true; }
+  alive() {} // what was chosen stays
 
   select(key, options) {
     return h('select', {'aria-label': t('pictures.by.' + key), onchange: (e) => { this.filter[key] = e.target.value; this.load(); }},
@@ -45,7 +44,6 @@ class Pictures {
   }
 
   bar(labels) {
-    const {hello} = this.ctx.store;
     const key = labels.join('\n');
     if (key === this.barred) return;
     this.barred = key;
@@ -53,15 +51,15 @@ class Pictures {
       this.select('marked', [['no', t('pictures.todo')], ['yes', t('pictures.done')], ['', t('pictures.all')]]),
       this.select('order', [['uncertain', t('pictures.uncertain')], ['different', t('pictures.different')], ['newest', t('pictures.newest')]]),
       this.select('label', [['', t('pictures.anylabel')], ...labels.map((l) => [l, l])]),
-      this.select('camera', [['', t('pictures.anycamera')], ...hello.cameras.map((c) => [c.name, c.name])]),
+      this.select('camera', [['', t('pictures.anycamera')], ...this.hello.cameras.map((c) => [c.name, c.name])]),
       this.select('below', [['', t('pictures.anyscore')], ...['0.9', '0.7', '0.5'].map((v) => [v, t('pictures.under', percent(Number(v)))])]),
-      h('button.plain', {type: 'button', title: 'Ctrl+A', onclick: () => this.every()}, t('pictures.every')), this.count,
+      button('.plain', t('pictures.every'), () => this.every(), {title: 'Ctrl+A'}), this.count,
       h('a.plain.last', {href: '/api/samples.zip', download: 'samples.zip'}, t('pictures.zip')));
   }
 
   async load(offset = 0) {
-    if (!this.ctx.store.hello.samples) {
-      this.nothing(t(this.ctx.store.hello.pictures ? 'pictures.off' : 'picture.off'));
+    if (!this.hello.samples) {
+      this.nothing(t(this.hello.pictures ? 'pictures.off' : 'picture.off'));
       this.filters.hidden = true;
       return;
     }
@@ -88,13 +86,12 @@ class Pictures {
   }
 
   draw() {
-    const now = this.ctx.store.deviceNow();
+    const now = this.store.deviceNow();
     this.tiles = this.samples.map((s, i) => {
       const best = s.top[0] || {label: s.label, score: 0, index: -1};
-      const index = this.ctx.store.hello.labels.indexOf(best.label);
-      const address = '/api/samples/picture?' + new URLSearchParams({name: s.name});
-      return h('button.tile', {type: 'button', tabIndex: i ? -1 : 0, 'aria-pressed': 'false', onclick: (e) => this.click(i, e), ondblclick: () => open(address, '_blank', 'noopener')},
-        h('img', {loading: 'lazy', alt: t('pictures.alt', best.label, s.camera), src: address + '&small=1'}),
+      const index = this.hello.labels.indexOf(best.label);
+      return h('button.tile', {type: 'button', tabIndex: i ? -1 : 0, 'aria-pressed': 'false', onclick: (e) => this.click(i, e), ondblclick: () => this.full(i)},
+        h('img', {loading: 'lazy', alt: t('pictures.alt', best.label, s.camera), src: this.address(s) + '&small=1'}),
         h('span.line', h('span.swatch', {vars: {'--own': colour(index)}}), h('b', best.label), percent(best.score)),
         h('span.line.quiet', `${s.camera} · ${when(Date.parse(s.ts), now)}`),
         s.marked && h('span.right', s.right));
@@ -102,6 +99,11 @@ class Pictures {
     this.grid.replaceChildren(...this.tiles);
     this.refresh();
   }
+
+  address(s) { return '/api/samples/picture?' + new URLSearchParams({name: s.name}); }
+
+  // full shows a picture as it was kept.
+  full(i) { open(this.address(this.samples[i]), '_blank', 'noopener'); }
 
   click(i, e) {
     if (e.shiftKey && this.last !== undefined) {
@@ -129,16 +131,23 @@ class Pictures {
     tile.focus();
   }
 
+  // leave chooses nothing any more, and goes back to the pictures.
+  leave() {
+    this.chosen.clear();
+    this.refresh();
+    this.focus(this.last ?? 0);
+  }
+
   refresh() {
     (this.tiles || []).forEach((tile, i) => attr(tile, 'aria-pressed', this.chosen.has(this.samples[i].name)));
-    const act = this.ctx.store.hello.act;
-    this.tools.hidden = !act || this.chosen.size === 0;
+    this.tools.hidden = !this.act || this.chosen.size === 0;
     say(this.counted, t('pictures.chosen', whole(this.chosen.size)));
     const key = (this.names || []).join('\n');
     if (key !== this.palette) {
       this.palette = key;
-      this.labels.replaceChildren(...this.names.map((label, i) => h('button', {type: 'button', onclick: () => this.mark(label), vars: {'--own': colour(this.ctx.store.hello.labels.indexOf(label))}},
+      this.labels.replaceChildren(...this.names.slice(0, mostButtons).map((label, i) => h('button', {type: 'button', onclick: () => this.mark(label), vars: {'--own': colour(this.hello.labels.indexOf(label))}},
         h('span.swatch'), label, keys[i] && h('kbd', keys[i]))));
+      this.list.replaceChildren(...this.names.map((value) => h('option', {value})));
     }
   }
 
@@ -157,7 +166,10 @@ class Pictures {
       return;
     }
     if (e.key === 'Escape') this.chosen.clear();
-    else if (this.ctx.store.hello.act) {
+    else if (e.key === 'Enter') {
+      e.preventDefault(); // the space bar chooses
+      this.full(i);
+    } else if (this.act) {
       const label = this.names[keys.indexOf(e.key)];
       if (!this.chosen.size && (label || e.key === 'Delete' || e.key === 'n')) this.toggle(i);
       if (label && keys.includes(e.key)) this.mark(label);

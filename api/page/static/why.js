@@ -1,54 +1,48 @@
 // The view of the reasons: scores over time, label changes, and what another threshold would have done.
 
 /* global uPlot */
-import {h, say, attr, get, post, paint, css, colour} from './dom.js';
+import {h, button, chooser, table, say, attr, get, paint, css, colour} from './dom.js';
 import {t, percent, decimal, whole, since, clock, minute, when} from './text.js';
 import {labelOf} from './cameras.js';
+import {View, cameraOf} from './view.js';
 
 const mostCurves = 8;
 const ribbon = 14; // pixels of the strip that shows which label held
 
 /** show mounts the view; ctx.argument is the camera. */
-export function show(root, ctx) {
-  const v = new Why(root, ctx);
-  v.load(true);
-  return v;
-}
+export const show = (root, ctx) => new Why(root, ctx);
 
-class Why {
+class Why extends View {
   constructor(root, ctx) {
-    this.ctx = ctx;
-    const {store} = ctx;
-    const names = store.hello.cameras.map((c) => c.name);
-    this.index = Math.max(0, names.indexOf(ctx.argument));
-    this.name = names[this.index];
+    super(root, ctx, 2000);
+    const [names, name] = cameraOf(ctx);
+    this.name = name;
+    this.index = names.indexOf(name);
     this.span = '15m';
     this.asked = null; // the threshold that is tried; null: the one in force
     this.parts();
     root.replaceChildren(h('h1.hidden', t('view.why')), this.top(names), this.empty, this.body);
     this.watch = new ResizeObserver(() => this.resize());
     this.watch.observe(this.chart);
-    this.timer = setInterval(() => this.load(false), 2000);
+    this.state();
+    this.load();
   }
 
   stop() {
-    clearInterval(this.timer);
+    super.stop();
     this.watch.disconnect();
     this.plot?.destroy();
-    this.stopped = true;
   }
 
   top(names) {
-    const spans = ['15m', '24h'].map((s) => h('button', {type: 'button', 'aria-pressed': String(s === this.span), onclick: (e) => {
+    const spans = ['15m', '24h'].map((s) => button('', t('why.' + s), (e) => {
       this.span = s;
       for (const b of e.target.parentNode.children) attr(b, 'aria-pressed', b === e.target);
-      this.plot?.destroy();
-      this.plot = null;
-      this.load(true);
-    }}, t('why.' + s)));
-    const cameras = h('select', {'aria-label': t('why.camera'), onchange: (e) => { location.hash = '#why/' + encodeURIComponent(e.target.value); }},
-      names.map((n) => h('option', {value: n, selected: n === this.name}, n)));
-    return h('div.bar', h('label', t('why.camera'), cameras), h('div.segments', {role: 'group', 'aria-label': t('why.span')}, spans), this.verdict);
+      this.drawn = this.replays = null;
+      this.loading = false; // what is under way is of the other span
+      this.load();
+    }, {'aria-pressed': String(s === this.span)}));
+    return h('div.bar', chooser('why', names, this.name, t('why.camera')), h('div.segments', {role: 'group', 'aria-label': t('why.span')}, spans), this.verdict);
   }
 
   parts() {
@@ -64,56 +58,50 @@ class Why {
     this.compare = h('p.quiet');
     this.over = h('p.quiet');
     this.curve = h('canvas.curve', {role: 'img', 'aria-label': t('why.curve')});
-    this.apply = h('button.primary', {type: 'button', onclick: () => this.use()});
-    this.said = h('p', {role: 'status'});
+    this.apply = button('.primary', '', () => this.use());
     this.list = h('tbody');
     this.none = h('p.quiet', t('why.none'));
-    const act = this.ctx.store.hello.act;
     this.body = h('div.why', {hidden: true},
       h('section.panel.wide', this.chart, this.legend, h('div.notes', this.rule, this.memory)),
       h('section.panel', h('h2', t('why.what')),
         h('label.try', {htmlFor: 'try'}, t('why.try'), this.tried), this.slider,
         this.result, this.compare, h('figure', this.curve, h('figcaption.quiet', t('why.curve'))), this.over,
-        act ? this.apply : h('p.quiet', t('why.norights')), this.said),
+        this.act ? this.apply : h('p.quiet', t('why.norights')), this.said),
       h('section.panel', h('h2', t('why.changes')), this.none,
-        h('div.scroll', h('table', h('thead', h('tr', h('th', t('when')), h('th', t('label')), h('th.n', t('score')))), this.list))));
+        table([t('when'), t('label')], [t('score')], this.list)));
   }
 
-  get camera() { return this.ctx.store.cameras[this.index]; }
+  get camera() { return this.store.cameras[this.index]; }
 
   get threshold() { return this.asked ?? this.camera?.threshold ?? 0; }
 
-  async load(whole) {
-    if (document.hidden || !this.ctx.store.alive) return;
-    try {
-      const history = await get('/api/history', {camera: this.name, span: this.span});
-      if (this.stopped || history.span !== this.span) return;
-      this.history = history;
-      const some = (history.t || []).length > 0;
-      this.empty.hidden = some;
-      this.body.hidden = !some;
-      if (!some) return;
-      this.draw();
-      this.changes();
-      say(this.memory, t('why.memory', when(history.begin, this.ctx.store.deviceNow())));
-      if (whole || !this.replays) await this.replay();
-    } catch (e) {
-      if (this.ctx.store.alive) say(this.said, t('failed', e.message));
-    }
+  ask() { return get('/api/history', {camera: this.name, span: this.span}); }
+
+  draw(history) {
+    if (history.span !== this.span) return;
+    this.history = history;
+    const some = (history.t || []).length > 0;
+    this.empty.hidden = some;
+    this.body.hidden = !some;
+    if (!some) return;
+    this.drawScores();
+    this.changes();
+    say(this.memory, t('why.memory', when(history.begin, this.store.deviceNow())));
+    if (!this.replays) this.replay();
   }
 
   state() {
     const c = this.camera;
     if (!c) return;
-    say(this.label, c.seen ? labelOf(this.ctx.store, c.label) : '–');
+    say(this.label, c.seen ? labelOf(this.store, c.label) : '–');
     say(this.score, c.seen && c.label >= 0 ? percent(c.p) : '');
     this.verdict.style.setProperty('--class', colour(c.seen ? c.label : -1));
     let rule = t('why.rule', c.confirm, decimal(c.threshold), decimal(Math.max(0, c.threshold - c.hysteresis)));
     if (c.dwell) rule += ' ' + t('why.dwell', since(c.dwell));
-    if (c.own?.length) rule += ' ' + t('why.own', c.own.map(([i, v]) => `${labelOf(this.ctx.store, i)} ${decimal(v)}`).join(', '));
+    if (c.own?.length) rule += ' ' + t('why.own', c.own.map(([i, v]) => `${labelOf(this.store, i)} ${decimal(v)}`).join(', '));
     if (c.smoothing) rule += ' ' + t('why.smooth', decimal(c.smoothing));
     say(this.rule, rule);
-    if (this.asked === null && document.activeElement !== this.slider) this.slider.value = c.threshold;
+    if (this.asked === null) this.slider.value = c.threshold;
     if (this.inForce !== c.threshold) {
       this.inForce = c.threshold;
       this.plot?.redraw(false);
@@ -122,7 +110,10 @@ class Why {
     this.show();
   }
 
-  alive() { this.load(true); }
+  alive() {
+    this.replays = null;
+    super.alive();
+  }
 
   // try asks what a threshold would have done; while it is dragged one question at a time is open.
   async try(value) {
@@ -135,7 +126,7 @@ class Why {
     do {
       last = this.asked;
       await this.replay(last);
-    } while (last !== this.asked);
+    } while (last !== this.asked && this.asked !== null);
     this.asking = false;
   }
 
@@ -150,7 +141,7 @@ class Why {
       this.show();
       this.drawCurve();
     } catch (e) {
-      say(this.said, t('failed', e.message));
+      this.fails(e);
     }
   }
 
@@ -169,19 +160,16 @@ class Why {
 
   async use() {
     const value = this.asked;
-    this.apply.disabled = true;
-    try {
-      await post('/api/threshold', {camera: this.name, threshold: value});
+    if (await this.does(this.apply, '/api/threshold', {camera: this.name, threshold: value})) {
       say(this.said, t('why.applied', decimal(value)));
       this.asked = null;
-    } catch (e) {
-      say(this.said, t('failed', e.message));
+      this.slider.focus();
     }
     this.show();
   }
 
   changes() {
-    const {store} = this.ctx;
+    const {store} = this;
     const all = (this.history.changes || []).slice(-50).reverse();
     const key = all.length ? `${all[0].t} ${all.length}` : '';
     if (key === this.listed) return;
@@ -192,9 +180,9 @@ class Why {
       h('td', h('span.swatch', {vars: {'--own': colour(c.to)}}), labelOf(store, c.to)), h('td.n', c.to < 0 ? '' : percent(c.p)))));
   }
 
-  // draw gives the chart the newest rows; classes come and go with what was seen.
-  draw() {
-    const {store} = this.ctx;
+  // drawScores gives the chart the newest rows; classes come and go with what was seen.
+  drawScores() {
+    const {store} = this;
     const classes = this.history.classes.slice(0, mostCurves);
     const key = classes.map((c) => c.i).join();
     const data = this.rows(classes);
@@ -209,7 +197,7 @@ class Why {
       width: this.chart.clientWidth, height: this.height(), legend: {show: false}, cursor: {y: false, points: {size: 7}},
       ms: 1, padding: [10, 12, 0, 0],
       scales: {x: {time: true, range: (u, min, max) => this.range(max)}, y: {range: [0, 1]}},
-      axes: [{...axis, values: (u, ticks) => ticks.map(u.scales.x.max - u.scales.x.min < 600000 ? clock : minute), space: 80}, {...axis, size: 46, values: (u, ticks) => ticks.map((v) => percent(v))}],
+      axes: [{...axis, values: (u, ticks) => ticks.map(u.scales.x.max - u.scales.x.min < 600000 ? clock : minute), space: 80}, {...axis, size: 56, values: (u, ticks) => ticks.map((v) => percent(v))}],
       series: [{}, ...classes.map((c) => ({
         label: labelOf(store, c.i), stroke: paint(c.i), width: 2, spanGaps: false, points: {show: this.span === '15m' ? undefined : false, size: 4},
       }))],
@@ -238,7 +226,7 @@ class Why {
   }
 
   range(max) {
-    const end = Math.max(max || 0, this.ctx.store.deviceNow());
+    const end = Math.max(max || 0, this.store.deviceNow());
     const full = this.span === '15m' ? 900000 : 86400000;
     const first = this.history.t[0];
     return [Math.max(end - full, Math.min(first, end - full / 15)), end];
@@ -260,7 +248,7 @@ class Why {
       if (this.labels[i] === null) continue;
       const from = u.valToPos(xs[i], 'x', true);
       const to = u.valToPos(Math.min(xs[i + 1] ?? xs[i] + 1000, xs[i] + (this.span === '15m' ? 1000 : 60000)), 'x', true);
-      ctx.fillStyle = paint(this.labels[i], 1);
+      ctx.fillStyle = paint(this.labels[i]);
       ctx.fillRect(from, top, Math.max(1, to - from), ribbon * ratio);
     }
     const line = (v, dash, colour, w = 1.5) => {
@@ -283,7 +271,7 @@ class Why {
 
   // point writes the values under the pointer, or the last ones, beside the names of the classes.
   point(u, classes) {
-    const {store} = this.ctx;
+    const {store} = this;
     const i = u.cursor.idx ?? u.data[0].length - 1;
     const rows = classes.map((c, k) => h('li', {vars: {'--own': colour(c.i)}}, h('span.swatch'), labelOf(store, c.i), h('b', u.data[k + 1][i] === null ? '' : percent(u.data[k + 1][i]))));
     rows.unshift(h('li.quiet', u.data[0][i] ? clock(u.data[0][i]) : ''));

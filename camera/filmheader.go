@@ -5,37 +5,49 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 )
 
 // boxLimit is how many boxes of a film are looked at, at most.
 const boxLimit = 4096
 
-// rotationOf reads how a film of a phone (MP4, MOV) wants its picture turned, from the matrix of
-// its video track (ISO/IEC 14496-12, 8.3.2). Any other file wants nothing. The decoders disagree:
-// OpenCV 4.6 turns a quarter the wrong way, GStreamer not at all.
-func rotationOf(path string) Flip {
+// boxStarts are the boxes that a film may begin with; QuickTime's older ones have no ftyp.
+var boxStarts = []string{"ftyp", "moov", "mdat", "wide", "free", "skip"}
+
+// filmHeader is what the file of a film says of its pictures, and what decoders do not listen to.
+type filmHeader struct {
+	turn Flip // how a phone's film wants its picture turned
+	full bool // its range is full
+}
+
+// headerOf reads the header of a film (MP4, MOV): from the matrix of its video track (ISO/IEC
+// 14496-12, 8.3.2) how it is turned, for the decoders disagree: OpenCV 4.6 turns a quarter the wrong way,
+// GStreamer not at all; and its range as Avid writes it, which GStreamer passes over. Any other file
+// says nothing.
+func headerOf(path string) filmHeader {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 	if err != nil {
-		return FlipNone
+		return filmHeader{}
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return FlipNone
+		return filmHeader{}
 	}
 	r := boxReader{file: file, left: boxLimit}
 	r.walk(0, info.Size(), "")
-	return r.turn
+	return r.header
 }
 
-// boxReader goes through the boxes of a film as far as the video track.
+// boxReader goes through the boxes of a film as far as the end of the video track.
 type boxReader struct {
-	file io.ReaderAt
-	left int  // boxes still to be looked at
-	next Flip // of the track under way
-	turn Flip // of the video track
-	done bool
+	file   io.ReaderAt
+	left   int  // boxes still to be looked at
+	turn   Flip // of the track under way
+	header filmHeader
+	video  bool // the track under way is the video
+	done   bool
 }
 
 // walk looks at the boxes between two places of the file; in is the box around them.
@@ -55,7 +67,7 @@ func (r *boxReader) walk(at, end int64, in string) {
 			size, body = int64(binary.BigEndian.Uint64(head[8:])), at+16
 		case size == 0: // to the end
 			size = end - at
-		case in == "" && kind != "ftyp" && at == 0:
+		case in == "" && at == 0 && !slices.Contains(boxStarts, kind):
 			return // no film of this kind
 		}
 		if size < body-at || size > end-at {
@@ -67,18 +79,33 @@ func (r *boxReader) walk(at, end int64, in string) {
 }
 
 func (r *boxReader) box(kind, in string, body, end int64) {
-	switch in + "/" + kind {
-	case "/moov", "moov/trak", "trak/mdia":
+	switch at := in + "/" + kind; {
+	case at == "moov/trak":
 		r.walk(body, end, kind)
-	case "trak/tkhd":
-		r.next = r.matrix(body, end)
-	case "mdia/hdlr":
+		r.done = r.video
+	case slices.Contains(boxPath, at):
+		r.walk(body, end, kind)
+	case at == "trak/tkhd":
+		r.turn = r.matrix(body, end)
+	case at == "mdia/hdlr":
 		var handler [4]byte
 		if _, err := r.file.ReadAt(handler[:], body+8); err == nil && string(handler[:]) == "vide" {
-			r.turn, r.done = r.next, true
+			r.header.turn, r.video = r.turn, true
+		}
+	case at == "stbl/stsd" && r.video:
+		r.walk(body+8, end, kind)
+	case in == "stsd": // a kind of video; boxes follow its own fields
+		r.walk(body+78, end, "entry")
+	case at == "entry/ACLR":
+		var colours [16]byte // of Avid's DNxHD
+		if _, err := r.file.ReadAt(colours[:], body); err == nil && end-body == int64(len(colours)) {
+			r.header.full = binary.BigEndian.Uint32(colours[8:]) == 2
 		}
 	}
 }
+
+// boxPath are the boxes around those that are looked at, each behind the one around it.
+var boxPath = []string{"/moov", "trak/mdia", "mdia/minf", "minf/stbl"}
 
 // matrix is what the first four numbers of the transformation say: a and b are where the picture's
 // right points to, c and d where its down does.

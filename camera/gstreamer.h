@@ -1,0 +1,28 @@
+// GStreamer as this package uses it. Its libraries are looked for when they are first needed, so that this program
+// starts without them and is built without their headers: no structure of theirs is laid out here.
+#include <stdint.h>
+
+// gst is a pipeline that ends in an appsink of the name frames, and its newest picture.
+struct gst {
+	void *pipeline, *sink, *bus;
+	void *sample;			// the newest picture, until it has been converted or is replaced
+	void *caps;			// those that the converter was made for
+	void *in, *out, *converter;	// two GstVideoInfo; a GstVideoConverter
+	int width, height;		// of the sample
+	int rate[2];			// frames a second, a fraction; 0/1: not told
+	int told[4];			// colours as the container tells them; written by the decoder's thread
+	int full;			// the container says full range where GStreamer does not look
+	int ahead;			// decoders may work at several pictures at once
+	char *why;			// the first error that a part of the pipeline has told; NULL: none
+};
+
+// What vggse_gst_pull gives.
+enum { GST_FRAME, GST_NONE, GST_END };
+
+int vggse_gst_there(void);
+int vggse_gst_has_element(const char *name);
+char *vggse_gst_parse_error(const char *text);
+char *vggse_gst_open(struct gst *g, const char *text);
+int vggse_gst_pull(struct gst *g, int64_t nanoseconds);
+int vggse_gst_convert(struct gst *g, void *pixels);
+void vggse_gst_close(struct gst *g);

@@ -1,0 +1,88 @@
+package configs
+
+import (
+	"strings"
+	"testing"
+)
+
+// What YAML takes for something else than the password that was meant is refused with the cure, and
+// nothing of it is shown.
+func TestSecretsThatYAMLMisreads(t *testing.T) {
+	for _, value := range []string{"*geheim", "!geheim", "!!geheim", "!geheim x", "&geheim", "#geheim",
+		"ab #geheim",
+		"@geheim", "%geheim", "`geheim`", ">geheim", "|geheim", "{geheim", "[geheim", "]geheim", "- geheim",
+		"ab: geheim", "'it's geheim'", `"ge\heim geheim"`, `"a"geheim"`,
+		`"geheim`, "'geheim", ",geheim: x", "? geheim"} {
+		for _, text := range []string{"mqtt:\n  user: a\n  password: " + value + "\n",
+			"device: {id: b}\nmqtt:\n  password: " + value + "\n  user: a\n"} {
+			_, err := load(t, text, Options{})
+			if err == nil || !strings.Contains(err.Error(), "quote") {
+				t.Errorf("%q: got %v, want the cure: quotes", text, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "geheim") {
+				t.Errorf("%q: the error %q shows the password", text, err)
+			}
+		}
+	}
+	for _, text := range []string{"mqtt: {user: a, password: ab,geheim}", "mqtt: {user: a, password: ab,c,geheim}",
+		"mqtt:\n  password = geheim: x\n", "mqtt:\n  password:geheim: x\n", "mqtt: {\"password:geheim\": 1}",
+		"password geheim", "mqtt:\n  password:geheim\n", "mqtt:\n  user: &geheim x\n  password: *geheimer\n"} {
+		if _, err := load(t, text, Options{}); err == nil || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%q: got %v, want an error without the password", text, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"mqtt:\n  user: a\n  password: # from the environment\n":     "",
+		"mqtt:\n  user: a\n  password: \"\"  #none\n":                "",
+		"mqtt:\n  user: a\n  password: # below\n    abc\n":           "abc",
+		"mqtt:\n  user: &u abc\n  password: *u\n":                    "abc",
+		"mqtt:\n  user: a\n  password: 'a #b'\n":                     "a #b",
+		"mqtt:\n  user: a\n  password: a#b\n":                        "a#b",
+		"mqtt: {password: a, user: b} #note\n":                       "a",
+		"mqtt:\n  user: a\n  password: >-\n    !x @y\n":              "!x @y",
+		"mqtt:\n  user: a\n  password: abc # a comment\n  qos: 1 #x": "abc",
+	} {
+		if e, err := load(t, text, Options{}); err != nil || e.Config.MQTT.Password != want {
+			t.Errorf("%q: got %v, want the password %q", text, err, want)
+		}
+	}
+}
+
+// Habits of other notations are told by line and key.
+func TestHabitsOfOtherNotations(t *testing.T) {
+	for text, want := range map[string]string{
+		"device:\n  name: \"C:\\models\"\n":               "line 2: name: in \"…\" a backslash",
+		"device:\n  name: @home\n":                        "line 2: name: a value that begins with @ stands in quotes",
+		"device:\n  site: x\n  name: %a\n":                "line 3: name: a value that begins with %",
+		"device:\n  name: `a`\n":                          "line 2: name: a value that begins with `",
+		"device:\n  name: 'it's'\n":                       "line 2: name: the quotes '…'",
+		"cameras:\n– name: a\n  source: demo://parts\n":   "line 2: an entry of a list begins with -",
+		"mqtt: {qos: 0}\n...\nhello there\n":              "line 2: ends the configuration (...)",
+		"mqtt: {qos: 0}\n...\ndevice: {id: a}\n":          "line 2: ends the configuration (...)",
+		"mqtt:\n  broker:tcp://a:1883\n":                  "a blank behind each colon",
+		"mqtt:\n  broker:\u00a0tcp://a:1883\n":            "U+00A0",
+		"cameras:\n- rtsp://admin:geheim@h/x\n":           "cameras.0: must be {name: …, source: …}",
+		"MQTT: {qos: 1}\n":                                "did you mean mqtt?",
+		"mqtt: {host: h}\n":                               "mqtt.host: unknown key, did you mean mqtt.broker?",
+		"mqtt: {qos: 1}\nmqtt: {qos: 0}\n":                "agent.yaml:2: mqtt: stands there twice, first in line 1",
+		"state_dir: ~/vggse\n":                            "state_dir: ~ and $NAME are not filled in here",
+		"model: {bundle: $HOME/parts}\n":                  "model.bundle: ~ and $NAME",
+		"mqtt: {user: a, password_file: ~pi/pw}\n":        "mqtt.password_file: ~ and $NAME",
+		"mqtt: {tls: {ca: /home/$USER/ca.pem}}\n":         "mqtt.tls.ca: ~ and $NAME",
+		"model: {bundle: ~}\ncache_dir: /a/$x.d\n":        "",
+		"device: {name: 'about ~/x', site: $HOME/line}\n": "",
+	} {
+		_, err := load(t, text, Options{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: got %v, want …%s…", text, err, want)
+		}
+	}
+	_, err := load(t, "", Options{Set: []string{"cameras[0].fps=5"}})
+	if err == nil || !strings.Contains(err.Error(), "did you mean cameras.0.fps?") {
+		t.Errorf("brackets: %v", err)
+	}
+	_, err = load(t, "", Options{Environ: []string{`VGGSE_MQTT_BROKER="tcp://h:1883"`}})
+	if err == nil || !strings.Contains(err.Error(), "VGGSE_MQTT_BROKER: the quotes around the value") {
+		t.Errorf("quotes of an environment file: %v", err)
+	}
+}
