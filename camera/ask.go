@@ -2,12 +2,17 @@ package camera
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/vggse/vggse-agent/vision"
 )
+
+// AskWarning stands before each warning in what Ask says.
+const AskWarning = "; warning: "
 
 // Ask tries a source as far as that disturbs nobody, and says what it found: files are opened and
 // their first picture is read, an RTSP server is asked for its description. Others are not opened.
@@ -44,10 +49,12 @@ func Ask(ctx context.Context, source string) (what string, err error) {
 		}
 		defer s.Close()
 		var f vision.Frame
-		if err := s.Read(ctx, &f); err != nil && err != io.EOF {
+		if err := s.Read(ctx, &f); err != nil && !errors.Is(err, io.EOF) {
 			return "", err
 		}
-		return fmt.Sprintf("%s of %d×%d pixels", s.Info().Kind, f.Width, f.Height), nil
+		info := s.Info()
+		return strings.Join(append([]string{fmt.Sprintf("%s of %d×%d pixels", info.Kind, f.Width, f.Height)},
+			info.Warnings...), AskWarning), nil
 	}
 	return "not opened, 'vggse-agent cameras test' tries it", nil
 }

@@ -196,7 +196,8 @@ func (u *URI) playback(info Info) float64 {
 // Read fills f with the next frame, growing f.Pix only where it is too small, and sets Camera, Seq
 // (from 1) and Time. Of a camera it is the newest frame, and never an old one again; of a file and
 // of demo:// every frame in turn, at the speed of its own time or of the fps asked for. Read
-// returns io.EOF after the last frame of a file, ctx's error when it has ended, and an ErrLost when
+// returns io.EOF after the last frame of a file, an ErrCutOff after that of a film that should be
+// longer, ctx's error when it has ended, and an ErrLost when
 // the source went away: then close, and open again later. While a camera is silent Read blocks for
 // up to Info().ReadLimit, ended ctx or not.
 func (s *Stream) Read(ctx context.Context, f *vision.Frame) error {
@@ -250,13 +251,17 @@ func (s *Stream) Age() (age time.Duration, known bool) {
 }
 
 // Skipped is how many pictures of a folder were left out because they cannot be read, and why the
-// newest of them was.
+// newest of them was; of a film that is shown in a loop, how many rounds ended too early.
 func (s *Stream) Skipped() (n int, why string) {
-	pictures, ok := s.source.(*stills)
-	if !ok || len(pictures.left) == 0 {
-		return 0, ""
+	switch from := s.source.(type) {
+	case *video:
+		return from.early, from.why
+	case *stills:
+		if len(from.left) > 0 {
+			return from.skipped, from.left[len(from.left)-1]
+		}
 	}
-	return pictures.skipped, pictures.left[len(pictures.left)-1]
+	return 0, ""
 }
 
 // Info says what was opened. Its Warnings are valid until the next Read.

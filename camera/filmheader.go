@@ -19,12 +19,15 @@ var boxStarts = []string{"ftyp", "moov", "mdat", "wide", "free", "skip"}
 type filmHeader struct {
 	turn Flip // how a phone's film wants its picture turned
 	full bool // its range is full
+
+	length filmLength
 }
 
 // headerOf reads the header of a film (MP4, MOV): from the matrix of its video track (ISO/IEC
 // 14496-12, 8.3.2) how it is turned, for the decoders disagree: OpenCV 4.6 turns a quarter the wrong way,
 // GStreamer not at all; and its range as Avid writes it, which GStreamer passes over. Any other file
-// says nothing.
+// says nothing of that. Of most containers it reads how long the film should be: decoders take the end of
+// the file for that of the film.
 func headerOf(path string) filmHeader {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is not waited for
 	if err != nil {
@@ -37,17 +40,23 @@ func headerOf(path string) filmHeader {
 	}
 	r := boxReader{file: file, left: boxLimit}
 	r.walk(0, info.Size(), "")
+	r.header.length = lengthOf(file, info.Size(), &r)
+	r.header.length.path = path
 	return r.header
 }
 
 // boxReader goes through the boxes of a film as far as the end of the video track.
 type boxReader struct {
-	file   io.ReaderAt
-	left   int  // boxes still to be looked at
-	turn   Flip // of the track under way
-	header filmHeader
-	video  bool // the track under way is the video
-	done   bool
+	file      io.ReaderAt
+	left      int     // boxes still to be looked at
+	turn      Flip    // of the track under way, as are the following
+	track     float64 // seconds that it is shown
+	media     float64 // seconds that it has
+	samples   uint32  // frames
+	perSecond uint32  // of the whole film's clock
+	header    filmHeader
+	video     bool // the track under way is the video
+	done      bool
 }
 
 // walk looks at the boxes between two places of the file; in is the box around them.
@@ -86,7 +95,13 @@ func (r *boxReader) box(kind, in string, body, end int64) {
 	case slices.Contains(boxPath, at):
 		r.walk(body, end, kind)
 	case at == "trak/tkhd":
-		r.turn = r.matrix(body, end)
+		r.turn, r.track = r.matrix(body, end), r.shown(body)
+	case at == "moov/mvhd":
+		r.perSecond, _ = r.times(body)
+	case at == "mdia/mdhd":
+		_, r.media = r.times(body)
+	case at == "stbl/stsz" && r.video:
+		r.samples = uint32(unsigned(r.file, body+8, 4))
 	case at == "mdia/hdlr":
 		var handler [4]byte
 		if _, err := r.file.ReadAt(handler[:], body+8); err == nil && string(handler[:]) == "vide" {

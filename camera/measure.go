@@ -51,8 +51,10 @@ func Measure(ctx context.Context, source string, frames int, open func(context.C
 	var f vision.Frame
 	var ages []time.Duration
 	var first, last time.Time
+	var early error
 	for ; m.Frames < frames; m.Frames++ {
-		if err := s.Read(ctx, &f); err == io.EOF {
+		if err := s.Read(ctx, &f); errors.Is(err, io.EOF) && !errors.Is(err, ErrLost) {
+			early = err
 			break
 		} else if err != nil {
 			return nil, fmt.Errorf("after %d frames: %w", m.Frames, err)
@@ -72,6 +74,9 @@ func Measure(ctx context.Context, source string, frames int, open func(context.C
 	}
 	info := s.Info()
 	m.URI, m.Asked, m.Warnings = info.URI, asked(&u), slices.Clone(info.Warnings)
+	if errors.Is(early, ErrCutOff) {
+		m.Warnings = []string{early.Error()} // says more than what was known at the start
+	}
 	m.Got = fmt.Sprintf("%dx%d through %s", info.Width, info.Height, info.Backend)
 	m.FirstMS = round.Milliseconds(first.Sub(start))
 	if took := last.Sub(first); took > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -17,8 +18,14 @@ type video struct {
 	capture capturer
 	plan    *plan
 	foreign
-	rounds int  // further rounds; −1 for ever
-	seen   bool // this round has had a frame
+	rounds int // further rounds; −1 for ever
+	fps    float64
+	length filmLength
+
+	seen  int           // frames of this round
+	at    time.Duration // of the newest of them in the film; 0: not known
+	early int           // rounds that ended too early
+	why   string        // the last of them did
 }
 
 // videoFPS is the speed of a video that does not say its own.
@@ -30,11 +37,12 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	if turned.Flip, err = header.turn.then(u.Flip); err != nil {
 		return nil, Info{}, err
 	}
-	p, c, err := turned.openFilmBy(m, header.full)
+	p, c, err := turned.openFilmBy(m, &header)
 	if err != nil {
 		return nil, Info{}, err
 	}
-	info := Info{Kind: "video", Backend: p.backend.String(), FPS: sane(c.property(propFPS))}
+	info := Info{Kind: "video", Backend: p.backend.String(), FPS: sane(c.property(propFPS)),
+		Warnings: header.length.warning()}
 	info.Width, info.Height = max(0, int(c.property(propWidth))), max(0, int(c.property(propHeight)))
 	if n, ok := p.flip.quarters(); ok && n%2 == 1 {
 		info.Width, info.Height = info.Height, info.Width
@@ -42,7 +50,7 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	if info.FPS == 0 {
 		info.FPS = videoFPS
 	}
-	return &video{capture: c, plan: p, rounds: u.Loop}, info, nil
+	return &video{capture: c, plan: p, rounds: u.Loop, fps: info.FPS, length: header.length}, info, nil
 }
 
 // openFilm opens a film through GStreamer, which follows a picture that changes its size or its
@@ -69,11 +77,11 @@ func (u *URI) openFilm() (source, Info, error) {
 	return u.openVideo(m)
 }
 
-func (u *URI) openFilmBy(m machine, full bool) (p *plan, c capturer, err error) {
+func (u *URI) openFilmBy(m machine, header *filmHeader) (p *plan, c capturer, err error) {
 	if p, err = u.plan(m); err != nil {
 		return nil, nil, err
 	}
-	p.full = full
+	p.full = header.full
 	c, err = openUnturned(p)
 	if err == nil && p.own && !p.ahead && c.property(propWidth)*c.property(propHeight) > largeFilm {
 		p.ahead = true // one picture after the other is too slow on some machines
@@ -83,6 +91,9 @@ func (u *URI) openFilmBy(m machine, full bool) (p *plan, c capturer, err error) 
 	}
 	if !errors.Is(err, errNotOpened) {
 		return p, c, err
+	}
+	if why := header.length.short(); why != "" {
+		return nil, nil, fmt.Errorf("%s cannot be read as a video: it %s: copy it again (%s)", u.Target, why, p.backend)
 	}
 	why := "or needs another decoder"
 	if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
@@ -141,17 +152,40 @@ func (v *video) next(_ context.Context, f *vision.Frame) error {
 		case err != nil:
 			return err
 		case ok:
-			v.seen = true
+			v.counted()
 			return v.capture.copyTo(f, v.plan.flip)
-		case !v.seen:
-			return errors.New("the video has no frame that can be decoded")
-		case v.rounds == 0:
+		case v.seen == 0:
+			return v.empty()
+		}
+		if err := v.length.ended(v.seen, v.at, v.fps, v.capture.why()); err != io.EOF {
+			v.early++
+			v.why = err.Error()
+			if v.rounds == 0 {
+				return err
+			}
+		} else if v.rounds == 0 {
 			return io.EOF
 		}
 		if err := v.rewind(); err != nil {
 			return err
 		}
 	}
+}
+
+// counted counts a frame. Of GStreamer the time is not known.
+func (v *video) counted() {
+	v.seen++
+	if v.length.seconds > 0 && !v.plan.own {
+		v.at = max(v.at, time.Duration(v.capture.property(propPosition)*float64(time.Millisecond)))
+	}
+}
+
+// empty is the error for a film without a frame.
+func (v *video) empty() error {
+	if why := v.length.short(); why != "" {
+		return fmt.Errorf("the video has no frame that can be decoded: it %s: copy it again", why)
+	}
+	return errors.New("the video has no frame that can be decoded")
 }
 
 func (v *video) rewind() error {
@@ -165,7 +199,7 @@ func (v *video) rewind() error {
 	if err != nil {
 		return fmt.Errorf("the video cannot be opened again: %w", err)
 	}
-	v.capture, v.seen = c, false
+	v.capture, v.seen, v.at = c, 0, 0
 	return nil
 }
 

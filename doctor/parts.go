@@ -244,6 +244,9 @@ func tryOpen(ctx context.Context, f *Finding, source string) {
 		f.Status, f.Cure = Fail, "see 'vggse-agent cameras test' with this source"
 		f.Found += ": " + redact.Text(err.Error())
 	case what != "":
+		if strings.Contains(what, camera.AskWarning) {
+			f.Status, f.Cure = Warn, "see 'vggse-agent cameras test' with this source"
+		}
 		f.Found += ": " + what
 	}
 }

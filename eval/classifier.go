@@ -81,13 +81,15 @@ func (c *Classifier) Classify(ctx context.Context, file string) (*ImageAnswer, e
 
 // Frames answers for the frames of an open source, each every-th, at most so many (0: all), and
 // hands them to visit; an answer's Logits are valid during that call. Its File is name. It ends
-// without an error with the source, or, where the source is live, with ctx.
+// without an error with the source, unless that is a film that is cut off, or, where the source is live, with ctx.
 func (c *Classifier) Frames(ctx context.Context, s camera.Reader, name string, every, most int,
 	visit func(*ImageAnswer) error) error {
 	info, f := s.Info(), vision.Frame{}
 	for read, done := 0, 0; most == 0 || done < most; read++ {
 		err := s.Read(ctx, &f)
 		switch {
+		case errors.Is(err, camera.ErrCutOff):
+			return err
 		case errors.Is(err, io.EOF) || info.Live && ctx.Err() != nil:
 			return nil
 		case err != nil:

@@ -21,10 +21,12 @@ func (c *calibration) pictures(ctx context.Context) error {
 	if c.Camera != "" {
 		dir = c.path("frames")
 		bar := c.progress.Start("taking frames", int64(c.Frames))
-		if err := dataset.SaveFrames(ctx, c.Camera, c.Frames, dir, bar.One); err != nil {
+		found, err := dataset.SaveFrames(ctx, c.Camera, c.Frames, dir, bar.One)
+		if err != nil {
 			return err
 		}
 		bar.Done()
+		c.found(found...)
 	}
 	all, err := c.list(ctx, dir)
 	if err != nil {

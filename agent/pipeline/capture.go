@@ -56,7 +56,7 @@ func (p *Pipeline) supervise(ctx context.Context, f *capture, there *openCount) 
 		case closed:
 			continue
 		case errors.Is(err, io.EOF) && !errors.Is(err, camera.ErrLost): // a film's end, not a server's that hung up
-			status.ended()
+			status.ended(err)
 			if failing {
 				there.recovers()
 			}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/mqtt"
@@ -23,7 +24,8 @@ type cameraStatus struct {
 	log       *slog.Logger
 	now       string
 	skipped   int
-	why       string // of the last failure
+	why       string   // of the last failure
+	warned    []string // what was not as asked
 }
 
 func (s *cameraStatus) change(to string) bool {
@@ -60,6 +62,7 @@ func (s *cameraStatus) online(source Source) {
 		}
 	}
 	s.log.Info("camera online", facts...)
+	s.warns(source)
 }
 
 // lost tells of a camera that went away, or is there and shows nothing.
@@ -88,15 +91,48 @@ func (s *cameraStatus) failed(err error) {
 	s.why = err.Error()
 }
 
-// skips tells of pictures that the source has left out since the last time.
+// skips tells of pictures that the source has left out since the last time, and of a film in a loop once
+// that it ends too early.
 func (s *cameraStatus) skips(source Source) {
-	if counts, ok := source.(interface{ Skipped() (int, string) }); ok {
-		if n, why := counts.Skipped(); n > s.skipped {
-			s.log.Warn("picture left out", "camera", s.name, "so_far", n, "error", why)
-			s.skipped = n
+	counts, ok := source.(interface{ Skipped() (int, string) })
+	if !ok {
+		return
+	}
+	n, why := counts.Skipped()
+	if n <= s.skipped {
+		return
+	}
+	if d, ok := source.(described); !ok || d.Info().Kind != "video" {
+		s.log.Warn("picture left out", "camera", s.name, "so_far", n, "error", why)
+	} else if s.skipped == 0 {
+		s.log.Warn("camera ended too early", "camera", s.name, "error", why)
+	}
+	s.skipped = n
+}
+
+// described is a Source that says what was opened.
+type described interface{ Info() camera.Info }
+
+// warns tells what is not as asked, each sentence once; what a folder leaves out skips tells.
+func (s *cameraStatus) warns(source Source) {
+	d, ok := source.(described)
+	if !ok {
+		return
+	}
+	info := d.Info()
+	if info.Kind == "pictures" {
+		return
+	}
+	for _, warning := range info.Warnings {
+		if len(s.warned) < mostWarnings && !slices.Contains(s.warned, warning) {
+			s.warned = append(s.warned, warning)
+			s.log.Warn("camera is not as asked", "camera", s.name, "warning", warning)
 		}
 	}
 }
+
+// mostWarnings of one camera are told: a source may put other numbers into each.
+const mostWarnings = 16
 
 func (s *cameraStatus) disabled() {
 	if s.change(mqtt.CameraDisabled) {
@@ -105,8 +141,16 @@ func (s *cameraStatus) disabled() {
 	}
 }
 
-func (s *cameraStatus) ended() {
-	if s.change(mqtt.CameraOffline) {
+// ended tells of a film's end, which may come before the one that its file tells of.
+func (s *cameraStatus) ended(err error) {
+	early := errors.Is(err, camera.ErrCutOff)
+	if early {
+		s.explain(err)
+	}
+	switch changed := s.change(mqtt.CameraOffline); {
+	case early:
+		s.log.Warn("camera ended too early", "camera", s.name, "error", err)
+	case changed:
 		s.log.Info("camera came to its end", "camera", s.name)
 	}
 }

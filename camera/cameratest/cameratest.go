@@ -260,3 +260,17 @@ func Film(t testing.TB, width, height, frames int) string {
 	}
 	return path
 }
+
+// CutFilm encodes n pictures as MJPEG in AVI and cuts the file off in its middle.
+func CutFilm(t testing.TB, n int) string {
+	t.Helper()
+	path := Video(t, "cut off.avi", n, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p")
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Truncate(path, info.Size()/2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

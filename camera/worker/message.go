@@ -131,7 +131,8 @@ var kinds = []struct {
 	name string
 	err  error
 }{
-	{"stalled", camera.ErrStalled}, {"lost", camera.ErrLost}, {"no opencv", camera.ErrNoOpenCV}, {"end", io.EOF},
+	{"stalled", camera.ErrStalled}, {"lost", camera.ErrLost}, {"no opencv", camera.ErrNoOpenCV},
+	{"cut off", camera.ErrCutOff}, {"end", io.EOF},
 }
 
 func failureOf(err error) failure {

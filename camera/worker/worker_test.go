@@ -155,6 +155,29 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A film that is cut off ends as in this process, and Ask tells of it.
+func TestCutFilm(t *testing.T) {
+	needOpenCV(t)
+	film := cameratest.CutFilm(t, 20)
+	s := open(t, newCamera(t, "file://"+film+"?speed=max"))
+	var f vision.Frame
+	var err error
+	for err == nil {
+		err = s.Read(soon(t), &f)
+	}
+	if !errors.Is(err, camera.ErrCutOff) || !errors.Is(err, io.EOF) || errors.Is(err, camera.ErrLost) ||
+		!strings.Contains(err.Error(), film+" is cut off: ") {
+		t.Errorf("Read: %v", err)
+	}
+	if w := s.Info().Warnings; len(w) != 1 || !strings.Contains(w[0], "is cut off") {
+		t.Errorf("warnings %q", w)
+	}
+	what, err := Ask(soon(t), "file://"+film)
+	if err != nil || !strings.Contains(what, "pixels"+camera.AskWarning+film+" is cut off") {
+		t.Errorf("Ask: %q, %v", what, err)
+	}
+}
+
 // Nothing is allocated for a frame.
 func TestNoAllocation(t *testing.T) {
 	needOpenCV(t)

@@ -30,7 +30,7 @@ others are classified all the same, and the exit code is 1.
 
 Films, and cameras by the URIs of 'cameras', are opened in a process of their own as the daemon does:
 of a film every frame is classified, as fast as it goes, of a camera the newest each time, until
-Ctrl-C or --frames. 'frame' is its number.`,
+Ctrl-C or --frames. 'frame' is its number. A film that is cut off counts as a damaged picture does.`,
 		Example: `  vggse-agent classify --bundle demo/bundle picture.jpg
   vggse-agent classify --bundle demo/bundle --json --logits pictures/ > answers.jsonl
   vggse-agent classify --bundle demo/bundle --csv --every 25 film.mp4 > answers.csv

@@ -159,6 +159,23 @@ func TestClassifyFilmsAndStreams(t *testing.T) {
 	}
 }
 
+// Of a film that is cut off what is there is classified, and the exit code is that of a damaged picture;
+// cameras test warns, of the whole as of its beginning.
+func TestCutFilm(t *testing.T) {
+	film := cameratest.CutFilm(t, 20)
+	code, stdout, stderr := agentCmd(t, "classify", "--bundle", seededBundle(t), "--json", film)
+	if n := strings.Count(stdout, `"frame":`); code != exitFailed || n < 5 || n > 12 ||
+		strings.Count(stderr, film+" is cut off: it holds ") != 1 || !strings.Contains(stderr, "1 of 1") {
+		t.Errorf("exit %d, %d frames: %s", code, n, stderr)
+	}
+	for _, frames := range []string{"2", "30"} {
+		code, stdout, stderr = agentCmd(t, "cameras", "test", "file://"+film, "--frames", frames)
+		if code != exitDone || strings.Count(stdout, film+" is cut off: it holds ") != 1 {
+			t.Errorf("%s: exit %d: %s%s", frames, code, stdout, stderr)
+		}
+	}
+}
+
 func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 	bundleDir := seededBundle(t)
 	dir := t.TempDir()
