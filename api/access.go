@@ -135,6 +135,11 @@ func (a *access) judge(r *http.Request) (rights page.Rights, verdict int) {
 	return rights, verdict
 }
 
+// longToken is how long a token is that no guessing finds, limited or not: 26 letters of 5 bits, as
+// makeTokens makes them. A program that shows the right one is let in while others guess from its address, which
+// many share behind one router or proxy. A password in a form or by Basic is one that a person may have chosen.
+const longToken = 26
+
 // shown is the right of the token or the session that the request shows: 'v', 'a', or 0 for none.
 func (a *access) shown(r *http.Request) (right byte, by string, verdict int) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -153,8 +158,9 @@ func (a *access) shown(r *http.Request) (right byte, by string, verdict int) {
 		return 0, "", 0 // there is nothing to be guessed
 	}
 	right = a.check(token)
+	beyond := right != 0 && limit == a.bearers && len(token) >= longToken
 	switch now := time.Now(); {
-	case !limit.may(r.RemoteAddr, now):
+	case !beyond && !limit.may(r.RemoteAddr, now):
 		return 0, "", http.StatusTooManyRequests
 	case right == 0:
 		limit.failed(r.RemoteAddr, now)

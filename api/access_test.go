@@ -242,6 +242,45 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// A program with a token that is too long to be guessed gets in while others guess from its address; one
+// with a shorter token, a wrong one or by Basic waits. The limits do not fill up by it.
+func TestRightTokenAmongGuesses(t *testing.T) {
+	const generated, hexadecimal = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789abcdef0123456789abcdef"
+	for _, tt := range []struct {
+		token string
+		want  int
+	}{
+		{generated, 200}, {hexadecimal, 200}, {generated[:25], 429}, {viewToken, 429},
+	} {
+		s := servePage(t, Config{Listen: "0.0.0.0:0", TokenFile: tokenFile(t, tt.token)})
+		home := strings.TrimSuffix(s.URL(), "/")
+		ask := func(path string, set func(*http.Request)) int {
+			return send(t, browser(t), "GET", home+path, "", set).StatusCode
+		}
+		s.access.bearers = newAttempts(3, time.Hour)
+		s.access.logins = newAttempts(3, time.Hour)
+		wrong := header("Authorization", "Bearer "+tt.token+"x")
+		basic := func(password string) func(*http.Request) {
+			return func(r *http.Request) { r.SetBasicAuth("x", password) }
+		}
+		for range 5 {
+			ask("/metrics", wrong)
+			ask("/live/a.jpg", basic("wrong"))
+		}
+		for range 3 {
+			if got := ask("/metrics", header("Authorization", "Bearer "+tt.token)); got != tt.want {
+				t.Errorf("%s: the right token among guesses = %d, want %d", tt.token, got, tt.want)
+			}
+			if got := ask("/metrics", wrong); got != 429 {
+				t.Errorf("%s: a further guess = %d", tt.token, got)
+			}
+			if got := ask("/live/a.jpg", basic(tt.token)); got != 429 {
+				t.Errorf("%s: Basic = %d", tt.token, got)
+			}
+		}
+	}
+}
+
 // Basic opens the pictures and nothing else.
 func TestBasic(t *testing.T) {
 	s := servePage(t, Config{Listen: "0.0.0.0:0", TokenFile: tokenFile(t, viewToken)})

@@ -67,7 +67,7 @@ func (a *attempts) forget(now time.Time) {
 	}
 }
 
-// may reports whether a client may show a token now, right or wrong.
+// may reports whether a client may show a token now that could have been guessed, right or wrong.
 func (a *attempts) may(remote string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
