@@ -21,23 +21,41 @@ import (
 type Picture struct {
 	Path   string
 	SHA256 string
-	Label  int // index of its class, -1 where its folder is not named like a label
+	Label  int    // index of its class, -1 where no folder above it is named like a label
+	Folder string // the label; of a picture without one the folder that could be a new one's
 }
 
 // List is every different picture under dir, in the order of their digests: as good as drawn, and
-// always the same. The finding counts copies, where there are some.
+// always the same. Its label is that of the nearest folder above it that is named like one, up to dir.
+// The findings count copies, pictures that lie deeper than in the folder of their label, and files of
+// other kinds, where there are some.
 func List(ctx context.Context, dir string, labels []string) ([]Picture, []Finding, error) {
+	return list(ctx, dir, labels, nil)
+}
+
+// ListTaught is List, where folders that are named like none of the labels stand for further ones: added are
+// their names, as Folders has them, and their indices go on behind those of labels.
+func ListTaught(ctx context.Context, dir string, labels, added []string) ([]Picture, []Finding, error) {
+	return list(ctx, dir, labels, added)
+}
+
+func list(ctx context.Context, dir string, labels, added []string) ([]Picture, []Finding, error) {
 	paths, err := Files(dir)
 	if err != nil {
 		return nil, nil, err
 	}
+	places := placesOf(dir, paths, labels)
 	var all []Picture
-	for _, p := range paths {
+	for i, p := range paths {
 		digest, err := atomicfile.HashFile(ctx, p)
 		if err != nil {
 			return nil, nil, err
 		}
-		all = append(all, Picture{p, digest, ClassOf(filepath.Base(filepath.Dir(p)), labels)})
+		class := places[i].class
+		if k := slices.Index(added, places[i].label); class < 0 && k >= 0 && places[i].depth > 0 {
+			class = len(labels) + k
+		}
+		all = append(all, Picture{p, digest, class, places[i].label})
 	}
 	slices.SortFunc(all, func(a, b Picture) int { return strings.Compare(a.SHA256+a.Path, b.SHA256+b.Path) })
 	different := slices.CompactFunc(slices.Clone(all), func(a, b Picture) bool { return a.SHA256 == b.SHA256 })
@@ -48,6 +66,7 @@ func List(ctx context.Context, dir string, labels []string) ([]Picture, []Findin
 				len(all), dir),
 			Cure: "take pictures at different times"})
 	}
+	found = append(found, deeper(dir, places, added != nil)...)
 	return different, append(found, LeftOut(dir)...), nil
 }
 

@@ -84,7 +84,7 @@ func TestFoldersOfLabels(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	folders, err := Folders(dir)
+	folders, err := Folders(dir, []string{"nut"})
 	if err != nil || len(folders) != 2 || folders[0] != (Folder{"a/b", 1}) || folders[1] != (Folder{"nut", 1}) {
 		t.Errorf("folders: %+v, %v", folders, err)
 	}

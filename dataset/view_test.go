@@ -71,7 +71,7 @@ func TestFolders(t *testing.T) {
 		}
 		file.Close()
 	}
-	got, err := Folders(dir)
+	got, err := Folders(dir, []string{"bolt"})
 	if want := []Folder{{"bolt", 1}, {"nut", 2}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v %v, not %v", got, err, want)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/dataset"
@@ -22,6 +21,8 @@ type Exported struct {
 	Unreadable int    `json:"unreadable"` // left out
 	Dim        int    `json:"dim"`        // features of a picture
 	SHA256     string `json:"sha256"`     // of the file
+
+	Findings []dataset.Finding `json:"findings,omitempty"` // what is odd about the pictures
 }
 
 // ExportOptions are the choices of one Export.
@@ -35,7 +36,8 @@ type ExportOptions struct {
 
 // Export writes the features of the pictures below Images into the safetensors file Out: the tensor
 // features, float32 [images, dim], and in its metadata, as JSON, "files" (the path of each row) and
-// "labels" (the name of its folder). With Views there is the tensor views, [images, views, dim], too.
+// "labels" (its label, or the name of the folder that could be one's). With Views there is the tensor views,
+// [images, views, dim], too.
 func Export(ctx context.Context, open Open, o ExportOptions, p *progress.Progress) (*Exported, error) {
 	x, err := export(ctx, open, o, p)
 	if err != nil {
@@ -49,7 +51,7 @@ func export(ctx context.Context, open Open, o ExportOptions, p *progress.Progres
 	if err != nil {
 		return nil, err
 	}
-	pictures, _, err := dataset.List(ctx, o.Images, nil)
+	pictures, found, err := dataset.List(ctx, o.Images, b.Spec.Labels)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +81,11 @@ func export(ctx context.Context, open Open, o ExportOptions, p *progress.Progres
 	if err != nil {
 		return nil, err
 	}
-	return writeFeatures(ctx, o.Out, pictures, examples)
+	x, err = writeFeatures(ctx, o.Out, pictures, examples)
+	if err == nil {
+		x.Findings = found
+	}
+	return x, err
 }
 
 func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, examples []example) (*Exported, error) {
@@ -99,8 +105,8 @@ func writeFeatures(ctx context.Context, out string, pictures []dataset.Picture, 
 		for _, v := range e.views {
 			views = append(views, v...)
 		}
-		path := pictures[e.picture].Path
-		files, labels = append(files, path), append(labels, filepath.Base(filepath.Dir(path)))
+		picture := &pictures[e.picture]
+		files, labels = append(files, picture.Path), append(labels, picture.Folder)
 	}
 	if x.Images = len(files); x.Images == 0 {
 		return nil, fmt.Errorf("none of the %d pictures can be read: %w", len(examples), examples[0].err)

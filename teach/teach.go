@@ -90,7 +90,7 @@ func run(ctx context.Context, open Open, o Options, p *progress.Progress) (*Repo
 // list finds the pictures and the labels that the taught bundle has: those of the bundle in their
 // order, then the new ones.
 func (t *teaching) list(ctx context.Context) error {
-	folders, err := dataset.Folders(t.Images)
+	folders, err := dataset.Folders(t.Images, t.parent.Spec.Labels)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,8 @@ func (t *teaching) list(ctx context.Context) error {
 		return fmt.Errorf("%s has pictures of one class only: two are needed", t.Images)
 	}
 	t.report.Labels = labels
-	pictures, found, err := dataset.List(ctx, t.Images, labels)
+	old := len(t.parent.Spec.Labels)
+	pictures, found, err := dataset.ListTaught(ctx, t.Images, labels[:old], labels[old:])
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 		return usagef("classify: --top must be at least 1, got %d", f.top)
 	}
 	sources, stills := splitSources(args)
-	files, bad := picturesOf(cmd, stills)
+	files, roots, bad := picturesOf(cmd, stills)
 	if len(files)+len(sources) == 0 {
 		return errors.Join(bad...)
 	}
@@ -89,7 +89,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	}
 	labels := network.Bundle.Spec.Labels
 	show := f.printer(cmd.OutOrStdout(), labels)
-	failed, err := classifyFiles(cmd, c, files, labels, show)
+	failed, err := classifyFiles(cmd, c, files, roots, labels, show)
 	if err != nil {
 		return err
 	}
@@ -112,20 +112,23 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	return nil
 }
 
-// picturesOf lists the pictures that the arguments mean, with an error for each that means none, and tells what
-// is left out of folders.
-func picturesOf(cmd *cobra.Command, args []string) (files []string, bad []error) {
+// picturesOf lists the pictures that the arguments mean, each with the folder that was given, with an error for
+// each argument that means none, and tells what is left out of folders.
+func picturesOf(cmd *cobra.Command, args []string) (files, roots []string, bad []error) {
 	for _, arg := range args {
 		some, err := dataset.Files(arg)
 		if err != nil {
 			bad = append(bad, err)
 			continue
 		}
+		root := filepath.Dir(arg)
 		if files = append(files, some...); some[0] != arg {
 			warn(cmd, dataset.LeftOut(arg))
+			root = arg
 		}
+		roots = append(roots, slices.Repeat([]string{root}, len(some))...)
 	}
-	return files, bad
+	return files, roots, bad
 }
 
 // warn tells what is odd about a folder.
@@ -137,10 +140,10 @@ func warn(cmd *cobra.Command, found []dataset.Finding) {
 
 // classifyFiles classifies pictures; those that cannot be read are told and counted. Where they lie
 // in folders of labels that are in another order, that is told, too.
-func classifyFiles(cmd *cobra.Command, c *eval.Classifier, files, labels []string,
+func classifyFiles(cmd *cobra.Command, c *eval.Classifier, files, roots, labels []string,
 	show func(*eval.ImageAnswer) error) (failed int, err error) {
 	var guesses []dataset.Summary // of pictures in folders that are named like a label
-	for _, file := range files {
+	for i, file := range files {
 		a, err := c.Classify(cmd.Context(), file)
 		switch {
 		case cmd.Context().Err() != nil:
@@ -151,7 +154,7 @@ func classifyFiles(cmd *cobra.Command, c *eval.Classifier, files, labels []strin
 			continue
 		}
 		guesses = append(guesses, dataset.Summary{Guess: a.Top[0].Index,
-			Class: slices.Index(labels, filepath.Base(filepath.Dir(file)))})
+			Class: dataset.LabelAbove(roots[i], file, labels)})
 		if err := show(a); err != nil {
 			return failed, err
 		}

@@ -23,7 +23,7 @@ func newFeaturesCmd(s *settings) *cobra.Command {
 		Short: "Write what the last layer reads of each picture, for other programs",
 		Long: `Features classifies the pictures below DIR and writes the vector in front of the last layer of each into
 a safetensors file: the tensor features, float32 [images, dim]. Its metadata holds, as JSON, "files",
-the path of each row, and "labels", the name of its folder.`,
+the path of each row, and "labels", its label or the name of its folder.`,
 		Example: "  vggse-agent features demo/bundle --images build/pictures --out build/features.safetensors",
 		Args:    exactArgs(1, "one BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +41,7 @@ the path of each row, and "labels", the name of its folder.`,
 			if err != nil {
 				return err
 			}
+			warn(cmd, x.Findings)
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), x)
 			}
