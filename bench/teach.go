@@ -199,13 +199,14 @@ type lesson struct {
 }
 
 // scored are the shares of test pictures that are answered rightly, in percent.
-type scored struct{ all, old, fresh, ece []float64 }
+type scored struct{ all, old, fresh, ece, leastECE []float64 }
 
 func (s *scored) add(t *featureSet, h *vision.Head) {
 	s.all = append(s.all, 100*t.accuracy(h, every).Value)
 	s.old = append(s.old, 100*t.accuracy(h, old).Value)
 	s.fresh = append(s.fresh, 100*t.accuracy(h, fresh).Value)
 	s.ece = append(s.ece, 100*t.ece(h))
+	s.leastECE = append(s.leastECE, 100*t.leastECE(h))
 }
 
 // draw takes pictures of each label of the pool.

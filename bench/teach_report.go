@@ -81,6 +81,7 @@ func (r *report) teachSize(each int, before float64, m *sizeResult, peers []peer
 	for i, s := range []scored{free, kept, without} {
 		what := []string{"not limited", "0.5 points", "without old pictures"}[i]
 		r.atMost(name("ECE, 15 bins, %, "+what), mean(s.ece), 3, pm(s.ece))
+		r.fact(name("ECE at the temperature that the test's own pictures ask for, %, "+what), pm(s.leastECE))
 	}
 	r.atMost(name("seconds to fit three heads"), slices.Max(m.seconds), 10, spread(m.seconds))
 }

@@ -112,7 +112,7 @@ func teachOnPage(t *testing.T, tab *pagetest.Tab, url, dir string, perLabel int,
 // A person teaches the demo a new label from the empty state on, with the page alone, and takes it
 // back; everything is in the journal and in the events.
 func TestTeachOnPage(t *testing.T) {
-	tab := pagetest.Open(t, "en")
+	tab := pagetest.OpenFor(t, "en", 20*time.Minute) // teaching runs at a low priority
 	state, address := t.TempDir(), freeAddress(t)
 	dir := filepath.Join(state, "samples")
 	broker := startMosquitto(t)

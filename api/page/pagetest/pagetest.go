@@ -168,14 +168,21 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Wait waits until an expression is true in the page.
+// Wait waits until an expression is true in the page; how long a machine takes for what a bar of progress shows
+// is no matter as long as the bar moves.
 func (tab *Tab) Wait(what, expression string) {
 	tab.t.Helper()
 	question := "(() => { try { return !!(" + expression + ") } catch { return false } })()" // what is not there yet
-	for end := time.Now().Add(hangs); !Eval[bool](tab, question); time.Sleep(20 * time.Millisecond) {
+	moved, end := "", time.Now().Add(hangs)
+	for !Eval[bool](tab, question) {
+		bar := Eval[string](tab, "[...document.querySelectorAll('progress')].map((p) => p.value).join()")
+		if bar != moved {
+			moved, end = bar, time.Now().Add(hangs)
+		}
 		if time.Now().After(end) {
 			tab.t.Fatalf("%s did not come; the page says:\n%s", what, Eval[string](tab, "document.body.innerText"))
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
