@@ -37,6 +37,9 @@ func (s *site) feed(t *testing.T) (stop func()) {
 	return stop
 }
 
+// painted tells that the first camera's picture has come; its canvas has that width before, too.
+const painted = `document.querySelector('.card canvas').width === 16 && document.querySelector('.card .note').hidden`
+
 // Each view in both languages, at the widths of a phone and a desk, light and dark: nothing breaks,
 // nothing is cut off, nobody else is asked, and what strangers have named stays text.
 func TestViews(t *testing.T) {
@@ -49,8 +52,7 @@ func TestViews(t *testing.T) {
 			tab.Size(width, 800, colours)
 			tab.Visit(s.URL + "/")
 			for view, what := range map[string]string{
-				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') &&
-					document.querySelector('.card canvas').width === 16 &&
+				"cameras": `document.querySelector('.card .label').textContent.includes('onerror') && ` + painted + ` &&
 					document.querySelector('.card canvas').getBoundingClientRect().width > 250 &&
 					document.querySelectorAll('.bars li').length === 2`,
 				"why/a": `document.querySelector('.chart canvas') && document.querySelector('.result').textContent`,
@@ -97,7 +99,7 @@ func TestStates(t *testing.T) {
 		return fmt.Sprintf(`document.querySelector('.card .state').textContent === %q`, word)
 	}
 	const stale = `document.querySelector('.card .stage.stale .age:not([hidden])')`
-	tab.Wait("a live picture", state("live")+` && document.querySelector('.card canvas').width === 16 && !`+stale)
+	tab.Wait("a live picture", state("live")+" && "+painted+" && !"+stale)
 	stop()
 	s.live.Status("a", "stalled")
 	s.live.Reason("a", errors.New("no frame for 5 s"), false)
@@ -140,8 +142,7 @@ func TestHiddenTab(t *testing.T) {
 	s.feed(t)
 	s.live.Status("a", "online")
 	tab.Visit(s.URL + "/#cameras")
-	const live = `document.querySelector('.card canvas').width === 16 &&
-		!document.querySelector('.card .stage.stale')`
+	const live = painted + ` && !document.querySelector('.card .stage.stale')`
 	tab.Wait("a live picture", live)
 	hide := func(hidden bool) {
 		pagetest.Eval[any](tab, fmt.Sprintf(`(
@@ -186,8 +187,7 @@ func TestOtherClock(t *testing.T) {
 	s.feed(t)
 	s.live.Status("a", "online")
 	tab.Visit(s.URL + "/#cameras")
-	const live = `document.querySelector('.card canvas').width === 16 &&
-		!document.querySelector('.card .stage.stale')`
+	const live = painted + ` && !document.querySelector('.card .stage.stale')`
 	tab.Wait("a live picture", live)
 	hour := func(offset int) string {
 		return fmt.Sprintf(`document.querySelector('time').textContent.startsWith(
