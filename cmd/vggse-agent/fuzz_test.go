@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,14 @@ const (
 	verbPatience = 4 * time.Second  // how long a verb may work before it is asked to stop
 	verbGrace    = 45 * time.Second // how long it may take to stop, on a busy machine
 	verbMemory   = 3 << 20          // KiB
+
+	// The worker of 'go test -fuzz' that has not done with an input after 10 s is killed, and the input blamed.
+	// There a verb has less time, and one that needed more is tried again when the fuzzing has ended.
+	workerPatience = 3 * time.Second
+	workerLimit    = 7 * time.Second // of the whole input
+	workerWait     = time.Second
+	lateMost       = 20 // inputs that are tried again, at most
+	lateFolder     = "VGGSE_TEST_LATE_VERBS"
 )
 
 var (
@@ -184,6 +193,13 @@ func spoil(r *rand.Rand, args []string) []string {
 	return args
 }
 
+// verbsAsked are those that -verb means.
+func verbsAsked() []*cobra.Command {
+	return slices.DeleteFunc(verbs(newRoot()), func(c *cobra.Command) bool {
+		return !strings.HasPrefix(c.CommandPath(), strings.TrimSpace("vggse-agent "+*onlyVerb))
+	})
+}
+
 // commandLine makes one up: a verb, some of its flags, some words.
 func commandLine(r *rand.Rand) []string {
 	lines := slices.DeleteFunc(slices.Clone(sound), func(line string) bool {
@@ -193,9 +209,7 @@ func commandLine(r *rand.Rand) []string {
 		return spoil(r, strings.Fields(lines[r.IntN(len(lines))]))
 	}
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
-	all := slices.DeleteFunc(verbs(newRoot()), func(c *cobra.Command) bool {
-		return !strings.HasPrefix(c.CommandPath(), strings.TrimSpace("vggse-agent "+*onlyVerb))
-	})
+	all := verbsAsked()
 	if *onlyVerb == "" && r.IntN(60) == 0 {
 		return []string{worker.Verb}
 	}
@@ -238,11 +252,19 @@ var goStack = regexp.MustCompile(`(?m)^(panic:|fatal error:|goroutine \d+|SIG[A-
 // unfinishedName is what is written aside.
 var unfinishedName = regexp.MustCompile(`unfinished|incoming`)
 
-// tryVerb runs one command line in a world of its own, and says what it did that no verb does.
-func tryVerb(t *testing.T, dir string, args []string, stdin string) {
+// judge is what hears of a verb that does what none does: a test, or the fuzzing as a whole.
+type judge interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// tryVerb runs one command line in a world of its own, and says what it did that no verb does. It is asked to stop
+// after patience, and killed after grace; in a worker of the fuzzer, which waits for a second then, nothing is said
+// of a verb that was killed, but that it was late.
+func tryVerb(t judge, dir string, args []string, stdin string, patience, grace time.Duration, worker bool) (late bool) {
 	t.Helper()
 	if slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, "\x00") }) {
-		return
+		return false
 	}
 	child := exec.Command(os.Args[0], args...)
 	child.Dir, child.Stdin = dir, strings.NewReader(stdin)
@@ -252,16 +274,23 @@ func tryVerb(t *testing.T, dir string, args []string, stdin string) {
 	var out, errs bytes.Buffer
 	child.Stdout, child.Stderr = &out, &errs
 	child.WaitDelay = 5 * time.Second
+	last := syscall.SIGABRT
+	if worker {
+		child.WaitDelay, last = workerWait, syscall.SIGKILL
+	}
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := child.Start(); err != nil {
-		t.Skip(err) // an argument that no program gets
+		return false // an argument that no program gets
 	}
-	ask := time.AfterFunc(verbPatience, func() { child.Process.Signal(syscall.SIGTERM) })
-	kill := time.AfterFunc(verbPatience+verbGrace, func() { child.Process.Signal(syscall.SIGABRT) })
+	ask := time.AfterFunc(patience, func() { child.Process.Signal(syscall.SIGTERM) })
+	kill := time.AfterFunc(patience+grace, func() { child.Process.Signal(last) })
 	child.Wait()
 	ask.Stop()
 	what := fmt.Sprintf("%q < %.60q", args, stdin)
-	if !kill.Stop() {
+	switch late = !kill.Stop(); {
+	case late && worker:
+		return true
+	case late:
 		t.Errorf("%s hangs: %.3000s", what, errs.Bytes())
 	}
 	code := child.ProcessState.ExitCode()
@@ -281,6 +310,7 @@ func tryVerb(t *testing.T, dir string, args []string, stdin string) {
 		}
 		return nil
 	})
+	return late
 }
 
 // stdins are what a verb reads that asks, or is for the agent itself.
@@ -302,11 +332,76 @@ func FuzzVerbs(f *testing.F) {
 			f.Fatalf("%v: %s", args, errs.Bytes())
 		}
 	}
+	if len(verbsAsked()) == 0 {
+		f.Fatalf("-verb %q is none of %q", *onlyVerb, pathsOf(verbs(newRoot())))
+	}
 	for seed := range *lines {
 		f.Add(seed)
 	}
+	worker, fuzzing := flagSet("test.fuzzworker"), flagSet("test.fuzz")
+	folder := os.Getenv(lateFolder)
+	if fuzzing && !worker {
+		folder = f.TempDir()
+		f.Setenv(lateFolder, folder) // workers get it
+	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		tryVerb(t, world(t, bundle, pictures), commandLine(r), stdins[r.IntN(len(stdins))])
+		begin := time.Now()
+		args, stdin := fuzzed(seed)
+		dir := world(t, bundle, pictures)
+		if !worker {
+			tryVerb(t, dir, args, stdin, verbPatience, verbGrace, false)
+			return
+		}
+		left := workerLimit - time.Since(begin)
+		if left < workerPatience || tryVerb(t, dir, args, stdin, workerPatience, left-workerPatience, true) {
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(seed)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
+	if fuzzing && !worker {
+		tryLate(f, folder, func() string { return world(f, bundle, pictures) })
+	}
+}
+
+// fuzzed is the command line of a seed, and what it reads.
+func fuzzed(seed uint64) (args []string, stdin string) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	args = commandLine(r)
+	return args, stdins[r.IntN(len(stdins))]
+}
+
+// tryLate gives all the time of a test to the inputs that were late in the fuzzer's workers, whose seeds are the names
+// of files in folder.
+func tryLate(f *testing.F, folder string, world func() string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i, e := range entries {
+		if i == lateMost {
+			f.Logf("of %d inputs that were late %d were not tried again", len(entries), len(entries)-i)
+			break
+		}
+		seed, err := strconv.ParseUint(e.Name(), 10, 64)
+		if err != nil {
+			f.Fatal(err)
+		}
+		args, stdin := fuzzed(seed)
+		f.Logf("late, and tried again: seed %d, %.300q", seed, args)
+		tryVerb(f, world(), args, stdin, verbPatience, verbGrace, false)
+	}
+}
+
+// flagSet reports whether a flag of the test is set.
+func flagSet(name string) bool {
+	given := flag.Lookup(name)
+	return given != nil && given.Value.String() != given.DefValue
+}
+
+func pathsOf(commands []*cobra.Command) (paths []string) {
+	for _, c := range commands {
+		paths = append(paths, strings.TrimPrefix(c.CommandPath(), "vggse-agent "))
+	}
+	return paths
 }
