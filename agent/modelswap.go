@@ -103,7 +103,7 @@ func (m *swapRequests) inForce() configs.Config {
 }
 
 func besidesModel(c configs.Config) configs.Config {
-	c.Model, c.Infer = configs.Model{}, infer.Config{}
+	c.Model, c.Infer, c.Warnings = configs.Model{}, infer.Config{}, nil
 	return c
 }
 

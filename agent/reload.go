@@ -19,6 +19,7 @@ var errReload = errors.New("other settings")
 // far as READY the ones before come back. host.Log stays the same.
 func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan os.Signal,
 	load func() (configs.Config, error)) error {
+	host.warn(&c)
 	var good *configs.Config // to go back to; nil: c is what the process was started with, or has proved itself
 	for {
 		ready := false
@@ -46,6 +47,13 @@ func RunReloading(ctx context.Context, c configs.Config, host Host, asked <-chan
 	}
 }
 
+// warn tells what may not be meant in settings that were read.
+func (h *Host) warn(c *configs.Config) {
+	for _, warning := range c.Warnings {
+		h.Log.Warn("a setting may not be meant", "warning", warning)
+	}
+}
+
 // runUntil is Run until it ends by itself (next is nil) or there are other settings. Where these
 // differ in the network alone, Run goes on with it, and c is told.
 func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os.Signal,
@@ -69,6 +77,7 @@ func runUntil(ctx context.Context, c *configs.Config, host Host, asked <-chan os
 		if err := preflight(ctx, &now, &loaded); err != nil {
 			return nil, err
 		}
+		host.warn(&loaded)
 		return func() {
 			switch {
 			case host.swaps.same(loaded) && fingerprint(&loaded) == files:

@@ -37,6 +37,7 @@ func openActive(ctx context.Context, c *configs.Config, golden golden, refuse fu
 	}
 	takeInstalled(&c.Model, begun.Installed, begun.OK)
 	n, err := openOnTrial(ctx, c, begun.OnTrial, golden, nil)
+	err = c.Model.Unnamed(err)
 	switch outcomeOf(begun, err, ctx.Err() != nil) {
 	case onTrial:
 		return n, newProbation(c, begun.Installed, begun.Progress), nil

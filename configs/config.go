@@ -3,6 +3,8 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -30,6 +32,8 @@ type Config struct {
 	Log       Log                 `mapstructure:"log"`
 	StateDir  string              `mapstructure:"state_dir"` // what must outlive a restart
 	CacheDir  string              `mapstructure:"cache_dir"` // what can be made again
+
+	Warnings []string `mapstructure:"-"` // what may not be meant, one sentence each
 }
 
 // Device says who publishes.
@@ -54,6 +58,18 @@ type Model struct {
 	AllowLocal string `mapstructure:"allow_local"`
 	// what a model that was activated is held to before it counts as good
 	Trial Trial `mapstructure:"trial"`
+}
+
+// Unnamed is err, or, where nobody has named a bundle and there is no demo, an error that says so.
+func (m *Model) Unnamed(err error) error {
+	if err == nil || m.Demo == "" || m.Bundle != m.Demo {
+		return err
+	}
+	if _, missing := os.Stat(m.Demo); !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("no bundle was named, and the demo's (%s) is not there: name one with --bundle DIR, or set "+
+		"model.bundle", m.Demo)
 }
 
 // Gate is the check of whatever is to be installed or activated; version is that of this program.

@@ -66,6 +66,7 @@ type loader struct {
 	origins map[string]string
 	cameras []any
 	entry   map[string]any // the camera of the manual
+	emptied []emptied
 }
 
 // Load joins default, file, environment and flags, and validates the result. An error names the
@@ -96,6 +97,7 @@ func Load(o Options) (*Effective, error) {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
 	e.makesTokens(o)
+	e.Config.Warnings = l.warnings()
 	all := e.Config.mistakes()
 	for i, err := range all {
 		all[i] = fmt.Errorf("%w%s", err, e.whence(err))

@@ -392,3 +392,24 @@ func TestNoYAML(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody has named a bundle and there is no demo, that is said, and not which folder is missing alone.
+func TestUnnamedBundle(t *testing.T) {
+	there, missing, failed := t.TempDir(), filepath.Join(t.TempDir(), "demo"), errors.New("failed")
+	for _, tt := range []struct {
+		m    Model
+		err  error
+		want string
+	}{
+		{Model{Bundle: missing, Demo: missing}, failed,
+			"no bundle was named, and the demo's (" + missing + ") is not there"},
+		{Model{Bundle: missing, Demo: missing}, nil, "<nil>"},
+		{Model{Bundle: there, Demo: there}, failed, "failed"},
+		{Model{Bundle: there, Demo: missing}, failed, "failed"},
+		{Model{Bundle: missing}, failed, "failed"},
+	} {
+		if got := fmt.Sprint(tt.m.Unnamed(tt.err)); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%+v, %v: %s, want %s", tt.m, tt.err, got, tt.want)
+		}
+	}
+}

@@ -183,6 +183,7 @@ func (t *tree) leaf(key string, n *yaml.Node, line int) (any, error) {
 		return nil, err
 	}
 	if isNull(n) {
+		t.emptied(key, n, line)
 		return nil, nil
 	}
 	t.loader.origins[key] = strings.TrimSuffix(t.at(line), ": ")

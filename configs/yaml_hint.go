@@ -115,6 +115,36 @@ func habit(line string) string {
 	return ""
 }
 
+// emptied notes a secret whose value is a comment: it is empty, which may be what was meant, or not.
+func (t *tree) emptied(key string, n *yaml.Node, line int) {
+	if !redact.Key(key) || n.Value != "" || line < 1 || line > len(t.lines) {
+		return
+	}
+	name := regexp.QuoteMeta(key[strings.LastIndexByte(key, '.')+1:])
+	if regexp.MustCompile(`(?:^|[\s{,])["']?` + name + `["']?\s*:[ \t]+#`).MatchString(t.lines[line-1]) {
+		t.loader.emptied = append(t.loader.emptied, emptied{key, t.at(line)})
+	}
+}
+
+// emptied is a secret that a comment stands in place of.
+type emptied struct{ key, at string }
+
+// warnings are the secrets that are empty although something stands there, unless another layer or a file
+// has them.
+func (l *loader) warnings() (all []string) {
+	given := func(key string) bool {
+		text, _ := l.value(key).(string)
+		return text != ""
+	}
+	for _, e := range l.emptied {
+		if !given(e.key) && !given(e.key+"_file") {
+			all = append(all, fmt.Sprintf("%s%s is empty: the # begins a comment; put a value that begins with # into "+
+				`quotes, '…', or write "" where none is meant`, e.at, e.key))
+		}
+	}
+	return all
+}
+
 // lost is an error where the line of a secret holds more than YAML takes for its value: what begins
 // with #, & or ! is a comment, a mark or a tag there, and the device would log in without.
 func (t *tree) lost(key string, n *yaml.Node, line int) error {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,44 @@ func TestSecretsThatYAMLMisreads(t *testing.T) {
 	} {
 		if e, err := load(t, text, Options{}); err != nil || e.Config.MQTT.Password != want {
 			t.Errorf("%q: got %v, want the password %q", text, err, want)
+		}
+	}
+}
+
+// A secret in whose place a comment stands is empty, and that is told, unless it is given elsewhere.
+func TestEmptiedSecrets(t *testing.T) {
+	environ := Options{Environ: []string{"VGGSE_MQTT_PASSWORD=x"}}
+	for _, tt := range []struct {
+		text string
+		o    Options
+		told int
+	}{
+		{"mqtt:\n  user: a\n  password: # geheim\n", Options{}, 3},
+		{"mqtt:\n  password:   #\n  user: a\n", Options{}, 2},
+		{"mqtt:\n  \"password\": # geheim\n", Options{}, 2},
+		{"mqtt:\n  user: a\n  password: # geheim\n", environ, 0},
+		{"mqtt:\n  user: a\n  password: # geheim\n  password_file: /x\n", Options{}, 0},
+		{"mqtt:\n  user: a\n  password: # geheim\n", Options{Set: []string{"mqtt.password=x"}}, 0},
+		{"mqtt:\n  password:\n", Options{}, 0},
+		{"mqtt:\n  # password: geheim\n  password: ~ # none\n", Options{}, 0},
+		{"mqtt:\n  user: a\n  password: # below\n    abc\n", Options{}, 0},
+		{"mqtt:\n  password: '' # none\n", Options{}, 0},
+		{"mqtt:\n  user: # a\n", Options{}, 0},
+	} {
+		e, err := load(t, tt.text, tt.o)
+		if err != nil {
+			t.Errorf("%q: %v", tt.text, err)
+			continue
+		}
+		w := e.Config.Warnings
+		if (tt.told > 0) != (len(w) == 1) || len(w) > 1 {
+			t.Errorf("%q: %q", tt.text, w)
+			continue
+		}
+		want := fmt.Sprintf(":%d: mqtt.password is empty: the # begins a comment", tt.told)
+		if tt.told > 0 && (!strings.Contains(w[0], want) ||
+			strings.Contains(w[0], "geheim")) {
+			t.Errorf("%q: %q", tt.text, w[0])
 		}
 	}
 }

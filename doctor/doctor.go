@@ -32,9 +32,9 @@ type Target struct {
 
 // checks are all of them, in the order in which they are told.
 var checks = []func(context.Context, *Target) []Finding{
-	checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle, checkCameras,
-	checkSandbox, checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles, checkTrust,
-	checkBroker, checkSecrets,
+	checkSettings, checkMachine, checkJetPack, checkNVIDIA, checkRuntime, checkProviders, checkOpenCV, checkBundle,
+	checkCameras, checkSandbox, checkMemory, checkDisk, checkThermal, checkClock, checkGroups, checkFiles,
+	checkTrust, checkBroker, checkSecrets,
 }
 
 // Examine runs every check and tells what it finds as it goes. It changes nothing. The error is
@@ -52,6 +52,15 @@ func Examine(ctx context.Context, t Target, tell func(Finding) error) error {
 		}
 	}
 	return nil
+}
+
+// checkSettings tells what may not be meant in the settings.
+func checkSettings(_ context.Context, p *Target) (found []Finding) {
+	for _, warning := range p.Config.Warnings {
+		found = append(found, Finding{Check: "settings", Status: Warn, Found: warning,
+			Cure: "correct the file; 'vggse-agent check-config' shows what is in force"})
+	}
+	return found
 }
 
 func one(check, status, found, cure string) []Finding {

@@ -35,6 +35,9 @@ prints every setting in force with its origin. Secrets are hidden. Exit code 78 
 			if err != nil {
 				return err
 			}
+			for _, warning := range e.Config.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), configs.Tree(e.Entries()))
 			}

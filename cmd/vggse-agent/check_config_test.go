@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -43,5 +44,22 @@ func TestCheckConfigJSONHoldsEveryCamera(t *testing.T) {
 	}
 	if bytes.Contains(out.Bytes(), []byte("geheim")) {
 		t.Errorf("a password is shown: %s", out.String())
+	}
+}
+
+// What may not be meant is told beside the settings, with exit code 0, and by doctor.
+func TestWarningsOfSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(file, []byte("mqtt:\n  broker: embedded\n  password: # geheim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := file + ":3: mqtt.password is empty: the # begins a comment"
+	code, out, errs := agentCmd(t, "check-config", file)
+	if code != exitDone || strings.Count(errs, "warning: "+want) != 1 || strings.Contains(out+errs, "geheim") {
+		t.Errorf("check-config: exit %d: %s", code, errs)
+	}
+	_, out, _ = agentCmd(t, "doctor", "--config", file)
+	if !strings.Contains(out, "warn  settings") || strings.Count(out, want) != 1 {
+		t.Errorf("doctor: %s", out)
 	}
 }

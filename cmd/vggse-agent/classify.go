@@ -38,7 +38,7 @@ Ctrl-C or --frames. 'frame' is its number. A film that is cut off counts as a da
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
-				return usagef("classify wants pictures, a folder of them, films or URIs " +
+				return usagef("classify wants pictures, a folder of them, films or URIs, and got none " +
 					"(see 'vggse-agent classify --help')")
 			case f.json && f.csv:
 				return usagef("classify: --json or --csv, not both")
@@ -117,6 +117,9 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 func picturesOf(cmd *cobra.Command, args []string) (files, roots []string, bad []error) {
 	for _, arg := range args {
 		some, err := dataset.Files(arg)
+		if err != nil && isBundle(arg) {
+			err = fmt.Errorf("%s is a bundle, not pictures: classify takes it as --bundle %s", arg, arg)
+		}
 		if err != nil {
 			bad = append(bad, err)
 			continue

@@ -176,6 +176,19 @@ func TestCutFilm(t *testing.T) {
 	}
 }
 
+// A bundle among the pictures, where other verbs take theirs, is told as one.
+func TestClassifyBundleForPictures(t *testing.T) {
+	bundleDir := seededBundle(t)
+	picture := filepath.Join("..", "..", "vgg16se", "testdata", "picture.png")
+	for _, args := range [][]string{{bundleDir, picture}, {picture, bundleDir}, {"--bundle", bundleDir, bundleDir}} {
+		code, _, stderr := agentCmd(t, append([]string{"classify"}, args...)...)
+		want := bundleDir + " is a bundle, not pictures: classify takes it as --bundle " + bundleDir
+		if code != exitFailed || strings.Count(stderr, want) != 1 {
+			t.Errorf("%q: exit %d: %s", args, code, stderr)
+		}
+	}
+}
+
 func TestClassifyNamesDamagedPicturesAndGoesOn(t *testing.T) {
 	bundleDir := seededBundle(t)
 	dir := t.TempDir()

@@ -81,5 +81,5 @@ func openDeciding(ctx context.Context, s *settings, overrides ...string) (*infer
 	}
 	c := &e.Config
 	n, err := infer.OpenBundle(ctx, c.Model.Bundle, c.Model.Precision, buildsInChild(c.Infer))
-	return n, c.Decide, err
+	return n, c.Decide, c.Model.Unnamed(err)
 }
