@@ -89,7 +89,7 @@ func newSession(options *ort.SessionOptions, net *ModelFile, most int, outputs [
 	if most > 1 {
 		load = s.bind
 	}
-	if err := load(options, net, most); err != nil {
+	if err := ownSignalStack(func() error { return load(options, net, most) }); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

@@ -44,7 +44,7 @@ func appendOpenVINO(so *ort.SessionOptions, own map[string]string) error {
 	if err := so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
 		return err
 	}
-	return so.AppendExecutionProviderOpenVINO(own)
+	return ownSignalStack(func() error { return so.AppendExecutionProviderOpenVINO(own) })
 }
 
 // hasBFloat16 tells whether the processor multiplies bfloat16 by itself.

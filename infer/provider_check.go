@@ -43,7 +43,7 @@ func loads(provider string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(o.AppendExecutionProviderOpenVINO(map[string]string{"device_type": "CPU"}), o.Destroy())
+		return errors.Join(appendOpenVINO(o, map[string]string{"device_type": "CPU"}), o.Destroy())
 	}
 	return nil // the CPU's is part of ONNX Runtime
 }

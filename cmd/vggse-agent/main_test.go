@@ -19,6 +19,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_VGGSE_AGENT") != "" || worker.Asked(os.Args) ||
 		len(os.Args) > 1 && (os.Args[1] == lookVerb || os.Args[1] == foreignVerb) {
+		if os.Getenv(thenSignals) != "" {
+			code := execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr)
+			signalThreads()
+			os.Exit(code)
+		}
 		main()
 	}
 	state, err := os.MkdirTemp("", "vggse-state")
