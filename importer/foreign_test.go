@@ -92,6 +92,13 @@ func (s *small) ends(kind onnx.DataType, shape ...int64) *small {
 	return s
 }
 
+// unsaid declares an answer of which the file says no shape.
+func (s *small) unsaid(kind onnx.DataType) *small {
+	s.ends(kind)
+	s.m.Graph.Outputs[len(s.m.Graph.Outputs)-1].Shape = nil
+	return s
+}
+
 // asked flattens by lengths that are asked of the tensor in every run, as exporters with an open
 // batch write it.
 func (s *small) asked() *small {
@@ -171,6 +178,16 @@ func TestImportRewritesForeignGraphs(t *testing.T) {
 			"the second of the two"},
 		"one probability": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().then("Sigmoid", nil).ends(f32, 1, 1),
 			asItIs, "", "the second of the two"},
+		"a number for a picture": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).ends(f32), asItIs, "",
+			"one score, high for the second of the two"},
+		"a number for each picture": {newSmall(11, 6, f32, 0, 3, 20, 20).net(3, 1).then("Squeeze", nil).
+			then("Sigmoid", nil).ends(f32, 0), asItIs, "", "any number at a time; one score"},
+		"a number of which no shape is said": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 1).
+			then("Squeeze", nil).unsaid(f32), asItIs, "", "the second of the two"},
+		"a number in half precision": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).
+			then("Cast", to(f16)).ends(f16), asItIs, "", "the second of the two"},
+		"a number for each of four": {newSmall(11, 6, f32, 4, 3, 20, 20).net(3, 1).
+			then("Squeeze", []onnx.Attribute{onnx.Ints("axes", 1, 2, 3)}).ends(f32, 4), asItIs, "", "for 4 at a time"},
 		"probabilities of an unknown make": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Abs", nil).
 			then("LpNormalization", []onnx.Attribute{onnx.Int("p", 1), onnx.Int("axis", 1)}).ends(f32, 1, 4), asItIs,
 			"", "their logarithm"},
@@ -214,6 +231,14 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 		"two answers":  {two, asItIs, "", "choose with --output"},
 		"one label":    {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
 		"other labels": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "give 4 labels"},
+		"one score for each of four": {newSmall(11, 6, f32, 4, 3, 20, 20).net(3, 1).
+			then("Squeeze", []onnx.Attribute{onnx.Ints("axes", 1, 2, 3)}).ends(f32, 4), asItIs, "a,b,c", "give two"},
+		"one score for three labels": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).ends(f32),
+			asItIs, "a,b,c", "one score tells two labels apart: give two"},
+		"one score each for three labels": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 1).then("Squeeze", nil).
+			ends(f32, 0), asItIs, "a,b,c", "one score tells two labels apart: give two"},
+		"one score of no shape": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 1).then("Squeeze", nil).unsaid(f32),
+			asItIs, "a,b,c", "one score tells two labels apart: give two"},
 		"grey as colour": {newSmall(13, 7, f32, 1, 1, 20, 20).net(1, 4).flat().ends(f32, 1, 4), asItIs, "",
 			"channels=grey"},
 		"scaled bytes": {newSmall(13, 7, onnx.Uint8, 1, 3, 20, 20).then("Cast", to(f32)).net(3, 4).flat().

@@ -66,20 +66,22 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 		return nil, refused
 	}
 	return nil, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model has %s%s",
-		w.Classes, ports(outputs), outputCure(outputs))
+		w.Classes, ports(outputs), outputCure(outputs, shapes, int64(p.Batch)))
 }
 
 // outputCure says what to give, or how the export has to change, for the output to fit.
-func outputCure(outputs []ValueInfo) string {
+func outputCure(outputs []ValueInfo, shapes map[string][]int64, batch int64) string {
 	if len(outputs) != 1 {
 		return ""
 	}
-	switch s := outputs[0].Shape; {
+	s := shapeOf(outputs[0].Shape, outputs[0].Name, shapes)
+	switch {
 	case len(s) == 4 && s[2].Size != 1 && s[3].Size != 1:
 		return ": it answers with a map; pool it to one row before the export"
 	case len(s) == 3 && s[1].Size != 1 && s[2].Size != 1:
 		return ": it answers for each of several places (text, boxes), which classifies no picture"
-	case len(s) == 2 && s[1].Size == 1:
+	case len(s) == 2 && s[1].Size == 1, s != nil && len(s) == 0,
+		len(s) == 1 && s[0].Size <= max(batch, 1):
 		return ": one score tells two labels apart: give two, first the one that 0 means"
 	case len(s) >= 2 && s[1].Size > 0:
 		return fmt.Sprintf(": give %d labels", s[1].Size)
@@ -112,18 +114,26 @@ func (g *Graph) candidate(o ValueInfo, shapes map[string][]int64, w *Wanted, p *
 	if !scoreTypes[a.kind] {
 		return nil
 	}
-	if shape == nil {
-		for _, d := range shapes[a.name] {
-			shape = append(shape, Dim{Size: d})
-		}
-	}
-	if shape == nil {
+	if shape = shapeOf(shape, a.name, shapes); shape == nil {
 		return a
 	}
 	if !a.fits(shape, int64(w.Classes), int64(p.Batch)) {
 		return nil
 	}
 	return a
+}
+
+// shapeOf is the shape that is declared of a tensor, or where none is, the one worked out; nil: neither.
+func shapeOf(declared []Dim, tensor string, shapes map[string][]int64) []Dim {
+	known, ok := shapes[tensor]
+	if declared != nil || !ok {
+		return declared
+	}
+	shape := make([]Dim, len(known)) // of a single number: empty, not unknown
+	for i, d := range known {
+		shape[i].Size = d
+	}
+	return shape
 }
 
 // fits tells whether a tensor of the shape can hold a score for each of so many labels, or one

@@ -243,10 +243,11 @@ func (b *builder) answer(c *Classifier, out *answer, w *Wanted) {
 	b.m.Graph.Outputs = []ValueInfo{{Name: at, Type: Float32, Shape: []Dim{{Name: "N"}, {Size: int64(w.Classes)}}}}
 }
 
-// AddOutput adds an output with a tensor of the graph as float32, and returns its name.
+// AddOutput adds an output with the numbers of a tensor of the graph as float32, in one row, and
+// returns its name.
 func (m *Model) AddOutput(tensor string) string {
 	b := builder{m: m, used: m.Graph.names()}
-	name := b.node(castTo(tensor, Float32), "scores")
+	name := b.node(b.reshaped(b.node(castTo(tensor, Float32), "scores"), -1), "scores")
 	m.Graph.Outputs = []ValueInfo{{Name: name, Type: Float32}}
 	m.silence()
 	return name
