@@ -42,9 +42,15 @@ func drawnGraph(r *rand.Rand) *small {
 	s.net(channels, pick(1, 2, 3, 4))
 	k := int64(s.classes)
 	out := []int64{batch, k}
-	switch r.IntN(5) {
+	switch r.IntN(8) {
 	case 0:
 		out = []int64{batch, k, 1, 1}
+	case 5: // parts of the pictures, then whole ones
+		s.then("Reshape", nil, onnx.NewInt64("p", []int64{max(batch, 1) * k, 1, 1}, 3)).then("Relu", nil).
+			then("Reshape", nil, onnx.NewInt64("r", []int64{max(batch, 1), k}, 2))
+	case 6: // another order of the dimensions between
+		s.then("Reshape", nil, onnx.NewInt64("p", []int64{1, max(batch, 1), k}, 3)).then("Transpose", perm(0, 2, 1)).
+			then("Reshape", nil, onnx.NewInt64("q", []int64{k, max(batch, 1)}, 2)).then("Transpose", perm(1, 0))
 	case 1:
 		s.then("Reshape", nil, onnx.NewInt64("r", []int64{max(batch, 1), k}, 2))
 	case 2:

@@ -262,25 +262,56 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 	}
 }
 
-// A file that promises any number of pictures is taken at its word only where two at once get the
-// answers of each alone.
+// A file takes any number of pictures, whatever it promises, where its batch can be freed and two at
+// once get the answers of each alone; otherwise one.
 func TestImportProvesThatPicturesGoTogether(t *testing.T) {
 	needRuntime(t)
-	for rows, want := range map[int64]int64{1: 1, -1: 0} { // what the Reshape makes of any number of pictures
-		s := newSmall(9, 4, onnx.Float32, 0, 3, 20, 20).net(3, 4).
-			then("Reshape", nil, onnx.NewInt64("r", []int64{rows, 4}, 2)).ends(onnx.Float32, 0, 4)
+	f32 := onnx.Float32
+	start := func(batch int64) *small { return newSmall(11, 6, f32, batch, 3, 20, 20).net(3, 4) }
+	shaped := func(s *small, to ...int64) *small {
+		return s.then("Reshape", nil, onnx.NewInt64("r", to, int64(len(to))))
+	}
+	dense := func(s *small) *small { return s.then("MatMul", nil, onnx.NewFloat32("m", noise(16, 4, 1), 4, 4)) }
+	token := func(s *small) *small { // a row beside those of the picture, as the class of a transformer
+		shaped(s, 1, 4, 1)
+		g := &s.m.Graph
+		g.Initializers = append(g.Initializers, onnx.NewFloat32("token", []float32{0.5}, 1, 1, 1))
+		g.Nodes = append(g.Nodes, onnx.Node{OpType: "Concat", Inputs: []string{"token", s.at},
+			Outputs: []string{"all"}, Attributes: []onnx.Attribute{onnx.Int("axis", 1)}})
+		s.at = "all"
+		s.classes = 5
+		return shaped(s, 1, 5)
+	}
+	for name, c := range map[string]struct {
+		s    *small
+		want int64 // pictures at a time, 0: any number
+	}{
+		"rows left open":         {shaped(start(0), -1, 4).ends(f32, 0, 4), 0},
+		"one row":                {shaped(start(0), 1, 4).ends(f32, 0, 4), 0},
+		"one row, the rest open": {shaped(start(1), 1, -1).ends(f32, 1, 4), 0},
+		"no row":                 {shaped(start(1), -1).ends(f32, 4), 0},
+		"the first of the batch": {start(1).then("Squeeze", nil).ends(f32, 4), 0},
+		"parts of a picture": {shaped(shaped(shaped(start(1), 1, 2, 2), 2, 2).then("Relu", nil), 1, 4).
+			ends(f32, 1, 4), 0},
+		"parts of four pictures":     {shaped(shaped(start(4), 8, 2).then("Relu", nil), 4, 4).ends(f32, 4, 4), 0},
+		"a token":                    {token(start(1)).ends(f32, 1, 5), 0},
+		"a layer without rows":       {dense(shaped(start(1), 4)).ends(f32, 4), 1},
+		"a layer without rows, open": {dense(shaped(start(0), -1)).ends(f32, 4), 1},
+	} {
 		out := filepath.Join(t.TempDir(), "b")
-		said, err := saying(t, importer.Options{File: s.file(t), Labels: "a,b,c,d", Preprocess: asItIs, Out: out})
-		if err != nil || strings.Contains(said, "one picture at a time") != (want == 1) {
-			t.Fatalf("%d rows: %v, said %q", rows, err, said)
+		said, err := saying(t, importer.Options{File: c.s.file(t), Labels: "a,b,c,d,e"[:2*c.s.classes-1],
+			Preprocess: asItIs, Out: out})
+		if err != nil || strings.Contains(said, "one picture at a time") != (c.want == 1) {
+			t.Errorf("%s: %v, said %q", name, err, said)
+			continue
 		}
 		m, err := onnx.Open(filepath.Join(out, "fp32.onnx"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		if got := m.Graph.Inputs[0].Shape[0].Size; max(got, 0) != want {
-			t.Errorf("%d rows: the input takes %d pictures, want %d", rows, got, want)
+		if got := m.Graph.Inputs[0].Shape[0].Size; max(got, 0) != c.want {
+			t.Errorf("%s: the input takes %d pictures, want %d", name, got, c.want)
 		}
 	}
 }

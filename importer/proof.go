@@ -95,21 +95,32 @@ func (t *proof) whileItRuns(ctx context.Context, o *Options, write func() error)
 func (t *proof) hold(ctx context.Context, o *Options, p *progress.Progress) error {
 	n := t.n
 	err := t.rewritten(ctx, true)
-	if many := n.classifier.Batch > 1 && n.classifier.Batch <= mostRepeated; err != nil && !many {
+	batch := n.classifier.Batch
+	asItIs := func() error { return n.adopt(n.spec.Labels, o, true) }
+	switch {
+	case batch > 1 && batch <= mostRepeated && (err != nil || len(t.got[0]) != len(n.spec.Labels)):
+		p.Say("its batch of %d cannot be freed: every picture is computed %[1]d times", batch)
+		err = t.again(ctx, p, asItIs)
+	case err != nil && batch <= 1: // freeing it was wrong
+		failed := err
+		if err = t.again(ctx, p, asItIs); err != nil {
+			return cannotRun(failed)
+		}
+		p.Say(oneAtATime)
+	case err != nil:
+	case !t.batches(): // whatever its ports promise
+		p.Say(oneAtATime)
+		err = t.again(ctx, p, func() error { n.graph.FixBatch(); return nil })
+	}
+	if err != nil {
 		return cannotRun(err)
-	} else if many && (err != nil || len(t.got[0]) != len(n.spec.Labels)) {
-		p.Say("its batch of %d cannot be freed: every picture is computed %[1]d times", n.classifier.Batch)
-		if err := t.again(ctx, p, func() error { return n.adopt(n.spec.Labels, o, true) }); err != nil {
-			return cannotRun(err)
-		}
-	} else if !t.batches() { // whatever its ports promise
-		p.Say("it takes one picture at a time")
-		if err := t.again(ctx, p, func() error { n.graph.FixBatch(); return nil }); err != nil {
-			return cannotRun(err)
-		}
 	}
 	return t.judge(ctx, p)
 }
+
+// oneAtATime is said of a network that does not answer to two pictures as to each alone.
+const oneAtATime = "it takes one picture at a time: where several cameras share it, they take turns; an export with " +
+	"a dynamic batch may take several"
 
 // mostRepeated is the largest batch that a picture is repeated for.
 const mostRepeated = 64

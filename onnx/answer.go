@@ -177,3 +177,20 @@ func (a *answer) take(g *Graph) error {
 	}
 	return nil
 }
+
+// unshaped is the tensor in front of what only arranges the numbers of t in other dimensions.
+func (g *Graph) unshaped(t string) string {
+	for range g.Nodes {
+		i := slices.IndexFunc(g.Nodes, func(n Node) bool { return slices.Contains(n.Outputs, t) })
+		if i < 0 {
+			break
+		}
+		switch n := &g.Nodes[i]; n.OpType {
+		case "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity":
+			t = n.Inputs[0]
+		default:
+			return t
+		}
+	}
+	return t
+}

@@ -19,7 +19,7 @@ func TestFreeBatch(t *testing.T) {
 			m.Graph.Initializers = []Tensor{NewInt64("to", []int64{4, -1}, 2)}
 		}
 		m.Graph.Nodes = append(m.Graph.Nodes, n)
-		m.freeBatch(4, false)
+		m.freeBatch(&Picture{Name: "x", Batch: 4, Channels: 3, Height: 8, Width: 8})
 		var got []int64
 		if last := &m.Graph.Nodes[1]; opset < 5 {
 			got = last.Attributes[0].Ints

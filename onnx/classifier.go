@@ -73,12 +73,17 @@ func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
 	if err := out.take(&m.Graph); err != nil {
 		return nil, err
 	}
+	if !out.rows { // they are made anew, of any number of pictures
+		out.at = m.Graph.unshaped(out.at)
+	}
 	m.Graph.prune(out.at)
 	if err := m.Graph.leftToChance(); err != nil {
 		return nil, err
 	}
 	m.IRVersion = max(m.IRVersion, 4) // before that, constants must be inputs, too
-	m.freeBatch(picture.Batch, w.Repeat)
+	if !w.Repeat && !picture.NoBatch {
+		m.freeBatch(picture)
+	}
 	b := builder{m: m, used: m.Graph.names()}
 	b.answer(c, out, &w)
 	b.feed(c, &w)

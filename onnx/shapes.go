@@ -34,6 +34,9 @@ func (s *shaper) run() map[string][]int64 {
 		if len(n.Outputs) == 0 || len(n.Inputs) == 0 && n.OpType != "Constant" {
 			continue
 		}
+		if s.visit != nil {
+			s.visit(i, n)
+		}
 		if v := s.value(n); v != nil {
 			s.values[n.Outputs[0]] = v
 			s.cast[n.Outputs[0]] = n.OpType == "Cast" && integer(n, "to", 0) != int64(Int64) ||
@@ -59,6 +62,8 @@ type shaper struct {
 	shapes map[string][]int64
 	values map[string][]int64
 	cast   map[string]bool // of values, those that are not int64
+
+	visit func(i int, n *Node) // called before the shape of node i is worked out; nil: not
 }
 
 // in is the shape of input i of n, nil where it is not known.
@@ -111,6 +116,8 @@ func (s *shaper) shape(n *Node) []int64 {
 		return matmul(x, s.in(n, 1))
 	case "Add", "Sub", "Mul", "Div":
 		return broadcast(x, s.in(n, 1))
+	case "Expand":
+		return broadcast(x, s.ints(n, "shape", 1))
 	case "Reshape":
 		return reshape(x, s.ints(n, "shape", 1))
 	case "ReduceMean", "ReduceMax":
