@@ -231,6 +231,10 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 		"two answers":  {two, asItIs, "", "choose with --output"},
 		"one label":    {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
 		"other labels": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "give 4 labels"},
+		"an operator set before ONNX Runtime's": {newSmall(6, 3, f32, 1, 3, 20, 20).net(3, 4).
+			then("Reshape", nil, onnx.NewInt64("r", []int64{1, 4}, 2)).
+			then("Add", []onnx.Attribute{onnx.Int("broadcast", 1)}, onnx.NewFloat32("b", noise(4, 3, 1), 4)).
+			ends(f32, 1, 4), asItIs, "", "no Add of operator set 6"},
 		"one score for each of four": {newSmall(11, 6, f32, 4, 3, 20, 20).net(3, 1).
 			then("Squeeze", []onnx.Attribute{onnx.Ints("axes", 1, 2, 3)}).ends(f32, 4), asItIs, "a,b,c", "give two"},
 		"one score for three labels": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).ends(f32),

@@ -262,7 +262,7 @@ func (n *imported) addGoldens(ctx context.Context, o *Options, dir string, p *pr
 	}
 	switch {
 	case o.Golden == "" && (errors.Is(err, infer.ErrNoProvider) || err != nil && fixedBatch.MatchString(err.Error())):
-		return cannotRun(err)
+		return n.cannotRun(err)
 	case err != nil:
 		return fmt.Errorf("goldens: %w", err)
 	}

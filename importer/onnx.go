@@ -154,8 +154,12 @@ var (
 	places     = regexp.MustCompile(`(?s)^.*(?:Load model from \S+ failed: ?|(?:/\S+)+:\d+ \S.*?\) )`)
 )
 
-// cannotRun says why ONNX Runtime does not run a network, in words about the file.
-func cannotRun(err error) error {
+// oldestOpset is the operator set from which on ONNX Runtime has all operators
+// (docs/Versioning.md of it).
+const oldestOpset = 7
+
+// cannotRun says why ONNX Runtime does not run a network of an operator set, in words about the file.
+func cannotRun(err error, opset int64) error {
 	if errors.Is(err, ErrCrashed) || errors.Is(err, infer.ErrNoLibrary) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -169,6 +173,10 @@ func cannotRun(err error) error {
 		return fmt.Errorf("this ONNX Runtime has no operator %s: export the network without it", m[1])
 	}
 	if m := noKernel.FindStringSubmatch(text); m != nil {
+		if opset < oldestOpset {
+			return fmt.Errorf("ONNX Runtime has no %s of operator set %d, it has all operators from %d on: raise the "+
+				"file with onnx.version_converter, or export it anew", m[1], opset, oldestOpset)
+		}
 		return fmt.Errorf("ONNX Runtime has no %s for the type of numbers that the file computes in: export the "+
 			"network in float32", m[1])
 	}

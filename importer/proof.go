@@ -59,7 +59,7 @@ func (n *imported) writeProven(ctx context.Context, o *Options, dir string, p *p
 	if ran == nil {
 		err = t.hold(ctx, o, p)
 	} else {
-		err = cannotRun(ran)
+		err = n.cannotRun(ran)
 	}
 	if errors.Is(err, infer.ErrNoLibrary) {
 		p.Say("not proven: there is no ONNX Runtime here to run the file and what was made of it")
@@ -104,7 +104,7 @@ func (t *proof) hold(ctx context.Context, o *Options, p *progress.Progress) erro
 	case err != nil && batch <= 1: // freeing it was wrong
 		failed := err
 		if err = t.again(ctx, p, asItIs); err != nil {
-			return cannotRun(failed)
+			return n.cannotRun(failed)
 		}
 		p.Say(oneAtATime)
 	case err != nil:
@@ -113,7 +113,7 @@ func (t *proof) hold(ctx context.Context, o *Options, p *progress.Progress) erro
 		err = t.again(ctx, p, func() error { n.graph.FixBatch(); return nil })
 	}
 	if err != nil {
-		return cannotRun(err)
+		return n.cannotRun(err)
 	}
 	return t.judge(ctx, p)
 }
@@ -124,6 +124,8 @@ const oneAtATime = "it takes one picture at a time: where several cameras share 
 
 // mostRepeated is the largest batch that a picture is repeated for.
 const mostRepeated = 64
+
+func (n *imported) cannotRun(err error) error { return cannotRun(err, n.graph.Opset("")) }
 
 // again changes the graph, writes the network anew and runs it.
 func (t *proof) again(ctx context.Context, p *progress.Progress, change func() error) error {
@@ -151,7 +153,7 @@ func (t *proof) judge(ctx context.Context, p *progress.Progress) error {
 			return nil
 		})
 		if err != nil {
-			return cannotRun(err)
+			return n.cannotRun(err)
 		}
 	}
 	worst, largest, err := t.compare()

@@ -76,6 +76,9 @@ func outputCure(outputs []ValueInfo, shapes map[string][]int64, batch int64) str
 	}
 	s := shapeOf(outputs[0].Shape, outputs[0].Name, shapes)
 	switch {
+	case outputs[0].packed():
+		return ": that is a sequence, a map or an optional value: export the tensor with the scores, or name it with " +
+			"--output"
 	case len(s) == 4 && s[2].Size != 1 && s[3].Size != 1:
 		return ": it answers with a map; pool it to one row before the export"
 	case len(s) == 3 && s[1].Size != 1 && s[2].Size != 1:
@@ -95,6 +98,12 @@ func (g *Graph) makes(t string) bool {
 	return slices.ContainsFunc(g.Nodes, func(n Node) bool { return slices.Contains(n.Outputs, t) })
 }
 
+// packOps make another kind of value of the one tensor that they are given.
+var packOps = map[string]bool{"ZipMap": true, "SequenceConstruct": true, "Optional": true}
+
+// packed tells whether the file says of a value that it is no tensor: a sequence, a map, an optional one.
+func (v *ValueInfo) packed() bool { return v.Type == 0 && len(v.restType) > 0 }
+
 // candidate looks at an output by its type and shape; nil: it holds no scores. Of what only packs
 // the scores up, a ZipMap or a sequence, it takes what is packed; of integers that stand for numbers,
 // the numbers.
@@ -103,15 +112,14 @@ func (g *Graph) candidate(o ValueInfo, shapes map[string][]int64, w *Wanted, p *
 	shape := o.Shape
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		if slices.Contains(n.Outputs, o.Name) && (n.OpType == "ZipMap" || n.OpType == "SequenceConstruct") &&
-			len(n.Inputs) == 1 {
+		if slices.Contains(n.Outputs, o.Name) && packOps[n.OpType] && len(n.Inputs) == 1 {
 			a.name, a.kind, shape = n.Inputs[0], 0, nil
 		}
 		if slices.Contains(n.Outputs, o.Name) && n.OpType == "QuantizeLinear" {
 			a.name, a.kind = n.Inputs[0], 0
 		}
 	}
-	if !scoreTypes[a.kind] {
+	if !scoreTypes[a.kind] || a.name == o.Name && o.packed() {
 		return nil
 	}
 	if shape = shapeOf(shape, a.name, shapes); shape == nil {

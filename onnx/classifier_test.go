@@ -103,6 +103,23 @@ func TestForeignPortsAreRewritten(t *testing.T) {
 	}
 }
 
+// What only packs the scores up is looked into; of other values that are no tensors nothing is taken.
+func TestAnswersThatAreNoTensors(t *testing.T) {
+	for op, want := range map[string]string{"Optional": "",
+		"SplitToSequence": "sequence", "SequenceInsert": "--output", "Loop": "export the tensor"} {
+		m := classifier(Dim{Name: "N"}, Dim{Size: 64}, 9)
+		m.Graph.Nodes = append(m.Graph.Nodes, Node{OpType: op, Inputs: []string{"p"}, Outputs: []string{"packed"}})
+		m.Graph.Outputs = []ValueInfo{{Name: "packed", restType: rest{{0x22, 0}}}}
+		c, err := m.AsClassifier(Wanted{Classes: 9})
+		if want == "" && (err != nil || c.Scores != "p" || c.Head != HeadSoftmax) {
+			t.Errorf("%s: %+v, %v", op, c, err)
+		}
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want …%s…", op, err, want)
+		}
+	}
+}
+
 func TestAsClassifierRefuses(t *testing.T) {
 	batch, size := Dim{Name: "N"}, Dim{Size: 64}
 	for _, c := range []struct {
