@@ -178,8 +178,8 @@ func TestImportRewritesForeignGraphs(t *testing.T) {
 			"the second of the two"},
 		"one probability": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().then("Sigmoid", nil).ends(f32, 1, 1),
 			asItIs, "", "the second of the two"},
-		"a number for a picture": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).ends(f32), asItIs, "",
-			"one score, high for the second of the two"},
+		"a number for a picture": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).then("Squeeze", nil).ends(f32), asItIs,
+			"", "one score, high for the second of the two"},
 		"a number for each picture": {newSmall(11, 6, f32, 0, 3, 20, 20).net(3, 1).then("Squeeze", nil).
 			then("Sigmoid", nil).ends(f32, 0), asItIs, "", "any number at a time; one score"},
 		"a number of which no shape is said": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 1).
