@@ -82,6 +82,10 @@ func lockIn(rules []landlock.Rule) error {
 		return err
 	}
 	landlock.Restrict(rules, false) //nolint:errcheck // older kernels have none
+	// Ending with the parent is a thread's own, and this one goes on alone.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
 	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), lockStage+"=1"))
 }
 

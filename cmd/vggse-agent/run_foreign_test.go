@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,5 +128,48 @@ func TestForeignFileThatHangs(t *testing.T) {
 	}
 	if running := processesOf(foreignVerb); len(running) > 0 {
 		t.Errorf("it left processes: %v", running)
+	}
+}
+
+// TestForeignFileEndsWithTheVerb: the process that runs a file ends with the verb, however that ends.
+func TestForeignFileEndsWithTheVerb(t *testing.T) {
+	hostile := hostileRuntime(t, "1.27.%d", `if (getenv("VGGSE_LOCKED")) for (;;) sleep(9);`)
+	verb := exec.Command(os.Args[0], "import", changedFile(t, func(*onnx.Model) {}).Path, "--labels", "a,b,c,d",
+		"--preprocess", "torchvision", "--out", filepath.Join(t.TempDir(), "out"))
+	verb.Env = append(os.Environ(), "TEST_AS_VGGSE_AGENT=1", "ORT_LIB="+filepath.Join(hostile, "libonnxruntime.so"))
+	var said bytes.Buffer
+	verb.Stdout, verb.Stderr = &said, &said
+	if err := verb.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer verb.Process.Kill()
+	ended := make(chan error, 1)
+	go func() { ended <- verb.Wait() }()
+	var child string
+	for end := time.Now().Add(patience); child == ""; time.Sleep(10 * time.Millisecond) {
+		for _, id := range processesOf(foreignVerb) {
+			env, _ := os.ReadFile(filepath.Join("/proc", id, "environ")) // the second stage, with fewer rights
+			stat, _ := os.ReadFile(filepath.Join("/proc", id, "stat"))
+			ours := strings.Contains(string(stat), fmt.Sprintf(" %d ", verb.Process.Pid))
+			if ours && strings.Contains(string(env), lockStage) {
+				child = id
+			}
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("the verb ended by itself: %v: %s", err, said.String())
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing runs the file")
+		}
+	}
+	verb.Process.Kill()
+	<-ended
+	for end := time.Now().Add(patience); slices.Contains(processesOf(foreignVerb), child); {
+		time.Sleep(10 * time.Millisecond)
+		if time.Now().After(end) {
+			t.Fatalf("process %s goes on without the verb", child)
+		}
 	}
 }
