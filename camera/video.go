@@ -92,15 +92,19 @@ func (u *URI) openFilmBy(m machine, header *filmHeader) (p *plan, c capturer, er
 	if !errors.Is(err, errNotOpened) {
 		return p, c, err
 	}
-	if why := header.length.short(); why != "" {
-		return nil, nil, fmt.Errorf("%s cannot be read as a video: it %s: copy it again (%s)", u.Target, why, p.backend)
+	short := header.length.short()
+	if header.length.noIndex {
+		return nil, nil, fmt.Errorf("%s cannot be read as a video: it %s: copy it again (%s)", u.Target, short,
+			p.backend)
 	}
 	why := "or needs another decoder"
 	if p.backend == backendGStreamer && lacksElement("avdec_h264") && lacksElement("openh264dec") {
 		why = "or needs a decoder that is not installed: gstreamer1.0-libav brings those of H.264 and H.265"
 	}
-	return nil, nil, fmt.Errorf("%s cannot be read as a video: it is no video, is damaged, %s (%s)", u.Target, why,
-		p.backend)
+	if short == "" {
+		short = "is no video, is damaged"
+	}
+	return nil, nil, fmt.Errorf("%s cannot be read as a video: it %s, %s (%s)", u.Target, short, why, p.backend)
 }
 
 // largeFilm is the size in pixels above which a film is decoded ahead even if it is shown at its own
