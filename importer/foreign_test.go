@@ -290,6 +290,8 @@ func TestImportProvesThatPicturesGoTogether(t *testing.T) {
 		s    *small
 		want int64 // pictures at a time, 0: any number
 	}{
+		"one row, as PyTorch writes it": {newSmall(18, 8, f32, 1, 3, 20, 20).net(3, 4).then("Reshape",
+			[]onnx.Attribute{onnx.Int("allowzero", 1)}, onnx.NewInt64("r", []int64{1, 4}, 2)).ends(f32, 1, 4), 0},
 		"rows left open":         {shaped(start(0), -1, 4).ends(f32, 0, 4), 0},
 		"one row":                {shaped(start(0), 1, 4).ends(f32, 0, 4), 0},
 		"one row, the rest open": {shaped(start(1), 1, -1).ends(f32, 1, 4), 0},

@@ -85,11 +85,14 @@ func (f *freeing) constant(n *Node, name string) []int64 {
 // reshape leaves the dimension with the pictures open: it begins where as much lies in front of it
 // as in front of theirs in what comes.
 func (f *freeing) reshape(n *Node) {
-	if len(n.Inputs) == 0 || integer(n, "allowzero", 0) != 0 {
+	if len(n.Inputs) == 0 {
 		return
 	}
 	few, many, axis := f.file.in(n, 0), f.more.in(n, 0), f.grown(n.Inputs[0])
-	to := f.constant(n, "shape")
+	to, zeros := f.constant(n, "shape"), integer(n, "allowzero", 0) != 0 // they are dimensions of no length
+	if zeros && slices.Contains(to, 0) {
+		return
+	}
 	whole := reshape(few, to)
 	if axis < 0 || len(whole) < 2 || product(whole) != product(few) {
 		return
@@ -107,7 +110,7 @@ func (f *freeing) reshape(n *Node) {
 		return
 	}
 	free := slices.Clone(to)
-	if at == axis && few[at] == whole[at] {
+	if at == axis && few[at] == whole[at] && !zeros {
 		free[at] = 0 // as the tensor has it
 	} else {
 		free = whole
