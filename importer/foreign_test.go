@@ -276,6 +276,15 @@ func TestImportProvesThatPicturesGoTogether(t *testing.T) {
 		return s.then("Reshape", nil, onnx.NewInt64("r", to, int64(len(to))))
 	}
 	dense := func(s *small) *small { return s.then("MatMul", nil, onnx.NewFloat32("m", noise(16, 4, 1), 4, 4)) }
+	resized := func(opset int64, mode string) *small {
+		s := newSmall(opset, 8, f32, 1, 3, 12, 12)
+		g := &s.m.Graph
+		g.Initializers = append(g.Initializers, onnx.NewInt64("sizes", []int64{1, 3, 20, 16}, 4))
+		g.Nodes = append(g.Nodes, onnx.Node{OpType: "Resize", Inputs: []string{s.at, "", "", "sizes"},
+			Outputs: []string{"larger"}, Attributes: []onnx.Attribute{onnx.String("mode", mode)}})
+		s.at = "larger"
+		return shaped(s.net(3, 4), 1, 4).ends(f32, 1, 4)
+	}
 	token := func(s *small) *small { // a row beside those of the picture, as the class of a transformer
 		shaped(s, 1, 4, 1)
 		g := &s.m.Graph
@@ -301,6 +310,9 @@ func TestImportProvesThatPicturesGoTogether(t *testing.T) {
 			ends(f32, 1, 4), 0},
 		"parts of four pictures":     {shaped(shaped(start(4), 8, 2).then("Relu", nil), 4, 4).ends(f32, 4, 4), 0},
 		"a token":                    {token(start(1)).ends(f32, 1, 5), 0},
+		"a larger map":               {resized(18, "linear"), 0},
+		"a larger map, nearest":      {resized(21, "nearest"), 0},
+		"a larger map, older":        {resized(13, "linear"), 1},
 		"a layer without rows":       {dense(shaped(start(1), 4)).ends(f32, 4), 1},
 		"a layer without rows, open": {dense(shaped(start(0), -1)).ends(f32, 4), 1},
 	} {

@@ -48,6 +48,8 @@ func (f *freeing) node(i int, n *Node) {
 		f.reshape(n)
 	case "Expand":
 		f.expand(n)
+	case "Resize":
+		f.resize(n)
 	case "Concat":
 		f.concat(i, n)
 	}
@@ -74,9 +76,9 @@ func (f *freeing) grown(t string) int {
 
 // constant is an argument that does not depend on the number of pictures, nil where it does or is
 // not known.
-func (f *freeing) constant(n *Node, name string) []int64 {
-	to := f.file.ints(n, name, 1)
-	if slices.Equal(to, f.more.ints(n, name, 1)) {
+func (f *freeing) constant(n *Node, name string, input int) []int64 {
+	to := f.file.ints(n, name, input)
+	if slices.Equal(to, f.more.ints(n, name, input)) {
 		return to
 	}
 	return nil
@@ -89,7 +91,7 @@ func (f *freeing) reshape(n *Node) {
 		return
 	}
 	few, many, axis := f.file.in(n, 0), f.more.in(n, 0), f.grown(n.Inputs[0])
-	to, zeros := f.constant(n, "shape"), integer(n, "allowzero", 0) != 0 // they are dimensions of no length
+	to, zeros := f.constant(n, "shape", 1), integer(n, "allowzero", 0) != 0 // they are dimensions of no length
 	if zeros && slices.Contains(to, 0) {
 		return
 	}
@@ -116,15 +118,36 @@ func (f *freeing) reshape(n *Node) {
 		free = whole
 		free[at] = -1
 	}
-	f.argument(n, "shape", free)
+	f.argument(n, "shape", 1, free)
 }
 
 // expand leaves the pictures to what it is made larger for: 1 goes with any number.
 func (f *freeing) expand(n *Node) {
-	to := f.constant(n, "shape")
+	to := f.constant(n, "shape", 1)
 	if f.batch > 1 && len(to) > 1 && to[0] == f.batch {
-		f.argument(n, "shape", append([]int64{1}, to[1:]...))
+		f.argument(n, "shape", 1, append([]int64{1}, to[1:]...))
 	}
+}
+
+// resize says the lengths of the dimensions that it changes only.
+func (f *freeing) resize(n *Node) {
+	few, sizes := f.file.in(n, 0), f.constant(n, "sizes", 3)
+	if len(n.Inputs) < 4 || n.Inputs[1] != "" || f.b.m.Opset("") < 18 || n.Attribute("axes") != nil ||
+		n.Attribute("keep_aspect_ratio_policy") != nil || len(sizes) != len(few) || f.grown(n.Inputs[0]) != 0 ||
+		sizes[0] != few[0] {
+		return
+	}
+	var axes, to []int64
+	for i := 1; i < len(few); i++ {
+		if sizes[i] != few[i] {
+			axes, to = append(axes, int64(i)), append(to, sizes[i])
+		}
+	}
+	if axes == nil {
+		return
+	}
+	n.Attributes = append(slices.Clone(n.Attributes), Ints("axes", axes...))
+	f.argument(n, "sizes", 3, to)
 }
 
 // concat repeats what is there once, as the token for the class of a transformer, for every picture.
@@ -174,13 +197,13 @@ func (f *freeing) repeated(i int, t, like string, axis int) string {
 }
 
 // argument gives a node another constant argument.
-func (f *freeing) argument(n *Node, name string, v []int64) {
+func (f *freeing) argument(n *Node, name string, input int, v []int64) {
 	if a := n.Attribute(name); a != nil {
 		n.Attributes = slices.Clone(n.Attributes)
 		n.Attribute(name).Ints = v
 		return
 	}
 	n.Inputs = slices.Clone(n.Inputs)
-	n.Inputs[1] = f.b.constant(NewInt64(name, v, int64(len(v))))
-	f.more.values[n.Inputs[1]], f.more.shapes[n.Inputs[1]] = v, []int64{int64(len(v))}
+	made := f.b.constant(NewInt64(name, v, int64(len(v))))
+	n.Inputs[input], f.more.values[made], f.more.shapes[made] = made, v, []int64{int64(len(v))}
 }

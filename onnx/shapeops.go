@@ -189,3 +189,26 @@ func transpose(x, order []int64) []int64 {
 	}
 	return out
 }
+
+// resized has other lengths: of all dimensions, or of the given ones.
+func resized(x, sizes, axes []int64) []int64 {
+	if axes == nil {
+		for i := range x {
+			axes = append(axes, int64(i))
+		}
+	}
+	if len(sizes) != len(axes) {
+		return nil
+	}
+	out := slices.Clone(x)
+	for i, axis := range axes {
+		if axis < 0 {
+			axis += int64(len(x))
+		}
+		if axis < 0 || axis >= int64(len(x)) {
+			return nil
+		}
+		out[axis] = sizes[i]
+	}
+	return out
+}

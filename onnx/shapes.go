@@ -116,6 +116,8 @@ func (s *shaper) shape(n *Node) []int64 {
 		return matmul(x, s.in(n, 1))
 	case "Add", "Sub", "Mul", "Div":
 		return broadcast(x, s.in(n, 1))
+	case "Resize":
+		return resized(x, s.ints(n, "sizes", 3), s.ints(n, "axes", 9))
 	case "Expand":
 		return broadcast(x, s.ints(n, "shape", 1))
 	case "Reshape":
