@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/width"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
@@ -69,9 +70,13 @@ func labelsOf(path string, text []byte) ([]string, error) {
 		return nil, fmt.Errorf("%s is %s: save it as plain text, one label a line", path, format)
 	}
 	switch text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")); {
+	case !utf8.Valid(text) && onnx.NotModel(text[:min(len(text), 512)]) != "":
+		return nil, fmt.Errorf("%s is %s", path, onnx.NotModel(text[:min(len(text), 512)]))
 	case bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) ||
 		bytes.IndexByte(text, 0) >= 0:
 		return nil, fmt.Errorf("%s is UTF-16 or no text: save it as UTF-8", path)
+	case !utf8.Valid(text) && noText(text):
+		return nil, fmt.Errorf("%s is no text: give a file with one label a line", path)
 	case !utf8.Valid(text):
 		line := 1 + bytes.Count([]byte(validPart(text)), []byte("\n"))
 		return nil, fmt.Errorf("%s: line %d is not UTF-8 (Latin-1?): save the file as UTF-8", path, line)
@@ -108,6 +113,13 @@ func document(text []byte) string {
 	return ""
 }
 
+// noText tells whether a file is no text in any encoding.
+func noText(text []byte) bool {
+	return bytes.ContainsFunc(text[:min(len(text), 4096)], func(r rune) bool {
+		return r < ' ' && !unicode.IsSpace(r) && r != '\x1a'
+	})
+}
+
 // validPart is the text up to its first byte that is not UTF-8.
 func validPart(text []byte) string {
 	n := 0
@@ -138,12 +150,16 @@ func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(invisible, r) 
 var (
 	indexed  = regexp.MustCompile(`^["'#(\[<]*(\d+)["')\]>]*(\s*(?:->|[,;:\t.)=|→⇒：，、；．）])\s*|\s+)(\S.*)`)
 	prefixed = regexp.MustCompile(`^[A-Za-z_]+[ _]?(\d+)\s*(->|[;:\t=|→：])\s*(\S.*)`)
-	behind   = regexp.MustCompile(`^(.*\S)\s*[,;\t:=| →：，(\[<]\s*(\d+)[)\]>]?,?$`)
+	behind   = regexp.MustCompile(`^(.*\S)\s*[,;\t:=|# →：，(\[<]\s*(\d+)[)\]>]?,?$`)
+	counted  = regexp.MustCompile(`^(.*\pL.*?)\s*[:=,;|\t]\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?\s*%?,?$`)
 	wordNet  = regexp.MustCompile(`^n\d{8}[\s,;:]`)
 	quoted   = regexp.MustCompile("^[\"'`“”„‘’«‹].*[\"'`“”‘’»›],?$")
 	bullet   = regexp.MustCompile(`^[-*+•·–—>│├└─]+\s+\S`)
-	lettered = regexp.MustCompile(`^(?:[A-Za-z]|[ivxIVX]+)[.)]\s+\S`)
-	assigned = regexp.MustCompile(`(?m)\A[\w-]+:\s*$|[\[{]\s*$|[=:]\s*[\[{].*[\]}]\s*$`)
+	lettered = regexp.MustCompile(`^([A-Za-z]|[ivxIVX]+)[.)]\s+\S`)
+	assigned = regexp.MustCompile(`(?m)^[\w-]+:\s*$|[\[{]\s*$|[=:]\s*[\[{].*[\]}]\s*$|=\s*\(\s*$|` +
+		`^\s*\w+\s*\{.*[:=].*\}\s*[,;]?\s*$`)
+	tagged   = regexp.MustCompile(`^<[A-Za-z/!?]`)
+	marked   = regexp.MustCompile(`<(?:br|hr|/?(?:p|li|ul|ol|td|tr|th|div|span|option|label))\b[^>]*>`)
 	pathLike = regexp.MustCompile(`^(?:\.{0,2}/|[A-Za-z]:\\)\S|\S[/\\]$`)
 	apart    = regexp.MustCompile(`\S\s{2,}\S`) // columns of a table that blanks fill up
 )
@@ -151,7 +167,7 @@ var (
 // fileKind says what else than a list of labels a text looks like, "" where it may be one.
 func fileKind(text []byte) string {
 	switch {
-	case bytes.HasPrefix(text, []byte("<")):
+	case tagged.Match(text):
 		return "HTML or XML"
 	case len(text) > 0 && strings.ContainsRune("[{", rune(text[0])):
 		return "JSON or a list in a program"
@@ -162,15 +178,22 @@ func fileKind(text []byte) string {
 }
 
 // looksLike tells what the lines are besides labels.
-func looksLike(lines []string) error {
-	if len(lines) == 1 && strings.ContainsAny(lines[0], ",;|\t ") {
-		return fmt.Errorf("has one line, %q: write one label a line", lines[0])
+func looksLike(original []string) error {
+	if len(original) == 1 && strings.ContainsAny(original[0], ",;|\t ") {
+		return fmt.Errorf("has one line, %q: write one label a line", original[0])
 	}
-	if len(lines) < 2 {
+	if len(original) < 2 {
 		return nil
+	}
+	lines := make([]string, len(original)) // digits and marks of full width are digits and marks
+	for i, l := range original {
+		lines[i] = width.Fold.String(l)
 	}
 	all := func(p *regexp.Regexp) bool {
 		return !slices.ContainsFunc(lines, func(l string) bool { return !p.MatchString(l) })
+	}
+	rest := func(p *regexp.Regexp) bool { // all, but perhaps for a heading
+		return all(p) || len(lines) > 2 && !slices.ContainsFunc(lines[1:], func(l string) bool { return !p.MatchString(l) })
 	}
 	switch {
 	case numbered(lines, indexed) || numbered(lines, prefixed) || numbered(lines, behind):
@@ -180,14 +203,60 @@ func looksLike(lines []string) error {
 		return errors.New("has paths for labels: write the names of the folders alone")
 	case all(apart), columns(lines):
 		return errors.New("looks like CSV, with several columns: write one label a line")
+	case withCounts(lines):
+		return errors.New("has a number behind each label, as of a score or a count: write one label a line, without it")
 	case listed(lines):
 		return errors.New("has a comma or semicolon behind its labels: write one label a line, without it")
-	case all(quoted):
+	case rest(quoted):
 		return errors.New("has its labels in quotation marks: write one label a line, without them")
-	case all(wordNet):
+	case rest(wordNet):
 		return errors.New("begins each line with a WordNet number: write one label a line, without them")
-	case all(bullet), all(lettered):
+	case rest(bullet), inSequence(lines):
 		return errors.New("has a mark before each label: write one label a line, without it")
+	case all(marked):
+		return errors.New("has marks of HTML in its lines: write one label a line, without them")
+	}
+	return commented(lines)
+}
+
+// withCounts tells whether each line is a label and a number, such as a score or how many there are;
+// the same word with different numbers is a label.
+func withCounts(lines []string) bool {
+	words := map[string]bool{}
+	for _, l := range lines {
+		m := counted.FindStringSubmatch(l)
+		if m == nil {
+			return false
+		}
+		words[strings.Trim(m[1], " 0123456789")] = true
+	}
+	return len(words) > 1
+}
+
+// inSequence tells whether the lines are lettered, a, b, c or i, ii, iii, but perhaps for a heading:
+// the letters of abbreviated names ("A. mellifera") are in no such order.
+func inSequence(lines []string) bool {
+	if !lettered.MatchString(lines[0]) && len(lines) > 2 {
+		lines = lines[1:]
+	}
+	for i, l := range lines {
+		m := lettered.FindStringSubmatch(l)
+		roman := i < len(romans) && m != nil && strings.EqualFold(m[1], romans[i])
+		if m == nil || !roman && strings.ToLower(m[1]) != string(rune('a'+i)) {
+			return false
+		}
+	}
+	return true
+}
+
+var romans = strings.Fields("i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx")
+
+// commented names a line that is a comment of a program among labels that are none.
+func commented(lines []string) error {
+	for i, l := range lines {
+		if strings.HasPrefix(l, "# ") || strings.HasPrefix(l, "// ") {
+			return fmt.Errorf("has %q for label %d, which looks like a comment: take it out", l, i+1)
+		}
 	}
 	return nil
 }

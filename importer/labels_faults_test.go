@@ -39,6 +39,11 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"bolt (M6)\n[spare]\n":           {"bolt (M6)", "[spare]"},
 		"grade 0\ngrade 1\ngrade 2\n":    {"grade 0", "grade 1", "grade 2"},
 		"N/A\nbolt/nut\n":                {"N/A", "bolt/nut"},
+		"A. mellifera\nB. terrestris\nC. florea\nX. violacea\n": {"A. mellifera", "B. terrestris", "C. florea",
+			"X. violacea"},
+		"ratio 1:2\nratio 1:4\nratio 4:3\n": {"ratio 1:2", "ratio 1:4", "ratio 4:3"},
+		"stage: 1\nstage: 2\n":              {"stage: 1", "stage: 2"},
+		"<5 mm\n>5 mm\n#5 screw\n":          {"<5 mm", ">5 mm", "#5 screw"},
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
@@ -105,7 +110,24 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"{\\rtf1\\ansi a\\\nb}":          "rich text",
 		"PK\x03\x04\x00\x00":             "a spreadsheet",
 		"a\nb\x1b[31m\n":                 "line 2 has a control character",
-		"a\n" + strings.Repeat("x", 300): "at most 256",
+		"---\n- a\n- b\n- c\n":           "a mark",
+		"label\n\"a\"\n\"b\"\n":          "quotation",
+		"item { id: 1 name: 'a' }\nitem { id: 2 name: 'b' }\n": "a program or a configuration",
+		"a { id = 0 }\nb { id = 1 }\n":                         "a program or a configuration",
+		"CLASSES = (\n'a',\n'b',\n)\n":                         "a program or a configuration",
+		"a: 0.98\nb: 0.01\nc: 0.01\n":                          "a score or a count",
+		"a = 1e-3\nb = 0.9\n":                                  "a score or a count",
+		"a: 120\nb: 80\n":                                      "a score or a count",
+		"a#0\nb#1\nc#2\n":                                      "number",
+		"０ a\n１ b\n２ c\n":                                      "number",
+		"a<br>\nb<br>\n":                                       "HTML",
+		"<li>a</li>\n<li>b</li>\n":                             "HTML",
+		"# the parts of line 3\na\nb\n":                        "looks like a comment",
+		"a\n// not used\nb\n":                                  "looks like a comment",
+		"\x1f\x8b\x08\x00\xff\xfe":                             "compressed (gzip)",
+		"\x89PNG\r\n\x1a\n\xff\xff":                            "a picture",
+		"\x08\x08\x12\x07\xff\xfe\x01\x02":                     "no text",
+		"a\n" + strings.Repeat("x", 300):                       "at most 256",
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %q, %v, want …%s…", text, got, err, want)
