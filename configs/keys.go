@@ -120,7 +120,9 @@ func (k *keys) unknown(where, key string) error {
 		return fmt.Errorf("%s%s: unknown key: in {…} a comma ends a value, so write a number with a dot, 0.5",
 			where, key)
 	}
-	if instead, ok := otherNames[key]; ok {
+	if instead := otherName(key); strings.Contains(instead, " ") {
+		return fmt.Errorf("%s%s: unknown key: %s", where, key, instead)
+	} else if instead != "" {
 		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, instead)
 	}
 	best, distance := "", len(key)
@@ -140,10 +142,6 @@ func (k *keys) unknown(where, key string) error {
 
 // bracketed is the place in a list as other programs write it.
 var bracketed = regexp.MustCompile(`\[(\d+)\]`)
-
-// otherNames are settings as other programs call and divide them.
-var otherNames = map[string]string{"mqtt.host": "mqtt.broker", "mqtt.port": "mqtt.broker",
-	"mqtt.server": "mqtt.broker", "mqtt.url": "mqtt.broker", "mqtt.address": "mqtt.broker"}
 
 // notOfKey is where the rest of a text cannot be a key's.
 var notOfKey = regexp.MustCompile(`[^\p{L}\p{N}\p{Cf}\x{a0}_.\-\[\]].*`)

@@ -215,8 +215,11 @@ func (t *tree) leaf(key string, n *yaml.Node, line int) (any, error) {
 
 // foreignTag tells whether a value bears a tag that is not YAML's own: another program's command.
 func foreignTag(n *yaml.Node) bool {
-	return n.Style&yaml.TaggedStyle != 0 && strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!")
+	return n.Style&yaml.TaggedStyle != 0 && !ownTag.MatchString(n.ShortTag())
 }
+
+// ownTag are YAML's own tags; !!python/object is none.
+var ownTag = regexp.MustCompile(`^!!(str|int|float|bool|null|map|seq|binary|timestamp|merge)$`)
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 

@@ -2,6 +2,8 @@ package configs
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -103,6 +105,16 @@ func TestHabitsOfOtherNotations(t *testing.T) {
 		"cameras:\n- rtsp://admin:geheim@h/x\n":           "cameras.0: must be {name: …, source: …}",
 		"MQTT: {qos: 1}\n":                                "did you mean mqtt?",
 		"mqtt: {host: h}\n":                               "mqtt.host: unknown key, did you mean mqtt.broker?",
+		"mqtt: {passwd: geheim}\n":                        "mqtt.passwd: unknown key, did you mean mqtt.password?",
+		"mqtt: {keepAlive: 60}\n":                         "mqtt.keepAlive: unknown key, did you mean mqtt.keep_alive?",
+		"mqtt: {tls: {ca_certs: /x}}\n":                   "did you mean mqtt.tls.ca?",
+		"cameras: [{name: a, url: \"rtsp://h/x\"}]\n":     "cameras.0.url: unknown key, did you mean cameras.0.source?",
+		"cameras: [{name: a, frame-rate: 5}]\n":           "did you mean cameras.0.fps?",
+		"cameras: [{name: a, rotation: 90}]\n":            "cameras.0.rotation: unknown key: it belongs to the source",
+		"model: {path: /x}\n":                             "did you mean model.bundle?",
+		"logging: {level: debug}\n":                       "did you mean log?",
+		"http: {token: geheim}\n":                         "did you mean http.token_file?",
+		"infer: {device: gpu}\n":                          "did you mean infer.providers?",
 		"mqtt: {qos: 1}\nmqtt: {qos: 0}\n":                "agent.yaml:2: mqtt: stands there twice, first in line 1",
 		"state_dir: ~/vggse\n":                            "state_dir: ~ and $NAME are not filled in here",
 		"model: {bundle: $HOME/parts}\n":                  "model.bundle: ~ and $NAME",
@@ -123,5 +135,24 @@ func TestHabitsOfOtherNotations(t *testing.T) {
 	_, err = load(t, "", Options{Environ: []string{`VGGSE_MQTT_BROKER="tcp://h:1883"`}})
 	if err == nil || !strings.Contains(err.Error(), "VGGSE_MQTT_BROKER: the quotes around the value") {
 		t.Errorf("quotes of an environment file: %v", err)
+	}
+}
+
+// What a key of another program is called here is a setting or a section.
+func TestOtherNamesAreSettings(t *testing.T) {
+	known := keysOf(reflect.TypeFor[Config]())
+	for section, names := range otherNames {
+		for name, what := range names {
+			key := what
+			if section == "cameras.*" {
+				key = section + "." + what
+			}
+			if !strings.Contains(what, " ") && !known.has(key) && !slices.Contains(known.candidates(), key) {
+				t.Errorf("%s.%s: there is no setting %s", section, name, key)
+			}
+			if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {
+				t.Errorf("%s.%s is never looked up", section, name)
+			}
+		}
 	}
 }

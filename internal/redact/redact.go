@@ -22,9 +22,28 @@ var credentials = regexp.MustCompile(`(?i)(:/{1,2})[^\s/].*@|\b[\w.%-]+:[^\s/"'@
 	`((?:\b(?:` + name + `)|[\w.-]*%[0-9a-f]{2}[\w.%-]*)\s*[=:]\s*)` +
 	`("(?:[^"\\]|\\.)*"?|'[^']*'?|(?:\(\w+\))?(?:bearer|basic|digest)[\s\\]+[^\s&"'!]+|[^&\s"'!;]+)`)
 
+// unfinished is a password of an address that has lost its @ and the host, as one that was cut at a
+// blank: where the port stands is a letter.
+var unfinished = regexp.MustCompile("(://[^\\s/:@\\[\\]]+:)[^\\s/?#:,;)>\\]\"'`]*\\pL[^\\s/?#,;)>\\]\"'`]*")
+
 // Text returns a source, a URL, or a text that holds one, with credentials replaced by ***.
 func Text(text string) string {
-	return credentials.ReplaceAllStringFunc(text, func(s string) string {
+	var out strings.Builder
+	from := 0
+	for _, at := range next.FindAllStringIndex(text, -1) {
+		out.WriteString(one(text[from : at[0]+1]))
+		from = at[0] + 1
+	}
+	out.WriteString(one(text[from:]))
+	return out.String()
+}
+
+// next begins an address behind another one: what stands between the two is no password.
+var next = regexp.MustCompile(`(?i)[\s="'(](?:rtsps?|https?|onvif|wss?|tcp|ssl|tls|mqtts?|rtp|rtmp|srt|file|gst)://`)
+
+// one is Text of a text with one address at most.
+func one(text string) string {
+	shown := credentials.ReplaceAllStringFunc(text, func(s string) string {
 		if slashes := len(s[1:]) - len(strings.TrimLeft(s[1:], "/")); s[0] == ':' && slashes > 0 {
 			return s[:1+slashes] + Mark + "@"
 		}
@@ -34,6 +53,7 @@ func Text(text string) string {
 		end := strings.IndexAny(s, "=:")
 		return s[:end+1] + Mark
 	})
+	return unfinished.ReplaceAllString(shown, "${1}"+Mark)
 }
 
 // secret is the last word of a setting that is a secret itself, not the file that holds it.

@@ -23,6 +23,7 @@ func TestText(t *testing.T) {
 		"rtsp://h/x?%70assword=geheim", "http://h/x?a=1&pass%77ord=geheim&b=2", "wss://h/mqtt?jwt=geheim",
 		"http://h/x?PHPSESSIONID=geheim", "http://h/x?sid=geheim",
 		"rtsp:/admin:geheim@h/x", "rtsp:admin:geheim@h/x", "admin:geheim@192.168.0.9/x",
+		"rtsp://u:geheim", "rtsp://u:geheim: want", "http://admin:1geheim2 x", "rtsp://u:geheim/live",
 		"admin:ge%40heim-geheim@[::1]:554/x",
 	} {
 		got := Text(text)
@@ -30,11 +31,17 @@ func TestText(t *testing.T) {
 			t.Errorf("%s: shown as %s", text, got)
 		}
 	}
+	const twice = "open rtsp://a:geheim@h/x: lost: try gst-launch-1.0 rtspsrc location=rtsp://a:ge heim@h/x " +
+		"user-pw=geheim ! x"
+	if got := Text(twice); strings.Contains(got, "heim") || !strings.Contains(got, ": lost: try gst-launch-1.0 rtspsrc") {
+		t.Errorf("of two addresses: %s", got)
+	}
 	for _, text := range []string{
 		"rtsp://192.168.1.5:554/stream1?channel=2&subtype=0", "demo://parts?fps=15&seed=1",
 		"/dev/video0", "file:///a b/c.mp4?loop=-1",
 		"gst:videotestsrc pattern=ball sensor-id=0 ! video/x-raw,width=640 ! videoconvert",
 		"tcp://broker:1883", "wss://broker:443/mqtt", "file:///home/a@b/50%25.mp4", "file:///a/x%20y.png?loop=-1",
+		"rtsp://h:554, tcp://h:1883.", `"rtsp://h:554"`, "tcp://h:1883: connection refused", "rtsp://[fe80::a]:554/x",
 		"ghcr.io/x/y@sha256:0123", "rtsp://h/a%20b?x=1",
 	} {
 		if got := Text(text); got != text {
