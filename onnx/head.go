@@ -168,6 +168,9 @@ func (h *head) sigmoid(n *Node, at string) string {
 	if scores := h.halfTanh(at); scores != "" {
 		return scores
 	}
+	if scores := h.softLogistic(n); scores != "" {
+		return scores
+	}
 	exp := h.logistic(n)
 	if exp == nil {
 		return ""
@@ -202,6 +205,21 @@ func (h *head) logistic(n *Node) *Node {
 		return exp
 	}
 	return nil
+}
+
+// softLogistic recognizes exp(−softplus(−x)), the exponential of PyTorch's logsigmoid, and returns the
+// tensor x.
+func (h *head) softLogistic(n *Node) string {
+	for _, want := range []string{"Exp", "Neg", "Softplus"} {
+		if n == nil || n.OpType != want {
+			return ""
+		}
+		n = h.through(first(n.Inputs))
+	}
+	if n == nil || n.OpType != "Neg" {
+		return ""
+	}
+	return first(n.Inputs)
 }
 
 // halfTanh recognizes ½·tanh(½·x)+½, a sigmoid as XLA writes it, and returns the tensor x.

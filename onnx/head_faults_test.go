@@ -108,6 +108,7 @@ func TestASigmoidIsTakenOffInEveryForm(t *testing.T) {
 		"tanh, halved last": {[]Node{op("Mul", "c", ""), op("Tanh"), op("Add", "", "one"), op("Mul", "", "c"),
 			op("Cast")}, "Cast"},
 		"exp/(1+exp)": {[]Node{named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"), op("Div", "e", "a")}, ""},
+		"of logsigmoid": {[]Node{op("Neg"), op("Softplus"), op("Neg"), op("Exp"), op("Cast")}, "Cast"},
 		"QLinear": {[]Node{op("QuantizeLinear", "", "c"), op("QLinearSigmoid", "", "c", "c", "c", "c"),
 			op("DequantizeLinear", "", "c")}, "QuantizeLinear DequantizeLinear"},
 	} {
@@ -126,6 +127,7 @@ func TestRawScoresStayAsTheyAre(t *testing.T) {
 		"tanh":         {op("Tanh"), op("Mul", "", "c"), op("Add", "c", "")},
 		"scaled":       {op("Mul", "", "c")},
 		"LogSoftmax":   {op("LogSoftmax")},
+		"softplus":     {op("Neg"), op("Softplus"), op("Neg")},
 		"deep softmax": {op("Softmax"), op("MatMul", "", "c")},
 		"SiLU":         {named(op("Sigmoid"), "s"), op("Mul", "scores", "s")},
 		"swish": {named(op("Neg"), "n"), named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"),

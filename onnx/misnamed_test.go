@@ -26,6 +26,11 @@ func TestMisnamed(t *testing.T) {
 		"\x40\x00\x00\x00\x00\x00\x00\x00{\"w\":{}}":   "name it .safetensors",
 		"PK\x03\x04":                                   "of PyTorch .pth",
 		"\x80\x02}q\x00":                               "of PyTorch .pth",
+		"\x80\x04\x95\x00":                             "of PyTorch .pth",
+		"\x80\x05\x95\x00":                             "of PyTorch .pth",
+		"\x93NUMPY\x01\x00":                            "numbers of NumPy",
+		"\x7fELF\x02\x01":                              "a program or a library",
+		"%PDF-1.4\n":                                   "a PDF",
 		"\xff\xff\xff\xff":                             "not an ONNX file, or damaged",
 	} {
 		path := filepath.Join(t.TempDir(), "m.onnx")

@@ -24,6 +24,8 @@ var others = []struct {
 	{0, "GGUF", "GGUF, a language model: this program runs classifiers of pictures"},
 	{0, "ftrt", "a TensorRT engine, good on the machine that built it only: give the .onnx that it was made of"},
 	{4, "ORTM", "in ONNX Runtime's own ORT format: give the .onnx that it was made of"},
+	{0, "\x93NUMPY", "numbers of NumPy (.npy): export the network to .onnx, or torch.save(model.state_dict(), …)"},
+	{0, "\x7fELF", "a program or a library"}, {0, "MZ\x90\x00", "a program or a library"}, {0, "%PDF", "a PDF"},
 	{0, "\x89PNG", "a picture"}, {0, "\xff\xd8\xff", "a picture"},
 }
 
@@ -74,7 +76,7 @@ func misnamed(start []byte) string {
 	switch {
 	case bytes.HasPrefix(start, []byte("PK\x03\x04")):
 		return "a ZIP archive: name a checkpoint of PyTorch .pth, unpack what somebody packed"
-	case bytes.HasPrefix(start, []byte("\x80\x02")):
+	case len(start) > 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5: // its protocol
 		return "a pickle of Python: name a checkpoint of PyTorch .pth"
 	case len(start) > 9 && string(start[8:10]) == `{"`:
 		return "safetensors: name it .safetensors"

@@ -132,7 +132,11 @@ func nearest(tensors map[string]*checkpoint.Tensor) layout {
 }
 
 // wrappers are what PyTorch's and others' containers put before the names of a network.
-var wrappers = []string{"module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "vgg.", "encoder."}
+var wrappers = []string{"module.", "model.", "net.", "network.", "backbone.", "vgg.", "encoder."}
+
+// inner are what torch.compile, FSDP and activation checkpointing put before the names of any module,
+// those within a network, too.
+var inner = strings.NewReplacer("_orig_mod.", "", "_fsdp_wrapped_module.", "", "_checkpoint_wrapped_module.", "")
 
 // ignored are counters that some containers keep among the weights.
 var ignored = regexp.MustCompile(`(^|\.)(num_batches_tracked|n_averaged|total_ops|total_params)$`)
@@ -141,7 +145,7 @@ var ignored = regexp.MustCompile(`(^|\.)(num_batches_tracked|n_averaged|total_op
 func plainNames(tensors []checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	names := map[string]*checkpoint.Tensor{}
 	for i := range tensors {
-		if name := tensors[i].Name; !ignored.MatchString(name) {
+		if name := inner.Replace(tensors[i].Name); !ignored.MatchString(name) {
 			names[name] = &tensors[i]
 		}
 	}

@@ -74,7 +74,8 @@ func parse(b []byte, key string) (*File, error) {
 		return nil, errors.New("a pickle that torch.save has not written, as of scikit-learn or numpy: of a network " +
 			"of PyTorch save it with torch.save(model.state_dict(), …)")
 	}
-	if len(b) > 3 && b[0] == 8 && b[1] > 2 && b[1] < 32 && b[2] == 0x12 { // ir_version, producer_name
+	// ir_version, then producer_name, its version, domain, doc_string or graph
+	if len(b) > 3 && b[0] == 8 && b[1] > 2 && b[1] < 32 && strings.IndexByte("\x12\x1a\x22\x32\x3a", b[2]) >= 0 {
 		return nil, errors.New("an ONNX file, as it looks: name it .onnx")
 	}
 	return nil, errFormat

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ type set struct {
 
 // choose finds the state_dict in what the pickle built and makes its tensors.
 func choose(format string, root any, stranger global, key string, find content) (*File, error) {
-	d, ok := root.(*dict)
+	d, ok := asDict(root)
 	if !ok && stranger != "" {
 		return nil, unknownGlobal(stranger)
 	}
@@ -65,6 +66,27 @@ func choose(format string, root any, stranger global, key string, find content) 
 		f.Tensors = append(f.Tensors, made)
 	}
 	return f, nil
+}
+
+// asDict is the dict at the root of a pickle, or one of the members of a tuple or list there, under
+// their places: some scripts save (weights, optimizer).
+func asDict(root any) (*dict, bool) {
+	var items []any
+	switch r := root.(type) {
+	case *dict:
+		return r, true
+	case tuple:
+		items = r
+	case *list:
+		items = r.items
+	}
+	d := &dict{}
+	for i, item := range items {
+		if _, ok := item.(*dict); ok {
+			d.set(strconv.Itoa(i), item)
+		}
+	}
+	return d, len(d.keys) > 0
 }
 
 // classes are the names of the classes where training scripts keep them: {name: class} under

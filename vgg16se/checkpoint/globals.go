@@ -79,7 +79,11 @@ func newStorage(id any) (*storage, error) {
 	kind, ok1 := t[1].(global)
 	key, ok2 := t[2].(string)
 	count, ok3 := t[4].(int64)
-	if !ok1 || !ok2 || !ok3 || count < 0 || storageTypes[kind] == 0 {
+	if ok1 && storageTypes[kind] == 0 {
+		return nil, fmt.Errorf("a tensor lies in a %.80q, a kind that is not read (8 bits, quantized, complex): save "+
+			"it with .float()", string(kind))
+	}
+	if !ok1 || !ok2 || !ok3 || count < 0 {
 		return nil, errPickle
 	}
 	if len(t) > 5 && t[5] != nil {

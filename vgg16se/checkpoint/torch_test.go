@@ -101,6 +101,19 @@ func TestNestedKeys(t *testing.T) {
 			t.Errorf("took %s, left %v", f.Key, f.Others)
 		}
 	}
+	both := archive(t, proto+one("w")+"}"+str("state")+"}"+integer(0)+"}"+str("step")+view(1, 0, []int64{1}, []int64{1})+
+		"sss\x86.", floats(1))
+	if f, err := parse(both, ""); err != nil || f.Key != "0" || f.Tensors[0].Name != "w" {
+		t.Errorf("weights and optimizer as a pair: %+v, %v", f, err)
+	}
+	listed := archive(t, proto+"]("+integer(7)+one("w")+"e.", floats(1))
+	if f, err := parse(listed, ""); err != nil || f.Key != "1" || f.Tensors[0].Name != "w" {
+		t.Errorf("in a list: %+v, %v", f, err)
+	}
+	if _, err := parse(archive(t, proto+"]("+integer(7)+integer(8)+"e.", nil), ""); err == nil ||
+		!strings.Contains(err.Error(), "state_dict") {
+		t.Errorf("numbers alone: %v", err)
+	}
 	if _, err := parse(b, "none"); err == nil || !strings.Contains(err.Error(), "there are: ema, state_dict, deep.er") {
 		t.Errorf("got %v", err)
 	}
@@ -150,7 +163,8 @@ func TestOtherFilesAreNamed(t *testing.T) {
 	for content, want := range map[string]string{
 		"\x1f\x8b\x08\x00rest": "gzip", "\x89HDF\r\n\x1a\nrest": "HDF5", "\x1c\x00\x00\x00TFL3rest": "TensorFlow Lite",
 		"{\"message\": \"Not Found\"}": "a server's refusal", packed.String(): `with "best/model.pth" in it`,
-		"\x08\x08\x12\x07pytorch": "an ONNX file", strings.Repeat("\x00", 257) + "ustar": "an archive (tar)",
+		"\x08\x08\x12\x07pytorch": "an ONNX file", "\x08\x0a\x3a\x80\x02": "an ONNX file",
+		strings.Repeat("\x00", 257) + "ustar": "an archive (tar)",
 		"version https://git-lfs.github.com/spec/v1": "git lfs pull", "<!DOCTYPE html>": "HTML",
 		"anything else": "text, perhaps a server",
 	} {
