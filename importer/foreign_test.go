@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/importer"
@@ -418,6 +419,26 @@ func TestImportThroughACacheOfLinks(t *testing.T) {
 	o.Out = filepath.Join(t.TempDir(), "c")
 	if _, err := saying(t, o); err == nil || !strings.Contains(err.Error(), "beside the model") {
 		t.Errorf("data from another folder: %v", err)
+	}
+}
+
+// A file that never ends is given up, with a sentence, and leaves nothing behind.
+func TestFileThatNeverEnds(t *testing.T) {
+	needRuntime(t)
+	defer func(before time.Duration) { *importer.EndlessAfter = before }(*importer.EndlessAfter)
+	*importer.EndlessAfter = time.Millisecond
+	out := filepath.Join(t.TempDir(), "b")
+	o := importer.Options{File: "testdata/foreign/se-resnet.legacy.onnx", Labels: "a,b,c,d", Out: out,
+		Preprocess: "torchvision"}
+	o.Run = func(ctx context.Context, _ infer.Config, _ *infer.ForeignJob) ([][]float32, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if _, err := saying(t, o); err == nil || !strings.Contains(err.Error(), "did not end") {
+		t.Errorf("%v, want that it did not end", err)
+	}
+	if left, _ := filepath.Glob(filepath.Dir(out) + "/*"); len(left) > 0 {
+		t.Errorf("left %v", left)
 	}
 }
 

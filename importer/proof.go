@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -211,11 +212,21 @@ func (t *proof) original(ctx context.Context, o *Options) error {
 	return err
 }
 
+// endlessAfter is how long a file may run for each picture. The largest networks take half a minute on
+// the slowest of devices; what takes this long ends never.
+var endlessAfter = time.Minute
+
 // answers are those of a file to each of the inputs.
 func (t *proof) answers(ctx context.Context, path string, ports infer.ForeignPorts, inputs [][]float32) ([][]float32,
 	error) {
 	job := &infer.ForeignJob{Threads: t.config.Threads, Path: path, Ports: ports, Inputs: inputs}
-	answers, err := t.run(ctx, t.config, job)
+	timed, cancel := context.WithTimeout(ctx, endlessAfter*time.Duration(len(inputs)))
+	defer cancel()
+	answers, err := t.run(timed, t.config, job)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("it ran for %.0f minutes and did not end: a network for pictures takes seconds, so "+
+			"export it without a loop", (endlessAfter * time.Duration(len(inputs))).Minutes())
+	}
 	if err == nil && len(answers) != len(inputs) {
 		err = fmt.Errorf("%d answers to %d inputs", len(answers), len(inputs))
 	}

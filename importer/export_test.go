@@ -1,0 +1,4 @@
+package importer
+
+// EndlessAfter is endlessAfter, for tests that do not wait so long.
+var EndlessAfter = &endlessAfter
