@@ -209,13 +209,31 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	case err == nil:
 		return a, nil
 	case errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(err.Error(), "timeout awaiting response headers"):
-		return nil, fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
+		return nil, fmt.Errorf("%w: the server took the connection but does not answer%s", ErrStalled, ifNoTLS(at))
 	}
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the address is in the sentence around
 	}
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("%w: the server cannot be reached: it hangs up without an answer%s", ErrLost, ifTLS(at))
+	}
 	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
+}
+
+// ifTLS and ifNoTLS are what to do where a server may speak TLS, and where it may not.
+func ifTLS(at *url.URL) string {
+	if at.Scheme == "http" {
+		return " (if it speaks TLS on this port, write https://)"
+	}
+	return ""
+}
+
+func ifNoTLS(at *url.URL) string {
+	if at.Scheme == "https" {
+		return " (if it does not speak TLS on this port, write http://)"
+	}
+	return ""
 }
 
 // mayKnow reports whether the password may be sent there: to the host and port of the source alone,

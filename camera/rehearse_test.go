@@ -243,6 +243,10 @@ func TestChallenges(t *testing.T) {
 	if _, err := choose([]string{`Digest realm="r", nonce="n", algorithm=SHA-256`}, false); err == nil {
 		t.Error("SHA-256 alone: no error")
 	}
+	if _, err := choose([]string{`Digest realm="r", nonce="n", qop="auth-int"`}, true); err == nil ||
+		!strings.Contains(err.Error(), "qop=auth-int") {
+		t.Errorf("auth-int alone: %v", err)
+	}
 	c, err = choose([]string{
 		`Basic realm="r", Digest realm="a, b", qop="auth-int,auth", nonce="n", opaque="o", stale=TRUE`,
 	}, false)

@@ -414,6 +414,8 @@ func choose(headers []string, sha256 bool) (*challenge, error) {
 				others = append(others, scheme)
 			case !slices.Contains([]string{"", "MD5", "MD5-SESS"}, algorithm) && !(sha256 && algorithm == "SHA-256"):
 				others = append(others, "Digest with "+algorithm)
+			case field["qop"] != "" && !slices.Contains(strings.FieldsFunc(field["qop"], commaOrSpace), "auth"):
+				others = append(others, "Digest with qop="+field["qop"])
 			default:
 				return &challenge{
 					sha:   algorithm == "SHA-256",

@@ -34,7 +34,8 @@ func IsPicture(name string) bool {
 
 // FilmTypes are the endings of the files that people call films; file:// reads more.
 var FilmTypes = []string{".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mjpeg", ".mjpg",
-	".wmv", ".flv", ".h264", ".264", ".h265", ".hevc"}
+	".wmv", ".flv", ".h264", ".264", ".h265", ".hevc", ".3gp", ".3g2", ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".y4m",
+	".gif"}
 
 // IsFilm reports whether the name of a file says that it is a film.
 func IsFilm(name string) bool {
@@ -92,22 +93,6 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 			maxPixels/1_000_000)
 	}
 	return decode(data, f, flip, upright)
-}
-
-// otherwise says what a file holds that is no picture of a kind that is read.
-func otherwise(data []byte) string {
-	for _, kind := range []struct {
-		at          int
-		start, name string
-	}{
-		{4, "ftyphei", "HEIC"}, {4, "ftyphevc", "HEIC"}, {4, "ftypmif1", "HEIF"}, {4, "ftypavi", "AVIF"},
-		{8, "WEBP", "WebP"}, {0, "GIF8", "GIF"}, {0, "II*\x00", "TIFF"}, {0, "MM\x00*", "TIFF"},
-	} {
-		if len(data) > kind.at && bytes.HasPrefix(data[kind.at:], []byte(kind.start)) {
-			return "a picture in " + kind.name + ", not in PNG, JPEG or BMP: convert it to one of them"
-		}
-	}
-	return "no picture in PNG, JPEG or BMP"
 }
 
 // stills is a picture, or a list of them, shown one after the other.

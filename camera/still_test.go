@@ -408,6 +408,16 @@ func TestKindsOfOthersAreNamed(t *testing.T) {
 		"RIFF\x10\x00\x00\x00WEBPVP8 ":     "a picture in WebP",
 		"GIF89a":                           "a picture in GIF", "II*\x00": "a picture in TIFF",
 		"MM": "no picture in PNG, JPEG or BMP", "RIFF": "no picture", "<html>": "no picture",
+		"\x00\x00\x00\x0cjP  \r\n\x87\n\x00": "a picture in JPEG 2000", "P6\n2 2\n255\n": "a picture in Netpbm",
+		"\x00\x00\x00\x0cJXL \r\n\x87\n\x00": "a picture in JPEG XL", "8BPS\x00\x01": "a picture of Photoshop",
+		"\x00\x00\x01\x00\x01\x00": "an icon", "%PDF-1.7\n": "a PDF",
+		"II*\x00\x10\x00\x00\x00CR\x02\x00": "a raw picture",
+		"<?xml version=\"1.0\"?><svg/>":     "a drawing (SVG)", "\xef\xbb\xbf <svg>": "a drawing (SVG)",
+		"version https://git-lfs.github.com/spec/v1\n": "a pointer of Git LFS", "PK\x03\x04\x14": "an archive (ZIP)",
+		"\x00\x00\x00\x20ftypisom": "a film", "\x1aE\xdf\xa3\x01": "a film", "RIFF\x10\x00\x00\x00AVI LIST": "a film",
+		"\x00\x05\x16\x07\x00": "what macOS notes", "\x00\x00\x00\x00\x00": "no picture in PNG, JPEG or BMP but 5 zeros",
+		"<?xml version=\"1.0\"?>": "no picture in PNG, JPEG or BMP but a page",
+		"{\"a\":1}": "no picture in PNG, JPEG or BMP but text",
 	} {
 		var f vision.Frame
 		err := decodeStill([]byte(data), &f, FlipNone, true)

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -177,7 +178,7 @@ func bareScheme(source string) (scheme, rest string) {
 }
 
 var (
-	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|demo|test|csi|v4l2)(:[\\/]+|:)`)
+	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|demo|test|csi|v4l2|file)(:[\\/]+|:)`)
 	pipelined  = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S`)
 	fromHome   = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
 )
@@ -189,6 +190,8 @@ func noFile(source string) string {
 	if half := halfScheme.FindStringSubmatch(source); half != nil && !strings.Contains(source, "://") {
 		scheme := strings.ToLower(half[1])
 		cure = fmt.Sprintf("has no // behind %s: write %s://… with two slashes (/)", scheme, scheme)
+	} else if len(source) > 2 && strings.IndexByte(`"'`, source[0]) >= 0 && source[len(source)-1] == source[0] {
+		cure = "stands in quotes that belong to it: leave them out"
 	} else if pipelined.MatchString(source) {
 		cure = "is a pipeline of GStreamer: write gst: before it, as in gst:videotestsrc ! videoconvert"
 	} else if fromHome.MatchString(source) {
@@ -218,6 +221,9 @@ func (u *URI) parseTarget() error {
 		path, err := url.PathUnescape(u.Target)
 		if err != nil {
 			return fmt.Errorf("has a lone %%: write %%25 for a percent sign, or the path without file://")
+		}
+		if local, ok := strings.CutPrefix(path, "localhost/"); ok { // as RFC 8089 has it
+			path = "/" + local
 		}
 		if path == "" {
 			return fmt.Errorf("has no path: file://a.mp4 is relative, file:///a.mp4 is absolute")
@@ -265,6 +271,9 @@ func (u *URI) splitCredentials() error {
 	parsed, err := url.Parse("rtsp://" + u.Target)
 	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {
 		return errPassword
+	}
+	if port, err := strconv.ParseUint(cmp.Or(parsed.Port(), "1"), 10, 16); err != nil || port == 0 {
+		return fmt.Errorf("port %s: must be a number from 1 to 65535", parsed.Port())
 	}
 	if parsed.User == nil && strings.Contains(u.Target[len(host):], "@") && halfPassword(parsed) {
 		return errPassword

@@ -56,6 +56,9 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 // openFilm opens a film through GStreamer, which follows a picture that changes its size or its
 // pixel format, and knows colours; or else through OpenCV's FFmpeg, which reads more kinds of films.
 func (u *URI) openFilm() (source, Info, error) {
+	if info, err := os.Stat(u.Target); err == nil && info.Size() == 0 {
+		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: the file is empty, copy it again", u.Target)
+	}
 	bare, usual := bareMachine(), usualFilm(u.Target)
 	var why error
 	if bare.gstreamer && (usual || bare.jetson) {

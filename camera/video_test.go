@@ -151,6 +151,53 @@ func TestVideoRefuses(t *testing.T) {
 	}
 }
 
+// A film is known by its ending or, where it has none that says so, by how it begins.
+func TestIsFilmFile(t *testing.T) {
+	dir := t.TempDir()
+	packets := func(at, length int) string { // of a transport stream
+		b := make([]byte, at+4*length)
+		for i := range 4 {
+			b[at+i*length] = 'G'
+		}
+		return string(b)
+	}
+	for name, c := range map[string]struct {
+		begins string
+		want   bool
+	}{
+		"a.MTS": {"", true}, "a.3gp": {"", true}, "a.mp4": {"text", true}, "a": {"\x00\x00\x00\x20ftypisom\x00", true},
+		"b.bak": {"\x1aE\xdf\xa3\x01", true}, "c": {"RIFF\x00\x00\x00\x00AVI LIST", true}, "d.dat": {packets(0, 188), true},
+		"e": {packets(4, 192), true}, "f": {"YUV4MPEG2 W160 H120", true}, "g": {"\x00\x00\x01\xba\x44", true},
+		"h.png": {"\x00\x00\x00\x20ftypisom\x00", false}, "i.jfif": {"\xff\xd8\xff\xe0", false},
+		"j.heic": {"\x00\x00\x00\x20ftypheic\x00", false}, "k": {"GGG hello", false}, "l": {"", false},
+		"m.webp": {"RIFF\x00\x00\x00\x00WEBPVP8 ", false}, "n.m4a": {"\x00\x00\x00\x20ftypM4A \x00", false},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(c.begins), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := IsFilmFile(path); got != c.want {
+			t.Errorf("%s, which begins with %.12q: %t, want %t", name, c.begins, got, c.want)
+		}
+	}
+	if IsFilmFile(filepath.Join(dir, "none")) || IsFilmFile(dir) {
+		t.Error("nothing, or a folder, is a film")
+	}
+}
+
+// An empty film is called that.
+func TestEmptyFilm(t *testing.T) {
+	for _, name := range []string{"a.mp4", "b", "c.ts"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{Source: path}); err == nil || !strings.Contains(err.Error(), "is empty") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A pipeline of one's own, with and without its appsink.
 func TestGStreamer(t *testing.T) {
 	if m := needOpenCV(t); !m.gstreamer {

@@ -26,7 +26,7 @@ func splitSources(args []string) (sources []source, stills []string) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		switch {
-		case err == nil && info.Mode().IsRegular() && camera.IsFilm(arg):
+		case err == nil && info.Mode().IsRegular() && camera.IsFilmFile(arg):
 			film := url.URL{Path: filepath.ToSlash(arg)}
 			sources = append(sources, source{arg, "file://" + film.EscapedPath() + "?speed=max"})
 		case err == nil && (info.Mode().IsRegular() || info.IsDir()):
