@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
+	connack      = 2
 	message      = 3 // packet types (MQTT 3.1.1, table 2.1): PUBLISH
 	puback       = 4
 	subscribe    = 8
@@ -34,6 +36,8 @@ type guardedConn struct {
 	in    *bufio.Reader // paho reads a packet's first bytes one by one
 	limit int           // bytes of one inbound packet after its fixed header
 	codes atomic.Int32  // return codes that the next SUBACK may hold
+
+	greeting bool // what comes next is the peer's first packet
 
 	header [5]byte // fixed header read so far: type, then up to four bytes of length
 	have   int
@@ -107,6 +111,12 @@ func (g *guardedConn) read(p []byte) (int, error) {
 
 // next reads the fixed header of the next packet, and past one that is too long.
 func (g *guardedConn) next() error {
+	if g.greeting {
+		if err := g.greeted(); err != nil {
+			g.drop(err)
+			return err
+		}
+	}
 	for g.have < 2 || g.header[g.have-1]&0x80 != 0 && g.have < len(g.header) {
 		c, err := g.in.ReadByte()
 		if err != nil {
@@ -130,6 +140,32 @@ func (g *guardedConn) next() error {
 	}
 	g.head, g.left = head, length
 	return nil
+}
+
+// errNoBroker is for a peer whose first bytes are no answer to a CONNECT.
+var errNoBroker = errors.New("what answers there is no MQTT broker")
+
+// greeted looks at the first bytes of the peer, which are a broker's CONNACK, or tell what listens
+// there in its place.
+func (g *guardedConn) greeted() error {
+	first, err := g.in.Peek(1)
+	if err != nil {
+		return err
+	}
+	if g.greeting = false; first[0] == connack<<4 {
+		return nil
+	}
+	start, _ := g.in.Peek(min(g.in.Buffered(), len("HTTP/"))) // what has come with it
+	switch {
+	case string(start) == "HTTP/":
+		return fmt.Errorf("%w but an HTTP server: write ws:// in mqtt.broker if a broker's websocket is there, else "+
+			"correct the port", errNoBroker)
+	case bytes.HasPrefix(start, []byte("SSH-")):
+		return fmt.Errorf("%w but an SSH server: correct the port in mqtt.broker", errNoBroker)
+	case bytes.HasPrefix(start, []byte{0x15, 3}), bytes.HasPrefix(start, []byte{0x16, 3}):
+		return fmt.Errorf("%w without TLS: write ssl:// (wss://) in mqtt.broker", errNoBroker)
+	}
+	return fmt.Errorf("%w: correct host and port in mqtt.broker", errNoBroker)
 }
 
 // pass reads past a message of which the fixed header was read.

@@ -344,3 +344,37 @@ func TestHostileBroker(t *testing.T) {
 		<-served
 	}
 }
+
+// What is no broker is told by what it says first, and is tried again as any other.
+func TestNoBroker(t *testing.T) {
+	for says, want := range map[string]string{
+		"SSH-2.0-OpenSSH_9.6\r\n": "an SSH server", "HTTP/1.1 400 Bad Request\r\n\r\n": "an HTTP server: write ws://",
+		"\x15\x03\x01\x00\x02\x02\x46": "write ssl://", "220 mail.example.org ESMTP\r\n": "no MQTT broker: correct",
+		"\x00\x00\x00": "no MQTT broker: correct", "-ERR unknown command\r\n": "no MQTT broker: correct",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				io.ReadFull(c, make([]byte, 10)) // some of its CONNECT
+				io.WriteString(c, says)
+				io.Copy(io.Discard, c) // until the link has had enough
+				c.Close()
+			}
+		}()
+		told := new(logs)
+		_, stop := runLink(t, baseConfig("tcp://"+l.Addr().String()), slog.New(slog.NewTextHandler(told, nil)))
+		eventually(t, hang, want, func() bool { return strings.Contains(told.String(), want) })
+		stop()
+		l.Close()
+		<-served
+	}
+}

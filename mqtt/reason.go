@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -101,7 +102,7 @@ func (c *Config) certificateCure(err error, said string) string {
 	case errors.As(err, &unknown):
 		return "the authority in mqtt.tls.ca has not signed the broker's certificate: set the right one"
 	case errors.As(err, &name):
-		return "write a name in mqtt.broker that the broker's certificate holds"
+		return "write a name in mqtt.broker that the broker's certificate holds" + namesOf(name.Certificate)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew it, or set the clock of this device"
 	case !strings.Contains(said, "remote error: tls"):
@@ -111,6 +112,21 @@ func (c *Config) certificateCure(err error, said string) string {
 	}
 	return "the broker does not take the certificate in mqtt.tls.cert: it must be valid, and of an authority " +
 		"that the broker knows"
+}
+
+// namesOf are the names and addresses that a certificate is made for, the first few.
+func namesOf(cert *x509.Certificate) string {
+	if cert == nil {
+		return ""
+	}
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return ": it holds none (subjectAltName), so have a new one made"
+	}
+	return fmt.Sprintf(" (%.200s)", strings.Join(names[:min(5, len(names))], ", "))
 }
 
 // hungUp reports whether the peer ended a connection without a word.
@@ -132,17 +148,46 @@ const (
 type hangups struct {
 	count  int // in a row
 	silent int // of them, with at most one acknowledgement
-	told   bool
+
+	largest int  // bytes of the longest message that was ever acknowledged
+	before  flaw // the longest without acknowledgement when the connection before ended
+	again   int  // connections in a row that ended with the same there
+	told    bool
+}
+
+// flaw names a message by its place.
+type flaw struct {
+	topic string
+	bytes int
+}
+
+// landed takes note of a message that the broker has acknowledged.
+func (h *hangups) landed(p *publication) { h.largest = max(h.largest, len(p.payload)) }
+
+// tooLong tells whether the longest message without acknowledgement is the same again, and none as long
+// was ever acknowledged: a broker that ends the connection over it takes what came with it along.
+func (h *hangups) tooLong(c *sender) bool {
+	now := flaw{}
+	for i := range c.flights {
+		if f := &c.flights[i]; len(f.payload) > now.bytes {
+			now = flaw{f.topic, len(f.payload)}
+		}
+	}
+	if h.again++; now != h.before {
+		h.before, h.again = now, 1
+	}
+	return h.again >= refusals && now.bytes > h.largest
 }
 
 // lost says why the connection of c was lost, and whether that is a guess at what is wrong.
 func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, guessed bool) {
 	why = plain(err)
 	if !hungUp(err) || held >= takeoverSoon {
-		h.count, h.silent = 0, 0
+		h.count, h.silent, h.again = 0, 0, 0
 		return why, false
 	}
 	h.count++
+	long := h.tooLong(c)
 	if c.acknowledged <= 1 {
 		h.silent++
 	}
@@ -151,6 +196,9 @@ func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, gu
 		return fmt.Sprintf("%s: the broker ends the connection at the first messages: its access rules probably do "+
 			"not let %s write below %s, or it takes shorter ones only (of Mosquitto: max_packet_size)", why,
 			c.cfg.who(c.id.Device), path.Dir(c.topics.available)), true
+	case long && h.silent < h.count:
+		return fmt.Sprintf("%s: the broker ends the connection when it gets the message to %s (%d bytes): it probably "+
+			"takes shorter ones only (of Mosquitto: max_packet_size)", why, h.before.topic, h.before.bytes), true
 	case h.silent < h.count && h.count >= takeovers:
 		return fmt.Sprintf("%s, again and again: probably another client has the same client id %s: give every "+
 			"device its own device.id", why, c.cfg.ClientID), true

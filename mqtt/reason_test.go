@@ -64,12 +64,13 @@ func TestReasons(t *testing.T) {
 			c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1)
 			c.TLS = TLS{ca.path("ca"), other.path("edge01"), other.path("edge01-key")}
 		}, []string{"does not take the certificate in mqtt.tls.cert"}},
-		"no retained messages": {append(open, "retain_available false"), nil, []string{"retain_available"}},
-		"no QoS 1":             {append(open, "max_qos 0"), nil, []string{"max_qos"}},
-		"client ids":           {append(open, "clientid_prefixes other-"), nil, []string{"mqtt.client_id"}},
-		"short messages":       {append(open, "max_packet_size 300"), nil, []string{"max_packet_size"}},
-		"may not read":         {append(open, "acl_file "+unread), nil, []string{"does not give it back"}},
-		"may not write":        {append(open, "acl_file "+unwritten), nil, []string{"its access rules probably"}},
+		"no retained messages":  {append(open, "retain_available false"), nil, []string{"retain_available"}},
+		"no QoS 1":              {append(open, "max_qos 0"), nil, []string{"max_qos"}},
+		"client ids":            {append(open, "clientid_prefixes other-"), nil, []string{"mqtt.client_id"}},
+		"short messages":        {append(open, "max_packet_size 300"), nil, []string{"max_packet_size"}},
+		"not so short messages": {append(open, "max_packet_size 900"), nil, []string{"max_packet_size", "bytes"}},
+		"may not read":          {append(open, "acl_file "+unread), nil, []string{"does not give it back"}},
+		"may not write":         {append(open, "acl_file "+unwritten), nil, []string{"its access rules probably"}},
 		"nobody": {nil, func(c *Config) { c.Broker = "tcp://127.0.0.1:" + strconv.Itoa(closed) },
 			[]string{"connection refused", "no broker listens there"}},
 	} {

@@ -296,6 +296,7 @@ func (c *sender) land() error {
 	}
 	c.flights = append(c.flights[:0], c.flights[1:]...)
 	c.doubt.landed(&f.publication)
+	c.ends.landed(&f.publication)
 	if f.qos > 0 {
 		c.acknowledged++
 	}

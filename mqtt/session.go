@@ -82,7 +82,7 @@ func open(ctx context.Context, o *opening) (*session, error) {
 			return nil, err
 		}
 		s.guard = newGuardedConn(conn, o.limit)
-		s.guard.tap = o.cfg.tap
+		s.guard.tap, s.guard.greeting = o.cfg.tap, true
 		if o.large != nil {
 			s.guard.tooLong = o.large.see
 		}
@@ -99,6 +99,8 @@ func open(ctx context.Context, o *opening) (*session, error) {
 	switch {
 	case refused != nil:
 		return nil, refused
+	case token.Error() != nil && s.guard != nil && errors.Is(s.guard.why(token.Error()), errNoBroker):
+		return nil, s.guard.why(token.Error())
 	case token.Error() != nil:
 		return nil, token.Error()
 	}
