@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -102,6 +103,22 @@ func TestImportRefuses(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Names in a file write no lines of their own, and nothing that a terminal would obey.
+func TestInspectShowsNamesAsTheyAre(t *testing.T) {
+	header := `{"__metadata__":{"a":"b\u001b[31m"},` +
+		`"w\u001b[2J\n* trusted\tx":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`
+	file := filepath.Join(t.TempDir(), "a.safetensors")
+	text := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	if err := os.WriteFile(file, append(append(text, header...), 0, 0, 0, 0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := agentCmd(t, "inspect", file)
+	if code != exitDone || strings.Contains(stdout, "\x1b") || strings.Contains(stdout, "\n* ") ||
+		!strings.Contains(stdout, `w\x1b[2J\n* trusted\tx`) {
+		t.Errorf("exit %d: %q%s", code, stdout, stderr)
 	}
 }
 

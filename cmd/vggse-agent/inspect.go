@@ -60,13 +60,13 @@ func printInspection(w io.Writer, i *importer.Inspection) error {
 	}
 	for _, f := range facts {
 		if f[1] != "" {
-			fmt.Fprintf(w, "%s: %s\n", f[0], f[1])
+			fmt.Fprintf(w, "%s: %s\n", oneLine(f[0]), oneLine(f[1]))
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	numbers := int64(0)
 	for _, x := range i.Tensors {
-		fmt.Fprintf(t, "  %s\t%s\t%v\n", x.Name, x.Type, x.Shape)
+		fmt.Fprintf(t, "  %s\t%s\t%v\n", oneLine(x.Name), x.Type, x.Shape)
 		numbers += (&onnx.Tensor{Dims: x.Shape}).Elements()
 	}
 	fmt.Fprintf(w, "tensors: %d, %s numbers\n", len(i.Tensors), grouped(numbers))

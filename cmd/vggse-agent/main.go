@@ -72,6 +72,12 @@ func visible(text string) string {
 	return out.String()
 }
 
+// oneLine is visible without ends of lines and tabs, for a name in a table: with one a file could write
+// lines of its own.
+func oneLine(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(visible(text))
+}
+
 // codedError is an error with an exit code of its own.
 type codedError struct {
 	code int
