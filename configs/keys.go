@@ -131,7 +131,7 @@ func (k *keys) unknown(where, key string) error {
 			best, distance = candidate, d
 		}
 	}
-	if best == "" || distance > len(key)/2+1 {
+	if best == "" || distance > len(key)/2+1 || distance*2 > len(best) && distance > 2 {
 		return fmt.Errorf("%s%s: unknown key", where, key)
 	}
 	if best == key {

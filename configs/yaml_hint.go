@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -18,6 +19,11 @@ func unread(text []byte, err error) error {
 	said := strings.TrimPrefix(err.Error(), "yaml: ")
 	lines := strings.Split(string(text), "\n")
 	switch {
+	case strings.Contains(said, "UTF-8"):
+		return errors.New("it is not UTF-8 (Latin-1?): save the file as UTF-8")
+	case tomlLike.Match(text):
+		return errors.New("it is TOML, INI or a list of variables, not YAML: write 'mqtt:' and below it, indented, " +
+			"'broker: …'")
 	case strings.Contains(said, "control characters"):
 		return fmt.Errorf("%s: it holds bytes that are no text, such as the zeros of a file that was cut off", said)
 	case strings.Contains(said, "anchor"):
@@ -37,6 +43,9 @@ func unread(text []byte, err error) error {
 	}
 	return fmt.Errorf("%s: are the keys of one section indented alike, and is there a blank behind each colon?", said)
 }
+
+// tomlLike is a section in brackets with an assignment below it.
+var tomlLike = regexp.MustCompile(`(?m)^\[[\w.-]+\]\s*\n(?:\s*[#;].*\n|\s*\n)*[\w.-]+\s*=`)
 
 // lineWhere begins an error about the first line that a pattern fits.
 func lineWhere(lines []string, pattern *regexp.Regexp) string {
@@ -203,6 +212,9 @@ func (t *tree) tagged(key string, n *yaml.Node) error {
 // single is the error for one value where keys are wanted.
 func (t *tree) single(key, value string, line int) error {
 	where, cure := t.at(line), ": is there a blank behind each colon?"
+	if assignment.MatchString(value) {
+		cure = ": it is a list of variables, not YAML: write 'mqtt:' and below it, indented, 'broker: …'"
+	}
 	if key != "" {
 		where += key + ": "
 	}
@@ -217,6 +229,9 @@ func (t *tree) single(key, value string, line int) error {
 	}
 	return fmt.Errorf("%smust hold keys of its own, not a single value%s", where, cure)
 }
+
+// assignment begins a list of variables or properties.
+var assignment = regexp.MustCompile(`^[A-Za-z_][\w.]*\s*=`)
 
 // linesOf are the lines of a file, without their ends.
 func linesOf(text []byte) (lines []string) {
