@@ -107,7 +107,7 @@ func TestASigmoidIsTakenOffInEveryForm(t *testing.T) {
 		"tanh":        {[]Node{op("Mul", "", "c"), op("Tanh"), op("Mul", "", "c"), op("Add", "c", "")}, ""},
 		"tanh, halved last": {[]Node{op("Mul", "c", ""), op("Tanh"), op("Add", "", "one"), op("Mul", "", "c"),
 			op("Cast")}, "Cast"},
-		"exp/(1+exp)": {[]Node{named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"), op("Div", "e", "a")}, ""},
+		"exp/(1+exp)":   {[]Node{named(op("Exp"), "e"), named(op("Add", "e", "one"), "a"), op("Div", "e", "a")}, ""},
 		"of logsigmoid": {[]Node{op("Neg"), op("Softplus"), op("Neg"), op("Exp"), op("Cast")}, "Cast"},
 		"QLinear": {[]Node{op("QuantizeLinear", "", "c"), op("QLinearSigmoid", "", "c", "c", "c", "c"),
 			op("DequantizeLinear", "", "c")}, "QuantizeLinear DequantizeLinear"},

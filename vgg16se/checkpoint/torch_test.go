@@ -164,7 +164,7 @@ func TestOtherFilesAreNamed(t *testing.T) {
 		"\x1f\x8b\x08\x00rest": "gzip", "\x89HDF\r\n\x1a\nrest": "HDF5", "\x1c\x00\x00\x00TFL3rest": "TensorFlow Lite",
 		"{\"message\": \"Not Found\"}": "a server's refusal", packed.String(): `with "best/model.pth" in it`,
 		"\x08\x08\x12\x07pytorch": "an ONNX file", "\x08\x0a\x3a\x80\x02": "an ONNX file",
-		strings.Repeat("\x00", 257) + "ustar": "an archive (tar)",
+		strings.Repeat("\x00", 257) + "ustar":        "an archive (tar)",
 		"version https://git-lfs.github.com/spec/v1": "git lfs pull", "<!DOCTYPE html>": "HTML",
 		"anything else": "text, perhaps a server",
 	} {
