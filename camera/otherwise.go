@@ -34,7 +34,8 @@ var notPictures = []struct {
 	{0, "version https://git-lfs", "a pointer of Git LFS, not the picture itself: run git lfs pull"},
 	{0, "PK\x03\x04", "an archive (ZIP): unpack it first"}, {0, "\x1f\x8b", "compressed (gzip): unpack it first"},
 	{0, "\x00\x05\x16\x07", "what macOS notes beside a file (AppleDouble), no picture: delete it"},
-	{4, "ftyp", "a film: give it an ending such as .mp4"}, {0, "\x1aE\xdf\xa3", "a film: give it an ending such as .mkv"},
+	{4, "ftyp", "a film: give it an ending such as .mp4"},
+	{0, "\x1aE\xdf\xa3", "a film: give it an ending such as .mkv"},
 	{8, "AVI ", "a film: give it the ending .avi"},
 }
 

@@ -415,7 +415,8 @@ func TestKindsOfOthersAreNamed(t *testing.T) {
 		"<?xml version=\"1.0\"?><svg/>":     "a drawing (SVG)", "\xef\xbb\xbf <svg>": "a drawing (SVG)",
 		"version https://git-lfs.github.com/spec/v1\n": "a pointer of Git LFS", "PK\x03\x04\x14": "an archive (ZIP)",
 		"\x00\x00\x00\x20ftypisom": "a film", "\x1aE\xdf\xa3\x01": "a film", "RIFF\x10\x00\x00\x00AVI LIST": "a film",
-		"\x00\x05\x16\x07\x00": "what macOS notes", "\x00\x00\x00\x00\x00": "no picture in PNG, JPEG or BMP but 5 zeros",
+		"\x00\x05\x16\x07\x00":    "what macOS notes",
+		"\x00\x00\x00\x00\x00":    "no picture in PNG, JPEG or BMP but 5 zeros",
 		"<?xml version=\"1.0\"?>": "no picture in PNG, JPEG or BMP but a page",
 		"{\"a\":1}":               "no picture in PNG, JPEG or BMP but text",
 	} {

@@ -166,8 +166,9 @@ func TestIsFilmFile(t *testing.T) {
 		want   bool
 	}{
 		"a.MTS": {"", true}, "a.3gp": {"", true}, "a.mp4": {"text", true}, "a": {"\x00\x00\x00\x20ftypisom\x00", true},
-		"b.bak": {"\x1aE\xdf\xa3\x01", true}, "c": {"RIFF\x00\x00\x00\x00AVI LIST", true}, "d.dat": {packets(0, 188), true},
-		"e": {packets(4, 192), true}, "f": {"YUV4MPEG2 W160 H120", true}, "g": {"\x00\x00\x01\xba\x44", true},
+		"b.bak": {"\x1aE\xdf\xa3\x01", true}, "c": {"RIFF\x00\x00\x00\x00AVI LIST", true},
+		"d.dat": {packets(0, 188), true},
+		"e":     {packets(4, 192), true}, "f": {"YUV4MPEG2 W160 H120", true}, "g": {"\x00\x00\x01\xba\x44", true},
 		"h.png": {"\x00\x00\x00\x20ftypisom\x00", false}, "i.jfif": {"\xff\xd8\xff\xe0", false},
 		"j.heic": {"\x00\x00\x00\x20ftypheic\x00", false}, "k": {"GGG hello", false}, "l": {"", false},
 		"m.webp": {"RIFF\x00\x00\x00\x00WEBPVP8 ", false}, "n.m4a": {"\x00\x00\x00\x20ftypM4A \x00", false},

@@ -8,25 +8,28 @@ import (
 // its capitals, _ and -, and the setting here, or, where it holds a blank, what to do in its place.
 var otherNames = map[string]map[string]string{
 	"": words("logging log logger log camera cameras streams cameras sources cameras source cameras " +
-		"broker mqtt.broker bundle model.bundle models model topic mqtt.topic_prefix user mqtt.user username mqtt.user " +
-		"password mqtt.password threshold decide.threshold listen http.listen port http.listen web http server http " +
+		"broker mqtt.broker bundle model.bundle models model topic mqtt.topic_prefix user mqtt.user " +
+		"username mqtt.user password mqtt.password " +
+		"threshold decide.threshold listen http.listen port http.listen web http server http " +
 		"metrics http name device.name id device.id devicename device.name hostname device.id loglevel log.level " +
-		"inference infer providers infer.providers state state_dir cache cache_dir statedir state_dir cachedir cache_dir"),
+		"inference infer providers infer.providers state state_dir cache cache_dir statedir state_dir " +
+		"cachedir cache_dir"),
 	"mqtt": words("host mqtt.broker hostname mqtt.broker port mqtt.broker server mqtt.broker url mqtt.broker " +
 		"uri mqtt.broker address mqtt.broker brokerurl mqtt.broker brokerhost mqtt.broker endpoint mqtt.broker " +
 		"username mqtt.user login mqtt.user pass mqtt.password passwd mqtt.password pwd mqtt.password " +
 		"secret mqtt.password passwordfile mqtt.password_file passfile mqtt.password_file id mqtt.client_id " +
 		"clientid mqtt.client_id topic mqtt.topic_prefix prefix mqtt.topic_prefix basetopic mqtt.topic_prefix " +
-		"topicprefix mqtt.topic_prefix keepalive mqtt.keep_alive ca mqtt.tls.ca cafile mqtt.tls.ca cacert mqtt.tls.ca " +
-		"cacerts mqtt.tls.ca cert mqtt.tls.cert certfile mqtt.tls.cert clientcert mqtt.tls.cert key mqtt.tls.key " +
+		"topicprefix mqtt.topic_prefix keepalive mqtt.keep_alive ca mqtt.tls.ca cafile mqtt.tls.ca " +
+		"cacert mqtt.tls.ca cacerts mqtt.tls.ca cert mqtt.tls.cert " +
+		"certfile mqtt.tls.cert clientcert mqtt.tls.cert key mqtt.tls.key " +
 		"keyfile mqtt.tls.key clientkey mqtt.tls.key ssl mqtt.tls homeassistant mqtt.discovery hass mqtt.discovery"),
 	"mqtt.tls": words("cafile mqtt.tls.ca cacert mqtt.tls.ca cacerts mqtt.tls.ca certfile mqtt.tls.cert " +
 		"certificate mqtt.tls.cert clientcert mqtt.tls.cert keyfile mqtt.tls.key privatekey mqtt.tls.key " +
 		"clientkey mqtt.tls.key"),
 	"cameras.*": merged(words("url source uri source src source path source device source stream source input source "+
 		"address source rtsp source file source video source id name camera name label name region roi regions roi "+
-		"crop roi zone roi zones roi area roi mask roi framerate fps rate fps maxfps fps disabled enabled active enabled "+
-		"on enabled threshold decide.threshold heartbeat publish.heartbeat"), ofSource(
+		"crop roi zone roi zones roi area roi mask roi framerate fps rate fps maxfps fps disabled enabled "+
+		"active enabled on enabled threshold decide.threshold heartbeat publish.heartbeat"), ofSource(
 		"flip rotate rotation width height resolution size codec transport timeout latency loop speed")),
 	"model": words("path model.bundle file model.bundle dir model.bundle folder model.bundle name model.bundle " +
 		"onnx model.bundle weights model.bundle dtype model.precision"),
@@ -55,8 +58,8 @@ func words(text string) map[string]string {
 func ofSource(names string) map[string]string {
 	pairs := make(map[string]string)
 	for _, name := range strings.Fields(names) {
-		pairs[name] = "it belongs to the source, as a key of its URI ('vggse-agent cameras test URI?nonsense=1' names " +
-			"those of a scheme)"
+		pairs[name] = "it belongs to the source, as a key of its URI ('vggse-agent cameras test URI?nonsense=1' " +
+			"names those of a scheme)"
 	}
 	return pairs
 }

@@ -178,6 +178,9 @@ func isModel(path string) error {
 	}
 	defer file.Close()
 	start, err := io.ReadAll(io.LimitReader(file, 512))
+	if strings.HasSuffix(strings.ToLower(path), ".index.json") { // it lists the parts of a checkpoint
+		return err
+	}
 	if what := onnx.NotModel(start); what != "" {
 		return fmt.Errorf("%s: %s", path, what)
 	}

@@ -36,6 +36,21 @@ func TestLabelsBeside(t *testing.T) {
 	}
 }
 
+// The index of a checkpoint in parts is JSON, and no server's refusal.
+func TestIndexOfPartsIsAModel(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]bool{"model.safetensors.index.json": true, "M.INDEX.JSON": true,
+		"model.safetensors": false, "model.pth": false} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(`{"weight_map": {"a": "b"}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := isModel(path); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A weight that no training ends with is refused with its name.
 func TestWeightsBeyondAll(t *testing.T) {
 	for _, c := range []struct {

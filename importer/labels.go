@@ -193,7 +193,9 @@ func looksLike(original []string) error {
 		return !slices.ContainsFunc(lines, func(l string) bool { return !p.MatchString(l) })
 	}
 	rest := func(p *regexp.Regexp) bool { // all, but perhaps for a heading
-		return all(p) || len(lines) > 2 && !slices.ContainsFunc(lines[1:], func(l string) bool { return !p.MatchString(l) })
+		heading := len(lines) > 2
+		return all(p) || heading &&
+			!slices.ContainsFunc(lines[1:], func(l string) bool { return !p.MatchString(l) })
 	}
 	switch {
 	case numbered(lines, indexed) || numbered(lines, prefixed) || numbered(lines, behind):
@@ -204,7 +206,8 @@ func looksLike(original []string) error {
 	case all(apart), columns(lines):
 		return errors.New("looks like CSV, with several columns: write one label a line")
 	case withCounts(lines):
-		return errors.New("has a number behind each label, as of a score or a count: write one label a line, without it")
+		return errors.New("has a number behind each label, as of a score or a count: write one label a line, " +
+			"without it")
 	case listed(lines):
 		return errors.New("has a comma or semicolon behind its labels: write one label a line, without it")
 	case rest(quoted):

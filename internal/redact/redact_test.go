@@ -33,7 +33,8 @@ func TestText(t *testing.T) {
 	}
 	const twice = "open rtsp://a:geheim@h/x: lost: try gst-launch-1.0 rtspsrc location=rtsp://a:ge heim@h/x " +
 		"user-pw=geheim ! x"
-	if got := Text(twice); strings.Contains(got, "heim") || !strings.Contains(got, ": lost: try gst-launch-1.0 rtspsrc") {
+	if got := Text(twice); strings.Contains(got, "heim") ||
+		!strings.Contains(got, ": lost: try gst-launch-1.0 rtspsrc") {
 		t.Errorf("of two addresses: %s", got)
 	}
 	for _, text := range []string{

@@ -51,6 +51,10 @@ func parseZip(b []byte, key string) (*File, error) {
 		}
 	}
 	for _, f := range archive.File {
+		if path.Base(f.Name) == "archive_format" || path.Base(f.Name) == "serialized_exported_program.json" {
+			return nil, errors.New("a program of torch.export (.pt2): save with " +
+				"torch.save(model.state_dict(), …), or export it to .onnx")
+		}
 		if !found && strings.HasSuffix(f.Name, ".npy") {
 			return nil, errors.New("numpy's .npz: save its arrays with safetensors.numpy.save_file, under the names " +
 				"of the network")

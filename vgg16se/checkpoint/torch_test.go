@@ -101,7 +101,8 @@ func TestNestedKeys(t *testing.T) {
 			t.Errorf("took %s, left %v", f.Key, f.Others)
 		}
 	}
-	both := archive(t, proto+one("w")+"}"+str("state")+"}"+integer(0)+"}"+str("step")+view(1, 0, []int64{1}, []int64{1})+
+	both := archive(t, proto+one("w")+"}"+str("state")+"}"+integer(0)+"}"+str("step")+
+		view(1, 0, []int64{1}, []int64{1})+
 		"sss\x86.", floats(1))
 	if f, err := parse(both, ""); err != nil || f.Key != "0" || f.Tensors[0].Name != "w" {
 		t.Errorf("weights and optimizer as a pair: %+v, %v", f, err)
@@ -160,7 +161,13 @@ func TestOtherFilesAreNamed(t *testing.T) {
 	w := zip.NewWriter(packed)
 	w.Create("best/model.pth")
 	w.Close()
+	exported := new(bytes.Buffer)
+	w = zip.NewWriter(exported)
+	w.Create("export/archive_format")
+	w.Create("export/data/sample_inputs/model.pt")
+	w.Close()
 	for content, want := range map[string]string{
+		exported.String():      "a program of torch.export",
 		"\x1f\x8b\x08\x00rest": "gzip", "\x89HDF\r\n\x1a\nrest": "HDF5", "\x1c\x00\x00\x00TFL3rest": "TensorFlow Lite",
 		"{\"message\": \"Not Found\"}": "a server's refusal", packed.String(): `with "best/model.pth" in it`,
 		"\x08\x08\x12\x07pytorch": "an ONNX file", "\x08\x0a\x3a\x80\x02": "an ONNX file",
