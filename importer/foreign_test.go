@@ -283,6 +283,10 @@ func TestImportProvesThatPicturesGoTogether(t *testing.T) {
 		g.Initializers = append(g.Initializers, onnx.NewInt64("sizes", []int64{1, 3, 20, 16}, 4))
 		g.Nodes = append(g.Nodes, onnx.Node{OpType: "Resize", Inputs: []string{s.at, "", "", "sizes"},
 			Outputs: []string{"larger"}, Attributes: []onnx.Attribute{onnx.String("mode", mode)}})
+		if opset >= 18 { // as PyTorch writes it
+			last := &g.Nodes[len(g.Nodes)-1]
+			last.Attributes = append(last.Attributes, onnx.String("keep_aspect_ratio_policy", "stretch"))
+		}
 		s.at = "larger"
 		return shaped(s.net(3, 4), 1, 4).ends(f32, 1, 4)
 	}

@@ -133,8 +133,10 @@ func (f *freeing) expand(n *Node) {
 func (f *freeing) resize(n *Node) {
 	few, sizes := f.file.in(n, 0), f.constant(n, "sizes", 3)
 	if len(n.Inputs) < 4 || n.Inputs[1] != "" || f.b.m.Opset("") < 18 || n.Attribute("axes") != nil ||
-		n.Attribute("keep_aspect_ratio_policy") != nil || len(sizes) != len(few) || f.grown(n.Inputs[0]) != 0 ||
-		sizes[0] != few[0] {
+		len(sizes) != len(few) || f.grown(n.Inputs[0]) != 0 || sizes[0] != few[0] {
+		return
+	}
+	if a := n.Attribute("keep_aspect_ratio_policy"); a != nil && a.String != "stretch" {
 		return
 	}
 	var axes, to []int64
