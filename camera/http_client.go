@@ -3,6 +3,7 @@ package camera
 import (
 	"compress/gzip"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -218,8 +219,16 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: the server cannot be reached: it hangs up without an answer%s", ErrLost, ifTLS(at))
 	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("%w: the server cannot be trusted: nobody whom this machine knows has signed its "+
+			"certificate: install the authority's on this machine, or write http://", ErrLost)
+	}
 	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
 }
+
+// forWeb is what to do about a method that is not known, in the place of forFFmpeg.
+const forWeb = "which is not known here: set its authentication to Digest or Basic"
 
 // ifTLS and ifNoTLS are what to do where a server may speak TLS, and where it may not.
 func ifTLS(at *url.URL) string {
@@ -252,7 +261,7 @@ func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
 	}
 	next, err := choose(headers, true)
 	if err != nil {
-		return err
+		return errors.New(strings.Replace(err.Error(), forFFmpeg, forWeb, 1))
 	}
 	if asked > 1 && !next.stale {
 		return errors.New("the server refuses this user and password")

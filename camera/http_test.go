@@ -277,7 +277,7 @@ func TestWebPasswords(t *testing.T) {
 		{"unknown", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Add("WWW-Authenticate", "NTLM")
 			w.WriteHeader(http.StatusUnauthorized)
-		}, "me:SECRET@", "asks for the password by NTLM"},
+		}, "me:SECRET@", "asks for the password by NTLM, which is not known here"},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://"+other+"/y", http.StatusFound)
 		}, "me:SECRET@", "sends us to another one, which wants a password"},

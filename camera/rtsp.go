@@ -427,11 +427,14 @@ func choose(headers []string, sha256 bool) (*challenge, error) {
 		}
 	}
 	if basic == nil {
-		return nil, fmt.Errorf("the camera asks for the password by %s, which FFmpeg does not know: set its RTSP "+
-			"authentication to Digest with MD5", cmp.Or(strings.Join(others, " or "), "no method that it names"))
+		return nil, fmt.Errorf("the camera asks for the password by %s, %s",
+			cmp.Or(strings.Join(others, " or "), "no method that it names"), forFFmpeg)
 	}
 	return basic, nil
 }
+
+// forFFmpeg is what to do about a method that FFmpeg does not know.
+const forFFmpeg = "which FFmpeg does not know: set its RTSP authentication to Digest with MD5"
 
 func commaOrSpace(r rune) bool { return r == ',' || r == ' ' }
 
