@@ -48,8 +48,11 @@ class Agent:
         begin = time.monotonic()
         self.log = open(work / "log", "w+")
         self.process = subprocess.Popen([binary, "run", "--bundle", bundle, "--set", "http.listen=off", *sets], env=env, stderr=self.log)
-        while b"READY=1" not in manager.recv(4096):
-            pass
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+        except TimeoutError:
+            sys.exit("measure: the agent does not start: " + pathlib.Path(self.log.name).read_text())
         self.seconds = time.monotonic() - begin
         self.pid = self.process.pid
 
