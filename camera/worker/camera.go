@@ -19,6 +19,7 @@ import (
 // frames, which Close gives back. It is for one goroutine at a time, but for JPEG and CanJPEG.
 type Camera struct {
 	config camera.Config
+	slow   time.Duration // that a read may take by the settings
 	limits limits
 	inside bool // nothing of it is decoded: it needs no process
 	ring   *ring
@@ -31,7 +32,7 @@ type Camera struct {
 // New returns the camera of c, which is not opened yet.
 func New(c camera.Config) *Camera {
 	u, err := camera.ParseURI(c.Source)
-	return &Camera{config: c, limits: usual, inside: err == nil && u.Drawn()}
+	return &Camera{config: c, slow: camera.Slowness(&c), limits: usual, inside: err == nil && u.Drawn()}
 }
 
 // Open opens the source, as camera.Open does, in a process that the Reader's Close ends. A frame that

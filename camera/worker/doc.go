@@ -65,8 +65,8 @@ func (l *limits) opening(c *camera.Config) time.Duration {
 	return limit + camera.Slowness(c)
 }
 
-// reading is how long the read of a frame may take, after so many.
-func (l *limits) reading(info *camera.Info, c *camera.Config, frames uint64) time.Duration {
+// reading is how long the read of a frame may take, after so many, of a camera that is slow by its settings.
+func (l *limits) reading(info *camera.Info, slow time.Duration, frames uint64) time.Duration {
 	limit := l.read
 	if info.ReadLimit > 0 && info.ReadLimit < time.Hour {
 		limit = 2*info.ReadLimit + l.slack
@@ -74,5 +74,5 @@ func (l *limits) reading(info *camera.Info, c *camera.Config, frames uint64) tim
 	if frames == 0 {
 		limit += l.first
 	}
-	return limit + camera.Slowness(c)
+	return limit + slow
 }

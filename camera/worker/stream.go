@@ -62,7 +62,7 @@ func (s *Stream) Read(ctx context.Context, f *vision.Frame) error {
 	if s.process == nil {
 		return s.sentence("read", os.ErrClosed)
 	}
-	s.until = time.Now().Add(s.camera.limits.reading(&s.info, &s.camera.config, s.seq))
+	s.until = time.Now().Add(s.camera.limits.reading(&s.info, s.camera.slow, s.seq))
 	if err := s.read(ctx, f); err != nil {
 		return s.sentence("read", err)
 	}
