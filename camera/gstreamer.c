@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { state_null = 1, state_playing = 4, change_failure = 0 };
 enum { message_eos = 1 << 0, message_error = 1 << 1 };
@@ -17,6 +19,12 @@ typedef int strides[4];
 
 // colours are the parts of a GstVideoColorimetry: range, matrix, transfer, primaries; 0: not told.
 typedef int colours[4];
+// callbacks are GstAppSinkCallbacks, with room for what later versions add; flow 0 is GST_FLOW_OK.
+typedef struct {
+	void (*eos)(void *sink, void *g);
+	int (*new_preroll)(void *sink, void *g), (*new_sample)(void *sink, void *g);
+	void *later[8];
+} callbacks;
 // probed are the first members of GstPadProbeInfo.
 typedef struct { int type; unsigned long id; void *data; } probed;
 
@@ -47,6 +55,7 @@ typedef struct { int type; unsigned long id; void *data; } probed;
 	F(void *, gst_event_new_caps, (void *))                                                              \
 	F(void *, gst_buffer_new_wrapped_full, (int, void *, size_t, size_t, size_t, void *, void *))        \
 	F(void *, gst_app_sink_try_pull_sample, (void *, uint64_t))                                          \
+	F(void, gst_app_sink_set_callbacks, (void *, callbacks *, void *, void *))                           \
 	F(int, gst_app_sink_is_eos, (void *))                                                                \
 	F(int, gst_video_format_from_string, (const char *))                                                 \
 	F(void *, gst_video_info_new, (void))                                                                \
@@ -175,6 +184,19 @@ static void added(void *bin, void *sub_bin, void *element, struct gst *g)
 		call.gst_util_set_object_arg(element, "max-threads", "1");
 }
 
+// ended and sampled, which the thread of the appsink calls, wake who waits for news.
+static void ended(void *sink, void *g)
+{
+	(void)sink;
+	eventfd_write(((struct gst *)g)->news, 1);
+}
+
+static int sampled(void *sink, void *g)
+{
+	ended(sink, g);
+	return 0;
+}
+
 // vggse_gst_open starts a pipeline; g is zero but for ahead and full. It returns why not, to be freed, or NULL;
 // vggse_gst_close is due in both cases.
 char *vggse_gst_open(struct gst *g, const char *text)
@@ -189,10 +211,14 @@ char *vggse_gst_open(struct gst *g, const char *text)
 	g->out = call.gst_video_info_new();
 	if (!g->sink || !g->bus)
 		return strdup("the pipeline does not end in an appsink named frames");
+	if ((g->news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+		return strdup("too many files are open");
+	callbacks call_back = {.eos = ended, .new_sample = sampled};
+	call.gst_app_sink_set_callbacks(g->sink, &call_back, g, NULL);
 	call.g_signal_connect_data(g->pipeline, "deep-element-added", added, g, NULL, 0);
 	if (call.gst_element_set_state(g->pipeline, state_playing) != change_failure)
 		return NULL;
-	vggse_gst_pull(g, 0); // takes the reason
+	vggse_gst_pull(g); // takes the reason
 	return strdup(g->why ? g->why : "it does not start");
 }
 
@@ -291,11 +317,12 @@ static int fitted(struct gst *g)
 	return g->converter != NULL;
 }
 
-// vggse_gst_pull waits for the next picture. GST_END is where none comes any more, for the reason why, if it has one.
-int vggse_gst_pull(struct gst *g, int64_t nanoseconds)
+// vggse_gst_pull takes the next picture if it is there. GST_END is where none comes any more, for the reason why, if it
+// has one.
+int vggse_gst_pull(struct gst *g)
 {
 	drop(g);
-	g->sample = call.gst_app_sink_try_pull_sample(g->sink, nanoseconds);
+	g->sample = call.gst_app_sink_try_pull_sample(g->sink, 0);
 	if (!g->sample)
 		return heard(g) || call.gst_app_sink_is_eos(g->sink) ? GST_END : GST_NONE;
 	if (fitted(g))

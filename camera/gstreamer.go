@@ -12,6 +12,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 	"unsafe"
@@ -55,7 +56,9 @@ func lacksElement(name string) bool {
 // its element videoconvert would do it into memory of its own.
 type pipeline struct {
 	c       *C.struct_gst
+	news    *os.File      // tells that there may be a picture; a call into C that waits costs Go a thread that asks
 	limit   time.Duration // for a frame; 0: none
+	count   [8]byte       // of what news tells
 	waiting bool          // a frame that the opening has waited for
 	whole   vision.Frame  // before it is turned
 }
@@ -77,7 +80,11 @@ func openPipeline(p *plan) (capturer, error) {
 	if p.full {
 		g.c.full = 1
 	}
-	if why := taken(C.vggse_gst_open(g.c, text)); why != "" {
+	why := taken(C.vggse_gst_open(g.c, text))
+	if g.c.news > 0 {
+		g.news = os.NewFile(uintptr(g.c.news), "pictures")
+	}
+	if why != "" {
 		g.close()
 		return nil, &pipelineFailure{why}
 	}
@@ -103,17 +110,20 @@ func (e *pipelineFailure) Unwrap() error { return errNotOpened }
 // pull waits for the next picture; false: none came.
 func (g *pipeline) pull() bool {
 	for start := time.Now(); ; {
-		wait := patience
-		if g.limit > 0 {
-			wait = min(wait, g.limit-time.Since(start))
-		}
-		switch C.vggse_gst_pull(g.c, C.int64_t(max(wait, 0))) {
+		switch C.vggse_gst_pull(g.c) {
 		case C.GST_FRAME:
 			return true
 		case C.GST_END:
 			return false
 		}
-		if g.limit > 0 && time.Since(start) >= g.limit {
+		wait := patience
+		if g.limit > 0 {
+			wait = min(wait, g.limit-time.Since(start))
+		}
+		if wait <= 0 || g.news.SetReadDeadline(time.Now().Add(wait)) != nil {
+			return false
+		}
+		if _, err := g.news.Read(g.count[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return false
 		}
 	}
@@ -176,6 +186,7 @@ func (g *pipeline) close() error {
 		C.vggse_gst_close(g.c)
 		C.free(unsafe.Pointer(g.c))
 		g.c = nil
+		g.news.Close()
 	}
 	return nil
 }

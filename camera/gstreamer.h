@@ -13,6 +13,7 @@ struct gst {
 	int told[4];			// colours as the container tells them; written by the decoder's thread
 	int full;			// the container says full range where GStreamer does not look
 	int ahead;			// decoders may work at several pictures at once
+	int news;			// an eventfd, counted up for each picture and for the end; closed by the caller
 	char *why;			// the first error that a part of the pipeline has told; NULL: none
 };
 
@@ -23,6 +24,6 @@ int vggse_gst_there(void);
 int vggse_gst_has_element(const char *name);
 char *vggse_gst_parse_error(const char *text);
 char *vggse_gst_open(struct gst *g, const char *text);
-int vggse_gst_pull(struct gst *g, int64_t nanoseconds);
+int vggse_gst_pull(struct gst *g);
 int vggse_gst_convert(struct gst *g, void *pixels);
 void vggse_gst_close(struct gst *g);

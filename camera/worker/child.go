@@ -36,6 +36,8 @@ type child struct {
 	within confined
 	told   news
 	header []byte
+	file   *os.File        // of the socket, which is to stay open
+	parent syscall.RawConn // the socket: waiting for it is the poller's, a thread that waited would keep Go asking for it
 }
 
 // Main is a child of Camera.Open, which has locked itself in already (early.c): it reads its settings
@@ -67,11 +69,24 @@ func Main() int {
 	defer cancel()
 	c := &child{within: within, header: make([]byte, 0, 1+frameHeaderSize)}
 	c.cond = sync.NewCond(&c.mu)
+	if err := c.connect(); err != nil {
+		return 1
+	}
 	go c.listen(cancel)
 	if !live() {
 		return 1
 	}
 	return c.serve(ctx, &told)
+}
+
+// connect makes the socket one of the poller's.
+func (c *child) connect() (err error) {
+	if err := unix.SetNonblock(childSocket, true); err != nil {
+		return err
+	}
+	c.file = os.NewFile(childSocket, "parent")
+	c.parent, err = c.file.SyscallConn()
+	return err
 }
 
 // gcPercent is low: what little Go allocates here is seldom, and each camera has a process.
@@ -136,12 +151,16 @@ func (c *child) end() {
 // listen takes what the parent says until it hangs up; then this process ends, soon.
 func (c *child) listen(cancel func()) {
 	buffer, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	for {
-		n, m, _, _, err := unix.Recvmsg(childSocket, buffer, rights, unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
-			continue
+	var n, m int
+	var err error
+	receive := func(fd uintptr) bool {
+		for err = unix.EINTR; err == unix.EINTR; {
+			n, m, _, _, err = unix.Recvmsg(int(fd), buffer, rights, unix.MSG_CMSG_CLOEXEC)
 		}
-		if err != nil || n == 0 {
+		return err != unix.EAGAIN
+	}
+	for {
+		if failed := c.parent.Read(receive); failed != nil || err != nil || n == 0 {
 			break
 		}
 		switch {
@@ -344,10 +363,20 @@ func (c *child) tell(k kind, v any) error {
 }
 
 func (c *child) send(b []byte) error {
-	for {
-		err := unix.Sendto(childSocket, b, unix.MSG_NOSIGNAL, nil)
-		if err != unix.EINTR {
-			return err
-		}
+	err := sent(childSocket, b)
+	if err != unix.EAGAIN {
+		return err
 	}
+	failed := c.parent.Write(func(fd uintptr) bool { // the parent is busy
+		err = sent(int(fd), b)
+		return err != unix.EAGAIN
+	})
+	return errors.Join(failed, err)
+}
+
+func sent(fd int, b []byte) (err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Sendto(fd, b, unix.MSG_NOSIGNAL, nil)
+	}
+	return err
 }

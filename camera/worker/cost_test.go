@@ -123,13 +123,17 @@ func BenchmarkCost(b *testing.B) {
 		"rtsp": cameratest.StartRTSP(b, cameratest.Whole, "-file", annexB(b, film)).URL,
 	} {
 		b.Run(name, func(b *testing.B) {
-			var in, out, middle, cpus []float64
+			var in, out, middle, cpus, within, apart []float64
 			for range b.N {
 				a, z := both(b, source, 150)
 				in, out = append(in, p99(a.handed)), append(out, p99(z.handed))
 				middle = append(middle, float64(z.handed[75]-a.handed[75])/1e6) // p99 has sorted them
 				cpus = append(cpus, z.cpu.Seconds()/a.cpu.Seconds())
+				within = append(within, a.cpu.Seconds()*1e3/150)
+				apart = append(apart, z.cpu.Seconds()*1e3/150)
 			}
+			b.ReportMetric(median(within), "inside-cpu-ms/frame")
+			b.ReportMetric(median(apart), "cpu-ms/frame")
 			b.ReportMetric(median(middle), "ms-p50-more")
 			b.ReportMetric(median(out)-median(in), "ms-p99-more")
 			b.ReportMetric(median(cpus), "cpu-ratio")
