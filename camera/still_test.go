@@ -391,8 +391,8 @@ func TestPictureReplaced(t *testing.T) {
 	write(picture(20))
 	show(20, "")
 	write([]byte("<html>login"))
-	show(20, "this is no picture in PNG, JPEG or BMP but a page (HTML or XML): download it again, by its raw address: the "+
-		"picture before is shown")
+	show(20, "this is no picture in PNG, JPEG or BMP but a page (HTML or XML): download it again, by its raw "+
+		"address: the picture before is shown")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

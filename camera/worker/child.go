@@ -37,7 +37,7 @@ type child struct {
 	told   news
 	header []byte
 	file   *os.File        // of the socket, which is to stay open
-	parent syscall.RawConn // the socket: waiting for it is the poller's, a thread that waited would keep Go asking for it
+	parent syscall.RawConn // the socket: the poller waits for it, not a thread that Go would ask whether it is done
 }
 
 // Main is a child of Camera.Open, which has locked itself in already (early.c): it reads its settings
