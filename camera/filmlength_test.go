@@ -48,14 +48,15 @@ func eachBackend(t *testing.T, path string, test func(t *testing.T, s source, in
 	for _, ffmpeg := range []bool{true, false} {
 		only := m
 		only.ffmpeg, only.gstreamer = ffmpeg, !ffmpeg
+		if ffmpeg && !m.ffmpeg || !ffmpeg && !m.gstreamer {
+			continue
+		}
 		t.Run(map[bool]string{true: "FFmpeg", false: "GStreamer"}[ffmpeg], func(t *testing.T) {
-			if ffmpeg && !m.ffmpeg || !ffmpeg && !m.gstreamer {
-				t.Skip("not here")
-			}
 			u := URI{Scheme: "file", Target: path}
 			s, info, err := u.openVideo(only)
 			if err != nil && !ffmpeg && filepath.Ext(path) == ".wmv" {
-				t.Skip(err)
+				t.Logf("not every GStreamer reads these: %v", err)
+				return
 			} else if err != nil {
 				t.Fatal(err)
 			}
@@ -114,10 +115,13 @@ func TestHollowFilm(t *testing.T) {
 			t.Fatal(err)
 		}
 		eachBackend(t, hollow, func(t *testing.T, s source, info Info) {
-			if info.Backend == backendGStreamer.String() {
-				t.Skip("GStreamer does not tell the times of its pictures")
-			}
 			n, err := played(t, s)
+			if info.Backend == backendGStreamer.String() { // which does not tell the times of its pictures
+				if err != io.EOF && !errors.Is(err, ErrCutOff) || n > 290 {
+					t.Errorf("%d %%: after %d frames %v, want an end", percent, n, err)
+				}
+				return
+			}
 			if !errors.Is(err, ErrCutOff) || !strings.Contains(err.Error(), "copy it again") || n > 290 {
 				t.Errorf("%d %%: after %d frames %v, want an ErrCutOff", percent, n, err)
 			}
