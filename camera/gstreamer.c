@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 enum { state_null = 1, state_playing = 4, change_failure = 0 };
 enum { message_eos = 1 << 0, message_error = 1 << 1 };

@@ -146,7 +146,7 @@ func TestHabitsOfOtherNotations(t *testing.T) {
 // What a key of another program is called here is a setting or a section.
 func TestOtherNamesAreSettings(t *testing.T) {
 	known := keysOf(reflect.TypeFor[Config]())
-	for section, names := range otherNames {
+	for section, names := range otherNames() {
 		for name, what := range names {
 			key := what
 			if section == "cameras.*" {

@@ -69,15 +69,20 @@ func labelsOf(path string, text []byte) ([]string, error) {
 	if format := document(text); format != "" {
 		return nil, fmt.Errorf("%s is %s: save it as plain text, one label a line", path, format)
 	}
-	switch text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")); {
-	case !utf8.Valid(text) && onnx.NotModel(text[:min(len(text), 512)]) != "":
-		return nil, fmt.Errorf("%s is %s", path, onnx.NotModel(text[:min(len(text), 512)]))
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	valid, what := utf8.Valid(text), ""
+	if !valid {
+		what = onnx.NotModel(text[:min(len(text), 512)])
+	}
+	switch {
+	case what != "":
+		return nil, fmt.Errorf("%s is %s", path, what)
 	case bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) ||
 		bytes.IndexByte(text, 0) >= 0:
 		return nil, fmt.Errorf("%s is UTF-16 or no text: save it as UTF-8", path)
-	case !utf8.Valid(text) && noText(text):
+	case !valid && noText(text):
 		return nil, fmt.Errorf("%s is no text: give a file with one label a line", path)
-	case !utf8.Valid(text):
+	case !valid:
 		line := 1 + bytes.Count([]byte(validPart(text)), []byte("\n"))
 		return nil, fmt.Errorf("%s: line %d is not UTF-8 (Latin-1?): save the file as UTF-8", path, line)
 	}

@@ -125,7 +125,7 @@ func (c *Camera) resume(ctx context.Context) (*Stream, error) {
 func (c *Camera) streamOf(p *process) *Stream {
 	s := &Stream{
 		camera: c, process: p, buffer: make([]byte, messageSize+1), secrets: secretsOf(c.config.Source),
-		patience: c.limits.silence, until: time.Now().Add(c.limits.opening(&c.config)),
+		patience: c.limits.silence, until: time.Now().Add(c.limits.opening(&c.config, c.slow)),
 	}
 	s.info.URI = camera.Redact(c.config.Source)
 	s.try = s.receiveNow

@@ -36,7 +36,6 @@ type child struct {
 	within confined
 	told   news
 	header []byte
-	file   *os.File        // of the socket, which is to stay open
 	parent syscall.RawConn // the socket: the poller waits for it, not a thread that Go would ask whether it is done
 }
 
@@ -84,8 +83,7 @@ func (c *child) connect() (err error) {
 	if err := unix.SetNonblock(childSocket, true); err != nil {
 		return err
 	}
-	c.file = os.NewFile(childSocket, "parent")
-	c.parent, err = c.file.SyscallConn()
+	c.parent, err = os.NewFile(childSocket, "parent").SyscallConn() // which keeps the file
 	return err
 }
 

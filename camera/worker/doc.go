@@ -56,13 +56,13 @@ var usual = limits{
 	slack: 6 * time.Second, read: 30 * time.Second, first: 30 * time.Second,
 }
 
-// opening is how long an opening of c may take.
-func (l *limits) opening(c *camera.Config) time.Duration {
+// opening is how long an opening of c may take, which is slow by its settings.
+func (l *limits) opening(c *camera.Config, slow time.Duration) time.Duration {
 	limit := l.open
 	if c.Network() {
 		limit = l.connect
 	}
-	return limit + camera.Slowness(c)
+	return limit + slow
 }
 
 // reading is how long the read of a frame may take, after so many, of a camera that is slow by its settings.
