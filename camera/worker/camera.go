@@ -129,7 +129,6 @@ func (c *Camera) streamOf(p *process) *Stream {
 	}
 	s.info.URI = camera.Redact(c.config.Source)
 	s.try = s.receiveNow
-	s.free[0] = byte(kindFree)
 	return s
 }
 
@@ -237,26 +236,28 @@ func (s *Stream) sendRing() error {
 	if r == nil {
 		return nil
 	}
-	b := appendUint64([]byte{byte(kindRing)}, uint64(r.size))
-	if err := s.sendWith(b, unix.UnixRights(r.fd)); err != nil {
-		return err
-	}
+	r.lends.free.Store(0) // the child looks there again when the message comes
+	r.lends.waits.Store(0)
 	s.lent = [slots]bool{}
 	for i, held := range r.held {
 		if !held {
-			if err := s.lend(i); err != nil {
-				return err
-			}
+			s.lent[i], s.since[i] = true, monotonic()
+			r.lends.lend(i)
 		}
 	}
-	return nil
+	return s.sendWith(appendUint64([]byte{byte(kindRing)}, uint64(r.size)), unix.UnixRights(r.fd))
 }
+
+// wake is the message to a child that waits for a slot.
+var wake = []byte{byte(kindFree)}
 
 // lend lets the child write to a slot.
 func (s *Stream) lend(i int) error {
 	s.lent[i], s.since[i] = true, monotonic()
-	s.free[1] = byte(i)
-	return s.sendWith(s.free[:], nil)
+	if !s.camera.ring.lends.lend(i) {
+		return nil
+	}
+	return s.sendWith(wake, nil)
 }
 
 func (s *Stream) sendWith(b, rights []byte) error {

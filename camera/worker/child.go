@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -26,7 +25,6 @@ type child struct {
 	cond *sync.Cond
 	ring []byte // of slots; nil: none yet
 	size int    // of a slot
-	free []byte // slots that may be written, the first first
 	// before are rings that were replaced
 	before [][]byte
 	over   bool // the parent has gone, or wants no more
@@ -130,11 +128,20 @@ func (c *child) asked(ring *bool) bool {
 	return !c.over
 }
 
-// wanted takes that the source is to be opened once more. What was lent before counts no more.
+// wanted takes that the source is to be opened once more. The ring of before counts no more.
 func (c *child) wanted(ring bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.again, c.comes, c.free = true, ring, c.free[:0]
+	c.again, c.comes = true, ring
+	c.replace(nil, 0)
+}
+
+// replace takes another ring; the one of before is unmapped when nothing is read into it. It holds mu.
+func (c *child) replace(ring []byte, size int) {
+	if c.ring != nil {
+		c.before = append(c.before, c.ring)
+	}
+	c.ring, c.size = ring, size
 	c.cond.Broadcast()
 }
 
@@ -169,8 +176,10 @@ func (c *child) listen(cancel func()) {
 			if socket, err = descriptorOf(rights[:m]); err == nil {
 				go encode(socket)
 			}
-		case kind(buffer[0]) == kindFree && n == 2:
-			c.lent(buffer[1])
+		case kind(buffer[0]) == kindFree && n == 1:
+			c.mu.Lock() // whoever has just found none sleeps by now
+			c.cond.Broadcast()
+			c.mu.Unlock()
 		case kind(buffer[0]) == kindAgain && n == 2:
 			c.wanted(buffer[1] != 0)
 		}
@@ -191,15 +200,13 @@ func (c *child) mapped(rights []byte, size int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	memory, err := unix.Mmap(fd, 0, slots*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	memory, err := unix.Mmap(fd, 0, ringSize(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.before = append(c.before, c.ring)
-	c.ring, c.size, c.free = memory, size, c.free[:0]
-	c.cond.Broadcast()
+	c.replace(memory, size)
 	return nil
 }
 
@@ -216,29 +223,20 @@ func descriptorOf(rights []byte) (int, error) {
 	return fds[0], nil
 }
 
-func (c *child) lent(slot byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ring != nil && slot < slots {
-		c.free = append(c.free, slot)
-		c.cond.Broadcast()
-	}
-}
-
 // slot waits for a slot of at least so many bytes that may be written; ok is whether there still is
 // somebody who wants it.
-func (c *child) slot(least int) (slot byte, memory []byte, ok bool) {
+func (c *child) slot(least int) (slot int, memory []byte, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.over && (len(c.free) == 0 || c.size < least) {
-		c.cond.Wait()
+	for ; !c.over; c.cond.Wait() {
+		if c.ring == nil || c.size < least {
+			continue
+		}
+		if i := lendingOf(c.ring, c.size).take(); i >= 0 {
+			return i, c.ring[i*c.size:][:c.size:c.size], true
+		}
 	}
-	if c.over {
-		return 0, nil, false
-	}
-	slot = c.free[0]
-	c.free = slices.Delete(c.free, 0, 1)
-	return slot, c.ring[int(slot)*c.size:][:c.size:c.size], true
+	return -1, nil, false
 }
 
 // forget unmaps rings that were replaced; nothing is read into them any more.
@@ -246,9 +244,7 @@ func (c *child) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.before {
-		if r != nil {
-			unix.Munmap(r)
-		}
+		unix.Munmap(r)
 	}
 	c.before = c.before[:0]
 }
@@ -288,7 +284,7 @@ func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 	var f vision.Frame
 	settling := 0
 	for ; ; ring = true {
-		var slot byte
+		var slot int
 		var memory []byte
 		if ring {
 			var ok bool
@@ -315,7 +311,7 @@ func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 				return nil
 			}
 		}
-		h.slot = int(slot)
+		h.slot = slot
 		c.changed(s)
 		c.header = h.append(c.header[:0])
 		if err := c.send(c.header); err != nil {
@@ -331,9 +327,9 @@ func (c *child) pass(ctx context.Context, s *camera.Stream, ring bool) error {
 }
 
 // moved copies a frame that the ring was too small for into a larger one.
-func (c *child) moved(f *vision.Frame) (slot byte, ok bool) {
+func (c *child) moved(f *vision.Frame) (slot int, ok bool) {
 	if c.send(appendSize([]byte{byte(kindNeed)}, f.Width, f.Height)) != nil {
-		return 0, false
+		return -1, false
 	}
 	slot, memory, ok := c.slot(len(f.Pix[:f.Stride*f.Height]))
 	if ok {

@@ -56,6 +56,18 @@ var hostile = map[string]func(){
 		}
 	},
 	"shrink": shrink,
+	"scribble": func() { // lends itself all slots, for ever
+		memory, err := unix.Mmap(ringed(), 0, ringSize(os.Getpagesize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return
+		}
+		for i := range memory {
+			memory[i] = 0xff
+		}
+		frame(0, 8, 8, monotonic())
+		frame(0, 8, 8, monotonic())
+		select {}
+	},
 	"future": func() { ringed(); frame(0, 8, 8, monotonic()+int64(time.Hour)); select {} },
 	"past":   func() { ringed(); frame(0, 8, 8, 1); select {} },
 	"words": func() {
@@ -109,7 +121,6 @@ func ringed() (fd int) {
 		if kind(buffer[0]) == kindRing {
 			all, _ := unix.ParseSocketControlMessage(rights[:m])
 			fds, _ := unix.ParseUnixRights(&all[0])
-			unix.Recvfrom(childSocket, buffer, 0) // slot 0 is lent
 			return fds[0]
 		}
 	}
@@ -146,6 +157,7 @@ func TestHostileChild(t *testing.T) {
 		{"no ring", 0, "a frame of 8×8 pixels in slot 0"}, {"slot 200", 0, "a frame of 8×8 pixels in slot 200"},
 		{"too large", 0, "a frame of 4096×4096 pixels in slot 0"}, {"overflow", 0, "a frame of 2147483649×2 pixels"},
 		{"short frame", 0, "a header of 2 bytes"}, {"twice", 1, "a frame of 8×8 pixels in slot 0"},
+		{"scribble", 1, "a frame of 8×8 pixels in slot 0"},
 		{"shrink", 1, "operation not permitted, operation not permitted, operation not permitted"},
 		{"future", 1, "its process was ended"}, {"past", 1, "its process was ended"},
 		{"words", 0, "the password is ***"}, {"greedy", 0, "memory"},

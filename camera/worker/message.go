@@ -22,7 +22,7 @@ const (
 	kindSettings kind = 's' // settings as JSON
 	kindAgain    kind = 'g' // open the source once more, of which failure.Stays; a byte: settings.Ring
 	kindRing     kind = 'm' // the size of a slot, uint64, with the descriptor of the memory
-	kindFree     kind = 'f' // a slot, byte, that may be written
+	kindFree     kind = 'f' // a slot may be written, see lending; only where the child waits for one
 	kindEncode   kind = 'j' // with the descriptor of a socket on which pictures are to be encoded
 )
 

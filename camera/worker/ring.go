@@ -2,7 +2,10 @@ package worker
 
 import (
 	"fmt"
+	"math/bits"
 	"os"
+	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -18,9 +21,50 @@ const slots = 4
 // only when none does any more.
 type ring struct {
 	memory []byte
-	size   int // of a slot
-	fd     int // −1 once it has been closed
+	size   int      // of a slot
+	lends  *lending // in memory
+	fd     int      // −1 once it has been closed
 	held   [slots]bool
+}
+
+// lending is the last page of a ring's memory: the slots that the child may write to. A message for each
+// would wake the child once more a frame. The parent keeps its own record, Stream.lent, and believes
+// nothing that stands here.
+type lending struct {
+	free  atomic.Uint32 // a bit for each slot: the parent sets it, the child takes it
+	waits atomic.Uint32 // 1: the child sleeps until kindFree
+}
+
+// lendingOf is that of the memory of a ring whose slots have so many bytes.
+func lendingOf(memory []byte, size int) *lending {
+	return (*lending)(unsafe.Pointer(&memory[slots*size]))
+}
+
+// ringSize is how much memory a ring takes whose slots have so many bytes.
+func ringSize(size int) int { return slots*size + os.Getpagesize() }
+
+// lend is for the parent; it reports whether the child has to be woken.
+func (l *lending) lend(slot int) bool {
+	l.free.Or(1 << slot)
+	return l.waits.Load() != 0 && l.waits.Swap(0) != 0
+}
+
+// take is for the child: a slot, the lowest, whose memory is the likeliest to be in the cache; −1: none,
+// and a kindFree will come.
+func (l *lending) take() int {
+	for {
+		free := l.free.Load() & (1<<slots - 1)
+		if free == 0 {
+			l.waits.Store(1)
+			if free = l.free.Load() & (1<<slots - 1); free == 0 {
+				return -1
+			}
+		}
+		slot := bits.TrailingZeros32(free)
+		if l.free.And(^(uint32(1)<<slot))&(1<<slot) != 0 {
+			return slot
+		}
+	}
 }
 
 // newRing makes a ring for frames of so many bytes.
@@ -28,14 +72,15 @@ func newRing(frame int) (*ring, error) {
 	page := os.Getpagesize()
 	r := &ring{size: (frame + page - 1) / page * page}
 	var err error
-	if r.fd, err = sealed(slots * r.size); err != nil {
+	if r.fd, err = sealed(ringSize(r.size)); err != nil {
 		return nil, fmt.Errorf("memory for frames of %d bytes: %w", frame, err)
 	}
 	// Written here only by whoever writes to a frame that he was given to read.
-	if r.memory, err = unix.Mmap(r.fd, 0, slots*r.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if r.memory, err = unix.Mmap(r.fd, 0, ringSize(r.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		unix.Close(r.fd)
 		return nil, fmt.Errorf("memory for frames of %d bytes: %w", frame, err)
 	}
+	r.lends = lendingOf(r.memory, r.size)
 	return r, nil
 }
 
@@ -91,7 +136,7 @@ func (r *ring) close() error {
 	}
 	unix.Close(r.fd)
 	err := unix.Munmap(r.memory)
-	r.memory, r.fd = nil, -1
+	r.memory, r.lends, r.fd = nil, nil, -1
 	return err
 }
 

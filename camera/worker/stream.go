@@ -35,7 +35,6 @@ type Stream struct {
 	raw      syscall.RawConn
 	got      int // bytes of the newest message; below 0: none
 	try      func(fd uintptr) bool
-	free     [2]byte         // the message that lends a slot
 	lent     [slots]bool     // the child may write to it
 	since    [slots]int64    // by the monotonic clock
 	hooked   <-chan struct{} // of the context that ends a read
