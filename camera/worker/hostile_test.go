@@ -57,7 +57,8 @@ var hostile = map[string]func(){
 	},
 	"shrink": shrink,
 	"scribble": func() { // lends itself all slots, for ever
-		memory, err := unix.Mmap(ringed(), 0, ringSize(os.Getpagesize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		memory, err := unix.Mmap(ringed(), 0, ringSize(os.Getpagesize()), unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_SHARED)
 		if err != nil {
 			return
 		}

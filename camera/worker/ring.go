@@ -76,7 +76,8 @@ func newRing(frame int) (*ring, error) {
 		return nil, fmt.Errorf("memory for frames of %d bytes: %w", frame, err)
 	}
 	// Written here only by whoever writes to a frame that he was given to read.
-	if r.memory, err = unix.Mmap(r.fd, 0, ringSize(r.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	r.memory, err = unix.Mmap(r.fd, 0, ringSize(r.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
 		unix.Close(r.fd)
 		return nil, fmt.Errorf("memory for frames of %d bytes: %w", frame, err)
 	}
