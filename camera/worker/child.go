@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -61,6 +62,7 @@ func Main() int {
 		return 0
 	}
 	debug.SetGCPercent(gcPercent)
+	runtime.GOMAXPROCS(1) // what is heavy is in C; Go wakes a second thread for each frame to look for more work
 	within := lockOut(&told)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
