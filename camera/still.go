@@ -127,6 +127,15 @@ func listStills(path string) ([]string, error) {
 	return slices.DeleteFunc(all, func(p string) bool { return !IsPicture(p) }), nil
 }
 
+// films reports whether there are films in a folder, or at a pattern.
+func films(path string, pattern bool) bool {
+	if !pattern {
+		path = filepath.Join(escapeGlob(path), "*")
+	}
+	all, _ := filepath.Glob(path)
+	return slices.ContainsFunc(all, IsFilm)
+}
+
 func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
@@ -140,7 +149,7 @@ func openFile(u *URI) (source, Info, error) {
 	case err != nil && !pattern:
 		cure := ""
 		if strings.Contains(u.Target, "?") {
-			cure = " (keys such as ?loop=-1 need the form file://PATH?KEY=VALUE)"
+			cure = " (keys such as ?loop=-1 need the form file://PATH?NAME=VALUE)"
 		}
 		return nil, Info{}, fmt.Errorf("there is no file %s%s", u.Target, cure)
 	case !pattern && !info.IsDir() && !info.Mode().IsRegular():
@@ -153,8 +162,15 @@ func openFile(u *URI) (source, Info, error) {
 		return nil, Info{}, err
 	}
 	if len(paths) == 0 {
-		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s", u.Target,
-			strings.Join(PictureTypes, ", "))
+		cure := ""
+		switch {
+		case pattern && strings.Contains(u.Target, "{"):
+			cure = " (braces are not read: write a star)"
+		case films(u.Target, pattern):
+			cure = " (a film is named by itself)"
+		}
+		return nil, Info{}, fmt.Errorf("%s holds no pictures: they end in %s%s", u.Target,
+			strings.Join(PictureTypes, ", "), cure)
 	}
 	s := &stills{paths: paths, rounds: u.Loop, flip: u.Flip}
 	folder := pattern || info.IsDir()

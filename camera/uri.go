@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,7 +27,8 @@ type URI struct {
 	User, Password string // of rtsp:// and http://, decoded
 	TLS            bool   // rtsps:// and https://, whose Scheme is rtsp and http
 	// inside: the source itself is on this machine or its link, see inward; nil: not known yet.
-	inside *bool
+	inside  *bool
+	crashes bool // GStreamer does, at this film
 	Options
 }
 
@@ -92,6 +94,9 @@ func parse(source string) (URI, error) {
 	if source == "" {
 		return URI{}, fmt.Errorf("is empty: give for example demo://parts, /dev/video0 or rtsp://host/path")
 	}
+	if strings.Contains(source, "://") { // a blank at an end is pasted along
+		source = strings.TrimSpace(source)
+	}
 	if strings.ContainsFunc(source, unicode.IsControl) {
 		return URI{}, fmt.Errorf("holds a control character")
 	}
@@ -144,8 +149,11 @@ func parse(source string) (URI, error) {
 // instead says for schemes that people try what reads such a source.
 var instead = map[string]string{
 	"rtmps": "give the camera's rtsp:// address", "rtmpt": "give the camera's rtsp:// address",
-	"mms":   "give the camera's rtsp:// address",
-	"rtmp":  "give the camera's rtsp:// address",
+	"mms":  "give the camera's rtsp:// address",
+	"rtmp": "give the camera's rtsp:// address",
+	"udp":  "write rtp://@:PORT?codec=h264 for RTP, or gst:udpsrc port=PORT ! tsdemux ! decodebin for MPEG-TS",
+	"tcp":  "write gst:tcpclientsrc host=HOST port=PORT ! decodebin",
+	"usb":  localCamera, "webcam": localCamera, "camera": localCamera, "video": localCamera,
 	"srt":   "give the camera's rtsp:// address, or gst:srtsrc uri=URL ! decodebin",
 	"rtspt": "write rtsp://, which is through TCP",
 	"rtspu": "write rtsp:// and #transport=udp behind it",
@@ -168,7 +176,8 @@ func unknownScheme(scheme string) error {
 
 // bareScheme is for what people write without a scheme: a number, a device, a file.
 func bareScheme(source string) (scheme, rest string) {
-	if _, err := strconv.ParseUint(source, 10, 8); err == nil {
+	number, _, _ := strings.Cut(source, "?")
+	if _, err := strconv.ParseUint(number, 10, 8); err == nil {
 		return "v4l2", "/dev/video" + source
 	}
 	if strings.HasPrefix(source, "/dev/") {
@@ -177,7 +186,21 @@ func bareScheme(source string) (scheme, rest string) {
 	return "file", source
 }
 
+// localCamera is what to write for a camera of this machine.
+const localCamera = "a camera of this machine is its number, as 0, or its device, as /dev/video0: " +
+	"'vggse-agent cameras' lists them"
+
 var (
+	// elsewhere are cameras of this machine as other programs name them: usb:0, video0,
+	// dshow:video=NAME.
+	elsewhere = regexp.MustCompile(`(?i)^((usb|webcam|camera|cam|video|device|v4l2?|uvc)[:=]?\d+|` +
+		`(dshow|avfoundation|v4l2?|uvc|usb|webcam|video)[:=].*|webcam|usb)$`)
+	onRaspberry = regexp.MustCompile(`(?i)^(libcamera|picam(era)?2?|rpicam|raspicam)(:.*)?$`)
+	// ofNetwork begins as an address without its scheme: of IPv4, with a user, or with a port.
+	ofNetwork = regexp.MustCompile(`(?i)^([^/\s@]+@[\w.\[-]|\d{1,3}(\.\d{1,3}){3}([:/?]|$)|` +
+		`(localhost|www\.|[\w-]+(\.[\w-]+)*:\d+([/?]|$))|\[[0-9a-f:]+\])`)
+	noColon    = regexp.MustCompile(`(?i)^(rtsps?|https?|onvif)(;[\\/]+|//)`)
+	numbering  = regexp.MustCompile(`%0\dd|%d(\W|_|$)`)
 	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|demo|test|csi|v4l2|file)(:[\\/]+|:)`)
 	pipelined  = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S`)
 	fromHome   = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
@@ -196,6 +219,8 @@ func noFile(source string) string {
 		cure = "is a pipeline of GStreamer: write gst: before it, as in gst:videotestsrc ! videoconvert"
 	} else if fromHome.MatchString(source) {
 		cure = "begins with ~ or $NAME, which are not filled in here: write the whole path"
+	} else if !strings.Contains(source, "://") {
+		cure = noScheme(source)
 	}
 	if cure == "" {
 		return ""
@@ -204,6 +229,30 @@ func noFile(source string) string {
 		return ""
 	}
 	return cure
+}
+
+// noScheme is noFile for what has no scheme.
+func noScheme(source string) string {
+	switch {
+	case elsewhere.MatchString(source):
+		return "is no source here: " + localCamera
+	case onRaspberry.MatchString(source):
+		return "is no source here: write gst:libcamerasrc ! video/x-raw,width=1280,height=720"
+	case noColon.MatchString(source):
+		scheme := strings.ToLower(noColon.FindStringSubmatch(source)[1])
+		return fmt.Sprintf("has no colon behind %s: write %s://…", scheme, scheme)
+	case numbering.MatchString(source):
+		return inNumbers(source)
+	case ofNetwork.MatchString(source):
+		return "has no scheme: write rtsp://… for a stream, http://… for MJPEG and pictures, onvif://… to ask the camera"
+	}
+	return ""
+}
+
+// inNumbers is for a path with a % sign in the place of numbers.
+func inNumbers(path string) string {
+	return fmt.Sprintf("numbers its pictures by a %% sign: write a star in the place of the number, as in %s",
+		numbering.ReplaceAllString(filepath.Base(path), "*$1"))
 }
 
 // parseTarget checks and refines what stands between scheme and keys.
@@ -219,7 +268,9 @@ func (u *URI) parseTarget() error {
 		}
 	case "file":
 		path, err := url.PathUnescape(u.Target)
-		if err != nil {
+		if numbering.MatchString(u.Target) {
+			return errors.New(inNumbers(u.Target))
+		} else if err != nil {
 			return fmt.Errorf("has a lone %%: write %%25 for a percent sign, or the path without file://")
 		}
 		if local, ok := strings.CutPrefix(path, "localhost/"); ok { // as RFC 8089 has it
@@ -267,6 +318,9 @@ func (u *URI) splitCredentials() error {
 			return fmt.Errorf("has a lone %% in user or password: write %%25 for a percent sign")
 		}
 		host, u.Target = host[at+1:], u.Target[at+1:]
+	}
+	if strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "[") && net.ParseIP(host) != nil {
+		return errors.New("an address of IPv6 stands in brackets, as in rtsp://[fe80::1]:554/stream")
 	}
 	parsed, err := url.Parse("rtsp://" + u.Target)
 	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {

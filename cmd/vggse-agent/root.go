@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("vggse-agent {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s (see '%s --help')", flagMistake(err.Error()), cmd.CommandPath())
+		return usagef("%s (see '%s --help')", redact.Text(flagMistake(err.Error())), cmd.CommandPath())
 	})
 	s := addSettings(root)
 	root.AddCommand(

@@ -19,7 +19,7 @@ const name = `[\w.-]*(?:pass|pwd|passwd|secret|token|auth|api-?key|credential|si
 // and the values of telling names; one that is written in percent signs may be any. A password may
 // hold nearly anything, and what stands before the last @ may be part of one.
 var credentials = regexp.MustCompile(`(?i)(:/{1,2})[^\s/].*@|\b[\w.%-]+:[^\s/"'@]+@[\w\[]|` +
-	`((?:\b(?:` + name + `)|[\w.-]*%[0-9a-f]{2}[\w.%-]*)\s*[=:]\s*)` +
+	`((?:\b(?:` + name + `)\s*[=:]|[\w.-]*%[0-9a-f]{2}[\w.%-]*\s*=)\s*)` +
 	`("(?:[^"\\]|\\.)*"?|'[^']*'?|(?:\(\w+\))?(?:bearer|basic|digest)[\s\\]+[^\s&"'!]+|[^&\s"'!;]+)`)
 
 // unfinished is a password of an address that has lost its @ and the host, as one that was cut at a
