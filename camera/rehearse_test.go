@@ -76,7 +76,17 @@ func TestRehearse(t *testing.T) {
 		{"forbidden", []string{"RTSP/1.0 403 Forbidden\n\n"}, "refuses this user and password"},
 		{"no path", []string{"RTSP/1.0 404 Not Found\n\n"}, "no such path"},
 		{"overload", []string{"RTSP/1.0 503 Busy\n\n"}, "answers DESCRIBE with status 503"},
-		{"web server", []string{"HTTP/1.1 400 Bad Request\n\n"}, `no RTSP server: it says "HTTP/1.1 400 Bad Request"`},
+		{"web server", []string{"HTTP/1.1 400 Bad Request\n\n"}, `write http:// or the port of RTSP (it says "HTTP/1.1 400`},
+		{"TLS", []string{"\x15\x03\x03\x00\x02\x02\x46\n"}, "speaks TLS on this port: write rtsps://"},
+		{"no name, but parameters", []string{described("m=video 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1\n"), setUp,
+			playing1}, "h264"},
+		{"MPEG-TS by its number", []string{described("m=video 0 RTP/AVP 33\n"), setUp, playing1}, "mp2t"},
+		{"no name at all", []string{described("m=video 0 RTP/AVP 96\n")}, "add #codec=h264"},
+		{"low on storage", []string{strings.Replace(described(sdpVideo), "200 OK", "250 Low", 1), setUp, playing1}, "h265"},
+		{"blank lines first", []string{"\n\n" + described(sdpVideo), "\n" + setUp, playing1}, "h265"},
+		{"small letters", []string{strings.Replace(described(sdpVideo), "RTSP/1.0", "rtsp/1.0", 1), setUp, playing1}, "h265"},
+		{"lines of no sense", []string{strings.Replace(described(sdpVideo), "\n", "\ndebug: x\nno field\n: y\n", 1),
+			setUp, playing1}, "h265"},
 		{"noise", []string{"\x00\xff\n\n"}, "no RTSP server"},
 		{"huge", []string{"RTSP/1.0 200 OK\nContent-Length: 999999999\n\n"}, `an answer of "999999999" bytes`},
 		{"no description", []string{"RTSP/1.0 200 OK\n\n"}, "no video at this path"},
@@ -103,8 +113,13 @@ func TestRehearse(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	address, _ := server(t, denied)
+	address, _ := server(t, "RTSP/1.0 403 Forbidden\n\n")
 	u := URI{Scheme: "rtsp", Target: address + "/x"}
+	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "may want a user") {
+		t.Errorf("forbidden without a user: %v", err)
+	}
+	address, _ = server(t, denied)
+	u.Target = address + "/x"
 	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "wants a user and a password") ||
 		Redact("rtsp://h/x: "+err.Error()) != "rtsp://h/x: "+err.Error() {
 		t.Errorf("no user: %v", err)

@@ -65,12 +65,13 @@ func (u *URI) ask(ctx context.Context, play bool) (codec string, err error) {
 	patience := max(answerLimit, u.Timeout)
 	conn.SetDeadline(time.Now().Add(patience))
 	talk := &conversation{
-		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password,
+		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, codec: u.Codec,
 		conn: conn, in: textproto.NewReader(bufio.NewReader(&bounded{conn, talkLimit})),
 	}
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
 	track, err := talk.describe()
+	err = talk.unheard(u.TLS, err)
 	if err == nil && play && !u.UDP {
 		conn.SetDeadline(time.Now().Add(patience))
 		err = talk.play(track, func() { conn.SetDeadline(time.Now().Add(max(firstFrameLimit, u.Timeout))) })
@@ -85,6 +86,8 @@ func talkError(ctx context.Context, err error, described bool) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, ErrLost):
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded) && described:
 		return fmt.Errorf("%w: the server describes its video but sends none", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -95,6 +98,26 @@ func talkError(ctx context.Context, err error, described bool) error {
 		return fmt.Errorf("%w: the server ended the connection in mid-packet", ErrLost)
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// unheard is err, with what to do where a server ends the connection before it has said anything: it may speak
+// TLS, or not.
+func (c *conversation) unheard(secure bool, err error) error {
+	var noTLS tls.RecordHeaderError
+	switch {
+	case err == nil || c.heard:
+		return err
+	case errors.As(err, &noTLS):
+		return errors.New("the server does not speak TLS on this port: write rtsp://")
+	case secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return errors.New("the server ended the connection (if it does not speak TLS on this port, write rtsp://)")
+	case secure && errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w: the server took the connection but does not answer (if it does not speak TLS on this port, "+
+			"write rtsp://)", ErrStalled)
+	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return errors.New("the server ended the connection (if it speaks TLS on this port, write rtsps://)")
+	}
+	return err
 }
 
 // movedError is an answer that names another place.
@@ -185,6 +208,7 @@ func (u *URI) rtspScheme() string {
 type conversation struct {
 	uri            string
 	user, password string
+	codec          string     // as the source has it, for a video without a name
 	sha256         bool       // the password may be told by Digest with SHA-256
 	challenge      *challenge // of the server, once it has asked for the password
 	base           string     // of the presentation: what PLAY and TEARDOWN name
@@ -192,6 +216,7 @@ type conversation struct {
 	conn           io.Writer
 	in             *textproto.Reader
 	cseq           int
+	heard          bool // the server has said something
 	noRange        bool // the server takes no range at PLAY
 }
 
@@ -211,6 +236,12 @@ func (c *conversation) describe() (track, error) {
 	t := videoTrack(a.body)
 	if t.codec == "" {
 		return t, errors.New("the server has no video at this path")
+	} else if t.codec == "unknown" {
+		t.codec = cmp.Or(t.guessed(), c.codec)
+	}
+	if t.codec == "" {
+		return t, errors.New("the server does not say what its video is coded by: add #codec=h264 or #codec=h265 to its " +
+			"address")
 	}
 	base := a.header.Get("Content-Base")
 	if base == "" {
@@ -289,6 +320,17 @@ func (c *conversation) mends(a answer) bool {
 // word password: what shows errors would take what stands before or behind for a secret.
 const wantsLogin = "wants a user and a password, which stand before the host as USER:PASSWORD and an at sign"
 
+// What servers of RTSP and HTTP refuse.
+const (
+	mayWantLogin = "may want a user and a password, which stand before the host as USER:PASSWORD and an at sign, or admit " +
+		"other addresses only"
+	refusesUser = "the server refuses this user and password"
+	noSuchPath  = "the server has no such path"
+)
+
+// alertOfTLS is how a server that speaks TLS begins its answer to one who does not.
+const alertOfTLS = "\x15\x03"
+
 // do sends a request, again with the password where the server asks for it, and returns the answer.
 // A server may ask anew at each request; the password is wrong where it refuses the answer to what
 // it has just asked.
@@ -330,16 +372,25 @@ func (c *conversation) send(method, uri string, headers ...string) error {
 // receive reads the answer to a method; one that is not 200 is an error too.
 func (c *conversation) receive(method string) (a answer, err error) {
 	line, err := c.in.ReadLine()
-	if err != nil {
+	for err == nil && line == "" { // left of the answer before
+		line, err = c.in.ReadLine()
+	}
+	if c.heard = c.heard || line != ""; strings.HasPrefix(line, alertOfTLS) {
+		return a, errors.New("the server speaks TLS on this port: write rtsps://")
+	} else if err != nil {
 		return a, err
 	}
 	protocol, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(rest, " ")
 	a.status, err = strconv.Atoi(code)
-	if err != nil || !strings.HasPrefix(protocol, "RTSP/") {
+	if strings.HasPrefix(protocol, "HTTP/") {
+		return a, fmt.Errorf("an HTTP server answers there, no RTSP server: write http:// or the port of RTSP "+
+			"(it says %.40q)", line)
+	}
+	if err != nil || !strings.HasPrefix(strings.ToUpper(protocol), "RTSP/") {
 		return a, fmt.Errorf("what answers there is no RTSP server: it says %.40q", line)
 	}
-	if a.header, err = c.in.ReadMIMEHeader(); err != nil {
+	if a.header, err = c.header(); err != nil {
 		return a, err
 	}
 	if length := a.header.Get("Content-Length"); length != "" {
@@ -354,15 +405,17 @@ func (c *conversation) receive(method string) (a answer, err error) {
 		a.body = string(body)
 	}
 	switch a.status {
-	case 200:
+	case 200, 250: // low on storage space, which is not ours
 		return a, nil
 	case 401, 403:
 		if a.status == 401 && c.user == "" {
 			return a, errors.New("the server " + wantsLogin)
+		} else if c.user == "" {
+			return a, errors.New("the server answers with status 403 (Forbidden): it " + mayWantLogin)
 		}
-		return a, errors.New("the server refuses this user and password")
+		return a, errors.New(refusesUser)
 	case 404:
-		return a, errors.New("the server has no such path")
+		return a, errors.New(noSuchPath)
 	case 301, 302, 303, 305, 307, 308:
 		if to := a.header.Get("Location"); to != "" {
 			return a, &movedError{to}
@@ -373,6 +426,21 @@ func (c *conversation) receive(method string) (a answer, err error) {
 		return a, errTransport
 	}
 	return a, fmt.Errorf("the server answers %s with status %d", method, a.status)
+}
+
+// header reads the lines up to an empty one. What is no field among them is passed over: some servers let
+// debugging text slip in.
+func (c *conversation) header() (textproto.MIMEHeader, error) {
+	fields := make(textproto.MIMEHeader)
+	for {
+		line, err := c.in.ReadContinuedLine()
+		if err != nil || line == "" {
+			return fields, err
+		}
+		if key, value, ok := strings.Cut(line, ":"); ok {
+			fields.Add(strings.TrimSpace(key), strings.TrimSpace(value))
+		}
+	}
 }
 
 var errTransport = errors.New("the camera does not send through TCP: add #transport=udp to its address")
@@ -519,6 +587,20 @@ func videoTrack(sdp string) (t track) {
 	return t
 }
 
+// guessed is the codec to which the parameters of a track without a name belong; "": nobody knows.
+func (t *track) guessed() string {
+	switch {
+	case t.format["sprop-vps"] != "":
+		return "h265"
+	case t.format["sprop-parameter-sets"] != "" || t.format["packetization-mode"] != "":
+		return "h264"
+	}
+	return ""
+}
+
+// static are the types that may go without a name (RFC 3551, section 6).
+var static = map[byte]string{26: "jpeg", 31: "h261", 32: "mpv", 33: "mp2t", 34: "h263"}
+
 // newTrack is that of a line m=video PORT RTP/AVP TYPE.
 func newTrack(line string) track {
 	t := track{codec: "unknown", payload: 96, clock: 90000}
@@ -527,8 +609,8 @@ func newTrack(line string) track {
 			t.payload = byte(n)
 		}
 	}
-	if t.payload == 26 { // RFC 3551: may go without a name
-		t.codec = "jpeg"
+	if name := static[t.payload]; name != "" {
+		t.codec = name
 	}
 	return t
 }

@@ -53,7 +53,7 @@ func (u *URI) begin(ctx context.Context) (*session, error) {
 	defer cancelled()
 	s.patience()
 	s.track, err = s.talk.describe()
-	if err != nil {
+	if err = s.talk.unheard(u.TLS, err); err != nil {
 		conn.Close()
 		return nil, talkError(ctx, err, false)
 	}
@@ -86,7 +86,7 @@ const packetBuffer = 2 << 20
 func (u *URI) sessionOn(conn net.Conn) *session {
 	s := &session{uri: u, conn: conn, bound: &bounded{conn, talkLimit}, lifetime: sessionLifetime}
 	s.talk = &conversation{
-		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, sha256: true,
+		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, codec: u.Codec, sha256: true,
 		conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
 	}
 	return s
@@ -110,20 +110,29 @@ func (s *session) setUp(ctx context.Context) error {
 	if !s.uri.UDP {
 		err = s.setUpWith("RTP/AVP/TCP;unicast;interleaved=0-1")
 	}
-	if errors.Is(err, errTransport) {
+	first := err
+	var bad *badTransport
+	if errors.Is(err, errTransport) || errors.As(err, &bad) {
 		if err := s.listen(); err != nil {
 			return fmt.Errorf("%w: ports for packets: %w", ErrLost, err)
 		}
 		port := s.rtp.LocalAddr().(*net.UDPAddr).Port
 		s.patience()
-		err = s.setUpWith(fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d", port, port+1))
+		if err = s.setUpWith(fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d", port, port+1)); err != nil && bad != nil {
+			err = first
+		}
 	}
 	return talkError(ctx, err, false)
 }
 
+// badTransport is an answer 400, by which some refuse the transport.
+type badTransport struct{ error }
+
 func (s *session) setUpWith(transport string) error {
 	a, err := s.talk.do("SETUP", s.track.control, "Transport: "+transport)
-	if err != nil {
+	if a.status == 400 {
+		return &badTransport{err}
+	} else if err != nil {
 		return err
 	}
 	id, rest, _ := strings.Cut(a.header.Get("Session"), ";")
@@ -314,7 +323,7 @@ func (s *session) answered(flowing bool) error {
 	if err != nil {
 		return err
 	}
-	if string(start) != "RTSP/" {
+	if !strings.EqualFold(string(start), "RTSP/") {
 		there, _ := in.Peek(min(in.Buffered(), requestLimit))
 		line, _, whole := bytes.Cut(there, []byte("\r\n"))
 		if whole && bytes.HasSuffix(line, []byte(" RTSP/1.0")) && !bytes.ContainsFunc(line, unicode.IsControl) {
@@ -357,7 +366,7 @@ func (s *session) requested() error {
 	if err != nil {
 		return err
 	}
-	header, err := s.talk.in.ReadMIMEHeader()
+	header, err := s.talk.header()
 	if err != nil {
 		return err
 	}
