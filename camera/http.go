@@ -9,8 +9,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/textproto"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +38,7 @@ type web struct {
 	body io.ReadCloser // of the answer under way; nil: none
 	in   *bufio.Reader // of a stream; nil: snapshots
 	mark []byte        // the line that parts begin with; nil: not seen yet
+	said []byte        // the one that the server has announced; nil: none
 	// marked is whether the mark was seen; before, it is what the server has announced.
 	marked bool
 	bare   bool         // pictures follow one another without parts
@@ -89,9 +90,15 @@ func (w *web) looksLikeStream(ctx context.Context, a *http.Response) (bool, erro
 	}
 	if strings.HasPrefix(kind, "multipart/") {
 		if b := strings.TrimPrefix(params["boundary"], "--"); b != "" {
-			w.mark = []byte("--" + b)
+			w.mark, w.said = []byte("--"+b), []byte("--"+b)
 		}
 		return true, nil
+	}
+	if start, _ := w.in.Peek(len("0000ftyp")); !strings.HasPrefix(kind, "image/") {
+		if what := filmAt(kind, start); what != "" {
+			return false, fmt.Errorf("%w: what is at this address is %s, and neither MJPEG nor a picture: give the "+
+				"camera's rtsp:// address, or write gst:uridecodebin uri=… with this one", ErrLost, what)
+		}
 	}
 	if a.ContentLength >= 0 {
 		return false, nil
@@ -114,6 +121,26 @@ func (w *web) looksLikeStream(ctx context.Context, a *http.Response) (bool, erro
 	return err == nil, nil
 }
 
+// filmAt says what film or stream an answer holds, by what it calls itself or how it begins; "": none that is
+// known.
+func filmAt(kind string, start []byte) string {
+	switch {
+	case strings.Contains(kind, "mpegurl") || bytes.HasPrefix(start, []byte("#EXTM3U")):
+		return "a playlist (HLS)"
+	case kind == "application/dash+xml":
+		return "a playlist (DASH)"
+	case strings.HasPrefix(kind, "video/") && kind != "video/x-motion-jpeg" && kind != "video/x-jpeg" &&
+		kind != "video/mjpeg" && kind != "video/x-mjpeg" && kind != "video/jpeg":
+		return "a film or a stream (" + kind + ")"
+	case strings.HasPrefix(kind, "audio/"):
+		return "sound (" + kind + ")"
+	case bytes.HasPrefix(start, []byte("FLV")), bytes.HasPrefix(start, []byte("\x1aE\xdf\xa3")),
+		len(start) == 8 && slices.Contains(boxStarts, string(start[4:])):
+		return "a film or a stream"
+	}
+	return ""
+}
+
 // next reads the next picture. Of a stream it is the newest that has come; a snapshot that has not
 // changed is shown again.
 func (w *web) next(ctx context.Context, f *vision.Frame) error {
@@ -124,6 +151,7 @@ func (w *web) next(ctx context.Context, f *vision.Frame) error {
 		f.CopyFrom(&w.kept)
 		return nil
 	}
+	w.client.timed.until = time.Now().Add(w.uri.silence() + firstFrameLimit)
 	for {
 		if err := w.part(); err != nil {
 			return w.lost(ctx, err)
@@ -183,10 +211,16 @@ func (w *web) snapshot(a *http.Response) error {
 	if !w.first {
 		data, err = w.whole(a)
 	}
-	w.first = false
+	if w.first = false; err == nil && len(data) <= pictureLimit {
+		w.data = data
+		w.trim() // a blank line of a script, or a mark of the order of bytes
+		data = w.data
+	}
 	switch {
 	case err != nil:
 		return w.lost(context.Background(), err)
+	case len(data) == 0:
+		return fmt.Errorf("%w: the server's answer is empty", ErrLost)
 	case len(data) > pictureLimit:
 		return fmt.Errorf("%w: the picture is larger than %d MiB", ErrLost, pictureLimit>>20)
 	}
@@ -229,12 +263,12 @@ func (w *web) part() error {
 	if err := w.toMark(); err != nil {
 		return err
 	}
-	header, err := textproto.NewReader(bufio.NewReader(io.LimitReader(oneHeader{w.in}, headerLimit))).ReadMIMEHeader()
-	if err != nil && len(header) == 0 {
-		return fmt.Errorf("a part has no header: %w", err)
+	length, err := w.header()
+	if err != nil {
+		return err
 	}
 	w.data = w.data[:0]
-	if n, err := strconv.Atoi(header.Get("Content-Length")); err == nil && n > 0 {
+	if n := length; n > 0 {
 		if n > pictureLimit {
 			return fmt.Errorf("a picture of %d bytes", n)
 		}
@@ -283,18 +317,30 @@ func (w *web) untilEnd() error {
 
 func endsWithEOI(data []byte) bool { return bytes.HasSuffix(data, []byte{0xFF, jpegEOI}) }
 
-// oneHeader reads lines up to the empty one, and not a byte more: what is behind belongs to the
-// picture.
-type oneHeader struct{ in *bufio.Reader }
-
-func (h oneHeader) Read(p []byte) (int, error) {
-	b, err := h.in.ReadByte()
-	if err != nil || len(p) == 0 {
-		return 0, err
+// header reads the lines before a picture and the empty one behind them; length is that of the picture,
+// 0 where they do not tell. Servers write lines of no sense among them, and the mark more than once.
+func (w *web) header() (length int, err error) {
+	for read := 0; read < headerLimit; {
+		line, err := w.in.ReadSlice('\n')
+		if err != nil {
+			return 0, fmt.Errorf("a part has no header: %w", err)
+		}
+		read += len(line)
+		text := bytes.TrimSpace(line)
+		if len(text) == 0 {
+			return length, nil
+		}
+		key, value, _ := bytes.Cut(text, []byte(":"))
+		if n, err := strconv.Atoi(string(bytes.TrimSpace(value))); err == nil &&
+			bytes.EqualFold(bytes.TrimSpace(key), []byte("Content-Length")) {
+			length = n
+		}
 	}
-	p[0] = b
-	return 1, nil
+	return 0, errors.New("the header of a part does not end")
 }
+
+// partStart is what the header of a part begins with: some servers send the mark only once.
+const partStart = "Content-"
 
 // toMark reads up to the line that begins a part.
 func (w *web) toMark() error {
@@ -303,6 +349,9 @@ func (w *web) toMark() error {
 		return nil
 	}
 	for read := 0; read < pictureLimit; {
+		if start, _ := w.in.Peek(len(partStart)); bytes.EqualFold(start, []byte(partStart)) { // with no mark before it
+			return nil
+		}
 		line, err := w.in.ReadSlice('\n')
 		read += len(line)
 		if err != nil && err != bufio.ErrBufferFull {
@@ -313,8 +362,7 @@ func (w *web) toMark() error {
 		case !w.marked && len(text) > 2 && bytes.HasPrefix(text, []byte("--")): // whatever was announced
 			w.mark, w.marked = bytes.Clone(text), true
 			return nil
-		// Some servers name a boundary with its dashes, and some without.
-		case w.mark != nil && bytes.HasPrefix(bytes.TrimLeft(text, "-"), bytes.TrimLeft(w.mark, "-")):
+		case w.isMark(text):
 			if bytes.HasSuffix(text, append(bytes.Clone(w.mark), "--"...)) {
 				return io.EOF
 			}
@@ -322,6 +370,14 @@ func (w *web) toMark() error {
 		}
 	}
 	return errors.New("what comes has no parts")
+}
+
+// isMark reports whether a line begins a part: some servers name a boundary with its dashes, and some without.
+func (w *web) isMark(line []byte) bool {
+	is := func(mark []byte) bool {
+		return mark != nil && bytes.HasPrefix(bytes.TrimLeft(line, "-"), bytes.TrimLeft(mark, "-"))
+	}
+	return is(w.mark) || is(w.said)
 }
 
 // untilMark reads a picture whose length nobody tells. The mark that ends it is the next one's.
@@ -340,8 +396,7 @@ func (w *web) untilMark() error {
 			return nil
 		}
 		start := bytes.LastIndexByte(w.data[:max(0, len(w.data)-1)], '\n') + 1
-		if text := bytes.TrimRight(w.data[start:], "\r\n"); bytes.HasPrefix(bytes.TrimLeft(text, "-"),
-			bytes.TrimLeft(w.mark, "-")) && bytes.HasPrefix(text, []byte("--")) {
+		if text := bytes.TrimRight(w.data[start:], "\r\n"); w.isMark(text) && bytes.HasPrefix(text, []byte("--")) {
 			w.data, w.atEnd = bytes.TrimSuffix(bytes.TrimSuffix(w.data[:start], []byte("\n")), []byte("\r")), true
 			return nil
 		}
@@ -353,6 +408,8 @@ func (w *web) lost(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded) && w.client.timed.late():
+		return fmt.Errorf("%w: bytes come, but no whole picture", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: no picture for %.1f s", ErrStalled, w.client.timed.limit.Seconds())
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

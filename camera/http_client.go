@@ -2,7 +2,9 @@ package camera
 
 import (
 	"compress/gzip"
+	"compress/zlib"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -94,12 +96,17 @@ func (c *webClient) dial(ctx context.Context, network, address string) (net.Conn
 type timed struct {
 	net.Conn
 	limit time.Duration
+	until time.Time // of all reads; zero: no end
 	begun bool
 	start []byte // what was read of the beginning, and not taken yet
 }
 
 func (t *timed) Read(p []byte) (int, error) {
-	if err := t.SetReadDeadline(time.Now().Add(t.limit)); err != nil {
+	end := time.Now().Add(t.limit)
+	if !t.until.IsZero() && t.until.Before(end) {
+		end = t.until
+	}
+	if err := t.SetReadDeadline(end); err != nil {
 		return 0, err
 	}
 	if !t.begun {
@@ -119,6 +126,9 @@ func (t *timed) Read(p []byte) (int, error) {
 	}
 	return t.Conn.Read(p)
 }
+
+// late reports whether the end of all reads has come.
+func (t *timed) late() bool { return !t.until.IsZero() && !time.Now().Before(t.until) }
 
 // get asks for the picture or stream, with the password where the server wants it, and follows
 // where it sends us. The body is the caller's to close.
@@ -145,15 +155,21 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 			a.Body.Close()
 			hops++
 			next, err := at.Parse(a.Header.Get("Location"))
-			if err != nil || next.Scheme != "http" && next.Scheme != "https" || next.Host == "" {
+			if err == nil && (next.Scheme == "rtsp" || next.Scheme == "rtsps") {
+				return nil, fmt.Errorf("%w: the server sends us elsewhere: give that address, %s", ErrLost,
+					Redact(a.Header.Get("Location")))
+			} else if err != nil || next.Scheme != "http" && next.Scheme != "https" || next.Host == "" {
 				return nil, fmt.Errorf("%w: the server sends us elsewhere, to %s, which is no http://", ErrLost,
 					Redact(a.Header.Get("Location")))
 			}
 			next.User = nil
 			at, c.asked = *next, nil
+		case a.StatusCode/100 == 3 && hops == hopLimit:
+			a.Body.Close()
+			return nil, errRound
 		default:
 			a.Body.Close()
-			return nil, fmt.Errorf("%w: %s", ErrLost, refusedBy(a.StatusCode))
+			return nil, fmt.Errorf("%w: %s", ErrLost, c.refusedBy(a.StatusCode))
 		}
 	}
 }
@@ -161,25 +177,31 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 // unpack takes the packing off an answer: some servers pack what they send for everybody, pictures
 // as well.
 func unpack(a *http.Response) error {
-	switch coding := strings.ToLower(a.Header.Get("Content-Encoding")); coding {
-	case "", "identity":
-		return nil
-	case "gzip", "x-gzip":
-		in, err := gzip.NewReader(a.Body)
+	for coding := range strings.SplitSeq(strings.ToLower(a.Header.Get("Content-Encoding")), ",") {
+		var in io.Reader
+		var err error
+		switch coding = strings.TrimSpace(coding); coding {
+		case "", "identity", "none", "binary":
+			continue
+		case "gzip", "x-gzip":
+			in, err = gzip.NewReader(a.Body)
+		case "deflate":
+			in, err = zlib.NewReader(a.Body)
+		default:
+			a.Body.Close()
+			return fmt.Errorf("%w: the server packs its pictures by %.20q: switch that off, pictures do not shrink by it",
+				ErrLost, coding)
+		}
 		if err != nil {
 			a.Body.Close()
-			return fmt.Errorf("%w: what the server has packed by gzip is damaged: %v", ErrLost, err)
+			return fmt.Errorf("%w: what the server has packed by %s is damaged: %v", ErrLost, coding, err)
 		}
 		a.Body = struct {
 			io.Reader
 			io.Closer
 		}{in, a.Body}
-		return nil
-	default:
-		a.Body.Close()
-		return fmt.Errorf("%w: the server packs its pictures by %.20q: switch that off, pictures do not shrink by it",
-			ErrLost, coding)
 	}
+	return nil
 }
 
 // once is one request.
@@ -215,6 +237,19 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the address is in the sentence around
+	}
+	var noTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &noTLS):
+		return nil, fmt.Errorf("%w: the server does not speak TLS on this port: write http://", ErrLost)
+	case strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		return nil, fmt.Errorf("%w: the server does not speak TLS on this port: write http://", ErrLost)
+	case strings.Contains(err.Error(), `"RTSP/`):
+		return nil, fmt.Errorf("%w: an RTSP server answers there: write rtsp://", ErrLost)
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
+		return nil, fmt.Errorf("%w: the server speaks TLS on this port: write https://", ErrLost)
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return nil, fmt.Errorf("%w: what answers there is no HTTP server: %.120s", ErrLost, err)
 	}
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: the server cannot be reached: it hangs up without an answer%s", ErrLost, ifTLS(at))
@@ -264,19 +299,31 @@ func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
 		return errors.New(strings.Replace(err.Error(), forFFmpeg, forWeb, 1))
 	}
 	if asked > 1 && !next.stale {
-		return errors.New("the server refuses this user and password")
+		return errors.New(refusesUser)
 	}
 	c.asked = next
 	return nil
 }
 
 // refusedBy is a sentence on a status that brings no picture.
-func refusedBy(status int) string {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "the server refuses this user and password"
-	case http.StatusNotFound:
-		return "the server has no such path"
+func (c *webClient) refusedBy(status int) string {
+	what := fmt.Sprintf("the server answers with status %d", status)
+	if text := http.StatusText(status); text != "" {
+		what = fmt.Sprintf("%s (%s)", what, text)
 	}
-	return fmt.Sprintf("the server answers with status %d", status)
+	switch {
+	case status == http.StatusForbidden && c.user == nil:
+		return what + ": it " + mayWantLogin
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return refusesUser
+	case status == http.StatusNotFound:
+		return noSuchPath
+	case status == http.StatusTooManyRequests:
+		return what + ": it is asked too often: set #fps= below 1"
+	case status == http.StatusServiceUnavailable:
+		return what + ": it may have no room for another viewer"
+	case status/100 == 2 || status == http.StatusNotModified:
+		return what + " and no picture"
+	}
+	return what
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -129,6 +130,22 @@ func TestMJPEGOdd(t *testing.T) {
 		"bare newlines": {kind, func(d []byte) string {
 			return "--b\nContent-Type: image/jpeg\n\n" + string(d) + "\n"
 		}},
+		"mark only once": {kind, func() func([]byte) string {
+			mark := "--b\r\n"
+			return func(d []byte) string {
+				text := fmt.Sprintf("%sContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n", mark, len(d), d)
+				mark = ""
+				return text
+			}
+		}()},
+		"mark twice": {kind, func(d []byte) string {
+			return fmt.Sprintf("--b\r\n--b\r\nContent-Length: %d\r\n\r\n%s\r\n", len(d), d)
+		}},
+		"lines of no sense": {kind, part("no field\r\nContent-Type: image/jpeg\r\n: x\r\n")},
+		"a preamble":        {kind, func(d []byte) string { return "--other\r\n\r\ntext\r\n" + part("")(d) }},
+		"an empty boundary": {"multipart/x-mixed-replace; boundary=", func(d []byte) string {
+			return fmt.Sprintf("--\r\nContent-Length: %d\r\n\r\n%s\r\n", len(d), d)
+		}},
 		"another mark": {"multipart/x-mixed-replace; boundary=foo", part("")},
 		"zeros before": {kind, func(d []byte) string { return part("")(append(make([]byte, 16), d...)) }},
 		"zeros behind": {kind, func(d []byte) string { return part("")(append(bytes.Clone(d), 0, 0, 0, 0)) }},
@@ -200,6 +217,24 @@ func TestMJPEGBroken(t *testing.T) {
 	_, err := drain(t.Context(), s)
 	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the JPEG is cut off") {
 		t.Errorf("broken pictures alone: %v", err)
+	}
+}
+
+// Bytes without a picture are no reason to wait for ever.
+func TestMJPEGNeverWhole(t *testing.T) {
+	address := webServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=x")
+		for r.Context().Err() == nil {
+			io.WriteString(w, "nothing\r\n")
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	s := mustOpen(t, Config{Source: "http://" + address + "/stream"})
+	s.source.(*web).client.timed.limit = time.Hour // of one read, which never comes to that
+	var f vision.Frame
+	if err := s.Read(t.Context(), &f); !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), "no whole picture") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -289,7 +324,39 @@ func TestWebPasswords(t *testing.T) {
 			basic(w, r)
 		}, "me:SECRET@", ""},
 		{"round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, "",
-			"status 302"},
+			"from one place to the next"},
+		{"forbidden", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }, "",
+			"status 403 (Forbidden): it may want a user"},
+		{"forbidden", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) },
+			"me:SECRET@", "refuses this user and password"},
+		{"asked too often", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
+			"", "set #fps= below 1"},
+		{"no content", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }, "",
+			"status 204 (No Content) and no picture"},
+		{"nothing", func(http.ResponseWriter, *http.Request) {}, "", "answer is empty"},
+		{"to RTSP", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "rtsp://h/x", http.StatusFound)
+		}, "", "give that address, rtsp://h/x"},
+		{"playlist", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("#EXTM3U\n#EXTINF:2,\n")) }, "",
+			"a playlist (HLS), and neither MJPEG nor a picture"},
+		{"film", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("\x00\x00\x00\x20ftypisom")) }, "",
+			"a film or a stream, and neither MJPEG nor a picture"},
+		{"stream", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "video/mp2t")
+			for r.Context().Err() == nil { // without end: it is told by how it begins
+				w.Write(make([]byte, 1316))
+			}
+		}, "", "a film or a stream (video/mp2t)"},
+		{"a blank line first", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "none")
+			w.Write(append([]byte("\r\n"), numbered(t, 3, true)...))
+		}, "", ""},
+		{"deflated", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "deflate")
+			z := zlib.NewWriter(w)
+			z.Write(picture)
+			z.Close()
+		}, "", ""},
 		{"a file", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "file:///etc/passwd")
 			w.WriteHeader(http.StatusFound)
@@ -321,7 +388,8 @@ func TestWebOldServers(t *testing.T) {
 		{"ICY 200 OK\r\nContent-Type: image/png\r\n\r\n" + string(numbered(t, 3, false)), ""},
 		{"HTTP/1.0 200 OK\r\nContent-Type: application/x-rtsp-tunnelled\r\n\r\n", "RTSP inside HTTP is not read"},
 		{"ICY 401 Unauthorized\r\n\r\n", "wants a user and a password"},
-		{"IC", "cannot be reached"}, {"", "cannot be reached"},
+		{"IC", "is no HTTP server"}, {"", "cannot be reached"}, {"SSH-2.0-OpenSSH_9.2\r\n", "is no HTTP server"},
+		{"RTSP/1.0 400 Bad Request\r\n\r\n", "write rtsp://"},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
