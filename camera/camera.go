@@ -36,6 +36,9 @@ type Config struct {
 	Dark   time.Duration `mapstructure:"dark"`   // darkness for so long is a stall; 0: never
 	// Sandbox is how far the process that reads it is locked in: auto (also empty), seccomp, or off.
 	Sandbox string `mapstructure:"sandbox"`
+
+	// WithoutGStreamer is for a film at which a decoder of GStreamer's has crashed.
+	WithoutGStreamer bool `mapstructure:"-" json:",omitempty"`
 }
 
 // How far the process that reads a camera is locked in, see package worker.
@@ -153,6 +156,7 @@ func Open(ctx context.Context, c Config) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.crashes = c.WithoutGStreamer
 	source, info, err := u.open(ctx)
 	info.URI = Redact(c.Source)
 	if err != nil {

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -24,7 +25,9 @@ type filmLength struct {
 	wants   int64 // bytes that it should have, at least
 	frames  int   // of the video
 	seconds float64
+	shared  bool // seconds are those of the longest stream, which may be a sound
 	noIndex bool // an MP4 without its index, which may stand at its end
+	zeros   bool // the end of the file is zeros, as where a copy was not finished
 }
 
 // short says that bytes are missing; "" where none is known to.
@@ -51,6 +54,8 @@ func (l *filmLength) warning() []string {
 const (
 	lateEnd     = 0.1
 	lateSeconds = 1
+	// lateShared is lateEnd where the length may be that of a sound.
+	lateShared = 0.5
 )
 
 // ended is what to make of the end of a round after so many frames, the newest of which began at the
@@ -68,14 +73,21 @@ func (l *filmLength) ended(frames int, at time.Duration, fps float64, why string
 	case l.seconds > 0:
 		of = fmt.Sprintf("%.1f of %.1f s", played, l.seconds)
 	}
+	late := lateEnd
+	if l.shared {
+		late = lateShared
+	}
 	switch short := l.short(); {
 	case whole:
 		return io.EOF
 	case short != "":
 		return &cutOff{fmt.Sprintf("%s %s, and ended after %s: copy it again", l.path, short, of)}
-	case at > 0 && l.seconds > 0 && played+lateSeconds < (1-lateEnd)*l.seconds:
+	case at > 0 && l.seconds > 0 && played+lateSeconds < (1-late)*l.seconds:
 		return &cutOff{fmt.Sprintf("%s ended early, after %.1f of the %.1f s that it says it has: it is damaged; "+
 			"copy it again", l.path, played, l.seconds)}
+	case l.zeros && (l.frames > 0 || l.seconds > 0 || l.wants > 0):
+		return &cutOff{fmt.Sprintf("%s ended after %s, and the end of the file is zeros: it is incomplete; copy it again",
+			l.path, of)}
 	case why != "":
 		return &cutOff{fmt.Sprintf("%s ended after %s because it is damaged (%s): copy it again", l.path, of, why)}
 	}
@@ -88,34 +100,49 @@ func lengthOf(file io.ReaderAt, size int64, r *boxReader) filmLength {
 	if _, err := file.ReadAt(head[:], 0); err != nil {
 		return filmLength{has: size}
 	}
-	l := filmLength{has: size}
+	l := filmLength{has: size, zeros: endsInZeros(file, size)}
 	switch {
 	case slices.Contains(boxStarts, string(head[4:8])):
 		l.frames, l.seconds = r.length()
 		l.wants, l.noIndex = boxesWant(file, size)
 	case string(head[:4]) == "\x1aE\xdf\xa3":
 		l.wants, l.seconds = matroskaLength(file)
+		l.shared = true
 	case string(head[:4]) == "RIFF" && string(head[8:]) == "AVI ":
 		l.wants = riffWants(file, size)
 		l.frames, l.seconds = aviLength(file)
 	case string(head[:4]) == asfHeader[:4]:
 		l.wants, l.seconds = asfLength(file)
+		l.shared = true
 	case string(head[:3]) == "FLV":
 		l.wants, l.seconds = flvLength(file)
+		l.shared = true
 	}
 	return l
+}
+
+// hollowEnd is how many zeros at the end of a file are no longer padding, bytes.
+const hollowEnd = 4 << 10
+
+func endsInZeros(file io.ReaderAt, size int64) bool {
+	var end [hollowEnd]byte
+	if size < 2*hollowEnd {
+		return false
+	}
+	n, _ := file.ReadAt(end[:], size-hollowEnd)
+	return n == hollowEnd && len(bytes.Trim(end[:], "\x00")) == 0
 }
 
 // boxesLimit is how many of the outermost boxes of a film are looked at: of one in fragments there are
 // two or more a second.
 const boxesLimit = 1 << 16
 
-// boxesWant goes through the outermost boxes of an MP4: wants is where the last should end, 0 where that
-// is no box with pictures; noIndex: the file is a film, and nothing says where its pictures are.
+// boxesWant goes through the outermost boxes of an MP4: wants is where the last should end, or the last segment
+// that an index names, 0 where that is no box with pictures; noIndex: the file is a film, and nothing says where its pictures are.
 func boxesWant(file io.ReaderAt, size int64) (wants int64, noIndex bool) {
 	var head [16]byte
 	noIndex = true
-	at := int64(0)
+	at, indexed := int64(0), int64(0)
 	for range boxesLimit {
 		n, _ := file.ReadAt(head[:], at)
 		if n < 8 {
@@ -129,6 +156,9 @@ func boxesWant(file io.ReaderAt, size int64) (wants int64, noIndex bool) {
 			noIndex = false
 		}
 		end := at + length
+		if kind == "sidx" && length >= 32 && length < sidxLimit {
+			indexed = max(indexed, end+segments(file, at+8, length-8))
+		}
 		switch {
 		case length == 0: // to the end, wherever that is
 			return 0, noIndex
@@ -136,12 +166,40 @@ func boxesWant(file io.ReaderAt, size int64) (wants int64, noIndex bool) {
 			return 0, noIndex
 		case end > size && slices.Contains([]string{"mdat", "moov", "moof"}, kind):
 			return end, noIndex
+		case end >= size && indexed > size:
+			return indexed, noIndex
 		case end >= size:
 			return 0, noIndex
 		}
 		at = end
 	}
 	return 0, false
+}
+
+// sidxLimit is how large an index of segments is read, bytes: it has 12 for each.
+const sidxLimit = 1 << 20
+
+// segments is how many bytes the segments of an index have together, from its end on (ISO/IEC 14496-12,
+// 8.16.3).
+func segments(file io.ReaderAt, body, length int64) (total int64) {
+	b := make([]byte, length)
+	if n, _ := file.ReadAt(b, body); int64(n) < length {
+		return 0
+	}
+	at := 20 // behind the earliest time and the first offset, of 4 bytes each
+	total = int64(binary.BigEndian.Uint32(b[16:]))
+	if b[0] == 1 && len(b) >= 32 { // of 8
+		at, total = 28, int64(binary.BigEndian.Uint64(b[20:]))
+	}
+	if total < 0 || total > 1<<50 {
+		return 0
+	}
+	for n := int(binary.BigEndian.Uint16(b[at+2:])); n > 0 && at+16 <= len(b); n-- {
+		at += 4
+		total += int64(binary.BigEndian.Uint32(b[at:]) & (1<<31 - 1))
+		at += 8
+	}
+	return total
 }
 
 // times are what a header of ISO/IEC 14496-12 (mvhd, mdhd) says of a length, seconds.

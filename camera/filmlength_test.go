@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -116,16 +117,77 @@ func TestHollowFilm(t *testing.T) {
 		}
 		eachBackend(t, hollow, func(t *testing.T, s source, info Info) {
 			n, err := played(t, s)
-			if info.Backend == backendGStreamer.String() { // which does not tell the times of its pictures
-				if err != io.EOF && !errors.Is(err, ErrCutOff) || n > 290 {
-					t.Errorf("%d %%: after %d frames %v, want an end", percent, n, err)
-				}
-				return
-			}
 			if !errors.Is(err, ErrCutOff) || !strings.Contains(err.Error(), "copy it again") || n > 290 {
 				t.Errorf("%d %%: after %d frames %v, want an ErrCutOff", percent, n, err)
 			}
 		})
+	}
+}
+
+// Of films without a count of frames, too: by the times of the pictures, or by the zeros.
+func TestHollowFilms(t *testing.T) {
+	for _, film := range cutFilms {
+		if film.name != "h264.mkv" && film.name != "mjpeg.avi" && film.name != "flv1.flv" {
+			continue
+		}
+		path := cameratest.Video(t, film.name, 300, strings.Fields(film.args)...)
+		for _, percent := range []int64{80, 30} {
+			hollow := filepath.Join(t.TempDir(), "hollow"+filepath.Ext(film.name))
+			copyPart(t, path, hollow, sizeOf(t, path)*percent/100)
+			if err := os.Truncate(hollow, sizeOf(t, path)); err != nil {
+				t.Fatal(err)
+			}
+			eachBackend(t, hollow, func(t *testing.T, s source, _ Info) {
+				if n, err := played(t, s); !errors.Is(err, ErrCutOff) || n > 290 {
+					t.Errorf("%s, %d %%: after %d frames %v, want an ErrCutOff", film.name, percent, n, err)
+				}
+			})
+		}
+	}
+}
+
+// A film in fragments that is cut between two of them is told by its index of segments.
+func TestCutBetweenFragments(t *testing.T) {
+	path := cameratest.Video(t, "a.mp4", 300, strings.Fields("-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p "+
+		"-movflags dash+global_sidx+frag_keyframe")...)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := bytes.LastIndex(data, []byte("moof")) - 4
+	cut := filepath.Join(t.TempDir(), "cut.mp4")
+	copyPart(t, path, cut, int64(last))
+	eachBackend(t, path, func(t *testing.T, s source, info Info) {
+		if n, err := played(t, s); err != io.EOF || n != 300 || len(info.Warnings) > 0 {
+			t.Errorf("the whole film: %d frames, %v, %q", n, err, info.Warnings)
+		}
+	})
+	eachBackend(t, cut, func(t *testing.T, s source, info Info) {
+		n, err := played(t, s)
+		if want := fmt.Sprintf("holds %d of the ", last); !errors.Is(err, ErrCutOff) || n < 200 || n >= 300 ||
+			len(info.Warnings) != 1 || !strings.Contains(info.Warnings[0], want) {
+			t.Errorf("after %d frames %v, %q, want %q", n, err, info.Warnings, want)
+		}
+	})
+}
+
+// What stands in the place of a film is called what it is.
+func TestNoFilms(t *testing.T) {
+	for begins, want := range map[string]string{
+		"#EXTM3U\n#EXTINF:3,\na.mp4\n": "a playlist", "[playlist]\nFile1=a.mp4\n": "a playlist",
+		"ffconcat version 1.0\nfile 'a.mp4'\n": "a playlist", "<?xml version=\"1.0\"?><MPD/>": "a playlist",
+		"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n": "rtp://@:PORT", "<!DOCTYPE html><html>": "a page",
+		"version https://git-lfs.github.com/spec/v1\n": "git lfs pull", "PK\x03\x04...": "an archive",
+		"\x1f\x8b\x08": "compressed", "\x89PNG\r\n\x1a\n....IHDR": "the ending .png",
+		strings.Repeat("\x00", 10000): "but zeros",
+	} {
+		path := filepath.Join(t.TempDir(), "a.mp4")
+		if err := os.WriteFile(path, []byte(begins), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{Source: path}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: got %v, want …%s…", begins, err, want)
+		}
 	}
 }
 

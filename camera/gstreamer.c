@@ -358,6 +358,37 @@ int vggse_gst_convert(struct gst *g, void *pixels)
 	return done;
 }
 
+// What a GstBuffer begins with, since GStreamer 1.0: there is no function that gives its time.
+struct buffer {
+	struct {
+		size_t type;
+		int refcount, lockstate;
+		unsigned flags;
+		void *copy, *dispose, *free;
+		unsigned priv_uint;
+		void *priv_pointer;
+	} mini_object;
+	void *pool;
+	unsigned long long pts; // nanoseconds; all bits set: none
+};
+
+// vggse_gst_time is when the newest picture is shown in its film, nanoseconds; 0: it does not say.
+unsigned long long vggse_gst_time(struct gst *g)
+{
+	struct buffer *b = g->sample ? call.gst_sample_get_buffer(g->sample) : NULL;
+	return b && b->pts != ~0ull ? b->pts : 0;
+}
+
+// vggse_gst_legible tells whether the newest picture can be read, and leaves it there.
+int vggse_gst_legible(struct gst *g)
+{
+	frame from;
+	if (!call.gst_video_frame_map(&from, g->in, call.gst_sample_get_buffer(g->sample), map_read))
+		return 0;
+	call.gst_video_frame_unmap(&from);
+	return 1;
+}
+
 void vggse_gst_close(struct gst *g)
 {
 	drop(g);

@@ -97,6 +97,10 @@ func openPipeline(p *plan) (capturer, error) {
 		g.close()
 		return nil, &pipelineFailure{why}
 	}
+	if C.vggse_gst_legible(g.c) == 0 { // as colours from a palette that the container has kept to itself
+		g.close()
+		return nil, &pipelineFailure{"its pictures cannot be read"}
+	}
 	g.limit = p.wait
 	return g, nil
 }
@@ -172,6 +176,8 @@ func (g *pipeline) property(p property) float64 {
 		return float64(g.c.width)
 	case p == propHeight:
 		return float64(g.c.height)
+	case p == propPosition:
+		return float64(C.vggse_gst_time(g.c)) / 1e6
 	case p == propFPS && g.c.rate[1] > 0:
 		return float64(g.c.rate[0]) / float64(g.c.rate[1])
 	}

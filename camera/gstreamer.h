@@ -26,4 +26,6 @@ char *vggse_gst_parse_error(const char *text);
 char *vggse_gst_open(struct gst *g, const char *text);
 int vggse_gst_pull(struct gst *g);
 int vggse_gst_convert(struct gst *g, void *pixels);
+int vggse_gst_legible(struct gst *g);
+unsigned long long vggse_gst_time(struct gst *g);
 void vggse_gst_close(struct gst *g);

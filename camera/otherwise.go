@@ -39,6 +39,42 @@ var notPictures = []struct {
 	{8, "AVI ", "a film: give it the ending .avi"},
 }
 
+// notFilms are files that stand in the place of a film, with the cure.
+var notFilms = []struct{ start, what string }{
+	{"#extm3u", playlist}, {"[playlist]", playlist}, {"ffconcat", playlist}, {"file '", playlist},
+	{"v=0\r\no=", description}, {"v=0\no=", description},
+	{"version https://git-lfs", "a pointer of Git LFS, not the film itself: run git lfs pull"},
+	{"PK\x03\x04", "an archive (ZIP): unpack it first"}, {"\x1f\x8b", "compressed (gzip): unpack it first"},
+	{"rar!", "an archive (RAR): unpack it first"}, {"7z\xbc\xaf\x27\x1c", "an archive (7z): unpack it first"},
+}
+
+const (
+	playlist    = "a playlist: name one of its films, or join them: ffmpeg -i LIST -c copy film.mp4"
+	description = "a session description (SDP): give the camera's rtsp:// address or, for RTP that is sent to this " +
+		"machine, rtp://@:PORT?codec=h264"
+)
+
+// noFilm says what a file that begins so is instead of a film, with the cure; "" where it may be one.
+func noFilm(start []byte) string {
+	text := bytes.ToLower(bytes.TrimLeft(start, "\xef\xbb\xbf \t\r\n"))
+	for _, kind := range notFilms {
+		if bytes.HasPrefix(text, []byte(kind.start)) || bytes.HasPrefix(start, []byte(kind.start)) {
+			return kind.what
+		}
+	}
+	switch {
+	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("<mpd")):
+		return playlist
+	case bytes.HasPrefix(text, []byte("<")):
+		return "no film but a page (HTML or XML): download it again, by its raw address"
+	case bytes.HasPrefix(start, []byte(pngStart)) && !bytes.Contains(start, []byte("acTL")): // which would move
+		return "a picture in PNG: give it the ending .png"
+	case len(start) > hollowEnd/2 && len(bytes.Trim(start, "\x00")) == 0:
+		return "no film but zeros: copy it again"
+	}
+	return ""
+}
+
 // otherwise says what a file holds that is no picture of a kind that is read, and the cure.
 func otherwise(data []byte) string {
 	for _, kind := range otherKinds {

@@ -59,9 +59,12 @@ func (u *URI) openFilm() (source, Info, error) {
 	if info, err := os.Stat(u.Target); err == nil && info.Size() == 0 {
 		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: the file is empty, copy it again", u.Target)
 	}
+	if what := noFilm(beginning(u.Target)); what != "" {
+		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is %s", u.Target, what)
+	}
 	bare, usual := bareMachine(), usualFilm(u.Target)
 	var why error
-	if bare.gstreamer && (usual || bare.jetson) {
+	if bare.gstreamer && (usual || bare.jetson) && !u.crashes {
 		s, info, err := u.openVideo(bare)
 		if err == nil || bare.jetson {
 			return s, info, err
@@ -76,6 +79,8 @@ func (u *URI) openFilm() (source, Info, error) {
 		m.gstreamer = false
 	case why != nil:
 		return nil, Info{}, why
+	case u.crashes:
+		return nil, Info{}, fmt.Errorf("%s: a decoder of GStreamer crashes at this film: convert it, as by ffmpeg", u.Target)
 	}
 	return u.openVideo(m)
 }
@@ -126,21 +131,27 @@ var filmStarts = [2][]string{
 // usualFilm reports whether GStreamer reads such a file to its end; those of others it may never
 // end.
 func usualFilm(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	var head [8]byte
-	n, _ := io.ReadFull(f, head[:])
+	head := beginning(path)
 	for i, starts := range filmStarts {
 		for _, start := range starts {
-			if n == len(head) && bytes.HasPrefix(head[4*i:], []byte(start)) {
-				return !bytes.HasPrefix(head[:], []byte("GIF"))
+			if len(head) >= 8 && bytes.HasPrefix(head[4*i:], []byte(start)) {
+				return !bytes.HasPrefix(head, []byte("GIF"))
 			}
 		}
 	}
 	return false
+}
+
+// beginning is what a file begins with; none where it cannot be read.
+func beginning(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	head := make([]byte, hollowEnd)
+	n, _ := io.ReadFull(f, head)
+	return head[:n]
 }
 
 // openUnturned opens a film whose turning is ours: see headerOf.
@@ -179,10 +190,10 @@ func (v *video) next(_ context.Context, f *vision.Frame) error {
 	}
 }
 
-// counted counts a frame. Of GStreamer the time is not known.
+// counted counts a frame.
 func (v *video) counted() {
 	v.seen++
-	if v.length.seconds > 0 && !v.plan.own {
+	if v.length.seconds > 0 {
 		v.at = max(v.at, time.Duration(v.capture.property(propPosition)*float64(time.Millisecond)))
 	}
 }

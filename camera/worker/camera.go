@@ -22,6 +22,7 @@ type Camera struct {
 	slow   time.Duration // that a read may take by the settings
 	limits limits
 	inside bool // nothing of it is decoded: it needs no process
+	film   bool // or a picture
 	ring   *ring
 	old    []*ring  // too small by now, but frames point into them
 	idle   *process // waits to open the source once more; nil: none
@@ -32,7 +33,8 @@ type Camera struct {
 // New returns the camera of c, which is not opened yet.
 func New(c camera.Config) *Camera {
 	u, err := camera.ParseURI(c.Source)
-	return &Camera{config: c, slow: camera.Slowness(&c), limits: usual, inside: err == nil && u.Drawn()}
+	return &Camera{config: c, slow: camera.Slowness(&c), limits: usual, inside: err == nil && u.Drawn(),
+		film: err == nil && u.Scheme == "file"}
 }
 
 // Open opens the source, as camera.Open does, in a process that the Reader's Close ends. A frame that
@@ -47,9 +49,19 @@ func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 		}
 		return s, nil
 	}
+	r, crashed, err := c.open(ctx)
+	if crashed && c.film && !c.config.WithoutGStreamer {
+		c.config.WithoutGStreamer = true
+		r, _, err = c.open(ctx)
+	}
+	return r, err
+}
+
+// open is Open; crashed is whether its process was.
+func (c *Camera) open(ctx context.Context) (r camera.Reader, crashed bool, err error) {
 	if c.ring != nil && c.ring.full() { // who read before had other frames
 		if err := c.renew(c.ring.size); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	s, err := c.resume(ctx)
@@ -57,22 +69,23 @@ func (c *Camera) Open(ctx context.Context) (camera.Reader, error) {
 		s, err = c.start(ctx, settings{Camera: c.config, Ring: c.ring != nil, Env: libraryEnv()})
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	k, body, err := s.receive(ctx)
 	switch {
 	case err != nil:
+		crashed = s.process.crashed
 	case k == kindOpened:
 		var o opened
 		if json.Unmarshal(body, &o) == nil {
 			s.opened(&o)
-			return s, nil
+			return s, false, nil
 		}
 		err = s.lies("an opening that cannot be read")
 	default:
 		err = s.lies(fmt.Sprintf("a message %d in place of an opening", k))
 	}
-	return nil, errors.Join(s.sentence("open", err), s.Close())
+	return nil, crashed, errors.Join(s.sentence("open", err), s.Close())
 }
 
 // start starts a child and tells it its settings.

@@ -27,11 +27,12 @@ var arguments = []string{Verb}
 
 // process is a child and the socket to it.
 type process struct {
-	cmd   *exec.Cmd
-	conn  *net.UnixConn
-	words tail
-	why   string // it was killed
-	end   func() error
+	cmd     *exec.Cmd
+	conn    *net.UnixConn
+	words   tail
+	why     string // it was killed
+	crashed bool   // it ended by itself, without a word
+	end     func() error
 }
 
 // start starts a child, which waits for its settings.
@@ -172,6 +173,7 @@ func (p *process) wait() error {
 // death waits for the end of a child that has hung up, and says why it ended.
 func (p *process) death() string {
 	err := p.end()
+	p.crashed = err != nil && p.why == ""
 	switch {
 	case p.why != "":
 		return p.why

@@ -120,6 +120,26 @@ func TestFilm(t *testing.T) {
 	}
 }
 
+// Films that crash GStreamer's decoders, or whose pictures it cannot hand out, are read by FFmpeg: grey of 10
+// bits ends the process of GStreamer 1.22.
+func TestFilmsGStreamerCannot(t *testing.T) {
+	needOpenCV(t)
+	for name, args := range map[string][]string{
+		"grey.mkv": {"-c:v", "ffv1", "-pix_fmt", "gray10le"}, "palette.avi": {"-c:v", "rawvideo", "-pix_fmt", "pal8"},
+	} {
+		s := open(t, newCamera(t, "file://"+cameratest.Video(t, name, 5, args...)+"?speed=max"))
+		var f vision.Frame
+		for i := range 5 {
+			if err := s.Read(soon(t), &f); err != nil || f.Width != cameratest.Width {
+				t.Fatalf("%s: frame %d: %v", name, i, err)
+			}
+		}
+		if err := s.Read(soon(t), &f); err != io.EOF {
+			t.Errorf("%s: %v, want the end", name, err)
+		}
+	}
+}
+
 // Errors are the sentences that camera.Open has, and are told apart as they are.
 func TestErrors(t *testing.T) {
 	needOpenCV(t)
