@@ -91,6 +91,9 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	if brokerURL == "" {
 		return nil, fmt.Errorf("mqtt.broker: must be embedded or a URL such as tcp://HOST:1883")
 	}
+	if strings.EqualFold(brokerURL, Embedded) {
+		return nil, fmt.Errorf("mqtt.broker: write %s in small letters, got %q", Embedded, brokerURL)
+	}
 	if !strings.Contains(brokerURL, "://") {
 		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", Shown(brokerURL),
 			Shown(brokerURL))

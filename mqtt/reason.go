@@ -56,8 +56,11 @@ func (c *Config) cure(err error, said string) string {
 		return cure
 	}
 	var other tls.RecordHeaderError
-	secure := strings.HasPrefix(c.Broker, "ssl") || strings.HasPrefix(c.Broker, "wss") ||
-		strings.HasPrefix(c.Broker, "mqtts") || strings.HasPrefix(c.Broker, "tls")
+	scheme := ""
+	if u, err := ParseBroker(c.Broker); err == nil {
+		scheme = u.Scheme
+	}
+	secure := scheme == "ssl" || scheme == "wss"
 	switch {
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		if c.User == "" && c.TLS.Cert == "" {
@@ -72,20 +75,24 @@ func (c *Config) cure(err error, said string) string {
 	case unanswered(err):
 		return "the broker takes the connection and does not answer: it has more to do than it can, or another " +
 			"program listens there"
-	case !secure && (hungUp(err) || strings.Contains(said, "network error")):
-		return "the broker closes the connection before it answers: if this port speaks TLS, write ssl:// " +
-			"(wss://) in mqtt.broker" + noWill
-	case hungUp(err) && c.TLS.Cert == "": // it may end before the client reads what it misses (TLS 1.3)
-		return "the broker closes the connection before it answers: if this port does not speak TLS, write " +
-			"tcp:// (ws://) in mqtt.broker; if it wants a client certificate, set mqtt.tls.cert and " +
-			"mqtt.tls.key" + noWill
-	case hungUp(err): // so does a broker without TLS that does not answer in its own words
-		return "the broker closes the connection before it answers: if this port does not speak TLS, write " +
-			"tcp:// (ws://) in mqtt.broker" + noWill
+	case !secure && (hungUp(err) || strings.Contains(said, "network error")), secure && hungUp(err):
+		wants := ""
+		if secure && c.TLS.Cert == "" { // it may end before the client reads what it misses (TLS 1.3)
+			wants = "; if it wants a client certificate, set mqtt.tls.cert and mqtt.tls.key"
+		}
+		return "the broker closes the connection before it answers: " + otherThan[scheme] + wants + noWill
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no broker listens there: start it, or correct mqtt.broker"
 	}
 	return ""
+}
+
+// otherThan are what to write in mqtt.broker where its port does not speak as its scheme says.
+var otherThan = map[string]string{
+	"tcp": "if this port speaks TLS, write ssl:// in mqtt.broker; if it speaks websockets, ws://",
+	"ssl": "if this port does not speak TLS, write tcp:// in mqtt.broker; if it speaks websockets, wss://",
+	"ws":  "if this port does not speak websockets, write tcp:// in mqtt.broker; if it speaks TLS, wss://",
+	"wss": "if this port does not speak websockets, write ssl:// in mqtt.broker; if it does not speak TLS, ws://",
 }
 
 // noWill is what else makes a broker hang up: MQTT 3.1.1 has no answer that says so.

@@ -48,6 +48,14 @@ func TestReasons(t *testing.T) {
 		"plain to TLS": {secure, nil, []string{"write ssl://"}},
 		"TLS to plain": {nil, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1) },
 			[]string{"not speak TLS", "tcp://"}},
+		"websockets to plain": {open, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ws", 1) },
+			[]string{"does not speak websockets, write tcp://"}},
+		"TLS to websockets": {append([]string{"protocol websockets"}, secure...), func(c *Config) {
+			c.Broker, c.TLS.CA = strings.Replace(c.Broker, "tcp", "ssl", 1), ca.path("ca")
+		}, []string{"if it speaks websockets, wss://"}},
+		"websockets to TLS": {secure, func(c *Config) {
+			c.Broker, c.TLS.CA = strings.Replace(c.Broker, "tcp", "wss", 1), ca.path("ca")
+		}, []string{"does not speak websockets, write ssl://"}},
 		"unknown authority": {secure, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ssl", 1) },
 			[]string{"unknown authority", "set mqtt.tls.ca"}},
 		"another authority": {secure, func(c *Config) {
