@@ -137,8 +137,9 @@ func endsInZeros(file io.ReaderAt, size int64) bool {
 // two or more a second.
 const boxesLimit = 1 << 16
 
-// boxesWant goes through the outermost boxes of an MP4: wants is where the last should end, or the last segment
-// that an index names, 0 where that is no box with pictures; noIndex: the file is a film, and nothing says where its pictures are.
+// boxesWant goes through the outermost boxes of an MP4: wants is where the last should end, or the last
+// segment that an index names, 0 where that is no box with pictures; noIndex: the file is a film, and nothing
+// says where its pictures are.
 func boxesWant(file io.ReaderAt, size int64) (wants int64, noIndex bool) {
 	var head [16]byte
 	noIndex = true

@@ -322,8 +322,8 @@ const wantsLogin = "wants a user and a password, which stand before the host as 
 
 // What servers of RTSP and HTTP refuse.
 const (
-	mayWantLogin = "may want a user and a password, which stand before the host as USER:PASSWORD and an at sign, or admit " +
-		"other addresses only"
+	mayWantLogin = "may want a user and a password, which stand before the host as USER:PASSWORD and an at sign, or " +
+		"admit other addresses only"
 	refusesUser = "the server refuses this user and password"
 	noSuchPath  = "the server has no such path"
 )

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 const (
@@ -153,19 +155,35 @@ func (g *guardedConn) greeted() error {
 		return err
 	}
 	if g.greeting = false; first[0] == connack<<4 {
-		return nil
+		return refusedBy(g.in.Peek(len("head")))
 	}
 	start, _ := g.in.Peek(min(g.in.Buffered(), len("HTTP/"))) // what has come with it
 	switch {
 	case string(start) == "HTTP/":
-		return fmt.Errorf("%w but an HTTP server: write ws:// in mqtt.broker if a broker's websocket is there, else "+
-			"correct the port", errNoBroker)
+		return fmt.Errorf("%w but an HTTP server: write ws:// (with TLS wss://) in mqtt.broker if a broker's websocket is there, "+
+			"else correct the port", errNoBroker)
 	case bytes.HasPrefix(start, []byte("SSH-")):
 		return fmt.Errorf("%w but an SSH server: correct the port in mqtt.broker", errNoBroker)
 	case bytes.HasPrefix(start, []byte{0x15, 3}), bytes.HasPrefix(start, []byte{0x16, 3}):
 		return fmt.Errorf("%w without TLS: write ssl:// (wss://) in mqtt.broker", errNoBroker)
 	}
 	return fmt.Errorf("%w: correct host and port in mqtt.broker", errNoBroker)
+}
+
+// refusedBy is an error for a CONNACK whose code MQTT 3.1.1 does not have: paho takes it for a success. Brokers of
+// MQTT 5 alone answer so.
+func refusedBy(packet []byte, err error) error {
+	if err != nil || packet[3] <= 5 { // what is wrong with these others tell
+		return nil
+	}
+	switch code := packet[3]; code {
+	case 0x01 | 0x80, 0x02 | 0x80, 0x04 | 0x80: // malformed, a protocol error, the version
+		return fmt.Errorf("the broker does not take MQTT 3.1.1 (code %d): allow it there", code)
+	case 0x06 | 0x80, 0x07 | 0x80, 0x0c | 0x80:
+		return fmt.Errorf("%w (code %d)", packets.ErrorRefusedNotAuthorised, code)
+	default:
+		return fmt.Errorf("the broker refuses the connection with code %d", code)
+	}
 }
 
 // pass reads past a message of which the fixed header was read.

@@ -350,6 +350,9 @@ func TestNoBroker(t *testing.T) {
 	for says, want := range map[string]string{
 		"SSH-2.0-OpenSSH_9.6\r\n": "an SSH server", "HTTP/1.1 400 Bad Request\r\n\r\n": "an HTTP server: write ws://",
 		"\x15\x03\x01\x00\x02\x02\x46": "write ssl://", "220 mail.example.org ESMTP\r\n": "no MQTT broker: correct",
+		"\x20\x03\x00\x84\x00": "does not take MQTT 3.1.1 (code 132)", "\x20\x02\x00\x87": "not Authorized (code 135)",
+		"\x20\x02\x00\x01": "allow it there", "\x20\x02\x00\x03": "cannot serve just now",
+		"\x20\x02\x00\x99": "with code 153",
 		"\x00\x00\x00": "no MQTT broker: correct", "-ERR unknown command\r\n": "no MQTT broker: correct",
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -68,6 +68,10 @@ func (c *Config) cure(err error, said string) string {
 				"clients, a mqtt.client_id that it lets in)"
 		}
 		return "check mqtt.user and the password in mqtt.password_file, and that the broker lets this user in"
+	case errors.Is(err, packets.ErrorRefusedBadProtocolVersion):
+		return "the broker does not take MQTT 3.1.1: allow it there"
+	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
+		return "the broker answers that it cannot serve just now: look into its log"
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
 		return "set mqtt.client_id to a name that the broker takes"
 	case errors.As(err, &other):
@@ -107,9 +111,12 @@ func (c *Config) certificateCure(err error, said string) string {
 	case errors.As(err, &unknown) && c.TLS.CA == "":
 		return "set mqtt.tls.ca to the certificate of the authority that has signed the broker's"
 	case errors.As(err, &unknown):
-		return "the authority in mqtt.tls.ca has not signed the broker's certificate: set the right one"
+		return "the authority in mqtt.tls.ca has not signed the broker's certificate: set the right one, or, where " +
+			"another one between has signed it, let the broker send that one's certificate, too"
 	case errors.As(err, &name):
 		return "write a name in mqtt.broker that the broker's certificate holds" + namesOf(name.Certificate)
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return "the broker's certificate is not made for a server: have one made with extendedKeyUsage serverAuth"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew it, or set the clock of this device"
 	case !strings.Contains(said, "remote error: tls"):

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -50,9 +51,6 @@ func TestReasons(t *testing.T) {
 			[]string{"not speak TLS", "tcp://"}},
 		"websockets to plain": {open, func(c *Config) { c.Broker = strings.Replace(c.Broker, "tcp", "ws", 1) },
 			[]string{"does not speak websockets, write tcp://"}},
-		"TLS to websockets": {append([]string{"protocol websockets"}, secure...), func(c *Config) {
-			c.Broker, c.TLS.CA = strings.Replace(c.Broker, "tcp", "ssl", 1), ca.path("ca")
-		}, []string{"if it speaks websockets, wss://"}},
 		"websockets to TLS": {secure, func(c *Config) {
 			c.Broker, c.TLS.CA = strings.Replace(c.Broker, "tcp", "wss", 1), ca.path("ca")
 		}, []string{"does not speak websockets, write ssl://"}},
@@ -148,4 +146,22 @@ func TestHangups(t *testing.T) {
 			return strings.Contains(e.last("vggse/edge01/health"), "same client id")
 		})
 	})
+}
+
+// A certificate that is not for servers, and a port that speaks websockets and hangs up, come with what to do.
+func TestCures(t *testing.T) {
+	wrong := x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.IncompatibleUsage}
+	for broker, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"ssl://h:8883": {&tls.CertificateVerificationError{Err: wrong}, "serverAuth"},
+		"tcp://h:9001": {io.EOF, "if it speaks websockets, ws://"}, "wss://h": {io.EOF, "write ssl://"},
+		"SSL://h:9001": {io.EOF, "if it speaks websockets, wss://"}, "ws://h": {io.EOF, "write tcp://"},
+	} {
+		c := Config{Broker: broker}
+		if got := c.reason(tt.err); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want …%s…", broker, got, tt.want)
+		}
+	}
 }
