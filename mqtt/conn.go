@@ -160,8 +160,8 @@ func (g *guardedConn) greeted() error {
 	start, _ := g.in.Peek(min(g.in.Buffered(), len("HTTP/"))) // what has come with it
 	switch {
 	case string(start) == "HTTP/":
-		return fmt.Errorf("%w but an HTTP server: write ws:// (with TLS wss://) in mqtt.broker if a broker's websocket is there, "+
-			"else correct the port", errNoBroker)
+		return fmt.Errorf("%w but an HTTP server: write ws:// (with TLS wss://) in mqtt.broker if a broker's "+
+			"websocket is there, else correct the port", errNoBroker)
 	case bytes.HasPrefix(start, []byte("SSH-")):
 		return fmt.Errorf("%w but an SSH server: correct the port in mqtt.broker", errNoBroker)
 	case bytes.HasPrefix(start, []byte{0x15, 3}), bytes.HasPrefix(start, []byte{0x16, 3}):
