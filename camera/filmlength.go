@@ -86,8 +86,8 @@ func (l *filmLength) ended(frames int, at time.Duration, fps float64, why string
 		return &cutOff{fmt.Sprintf("%s ended early, after %.1f of the %.1f s that it says it has: it is damaged; "+
 			"copy it again", l.path, played, l.seconds)}
 	case l.zeros && (l.frames > 0 || l.seconds > 0 || l.wants > 0):
-		return &cutOff{fmt.Sprintf("%s ended after %s, and the end of the file is zeros: it is incomplete; copy it again",
-			l.path, of)}
+		return &cutOff{fmt.Sprintf("%s ended after %s, and the end of the file is zeros: it is incomplete; copy it "+
+			"again", l.path, of)}
 	case why != "":
 		return &cutOff{fmt.Sprintf("%s ended after %s because it is damaged (%s): copy it again", l.path, of, why)}
 	}

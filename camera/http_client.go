@@ -189,8 +189,8 @@ func unpack(a *http.Response) error {
 			in, err = zlib.NewReader(a.Body)
 		default:
 			a.Body.Close()
-			return fmt.Errorf("%w: the server packs its pictures by %.20q: switch that off, pictures do not shrink by it",
-				ErrLost, coding)
+			return fmt.Errorf("%w: the server packs its pictures by %.20q: switch that off, pictures do not "+
+				"shrink by it", ErrLost, coding)
 		}
 		if err != nil {
 			a.Body.Close()

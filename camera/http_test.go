@@ -133,7 +133,8 @@ func TestMJPEGOdd(t *testing.T) {
 		"mark only once": {kind, func() func([]byte) string {
 			mark := "--b\r\n"
 			return func(d []byte) string {
-				text := fmt.Sprintf("%sContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n", mark, len(d), d)
+				text := fmt.Sprintf("%sContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n", mark,
+					len(d), d)
 				mark = ""
 				return text
 			}
@@ -233,7 +234,8 @@ func TestMJPEGNeverWhole(t *testing.T) {
 	s := mustOpen(t, Config{Source: "http://" + address + "/stream"})
 	s.source.(*web).client.timed.limit = time.Hour // of one read, which never comes to that
 	var f vision.Frame
-	if err := s.Read(t.Context(), &f); !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), "no whole picture") {
+	err := s.Read(t.Context(), &f)
+	if !errors.Is(err, ErrStalled) || !strings.Contains(err.Error(), "no whole picture") {
 		t.Errorf("got %v", err)
 	}
 }

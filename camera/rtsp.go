@@ -112,8 +112,8 @@ func (c *conversation) unheard(secure bool, err error) error {
 	case secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return errors.New("the server ended the connection (if it does not speak TLS on this port, write rtsp://)")
 	case secure && errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: the server took the connection but does not answer (if it does not speak TLS on this port, "+
-			"write rtsp://)", ErrStalled)
+		return fmt.Errorf("%w: the server took the connection but does not answer (if it does not speak TLS on this "+
+			"port, write rtsp://)", ErrStalled)
 	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return errors.New("the server ended the connection (if it speaks TLS on this port, write rtsps://)")
 	}
@@ -240,8 +240,8 @@ func (c *conversation) describe() (track, error) {
 		t.codec = cmp.Or(t.guessed(), c.codec)
 	}
 	if t.codec == "" {
-		return t, errors.New("the server does not say what its video is coded by: add #codec=h264 or #codec=h265 to its " +
-			"address")
+		return t, errors.New("the server does not say what its video is coded by: add #codec=h264 or #codec=h265 to " +
+			"its address")
 	}
 	base := a.header.Get("Content-Base")
 	if base == "" {

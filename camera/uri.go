@@ -244,7 +244,8 @@ func noScheme(source string) string {
 	case numbering.MatchString(source):
 		return inNumbers(source)
 	case ofNetwork.MatchString(source):
-		return "has no scheme: write rtsp://… for a stream, http://… for MJPEG and pictures, onvif://… to ask the camera"
+		return "has no scheme: write rtsp://… for a stream, http://… for MJPEG and pictures, onvif://… to ask the " +
+			"camera"
 	}
 	return ""
 }

@@ -26,7 +26,8 @@ func TestParseURI(t *testing.T) {
 			Options: Options{Loop: 2, MaxSpeed: true}}},
 		{"pics/50%?.png", URI{Scheme: "file", Target: "pics/50%?.png"}},
 		{"0", URI{Scheme: "v4l2", Target: "/dev/video0"}},
-		{"1?width=640&height=480", URI{Scheme: "v4l2", Target: "/dev/video1", Options: Options{Width: 640, Height: 480}}},
+		{"1?width=640&height=480", URI{Scheme: "v4l2", Target: "/dev/video1",
+			Options: Options{Width: 640, Height: 480}}},
 		{" rtsp://cam/x\n", URI{Scheme: "rtsp", Target: "cam/x"}},
 		{"file:///a/%de%20d.png", URI{Scheme: "file", Target: "/a/\xde d.png"}},
 		{"pics/new.d/cam1.png", URI{Scheme: "file", Target: "pics/new.d/cam1.png"}},
@@ -123,12 +124,14 @@ func TestNoFile(t *testing.T) {
 		"video=Integrated Camera": "as /dev/video0", "libcamera:0": "gst:libcamerasrc", "picamera2": "gst:libcamerasrc",
 		"192.168.1.64": "has no scheme: write rtsp://", "192.168.1.64:554/Streaming/101": "write rtsp://",
 		"admin:geheim@192.168.1.64/x": "write rtsp://", "admin:geheim@cam/x": "write rtsp://",
-		"camera.local:8554/cam": "write rtsp://", "localhost:8080/?action=stream": "http://", "www.host.org/a.jpg": "http://",
-		"[fe80::1]:554/x": "write rtsp://", "rtsp//host/x": "has no colon behind rtsp: write rtsp://",
+		"camera.local:8554/cam": "write rtsp://", "localhost:8080/?action=stream": "http://",
+		"www.host.org/a.jpg": "http://",
+		"[fe80::1]:554/x":    "write rtsp://", "rtsp//host/x": "has no colon behind rtsp: write rtsp://",
 		"rtsp;//host/x": "has no colon behind rtsp", "https//host/x": "write https://",
 		"rtsp://fe80::1/x": "in brackets", "rtsp://u:geheim@2001:db8::7/x": "in brackets",
 		"udp://@239.0.0.1:1234": "gst:udpsrc", "tcp://host:5000": "gst:tcpclientsrc",
-		"pics/img%03d.png": "as in img*.png", "file:///pics/img%04d.png?loop=-1": "as in img*.png", "f_%d.jpg": "f_*.jpg",
+		"pics/img%03d.png": "as in img*.png", "file:///pics/img%04d.png?loop=-1": "as in img*.png",
+		"f_%d.jpg": "f_*.jpg",
 	} {
 		if _, err := ParseURI(source); err == nil || !strings.Contains(err.Error(), want) ||
 			strings.Contains(err.Error(), "geheim") {

@@ -80,7 +80,8 @@ func (u *URI) openFilm() (source, Info, error) {
 	case why != nil:
 		return nil, Info{}, why
 	case u.crashes:
-		return nil, Info{}, fmt.Errorf("%s: a decoder of GStreamer crashes at this film: convert it, as by ffmpeg", u.Target)
+		return nil, Info{}, fmt.Errorf("%s: a decoder of GStreamer crashes at this film: convert it, as by ffmpeg",
+			u.Target)
 	}
 	return u.openVideo(m)
 }

@@ -41,7 +41,8 @@ func TestText(t *testing.T) {
 		"rtsp://192.168.1.5:554/stream1?channel=2&subtype=0", "demo://parts?fps=15&seed=1",
 		"/dev/video0", "file:///a b/c.mp4?loop=-1",
 		"gst:videotestsrc pattern=ball sensor-id=0 ! video/x-raw,width=640 ! videoconvert",
-		"tcp://broker:1883", "wss://broker:443/mqtt", "file:///home/a@b/50%25.mp4", "pics/img%03d.png: there is no file", "file:///a/x%20y.png?loop=-1",
+		"tcp://broker:1883", "wss://broker:443/mqtt", "file:///home/a@b/50%25.mp4", "pics/img%03d.png: there is no file",
+		"file:///a/x%20y.png?loop=-1",
 		"rtsp://h:554, tcp://h:1883.", `"rtsp://h:554"`, "tcp://h:1883: connection refused", "rtsp://[fe80::a]:554/x",
 		"ghcr.io/x/y@sha256:0123", "rtsp://h/a%20b?x=1",
 	} {
