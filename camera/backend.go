@@ -83,6 +83,7 @@ type plan struct {
 	params   []property    // of OpenCV: key, value, key, value, …: the values are plain numbers
 	own      bool          // a pipeline that ends in our sink, which OpenCV has no part in
 	ahead    bool          // its decoder may work at several pictures at once, each in memory of its own
+	unedited bool          // its file has no list of edits, by which it could end before its pictures
 	full     bool          // its file says that its range is full, where GStreamer does not look
 	wait     time.Duration // of such a pipeline for a frame; 0: no limit
 	flip     Flip          // what is left to turn

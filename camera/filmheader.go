@@ -19,6 +19,8 @@ var boxStarts = []string{"ftyp", "moov", "mdat", "wide", "free", "skip"}
 type filmHeader struct {
 	turn Flip // how a phone's film wants its picture turned
 	full bool // its range is full
+	// unedited: an MP4 whose video has no list of edits (ISO/IEC 14496-12, 8.6.5)
+	unedited bool
 
 	length filmLength
 }
@@ -56,6 +58,7 @@ type boxReader struct {
 	perSecond uint32  // of the whole film's clock
 	header    filmHeader
 	video     bool // the track under way is the video
+	edits     bool // it has a list of edits
 	done      bool
 }
 
@@ -90,8 +93,11 @@ func (r *boxReader) walk(at, end int64, in string) {
 func (r *boxReader) box(kind, in string, body, end int64) {
 	switch at := in + "/" + kind; {
 	case at == "moov/trak":
+		r.edits = false
 		r.walk(body, end, kind)
-		r.done = r.video
+		r.done, r.header.unedited = r.video, r.video && !r.edits
+	case at == "trak/edts":
+		r.edits = true
 	case slices.Contains(boxPath, at):
 		r.walk(body, end, kind)
 	case at == "trak/tkhd":

@@ -51,6 +51,10 @@ typedef struct { int type; unsigned long id; void *data; } probed;
 	F(unsigned long, gst_pad_add_probe, (void *, int, void *, void *, void *))                           \
 	F(int, gst_event_has_name, (void *, const char *))                                                   \
 	F(void, gst_event_parse_caps, (void *, void **))                                                     \
+	F(void, gst_event_parse_segment, (void *, const void **))                                            \
+	F(void *, gst_segment_copy, (const void *))                                                          \
+	F(void, gst_segment_free, (void *))                                                                  \
+	F(void *, gst_event_new_segment, (const void *))                                                     \
 	F(void *, gst_event_new_caps, (void *))                                                              \
 	F(void *, gst_buffer_new_wrapped_full, (int, void *, size_t, size_t, size_t, void *, void *))        \
 	F(void *, gst_app_sink_try_pull_sample, (void *, uint64_t))                                          \
@@ -140,6 +144,29 @@ static void fill(colours c, const colours other)
 		c[i] = c[i] ? c[i] : other[i];
 }
 
+// What a GstSegment begins with, since GStreamer 1.0.
+struct segment {
+	int flags;
+	double rate, applied_rate;
+	int format;
+	unsigned long long base, offset, start, stop;
+};
+
+// endless takes the end from a segment: of a film without an edit list it is the sum of the pictures' durations, and
+// cuts off the last ones where the first is shown later than at 0.
+static void endless(probed *info)
+{
+	const void *told = NULL;
+	call.gst_event_parse_segment(info->data, &told);
+	struct segment *s = told ? call.gst_segment_copy(told) : NULL;
+	if (!s)
+		return;
+	s->stop = ~0ull;
+	call.gst_mini_object_unref(info->data);
+	info->data = call.gst_event_new_segment(s);
+	call.gst_segment_free(s);
+}
+
 // codec_first keeps the colours that a container or parser tells from a decoder, which else would not ask the codec:
 // a container may not know, and says limited range then (QuickTime's nclc).
 static int codec_first(void *pad, probed *info, struct gst *g)
@@ -147,6 +174,8 @@ static int codec_first(void *pad, probed *info, struct gst *g)
 	(void)pad;
 	void *caps = NULL;
 	colours told;
+	if (g->unedited && call.gst_event_has_name(info->data, "GstEventSegment"))
+		endless(info);
 	if (!call.gst_event_has_name(info->data, "GstEventCaps"))
 		return probe_ok;
 	call.gst_event_parse_caps(info->data, &caps);
@@ -196,7 +225,7 @@ static int sampled(void *sink, void *g)
 	return 0;
 }
 
-// vggse_gst_open starts a pipeline; g is zero but for ahead and full. It returns why not, to be freed, or NULL;
+// vggse_gst_open starts a pipeline; g is zero but for ahead, full and unedited. It returns why not, to be freed, or NULL;
 // vggse_gst_close is due in both cases.
 char *vggse_gst_open(struct gst *g, const char *text)
 {

@@ -80,6 +80,9 @@ func openPipeline(p *plan) (capturer, error) {
 	if p.full {
 		g.c.full = 1
 	}
+	if p.unedited {
+		g.c.unedited = 1
+	}
 	why := taken(C.vggse_gst_open(g.c, text))
 	if g.c.news > 0 {
 		g.news = os.NewFile(uintptr(g.c.news), "pictures")

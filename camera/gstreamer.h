@@ -12,6 +12,7 @@ struct gst {
 	int rate[2];			// frames a second, a fraction; 0/1: not told
 	int told[4];			// colours as the container tells them; written by the decoder's thread
 	int full;			// the container says full range where GStreamer does not look
+	int unedited;			// the film has no list of edits, by which it could end before its pictures
 	int ahead;			// decoders may work at several pictures at once
 	int news;			// an eventfd, counted up for each picture and for the end; closed by the caller
 	char *why;			// the first error that a part of the pipeline has told; NULL: none

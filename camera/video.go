@@ -90,7 +90,7 @@ func (u *URI) openFilmBy(m machine, header *filmHeader) (p *plan, c capturer, er
 	if p, err = u.plan(m); err != nil {
 		return nil, nil, err
 	}
-	p.full = header.full
+	p.full, p.unedited = header.full, header.unedited
 	c, err = openUnturned(p)
 	if err == nil && p.own && !p.ahead && c.property(propWidth)*c.property(propHeight) > largeFilm {
 		p.ahead = true // one picture after the other is too slow on some machines

@@ -392,3 +392,29 @@ func FuzzFilmHeader(f *testing.F) {
 		}
 	})
 }
+
+// The last pictures of a film without a list of edits are shown, also where the first is not at 0, as B frames
+// have it; of one with such a list, those within.
+func TestLastFrames(t *testing.T) {
+	for name, args := range map[string]string{
+		"plain.mp4":     "-c:v libx264 -preset ultrafast -bf 3 -pix_fmt yuv420p -use_editlist 0",
+		"fragments.mp4": "-c:v libx264 -preset ultrafast -bf 3 -g 10 -pix_fmt yuv420p -movflags frag_keyframe",
+		"edited.mp4":    "-c:v libx264 -preset ultrafast -bf 3 -pix_fmt yuv420p",
+	} {
+		path := cameratest.Video(t, name, 30, strings.Fields(args)...)
+		film := mustOpen(t, Config{Source: "file://" + path + "?speed=max"})
+		if n, err := drain(t.Context(), film); err != io.EOF || n != 30 {
+			t.Errorf("%s: %d frames, %v, want 30", name, n, err)
+		}
+	}
+	path, cut := cameratest.Video(t, "long.mp4", 60, "-c:v", "libx264", "-g", "60", "-pix_fmt", "yuv420p"),
+		filepath.Join(t.TempDir(), "cut.mp4")
+	if out, err := exec.Command("ffmpeg", "-loglevel", "error", "-ss", "1", "-i", path, "-c", "copy",
+		cut).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	film := mustOpen(t, Config{Source: "file://" + cut + "?speed=max"})
+	if n, err := drain(t.Context(), film); err != io.EOF || n != 30 {
+		t.Errorf("of a film that begins at 1 s: %d frames, %v, want 30", n, err)
+	}
+}
