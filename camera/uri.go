@@ -100,7 +100,12 @@ func parse(source string) (URI, error) {
 	if strings.ContainsFunc(source, unicode.IsControl) {
 		return URI{}, fmt.Errorf("holds a control character")
 	}
-	if pipelineDir, ok := strings.CutPrefix(source, "gst:"); ok {
+	if len(source) >= len("gst:") && strings.EqualFold(source[:len("gst:")], "gst:") {
+		pipelineDir := source[len("gst:"):]
+		if text := strings.TrimSpace(pipelineDir); len(text) > 1 && text[0] == '"' && strings.Count(text, `"`) == 2 &&
+			strings.HasSuffix(text, `"`) {
+			return URI{}, errors.New("stands in quotes that belong to it: leave them out")
+		}
 		if strings.TrimSpace(pipelineDir) == "" {
 			return URI{}, fmt.Errorf("has no pipeline: give for example gst:videotestsrc ! videoconvert")
 		}
@@ -234,6 +239,8 @@ func noFile(source string) string {
 // noScheme is noFile for what has no scheme.
 func noScheme(source string) string {
 	switch {
+	case source == "demo" || source == "test":
+		return fmt.Sprintf("is no file: write %s:// with two slashes", source)
 	case elsewhere.MatchString(source):
 		return "is no source here: " + localCamera
 	case onRaspberry.MatchString(source):

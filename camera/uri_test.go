@@ -47,6 +47,7 @@ func TestParseURI(t *testing.T) {
 		{"RTSPS://cam:7441/x#timeout=9000", URI{Scheme: "rtsp", Target: "cam:7441/x", TLS: true,
 			Options: Options{Timeout: 9 * time.Second}}},
 		{"rtp://@:5004?codec=h264", URI{Scheme: "rtp", Target: ":5004", Options: Options{Codec: "h264"}}},
+		{"GST:videotestsrc ! a", URI{Scheme: "gst", Target: "videotestsrc ! a"}},
 		{"gst: videotestsrc ! appsink", URI{Scheme: "gst", Target: "videotestsrc ! appsink"}},
 	}
 	for _, tt := range tests {
@@ -119,6 +120,7 @@ func TestNoFile(t *testing.T) {
 		"file:/film.mp4": "write file://", `"/a/film.mp4"`: "leave them out", "'rtsp://h/x'": "leave them out",
 		"~/film.mp4": "write the whole path", "$HOME/film.mp4": "write the whole path",
 		"rtsp://ho\u200bst/x": "U+200B", "http://host\u00a0/x": "U+00A0",
+		"demo": "write demo://", "test": "write test://", `gst:"videotestsrc ! videoconvert"`: "leave them out",
 		"usb:0": "as /dev/video0", "video0": "as /dev/video0", "camera:1": "as /dev/video0", "webcam": "as /dev/video0",
 		"dshow:video=HD Webcam": "as /dev/video0", "avfoundation:0": "as /dev/video0", "usb://0": "as /dev/video0",
 		"video=Integrated Camera": "as /dev/video0", "libcamera:0": "gst:libcamerasrc", "picamera2": "gst:libcamerasrc",
