@@ -114,6 +114,9 @@ func (k *keys) unknown(where, key string) error {
 	if dotted := bracketed.ReplaceAllString(key, ".$1"); k.has(dotted) {
 		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, dotted)
 	}
+	if dotted := strings.ReplaceAll(strings.ToLower(key), "/", "."); dotted != key && k.has(dotted) {
+		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, dotted)
+	}
 	key = shownKey(key)
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	if isNumber(last) && last != key {

@@ -185,6 +185,10 @@ func (l *loader) overrides(o Options) error {
 			continue
 		}
 		key, ok := l.envKey(name)
+		if !ok && strings.Contains(name, ".") {
+			return fmt.Errorf("environment variable %s: a variable has _ for each dot: %s", name,
+				strings.ToUpper(strings.ReplaceAll(name, ".", "_")))
+		}
 		if !ok {
 			return l.known.unknown("environment variable "+name+": ",
 				strings.ToLower(strings.TrimPrefix(name, envPrefix)))

@@ -91,6 +91,8 @@ func hintOf(lines []string, said int) string {
 
 var (
 	keyAndValue = regexp.MustCompile(`^\s*(?:- +)*["']?([\w.-]+)["']?\s*:[ \t]+(.*)$`)
+	gluedDash   = regexp.MustCompile(`^\s*-[A-Za-z_]+\s*:(?:\s|$)`)
+	conflict    = regexp.MustCompile(`^(?:<{7} |={7}$|>{7} )`)
 	escaped     = regexp.MustCompile(`\\[^0abtnvfre "/\\N_LPxuU\t]`)
 	doubleQuote = regexp.MustCompile(`^"(?:[^"\\]|\\.)*"\s*(?:#.*)?$`)
 	singleQuote = regexp.MustCompile(`^'(?:[^']|'')*'\s*(?:#.*)?$`)
@@ -101,6 +103,12 @@ var (
 func habit(line string) string {
 	if dash := strings.TrimLeft(line, " "); strings.HasPrefix(dash, "–") || strings.HasPrefix(dash, "—") {
 		return "an entry of a list begins with - (a hyphen), not with a dash"
+	}
+	if gluedDash.MatchString(line) {
+		return "an entry of a list begins with - and a blank"
+	}
+	if conflict.MatchString(line) {
+		return "two versions of git stand there, not merged: keep the lines of one, without the marks"
 	}
 	m := keyAndValue.FindStringSubmatch(line)
 	if m == nil || m[2] == "" {
@@ -220,6 +228,13 @@ func (t *tree) single(key, value string, line int) error {
 	}
 	if c := redact.Unseen(value); c != "" {
 		cure = ": the character " + c + " that stands there is not seen and no blank"
+	}
+	switch {
+	case key != "":
+	case strings.HasPrefix(value, "version https://git-lfs"):
+		return fmt.Errorf("%sit is a pointer of Git LFS, not the file itself: run git lfs pull", where)
+	case strings.HasPrefix(value, "<"):
+		return fmt.Errorf("%sit is a page (HTML or XML), not YAML: download it again, by its raw address", where)
 	}
 	if index := strings.LastIndexByte(key, '.'); index > 0 && isNumber(key[index+1:]) {
 		return fmt.Errorf("%smust be {name: …, source: …}, not a single value", where)

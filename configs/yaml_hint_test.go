@@ -92,41 +92,45 @@ func TestEmptiedSecrets(t *testing.T) {
 // Habits of other notations are told by line and key.
 func TestHabitsOfOtherNotations(t *testing.T) {
 	for text, want := range map[string]string{
-		"device:\n  name: \"C:\\models\"\n":               "line 2: name: in \"…\" a backslash",
-		"device:\n  name: @home\n":                        "line 2: name: a value that begins with @ stands in quotes",
-		"device:\n  site: x\n  name: %a\n":                "line 3: name: a value that begins with %",
-		"device:\n  name: `a`\n":                          "line 2: name: a value that begins with `",
-		"device:\n  name: 'it's'\n":                       "line 2: name: the quotes '…'",
-		"cameras:\n– name: a\n  source: demo://parts\n":   "line 2: an entry of a list begins with -",
-		"mqtt: {qos: 0}\n...\nhello there\n":              "line 2: ends the configuration (...)",
-		"mqtt: {qos: 0}\n...\ndevice: {id: a}\n":          "line 2: ends the configuration (...)",
-		"mqtt:\n  broker:tcp://a:1883\n":                  "a blank behind each colon",
-		"mqtt:\n  broker:\u00a0tcp://a:1883\n":            "U+00A0",
-		"cameras:\n- rtsp://admin:geheim@h/x\n":           "cameras.0: must be {name: …, source: …}",
-		"MQTT: {qos: 1}\n":                                "did you mean mqtt?",
-		"mqtt: {host: h}\n":                               "mqtt.host: unknown key, did you mean mqtt.broker?",
-		"[mqtt]\nbroker = \"tcp://h\"\n":                  "it is TOML, INI or a list of variables",
-		"# x\n[http]\n; y\n\nlisten=off\n":                "it is TOML, INI or a list of variables",
-		"VGGSE_MQTT_BROKER=tcp://h\nA=1\n":                "it is a list of variables, not YAML",
-		"mqtt.broker=tcp://h:1883\n":                      "it is a list of variables, not YAML",
-		"mqtt:\n  user: J\xfcrgen\n":                      "it is not UTF-8",
-		"mqtt: {passwd: geheim}\n":                        "mqtt.passwd: unknown key, did you mean mqtt.password?",
-		"mqtt: {keepAlive: 60}\n":                         "mqtt.keepAlive: unknown key, did you mean mqtt.keep_alive?",
-		"mqtt: {tls: {ca_certs: /x}}\n":                   "did you mean mqtt.tls.ca?",
-		"cameras: [{name: a, url: \"rtsp://h/x\"}]\n":     "cameras.0.url: unknown key, did you mean cameras.0.source?",
-		"cameras: [{name: a, frame-rate: 5}]\n":           "did you mean cameras.0.fps?",
-		"cameras: [{name: a, rotation: 90}]\n":            "cameras.0.rotation: unknown key: it belongs to the source",
-		"model: {path: /x}\n":                             "did you mean model.bundle?",
-		"logging: {level: debug}\n":                       "did you mean log?",
-		"http: {token: geheim}\n":                         "did you mean http.token_file?",
-		"infer: {device: gpu}\n":                          "did you mean infer.providers?",
-		"mqtt: {qos: 1}\nmqtt: {qos: 0}\n":                "agent.yaml:2: mqtt: stands there twice, first in line 1",
-		"state_dir: ~/vggse\n":                            "state_dir: ~ and $NAME are not filled in here",
-		"model: {bundle: $HOME/parts}\n":                  "model.bundle: ~ and $NAME",
-		"mqtt: {user: a, password_file: ~pi/pw}\n":        "mqtt.password_file: ~ and $NAME",
-		"mqtt: {tls: {ca: /home/$USER/ca.pem}}\n":         "mqtt.tls.ca: ~ and $NAME",
-		"model: {bundle: ~}\ncache_dir: /a/$x.d\n":        "",
-		"device: {name: 'about ~/x', site: $HOME/line}\n": "",
+		"device:\n  name: \"C:\\models\"\n":                          "line 2: name: in \"…\" a backslash",
+		"device:\n  name: @home\n":                                   "line 2: name: a value that begins with @ stands in quotes",
+		"device:\n  site: x\n  name: %a\n":                           "line 3: name: a value that begins with %",
+		"device:\n  name: `a`\n":                                     "line 2: name: a value that begins with `",
+		"device:\n  name: 'it's'\n":                                  "line 2: name: the quotes '…'",
+		"cameras:\n– name: a\n  source: demo://parts\n":              "line 2: an entry of a list begins with -",
+		"mqtt: {qos: 0}\n...\nhello there\n":                         "line 2: ends the configuration (...)",
+		"mqtt: {qos: 0}\n...\ndevice: {id: a}\n":                     "line 2: ends the configuration (...)",
+		"mqtt:\n  broker:tcp://a:1883\n":                             "a blank behind each colon",
+		"mqtt:\n  broker:\u00a0tcp://a:1883\n":                       "U+00A0",
+		"cameras:\n- rtsp://admin:geheim@h/x\n":                      "cameras.0: must be {name: …, source: …}",
+		"MQTT: {qos: 1}\n":                                           "did you mean mqtt?",
+		"mqtt: {host: h}\n":                                          "mqtt.host: unknown key, did you mean mqtt.broker?",
+		"[mqtt]\nbroker = \"tcp://h\"\n":                             "it is TOML, INI or a list of variables",
+		"# x\n[http]\n; y\n\nlisten=off\n":                           "it is TOML, INI or a list of variables",
+		"cameras:\n  -name: a\n   source: b\n":                       "line 2: an entry of a list begins with - and a blank",
+		"mqtt:\n<<<<<<< HEAD\n  qos: 0\n=======\n":                   "line 2: two versions of git stand there, not merged",
+		"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "git lfs pull",
+		"<!DOCTYPE html><html></html>\n":                             "it is a page",
+		"VGGSE_MQTT_BROKER=tcp://h\nA=1\n":                           "it is a list of variables, not YAML",
+		"mqtt.broker=tcp://h:1883\n":                                 "it is a list of variables, not YAML",
+		"mqtt:\n  user: J\xfcrgen\n":                                 "it is not UTF-8",
+		"mqtt: {passwd: geheim}\n":                                   "mqtt.passwd: unknown key, did you mean mqtt.password?",
+		"mqtt: {keepAlive: 60}\n":                                    "mqtt.keepAlive: unknown key, did you mean mqtt.keep_alive?",
+		"mqtt: {tls: {ca_certs: /x}}\n":                              "did you mean mqtt.tls.ca?",
+		"cameras: [{name: a, url: \"rtsp://h/x\"}]\n":                "cameras.0.url: unknown key, did you mean cameras.0.source?",
+		"cameras: [{name: a, frame-rate: 5}]\n":                      "did you mean cameras.0.fps?",
+		"cameras: [{name: a, rotation: 90}]\n":                       "cameras.0.rotation: unknown key: it belongs to the source",
+		"model: {path: /x}\n":                                        "did you mean model.bundle?",
+		"logging: {level: debug}\n":                                  "did you mean log?",
+		"http: {token: geheim}\n":                                    "did you mean http.token_file?",
+		"infer: {device: gpu}\n":                                     "did you mean infer.providers?",
+		"mqtt: {qos: 1}\nmqtt: {qos: 0}\n":                           "agent.yaml:2: mqtt: stands there twice, first in line 1",
+		"state_dir: ~/vggse\n":                                       "state_dir: ~ and $NAME are not filled in here",
+		"model: {bundle: $HOME/parts}\n":                             "model.bundle: ~ and $NAME",
+		"mqtt: {user: a, password_file: ~pi/pw}\n":                   "mqtt.password_file: ~ and $NAME",
+		"mqtt: {tls: {ca: /home/$USER/ca.pem}}\n":                    "mqtt.tls.ca: ~ and $NAME",
+		"model: {bundle: ~}\ncache_dir: /a/$x.d\n":                   "",
+		"device: {name: 'about ~/x', site: $HOME/line}\n":            "",
 	} {
 		_, err := load(t, text, Options{})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -136,6 +140,14 @@ func TestHabitsOfOtherNotations(t *testing.T) {
 	_, err := load(t, "", Options{Set: []string{"cameras[0].fps=5"}})
 	if err == nil || !strings.Contains(err.Error(), "did you mean cameras.0.fps?") {
 		t.Errorf("brackets: %v", err)
+	}
+	_, err = load(t, "", Options{Set: []string{"mqtt/qos=0"}})
+	if err == nil || !strings.Contains(err.Error(), "did you mean mqtt.qos?") {
+		t.Errorf("slashes: %v", err)
+	}
+	_, err = load(t, "", Options{Environ: []string{"VGGSE_MQTT.QOS=0"}})
+	if err == nil || !strings.Contains(err.Error(), "VGGSE_MQTT_QOS") {
+		t.Errorf("a dot in a variable: %v", err)
 	}
 	_, err = load(t, "", Options{Environ: []string{`VGGSE_MQTT_BROKER="tcp://h:1883"`}})
 	if err == nil || !strings.Contains(err.Error(), "VGGSE_MQTT_BROKER: the quotes around the value") {

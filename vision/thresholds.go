@@ -28,7 +28,7 @@ func ParseThresholds(lines []string) ([]ClassThreshold, error) {
 		line = strings.TrimSpace(line)
 		at := strings.LastIndexAny(line, " \t")
 		score, err := strconv.ParseFloat(line[at+1:], 64)
-		if at < 0 || err != nil || !(score >= 0 && score <= 1) {
+		if at < 0 || err != nil || !(score >= 0 && score <= 1) || strings.ContainsRune(":=", rune(line[max(at-1, 0)])) {
 			return nil, fmt.Errorf("decide.thresholds[%d]: must be a label and a score from 0 to 1, as in 'gear 0.8', "+
 				"got %q", i, line)
 		}

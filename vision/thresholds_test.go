@@ -17,6 +17,8 @@ func TestParseThresholds(t *testing.T) {
 		{[]string{"gear"}, "decide.thresholds[0]: must be a label and a score from 0 to 1, as in 'gear 0.8', " +
 			`got "gear"`},
 		{[]string{"a 0", "gear 1.5"}, "decide.thresholds[1]: must be"},
+		{[]string{"gear: 0.8"}, "decide.thresholds[0]: must be a label and a score from 0 to 1, as in 'gear 0.8'"},
+		{[]string{"gear = 0.8"}, "decide.thresholds[0]: must be"},
 		{[]string{"gear NaN"}, "decide.thresholds[0]: must be"},
 		{[]string{"0.5"}, "decide.thresholds[0]: must be"},
 		{[]string{"a 0.5", "a 0.6"}, "decide.thresholds[1]: a stands there twice"},
