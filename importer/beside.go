@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/onnx"
@@ -102,6 +103,7 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 		if labels = k.labels; checkLabels(labels, places) != nil {
 			return nil, &OptionError{"labels", checkLabels(labels, places)}
 		}
+		o.namedBy = k.labelsFrom
 		p.Say("labels: %d, %s … (from %s)", len(labels), strings.Join(labels[:min(3, len(labels))], ", "), k.labelsFrom)
 		if k.names != "" {
 			p.Say("warning: %s", k.names)
@@ -127,13 +129,16 @@ func (k *known) adopt(other *known) {
 }
 
 // modelNames are the endings of models, the likeliest of a folder first.
-var modelNames = []string{".onnx", ".safetensors.index.json", ".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar"}
+var modelNames = []string{".onnx", ".safetensors.index.json", ".safetensors", ".bin.index.json", ".pth", ".pt", ".bin", ".ckpt", ".tar"}
 
 // findModel makes a folder the one model in it, or in its folder onnx.
 func (o *Options) findModel(p *progress.Progress) error {
 	info, err := os.Stat(o.File)
 	if err != nil || !info.IsDir() {
 		return nil // opening it says what is wrong
+	}
+	if _, err := os.Stat(filepath.Join(o.File, bundle.SpecFile)); err == nil {
+		return fmt.Errorf("%s is a bundle already: classify, calibrate and the other verbs take it as it is", o.File)
 	}
 	for _, dir := range []string{o.File, filepath.Join(o.File, "onnx")} {
 		entries, err := os.ReadDir(dir)
@@ -414,16 +419,30 @@ func inOrder(names map[int]string) ([]string, error) {
 
 // ofIndices reads ["daisy"], {"0": "daisy"} and {"daisy": 0}.
 func ofIndices(text []byte) (*known, error) {
-	var list []string
+	var list []any
 	if json.Unmarshal(text, &list) == nil && len(list) > 0 {
-		return &known{labels: list}, nil
+		labels := make([]string, len(list))
+		for i, v := range list {
+			if labels[i] = className(v); labels[i] == "" {
+				return nil, fmt.Errorf("element %d of its list is no name", i)
+			}
+		}
+		return &known{labels: labels}, nil
 	}
 	var said map[string]any
 	if err := json.Unmarshal(text, &said); err != nil {
-		return nil, err
+		return nil, inJSON(err)
 	}
 	labels, err := byClass(said)
 	return &known{labels: labels}, err
+}
+
+// inJSON is an error about JSON without the words of Go's types.
+func inJSON(err error) error {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s is of another kind than expected (%s)", cmp.Or(wrong.Field, "what it holds"), wrong.Value)
+	}
+	return err
 }
 
 // byClass are the names of {"0": "daisy"}, {"daisy": 0} or {"daisy": "0"} in the order of their

@@ -18,6 +18,7 @@ func TestLabelsBeside(t *testing.T) {
 		"config.json a list":         `{"id2label": ["bolt","nut","washer"]}`,
 		"config.json the other way":  `{"label2id": {"nut":1,"bolt":0,"washer":2}}`,
 		"config.json of Windows":     "\xef\xbb\xbf" + `{"id2label": {"0":"bolt","1":"nut","2":"washer"}}`,
+		"labels.json a list":         `["bolt","nut","washer"]`,
 		"class_indices.json texts":   `{"bolt":"0","washer":"2","nut":"1"}`,
 		"class_indices.json numbers": `{"bolt":0,"washer":2,"nut":1}`,
 	} {

@@ -48,7 +48,7 @@ func ofTeachable(text []byte) (*known, error) {
 func ofCustomVision(text []byte) (*known, error) {
 	var said map[string]any
 	if err := json.Unmarshal(text, &said); err != nil {
-		return nil, err
+		return nil, inJSON(err)
 	}
 	properties := map[string]string{}
 	for key, v := range said {

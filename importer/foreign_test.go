@@ -175,6 +175,13 @@ func TestImportRewritesForeignGraphs(t *testing.T) {
 			then("Add", nil, onnx.NewFloat32("b", noise(8, 3, 1), 2, 4)).ends(f32, 2, 4), asItIs, "", "2 at a time"},
 		"sigmoid": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Sigmoid", nil).ends(f32, 1, 4), asItIs,
 			vision.ScoresSigmoid, "each of 4 labels for itself"},
+		"logits beside their sigmoid": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().ends(f32, 1, 4).
+			then("Sigmoid", nil).ends(f32, 1, 4), asItIs, vision.ScoresSigmoid, "each of 4 labels for itself"},
+		"something made of a sigmoid": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Sigmoid", nil).
+			then("Erf", nil).ends(f32, 1, 4), asItIs, vision.ScoresSigmoid, "each of its label for itself"},
+		"raw scores between 0 and 1": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().
+			then("Mul", nil, onnx.NewFloat32("c", []float32{1e-4})).
+			then("Add", nil, onnx.NewFloat32("d", []float32{0.5})).ends(f32, 1, 4), asItIs, "", "raw scores"},
 		"one score": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().ends(f32, 1, 1), asItIs, "",
 			"the second of the two"},
 		"one probability": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().then("Sigmoid", nil).ends(f32, 1, 1),
@@ -229,9 +236,13 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 		preprocess, labels string
 		want               string
 	}{
-		"two answers":  {two, asItIs, "", "choose with --output"},
-		"one label":    {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
-		"other labels": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "give 4 labels"},
+		"two answers":    {two, asItIs, "", "choose with --output"},
+		"one label":      {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
+		"other labels":   {plain().ends(f32, 1, 4), asItIs, "a,b,c", "--labels has 3 labels, the network 4 scores for each picture: give 4 labels"},
+		"one label more": {plain().ends(f32, 1, 4), asItIs, "Label,a,b,c,d", `"Label" looks like a heading: take it out`},
+		"a label for the background": {plain().ends(f32, 1, 4), asItIs, "__background__,a,b,c,d",
+			`no class for "__background__": take it out`},
+		"no label for the background": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "for the background"},
 		"an operator set before ONNX Runtime's": {newSmall(6, 3, f32, 1, 3, 20, 20).net(3, 4).
 			then("Reshape", nil, onnx.NewInt64("r", []int64{1, 4}, 2)).
 			then("Add", []onnx.Attribute{onnx.Int("broadcast", 1)}, onnx.NewFloat32("b", noise(4, 3, 1), 4)).

@@ -49,7 +49,7 @@ func readSides(text json.RawMessage) (s sides, err error) {
 	if json.Unmarshal(text, &pair) == nil && len(pair) == 2 {
 		return sides{Height: pair[0], Width: pair[1]}, nil
 	}
-	return s, json.Unmarshal(text, &s)
+	return s, inJSON(json.Unmarshal(text, &s))
 }
 
 // filtersOfPillow are the numbers of PIL.Image.Resampling.
@@ -72,7 +72,7 @@ func on(b *bool) bool { return b != nil && *b }
 func ofProcessor(text []byte) (*known, error) {
 	var c processor
 	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, err
+		return nil, inJSON(err)
 	}
 	kind := c.Type
 	if kind == "" {
@@ -235,7 +235,7 @@ type timmConfig struct {
 func ofConfig(text []byte) (*known, error) {
 	var c config
 	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, err
+		return nil, inJSON(err)
 	}
 	k := &known{multi: c.Problem == "multi_label_classification", labels: c.Names}
 	labels, err := c.labels()

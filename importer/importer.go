@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ type Options struct {
 	Run        Runner                       // for files as they come; nil: in this process
 
 	multi   bool   // what lies beside says that the labels do not exclude each other
+	namedBy string // what says the labels, --labels or a file beside
 	madeFor [2]int // height and width that what lies beside prepares pictures for
 	madeBy  string
 }
@@ -124,6 +126,9 @@ func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, erro
 func read(o *Options, labels []string, p *progress.Progress) (*imported, error) {
 	if IsONNX(o.File) {
 		n, err := fromONNX(labels, o)
+		if count := (*onnx.CountError)(nil); errors.As(err, &count) {
+			err = fmt.Errorf("%s: %w", o.File, o.miscounted(labels, count.Scores))
+		}
 		if err == nil {
 			p.Say("%s", taken(n.classifier, len(labels)))
 		}
@@ -165,15 +170,21 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 			"so, " +
 			"prove it with --golden")
 	}
-	n, err := fromTensors(file, o.Input, labels)
+	n, err := fromTensors(file, labels, o)
+	if part := partOf.FindString(filepath.Base(o.File)); err != nil && part != "" {
+		err = fmt.Errorf("it is one of several parts of a checkpoint (%s): give the …index.json beside it", part)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), file.Close())
 	}
 	return n, file, nil
 }
 
-func fromTensors(file *checkpoint.File, input int, labels []string) (*imported, error) {
-	a, weights, err := vgg16se.Recognize(file.Tensors, input)
+// partOf is in the name of a file that holds a part of a checkpoint.
+var partOf = regexp.MustCompile(`\d{5}-of-\d{5}`)
+
+func fromTensors(file *checkpoint.File, labels []string, o *Options) (*imported, error) {
+	a, weights, err := vgg16se.Recognize(file.Tensors, o.Input)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +192,7 @@ func fromTensors(file *checkpoint.File, input int, labels []string) (*imported, 
 		a, weights = a.TwoClasses(weights)
 	}
 	if classes := a.Full().Classes; len(labels) != classes {
-		return nil, fmt.Errorf("--labels has %d labels, the network %d classes", len(labels), classes)
+		return nil, o.miscounted(labels, classes)
 	}
 	graph, err := a.Graph(weights)
 	if err != nil {

@@ -205,7 +205,8 @@ func TestImportRefuses(t *testing.T) {
 		{"neither torchvision", "preprocess", importer.Options{Preprocess: "imagenet"}},
 		{"no file nowhere.txt", "labels", importer.Options{Labels: "nowhere.txt"}},
 		{"labels must differ", "labels", importer.Options{Labels: "a,a,b,c,d"}},
-		{"2 labels, the network 5 classes", "", importer.Options{Labels: "a,b"}},
+		{"--labels has 2 labels, the network 5 scores for each picture: give 5 labels", "",
+			importer.Options{Labels: "a,b"}},
 		{"smallest that works is 32", "", importer.Options{Input: 31}},
 		{"not empty", "", importer.Options{Out: full}},
 		{"no such file", "", importer.Options{File: "none.pth"}},
@@ -214,7 +215,7 @@ func TestImportRefuses(t *testing.T) {
 		{"takes 64×64, --input says 32", "", importer.Options{File: foreign + "se-resnet.legacy.onnx",
 			Labels: "a,b,c,d",
 			Input:  32}},
-		{"one score for each label", "", importer.Options{File: foreign + "se-resnet.legacy.onnx", Labels: "a,b,c"}},
+		{"give 4 labels", "", importer.Options{File: foreign + "se-resnet.legacy.onnx", Labels: "a,b,c"}},
 	} {
 		if c.o.File == "" {
 			c.o.File = checkpoints + "article.pth"

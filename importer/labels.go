@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,7 +37,7 @@ func ReadLabels(s string) ([]string, error) {
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("%s is a folder: give a file with one label a line", s)
 	case err == nil && !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", s)
+		return nil, fmt.Errorf("%s is a pipe or a device: write the labels into a file first, one a line", s)
 	case err == nil && info.Size() > labelsBytes:
 		return nil, fmt.Errorf("%s has %d bytes: it is no list of labels", s, info.Size())
 	case err == nil:
@@ -99,6 +100,9 @@ func labelsOf(path string, text []byte) ([]string, error) {
 			labels, places = append(labels, line), append(places, fmt.Sprintf("line %d", i+1))
 		}
 	}
+	if len(labels) == 0 {
+		return nil, fmt.Errorf("%s has no labels in it: write one a line", path)
+	}
 	if err := looksLike(labels); err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
@@ -160,7 +164,7 @@ var (
 	wordNet  = regexp.MustCompile(`^n\d{8}[\s,;:]`)
 	quoted   = regexp.MustCompile("^[\"'`“”„‘’«‹].*[\"'`“”‘’»›],?$")
 	bullet   = regexp.MustCompile(`^[-*+•·–—>│├└─]+\s+\S`)
-	lettered = regexp.MustCompile(`^([A-Za-z]|[ivxIVX]+)[.)]\s+\S`)
+	lettered = regexp.MustCompile(`^[(\[]?([A-Za-z]|[ivxIVX]+)[.:)\]]\s+\S`)
 	assigned = regexp.MustCompile(`(?m)^[\w-]+:\s*$|[\[{]\s*$|[=:]\s*[\[{].*[\]}]\s*$|=\s*\(\s*$|` +
 		`^\s*\w+\s*\{.*[:=].*\}\s*[,;]?\s*$`)
 	tagged   = regexp.MustCompile(`^<[A-Za-z/!?]`)
@@ -206,10 +210,10 @@ func looksLike(original []string) error {
 	case numbered(lines, indexed) || numbered(lines, prefixed) || numbered(lines, behind):
 		return errors.New("has a number beside each label: write one label a line, in the order of the numbers, " +
 			"without them")
-	case all(pathLike):
-		return errors.New("has paths for labels: write the names of the folders alone")
 	case all(apart), columns(lines):
 		return errors.New("looks like CSV, with several columns: write one label a line")
+	case all(pathLike):
+		return errors.New("has paths for labels: write the names of the folders alone")
 	case withCounts(lines):
 		return errors.New("has a number behind each label, as of a score or a count: write one label a line, " +
 			"without it")
@@ -313,6 +317,9 @@ func numbered(lines []string, pattern *regexp.Regexp) bool {
 			return false
 		}
 		number, word := m[1], m[len(m)-1]
+		if pattern == indexed && m[2] == "." && unicode.IsDigit(rune(word[0])) {
+			return false // 0.5 mm
+		}
 		if pattern == behind {
 			number, word = m[2], m[1]
 		}
@@ -358,4 +365,25 @@ func checkLabels(labels, places []string) error {
 		seen[norm.NFC.String(l)] = i
 	}
 	return nil
+}
+
+var (
+	heading    = regexp.MustCompile(`(?i)^[#*]?\s*(class|label|categor(y|ie)|name|id)s?([ _-]?(name|label|id)s?)?:?$`)
+	background = regexp.MustCompile(`(?i)^[_<\[]*(background|bg)[_>\]]*$`)
+)
+
+// miscounted says that there are not as many labels as the network has scores, and what the one too many
+// or too few may be.
+func (o *Options) miscounted(labels []string, scores int) error {
+	n, hint := len(labels), ""
+	switch {
+	case n == scores+1 && heading.MatchString(labels[0]):
+		hint = fmt.Sprintf("; %q looks like a heading: take it out", labels[0])
+	case n == scores+1 && background.MatchString(labels[0]):
+		hint = fmt.Sprintf("; this network has no class for %q: take it out", labels[0])
+	case n+1 == scores && !slices.ContainsFunc(labels, background.MatchString):
+		hint = "; some networks have one more class, for the background, mostly the first"
+	}
+	return fmt.Errorf("%s has %d labels, the network %d scores for each picture: give %[3]d labels%s",
+		cmp.Or(o.namedBy, "--labels"), n, scores, hint)
 }

@@ -44,6 +44,8 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"ratio 1:2\nratio 1:4\nratio 4:3\n": {"ratio 1:2", "ratio 1:4", "ratio 4:3"},
 		"stage: 1\nstage: 2\n":              {"stage: 1", "stage: 2"},
 		"<5 mm\n>5 mm\n#5 screw\n":          {"<5 mm", ">5 mm", "#5 screw"},
+		"0.5\n1.0\n2.0\n":                   {"0.5", "1.0", "2.0"},
+		"0.5 mm\n1.0 mm\n2.0 mm\n":          {"0.5 mm", "1.0 mm", "2.0 mm"},
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
@@ -90,6 +92,11 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"a b c":                             "one line",
 		"- a\n- b\n":                        "a mark",
 		"A) a\nB) b\n":                      "a mark",
+		"(a) cat\n(b) dog\n":                "a mark",
+		"A: cat\nB: dog\nC: fox\n":          "a mark",
+		"/m/011k07,Tortoise\n/m/012,Box\n":  "CSV",
+		"":                                  "no labels in it",
+		"\xef\xbb\xbf \r\n\r\n":             "no labels in it",
 		"\u201ca\u201d\n\u201cb\u201d\n":    "quotation",
 		"item {\n  id: 1\n  name: 'a'\n}\n": "a program or a configuration",
 		"names: ['a', 'b']\nnc: 2\n":        "a program or a configuration",

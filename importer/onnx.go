@@ -146,6 +146,8 @@ var (
 	irVersion  = regexp.MustCompile(`model IR version: (\d+), max supported IR version: (\d+)`)
 	noOperator = regexp.MustCompile(`(?:Fatal error: |No Op registered for |node_op_type: )(\S+?)(?:\(-?\d+\))? ` +
 		`(?:is not a registered|with domain)`)
+	noType     = regexp.MustCompile(`Type '(?:tensor\()?(\w+)\)?' of input parameter \(\S*\) of operator \((\w+)\)`)
+	newOpset   = regexp.MustCompile(`Opset (\d+) is under development`)
 	noKernel   = regexp.MustCompile(`Could not find an implementation for (\w+)`)
 	otherDims  = regexp.MustCompile(`Got invalid dimensions for input: (\S+)`)
 	fixedBatch = regexp.MustCompile(`takes batches of (\d+) only`)
@@ -171,6 +173,13 @@ func cannotRun(err error, opset int64) error {
 	}
 	if m := noOperator.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("this ONNX Runtime has no operator %s: export the network without it", m[1])
+	}
+	if m := noType.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("ONNX Runtime has no %s of %s: export the network in float32", m[2], m[1])
+	}
+	if m := newOpset.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("the file is of operator set %s, which this ONNX Runtime does not know yet: export it with an "+
+			"older one (opset_version), or install a newer runtime", m[1])
 	}
 	if m := noKernel.FindStringSubmatch(text); m != nil {
 		if opset < oldestOpset {

@@ -157,6 +157,17 @@ func (t *proof) judge(ctx context.Context, p *progress.Progress) error {
 			return n.cannotRun(err)
 		}
 	}
+	if n.classifier.Head == onnx.HeadRaw && !n.classifier.Layer && t.within() {
+		p.Say("all its answers lie between 0 and 1: they are taken for probabilities, each of its label for itself")
+		err := t.again(ctx, p, func() error {
+			n.graph.Logit(n.classifier)
+			n.spec.Output.Name, n.spec.Output.Scores = n.classifier.Output, vision.ScoresSigmoid
+			return nil
+		})
+		if err != nil {
+			return n.cannotRun(err)
+		}
+	}
 	worst, largest, err := t.compare()
 	if err != nil {
 		return err
@@ -165,10 +176,6 @@ func (t *proof) judge(ctx context.Context, p *progress.Progress) error {
 		return fmt.Errorf("what was made of the file answers %.3g off what the file answers (largest answer %.4g), "+
 			"so it was taken for something that it is not (%s): export it with raw scores as its only output, and "+
 			"a dynamic batch", worst, largest, taken(n.classifier, len(n.spec.Labels)))
-	}
-	if n.classifier.Head == onnx.HeadRaw && t.within() {
-		p.Say("warning: all its answers lie between 0 and 1: if it ends in a sigmoid that is not known here, export " +
-			"the scores in front of it")
 	}
 	p.Say("proven: answers as the file itself, %.2g off at most (largest %.4g), for %d made-up pictures through "+
 		"ONNX Runtime", worst, largest, len(t.pictures))
@@ -329,6 +336,10 @@ func (t *proof) batches() bool {
 // raw scores of the rewritten one, and the largest answer.
 func (t *proof) compare() (worst, largest float64, err error) {
 	c, labels := t.n.classifier, len(t.n.spec.Labels)
+	end := math.Inf(1) // of the range that a file of integers rounds its answers to
+	if c.Rounded {
+		end = float64(slices.Max(slices.Concat(t.want...)))
+	}
 	for i, l := range t.got {
 		if len(l) != labels {
 			return 0, 0, fmt.Errorf("the network answers with %d numbers for a picture, there are %d labels: give as "+
@@ -338,6 +349,9 @@ func (t *proof) compare() (worst, largest float64, err error) {
 		if len(t.want[i]) != len(expected)*max(c.Batch, 1) {
 			return 0, 0, fmt.Errorf("the network answers with %d numbers for %d pictures, there are %d labels",
 				len(t.want[i]), max(c.Batch, 1), labels)
+		}
+		for k, v := range expected {
+			expected[k] = float32(min(float64(v), end))
 		}
 		diff, most := infer.Difference(t.want[i][:len(expected)], expected)
 		if math.IsNaN(diff) {

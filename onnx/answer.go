@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -16,6 +17,8 @@ type answer struct {
 	head        Head
 	probability bool   // of a single one: a sigmoid makes it
 	at          string // the tensor with the raw scores, once taken
+	rounded     bool   // a softmax or sigmoid was rounded behind
+	layer       bool   // a layer with weights makes them
 }
 
 var scoreTypes = map[DataType]bool{Float32: true, Float16: true, Float64: true, BFloat16: true, Uint8: true, 0: true}
@@ -58,15 +61,49 @@ func (g *Graph) scores(w *Wanted, p *Picture) (*answer, error) {
 	same := !slices.ContainsFunc(fit, func(a answer) bool { return a.at != fit[0].at })
 	switch {
 	case len(fit) == 1 || len(fit) > 1 && same: // logits and probabilities of one network, say
-		return &fit[0], nil
+		return &fit[max(0, slices.IndexFunc(fit, func(a answer) bool { return a.head != HeadRaw }))], nil
 	case len(fit) > 1:
 		return nil, fmt.Errorf("onnx: several outputs can hold one score for each label: %s: choose with --output",
 			ports(outputs))
 	case refused != nil:
 		return nil, refused
 	}
+	if n := rowOf(outputs, shapes); n > 1 {
+		return nil, &CountError{Scores: n, Labels: w.Classes}
+	}
 	return nil, fmt.Errorf("onnx: one output must be float32[N %d], one score for each label; this model has %s%s",
 		w.Classes, ports(outputs), outputCure(outputs, shapes, int64(p.Batch)))
+}
+
+// CountError says that a network answers with a row of scores, and that there are more or fewer labels.
+type CountError struct{ Scores, Labels int }
+
+// Error names both numbers.
+func (e *CountError) Error() string {
+	return fmt.Sprintf("onnx: the network answers with %d scores for each picture, there are %d labels: give %[1]d labels",
+		e.Scores, e.Labels)
+}
+
+// rowOf is how many scores a picture gets where the one output is a row of them, else 0.
+func rowOf(outputs []ValueInfo, shapes map[string][]int64) int {
+	if len(outputs) != 1 || !scoreTypes[outputs[0].Type] || outputs[0].packed() {
+		return 0
+	}
+	s := shapeOf(outputs[0].Shape, outputs[0].Name, shapes)
+	count, long := int64(1), 0
+	for i, d := range s {
+		if i == 0 {
+			continue
+		}
+		if d.Size > 1 {
+			long++
+		}
+		count *= max(d.Size, 0)
+	}
+	if long != 1 || count > math.MaxInt32 { // of several, an answer for every place
+		return 0
+	}
+	return int(count)
 }
 
 // outputCure says what to give, or how the export has to change, for the output to fit.
@@ -86,8 +123,8 @@ func outputCure(outputs []ValueInfo, shapes map[string][]int64, batch int64) str
 	case len(s) == 2 && s[1].Size == 1, s != nil && len(s) == 0,
 		len(s) == 1 && s[0].Size <= max(batch, 1):
 		return ": one score tells two labels apart: give two, first the one that 0 means"
-	case len(s) >= 2 && s[1].Size > 0:
-		return fmt.Sprintf(": give %d labels", s[1].Size)
+	case !scoreTypes[outputs[0].Type]:
+		return ": export the scores that it is made of, in float32"
 	case outputs[0].Type == Float32:
 		return ": flatten its answer to one row before the export"
 	}
@@ -177,6 +214,8 @@ func (a *answer) take(g *Graph) error {
 		return err
 	}
 	a.at, a.head = h.out, head
+	a.rounded = slices.ContainsFunc(h.tail, func(i int) bool { return g.Nodes[i].OpType == "DequantizeLinear" })
+	a.layer = head == HeadRaw && h.fromLayer(a.name)
 	if a.single {
 		a.probability = head == HeadSigmoid
 		if a.head = HeadOne; head == HeadSoftmax {

@@ -38,6 +38,8 @@ type Classifier struct {
 	ScoresType    DataType
 	Head          Head
 	Probability   bool    // HeadOne: the file ends in a sigmoid
+	Rounded       bool    // what was taken off was rounded behind it, to a range that ends somewhere
+	Layer         bool    // HeadRaw: a layer with weights makes the scores, whose range has no end
 	Batch         int     // that the file was exported for, 0 where it takes any
 	Opaque        float32 // of the fourth channel, where it has one
 }
@@ -56,8 +58,8 @@ func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
 	m.silence()
 	inputs := m.Graph.FreeInputs()
 	if len(inputs) != 1 {
-		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %d: %s: export it with the "+
-			"picture as its only input", len(inputs), ports(inputs))
+		return nil, fmt.Errorf("onnx: an image classifier has one input, this model has %s: export it with the "+
+			"picture as its only input", strings.TrimSuffix(fmt.Sprintf("%d: %s", len(inputs), ports(inputs)), ": "))
 	}
 	picture, err := m.picture(inputs[0], &w)
 	if err != nil {
@@ -70,6 +72,7 @@ func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
 		return nil, err
 	}
 	c.Scores, c.ScoresType, c.Head, c.Probability = out.name, out.kind, out.head, out.probability
+	c.Rounded, c.Layer = out.rounded, out.layer
 	if err := out.take(&m.Graph); err != nil {
 		return nil, err
 	}
@@ -131,8 +134,8 @@ var chance = map[string]bool{"RandomNormal": true, "RandomNormalLike": true, "Ra
 func (g *Graph) leftToChance() error {
 	for i := range g.Nodes {
 		if n := &g.Nodes[i]; chance[n.OpType] {
-			return fmt.Errorf("onnx: the network draws random numbers (%s %s), so its answers differ from run to run: "+
-				"export it in evaluation mode", n.OpType, n.Name)
+			return fmt.Errorf("onnx: the network draws random numbers (%s), so its answers differ from run to run: "+
+				"export it in evaluation mode", strings.TrimSpace(n.OpType+" "+n.Name))
 		}
 	}
 	return nil
@@ -142,6 +145,22 @@ func (g *Graph) leftToChance() error {
 func (m *Model) FixBatch() {
 	m.Graph.Inputs[0].Shape[0] = Dim{Size: 1}
 	m.Graph.Outputs[0].Shape[0] = Dim{Size: 1}
+}
+
+// Logit makes a classifier whose scores are probabilities of each label for itself, whatever in it makes
+// them so, answer with raw scores: ln p/(1−p), of which a sigmoid is p again.
+func (m *Model) Logit(c *Classifier) {
+	b := builder{m: m, used: m.Graph.names()}
+	least := b.constant(NewFloat32("least", []float32{1e-7}))
+	most := b.constant(NewFloat32("most", []float32{1 - 1e-7}))
+	one := b.constant(NewFloat32("one", []float32{1}))
+	above := b.node(Node{OpType: "Max", Inputs: []string{c.Output, least}}, "above")
+	within := b.node(Node{OpType: "Min", Inputs: []string{above, most}}, "within")
+	rest := b.node(Node{OpType: "Sub", Inputs: []string{one, within}}, "rest")
+	odds := b.node(Node{OpType: "Div", Inputs: []string{within, rest}}, "odds")
+	c.Output = b.node(Node{OpType: "Log", Inputs: []string{odds}}, "scores")
+	m.Graph.Outputs[0].Name = c.Output
+	c.Head = HeadSigmoid
 }
 
 // Logarithm makes a classifier whose rows are probabilities, whatever in it makes them so, answer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -63,6 +64,9 @@ func seededPictures(n, size int) *vision.Tensor {
 // bundle.
 func Read(path string, spec *bundle.Spec) (*Goldens, error) {
 	file, err := checkpoint.Open(path, "")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("goldens are a .safetensors file with the tensors input and logits: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -151,13 +151,24 @@ func plainNames(tensors []checkpoint.Tensor) map[string]*checkpoint.Tensor {
 	}
 	for again := true; again; {
 		again = false
-		for _, w := range wrappers {
+		for _, w := range append(wrappers, ownWrapper(names)...) {
 			if len(names) > 0 && mostHave(names, w) {
 				names, again = without(names, w), true
 			}
 		}
 	}
 	return gateNames(names)
+}
+
+// ownWrapper is what stands before the names of a network that somebody's own container holds, under
+// whatever name.
+func ownWrapper(names map[string]*checkpoint.Tensor) []string {
+	for name := range names {
+		if at := strings.Index(name, ".features.0."); at > 0 {
+			return []string{name[:at+1]}
+		}
+	}
+	return nil
 }
 
 // besides is the largest part of the names that may stand beside a wrapped network: a criterion's

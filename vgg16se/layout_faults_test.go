@@ -49,6 +49,13 @@ func TestWhatStandsBesideAWrappedNetworkIsLeftOut(t *testing.T) {
 			t.Errorf("beside %v: got %d names", beside, len(got))
 		}
 	}
+	own := []checkpoint.Tensor{{Name: "loss.weight", Shape: []int64{1}}}
+	for _, n := range []string{"0", "2", "5", "7", "10"} {
+		own = append(own, checkpoint.Tensor{Name: "parts_net.body.features." + n + ".bias", Shape: []int64{1}})
+	}
+	if got := plainNames(own); len(got) != 5 || got["features.10.bias"] == nil {
+		t.Errorf("a container's own name: got %v", got)
+	}
 	if got := plainNames(named("features.0.weight")); got["model.features.0.bias"] == nil {
 		t.Errorf("a layer without the prefix: got %v, want the names as they are", got)
 	}

@@ -36,9 +36,9 @@ type File struct {
 
 // Open maps the checkpoint at path and finds its tensors. In a nested PyTorch checkpoint it takes
 // the set under key, or where key is "" the one that is most likely the network. Of a
-// model.safetensors.index.json it reads the files beside it that it names.
+// model.safetensors.index.json or pytorch_model.bin.index.json it reads the files beside it that it names.
 func Open(path, key string) (*File, error) {
-	if strings.HasSuffix(path, indexSuffix) {
+	if isIndex(path) {
 		return openShards(path)
 	}
 	m, err := onnx.Map(path)

@@ -191,6 +191,9 @@ func (d *dict) sets(path string, depth int, seen map[*dict]bool) []set {
 	for i, v := range d.values {
 		below, isDict := v.(*dict)
 		name, named := d.keys[i].(string)
+		if n, ok := d.keys[i].(int64); ok && path == "" { // deeper, an optimizer numbers what it remembers
+			name, named = strconv.FormatInt(n, 10), true
+		}
 		if !isDict || !named || strings.Contains(name, "optim") {
 			continue
 		}

@@ -60,7 +60,7 @@ func unknownGlobal(g global) error {
 		name = name[:80] + "…"
 	}
 	return fmt.Errorf("it needs the Python object %q; this reader runs no Python: save with "+
-		"torch.save(model.state_dict(), …)", name)
+		"torch.save(model.state_dict(), …), or of another network than a VGG export it to .onnx", name)
 }
 
 // storage is a reference to numbers in the file.

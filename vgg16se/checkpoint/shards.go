@@ -6,12 +6,16 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 )
 
-// indexSuffix ends the name of a file that says which tensor is in which of several .safetensors.
-const indexSuffix = ".safetensors.index.json"
+// isIndex tells whether a file, by its name, says which tensor is in which of several .safetensors, or .bin
+// of PyTorch.
+func isIndex(path string) bool {
+	return strings.HasSuffix(path, ".safetensors.index.json") || strings.HasSuffix(path, ".bin.index.json")
+}
 
 // indexLimit is the largest index that is read, bytes: a million tensors.
 const indexLimit = 256 << 20
@@ -26,9 +30,13 @@ func openShards(path string) (*File, error) {
 		Files map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(text, &index); err != nil || len(index.Files) == 0 {
-		return nil, fmt.Errorf("checkpoint: %s: not an index of .safetensors files: %v", path, err)
+		return nil, fmt.Errorf("checkpoint: %s: not an index of a checkpoint in parts: %v", path, err)
 	}
-	whole := &File{Format: Safetensors + ", in parts"}
+	format := Safetensors
+	if strings.HasSuffix(path, ".bin.index.json") {
+		format = TorchZip
+	}
+	whole := &File{Format: format + ", in parts"}
 	for _, name := range slices.Compact(slices.Sorted(maps.Values(index.Files))) {
 		err := whole.addShard(filepath.Dir(path), name, index.Files)
 		if err != nil {

@@ -41,6 +41,15 @@ func TestShards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// those of PyTorch have another name
+		if err := os.WriteFile(filepath.Join(dir, "pytorch_model.bin.index.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if g, err := Open(filepath.Join(dir, "pytorch_model.bin.index.json"), ""); err != nil || len(g.Tensors) != 2 {
+			t.Errorf("of .bin: %v, %v", g, err)
+		} else if err := g.Close(); err != nil {
+			t.Error(err)
+		}
 		if x, y := f.Tensor("x"), f.Tensor("y"); numbersOf(t, x)[0] != 7 || numbersOf(t, y)[0] != 8 {
 			t.Errorf("x %v, y %v", numbersOf(t, x), numbersOf(t, y))
 		}

@@ -111,6 +111,10 @@ func TestNestedKeys(t *testing.T) {
 	if f, err := parse(listed, ""); err != nil || f.Key != "1" || f.Tensors[0].Name != "w" {
 		t.Errorf("in a list: %+v, %v", f, err)
 	}
+	numbered := archive(t, proto+"}("+integer(0)+one("w")+integer(1)+"}"+str("lr")+integer(7)+"su.", floats(1))
+	if f, err := parse(numbered, ""); err != nil || f.Key != "0" || f.Tensors[0].Name != "w" {
+		t.Errorf("by number: %+v, %v", f, err)
+	}
 	if _, err := parse(archive(t, proto+"]("+integer(7)+integer(8)+"e.", nil), ""); err == nil ||
 		!strings.Contains(err.Error(), "state_dict") {
 		t.Errorf("numbers alone: %v", err)
