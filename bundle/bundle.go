@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -122,6 +123,7 @@ func parseSpec(text []byte, s *Spec) error {
 	if err := noKeyTwice(text); err != nil {
 		return err
 	}
+	text = spacedTime.ReplaceAll(text, []byte("${1}T$2"))
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	switch err := dec.Decode(s); {
@@ -145,6 +147,10 @@ func parseSpec(text []byte, s *Spec) error {
 	}
 	return nil
 }
+
+// spacedTime is a time as YAML allows it too, with a blank before the hours: who edits a manifest by a
+// program gets that.
+var spacedTime = regexp.MustCompile(`(?m)^(\s*created:\s*\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\S*)`)
 
 // specBytes is the most that a manifest has: some ten thousand labels and their digests.
 const specBytes = 1 << 20

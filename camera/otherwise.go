@@ -15,7 +15,7 @@ var otherKinds = []struct {
 	{4, "ftyphei", "a picture in HEIC"}, {4, "ftyphevc", "a picture in HEIC"}, {4, "ftyphevx", "a picture in HEIC"},
 	{4, "ftypmif1", "a picture in HEIF"}, {4, "ftypmsf1", "a picture in HEIF"}, {4, "ftypavi", "a picture in AVIF"},
 	{4, "ftypcrx", "a raw picture of a camera"}, {0, "FUJIFILMCCD-RAW", "a raw picture of a camera"},
-	{8, "WEBP", "a picture in WebP"}, {0, "GIF8", "a picture in GIF"},
+	{12, "CgBI", "a PNG as Xcode writes it for an iPhone"}, {8, "WEBP", "a picture in WebP"}, {0, "GIF8", "a picture in GIF"},
 	{0, "II*\x00\x10\x00\x00\x00CR", "a raw picture of a camera"},
 	{0, "II*\x00", "a picture in TIFF"}, {0, "MM\x00*", "a picture in TIFF"},
 	{0, "II+\x00", "a picture in TIFF"}, {0, "MM\x00+", "a picture in TIFF"},

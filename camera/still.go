@@ -84,7 +84,8 @@ func decodeStill(data []byte, f *vision.Frame, flip Flip, upright bool) error {
 		if !jpegEnds(data) {
 			return errors.New("the JPEG is cut off: it has no end; copy it again")
 		}
-	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")):
+	case !bytes.HasPrefix(data, []byte(pngStart)) && !bytes.HasPrefix(data, []byte("BM")),
+		bytes.HasPrefix(data[min(12, len(data)):], []byte("CgBI")):
 		return fmt.Errorf("this is %s", otherwise(data))
 	}
 	width, height := pictureSize(data) // a small file may claim a large picture

@@ -404,10 +404,11 @@ func TestPictureReplaced(t *testing.T) {
 // A picture of a kind that is not read is named, with what to do.
 func TestKindsOfOthersAreNamed(t *testing.T) {
 	for data, want := range map[string]string{
-		"\x00\x00\x00\x1cftypheic\x00\x00": "a picture in HEIC",
-		"\x00\x00\x00\x1cftypavif\x00\x00": "a picture in AVIF",
-		"RIFF\x10\x00\x00\x00WEBPVP8 ":     "a picture in WebP",
-		"GIF89a":                           "a picture in GIF", "II*\x00": "a picture in TIFF",
+		"\x00\x00\x00\x1cftypheic\x00\x00":                "a picture in HEIC",
+		"\x00\x00\x00\x1cftypavif\x00\x00":                "a picture in AVIF",
+		"RIFF\x10\x00\x00\x00WEBPVP8 ":                    "a picture in WebP",
+		"\x89PNG\r\n\x1a\n\x00\x00\x00\x04CgBIP\x00 \x02": "a PNG as Xcode writes it",
+		"GIF89a": "a picture in GIF", "II*\x00": "a picture in TIFF",
 		"MM": "no picture in PNG, JPEG or BMP", "RIFF": "no picture", "<html>": "no picture",
 		"\x00\x00\x00\x0cjP  \r\n\x87\n\x00": "a picture in JPEG 2000", "P6\n2 2\n255\n": "a picture in Netpbm",
 		"\x00\x00\x00\x0cJXL \r\n\x87\n\x00": "a picture in JPEG XL", "8BPS\x00\x01": "a picture of Photoshop",

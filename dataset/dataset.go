@@ -106,9 +106,9 @@ func Split(files, eval []Picture) (fit, choose, heldOut []Picture, err error) {
 		heldOut, files = files[:n], files[n:]
 	}
 	if len(files) == 0 || len(heldOut) == 0 {
-		return nil, nil, nil, fmt.Errorf("%d different pictures cannot be divided into some to calibrate on and "+
-			"some to judge on: 100 or more are wanted",
-			len(files)+len(heldOut))
+		n := len(files) + len(heldOut)
+		return nil, nil, nil, fmt.Errorf("%d different %s cannot be divided into some to calibrate on and some to "+
+			"judge on: 100 or more are wanted", n, pictures(n))
 	}
 	return files[min(len(files)/choosePart, chooseMost):], files, heldOut, nil
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // Folder is a folder of the pictures of one label.
@@ -118,25 +120,30 @@ func deeper(dir string, all []place, adding bool) (found []Finding) {
 	if len(below) > 0 {
 		n, which := counted(below)
 		found = append(found, Finding{Check: "folders", Severity: "warn",
-			Evidence: fmt.Sprintf("%d pictures in %s lie in folders within that of a label, and have that label: %s", n,
-				dir, which),
+			Evidence: fmt.Sprintf("%d %s in %s %s within that of a label, and %s that label: %s", n,
+				pictures(n), dir, round.Plural(n, "lies in a folder", "lie in folders"), round.Plural(n, "has", "have"),
+				which),
 			Cure: "if that is wrong, put each picture into the folder of its own label"})
 	}
 	n, which := counted(strange)
 	switch {
 	case n > 0 && adding:
 		found = append(found, Finding{Check: "folders", Severity: "warn",
-			Evidence: fmt.Sprintf("%d pictures in %s lie more than one folder deep, and none of these is named like a "+
-				"label of the network: the outermost was taken for one: %s", n, dir, which),
+			Evidence: fmt.Sprintf("%d %s in %s %s more than one folder deep, and none of these is named like a "+
+				"label of the network: the outermost was taken for one: %s", n, pictures(n), dir,
+				round.Plural(n, "lies", "lie"), which),
 			Cure: "if that is wrong, put the folder of each new label right into the one that is given"})
 	case n > 0:
 		found = append(found, Finding{Check: "folders", Severity: "warn",
-			Evidence: fmt.Sprintf("%d pictures in %s lie more than one folder deep, and none of these is named like a "+
-				"label of the network: they have no label (below %s)", n, dir, which),
+			Evidence: fmt.Sprintf("%d %s in %s %s more than one folder deep, and none of these is named like a "+
+				"label of the network: %s no label (below %s)", n, pictures(n), dir, round.Plural(n, "lies", "lie"),
+				round.Plural(n, "it has", "they have"), which),
 			Cure: "name the folders as the labels are"})
 	}
 	return found
 }
+
+func pictures(n int) string { return round.Plural(n, "picture", "pictures") }
 
 // labelsNamed is how many labels a finding counts.
 const labelsNamed = 5

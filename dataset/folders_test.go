@@ -130,3 +130,23 @@ func TestLabelOfTheFolderItself(t *testing.T) {
 		}
 	}
 }
+
+// One picture lies, several lie.
+func TestOnePictureAndSeveral(t *testing.T) {
+	for name, want := range map[string]string{
+		"nut/2026/1.png": "1 picture in %s lies in a folder within that of a label, and has that label: 1 nut",
+		"else/2026/1.png": "1 picture in %s lies more than one folder deep, and none of these is named like a label of the " +
+			"network: it has no label (below 1 else)",
+	} {
+		dir := laid(t, name)
+		_, found, err := List(t.Context(), dir, []string{"nut"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		says(t, found, []string{fmt.Sprintf(want, dir)})
+	}
+	_, _, _, err := Split([]Picture{{Path: "a"}}, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "1 different picture cannot") {
+		t.Errorf("one to divide: %v", err)
+	}
+}

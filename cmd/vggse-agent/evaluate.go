@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"text/tabwriter"
 
@@ -35,6 +36,9 @@ pictures and says whether the first is better (McNemar's exact test); classes ar
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.Images == "" || f.Workers < 1 {
 				return usagef("evaluate wants --images DIR, and --workers of at least 1")
+			}
+			if info, err := os.Stat(f.out); err == nil && !info.IsDir() { // before the work, not after it
+				return fmt.Errorf("evaluate: --out %s is a file: give a folder", f.out)
 			}
 			f.Bundle, f.Tool = args[0], "vggse-agent "+version
 			open := func(ctx context.Context, dir string) (*infer.Network, error) {

@@ -33,6 +33,10 @@ the path of each row, and "labels", its label or the name of its folder.`,
 			if _, err := os.Stat(filepath.Dir(o.Out)); err != nil {
 				return fmt.Errorf("features: --out %s: there is no folder %s", o.Out, filepath.Dir(o.Out))
 			}
+			if info, err := os.Stat(o.Out); err == nil && info.IsDir() { // before the work, not after it
+				return fmt.Errorf("features: --out %s is a folder: give a file, such as %s", o.Out,
+					filepath.Join(o.Out, "features.safetensors"))
+			}
 			open := func(ctx context.Context, dir, _ string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, precision, provider)...)
 			}

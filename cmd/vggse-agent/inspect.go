@@ -32,6 +32,9 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 				return fmt.Errorf("inspect: %s is a bundle: 'vggse-agent summary %[1]s' shows it, and inspect one of "+
 					"its files", args[0])
 			}
+			if strings.HasSuffix(args[0], ".vggse") {
+				return fmt.Errorf("inspect: %s is a packed bundle: 'vggse-agent model install %[1]s' installs it", args[0])
+			}
 			i, err := importer.Inspect(args[0], key)
 			if err != nil {
 				return fmt.Errorf("inspect: %w", err)

@@ -61,6 +61,9 @@ func runNew(cmd *cobra.Command, o newOptions) error {
 			return usagef("new: --%s must be at least 1, got %d", name, n)
 		}
 	}
+	if !(o.arch.Width > 0) {
+		return usagef("new: --width must be more than 0, got %g", o.arch.Width)
+	}
 	if o.arch.Classes < 2 {
 		return usagef("new: --classes must be at least 2, got 1: one class is always right")
 	}

@@ -30,7 +30,7 @@ var rooms = map[string]string{
 		"systemd teach verify vgg16se vision",
 	"configs": "api bundle/store camera fleet infer internal/account " +
 		"internal/atomicfile internal/redact mqtt release samples vision",
-	"dataset":      "camera camera/worker internal/atomicfile vision",
+	"dataset":      "camera camera/worker internal/atomicfile internal/round vision",
 	"demo":         "internal/atomicfile internal/progress vision",
 	"deploy/image": "",
 	"device":       "",
