@@ -37,13 +37,13 @@ func TestDeepFolders(t *testing.T) {
 		{"deep", "nut nut/a nut/a/b bolt/2026", map[string]string{"nut": "nut", "nut/a": "nut", "nut/a/b": "nut",
 			"bolt/2026": "bolt"}, "", []string{"3 pictures", "2 nut, 1 bolt"}, []string{"3 pictures", "2 nut, 1 bolt"}},
 		{"nearest", "nut/bolt/x bolt/nut", map[string]string{"nut/bolt/x": "bolt", "bolt/nut": "nut"}, "",
-			[]string{"1 pictures", "1 bolt"}, []string{"1 pictures", "1 bolt"}},
+			[]string{"1 picture in", "1 bolt"}, []string{"1 picture in", "1 bolt"}},
 		{"split", "train/nut train/bolt/x val/nut", map[string]string{"train/nut": "nut", "train/bolt/x": "bolt",
 			"val/nut": "nut"}, "", []string{"1 bolt"}, []string{"1 bolt"}},
 		{"none", "pin/x/y pin washer", map[string]string{"pin/x/y": "", "pin": "", "washer": ""}, "pin washer",
-			[]string{"1 pictures", "have no label", "below 1 pin"}, []string{"1 pictures", "taken for one: 1 pin"}},
+			[]string{"1 picture in", "it has no label", "below 1 pin"}, []string{"1 picture in", "taken for one: 1 pin"}},
 		{"new in a split", "train/nut train/pin/x", map[string]string{"train/nut": "nut", "train/pin/x": ""}, "pin",
-			[]string{"have no label"}, []string{"taken for one: 1 pin"}},
+			[]string{"it has no label"}, []string{"taken for one: 1 pin"}},
 		{"new named again", "washer pin/washer", map[string]string{"washer": "", "pin/washer": ""}, "pin washer",
 			[]string{"below 1 pin"}, []string{"taken for one: 1 pin"}},
 		{"accents", "Mu\u0308ller/x", map[string]string{"Mu\u0308ller/x": "M\u00fcller"}, "", []string{"1 M\u00fcller"},
@@ -135,8 +135,8 @@ func TestLabelOfTheFolderItself(t *testing.T) {
 func TestOnePictureAndSeveral(t *testing.T) {
 	for name, want := range map[string]string{
 		"nut/2026/1.png": "1 picture in %s lies in a folder within that of a label, and has that label: 1 nut",
-		"else/2026/1.png": "1 picture in %s lies more than one folder deep, and none of these is named like a label of the " +
-			"network: it has no label (below 1 else)",
+		"else/2026/1.png": "1 picture in %s lies more than one folder deep, and none of these is named like a label " +
+			"of the network: it has no label (below 1 else)",
 	} {
 		dir := laid(t, name)
 		_, found, err := List(t.Context(), dir, []string{"nut"})

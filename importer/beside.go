@@ -129,7 +129,8 @@ func (k *known) adopt(other *known) {
 }
 
 // modelNames are the endings of models, the likeliest of a folder first.
-var modelNames = []string{".onnx", ".safetensors.index.json", ".safetensors", ".bin.index.json", ".pth", ".pt", ".bin", ".ckpt", ".tar"}
+var modelNames = []string{".onnx", ".safetensors.index.json", ".safetensors", ".bin.index.json",
+	".pth", ".pt", ".bin", ".ckpt", ".tar"}
 
 // findModel makes a folder the one model in it, or in its folder onnx.
 func (o *Options) findModel(p *progress.Progress) error {

@@ -236,10 +236,12 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 		preprocess, labels string
 		want               string
 	}{
-		"two answers":    {two, asItIs, "", "choose with --output"},
-		"one label":      {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
-		"other labels":   {plain().ends(f32, 1, 4), asItIs, "a,b,c", "--labels has 3 labels, the network 4 scores for each picture: give 4 labels"},
-		"one label more": {plain().ends(f32, 1, 4), asItIs, "Label,a,b,c,d", `"Label" looks like a heading: take it out`},
+		"two answers": {two, asItIs, "", "choose with --output"},
+		"one label":   {plain().ends(f32, 1, 4), asItIs, "a,", "label 2 is empty"},
+		"other labels": {plain().ends(f32, 1, 4), asItIs, "a,b,c",
+			"--labels has 3 labels, the network 4 scores for each picture: give 4 labels"},
+		"one label more": {plain().ends(f32, 1, 4), asItIs, "Label,a,b,c,d",
+			`"Label" looks like a heading: take it out`},
 		"a label for the background": {plain().ends(f32, 1, 4), asItIs, "__background__,a,b,c,d",
 			`no class for "__background__": take it out`},
 		"no label for the background": {plain().ends(f32, 1, 4), asItIs, "a,b,c", "for the background"},

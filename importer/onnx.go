@@ -178,8 +178,8 @@ func cannotRun(err error, opset int64) error {
 		return fmt.Errorf("ONNX Runtime has no %s of %s: export the network in float32", m[2], m[1])
 	}
 	if m := newOpset.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("the file is of operator set %s, which this ONNX Runtime does not know yet: export it with an "+
-			"older one (opset_version), or install a newer runtime", m[1])
+		return fmt.Errorf("the file is of operator set %s, which this ONNX Runtime does not know yet: export it with "+
+			"an older one (opset_version), or install a newer runtime", m[1])
 	}
 	if m := noKernel.FindStringSubmatch(text); m != nil {
 		if opset < oldestOpset {

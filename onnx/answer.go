@@ -80,8 +80,8 @@ type CountError struct{ Scores, Labels int }
 
 // Error names both numbers.
 func (e *CountError) Error() string {
-	return fmt.Sprintf("onnx: the network answers with %d scores for each picture, there are %d labels: give %[1]d labels",
-		e.Scores, e.Labels)
+	return fmt.Sprintf("onnx: the network answers with %d scores for each picture, there are %d labels: give %[1]d "+
+		"labels", e.Scores, e.Labels)
 }
 
 // rowOf is how many scores a picture gets where the one output is a row of them, else 0.

@@ -129,7 +129,8 @@ func TestAsClassifierRefuses(t *testing.T) {
 		{func(m *Model) { m.Graph.Inputs = append(m.Graph.Inputs, m.Graph.Inputs[0]) }, "has 2"},
 		{func(m *Model) { m.Graph.Inputs[0].Type = Text }, "string"},
 		{func(m *Model) { m.Graph.Inputs[0].Shape[1].Size = 2 }, "N 2 64 64"},
-		{func(m *Model) { m.Graph.Outputs[0].Shape[1].Size = 8 }, "answers with 8 scores for each picture, there are 9 labels: give 8"},
+		{func(m *Model) { m.Graph.Outputs[0].Shape[1].Size = 8 },
+			"answers with 8 scores for each picture, there are 9 labels: give 8"},
 		{func(m *Model) { m.Graph.Outputs[0].Type = Bool }, "export the scores that it is made of"},
 		{func(m *Model) { m.Graph.Outputs = nil }, "one output"},
 		{func(m *Model) {

@@ -33,7 +33,8 @@ versions, ports, nodes and metadata. The weights stay on the disk, and nothing i
 					"its files", args[0])
 			}
 			if strings.HasSuffix(args[0], ".vggse") {
-				return fmt.Errorf("inspect: %s is a packed bundle: 'vggse-agent model install %[1]s' installs it", args[0])
+				return fmt.Errorf("inspect: %s is a packed bundle: 'vggse-agent model install %[1]s' installs it",
+					args[0])
 			}
 			i, err := importer.Inspect(args[0], key)
 			if err != nil {
