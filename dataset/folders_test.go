@@ -41,7 +41,7 @@ func TestDeepFolders(t *testing.T) {
 		{"split", "train/nut train/bolt/x val/nut", map[string]string{"train/nut": "nut", "train/bolt/x": "bolt",
 			"val/nut": "nut"}, "", []string{"1 bolt"}, []string{"1 bolt"}},
 		{"none", "pin/x/y pin washer", map[string]string{"pin/x/y": "", "pin": "", "washer": ""}, "pin washer",
-			[]string{"1 picture in", "it has no label", "below 1 pin"}, []string{"1 picture in", "taken for one: 1 pin"}},
+			[]string{"1 picture in", "no label", "below 1 pin"}, []string{"1 picture in", "taken for one: 1 pin"}},
 		{"new in a split", "train/nut train/pin/x", map[string]string{"train/nut": "nut", "train/pin/x": ""}, "pin",
 			[]string{"it has no label"}, []string{"taken for one: 1 pin"}},
 		{"new named again", "washer pin/washer", map[string]string{"washer": "", "pin/washer": ""}, "pin washer",
