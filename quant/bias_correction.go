@@ -1,8 +1,6 @@
 package quant
 
 import (
-	"math"
-
 	"github.com/vggse/vggse-agent/onnx"
 )
 
@@ -48,9 +46,10 @@ func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64, g
 	if bits == Bits7 {
 		limit = 64
 	}
-	add := make([]float32, len(scales))
-	for o, f := range filters(w) {
-		s, sum, from := float64(scales[o]), 0.0, o/max(1, len(scales)/groups)*f.channels
+	add, all := make([]float32, len(scales)), filters(w)
+	overRows(len(all), len(w.Data), func(o int) {
+		f, s := &all[o], float64(scales[o])
+		sum, from := 0.0, o/max(1, len(scales)/groups)*f.channels
 		for k := range f.channels {
 			if mean[from+k] == 0 {
 				continue
@@ -58,11 +57,11 @@ func shifts(w *onnx.Tensor, scales []float32, bits WeightBits, mean []float64, g
 			off := 0.0
 			for i := k * f.area; i < (k+1)*f.area; i++ {
 				v := f.values.at(i)
-				off += max(-limit, min(limit, math.RoundToEven(v/s)))*s - v
+				off += nearest(v/s, -limit, limit)*s - v
 			}
 			sum += off * mean[from+k]
 		}
 		add[o] = float32(-sum)
-	}
+	})
 	return add
 }
