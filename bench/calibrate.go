@@ -56,17 +56,23 @@ func (o *options) calibrateTimed(ctx context.Context, r *report, title, bundleDi
 	}
 	r.atMost("seconds", median(took), bar, spread(took))
 	r.fact("of the processor, seconds", spread(cpu))
-	var steps []string
-	for _, name := range slices.Sorted(maps.Keys(last.Seconds)) {
-		steps = append(steps, fmt.Sprintf("%s %.1f", name, last.Seconds[name]))
-	}
-	r.fact("its steps, seconds", strings.Join(steps, ", "))
+	r.fact("its steps, seconds", steps(last.Seconds))
+	r.fact("its steps, of the processor, seconds", steps(last.Processor))
 	r.fact("peak memory, MB", fmt.Sprintf("%.0f", last.peak))
 	if o.before != "" {
 		r.fact("over "+filepath.Base(o.before)+": seconds; of the processor",
 			spread(ratios(took, theirs))+"; "+spread(ratios(cpu, theirCPU)))
 	}
 	return nil
+}
+
+// steps are the times of a calibration's steps in a line.
+func steps(seconds map[string]float64) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(seconds)) {
+		all = append(all, fmt.Sprintf("%s %.1f", name, seconds[name]))
+	}
+	return strings.Join(all, ", ")
 }
 
 // calibrateOnce makes all files anew.

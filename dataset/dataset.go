@@ -178,6 +178,15 @@ func (s *Set) Part(n int) *Set {
 	}
 }
 
+// At are the pictures at the given places, in that order, as a set of their own.
+func (s *Set) At(places []int) *Set {
+	at := &Set{preprocess: s.preprocess, size: s.size, kept: s.kept}
+	for _, p := range places {
+		at.Pictures = append(at.Pictures, s.Pictures[p])
+	}
+	return at
+}
+
 // Next reads the next picture into t, 1×3×S×S, and returns its place and label; io.EOF after the
 // last. Workers may call it at the same time, each with a tensor of its own.
 func (s *Set) Next(ctx context.Context, t *vision.Tensor) (place, label int, err error) {

@@ -53,6 +53,9 @@ type Verdict struct {
 	Classes   []Flip  `json:"classes,omitempty"` // where labels are known, those that changed, most first
 	Moves     []Move  `json:"moves,omitempty"`   // answers that are others than FP32's, most first
 	NaN       int     `json:"nan"`               // answers that are no numbers
+	Noise     float64 `json:"-"`                 // sum of the squares that the logits are off
+	// Answers are the logits of the first pictures, by number, as many as Evaluator.Keep says.
+	Answers map[int][]float32 `json:"-"`
 }
 
 // Move is how often FP32 answers From and the file To.
@@ -75,6 +78,7 @@ type Flip struct {
 // Judge compares files with one reference, which it asks beforehand, once about each picture: the
 // two need not be in memory together.
 type Evaluator struct {
+	Keep    int // of how many pictures, the first, a Verdict has the answers
 	classes int
 
 	mu    sync.Mutex
@@ -83,7 +87,8 @@ type Evaluator struct {
 
 // row is one picture's outcome, kept so that sums are taken in one order.
 type row struct {
-	label              int
+	picture, label     int
+	logits             []float32 // nil: not kept
 	fp32, own          answer
 	signal, noise, cos float64
 	diff               float64
@@ -100,10 +105,14 @@ func NewEvaluator(classes int) *Evaluator {
 type Labelled func(ctx context.Context, t *vision.Tensor) (picture, label int, err error)
 
 // Knows tells whether the reference has been asked about a picture.
-func (j *Evaluator) Knows(picture int) bool {
+func (j *Evaluator) Knows(picture int) bool { return j.Reference(picture) != nil }
+
+// Reference is what the reference said of a picture; nil: it has not been asked. It is not to be
+// changed.
+func (j *Evaluator) Reference(picture int) []float32 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.known[picture] != nil
+	return j.known[picture]
 }
 
 // Tell notes what the reference says of a picture, for whoever has asked it already.
@@ -149,6 +158,34 @@ func (j *Evaluator) Ask(ctx context.Context, reference *infer.Probe, workers, si
 // Run judges own on all pictures of next, which Ask must have seen, with the given number of
 // workers. The order of the pictures leaves no trace.
 func (j *Evaluator) Run(ctx context.Context, own *infer.Probe, workers, size int, next Labelled) (Verdict, error) {
+	return j.RunParts(ctx, own, workers, size, []Labelled{next}, func(Verdict) bool { return false })
+}
+
+// RunParts is Run on the pictures of one part after the other, up to the first part behind which
+// enough says that the verdict so far will do.
+func (j *Evaluator) RunParts(ctx context.Context, own *infer.Probe, workers, size int, parts []Labelled,
+	enough func(Verdict) bool) (v Verdict, err error) {
+	var rows []row
+	for _, next := range parts {
+		more, err := j.rows(ctx, own, workers, size, next)
+		if err != nil {
+			return v, fmt.Errorf("eval: %w", err)
+		}
+		if rows = append(rows, more...); len(rows) == 0 {
+			continue
+		}
+		if v = verdict(rows); enough(v) {
+			break
+		}
+	}
+	if len(rows) == 0 {
+		return v, errors.New("eval: no pictures")
+	}
+	return v, nil
+}
+
+// rows are the outcomes of pictures.
+func (j *Evaluator) rows(ctx context.Context, own *infer.Probe, workers, size int, next Labelled) ([]row, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	var rows []row
@@ -174,19 +211,16 @@ func (j *Evaluator) Run(ctx context.Context, own *infer.Probe, workers, size int
 					return err
 				}
 				r := compare(label, want, logits)
+				if r.picture = picture; picture < j.Keep {
+					r.logits = slices.Clone(logits)
+				}
 				mu.Lock()
 				rows = append(rows, r)
 				mu.Unlock()
 			}
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return Verdict{}, fmt.Errorf("eval: %w", err)
-	}
-	if len(rows) == 0 {
-		return Verdict{}, errors.New("eval: no pictures")
-	}
-	return verdict(rows), nil
+	return rows, group.Wait()
 }
 
 func compare(label int, a, b []float32) row {
@@ -219,13 +253,16 @@ func verdict(rows []row) Verdict {
 		}
 		return x.signal < y.signal
 	})
-	v := Verdict{Images: len(rows)}
+	v := Verdict{Images: len(rows), Answers: map[int][]float32{}}
 	var c Counts
 	var signal, noise, cos float64
 	classes, moves := map[int]*Flip{}, map[[2]int]int{}
 	for i := range rows {
 		r := &rows[i]
 		signal, noise, cos = signal+r.signal, noise+r.noise, cos+r.cos
+		if r.logits != nil {
+			v.Answers[r.picture] = r.logits
+		}
 		v.MaxDiff = max(v.MaxDiff, r.diff)
 		c.add(r.label, r.fp32, r.own)
 		if r.fp32.top != r.own.top {
@@ -244,7 +281,7 @@ func verdict(rows []row) Verdict {
 		f.Here += is(r.own.top == r.label)
 	}
 	v.Agreement = NewShare(c.Same, c.Images)
-	v.SQNR, v.Cosine = SQNR(signal, noise), cos/float64(len(rows))
+	v.Noise, v.SQNR, v.Cosine = noise, SQNR(signal, noise), cos/float64(len(rows))
 	if c.Labelled > 0 {
 		v.Top1, v.Top5 = ref(NewShare(c.Right, c.Labelled)), ref(NewShare(c.Right5, c.Labelled))
 		v.Top1FP32, v.Top5FP32 = ref(NewShare(c.ReferenceRight, c.Labelled)),

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -141,7 +142,7 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 func (c *calibration) work(ctx context.Context) error {
 	c.report = Report{Schema: ReportSchema, Tool: c.Tool, Method: c.Method,
 		Bundle: strings.TrimSpace(c.bundle.Spec.Name + " " + c.bundle.Spec.Version),
-		Source: c.bundle.Spec.Files[bundle.FileFP32].SHA256, Seconds: map[string]float64{},
+		Source: c.bundle.Spec.Files[bundle.FileFP32].SHA256, Seconds: map[string]float64{}, Processor: map[string]float64{},
 		Gate: Gate{MinAgreement: c.MinAgreement}, Findings: []dataset.Finding{}}
 	steps := []struct {
 		name string
@@ -158,13 +159,23 @@ func (c *calibration) work(ctx context.Context) error {
 	}
 	for i, s := range steps {
 		c.progress.At(i+1, len(steps))
-		begin := time.Now()
+		begin, worked := time.Now(), processorSeconds()
 		if err := s.do(ctx); err != nil {
 			return err
 		}
 		c.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
+		c.report.Processor[s.name] = round.Three(processorSeconds() - worked)
 	}
 	return nil
+}
+
+// processorSeconds is how long this process has had a processor.
+func processorSeconds() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // open checks and maps the FP32 file and finds what there is to quantize.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/device"
+	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -28,6 +29,9 @@ const (
 	choiceLeast   = 64
 	searchedSmall = 512
 	searchedLarge = 48
+	// what a search ranks by: the noise of the same pictures with a layer in float and without
+	rankedSmall = 64
+	rankedLarge = 8
 )
 
 // bySize is small for a small network, large for a large one.
@@ -96,7 +100,7 @@ func (c *calibration) tryMethods(ctx context.Context, s *subject, levels int, me
 	return tryMethods(methods, func(m Method) (*Plan, error) { return c.plan(s, m, levels) },
 		func(p *Plan) (Trial, error) {
 			defer bar.One()
-			return c.try(ctx, s, p, c.choosing())
+			return c.try(ctx, s, p, c.choosing(), nil)
 		})
 }
 
@@ -132,8 +136,9 @@ func (c *calibration) weightBits() WeightBits {
 	return Bits8
 }
 
-// try makes a file of the plan for s and evaluates it on the first pictures of the choice.
-func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int) (Trial, error) {
+// try makes a file of the plan for s and evaluates it on the first pictures of the choice, with a
+// budget as far as it takes to see that that is lost.
+func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int, b *Budget) (Trial, error) {
 	file := c.path("trial.onnx")
 	defer os.Remove(file)
 	emit := EmitCPU
@@ -150,13 +155,19 @@ func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int
 	if err != nil {
 		return Trial{}, err
 	}
-	v, err := c.evaluateFile(ctx, file, p.Levels == LevelsS8, c.choice.part(pictures), func() {})
-	t := Trial{Method: p.Method, Levels: p.Levels, Bits: p.Bits, SQNR: v.SQNR, Same: v.Agreement,
-		Loss: 1 - v.Agreement.Value}
+	v, err := c.evaluateFile(ctx, file, p.Levels == LevelsS8, c.choice.part(pictures), b, func() {})
+	t := trialOf(&v)
+	t.Method, t.Levels, t.Bits = p.Method, p.Levels, p.Bits
+	return t, err
+}
+
+// trialOf is what a verdict says of a plan.
+func trialOf(v *eval.Verdict) Trial {
+	t := Trial{SQNR: v.SQNR, Same: v.Agreement, Loss: 1 - v.Agreement.Value}
 	if v.Top1 != nil {
 		t.Loss = v.Top1FP32.Value - v.Top1.Value
 	}
-	return t, err
+	return t
 }
 
 // equalize tries the network with its channels equalized, collected anew, by the best methods of
@@ -226,7 +237,7 @@ func (c *calibration) correct(ctx context.Context, levels int, before float64) e
 	if p.Bias, err = Correction(c.chosen.network, c.chosen.collected, &p); err != nil {
 		return err
 	}
-	t, err := c.try(ctx, &c.chosen, &p, c.choosing())
+	t, err := c.try(ctx, &c.chosen, &p, c.choosing(), nil)
 	if err != nil {
 		return err
 	}
@@ -245,11 +256,14 @@ func (c *calibration) demote(ctx context.Context, levels int, key string) error 
 		return nil
 	}
 	bar := c.progress.Start("searching "+key, MaxEvaluations)
-	pictures := c.bySize(searchedSmall, searchedLarge)
 	p, found, err := Search(ctx, c.chosen.network, c.plans[levels], c.budget,
-		func(ctx context.Context, p *Plan) (Trial, error) {
+		func(ctx context.Context, p *Plan, b *Budget) (Trial, error) {
 			defer bar.One()
-			return c.try(ctx, &c.chosen, p, pictures)
+			pictures := c.bySize(searchedSmall, searchedLarge)
+			if b == nil {
+				pictures = c.bySize(rankedSmall, rankedLarge)
+			}
+			return c.try(ctx, &c.chosen, p, pictures, b)
 		})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,9 @@ const explainPictures = 16
 
 // evaluateFile compares the answers of a file with those of FP32 on a set of pictures. One for a GPU
 // is run with its Q and DQ as operators of their own: what the CPU provider would make of them is
-// not what a GPU does.
-func (c *calibration) evaluateFile(ctx context.Context, file string, separate bool, e *evaluated,
+// not what a GPU does. With a budget it ends where that is lost, and asks first about the pictures
+// of which FP32 is least sure.
+func (c *calibration) evaluateFile(ctx context.Context, file string, separate bool, e *evaluated, b *Budget,
 	count func()) (v eval.Verdict, err error) {
 	if err := c.ask(ctx, e); err != nil {
 		return v, err
@@ -39,6 +41,11 @@ func (c *calibration) evaluateFile(ctx context.Context, file string, separate bo
 	}
 	defer s.Close()
 	e.set.Rewind()
+	if b != nil {
+		all := e.stake()
+		return e.evaluator.RunParts(ctx, s, c.Workers, c.size(), e.parts(),
+			func(v eval.Verdict) bool { return b.lost(&v, &all) })
+	}
 	return e.evaluator.Run(ctx, s, c.Workers, c.size(), func(ctx context.Context, t *vision.Tensor) (int, int, error) {
 		picture, label, err := e.set.Next(ctx, t)
 		if err == nil {
@@ -46,6 +53,55 @@ func (c *calibration) evaluateFile(ctx context.Context, file string, separate bo
 		}
 		return picture, label, err
 	})
+}
+
+// stake is what FP32 says of all pictures of a set.
+func (e *evaluated) stake() (all stake) {
+	all.pictures = e.set.Len()
+	for i, p := range e.set.Pictures {
+		logits := e.evaluator.Reference(i)
+		for _, v := range logits {
+			all.signal += float64(v) * float64(v)
+		}
+		if p.Label < 0 {
+			continue
+		}
+		all.labelled++
+		if top := vision.TopK(nil, logits, 1); len(top) == 1 && top[0] == p.Label {
+			all.right++
+		}
+	}
+	return all
+}
+
+// firstPart is how many pictures are asked about before a file is given up; from then on twice as many
+// as before.
+const firstPart = 4
+
+// parts are the pictures of a set in parts, those first whose two best classes FP32 finds most alike:
+// where an answer changes, it mostly does there.
+func (e *evaluated) parts() (parts []eval.Labelled) {
+	margin, order := make([]float32, e.set.Len()), make([]int, e.set.Len())
+	for i := range order {
+		order[i] = i
+		logits := e.evaluator.Reference(i)
+		if top := vision.TopK(nil, logits, 2); len(top) == 2 {
+			margin[i] = logits[top[0]] - logits[top[1]]
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(margin[a], margin[b]) })
+	for from, n := 0, firstPart; from < len(order); from, n = from+n, max(from, firstPart) {
+		at := order[from:min(from+n, len(order))]
+		set := e.set.At(at)
+		parts = append(parts, func(ctx context.Context, t *vision.Tensor) (int, int, error) {
+			place, label, err := set.Next(ctx, t)
+			if err != nil {
+				return 0, 0, err
+			}
+			return at[place], label, nil
+		})
+	}
+	return parts
 }
 
 // ask lets FP32 answer for the pictures of a set that it has not answered for.
@@ -72,6 +128,7 @@ func (c *calibration) ask(ctx context.Context, e *evaluated) error {
 
 // evaluate proves, evaluates and measures every file, and holds the result against the gate.
 func (c *calibration) evaluate(ctx context.Context) error {
+	c.held.evaluator.Keep = c.goldenPictures()
 	bar := c.progress.Start("judging", int64(c.held.set.Len()*len(c.report.Files)))
 	for i := range c.report.Files {
 		f := &c.report.Files[i]
@@ -79,7 +136,7 @@ func (c *calibration) evaluate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v, err := c.evaluateFile(ctx, file, f.Key != bundle.FileINT8CPU, c.held, bar.One)
+		v, err := c.evaluateFile(ctx, file, f.Key != bundle.FileINT8CPU, c.held, nil, bar.One)
 		switch {
 		case err != nil && (f.Key == bundle.FileINT8CPU || ctx.Err() != nil):
 			return fmt.Errorf("%s: %w", f.Path, err)
@@ -99,7 +156,7 @@ func (c *calibration) evaluate(ctx context.Context) error {
 		}
 	}
 	bar.Done()
-	if err := os.Remove(c.path("twin.onnx")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.removeTwin(); err != nil {
 		return err
 	}
 	if err := c.prove(ctx); err != nil {
@@ -197,7 +254,7 @@ func (c *calibration) named(class int) string {
 }
 
 // runnable is the file to run for evaluating f: f itself, or for the INT8 files for TensorRT an
-// equal one that the CPU provider runs, which is removed with the folder aside.
+// equal one that the CPU provider runs, which removeTwin removes.
 func (c *calibration) runnable(f *FileReport) (string, error) {
 	twinOf := map[string]func(*onnx.Model) *onnx.Model{bundle.FileINT8TRT: Folded,
 		bundle.FileINT8TRT11: HalfTwin}[f.Key]
@@ -212,8 +269,18 @@ func (c *calibration) runnable(f *FileReport) (string, error) {
 	if f.Key == bundle.FileINT8TRT11 {
 		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
 	}
-	twin := c.path("twin.onnx")
+	twin := c.path(twinFile)
 	return twin, atomicfile.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
+}
+
+// twinFile is where runnable puts what stands for a file.
+const twinFile = "twin.onnx"
+
+func (c *calibration) removeTwin() error {
+	if err := os.Remove(c.path(twinFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // measure runs the file and FP32 in turn.

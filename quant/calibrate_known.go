@@ -31,7 +31,7 @@ func (c *calibration) makeKnown(ctx context.Context) error {
 	if err != nil || output.Scores == vision.ScoresSigmoid || len(signalsIn(path, output.Name)) == 0 {
 		return err
 	}
-	pictures, err := c.features(ctx, path)
+	pictures, err := c.features(ctx, path, false)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,11 @@ func (c *calibration) knownIntegers(ctx context.Context, of map[string]*vision.K
 		if of[kind] != nil || len(signalsIn(c.path(f.Path), c.bundle.Spec.Output.Name)) == 0 {
 			continue
 		}
-		pictures, err := c.features(ctx, c.path(f.Path))
+		file, err := c.runnable(&FileReport{Key: f.Key, Path: f.Path})
+		if err != nil {
+			return err
+		}
+		pictures, err := c.features(ctx, file, f.Key != bundle.FileINT8CPU)
 		if err != nil {
 			return err
 		}
@@ -70,7 +74,7 @@ func (c *calibration) knownIntegers(ctx context.Context, of map[string]*vision.K
 			return err
 		}
 	}
-	return nil
+	return c.removeTwin()
 }
 
 // store writes what stands in for the pictures.
@@ -111,10 +115,10 @@ func signalsIn(path, output string) []string {
 
 // features are those of the pictures that were calibrated on, and what their blocks said, with their
 // labels, or what the network takes them for.
-func (c *calibration) features(ctx context.Context, path string) ([]reference.Picture, error) {
+func (c *calibration) features(ctx context.Context, path string, separate bool) ([]reference.Picture, error) {
 	output := c.bundle.Spec.Output.Name
 	outputs := append([]string{output}, signalsIn(path, output)...)
-	network, err := c.prober.Open(ctx, path, infer.ProbeOptions{Outputs: outputs})
+	network, err := c.prober.Open(ctx, path, infer.ProbeOptions{Outputs: outputs, Separate: separate})
 	if err != nil {
 		return nil, err
 	}

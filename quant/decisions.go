@@ -32,8 +32,8 @@ type triedPlan struct {
 	plan *Plan
 }
 
-// tryMethods makes the plan of each method and tries it. The best comes first: the one with the
-// highest SQNR, of equal ones the first method.
+// tryMethods makes the plan of each method and tries it, one that is that of a method before it not
+// again. The best comes first: the one with the highest SQNR, of equal ones the first method.
 func tryMethods(methods []Method, plan func(Method) (*Plan, error), try func(*Plan) (Trial, error)) ([]triedPlan,
 	error) {
 	var all []triedPlan
@@ -41,6 +41,12 @@ func tryMethods(methods []Method, plan func(Method) (*Plan, error), try func(*Pl
 		p, err := plan(m)
 		if err != nil {
 			return nil, err
+		}
+		if i := slices.IndexFunc(all, func(t triedPlan) bool { return t.plan.same(p) }); i >= 0 {
+			t := all[i].Trial
+			t.Method = m
+			all = append(all, triedPlan{t, p})
+			continue
 		}
 		t, err := try(p)
 		if err != nil {

@@ -42,7 +42,9 @@ func TestTryMethods(t *testing.T) {
 		{"one alone", []Method{Entropy}, map[Method]float64{Entropy: -3}, []Method{Entropy}, []Method{Entropy}},
 		{"none", nil, nil, nil, nil},
 	} {
-		tried, err := tryMethods(tt.methods, func(m Method) (*Plan, error) { return &Plan{Method: m}, nil },
+		tried, err := tryMethods(tt.methods, func(m Method) (*Plan, error) {
+			return &Plan{Method: m, Choices: []Choice{{Threshold: 1 + float64(slices.Index(tt.methods, m))}}}, nil
+		},
 			func(p *Plan) (Trial, error) { return Trial{Method: p.Method, SQNR: tt.sqnr[p.Method]}, nil })
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
@@ -57,6 +59,22 @@ func TestTryMethods(t *testing.T) {
 		if again := leaders(tried); !slices.Equal(got, tt.want) || !slices.Equal(again, tt.again) {
 			t.Errorf("%s: %v, again %v; want %v, again %v", tt.name, got, again, tt.want, tt.again)
 		}
+	}
+}
+
+// A plan that makes the file of one before it is not tried again, and does as well.
+func TestTryMethodsOnce(t *testing.T) {
+	calls := 0
+	tried, err := tryMethods([]Method{Auto, MinMax, MSE}, func(m Method) (*Plan, error) {
+		of := map[Method]float64{MinMax: 2}[m] // auto and mse are one
+		return &Plan{Method: m, Choices: []Choice{{Threshold: of, Low: -of}}}, nil
+	}, func(p *Plan) (Trial, error) {
+		calls++
+		return Trial{Method: p.Method, SQNR: 30 - p.Choices[0].Threshold}, nil
+	})
+	if err != nil || calls != 2 || len(tried) != 3 || tried[1].Method != MSE || tried[1].SQNR != 30 ||
+		tried[1].plan.Method != MSE {
+		t.Errorf("%d trials, %+v, %v", calls, tried, err)
 	}
 }
 

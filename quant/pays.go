@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
@@ -26,8 +27,12 @@ const rehearsalShare = 0.25
 func (c *calibration) proveRehearsal(ctx context.Context) error {
 	defer os.Remove(c.path(rehearsal))
 	proof, err := c.proveTrial(ctx)
-	if err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		c.leave(bundle.FileINT8CPU, "int8.cpu.onnx", cause(err))
+		return nil
 	}
 	if !proof.Fused() || proof.Convolutions+proof.Dense == 0 {
 		c.withoutIntegers("8 bits", fmt.Sprintf("ONNX Runtime runs %d of %d convolutions and %d of %d fully connected "+

@@ -47,6 +47,13 @@ func kept(float bool) string {
 	return "int8"
 }
 
+// same tells whether the plan of another method for the same network makes the same file.
+func (p *Plan) same(o *Plan) bool {
+	return slices.EqualFunc(p.Choices, o.Choices, func(a, b Choice) bool {
+		return a.Threshold == b.Threshold && a.Low == b.Low && a.High == b.High
+	})
+}
+
 // SEScheme says what a squeeze-excitation block multiplies. Without one the emitter knows best:
 // 8-bit numbers on the CPU, where a product in float breaks the chain of integer operators, and
 // float in TensorRT.

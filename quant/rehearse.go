@@ -23,20 +23,20 @@ const oldestOpset = 13
 // is worked on: a file that cannot be made is left out, with a finding. It says what will run on
 // integers and how fast that is; where it is slower than FP32, there is only half precision.
 func (c *calibration) rehearse(ctx context.Context) error {
+	if c.source.network != nil {
+		if err := c.proveRehearsal(ctx); err != nil {
+			return err
+		}
+	}
 	for _, f := range c.rehearsals() {
 		if c.left[f.key] || f.key == bundle.FileINT8TRT11 && c.left[bundle.FileINT8TRT] {
 			c.left[f.key] = true
 			continue
 		}
-		if err := c.loads(ctx, f.name, f.make); ctx.Err() != nil {
+		if err := c.loads(ctx, f.make); ctx.Err() != nil {
 			return ctx.Err()
 		} else if err != nil {
 			c.leave(f.key, f.name, cause(err))
-		}
-	}
-	if !c.left[bundle.FileINT8CPU] {
-		if err := c.proveRehearsal(ctx); err != nil {
-			return err
 		}
 	}
 	if c.left[bundle.FileFP16] && len(c.levels()) == 0 {
@@ -60,6 +60,7 @@ type rehearsed struct {
 	make      func() (*onnx.Model, error)
 }
 
+// rehearsals are the files but the CPU's, which proveRehearsal tries.
 func (c *calibration) rehearsals() []rehearsed {
 	half := rehearsed{bundle.FileFP16, "fp16.onnx", func() (*onnx.Model, error) { return EmitFP16(c.source.model) }}
 	if c.source.network == nil {
@@ -67,9 +68,6 @@ func (c *calibration) rehearsals() []rehearsed {
 	}
 	signed := c.madeUp(LevelsS8)
 	return []rehearsed{
-		{bundle.FileINT8CPU, "int8.cpu.onnx", func() (*onnx.Model, error) {
-			return EmitCPU(c.source.model, c.source.network, c.madeUp(LevelsU8))
-		}},
 		{bundle.FileINT8TRT, "int8.trt.onnx", func() (*onnx.Model, error) {
 			m, err := c.trtModel(&c.source, signed)
 			if err == nil {
@@ -140,7 +138,7 @@ func (c *calibration) trtModel(s *subject, p *Plan) (*onnx.Model, error) {
 // rehearsal is where a file lies while it is tried.
 const rehearsal = "trial.onnx"
 
-func (c *calibration) loads(ctx context.Context, name string, make func() (*onnx.Model, error)) error {
+func (c *calibration) loads(ctx context.Context, make func() (*onnx.Model, error)) error {
 	defer os.Remove(c.path(rehearsal))
 	m, err := make()
 	if err != nil {
@@ -150,7 +148,7 @@ func (c *calibration) loads(ctx context.Context, name string, make func() (*onnx
 		return err
 	}
 	s, err := c.prober.Open(ctx, c.path(rehearsal), infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name},
-		Plain: name != "int8.cpu.onnx"})
+		Plain: true})
 	if err != nil {
 		return err
 	}

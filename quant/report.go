@@ -28,8 +28,10 @@ type Report struct {
 	Map      []Precision         `json:"precisions"`
 	Files    []FileReport        `json:"files"`
 	Gate     Gate                `json:"gate"`
-	Seconds  map[string]float64  `json:"seconds"`
-	Curves   []Curve             `json:"histograms"`
+	Seconds  map[string]float64  `json:"seconds"` // by step
+	// Processor is the time of the processor, by step: what a busy machine leaves as it is.
+	Processor map[string]float64 `json:"processor_seconds"`
+	Curves    []Curve            `json:"histograms"`
 }
 
 // Pictures says what was calibrated and judged on.

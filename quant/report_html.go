@@ -93,10 +93,13 @@ type gain struct {
 // gains are those of a search, the largest first.
 func gains(s Searched) []gain {
 	var all []gain
-	most := 0.0
+	most, before := 0.0, 0.0
 	for _, step := range s.Steps {
+		if step.What == "before" {
+			before = step.SQNR
+		}
 		if step.What == "alone" || step.What == "neighbours" {
-			db := step.SQNR - s.Steps[0].SQNR
+			db := step.SQNR - before
 			most = max(most, db)
 			name := step.Names[0]
 			if more := len(step.Names) - 1; more > 0 {

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/vggse/vggse-agent/eval"
 )
 
 // Budget is what a plan may lose, on the pictures that choices are made with.
@@ -39,16 +41,42 @@ func (b Budget) Holds(t Trial) bool {
 	return (b.Loss == 0 || t.Loss <= b.Loss) && t.SQNR >= b.SQNR && t.Same.Value >= b.Agreement
 }
 
+// lost tells whether a file is out of the budget whatever it answers to the rest of the pictures: v
+// is how it did so far.
+func (b Budget) lost(v *eval.Verdict, all *stake) bool {
+	left := all.pictures - v.Images
+	best := Trial{Same: eval.NewShare(v.Agreement.Hits+left, all.pictures),
+		SQNR: eval.SQNR(all.signal, v.Noise*(1-1e-9))} // sums in another order
+	best.Loss = 1 - best.Same.Value
+	if all.labelled > 0 {
+		right, of := 0, 0
+		if v.Top1 != nil {
+			right, of = v.Top1.Hits, v.Top1.Of
+		}
+		best.Loss = eval.NewShare(all.right, all.labelled).Value -
+			eval.NewShare(right+all.labelled-of, all.labelled).Value
+	}
+	return !b.Holds(best)
+}
+
+// stake is what is known of a set of pictures before a file is asked about any.
+type stake struct {
+	pictures, labelled int
+	right              int     // answers of FP32
+	signal             float64 // sum of the squares of its logits
+}
+
 // MaxEvaluations is the most that Search makes of one plan.
 const MaxEvaluations = 40
 
 // Step is one evaluation of a Search.
 type Step struct {
-	What  string   `json:"what"` // start, alone, neighbours, together or revert
-	Names []string `json:"changes"`
-	SQNR  float64  `json:"logit_sqnr_db"`
-	Same  float64  `json:"agreement"`
-	Holds bool     `json:"holds"`
+	What     string   `json:"what"` // start, before, alone, neighbours, together or revert
+	Names    []string `json:"changes"`
+	SQNR     float64  `json:"logit_sqnr_db"`
+	Same     float64  `json:"agreement"`
+	Pictures int      `json:"pictures"` // as many as it took to see
+	Holds    bool     `json:"holds"`
 }
 
 // Searched is how a Search went.
@@ -63,7 +91,7 @@ type Searched struct {
 type search struct {
 	ctx      context.Context
 	start    *Plan
-	evaluate func(context.Context, *Plan) (Trial, error)
+	evaluate Try
 	all      []change
 	out      Searched
 }
@@ -76,21 +104,24 @@ type change struct {
 	size  int64   // weights that are stored in more bytes
 }
 
+// Try evaluates a plan. With a budget that is about whether it holds: the trial may end with the
+// picture behind which it is lost. Without one it is about the SQNR, to hold against other such: few
+// pictures tell, always the same.
+type Try func(ctx context.Context, p *Plan, b *Budget) (Trial, error)
+
 // Search gives up integers where that keeps start within the budget, and no more than that: it
 // ranks what could be demoted (each layer, the sums of branches, the gates and the squeezes of the attention blocks) by
 // what it brings alone, takes as few of the best as hold the budget, and takes back those that turn
 // out not to matter. Where nothing holds the budget the plan is start, and Held is false. It
 // evaluates MaxEvaluations plans at most.
-func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate func(context.Context, *Plan) (Trial,
-	error)) (*Plan, Searched, error) {
+func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate Try) (*Plan, Searched, error) {
 	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start),
 		out: Searched{Budget: b, Changes: []string{}}}
-	first, err := s.try("start", nil)
-	if err != nil || b.Holds(first) {
-		s.out.Held = err == nil
+	if held, err := s.holds("start", nil); err != nil || held {
+		s.out.Held = held
 		return start, s.out, err
 	}
-	if err := s.rank(first.SQNR); err != nil {
+	if err := s.rank(); err != nil {
 		return start, s.out, err
 	}
 	kept, err := s.fewest()
@@ -141,23 +172,29 @@ func (s *search) with(made []change) *Plan {
 	return &p
 }
 
-func (s *search) try(what string, made []change) (Trial, error) {
-	t, err := s.evaluate(s.ctx, s.with(made))
-	if err != nil {
-		return t, err
+// holds tells whether the plan with changes made holds the budget.
+func (s *search) holds(what string, made []change) (bool, error) {
+	_, held, err := s.try(what, made, &s.out.Budget)
+	return held, err
+}
+
+func (s *search) try(what string, made []change, b *Budget) (t Trial, held bool, err error) {
+	if t, err = s.evaluate(s.ctx, s.with(made), b); err != nil {
+		return t, false, err
 	}
-	step := Step{What: what, Names: []string{}, SQNR: t.SQNR, Same: t.Same.Value, Holds: s.out.Budget.Holds(t)}
+	held = b != nil && b.Holds(t)
+	step := Step{What: what, Names: []string{}, SQNR: t.SQNR, Same: t.Same.Value, Pictures: t.Same.Of, Holds: held}
 	for _, c := range made {
 		step.Names = append(step.Names, c.name)
 	}
 	s.out.Steps = append(s.out.Steps, step)
-	return t, nil
+	return t, held, nil
 }
 
 func (s *search) left() int { return MaxEvaluations - len(s.out.Steps) }
 
 // searchReserve is what rank leaves for the steps after it.
-const searchReserve = 12
+const searchReserve = 11
 
 // neighbours are changes that lie side by side, and what they take away together.
 type neighbours struct {
@@ -168,8 +205,12 @@ type neighbours struct {
 // rank puts the changes first that take most noise away. Where there is no room to try each alone,
 // neighbours are tried together, and those with most to take away are parted, again and again: the
 // noise of layers adds up, so what one part of them takes away tells what the rest does.
-func (s *search) rank(before float64) error {
-	noise := noiseOf(before)
+func (s *search) rank() error {
+	before, _, err := s.try("before", nil, nil)
+	if err != nil {
+		return err
+	}
+	noise := noiseOf(before.SQNR)
 	room := s.left() - searchReserve
 	groups := len(s.all)
 	if groups > room {
@@ -212,7 +253,7 @@ func (s *search) measure(part *neighbours, noise float64) error {
 	if part.to-part.from > 1 {
 		what = "neighbours"
 	}
-	t, err := s.try(what, s.all[part.from:part.to])
+	t, _, err := s.try(what, s.all[part.from:part.to], nil)
 	part.gain = noise - noiseOf(t.SQNR)
 	return err
 }
@@ -232,18 +273,22 @@ func mostToPart(parts []neighbours) int {
 func noiseOf(sqnr float64) float64 { return math.Pow(10, -sqnr/10) }
 
 // fewest is the shortest run of the best changes that holds the budget, by halving; nil where all
-// together do not.
+// together do not. With all of them the answers are FP32's: only a ratio of signal to noise can be too
+// much to ask of that.
 func (s *search) fewest() ([]change, error) {
 	low, high := 0, len(s.all) // low does not hold
-	if _, err := s.try("together", s.all); err != nil || !s.out.Steps[len(s.out.Steps)-1].Holds {
-		return nil, err
+	if s.out.Budget.SQNR > 0 {
+		if held, err := s.holds("together", s.all); err != nil || !held {
+			return nil, err
+		}
 	}
 	for high-low > 1 && s.left() > 0 {
 		middle := (low + high) / 2
-		if _, err := s.try("together", s.all[:middle]); err != nil {
+		held, err := s.holds("together", s.all[:middle])
+		if err != nil {
 			return nil, err
 		}
-		if s.out.Steps[len(s.out.Steps)-1].Holds {
+		if held {
 			high = middle
 		} else {
 			low = middle
@@ -263,10 +308,11 @@ func (s *search) revert(kept []change) ([]change, error) {
 			break
 		}
 		without := slices.DeleteFunc(slices.Clone(kept), func(k change) bool { return k.name == c.name })
-		if _, err := s.try("revert", without); err != nil {
+		held, err := s.holds("revert", without)
+		if err != nil {
 			return nil, err
 		}
-		if s.out.Steps[len(s.out.Steps)-1].Holds {
+		if held {
 			kept = without
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -57,11 +58,11 @@ func TestSearch(t *testing.T) {
 		n, evaluate := searchNetwork(tt.noise)
 		calls := 0
 		start := &Plan{Levels: LevelsU8}
-		p, s, err := Search(context.Background(), n, start, tt.budget, func(ctx context.Context, p *Plan) (Trial,
-			error) {
-			calls++
-			return evaluate(ctx, p)
-		})
+		p, s, err := Search(context.Background(), n, start, tt.budget,
+			func(ctx context.Context, p *Plan, _ *Budget) (Trial, error) {
+				calls++
+				return evaluate(ctx, p)
+			})
 		if err != nil || s.Held != tt.held || !slices.Equal(s.Changes, tt.want) || calls != len(s.Steps) ||
 			calls > MaxEvaluations {
 			t.Errorf("%s: held %v by %v after %d evaluations, %v; want %v by %v", tt.name, s.Held, s.Changes, calls,
@@ -70,6 +71,72 @@ func TestSearch(t *testing.T) {
 		if trial, _ := evaluate(context.Background(), p); tt.held && !tt.budget.Holds(trial) || len(start.Float) != 0 {
 			t.Errorf("%s: the plan %v does not hold the budget, or the first plan was changed", tt.name, p.Float)
 		}
+	}
+}
+
+// A file is given up only where no answers to the rest of the pictures could hold the budget, and where
+// all pictures were seen exactly if it does not hold.
+func TestLostIsNeverHeld(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	gaveUp, held := 0, 0
+	for range 4000 {
+		n := 1 + r.IntN(40)
+		b := []Budget{{Agreement: 0.9 + r.Float64()/10}, {Loss: r.Float64() / 10}, {SQNR: 5 + 10*r.Float64()}}[r.IntN(3)]
+		labelled, flips := r.IntN(3) > 0, r.Float64()/5
+		var all stake
+		type outcome struct{ same, before, after bool }
+		rows := make([]outcome, n)
+		noise := make([]float64, n)
+		for i := range rows {
+			rows[i] = outcome{r.Float64() > flips, r.Float64() < 0.8, r.Float64() < 0.8}
+			noise[i] = r.Float64()
+			all.pictures, all.signal = all.pictures+1, all.signal+5
+			if labelled {
+				all.labelled++
+				if rows[i].before {
+					all.right++
+				}
+			}
+		}
+		verdict := func(k int) eval.Verdict {
+			same, before, after, sum := 0, 0, 0, 0.0
+			for i, o := range rows[:k] {
+				for _, c := range []struct {
+					is bool
+					n  *int
+				}{{o.same, &same}, {o.before, &before}, {o.after, &after}} {
+					if c.is {
+						*c.n++
+					}
+				}
+				sum += noise[i]
+			}
+			v := eval.Verdict{Images: k, Agreement: eval.NewShare(same, k), Noise: sum,
+				SQNR: eval.SQNR(5*float64(k), sum)}
+			if labelled {
+				x, y := eval.NewShare(after, k), eval.NewShare(before, k)
+				v.Top1, v.Top1FP32 = &x, &y
+			}
+			return v
+		}
+		whole := verdict(n)
+		holds := b.Holds(trialOf(&whole))
+		if holds {
+			held++
+		}
+		for k := 1; k <= n; k++ {
+			v := verdict(k)
+			lost := b.lost(&v, &all)
+			if lost && (holds || b.Holds(trialOf(&v))) || k == n && lost == holds {
+				t.Fatalf("%+v, %d of %d: lost %v, holds in the end %v, so far %+v", b, k, n, lost, holds, v)
+			}
+			if lost && k < n {
+				gaveUp++
+			}
+		}
+	}
+	if gaveUp < 100 || held < 100 {
+		t.Errorf("given up early %d times, held %d times: nothing was tried", gaveUp, held)
 	}
 }
 
