@@ -19,6 +19,7 @@ import (
 	"github.com/vggse/vggse-agent/internal/progress"
 	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/onnx"
+	"github.com/vggse/vggse-agent/reference"
 )
 
 // Options are the choices of one Calibrate.
@@ -64,27 +65,28 @@ func (s *subject) sites() []Site {
 // calibration is one Calibrate under way. dir is the folder aside that becomes the bundle.
 type calibration struct {
 	Options
-	progress *progress.Progress
-	bundle   *bundle.Bundle
-	dir      string
-	prober   infer.Prober
-	budget   Budget // of what a search may lose
-	search   bool
-	source   subject         // the FP32 file
-	chosen   subject         // what is quantized: source, or source with its channels equalized
-	prepared *dataset.Store  // pictures as the network reads them
-	fit      *dataset.Set    // calibrated on
-	choice   *evaluated      // choices are made on: these and then those that were calibrated on
-	held     *evaluated      // evaluated on
-	plans    map[int]*Plan   // by levels
-	legacy   *Plan           // signed, of source; nil where there is none
-	left     map[string]bool // files that are not made, by key
-	float    []string        // layers that the CPU's runtime does not have on integers
-	goldens  *bundle.File    // for the INT8 files; nil: none
-	fp32     *bundle.File    // the FP32 file, written anew with its signals; nil: it has them, or cannot
-	known    *bundle.File    // what tells pictures of the labels from others; nil: not made
-	stored   *bundle.File    // what stands in for the pictures; nil: not made
-	report   Report
+	progress   *progress.Progress
+	bundle     *bundle.Bundle
+	dir        string
+	prober     infer.Prober
+	budget     Budget // of what a search may lose
+	search     bool
+	source     subject             // the FP32 file
+	chosen     subject             // what is quantized: source, or source with its channels equalized
+	prepared   *dataset.Store      // pictures as the network reads them
+	fit        *dataset.Set        // calibrated on
+	choice     *evaluated          // choices are made on: these and then those that were calibrated on
+	held       *evaluated          // evaluated on
+	plans      map[int]*Plan       // by levels
+	legacy     *Plan               // signed, of source; nil where there is none
+	left       map[string]bool     // files that are not made, by key
+	float      []string            // layers that the CPU's runtime does not have on integers
+	goldens    *bundle.File        // for the INT8 files; nil: none
+	fp32       *bundle.File        // the FP32 file, written anew with its signals; nil: it has them, or cannot
+	remembered []reference.Picture // what FP32 exposes of pictures that are calibrated on; nil: nothing
+	known      *bundle.File        // what tells pictures of the labels from others; nil: not made
+	stored     *bundle.File        // what stands in for the pictures; nil: not made
+	report     Report
 }
 
 // evaluated is a set of pictures and what FP32 says of them.

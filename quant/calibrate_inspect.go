@@ -10,20 +10,31 @@ import (
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/reference"
 	"github.com/vggse/vggse-agent/vision"
 )
 
 // inspect sees every picture and what the network says of it, before anything is made of them.
 func (c *calibration) inspect(ctx context.Context) error {
-	reference, err := c.reference(ctx)
+	path, signals, err := c.signalled(ctx)
 	if err != nil {
 		return err
 	}
-	defer reference.Close()
-	l, err := c.look(ctx, reference)
+	network, err := c.prober.Open(ctx, path, infer.ProbeOptions{
+		Outputs: append([]string{c.bundle.Spec.Output.Name}, signals...)})
 	if err != nil {
 		return err
 	}
+	defer network.Close()
+	remembered := 0
+	if len(signals) > 0 {
+		remembered = min(c.fit.Len(), reference.MostPictures)
+	}
+	l, err := c.look(ctx, network, remembered)
+	if err != nil {
+		return err
+	}
+	c.remembered = l.remembered
 	c.found(dataset.Audit(l.summaries, len(c.bundle.Spec.Labels))...)
 	c.found(dataset.LabelOrder(l.summaries, c.bundle.Spec.Labels)...)
 	c.found(dataset.CheckPreprocess(l.answers, l.variants, l.others)...)
@@ -52,17 +63,18 @@ const (
 // what FP32 says of the first where they are prepared otherwise than the manifest says, so that
 // whether it would do better then can be asked.
 type looked struct {
-	summaries []dataset.Summary
-	answers   []dataset.Answer
-	variants  []dataset.Variant
-	others    [][]dataset.Answer // by variant
+	summaries  []dataset.Summary
+	answers    []dataset.Answer
+	variants   []dataset.Variant
+	others     [][]dataset.Answer  // by variant
+	remembered []reference.Picture // of the first pictures
 }
 
-// look goes through the pictures once.
-func (c *calibration) look(ctx context.Context, reference *infer.Probe) (*looked, error) {
+// look goes through the pictures once, and keeps what network exposes of the first so many.
+func (c *calibration) look(ctx context.Context, network *infer.Probe, remembered int) (*looked, error) {
 	n := c.fit.Len()
 	l := &looked{summaries: make([]dataset.Summary, n), answers: make([]dataset.Answer, n),
-		variants: dataset.Variants(c.bundle.Spec.Preprocess)}
+		variants: dataset.Variants(c.bundle.Spec.Preprocess), remembered: make([]reference.Picture, remembered)}
 	for _, v := range l.variants {
 		most := c.bySize(checkedSmall, checkedLarge)
 		if v.SameRange {
@@ -74,7 +86,7 @@ func (c *calibration) look(ctx context.Context, reference *infer.Probe) (*looked
 	bar := c.progress.Start("looking", int64(n))
 	defer bar.Done()
 	return l, eval.Parallel(ctx, c.Workers, func(ctx context.Context) error {
-		doubter, err := c.doubter(l, reference)
+		doubter, err := c.doubter(l, network)
 		if err != nil {
 			return err
 		}
@@ -89,8 +101,12 @@ func (c *calibration) look(ctx context.Context, reference *infer.Probe) (*looked
 			} else if err != nil {
 				return err
 			}
-			if l.answers[at], err = answer(ctx, reference, t, label); err != nil {
+			p, logits, err := told(ctx, network, t, label)
+			if err != nil {
 				return err
+			}
+			if l.answers[at] = (dataset.Answer{Label: label, Logits: logits}); at < remembered {
+				l.remembered[at] = p
 			}
 			s := &l.summaries[at]
 			s.Class, s.Half = label, half[at]
@@ -103,7 +119,7 @@ func (c *calibration) look(ctx context.Context, reference *infer.Probe) (*looked
 }
 
 // doubter asks FP32 about a picture as each variant prepares it.
-func (c *calibration) doubter(l *looked, reference *infer.Probe) (func(ctx context.Context, at int,
+func (c *calibration) doubter(l *looked, network *infer.Probe) (func(ctx context.Context, at int,
 	f *vision.Frame) error, error) {
 	x := vision.NewTensor(1, 3, c.size(), c.size())
 	var preps []*vision.Preprocessor
@@ -121,7 +137,8 @@ func (c *calibration) doubter(l *looked, reference *infer.Probe) (func(ctx conte
 			}
 			err := preps[i].Apply(f, x, 0)
 			if err == nil {
-				others[at], err = answer(ctx, reference, x, c.fit.Pictures[at].Label)
+				others[at].Label = c.fit.Pictures[at].Label
+				_, others[at].Logits, err = told(ctx, network, x, others[at].Label)
 			}
 			if err != nil {
 				return err
@@ -131,8 +148,26 @@ func (c *calibration) doubter(l *looked, reference *infer.Probe) (func(ctx conte
 	}, nil
 }
 
-// answer is what a network says of a picture of a label.
-func answer(ctx context.Context, network *infer.Probe, t *vision.Tensor, label int) (a dataset.Answer, err error) {
-	err = network.Run(ctx, t, func(_ int, v []float32) { a = dataset.Answer{Label: label, Logits: slices.Clone(v)} })
-	return a, err
+// told is what a network, whose outputs are its logits and signalsIn, says of a picture of a label, or
+// of what it takes it for.
+func told(ctx context.Context, network *infer.Probe, t *vision.Tensor, label int) (p reference.Picture,
+	logits []float32, err error) {
+	s := &vision.Signals{}
+	err = network.Run(ctx, t, func(output int, v []float32) {
+		switch v = slices.Clone(v); {
+		case output == 0:
+			logits = v
+		case output == 1:
+			p.Features = v
+		case output%2 == 0:
+			s.Squeeze = append(s.Squeeze, v)
+		default:
+			s.Gates = append(s.Gates, v)
+		}
+	})
+	if top := vision.TopK(nil, logits, 1); label < 0 && len(top) == 1 {
+		label = top[0]
+	}
+	p.Class, p.Signals = max(0, label), s
+	return p, logits, err
 }

@@ -16,36 +16,37 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
+// signalled is the FP32 file to ask and the signals to ask for beside its scores: none where nothing is
+// made of them.
+func (c *calibration) signalled(ctx context.Context) (path string, signals []string, err error) {
+	path, err = c.bundle.Path(bundle.FileFP32)
+	if err != nil || c.CheckOnly || c.bundle.Spec.Output.Scores == vision.ScoresSigmoid {
+		return path, nil, err
+	}
+	if err = c.expose(ctx); c.fp32 != nil {
+		path = c.path(c.fp32.Path)
+	}
+	return path, signalsIn(path, c.bundle.Spec.Output.Name), err
+}
+
 // makeKnown writes what tells pictures like those that were calibrated on from others, by the
 // features of FP32, and what stands in for them. A network that gives no features, or whose labels
 // do not exclude each other, gets nothing; one with too few pictures a finding.
 func (c *calibration) makeKnown(ctx context.Context) error {
-	if err := c.expose(ctx); err != nil {
+	if len(c.remembered) == 0 {
+		return nil
+	}
+	if err := c.store(ctx, c.remembered); err != nil {
 		return err
 	}
-	path, err := c.bundle.Path(bundle.FileFP32)
-	if c.fp32 != nil {
-		path = c.path(c.fp32.Path)
-	}
-	output := c.bundle.Spec.Output
-	if err != nil || output.Scores == vision.ScoresSigmoid || len(signalsIn(path, output.Name)) == 0 {
-		return err
-	}
-	pictures, err := c.features(ctx, path, false)
-	if err != nil {
-		return err
-	}
-	if err := c.store(ctx, pictures); err != nil {
-		return err
-	}
-	of := map[string]*vision.Known{}
-	of["float"], err = reference.Fit(pictures, len(c.bundle.Spec.Labels))
+	float, err := reference.Fit(c.remembered, len(c.bundle.Spec.Labels))
 	if err != nil {
 		c.found(dataset.Finding{Check: "known", Severity: "warn",
 			Evidence: fmt.Sprintf("decide.unknown_below has nothing to go by: %v", err),
 			Cure:     fmt.Sprintf("calibrate on %d pictures or more, some of each label", reference.LeastPictures)})
 		return nil
 	}
+	of := map[string]*vision.Known{"float": float}
 	if err := c.knownIntegers(ctx, of); err != nil {
 		return err
 	}
@@ -135,22 +136,7 @@ func (c *calibration) features(ctx context.Context, path string, separate bool) 
 				return nil
 			}
 			if err == nil {
-				all[i].Signals = &vision.Signals{}
-				err = network.Run(ctx, t, func(output int, v []float32) {
-					switch s := all[i].Signals; {
-					case output == 1:
-						all[i].Features = slices.Clone(v)
-					case output > 1 && output%2 == 0:
-						s.Squeeze = append(s.Squeeze, slices.Clone(v))
-					case output > 1:
-						s.Gates = append(s.Gates, slices.Clone(v))
-					default:
-						if top := vision.TopK(nil, v, 1); label < 0 && len(top) == 1 {
-							label = top[0]
-						}
-					}
-				})
-				all[i].Class = max(0, label)
+				all[i], _, err = told(ctx, network, t, label)
 			}
 			if err != nil {
 				return err
