@@ -79,7 +79,8 @@ func TestReportOrder(t *testing.T) {
 	if worst := ranked(r.Layers); worst[0].Layer != "two" || r.Layers[0].Layer != "one" {
 		t.Errorf("%+v, the report itself %+v", worst, r.Layers)
 	}
-	all := gains(Searched{Changes: []string{"b"}, Steps: []Step{{What: "start", SQNR: 20},
+	all := gains(Searched{Changes: []string{"b"}, Steps: []Step{{What: "start", SQNR: 12}, // of the hardest
+		{What: "before", SQNR: 20},
 		{What: "alone", Names: []string{"a"}, SQNR: 21}, {What: "alone", Names: []string{"b"}, SQNR: 26},
 		{What: "alone", Names: []string{"c"}, SQNR: 19}, {What: "together", Names: []string{"a", "b"}, SQNR: 27}}})
 	want := []gain{{"b", 6, 6, true}, {"a", 1, 6, false}, {"c", -1, 6, false}}
