@@ -144,8 +144,9 @@ func calibrate(ctx context.Context, o Options, p *progress.Progress) (*Report, e
 func (c *calibration) work(ctx context.Context) error {
 	c.report = Report{Schema: ReportSchema, Tool: c.Tool, Method: c.Method,
 		Bundle: strings.TrimSpace(c.bundle.Spec.Name + " " + c.bundle.Spec.Version),
-		Source: c.bundle.Spec.Files[bundle.FileFP32].SHA256, Seconds: map[string]float64{}, Processor: map[string]float64{},
-		Gate: Gate{MinAgreement: c.MinAgreement}, Findings: []dataset.Finding{}}
+		Source: c.bundle.Spec.Files[bundle.FileFP32].SHA256, Seconds: map[string]float64{},
+		Processor: map[string]float64{},
+		Gate:      Gate{MinAgreement: c.MinAgreement}, Findings: []dataset.Finding{}}
 	steps := []struct {
 		name string
 		do   func(context.Context) error

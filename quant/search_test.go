@@ -81,7 +81,8 @@ func TestLostIsNeverHeld(t *testing.T) {
 	gaveUp, held := 0, 0
 	for range 4000 {
 		n := 1 + r.IntN(40)
-		b := []Budget{{Agreement: 0.9 + r.Float64()/10}, {Loss: r.Float64() / 10}, {SQNR: 5 + 10*r.Float64()}}[r.IntN(3)]
+		b := []Budget{{Agreement: 0.9 + r.Float64()/10}, {Loss: r.Float64() / 10},
+			{SQNR: 5 + 10*r.Float64()}}[r.IntN(3)]
 		labelled, flips := r.IntN(3) > 0, r.Float64()/5
 		var all stake
 		type outcome struct{ same, before, after bool }
