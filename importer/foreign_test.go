@@ -182,6 +182,18 @@ func TestImportRewritesForeignGraphs(t *testing.T) {
 		"raw scores between 0 and 1": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().
 			then("Mul", nil, onnx.NewFloat32("c", []float32{1e-4})).
 			then("Add", nil, onnx.NewFloat32("d", []float32{0.5})).ends(f32, 1, 4), asItIs, "", "raw scores"},
+		"small answers of a Relu": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().
+			then("Mul", nil, onnx.NewFloat32("c", []float32{1e-4})).then("Relu", nil).ends(f32, 1, 4), asItIs, "",
+			"raw scores"},
+		"a sigmoid and a Sqrt": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().then("Sigmoid", nil).
+			then("Erf", nil).then("Sqrt", nil).ends(f32, 1, 4), asItIs, vision.ScoresSigmoid,
+			"each of its label for itself"},
+		"a sigmoid rounded to less than its range": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().
+			then("Sigmoid", nil).then("QuantizeLinear", nil, onnx.NewFloat32("q", []float32{0.3 / 255}),
+			onnx.Tensor{Name: "z", Type: onnx.Uint8, Data: []byte{0}}).
+			then("DequantizeLinear", nil, onnx.NewFloat32("q", []float32{0.3 / 255}),
+				onnx.Tensor{Name: "z", Type: onnx.Uint8, Data: []byte{0}}).ends(f32, 1, 4), asItIs,
+			vision.ScoresSigmoid, "each of 4 labels for itself"},
 		"one score": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().ends(f32, 1, 1), asItIs, "",
 			"the second of the two"},
 		"one probability": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 1).flat().then("Sigmoid", nil).ends(f32, 1, 1),

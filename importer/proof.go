@@ -157,7 +157,7 @@ func (t *proof) judge(ctx context.Context, p *progress.Progress) error {
 			return n.cannotRun(err)
 		}
 	}
-	if n.classifier.Head == onnx.HeadRaw && !n.classifier.Layer && t.within() {
+	if n.classifier.Head == onnx.HeadRaw && n.classifier.Probable && t.within() {
 		p.Say("all its answers lie between 0 and 1: they are taken for probabilities, each of its label for itself")
 		err := t.again(ctx, p, func() error {
 			n.graph.Logit(n.classifier)

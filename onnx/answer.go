@@ -18,7 +18,7 @@ type answer struct {
 	probability bool   // of a single one: a sigmoid makes it
 	at          string // the tensor with the raw scores, once taken
 	rounded     bool   // a softmax or sigmoid was rounded behind
-	layer       bool   // a layer with weights makes them
+	probable    bool   // what makes them keeps them between 0 and 1
 }
 
 var scoreTypes = map[DataType]bool{Float32: true, Float16: true, Float64: true, BFloat16: true, Uint8: true, 0: true}
@@ -215,7 +215,7 @@ func (a *answer) take(g *Graph) error {
 	}
 	a.at, a.head = h.out, head
 	a.rounded = slices.ContainsFunc(h.tail, func(i int) bool { return g.Nodes[i].OpType == "DequantizeLinear" })
-	a.layer = head == HeadRaw && h.fromLayer(a.name)
+	a.probable = head == HeadRaw && h.probable(a.name)
 	if a.single {
 		a.probability = head == HeadSigmoid
 		if a.head = HeadOne; head == HeadSoftmax {

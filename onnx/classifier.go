@@ -39,7 +39,7 @@ type Classifier struct {
 	Head          Head
 	Probability   bool    // HeadOne: the file ends in a sigmoid
 	Rounded       bool    // what was taken off was rounded behind it, to a range that ends somewhere
-	Layer         bool    // HeadRaw: a layer with weights makes the scores, whose range has no end
+	Probable      bool    // HeadRaw: what makes the scores keeps them between 0 and 1
 	Batch         int     // that the file was exported for, 0 where it takes any
 	Opaque        float32 // of the fourth channel, where it has one
 }
@@ -72,7 +72,7 @@ func (m *Model) AsClassifier(w Wanted) (*Classifier, error) {
 		return nil, err
 	}
 	c.Scores, c.ScoresType, c.Head, c.Probability = out.name, out.kind, out.head, out.probability
-	c.Rounded, c.Layer = out.rounded, out.layer
+	c.Rounded, c.Probable = out.rounded, out.probable
 	if err := out.take(&m.Graph); err != nil {
 		return nil, err
 	}

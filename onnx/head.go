@@ -112,20 +112,6 @@ var layerOps = map[string]bool{"Conv": true, "Gemm": true, "MatMul": true, "QLin
 	"ConvInteger": true, "MatMulInteger": true, "QGemm": true, "FusedConv": true, "FusedGemm": true,
 	"FusedMatMul": true, "MatMulNBits": true, "Einsum": true, "BatchNormalization": true}
 
-// fromLayer tells whether a layer with weights makes t, but for what only passes on, adds or scales.
-func (h *head) fromLayer(t string) bool {
-	for n := h.maker(t); n != nil; n = h.maker(h.fedInput(n)) {
-		if layerOps[n.OpType] {
-			return true
-		}
-		passes := keepOps[n.OpType] || n.OpType == "QuantizeLinear" || n.OpType == "DequantizeLinear"
-		if !passes && n.OpType != "Add" && n.OpType != "Mul" && n.OpType != "Div" && n.OpType != "Sub" {
-			return false
-		}
-	}
-	return false
-}
-
 func (h *head) maker(t string) *Node {
 	if i, ok := h.by[t]; ok {
 		return &h.g.Nodes[i]
