@@ -385,6 +385,8 @@ func TestNoYAML(t *testing.T) {
 	for text, want := range map[string]string{
 		"cameras:\n\t- name: x\n":                  "cannot start any token: YAML is indented by blanks",
 		"mqtt:\n  qos: 1\n broker: tcp://b:1883\n": "are the keys of one section indented alike",
+		"device: {name: @home}\n":                  "a value that begins with @",
+		"device: {name: \"a}\n":                    "a quotation mark is opened that nothing closes",
 		"mqtt: {qos: 1\n":                          "are the keys of one section indented alike",
 	} {
 		if _, err := load(t, text, Options{}); err == nil || !strings.Contains(err.Error(), want) {

@@ -41,6 +41,12 @@ func unread(text []byte, err error) error {
 			return fmt.Errorf("%s: YAML is indented by blanks, not by tabs", said)
 		}
 	}
+	switch {
+	case strings.Contains(said, "cannot start any token"):
+		return fmt.Errorf("%s: a value that begins with @, %% or ` stands in quotes", said)
+	case strings.Contains(said, "unexpected end of stream"):
+		return fmt.Errorf("%s: a quotation mark is opened that nothing closes", said)
+	}
 	return fmt.Errorf("%s: are the keys of one section indented alike, and is there a blank behind each colon?", said)
 }
 

@@ -5,7 +5,8 @@ import "testing"
 // TestProbable: what keeps its numbers between 0 and 1 by itself, and what answers with such numbers
 // only because the weights are small.
 func TestProbable(t *testing.T) {
-	net := []Node{node("Gemm", "f w", "l"), node("Sigmoid", "l", "p"), node("Softmax", "l", "q"), node("Sqrt", "p", "s"),
+	net := []Node{node("Gemm", "f w", "l"), node("Sigmoid", "l", "p"), node("Softmax", "l", "q"),
+		node("Sqrt", "p", "s"),
 		node("Add", "p q", "sum"), node("Greater", "l half", "is"), node("Relu", "l", "r")}
 	constants := []Tensor{NewFloat32("w", make([]float32, 6), 2, 3), NewFloat32("half", []float32{0.5}),
 		NewFloat32("nothing", []float32{0}), NewFloat32("one", []float32{1}), NewFloat32("six", []float32{6}),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // classifyFlags are the choices of one classify.
@@ -105,7 +106,10 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	failed += len(bad)
 	switch all := len(files) + len(bad) + len(sources); {
 	case failed > 0 && len(sources) == 0:
-		return fmt.Errorf("%d of %d pictures could not be classified", failed, all)
+		return fmt.Errorf("%d of %d %s could not be classified", failed, all,
+			round.Plural(all, "picture", "pictures"))
+	case failed > 0 && all == 1:
+		return errors.New("the source could not be classified to its end")
 	case failed > 0:
 		return fmt.Errorf("%d of %d pictures and sources could not be classified to their end", failed, all)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 type evaluateFlags struct {
@@ -70,7 +71,8 @@ pictures and says whether the first is better (McNemar's exact test); classes ar
 
 // printEvaluation is the evaluation for a terminal.
 func printEvaluation(w io.Writer, e *eval.Evaluation, out string) error {
-	fmt.Fprintf(w, "%s, %s on %s: %d pictures, %d labelled\n", e.Bundle, e.Precision, e.Provider, e.Images, e.Labelled)
+	fmt.Fprintf(w, "%s, %s on %s: %d %s, %d labelled\n", e.Bundle, e.Precision, e.Provider, e.Images,
+		round.Plural(e.Images, "picture", "pictures"), e.Labelled)
 	if e.Top1 != nil {
 		fmt.Fprintf(w, "top-1 %.2f %% (95 %%: %.2f to %.2f), top-5 %.2f %%; scores are off by %.2f %% on average "+
 			"(ECE)\n\n",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/teach"
 )
 
@@ -51,10 +52,10 @@ the path of each row, and "labels", its label or the name of its folder.`,
 			}
 			left := ""
 			if x.Unreadable > 0 {
-				left = fmt.Sprintf("; %d pictures cannot be read and were left out", x.Unreadable)
+				left = fmt.Sprintf("; %d cannot be read, left out", x.Unreadable)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d pictures%s\n", o.Out, x.Dim,
-				x.Images, left)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d %s%s\n", o.Out, x.Dim,
+				x.Images, round.Plural(x.Images, "picture", "pictures"), left)
 			return err
 		},
 	}
