@@ -150,7 +150,7 @@ func TestSplitRefuses(t *testing.T) {
 		files, eval []Picture
 		want        string
 	}{
-		{numbered(0, 1), nil, "1 different pictures cannot be divided"},
+		{numbered(0, 1), nil, "1 different picture cannot be divided"},
 		{nil, nil, "0 different pictures cannot be divided"},
 		{numbered(0, 5), numbered(0, 5), "hold the same pictures"},
 		{numbered(0, 5), numbered(0, 50), "hold the same pictures"},
