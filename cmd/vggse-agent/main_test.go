@@ -78,6 +78,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"rum"}, exitUsage, `unknown verb "rum", did you mean run?`},
 		{[]string{"frobnicate"}, exitUsage, `unknown verb "frobnicate"`},
 		{[]string{"run", "--nonsense"}, exitUsage, "unknown flag: --nonsense"},
+		{[]string{"run", "--bundle", ""}, exitUsage, "--bundle is given without a DIR, as by an empty variable"},
+		{[]string{"import", "x.onnx", "--labels="}, exitUsage, "--labels is given without a "},
 		{[]string{"run", "extra"}, exitUsage, `run wants no arguments, got "extra", did you mean --source extra?`},
 		{[]string{"demo-data", "a", "b"}, exitUsage, `demo-data wants no arguments, got "a"`},
 		{[]string{"cameras", "test", "a", "b"}, exitUsage, "test wants one URI, got 2 arguments"},

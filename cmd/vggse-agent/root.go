@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vggse/vggse-agent/internal/redact"
 )
@@ -32,6 +33,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%s (see '%s --help')", redact.Text(flagMistake(err.Error())), cmd.CommandPath())
 	})
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return emptyFlag(cmd) }
 	s := addSettings(root)
 	root.AddCommand(
 		newBenchCmd(s),
@@ -74,6 +76,19 @@ func newRoot() *cobra.Command {
 	}
 	addCompletions(root, s)
 	return root
+}
+
+// emptyFlag is the mistake that an empty variable of a shell makes: --bundle "$BUNDLE" would mean what no
+// --bundle means.
+func emptyFlag(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+			what, _ := pflag.UnquoteUsage(f)
+			err = usagef("--%s is given without a %s, as by an empty variable: write one or leave the flag out "+
+				"(see '%s --help')", f.Name, what, cmd.CommandPath())
+		}
+	})
+	return err
 }
 
 // newHelpCmd is cobra's own verb, but for an unknown verb, which is a mistake.
