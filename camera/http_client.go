@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -259,7 +260,24 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 		return nil, fmt.Errorf("%w: the server cannot be trusted: nobody whom this machine knows has signed its "+
 			"certificate: install the authority's on this machine, or write http://", ErrLost)
 	}
+	var name x509.HostnameError
+	if errors.As(err, &name) {
+		return nil, fmt.Errorf("%w: the server cannot be trusted: its certificate is made for another name or "+
+			"address%s: write one that it is made for, or http://", ErrLost, madeFor(name.Certificate))
+	}
 	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
+}
+
+// madeFor are the names and addresses of a certificate, the first few.
+func madeFor(cert *x509.Certificate) string {
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return " (it holds none, so have a new one made)"
+	}
+	return fmt.Sprintf(" (%.200s)", strings.Join(names[:min(5, len(names))], ", "))
 }
 
 // forWeb is what to do about a method that is not known, in the place of forFFmpeg.

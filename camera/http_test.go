@@ -535,3 +535,18 @@ func TestWebLost(t *testing.T) {
 		t.Errorf("nobody: %v", err)
 	}
 }
+
+// A certificate for another name is told with those that it is made for.
+func TestWebOtherName(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Config{Source: "https://localhost:" + port + "/a.jpg"})
+	if err == nil || !strings.Contains(err.Error(), "made for another name") ||
+		!strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("%v, want the certificate's names", err)
+	}
+}

@@ -109,6 +109,9 @@ func parse(source string) (URI, error) {
 		if strings.TrimSpace(pipelineDir) == "" {
 			return URI{}, fmt.Errorf("has no pipeline: give for example gst:videotestsrc ! videoconvert")
 		}
+		if strings.HasPrefix(pipelineDir, "//") {
+			return URI{}, errors.New("has slashes behind gst: leave them out, as in gst:videotestsrc ! videoconvert")
+		}
 		return URI{Scheme: "gst", Target: strings.TrimSpace(pipelineDir)}, nil
 	}
 	scheme, rest, found := strings.Cut(source, "://")
@@ -173,6 +176,10 @@ func unknownScheme(scheme string) error {
 	if cure := instead[scheme]; cure != "" {
 		return fmt.Errorf("unknown scheme %q: %s; %s", scheme, known, cure)
 	}
+	if inside := wrapped.FindStringSubmatch(scheme); inside != nil {
+		return fmt.Errorf("something stands before %s:// that is not of the address: write the address alone",
+			inside[1])
+	}
 	if len(scheme) > 12 || strings.ContainsFunc(scheme, func(r rune) bool { return r < 'a' || r > 'z' }) {
 		return fmt.Errorf("unknown scheme: %s", known) // what stands there may be half a password
 	}
@@ -198,17 +205,20 @@ const localCamera = "a camera of this machine is its number, as 0, or its device
 var (
 	// elsewhere are cameras of this machine as other programs name them: usb:0, video0,
 	// dshow:video=NAME.
-	elsewhere = regexp.MustCompile(`(?i)^((usb|webcam|camera|cam|video|device|v4l2?|uvc)[:=]?\d+|` +
+	elsewhere = regexp.MustCompile(`(?i)^((usb|webcam|camera|cam|video|device|v4l2?|uvc)[:= ]?\d+(:\d+)?|` +
 		`(dshow|avfoundation|v4l2?|uvc|usb|webcam|video)[:=].*|webcam|usb)$`)
 	onRaspberry = regexp.MustCompile(`(?i)^(libcamera|picam(era)?2?|rpicam|raspicam)(:.*)?$`)
+	// wrapped ends in the scheme of an address that something stands before: url=, a mark, another program's word.
+	wrapped = regexp.MustCompile(`[^a-z0-9+.-](rtsps?|https?|onvif|rtp)$`)
 	// ofNetwork begins as an address without its scheme: of IPv4, with a user, or with a port.
 	ofNetwork = regexp.MustCompile(`(?i)^([^/\s@]+@[\w.\[-]|\d{1,3}(\.\d{1,3}){3}([:/?]|$)|` +
 		`(localhost|www\.|[\w-]+(\.[\w-]+)*:\d+([/?]|$))|\[[0-9a-f:]+\])`)
 	noColon    = regexp.MustCompile(`(?i)^(rtsps?|https?|onvif)(;[\\/]+|//)`)
 	numbering  = regexp.MustCompile(`%0\dd|%d(\W|_|$)`)
-	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|demo|test|csi|v4l2|file)(:[\\/]+|:)`)
-	pipelined  = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S`)
-	fromHome   = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
+	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|rtmps?|srt|udp|demo|test|csi|v4l2|file)` +
+		`(:[\\/]+|:)`)
+	pipelined = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S|^\w+src(\s+[\w-]+=\S+)+$`)
+	fromHome  = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
 )
 
 // noFile is what to write in the place of a source that looks like a file's path and is meant for
@@ -218,6 +228,9 @@ func noFile(source string) string {
 	if half := halfScheme.FindStringSubmatch(source); half != nil && !strings.Contains(source, "://") {
 		scheme := strings.ToLower(half[1])
 		cure = fmt.Sprintf("has no // behind %s: write %s://… with two slashes (/)", scheme, scheme)
+		if other := instead[scheme]; other != "" {
+			cure = "is no source here: " + other
+		}
 	} else if len(source) > 2 && strings.IndexByte(`"'`, source[0]) >= 0 && source[len(source)-1] == source[0] {
 		cure = "stands in quotes that belong to it: leave them out"
 	} else if pipelined.MatchString(source) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,12 @@ var schemes = map[string]string{"tcp": "1883", "ssl": "8883", "ws": "80", "wss":
 // aliases are other people's names for them.
 var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
 
+// longestText is that of MQTT, bytes.
+const longestText = 1<<16 - 1
+
+// halfScheme is a scheme whose colon or slashes are mistyped.
+var halfScheme = regexp.MustCompile(`^(?i)(tcp|ssl|tls|mqtts?|wss?)([;.,]?//|:/)[^/]`)
+
 // ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled
 // in where it is missing, or Embedded, of which only the scheme is set. An error names the key and
 // the cure.
@@ -93,6 +100,10 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	}
 	if strings.EqualFold(brokerURL, Embedded) {
 		return nil, fmt.Errorf("mqtt.broker: write %s in small letters, got %q", Embedded, brokerURL)
+	}
+	if half := halfScheme.FindStringSubmatch(brokerURL); half != nil {
+		return nil, fmt.Errorf("mqtt.broker: %q: write a colon and two slashes behind %s: %[2]s://HOST",
+			Shown(brokerURL), half[1])
 	}
 	if !strings.Contains(brokerURL, "://") {
 		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", Shown(brokerURL),
@@ -107,7 +118,7 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
-		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883")
+		return nil, fmt.Errorf("mqtt.broker: is not a URL: write it like tcp://HOST:1883, with a number for the port")
 	}
 	if u.User != nil || strings.Contains(u.Path, "@") { // a password with a slash in it looks like a path
 		return nil, fmt.Errorf("mqtt.broker: must not hold user and password: put them into mqtt.user and " +
@@ -177,6 +188,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("mqtt.stats_interval: must be > 0, got %s", c.StatsInterval)
 	case c.KeepAlive != 0 && (c.KeepAlive < 2*time.Second || c.KeepAlive > time.Hour):
 		return fmt.Errorf("mqtt.keep_alive: must be from 2s to 1h, got %s", c.KeepAlive)
+	case len(c.ClientID) > longestText || len(c.User) > longestText:
+		return fmt.Errorf("mqtt.client_id, mqtt.user: must be of at most %d bytes (MQTT 3.1.1, 1.5.3)", longestText)
 	case c.User == "" && (c.Password != "" || c.PasswordFile != ""):
 		return fmt.Errorf("mqtt.user: must be set where a password is")
 	case !secure && c.TLS != TLS{}:

@@ -170,6 +170,8 @@ func (g *guardedConn) greeted() error {
 	return fmt.Errorf("%w: correct host and port in mqtt.broker", errNoBroker)
 }
 
+const refusedWithCode = "the broker refuses the connection with code"
+
 // refusedBy is an error for a CONNACK whose code MQTT 3.1.1 does not have: paho takes it for a success. Brokers of
 // MQTT 5 alone answer so.
 func refusedBy(packet []byte, err error) error {
@@ -181,8 +183,12 @@ func refusedBy(packet []byte, err error) error {
 		return fmt.Errorf("the broker does not take MQTT 3.1.1 (code %d): allow it there", code)
 	case 0x06 | 0x80, 0x07 | 0x80, 0x0c | 0x80:
 		return fmt.Errorf("%w (code %d)", packets.ErrorRefusedNotAuthorised, code)
+	case 0x08 | 0x80, 0x09 | 0x80:
+		return fmt.Errorf("%w (code %d)", packets.ErrorRefusedServerUnavailable, code)
+	case 0x0a | 0x80:
+		return fmt.Errorf("%w: it has banned this client (code %d)", packets.ErrorRefusedNotAuthorised, code)
 	default:
-		return fmt.Errorf("the broker refuses the connection with code %d", code)
+		return fmt.Errorf("%s %d", refusedWithCode, code)
 	}
 }
 

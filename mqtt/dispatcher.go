@@ -63,7 +63,8 @@ type dispatcher struct {
 	ended   bool
 	seen    map[string]time.Time // ids, until when none of them is taken again
 	answers bucket               // commands that could be carried out, and are looked at
-	refused bucket               // and others: nonsense takes no answer from who makes sense
+	refused bucket               // and that could not: they take no answer from those that can
+	garbled bucket               // and what is none: nonsense takes no answer from who makes sense
 	work    bucket               // commands that are carried out
 	sets    map[string]*setLimit // by topic
 }
@@ -82,7 +83,8 @@ func newDispatcher(l *Link) *dispatcher {
 	return &dispatcher{
 		link: l, jobs: make(chan *job, waitingCommands), seen: make(map[string]time.Time),
 		sets:    make(map[string]*setLimit),
-		answers: bucket{rate: 10, burst: 20}, refused: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
+		answers: bucket{rate: 10, burst: 20}, refused: bucket{rate: 10, burst: 20},
+		garbled: bucket{rate: 10, burst: 20}, work: bucket{rate: 1, burst: 5},
 	}
 }
 
@@ -104,7 +106,10 @@ func (d *dispatcher) command(m Message, now time.Time) {
 	c, err := decodeCommand(m.Payload)
 	status, why := d.verdict(&c, err, now)
 	limit := &d.answers
-	if status != "" {
+	switch {
+	case err != nil:
+		limit = &d.garbled
+	case status != "":
 		limit = &d.refused
 	}
 	if until, again := d.seen[c.ID]; again && c.ID != "" && now.Before(until) || !limit.take(now) {

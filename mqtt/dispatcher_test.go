@@ -321,6 +321,22 @@ func TestNonsenseStarvesNobody(t *testing.T) {
 	}
 }
 
+// Who gives a command that is not allowed here is told so, however much nonsense comes.
+func TestNonsenseSilencesNoRefusal(t *testing.T) {
+	l := lonely(t, CommandReload)
+	l.Handle(&clerk{})
+	now := time.Now()
+	for range 1000 {
+		l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte("{")}, now)
+	}
+	missed := l.missed.Load()
+	refused := order("refused", CommandRestart, "{}", time.Since(now))
+	l.dispatcher.command(Message{Topic: l.topics.command, Payload: []byte(refused)}, now)
+	if _, answered := l.dispatcher.seen["refused"]; !answered || l.missed.Load() != missed {
+		t.Error("the command was passed over, want an answer")
+	}
+}
+
 // M8: 10,000 malformed messages, made from good ones, to every topic that the agent listens to:
 // none is carried out, nothing ends, and memory stays.
 func TestHostileCommands(t *testing.T) {

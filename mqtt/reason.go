@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"path"
 	"slices"
@@ -31,7 +32,11 @@ func (c *Config) reason(err error) string {
 // plain is the text of an error without what differs each time.
 func plain(err error) string {
 	var number syscall.Errno
-	if errors.As(err, &number) {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path): // always the same, and says which file
+		return err.Error()
+	case errors.As(err, &number):
 		return number.Error()
 	}
 	var invalid x509.CertificateInvalidError
@@ -76,6 +81,8 @@ func (c *Config) cure(err error, said string) string {
 		return "set mqtt.client_id to a name that the broker takes"
 	case errors.As(err, &other):
 		return "this port of the broker does not speak TLS: write tcp:// (ws://) in mqtt.broker, or its other port"
+	case strings.Contains(said, refusedWithCode):
+		return "look into its log"
 	case unanswered(err):
 		return "the broker takes the connection and does not answer: it has more to do than it can, or another " +
 			"program listens there"
