@@ -2,186 +2,207 @@ package prune
 
 import (
 	"context"
-	"math"
+	"errors"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// largestNormal is the most inputs of an output that least squares are solved for in full (its
-// matrix is that squared, for each shard); beyond, channels are mixed alike in all taps, as before
-// the first fully connected layer of the full-size network.
-const largestNormal = 1300
-
-// Samples for each unknown number of an output, at least, and at least of a picture, because its
-// neighbours tell little new.
+// Limits on the work of Apply.
 const (
-	samplesEach    = 24
-	samplesLeast   = 20_000
-	samplesPicture = 6
+	gatePictures = 1024      // that gates are fitted on
+	stageBytes   = 512 << 20 // of what a tensor holds for all pictures
 )
 
-// Apply takes the channels out that are not in p, layer by layer in the order of the forward pass,
-// and fits each reader to what it put out in the network that was.
+// application is a network that loses channels, layer by layer in the order of the forward pass.
+type application struct {
+	*Analysis
+	n    *VGG
+	plan Plan
+	from *stage // the last tensor of n that will not change any more and fits in memory
+}
+
+// Apply takes the channels out that are not in p and fits each reader to what it put out in the
+// network that was.
 func (s *Analysis) Apply(ctx context.Context, p Plan) (*VGG, error) {
-	n := s.network.clone()
+	a := &application{Analysis: s, n: s.network.clone(), plan: p}
 	touched := false
 	for i := range s.groups {
 		g := &s.groups[i]
 		if len(p[i]) < g.width {
 			touched = true
-			mix, shift := mixOf(s.cov[i], s.mean[i], p[i])
-			n.cut(g, p[i], mix, shift)
+			s.narrow(a.n, i, p[i])
 		}
-		if !touched {
+		if !touched || s.few(g) {
 			continue
 		}
 		if g.gate != nil {
-			if err := s.refitGate(ctx, n, g, p[i]); err != nil {
+			if err := a.refitGate(ctx, i); err != nil {
 				return nil, err
 			}
 		}
-		if err := s.refit(ctx, n, g, p[i]); err != nil {
+		if err := a.refit(ctx, i); err != nil {
 			return nil, err
 		}
 		s.bench.progress("fitting layers", i+1, len(s.groups))
 	}
-	return n, nil
+	return a.n, nil
 }
 
 // refitGate lets the gate see the channels that are gone as a mix of those that are left.
-func (s *Analysis) refitGate(ctx context.Context, n *VGG, g *group, keep []int) error {
-	train, judge, err := s.gather(ctx, n, g.before, g.before, sampling{in: len(keep), out: g.width})
+func (a *application) refitGate(ctx context.Context, i int) error {
+	g, k, keep := &a.groups[i], &a.known[i], a.plan[i]
+	each := len(k.gate[0]) / g.width
+	train, judge, err := a.gather(ctx, gathering{tensor: g.before, p: len(keep), q: g.width, each: each,
+		samples: min(gatePictures, k.pictures),
+		fill: func(picture int, v, rows []float32, row int) {
+			x := k.gateSamples(g, v, len(keep), picture)
+			for r := range each {
+				copy(rows[r*row:], x[r*len(keep):][:len(keep)])
+				copy(rows[r*row+len(keep):], k.gate[picture][r*g.width:][:g.width])
+			}
+		}})
 	if err != nil {
 		return err
 	}
-	mix := fit(train, judge, mat.DenseCopyOf(selection(keep, g.width).T())) // kept × width
+	mix, _ := fit(train, judge, mat.DenseCopyOf(selection(keep, g.width).T())) // kept × width
 	for _, p := range g.gate.Params {
 		if endsWith(p.Name, gateColumns) {
-			n.own[p.Name] = fold(s.network.values(p.Name), p.Shape[0], 1, mat.DenseCopyOf(mix.T()))
+			a.n.own[p.Name] = fold(a.network.values(p.Name), p.Shape[0], 1, mat.DenseCopyOf(mix.T()))
 		}
 	}
 	return nil
 }
 
 // refit fits the reader of g: all of its weights where that can be solved, else a mix of channels.
-func (s *Analysis) refit(ctx context.Context, n *VGG, g *group, keep []int) error {
-	weight, bias := g.reader.Params[0], g.reader.Params[1]
-	out := weight.Shape[0]
-	unknown := len(keep)*g.taps + 1
-	full := sampling{in: unknown - 1, out: out, constant: true, patch: !g.dense(), whole: g.dense(),
-		rectified: g.index+1 < len(s.groups)}
-	if unknown <= largestNormal && s.samples(g, full) >= 2*unknown {
-		start := mat.NewDense(unknown, out, nil)
-		w, b := n.values(weight.Name), n.values(bias.Name)
-		for o := range out {
-			for i := range unknown - 1 {
-				start.Set(i, o, float64(w[o*(unknown-1)+i]))
-			}
-			start.Set(unknown-1, o, float64(b[o]))
-		}
-		train, judge, err := s.gather(ctx, n, g.in, g.out, full)
-		if err != nil {
-			return err
-		}
-		best := fit(train, judge, start)
-		fitted, moved := make([]float32, out*(unknown-1)), make([]float32, out)
-		for o := range out {
-			for i := range unknown - 1 {
-				fitted[o*(unknown-1)+i] = float32(best.At(i, o))
-			}
-			moved[o] = float32(best.At(unknown-1, o))
-		}
-		n.own[weight.Name], n.own[bias.Name] = fitted, moved
+func (a *application) refit(ctx context.Context, i int) error {
+	g, k, keep := &a.groups[i], a.known[i], a.plan[i]
+	samples := k.each * k.pictures
+	if p := len(keep)*g.taps + 1; k.taps != g.taps && !g.dense() && p <= largestNormal && samples >= 2*p {
+		k.taps = g.taps // now it can be solved
+	}
+	targets, q := k.out, g.reader.Params[0].Shape[0]
+	if k.taps != g.taps {
+		targets, q = k.in, g.width
+	}
+	p := len(keep)*k.taps + 1
+	if samples < 2*p {
 		return nil
 	}
-	mixing := sampling{in: len(keep), out: g.width, constant: true}
-	if s.samples(g, mixing) < 2*len(keep) {
-		return nil
+	last := i+1 == len(a.groups)
+	pictures, next := k.pictures, a.next(g, len(keep))
+	if next != nil {
+		pictures = a.bench.Pictures.Len()
 	}
-	train, judge, err := s.gather(ctx, n, g.in, g.in, mixing)
+	train, judge, err := a.gather(ctx, gathering{tensor: g.in, p: p, q: q, each: k.each, samples: k.pictures,
+		pictures: pictures, keep: k.taps == g.taps && !last, weigh: !last, stage: next,
+		fill: func(picture int, v, rows []float32, row int) {
+			k.inputs(rows, row, g, v, len(keep), picture)
+			for r := range k.each {
+				copy(rows[r*row+p:], targets[picture][r*q:][:q])
+			}
+		}})
 	if err != nil {
 		return err
 	}
-	mix, shift := mixOf(s.cov[g.index], s.mean[g.index], keep)
-	start := mat.NewDense(len(keep)+1, g.width, nil)
-	start.Slice(0, len(keep), 0, g.width).(*mat.Dense).Copy(mix.T())
-	start.SetRow(len(keep), shift)
-	best := fit(train, judge, start)
-	n.reread(g, s.network.values(weight.Name), s.network.values(bias.Name),
-		mat.DenseCopyOf(best.Slice(0, len(keep), 0, g.width).T()), mat.Row(nil, len(keep), best))
+	if next != nil {
+		a.from = next
+	}
+	if k.taps != g.taps {
+		same := mat.NewDense(g.width+1, g.width, nil)
+		for c := range g.width {
+			same.Set(c, c, 1)
+		}
+		best, _ := fit(train, judge, fitted(k.xx, same, keep, g.width, 1))
+		mix, shift := mixOf(best)
+		weight, bias := g.reader.Params[0], g.reader.Params[1]
+		a.n.reread(g, a.network.values(weight.Name), a.network.values(bias.Name), mix, shift)
+		return nil
+	}
+	best, solver := fit(train, judge, readerWeights(a.n, g, len(keep)))
+	if !last && solver != nil {
+		if best, err = a.bench.rectified(ctx, train, judge, best, solver); err != nil {
+			return err
+		}
+	}
+	a.n.setReader(g, best)
 	return nil
 }
 
-// sampling says what a sample is: a column of channels at a place, a 3×3 patch of them, or a whole
-// picture's.
-type sampling struct {
-	in, out      int // numbers
-	constant     bool
-	patch, whole bool
-	rectified    bool // a ReLU comes next
-}
-
-// samples is how many there are of a group's input.
-func (s *Analysis) samples(g *group, a sampling) int {
-	area := g.side * g.side
-	if g.dense() && !a.whole {
-		area = g.taps
+// next is the stage that begins with the input of the reader of g, where it is small, behind a gate
+// and its pool, and fits in memory for all pictures; nil elsewhere.
+func (a *application) next(g *group, channels int) *stage {
+	if g.gate == nil || g.dense() {
+		return nil
 	}
-	return area * s.bench.Pictures.Len()
+	n := a.bench.Pictures.Len()
+	if int64(n)*int64(channels*g.side*g.side)*4 > stageBytes {
+		return nil
+	}
+	side := int64(g.side)
+	return &stage{g.in, [4]int64{1, int64(channels), side, side}, make([][]float32, n)}
 }
 
-// gather sums up what goes into from in the network n and what to is in the network that was: the
-// last shard apart.
-func (s *Analysis) gather(ctx context.Context, n *VGG, from, to string, a sampling) (train, judge *moments, err error) {
-	m, err := n.Model()
+// gathering says what gather sums up.
+type gathering struct {
+	tensor            string
+	p, q              int // numbers that go in, and that should come out
+	each              int // samples of a picture
+	samples, pictures int // of the first pictures; so many are looked at all the same
+	keep, weigh       bool
+	stage             *stage // where the tensor goes; nil: nowhere
+	fill              func(picture int, v, rows []float32, row int)
+}
+
+// gather sums up what a tensor of the network holds and what should be made of it, which fill
+// writes into the rows of a picture: the last shard apart.
+func (a *application) gather(ctx context.Context, w gathering) (train, judge *moments, err error) {
+	m, err := a.n.Model()
 	if err != nil {
 		return nil, nil, err
 	}
-	p := a.in
-	if a.constant {
-		p++
+	product, err := a.bench.product(ctx, w.p+w.q, sumsGraph(w.p, w.q), "sums")
+	if err != nil {
+		return nil, nil, err
 	}
-	pictures, total := s.bench.Pictures.Len(), max(samplesLeast, samplesEach*p)
-	if !a.whole {
-		pictures = min(pictures, total/samplesPicture)
-	}
-	each := (total + pictures - 1) / pictures
-	sums := make([]*moments, shards)
+	defer func() { err = errors.Join(err, product.Close()) }()
+	sums := make([]*collector, shards)
 	for k := range sums {
-		sums[k] = newMoments(p, a.out)
-		sums[k].keep = a.rectified
+		sums[k] = &collector{moments: newMoments(w.p, w.q), product: product}
+		sums[k].keep = w.keep
 	}
-	looks := []look{{m, []string{from}}, {s.model, []string{to}}}
-	err = s.bench.each(ctx, pictures, looks, func(shard, picture int, out [][]float32) error {
-		at, area := []int{0}, 1
-		if !a.whole {
-			area = len(out[1]) / a.out
-			at = places(int(math.Round(math.Sqrt(float64(area)))), each, picture)
+	looks := []look{{m, []string{w.tensor}, a.from}}
+	err = a.bench.each(ctx, max(w.samples, w.pictures), looks, func(shard, picture int, out [][]float32) error {
+		if w.stage != nil {
+			w.stage.values[picture] = slices.Clone(out[0])
 		}
-		x, y := make([]float64, len(at)*p), make([]float64, len(at)*a.out)
-		if a.patch {
-			patches(x, out[0], int(math.Round(math.Sqrt(float64(area)))), at, p)
-		} else {
-			columns(x, out[0], area, at, p)
+		if picture >= w.samples {
+			return nil
 		}
-		columns(y, out[1], area, at, a.out)
-		if a.constant {
-			for r := range at {
-				x[r*p+p-1] = 1
-			}
+		rows, err := sums[shard].grow(ctx, w.each)
+		if err != nil {
+			return err
 		}
-		sums[shard].add(len(at), x, y)
+		w.fill(picture, out[0], rows, w.p+w.q)
+		if w.weigh {
+			a.weigh(rows, picture)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	for k := 1; k < shards-1; k++ {
-		sums[0].merge(sums[k])
+	for k, c := range sums {
+		if err := c.flush(ctx); err != nil {
+			return nil, nil, err
+		}
+		if k > 0 && k < shards-1 {
+			sums[0].merge(c.moments)
+		}
 	}
-	return sums[0], sums[shards-1], nil
+	return sums[0].moments, sums[shards-1].moments, nil
 }
 
 // Bytes is how long the file of the network is.

@@ -34,13 +34,6 @@ func (p *pruning) evaluate(ctx context.Context) (err error) {
 		{"largest weights (L1)", func() *VGG { return p.study.Cut(p.study.Largest(p.plan)) }},
 		{"by lot", func() *VGG { return p.study.Cut(p.study.Random(p.plan, 1)) }},
 	}
-	if p.FitL1 {
-		fitted, err := p.study.Apply(ctx, p.study.Largest(p.plan))
-		if err != nil {
-			return err
-		}
-		others = slices.Insert(others, 1, candidate{"largest weights (L1), fitted", func() *VGG { return fitted }})
-	}
 	if p.report.Ways, err = p.compare(ctx, p.held, others); err != nil {
 		return err
 	}

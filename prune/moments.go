@@ -1,10 +1,9 @@
 package prune
 
 import (
+	"context"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -15,12 +14,9 @@ type moments struct {
 	xx      *mat.SymDense // p × p
 	xy      *mat.Dense    // p × q
 	yy      float64       // of all of y
-	samples               // all of them, where keep is set
+	blocks  [][]float32   // the samples themselves, rows of x and y, where keep is set
 	keep    bool
 }
-
-// samples are rows of x and of y.
-type samples struct{ x, y []float32 }
 
 func newMoments(p, q int) *moments {
 	m := &moments{p: p, q: q, xx: mat.NewSymDense(p, nil)}
@@ -30,35 +26,67 @@ func newMoments(p, q int) *moments {
 	return m
 }
 
-// add takes in n samples, x n×p and y n×q, row by row.
-func (m *moments) add(n int, x, y []float64) {
-	m.n += n
-	if m.keep {
-		m.x, m.y = appended(m.x, x), appended(m.y, y)
-	}
-	a := blas64.General{Rows: n, Cols: m.p, Stride: m.p, Data: x}
-	blas64.Syrk(blas.Trans, 1, a, 1, m.xx.RawSymmetric())
-	if m.q == 0 {
-		return
-	}
-	b := blas64.General{Rows: n, Cols: m.q, Stride: m.q, Data: y}
-	blas64.Gemm(blas.Trans, blas.NoTrans, 1, a, b, 1, m.xy.RawMatrix())
-	for _, v := range y[:n*m.q] {
-		m.yy += v * v
-	}
+// blockRows is how many samples are multiplied at a time: few enough to be added up in float32.
+const blockRows = 1024
+
+// collector adds samples to moments, a block at a time.
+type collector struct {
+	*moments
+	product *product // of sumsGraph(p, q)
+	rows    []float32
 }
 
-func appended(to []float32, v []float64) []float32 {
-	for _, x := range v {
-		to = append(to, float32(x))
+// grow is room for n more samples, rows of p + q zeros.
+func (c *collector) grow(ctx context.Context, n int) ([]float32, error) {
+	if len(c.rows) >= blockRows*(c.p+c.q) {
+		if err := c.flush(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return to
+	at, need := len(c.rows), len(c.rows)+n*(c.p+c.q)
+	if c.rows == nil {
+		c.rows = make([]float32, 0, max(need, (blockRows+n)*(c.p+c.q)))
+	}
+	c.rows = append(c.rows, make([]float32, need-at)...)
+	return c.rows[at:], nil
+}
+
+// flush adds up what is in rows.
+func (c *collector) flush(ctx context.Context) error {
+	width := c.p + c.q
+	if len(c.rows) == 0 {
+		return nil
+	}
+	err := c.product.run(ctx, c.rows, func(_ int, v []float32) {
+		xx := c.xx.RawSymmetric()
+		for i := range c.p {
+			row := v[i*width:][:width]
+			to := xx.Data[i*xx.Stride:]
+			for j := i; j < c.p; j++ {
+				to[j] += float64(row[j])
+			}
+			for j, x := range row[c.p:] {
+				c.xy.RawMatrix().Data[i*c.q+j] += float64(x)
+			}
+		}
+	})
+	for i := c.p; i < len(c.rows); i += width {
+		for _, y := range c.rows[i:][:c.q] {
+			c.yy += float64(y) * float64(y)
+		}
+	}
+	c.n += len(c.rows) / width
+	if c.keep {
+		c.blocks, c.rows = append(c.blocks, c.rows), nil
+	} else {
+		c.rows = c.rows[:0]
+	}
+	return err
 }
 
 // merge adds o.
 func (m *moments) merge(o *moments) {
-	m.n, m.yy = m.n+o.n, m.yy+o.yy
-	m.x, m.y = append(m.x, o.x...), append(m.y, o.y...)
+	m.n, m.yy, m.blocks = m.n+o.n, m.yy+o.yy, append(m.blocks, o.blocks...)
 	m.xx.AddSym(m.xx, o.xx)
 	if m.q > 0 {
 		m.xy.Add(m.xy, o.xy)
@@ -82,10 +110,11 @@ func (m *moments) loss(w *mat.Dense) float64 {
 var ridges = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
 
 // fit returns the w, p × q, that is best in train and not far from start, as far as judge says: the
-// ridge is the one whose w has the least loss there. It is start itself where nothing is better.
-func fit(train, judge *moments, start *mat.Dense) *mat.Dense {
-	best, least := start, judge.loss(start)
-	var solver *mat.Cholesky
+// ridge is the one whose w has the least loss there; and the factors that it was found with. It is
+// start itself, with none, where nothing is better.
+func fit(train, judge *moments, start *mat.Dense) (best *mat.Dense, solver *mat.Cholesky) {
+	least, worse := judge.loss(start), 0
+	best = start
 	mean := 0.0
 	for i := range train.p {
 		mean += train.xx.At(i, i) / float64(train.p)
@@ -108,11 +137,10 @@ func fit(train, judge *moments, start *mat.Dense) *mat.Dense {
 			continue
 		}
 		if loss := judge.loss(w); loss < least {
-			best, least, solver = w, loss, &chol
+			best, least, solver, worse = w, loss, &chol, 0
+		} else if worse++; worse == 2 && solver != nil {
+			break // the loss has its least between too little and too much
 		}
 	}
-	if train.keep && solver != nil {
-		best = rectified(train, judge, best, solver)
-	}
-	return best
+	return best, solver
 }

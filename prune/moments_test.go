@@ -1,11 +1,16 @@
 package prune
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/vgg16se"
 )
 
 // linear draws n samples x of p numbers and y = w'x plus noise of q, row by row.
@@ -40,31 +45,79 @@ func drawn(p, q int, seed uint64) *mat.Dense {
 	return w
 }
 
-func momentsOf(n, p, q int, x, y []float64, keep bool) *moments {
+// momentsOf adds samples up one by one, and keeps them.
+func momentsOf(n, p, q int, x, y []float64) *moments {
 	m := newMoments(p, q)
-	m.keep = keep
-	m.add(n, x, y)
+	m.n = n
+	var rows []float32
+	for s := range n {
+		xs, ys := x[s*p:][:p], y[s*q:][:q]
+		rows = appended(appended(rows, xs), ys)
+		for i, a := range xs {
+			for j := i; j < p; j++ {
+				m.xx.SetSym(i, j, m.xx.At(i, j)+a*xs[j])
+			}
+			for j, b := range ys {
+				m.xy.Set(i, j, m.xy.At(i, j)+a*b)
+			}
+		}
+		for _, b := range ys {
+			m.yy += b * b
+		}
+	}
+	m.blocks = [][]float32{rows}
 	return m
 }
 
-// Sums of samples in one go and of parts that are merged are the same, and so are the samples kept.
-func TestMomentsMerge(t *testing.T) {
-	const n, p, q = 90, 4, 3
+// testBench is a bench that has no pictures.
+func testBench(t *testing.T) *Bench {
+	t.Helper()
+	if _, err := infer.Version(infer.Config{}); errors.Is(err, infer.ErrNoLibrary) {
+		t.Skip("ONNX Runtime not found (make deps)")
+	}
+	return &Bench{Runtime: infer.Prober{Config: infer.Config{Threads: 1}, Input: vgg16se.Input}, Dir: t.TempDir()}
+}
+
+// What the runtime adds up block by block, and is merged, is what the samples add up to; they are
+// kept where that is wanted.
+func TestCollector(t *testing.T) {
+	const n, p, q, each = 3 * blockRows / 2, 7, 3, 12
 	x, y := linear(n, drawn(p, q, 1), 0.2, 2)
-	whole := momentsOf(n, p, q, x, y, true)
-	parts := momentsOf(30, p, q, x[:30*p], y[:30*q], true)
-	rest := momentsOf(60, p, q, x[30*p:], y[30*q:], true)
-	parts.merge(rest)
-	if parts.n != n || len(parts.x) != n*p || len(parts.y) != n*q || math.Abs(parts.yy-whole.yy) > 1e-9*whole.yy {
-		t.Errorf("%d samples, %d and %d numbers, %g; want %d and %g", parts.n, len(parts.x), len(parts.y), parts.yy, n,
-			whole.yy)
-	}
-	if !mat.EqualApprox(parts.xx, whole.xx, 1e-9) || !mat.EqualApprox(parts.xy, whole.xy, 1e-9) {
-		t.Error("the sums of products differ")
-	}
-	for i := range x {
-		if float32(x[i]) != whole.x[i] {
-			t.Fatalf("number %d is kept as %g, was %g", i, whole.x[i], x[i])
+	want := momentsOf(n, p, q, x, y)
+	b := testBench(t)
+	for _, keep := range []bool{true, false} {
+		product, err := b.product(t.Context(), p+q, sumsGraph(p, q), "sums")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer product.Close()
+		parts := []*collector{{moments: newMoments(p, q), product: product},
+			{moments: newMoments(p, q), product: product}}
+		var kept []float32
+		for part, c := range parts {
+			c.keep = keep
+			for s := part * n / 2; s < (part+1)*n/2; s += each {
+				rows, err := c.grow(t.Context(), each)
+				if err != nil {
+					t.Fatal(err)
+				}
+				copy(rows, want.blocks[0][s*(p+q):][:each*(p+q)])
+			}
+			if err := c.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := parts[0].moments
+		m.merge(parts[1].moments)
+		if m.n != n || math.Abs(m.yy-want.yy) > 1e-6*want.yy || !mat.EqualApprox(m.xx, want.xx, 1e-4) ||
+			!mat.EqualApprox(m.xy, want.xy, 1e-3) {
+			t.Errorf("%d samples, %g, want %d and %g, or the sums of products differ", m.n, m.yy, n, want.yy)
+		}
+		for _, rows := range m.blocks {
+			kept = append(kept, rows...)
+		}
+		if keep && !slices.Equal(kept, want.blocks[0]) || !keep && kept != nil {
+			t.Errorf("%d numbers are kept, or others than came in; keep is %v", len(kept), keep)
 		}
 	}
 }
@@ -74,7 +127,7 @@ func TestMomentsLoss(t *testing.T) {
 	const n, p, q = 200, 5, 2
 	w := drawn(p, q, 3)
 	x, y := linear(n, w, 0.5, 4)
-	m := momentsOf(n, p, q, x, y, false)
+	m := momentsOf(n, p, q, x, y)
 	for name, try := range map[string]*mat.Dense{"the truth": w, "nothing": mat.NewDense(p, q, nil),
 		"something else": drawn(p, q, 5)} {
 		noise, power := 0.0, 0.0
@@ -115,8 +168,8 @@ func TestFit(t *testing.T) {
 	} {
 		x, y := linear(tt.samples, truth, tt.noise, 8)
 		judgeX, judgeY := linear(500, truth, tt.noise, 9)
-		judge := momentsOf(500, p, q, judgeX, judgeY, false)
-		got := fit(momentsOf(tt.samples, p, q, x, y, false), judge, tt.start)
+		judge := momentsOf(500, p, q, judgeX, judgeY)
+		got, _ := fit(momentsOf(tt.samples, p, q, x, y), judge, tt.start)
 		if loss, before := judge.loss(got), judge.loss(tt.start); loss > tt.most || loss > before {
 			t.Errorf("%s: a loss of %g, at the start %g, at most %g wanted", tt.name, loss, before, tt.most)
 		}
@@ -127,16 +180,17 @@ func TestFit(t *testing.T) {
 func TestFitLeavesTheBest(t *testing.T) {
 	truth := drawn(3, 2, 10)
 	x, y := linear(100, truth, 0, 11)
-	m := momentsOf(100, 3, 2, x, y, false)
-	wrong := momentsOf(100, 3, 2, x, make([]float64, len(y)), false) // says that all answers are 0
-	if got := fit(wrong, m, truth); got != truth {
+	m := momentsOf(100, 3, 2, x, y)
+	wrong := momentsOf(100, 3, 2, x, make([]float64, len(y))) // says that all answers are 0
+	if got, solver := fit(wrong, m, truth); got != truth || solver != nil {
 		t.Errorf("%v was taken for better than the truth", mat.Formatted(got))
 	}
 }
 
 // The error that a ReLU hides is none: outputs below zero where zero is wanted cost nothing, above
 // they do.
-func TestRectifiedLoss(t *testing.T) {
+func TestRectifiedStep(t *testing.T) {
+	b := testBench(t)
 	for _, tt := range []struct {
 		y, out, loss, step float64 // of one sample with x = 1
 	}{
@@ -147,13 +201,14 @@ func TestRectifiedLoss(t *testing.T) {
 		{-2, -1, 0, 0},
 		{0, 0.5, 0.25, -0.5},
 	} {
-		m := momentsOf(1, 1, 1, []float64{1}, []float64{tt.y}, true)
-		w := mat.NewDense(1, 1, []float64{tt.out})
-		if got := m.rectifiedLoss(w); math.Abs(got-tt.loss) > 1e-6 {
-			t.Errorf("%g for %g: a loss of %g, want %g", tt.out, tt.y, got, tt.loss)
+		m := momentsOf(1, 1, 1, []float64{1}, []float64{tt.y})
+		step, loss, err := b.rectifiedStep(t.Context(), m, mat.NewDense(1, 1, []float64{tt.out}))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got := m.rectifiedError(w).At(0, 0); math.Abs(got-tt.step) > 1e-6 {
-			t.Errorf("%g for %g: a step of %g, want %g", tt.out, tt.y, got, tt.step)
+		if math.Abs(loss-tt.loss) > 1e-6 || math.Abs(step.At(0, 0)-tt.step) > 1e-6 {
+			t.Errorf("%g for %g: a loss of %g and a step of %g, want %g and %g", tt.out, tt.y, loss, step.At(0, 0),
+				tt.loss, tt.step)
 		}
 	}
 }
@@ -161,6 +216,7 @@ func TestRectifiedLoss(t *testing.T) {
 // Behind a ReLU the fit that knows of it is better than least squares, on samples that neither saw.
 func TestRectifiedBeatsLeastSquares(t *testing.T) {
 	const p, q, n = 6, 8, 3000
+	b := testBench(t)
 	truth := drawn(p+2, q, 13) // of two inputs the fit knows nothing
 	draw := func(seed uint64) *moments {
 		x, y := linear(n, truth, 0.1, seed)
@@ -171,27 +227,35 @@ func TestRectifiedBeatsLeastSquares(t *testing.T) {
 		for i := range y { // an output that is seldom above zero
 			y[i] -= 2
 		}
-		return momentsOf(n, p, q, seen, y, true)
+		return momentsOf(n, p, q, seen, y)
 	}
 	train, judge, other := draw(14), draw(15), draw(16)
-	start := mat.NewDense(p, q, nil)
-	plain := *train
-	plain.keep = false
-	squares, better := fit(&plain, judge, start), fit(train, judge, start)
-	a, b := other.rectifiedLoss(squares), other.rectifiedLoss(better)
-	if t.Logf("least squares %.4g, rectified %.4g", a, b); !(b < 0.9*a) {
-		t.Errorf("least squares loses %.4g behind the ReLU, the fit that knows of it %.4g", a, b)
+	squares, solver := fit(train, judge, mat.NewDense(p, q, nil))
+	better, err := b.rectified(t.Context(), train, judge, squares, solver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss := func(w *mat.Dense) float64 {
+		_, v, err := b.rectifiedStep(t.Context(), other, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	before, after := loss(squares), loss(better)
+	if t.Logf("least squares %.4g, rectified %.4g", before, after); !(after < 0.9*before) {
+		t.Errorf("least squares loses %.4g behind the ReLU, the fit that knows of it %.4g", before, after)
 	}
 }
 
-// Without samples to judge on that get better, the least-squares fit stays.
+// Where nothing is hidden, the least-squares fit stays: no step makes it better.
 func TestRectifiedKeepsWhatIsBest(t *testing.T) {
-	truth := drawn(3, 2, 20)
-	x, y := linear(300, truth, 0, 21)
+	b := testBench(t)
+	x, y := linear(300, drawn(3, 2, 20), 0, 21)
 	for i := range y {
 		y[i] = math.Abs(y[i]) // nothing is hidden
 	}
-	m := momentsOf(300, 3, 2, x, y, true)
+	m := momentsOf(300, 3, 2, x, y)
 	var chol mat.Cholesky
 	if !chol.Factorize(m.xx) {
 		t.Fatal("the samples are too much alike")
@@ -200,8 +264,15 @@ func TestRectifiedKeepsWhatIsBest(t *testing.T) {
 	if err := chol.SolveTo(w, m.xy); err != nil {
 		t.Fatal(err)
 	}
-	got := rectified(m, m, w, &chol)
-	if before, after := m.rectifiedLoss(w), m.rectifiedLoss(got); after > before {
-		t.Errorf("the loss went from %g to %g", before, after)
+	got, err := b.rectified(t.Context(), m, m, w, &chol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, before, err := b.rectifiedStep(t.Context(), m, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, after, err := b.rectifiedStep(t.Context(), m, got); err != nil || after > before {
+		t.Errorf("the loss went from %g to %g, %v", before, after, err)
 	}
 }

@@ -107,8 +107,9 @@ func writeFloats(w io.Writer, v []float32) error {
 	return nil
 }
 
-// until is the part of m that works out the given tensors, as its outputs.
-func until(m *onnx.Model, tensors ...string) *onnx.Model {
+// until is the part of m that works out the given tensors, as its outputs, from the pictures or, where
+// from is not empty, from that tensor, which it reads in their place.
+func until(m *onnx.Model, from string, tensors ...string) *onnx.Model {
 	part := *m
 	needed := map[string]bool{}
 	part.Graph.Outputs = nil
@@ -118,14 +119,24 @@ func until(m *onnx.Model, tensors ...string) *onnx.Model {
 	}
 	part.Graph.Nodes = nil
 	for _, v := range slices.Backward(m.Graph.Nodes) {
-		if needed[v.Outputs[0]] {
-			part.Graph.Nodes = append(part.Graph.Nodes, v)
-			for _, in := range v.Inputs {
-				needed[in] = true
+		if !needed[v.Outputs[0]] || v.Outputs[0] == from {
+			continue
+		}
+		v.Inputs = slices.Clone(v.Inputs)
+		for i, in := range v.Inputs {
+			needed[in] = true
+			if in == from {
+				v.Inputs[i] = m.Graph.Inputs[0].Name
 			}
 		}
+		part.Graph.Nodes = append(part.Graph.Nodes, v)
 	}
 	slices.Reverse(part.Graph.Nodes)
+	if from != "" {
+		input := m.Graph.Inputs[0]
+		input.Shape = []onnx.Dim{{Size: 1}, {Name: "channels"}, {Name: "height"}, {Name: "width"}}
+		part.Graph.Inputs = []onnx.ValueInfo{input}
+	}
 	part.Graph.Initializers = nil
 	for _, t := range m.Graph.Initializers {
 		if needed[t.Name] {

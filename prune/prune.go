@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -31,11 +32,11 @@ type Options struct {
 	Out     string  // folder of the bundle to make: new, or empty
 	Factor  float64 // multiply-adds before over after; 0 where Points says how far to go
 	Points  float64 // most points of top-1 to lose, of agreement where no labels are known
+	Chosen  string  // file that says which channels stay (see Choose), in the place of Factor and Points
 	Asked   string  // the wish in the user's words, for the report
 	Workers int     // pictures in work at the same time
 	Step    int     // what widths are multiples of: 8, 16, …
 	Seconds float64 // to measure latency for
-	FitL1   bool    // fit the network whose channels L1 chose, too
 	Tool    string  // who prunes, for the report
 
 	Runtime infer.Config // which ONNX Runtime; one thread of it is used
@@ -58,9 +59,10 @@ type pruning struct {
 	study    *Analysis
 	small    *VGG
 	plan     Plan
-	fit      *dataset.Set // fitted on
-	choose   *dataset.Set // a quarter of the pictures, where Points says how far to go: to see what is lost
-	held     *dataset.Set // evaluated on
+	choice   map[string][]int // what Chosen holds
+	fit      *dataset.Set     // fitted on
+	choose   *dataset.Set     // a quarter of the pictures, where Points says how far to go: to see what is lost
+	held     *dataset.Set     // evaluated on
 	report   Report
 }
 
@@ -112,6 +114,11 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 	defer os.RemoveAll(work)
 	r := &pruning{Options: o, progress: p, bundle: b, dir: work, source: source, arch: arch, network: network,
 		prober: infer.Prober{Config: o.Runtime, Input: vgg16se.Input}}
+	if o.Chosen != "" {
+		if r.choice, err = readChoice(o.Chosen); err != nil {
+			return nil, err
+		}
+	}
 	return &r.report, atomicfile.NewDir(o.Out, func(out string) error {
 		if err := r.work(ctx); err != nil {
 			return err
@@ -128,7 +135,8 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 func (p *pruning) work(ctx context.Context) error {
 	spec := &p.bundle.Spec
 	p.report = Report{Schema: ReportSchema, Tool: p.Tool, Source: spec.Files[bundle.FileFP32].SHA256,
-		Bundle: strings.TrimSpace(spec.Name + " " + spec.Version), Asked: p.Asked, Seconds: map[string]float64{}}
+		Bundle: strings.TrimSpace(spec.Name + " " + spec.Version), Asked: p.Asked, Seconds: map[string]float64{},
+		Processor: map[string]float64{}}
 	host, err := eval.ThisHost(p.prober.Config)
 	if err != nil {
 		return err
@@ -140,13 +148,23 @@ func (p *pruning) work(ctx context.Context) error {
 	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate}, {"measure", p.measure}}
 	for i, s := range steps {
 		p.progress.At(i+1, len(steps)+1) // the last is to write the bundle
-		begin := time.Now()
+		begin, worked := time.Now(), processorSeconds()
 		if err := s.do(ctx); err != nil {
 			return err
 		}
 		p.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
+		p.report.Processor[s.name] = round.Three(processorSeconds() - worked)
 	}
 	return nil
+}
+
+// processorSeconds is what the processor has worked for this process.
+func processorSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // pictures finds and divides the pictures.
@@ -203,8 +221,16 @@ func (p *pruning) analyse(ctx context.Context) (err error) {
 // budgetSteps is how often a budget is halved in on.
 const budgetSteps = 6
 
-// takeOut takes the channels out, as many as Factor says, or as Points allow.
+// takeOut takes the channels out: those that Chosen does not name, as many as Factor says, or as
+// Points allow.
 func (p *pruning) takeOut(ctx context.Context) (err error) {
+	if p.Chosen != "" {
+		if p.plan, err = p.study.Choose(p.choice); err != nil {
+			return fmt.Errorf("%s: %w", p.Chosen, err)
+		}
+		p.small, err = p.study.Apply(ctx, p.plan)
+		return err
+	}
 	if p.Factor > 0 {
 		p.small, p.plan, err = p.smaller(ctx, p.Factor)
 		return err

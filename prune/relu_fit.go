@@ -1,15 +1,16 @@
 package prune
 
 import (
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
+	"context"
+	"errors"
+
 	"gonum.org/v1/gonum/mat"
 )
 
 // Limits on the work of rectified.
 const (
-	rectifiedRounds = 24
-	rectifiedWork   = 150e9 // multiply-adds
+	rectifiedRounds = 12
+	rectifiedWork   = 600e9 // multiply-adds
 	rectifiedIdle   = 4     // rounds without a better w
 )
 
@@ -18,17 +19,30 @@ const (
 // 1505.06798). Each round moves the targets there to what comes out of w, if that is below zero,
 // and fits again with the same factors, with Nesterov's momentum. The w that is best on judge's
 // samples stays.
-func rectified(train, judge *moments, w *mat.Dense, solver *mat.Cholesky) *mat.Dense {
+func (b *Bench) rectified(ctx context.Context, train, judge *moments, w *mat.Dense,
+	solver *mat.Cholesky) (*mat.Dense, error) {
 	rounds := min(rectifiedRounds, int(rectifiedWork/(2*float64(train.n)*float64(train.p)*float64(train.q))))
-	best, least, idle := w, judge.rectifiedLoss(w), 0
+	_, least, err := b.rectifiedStep(ctx, judge, w)
+	if err != nil {
+		return nil, err
+	}
+	best, idle := w, 0
 	now, ahead := w, mat.DenseCopyOf(w)
 	for k := range rounds {
+		towards, _, err := b.rectifiedStep(ctx, train, ahead)
+		if err != nil {
+			return nil, err
+		}
 		var step, next, move mat.Dense
-		if solver.SolveTo(&step, train.rectifiedError(ahead)) != nil {
+		if solver.SolveTo(&step, towards) != nil {
 			break
 		}
 		next.Add(ahead, &step)
-		if loss := judge.rectifiedLoss(&next); loss < least {
+		_, loss, err := b.rectifiedStep(ctx, judge, &next)
+		if err != nil {
+			return nil, err
+		}
+		if loss < least {
 			best, least, idle = mat.DenseCopyOf(&next), loss, 0
 		} else if idle++; idle == rectifiedIdle {
 			break
@@ -38,43 +52,39 @@ func rectified(train, judge *moments, w *mat.Dense, solver *mat.Cholesky) *mat.D
 		ahead.Add(&next, &move)
 		now = &next
 	}
-	return best
+	return best, nil
 }
 
-// rectifiedError is xᵀ·(y − x·w), p × q, without what the ReLU hides.
-func (m *moments) rectifiedError(w *mat.Dense) *mat.Dense {
-	z := m.outputs(w)
-	for i, y := range m.y {
-		switch {
-		case y > 0:
-			z.Data[i] = y - z.Data[i]
-		default:
-			z.Data[i] = min(0, -z.Data[i])
+// rectifiedStep is xᵀ·(y − x·w), p × q, without what the ReLU hides, and the squared error behind
+// the ReLU, over the samples of m.
+func (b *Bench) rectifiedStep(ctx context.Context, m *moments, w *mat.Dense) (step *mat.Dense, loss float64,
+	err error) {
+	p, err := b.product(ctx, m.p+m.q, rectifiedGraph(w), "step", "loss")
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	step = mat.NewDense(m.p, m.q, nil)
+	for _, rows := range m.blocks {
+		err := p.run(ctx, rows, func(output int, v []float32) {
+			if output == 1 {
+				loss += float64(v[0]) * float64(len(rows)/p.m*m.q)
+				return
+			}
+			for i, x := range v {
+				step.RawMatrix().Data[i] += float64(x)
+			}
+		})
+		if err != nil {
+			return nil, 0, err
 		}
 	}
-	g := blas32.General{Rows: m.p, Cols: m.q, Stride: m.q, Data: make([]float32, m.p*m.q)}
-	blas32.Gemm(blas.Trans, blas.NoTrans, 1, blas32.General{Rows: m.n, Cols: m.p, Stride: m.p, Data: m.x}, z, 0, g)
-	d := mat.NewDense(m.p, m.q, nil)
-	for i, v := range g.Data {
-		d.RawMatrix().Data[i] = float64(v)
-	}
-	return d
+	return step, loss, nil
 }
 
-// rectifiedLoss is the squared error behind the ReLU.
-func (m *moments) rectifiedLoss(w *mat.Dense) float64 {
-	z, sum := m.outputs(w), 0.0
-	for i, y := range m.y {
-		d := float64(max(0, y) - max(0, z.Data[i]))
-		sum += d * d
+func appended(to []float32, v []float64) []float32 {
+	for _, x := range v {
+		to = append(to, float32(x))
 	}
-	return sum
-}
-
-// outputs are x·w, n × q.
-func (m *moments) outputs(w *mat.Dense) blas32.General {
-	v := blas32.General{Rows: m.p, Cols: m.q, Stride: m.q, Data: appended(nil, w.RawMatrix().Data)}
-	z := blas32.General{Rows: m.n, Cols: m.q, Stride: m.q, Data: make([]float32, m.n*m.q)}
-	blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, blas32.General{Rows: m.n, Cols: m.p, Stride: m.p, Data: m.x}, v, 0, z)
-	return z
+	return to
 }

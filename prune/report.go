@@ -29,7 +29,9 @@ type Report struct {
 	Ways     []Way              `json:"ways"` // the network that was, this one, and others of its widths
 	Latency  Latency            `json:"latency"`
 	Seconds  map[string]float64 `json:"seconds"`
-	Missed   []string           `json:"missed,omitempty"`
+	// what the processor worked in that time, all of its cores
+	Processor map[string]float64 `json:"processor_seconds"`
+	Missed    []string           `json:"missed,omitempty"`
 }
 
 // Size is how large a network is.

@@ -57,15 +57,15 @@ func demoPictures(t *testing.T, n int) string {
 func TestRun(t *testing.T) {
 	needRuntime(t)
 	out := filepath.Join(t.TempDir(), "small")
-	o := prune.Options{Images: demoPictures(t, 52), Out: out, Factor: 1.5, Asked: "1.5x", Step: 16, FitL1: true,
-		Workers: 2, Tool: "a test",
+	o := prune.Options{Images: demoPictures(t, 52), Out: out, Factor: 1.5, Asked: "1.5x", Step: 16, Workers: 2,
+		Tool: "a test",
 		Bundle: seededBundle(t, vgg16se.Architecture{InputSize: 32, Width: 0.125, Reduction: 4,
 			Hidden: 24, PoolSize: 2, Attention: vgg16se.SCSE})}
 	r, err := prune.Run(t.Context(), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 6 || r.After.MACs*3 > r.Before.MACs*2 ||
+	if r.Fitted < 32 || r.HeldOut != 10 || len(r.Ways) != 5 || r.After.MACs*3 > r.Before.MACs*2 ||
 		r.After.Bytes >= r.Before.Bytes || r.Latency.Before <= 0 || !r.Labelled || r.Missed != nil {
 		t.Errorf("report: %+v", r)
 	}
@@ -100,6 +100,46 @@ func TestRun(t *testing.T) {
 	if page, err := os.ReadFile(filepath.Join(out, "report.html")); err != nil || !strings.Contains(string(page),
 		r.After.Architecture) {
 		t.Errorf("report.html: %v", err)
+	}
+}
+
+// What another program chose stays, and the layers that it does not name keep all.
+func TestRunWithAChoice(t *testing.T) {
+	needRuntime(t)
+	dir := t.TempDir()
+	choice, out := filepath.Join(dir, "choice.json"), filepath.Join(dir, "small")
+	o := prune.Options{
+		Bundle: seededBundle(t, vgg16se.Architecture{
+			InputSize: 32, Width: 0.125, Reduction: 4, Hidden: 16, PoolSize: 1}),
+		Images: demoPictures(t, 26), Out: out, Chosen: choice, Asked: "as a test says", Step: 8, Workers: 2,
+	}
+	for _, c := range []struct{ text, want string }{
+		{`{"features.2": [0, 1, 2, 9]}`, "choice.json: features.2 has the channels 0 to 7, not 9"},
+		{`{"features.2": 3}`, `wanted are layers with the channels to keep`},
+		{`{"features.2": [0, 4, 7]}`, ""},
+	} {
+		if err := os.WriteFile(choice, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := prune.Run(t.Context(), o, nil)
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %q", c.text, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range r.Layers {
+			want := l.Before
+			if l.Layer == "features.2" {
+				want = 3
+			}
+			if l.After != want {
+				t.Errorf("%s has %d channels of %d, want %d", l.Layer, l.After, l.Before, want)
+			}
+		}
 	}
 }
 

@@ -39,6 +39,15 @@ const shards = 8
 type look struct {
 	model   *onnx.Model
 	tensors []string
+	from    *stage // nil: the pictures
+}
+
+// stage is what a tensor of a network, 1 × channels × side × side, holds for the pictures: what
+// comes after it need not start from them.
+type stage struct {
+	tensor string
+	shape  [4]int64
+	values [][]float32
 }
 
 // each runs the networks over the first n pictures; visit gets what the tensors of all looks hold.
@@ -54,7 +63,11 @@ func (b *Bench) each(ctx context.Context, n int, looks []look,
 	size, outputs := 0, 0
 	for i, l := range looks {
 		path := filepath.Join(b.Dir, "prune."+string(rune('a'+i))+".onnx")
-		err := writeNow(path, until(l.model, l.tensors...))
+		from := ""
+		if l.from != nil {
+			from = l.from.tensor
+		}
+		err := writeNow(path, until(l.model, from, l.tensors...))
 		if err != nil {
 			return err
 		}
@@ -71,12 +84,18 @@ func (b *Bench) each(ctx context.Context, n int, looks []look,
 		group.Go(func() error {
 			t, out := vision.NewTensor(1, 3, size, size), make([][]float32, outputs)
 			for i := shard; i < n; i += shards {
-				if err := b.Pictures.Load(i, t); err != nil {
-					return err
-				}
-				at := 0
+				loaded, at := false, 0
 				for k, s := range sessions {
-					err := s.Run(ctx, t, func(o int, v []float32) { out[at+o] = append(out[at+o][:0], v...) })
+					x := t
+					if from := looks[k].from; from != nil {
+						x = &vision.Tensor{Shape: from.shape, Data: from.values[i]}
+					} else if !loaded {
+						if err := b.Pictures.Load(i, t); err != nil {
+							return err
+						}
+						loaded = true
+					}
+					err := s.Run(ctx, x, func(o int, v []float32) { out[at+o] = append(out[at+o][:0], v...) })
 					if err != nil {
 						return err
 					}

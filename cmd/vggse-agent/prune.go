@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -23,7 +24,7 @@ type pruneFlags struct {
 func newPruneCmd(s *settings) *cobra.Command {
 	var f pruneFlags
 	cmd := &cobra.Command{
-		Use:   "prune BUNDLE --images DIR --target 2x|--budget 0.5pt --out DIR",
+		Use:   "prune BUNDLE --images DIR --target 2x|--budget 0.5pt|--channels FILE --out DIR",
 		Short: "Make a bundle's network smaller: whole channels out, the rest fitted anew",
 		Long: `Takes whole channels out of a VGG16-SE or a relative of it, through convolutions, attention and
 classifier alike. What is left is a plain network of the same kind with irregular widths, smaller
@@ -36,7 +37,9 @@ cost the answers least for the time that this machine saves: every layer is time
 the CPU provider. --budget 0.5pt finds the smallest network that loses at most half a point of top-1
 (of agreement, where folders are not named like labels). The report judges it on pictures that no
 choice has seen, those of --eval or a fifth of --images, beside channels chosen by the size of their
-weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`,
+weights (L1) and by lot. --channels FILE fits the network that another program's choice leaves:
+{"features.0": [0, 2, 3], …} says which channels of a layer stay. --out gets no calibrated files: run
+'calibrate' on it.`,
 		Example: "  vggse-agent demo-data --out build/pictures --n 4000 --seed 11\n  vggse-agent prune demo/bundle " +
 			"--images build/pictures --target 2x --out build/small",
 		Args: exactArgs(1, "one BUNDLE"),
@@ -62,24 +65,32 @@ weights (L1) and by lot. --out gets no calibrated files: run 'calibrate' on it.`
 		"`DIR` of pictures to judge on (default: a fifth of --images, which then is not fitted on)")
 	flags.StringVar(&f.target, "target", "", "how many times fewer multiply-adds, such as 2x")
 	flags.StringVar(&f.budget, "budget", "", "how many points may be lost, such as 0.5pt")
+	flags.StringVar(&f.Chosen, "channels", "",
+		"JSON `FILE` of another program that says which channels stay, of layers by their names")
 	flags.StringVar(&f.Out, "out", "", "`DIR` of the bundle to make")
 	flags.IntVar(&f.Workers, "workers", runtime.NumCPU(), "pictures in work at the same time")
 	flags.IntVar(&f.Step, "step", 8, "what widths are multiples of")
-	flags.BoolVar(&f.FitL1, "fit-l1", false,
-		"fit the network whose channels L1 chose, too: what the choice of channels is worth")
 	flags.Float64Var(&f.Seconds, "seconds", 3, "time to measure latency for")
 	flags.BoolVar(&f.json, "json", false, "the content of report.json on stdout")
 	return cmd
 }
 
 func (f *pruneFlags) check() error {
-	if f.Images == "" || f.Out == "" || (f.target == "") == (f.budget == "") {
-		return usagef("prune wants --images DIR, --out DIR and one of --target 2x and --budget 0.5pt")
+	wishes := 0
+	for _, wish := range []string{f.target, f.budget, f.Chosen} {
+		if wish != "" {
+			wishes++
+		}
+	}
+	if f.Images == "" || f.Out == "" || wishes != 1 {
+		return usagef("prune wants --images DIR, --out DIR and one of --target 2x, --budget 0.5pt and --channels FILE")
 	}
 	if f.Workers < 1 || f.Seconds < 0 || f.Step%8 != 0 || f.Step < 8 {
 		return usagef("prune: --workers must be at least 1, --seconds at least 0, --step a multiple of 8")
 	}
-	if err := f.Ask(f.target, f.budget); err != nil {
+	if f.Chosen != "" {
+		f.Asked = "as " + filepath.Base(f.Chosen) + " says"
+	} else if err := f.Ask(f.target, f.budget); err != nil {
 		return usagef("prune: %w", err)
 	}
 	return nil
