@@ -172,7 +172,8 @@ func TestCutFilm(t *testing.T) {
 	film := cameratest.CutFilm(t, 20)
 	code, stdout, stderr := agentCmd(t, "classify", "--bundle", seededBundle(t), "--json", film)
 	if n := strings.Count(stdout, `"frame":`); code != exitFailed || n < 5 || n > 12 ||
-		strings.Count(stderr, film+" is cut off: it holds ") != 1 || !strings.Contains(stderr, "1 of 1") {
+		strings.Count(stderr, film+" is cut off: it holds ") != 1 ||
+		!strings.Contains(stderr, "the source could not be classified to its end") {
 		t.Errorf("exit %d, %d frames: %s", code, n, stderr)
 	}
 	for _, frames := range []string{"2", "30"} {
