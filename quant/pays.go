@@ -27,12 +27,8 @@ const rehearsalShare = 0.25
 func (c *calibration) proveRehearsal(ctx context.Context) error {
 	defer os.Remove(c.path(rehearsal))
 	proof, err := c.proveTrial(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		c.leave(bundle.FileINT8CPU, "int8.cpu.onnx", cause(err))
-		return nil
+	if err != nil {
+		return c.unmade(ctx, bundle.FileINT8CPU, "int8.cpu.onnx", err)
 	}
 	if !proof.Fused() || proof.Convolutions+proof.Dense == 0 {
 		c.withoutIntegers("8 bits", fmt.Sprintf("ONNX Runtime runs %d of %d convolutions and %d of %d fully connected "+

@@ -2,8 +2,10 @@ package quant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -33,15 +35,29 @@ func (c *calibration) rehearse(ctx context.Context) error {
 			c.left[f.key] = true
 			continue
 		}
-		if err := c.loads(ctx, f.make); ctx.Err() != nil {
-			return ctx.Err()
-		} else if err != nil {
-			c.leave(f.key, f.name, cause(err))
+		if err := c.loads(ctx, f.make); err != nil {
+			if err := c.unmade(ctx, f.key, f.name, err); err != nil {
+				return err
+			}
 		}
 	}
 	if c.left[bundle.FileFP16] && len(c.levels()) == 0 {
 		return fmt.Errorf("no file can be made of this network: %s", c.evidence())
 	}
+	return nil
+}
+
+// unmade leaves a file out that err says cannot be made. Where the work was ended, or a file could not be
+// written, that is no fault of the network, and an error.
+func (c *calibration) unmade(ctx context.Context, key, name string, err error) error {
+	var disk *fs.PathError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &disk):
+		return fmt.Errorf("%s: %w", name, disk)
+	}
+	c.leave(key, name, cause(err))
 	return nil
 }
 
