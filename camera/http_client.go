@@ -13,10 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/pemfile"
 )
 
 // webClient asks one HTTP server for pictures.
@@ -268,16 +269,13 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
 }
 
-// madeFor are the names and addresses of a certificate, the first few.
+// madeFor are the names and addresses of a certificate, for a sentence.
 func madeFor(cert *x509.Certificate) string {
-	names := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 {
+	names := pemfile.Names(cert)
+	if names == "" {
 		return " (it holds none, so have a new one made)"
 	}
-	return fmt.Sprintf(" (%.200s)", strings.Join(names[:min(5, len(names))], ", "))
+	return " (" + names + ")"
 }
 
 // forWeb is what to do about a method that is not known, in the place of forFFmpeg.

@@ -104,17 +104,18 @@ func talkError(ctx context.Context, err error, described bool) error {
 // TLS, or not.
 func (c *conversation) unheard(secure bool, err error) error {
 	var noTLS tls.RecordHeaderError
+	ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 	switch {
 	case err == nil || c.heard:
 		return err
 	case errors.As(err, &noTLS):
 		return errors.New("the server does not speak TLS on this port: write rtsp://")
-	case secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+	case secure && ended:
 		return errors.New("the server ended the connection (if it does not speak TLS on this port, write rtsp://)")
 	case secure && errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: the server took the connection but does not answer (if it does not speak TLS on this "+
 			"port, write rtsp://)", ErrStalled)
-	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+	case !secure && ended:
 		return errors.New("the server ended the connection (if it speaks TLS on this port, write rtsps://)")
 	}
 	return err

@@ -59,10 +59,11 @@ func (u *URI) openFilm() (source, Info, error) {
 	if info, err := os.Stat(u.Target); err == nil && info.Size() == 0 {
 		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: the file is empty, copy it again", u.Target)
 	}
-	if what := noFilm(beginning(u.Target)); what != "" {
+	head := beginning(u.Target)
+	if what := noFilm(head); what != "" {
 		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is %s", u.Target, what)
 	}
-	bare, usual := bareMachine(), usualFilm(u.Target)
+	bare, usual := bareMachine(), usualFilm(head)
 	var why error
 	if bare.gstreamer && (usual || bare.jetson) && !u.crashes {
 		s, info, err := u.openVideo(bare)
@@ -129,10 +130,9 @@ var filmStarts = [2][]string{
 	append([]string{"G"}, boxStarts...),
 }
 
-// usualFilm reports whether GStreamer reads such a file to its end; those of others it may never
-// end.
-func usualFilm(path string) bool {
-	head := beginning(path)
+// usualFilm reports whether GStreamer reads a file that begins so to its end; those of others it may
+// never end.
+func usualFilm(head []byte) bool {
 	for i, starts := range filmStarts {
 		for _, start := range starts {
 			if len(head) >= 8 && bytes.HasPrefix(head[4*i:], []byte(start)) {

@@ -9,12 +9,13 @@ import (
 	"io/fs"
 	"net"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/vggse/vggse-agent/internal/pemfile"
 )
 
 // reason is the text of a failed connection with what cures it, and without the parts that differ
@@ -135,19 +136,16 @@ func (c *Config) certificateCure(err error, said string) string {
 		"that the broker knows"
 }
 
-// namesOf are the names and addresses that a certificate is made for, the first few.
+// namesOf are the names and addresses that a certificate is made for, for a sentence.
 func namesOf(cert *x509.Certificate) string {
 	if cert == nil {
 		return ""
 	}
-	names := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 {
+	names := pemfile.Names(cert)
+	if names == "" {
 		return ": it holds none (subjectAltName), so have a new one made"
 	}
-	return fmt.Sprintf(" (%.200s)", strings.Join(names[:min(5, len(names))], ", "))
+	return " (" + names + ")"
 }
 
 // hungUp reports whether the peer ended a connection without a word.

@@ -15,6 +15,10 @@ var (
 
 // Operators by what they make of the bounds of what they read.
 var (
+	// layerOps have weights, and their answers no bounds.
+	layerOps = map[string]bool{"Conv": true, "Gemm": true, "MatMul": true, "QLinearConv": true, "QLinearMatMul": true,
+		"ConvInteger": true, "MatMulInteger": true, "QGemm": true, "FusedConv": true, "FusedGemm": true,
+		"FusedMatMul": true, "MatMulNBits": true, "Einsum": true, "BatchNormalization": true}
 	unitOps = map[string]bool{"Sigmoid": true, "HardSigmoid": true, "Softmax": true, "Greater": true, "Less": true,
 		"GreaterOrEqual": true, "LessOrEqual": true, "Equal": true, "And": true, "Or": true, "Not": true}
 	// hullOps answer with numbers that they read, or with means of them.

@@ -107,11 +107,6 @@ func (h *head) take() (Head, error) {
 	}
 }
 
-// layerOps have weights, and their answers no bounds.
-var layerOps = map[string]bool{"Conv": true, "Gemm": true, "MatMul": true, "QLinearConv": true, "QLinearMatMul": true,
-	"ConvInteger": true, "MatMulInteger": true, "QGemm": true, "FusedConv": true, "FusedGemm": true,
-	"FusedMatMul": true, "MatMulNBits": true, "Einsum": true, "BatchNormalization": true}
-
 func (h *head) maker(t string) *Node {
 	if i, ok := h.by[t]; ok {
 		return &h.g.Nodes[i]

@@ -12,7 +12,7 @@ import (
 	"github.com/vggse/vggse-agent/vgg16se"
 )
 
-// Study is what is known of a network before anything is taken out of it.
+// Analysis is what is known of a network before anything is taken out of it.
 type Analysis struct {
 	Groups []GroupAnalysis
 
@@ -27,7 +27,7 @@ type Analysis struct {
 	bench   *Bench
 }
 
-// GroupStudy is how a layer's channels look.
+// GroupAnalysis is how a layer's channels look.
 type GroupAnalysis struct {
 	Layer       string
 	Width       int
@@ -105,90 +105,48 @@ func (k *known) power() float64 {
 	return sum
 }
 
+// viewing is what look sees.
+type viewing struct {
+	tensors  []string
+	at       map[string]int   // where a tensor is among them
+	sums     [][]*collector   // of what readers read: by group, then shard; no shards, or only the first: not looked at
+	products map[int]*product // that sum up, by how many numbers a sample has
+}
+
+func (v *viewing) want(t string) {
+	if _, ok := v.at[t]; !ok {
+		v.at[t] = len(v.tensors)
+		v.tensors = append(v.tensors, t)
+	}
+}
+
 // look runs the network once over all pictures.
 func (s *Analysis) look(ctx context.Context) (err error) {
-	b := s.bench
-	n := b.Pictures.Len()
-	var tensors []string
-	at := map[string]int{}
-	want := func(t string) {
-		if _, ok := at[t]; !ok {
-			at[t] = len(tensors)
-			tensors = append(tensors, t)
-		}
-	}
-	want(vgg16se.Output)
-	s.known = make([]known, len(s.groups))
-	s.logits = make([][]float32, n)
-	s.weight = make([]float32, n)
-	sums := make([][]*collector, shards)
-	for k := range sums {
-		sums[k] = make([]*collector, len(s.groups))
-	}
-	products := map[int]*product{}
+	b, n := s.bench, s.bench.Pictures.Len()
+	s.known, s.logits, s.weight = make([]known, len(s.groups)), make([][]float32, n), make([]float32, n)
+	v := &viewing{at: map[string]int{}, sums: make([][]*collector, len(s.groups)), products: map[int]*product{}}
 	defer func() {
-		for _, p := range products {
+		for _, p := range v.products {
 			err = errors.Join(err, p.Close())
 		}
 	}()
+	v.want(vgg16se.Output)
 	for i := range s.groups {
-		g, k := &s.groups[i], &s.known[i]
-		k.sampling = samplingOf(g, g.width, n)
-		if s.few(g) {
-			continue
+		if err := s.prepare(ctx, v, i); err != nil {
+			return err
 		}
-		want(g.in)
-		want(g.out)
-		k.out = make([][]float32, k.pictures)
-		if k.taps != g.taps {
-			k.in = make([][]float32, k.pictures)
-		}
-		if g.gate != nil {
-			want(g.before)
-			k.gate = make([][]float32, k.pictures)
-		}
-		p := g.width*k.taps + 1
-		if products[p] == nil {
-			if products[p], err = b.product(ctx, p, sumsGraph(p, 0), "sums"); err != nil {
-				return err
-			}
-		}
-		for shard := range sums {
-			if shard >= momentShards && !g.dense() {
-				break
-			}
-			sums[shard][i] = &collector{moments: newMoments(p, 0), product: products[p]}
-		}
-		k.weights = s.weights(g, k)
 	}
 	seen := make(chan struct{}, n)
-	err = b.each(ctx, n, []look{{s.model, tensors, nil}}, func(shard, picture int, out [][]float32) error {
+	looks := []look{{s.model, v.tensors, nil}}
+	err = b.each(ctx, n, looks, func(shard, picture int, out [][]float32) error {
 		s.logits[picture] = slices.Clone(out[0])
 		s.weight[picture] = weightOf(out[0])
 		for i := range s.groups {
-			g, k := &s.groups[i], &s.known[i]
-			if k.weights == nil || picture >= k.pictures {
+			if k := &s.known[i]; k.weights == nil || picture >= k.pictures {
 				continue
 			}
-			v := out[at[g.in]]
-			if k.out[picture] = out[at[g.out]]; g.dense() {
-				k.out[picture] = slices.Clone(k.out[picture])
-			} else {
-				k.out[picture] = k.outputs(k.out[picture], g.reader.Shape[0], picture)
-			}
-			if k.in != nil {
-				k.in[picture] = k.outputs(v, g.width, picture)
-			}
-			if k.gate != nil {
-				k.gate[picture] = k.gateSamples(g, out[at[g.before]], g.width, picture)
-			}
-			if c := sums[shard][i]; c != nil {
-				rows, err := c.grow(ctx, k.each)
-				if err != nil {
-					return err
-				}
-				k.inputs(rows, c.p, g, v, g.width, picture)
-				s.weigh(rows, picture)
+			if err := s.see(ctx, v, i, shard, picture, out); err != nil {
+				return err
 			}
 		}
 		seen <- struct{}{}
@@ -198,24 +156,79 @@ func (s *Analysis) look(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for i := range s.groups {
-		for shard := range sums {
-			c := sums[shard][i]
-			if c == nil {
-				continue
-			}
-			if err := c.flush(ctx); err != nil {
-				return err
-			}
-			if shard > 0 {
-				sums[0][i].merge(c.moments)
-			}
-			c.rows = nil
+	for i, sums := range v.sums {
+		if len(sums) == 0 {
+			continue
 		}
-		if sums[0][i] != nil {
-			s.known[i].xx = sums[0][i].xx
+		m, err := merged(ctx, sums)
+		if err != nil {
+			return err
+		}
+		s.known[i].xx, v.sums[i] = m.xx, nil
+	}
+	return nil
+}
+
+// prepare says what is to be seen of group i.
+func (s *Analysis) prepare(ctx context.Context, v *viewing, i int) (err error) {
+	g, k := &s.groups[i], &s.known[i]
+	k.sampling = samplingOf(g, g.width, s.bench.Pictures.Len())
+	if s.few(g) {
+		return nil
+	}
+	v.want(g.in)
+	v.want(g.out)
+	k.out = make([][]float32, k.pictures)
+	if k.taps != g.taps {
+		k.in = make([][]float32, k.pictures)
+	}
+	if g.gate != nil {
+		v.want(g.before)
+		k.gate = make([][]float32, k.pictures)
+	}
+	p := g.width*k.taps + 1
+	if v.products[p] == nil {
+		if v.products[p], err = s.bench.product(ctx, p, sumsGraph(p, 0), "sums"); err != nil {
+			delete(v.products, p)
+			return err
 		}
 	}
+	summed := momentShards
+	if g.dense() {
+		summed = shards
+	}
+	for range summed {
+		v.sums[i] = append(v.sums[i], &collector{moments: newMoments(p, 0), product: v.products[p]})
+	}
+	k.weights = s.weights(g, k)
+	return nil
+}
+
+// see keeps what group i shows of a picture.
+func (s *Analysis) see(ctx context.Context, v *viewing, i, shard, picture int, out [][]float32) error {
+	g, k := &s.groups[i], &s.known[i]
+	in := out[v.at[g.in]]
+	if k.out[picture] = out[v.at[g.out]]; g.dense() {
+		k.out[picture] = slices.Clone(k.out[picture])
+	} else {
+		k.out[picture] = k.outputs(k.out[picture], g.reader.Shape[0], picture)
+	}
+	if k.in != nil {
+		k.in[picture] = k.outputs(in, g.width, picture)
+	}
+	if k.gate != nil {
+		k.gate[picture] = k.gateSamples(g, out[v.at[g.before]], g.width, picture)
+	}
+	if shard >= len(v.sums[i]) {
+		return nil
+	}
+	c := v.sums[i][shard]
+	rows, err := c.grow(ctx, k.each)
+	if err != nil {
+		return err
+	}
+	k.inputs(rows, c.p, g, in, g.width, picture)
+	s.weigh(rows, picture)
 	return nil
 }
 
@@ -300,12 +313,17 @@ func (s *Analysis) narrow(n *VGG, i int, keep []int) {
 		n.setReader(g, w)
 		return
 	}
+	mix, shift := mixOf(k.mixed(g, keep))
+	n.cut(g, keep, mix, shift)
+}
+
+// mixed are the weights of the kept channels and a constant that make up all channels, × channels.
+func (k *known) mixed(g *group, keep []int) *mat.Dense {
 	same := mat.NewDense(g.width+1, g.width, nil)
 	for c := range g.width {
 		same.Set(c, c, 1)
 	}
-	mix, shift := mixOf(fitted(k.xx, same, keep, g.width, 1))
-	n.cut(g, keep, mix, shift)
+	return fitted(k.xx, same, keep, g.width, 1)
 }
 
 // mixOf takes weights of kept channels and a constant, × channels, apart.

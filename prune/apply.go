@@ -111,11 +111,7 @@ func (a *application) refit(ctx context.Context, i int) error {
 		a.from = next
 	}
 	if k.taps != g.taps {
-		same := mat.NewDense(g.width+1, g.width, nil)
-		for c := range g.width {
-			same.Set(c, c, 1)
-		}
-		best, _ := fit(train, judge, fitted(k.xx, same, keep, g.width, 1))
+		best, _ := fit(train, judge, k.mixed(g, keep))
 		mix, shift := mixOf(best)
 		weight, bias := g.reader.Params[0], g.reader.Params[1]
 		a.n.reread(g, a.network.values(weight.Name), a.network.values(bias.Name), mix, shift)
@@ -194,15 +190,11 @@ func (a *application) gather(ctx context.Context, w gathering) (train, judge *mo
 	if err != nil {
 		return nil, nil, err
 	}
-	for k, c := range sums {
-		if err := c.flush(ctx); err != nil {
-			return nil, nil, err
-		}
-		if k > 0 && k < shards-1 {
-			sums[0].merge(c.moments)
-		}
+	if train, err = merged(ctx, sums[:shards-1]); err != nil {
+		return nil, nil, err
 	}
-	return sums[0].moments, sums[shards-1].moments, nil
+	judge, err = merged(ctx, sums[shards-1:])
+	return train, judge, err
 }
 
 // Bytes is how long the file of the network is.

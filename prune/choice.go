@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// readChoice reads which channels stay from a JSON file that another program wrote: of layers, by
+// readChoice reads which channels of n stay from a JSON file that another program wrote: of layers, by
 // their names, the indices of the channels.
-func readChoice(path string) (map[string][]int, error) {
+func readChoice(path string, n *VGG) (map[string][]int, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -20,16 +20,35 @@ func readChoice(path string) (map[string][]int, error) {
 		return nil, fmt.Errorf("%s: %w; wanted are layers with the channels to keep, such as "+
 			`{"features.0": [0, 2, 3]}`, path, err)
 	}
+	m, err := n.Model()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := planOf(groups(n.Arch, &m.Graph), choice); err != nil { // before the work, not after it
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return choice, nil
 }
 
 // Choose is the plan that keeps the channels of choice, by layer; layers that it does not name keep
 // all.
 func (s *Analysis) Choose(choice map[string][]int) (Plan, error) {
-	p := make(Plan, len(s.groups))
+	p, err := planOf(s.groups, choice)
+	for i := range p {
+		if g := &s.groups[i]; s.known[i].xx == nil && len(p[i]) < g.width {
+			return nil, fmt.Errorf("%s is too wide to be fitted with %d pictures: leave it out, or bring more",
+				g.maker.Name, s.bench.Pictures.Len())
+		}
+	}
+	return p, err
+}
+
+// planOf is the plan of a choice, which is held against the layers that there are.
+func planOf(groups []group, choice map[string][]int) (Plan, error) {
+	p := make(Plan, len(groups))
 	rest := maps.Clone(choice)
-	for i := range s.groups {
-		g := &s.groups[i]
+	for i := range groups {
+		g := &groups[i]
 		keep, named := rest[g.maker.Name]
 		delete(rest, g.maker.Name)
 		if !named {
@@ -45,14 +64,11 @@ func (s *Analysis) Choose(choice map[string][]int) (Plan, error) {
 				at[max(0, slices.IndexFunc(at, func(c int) bool { return c < 0 || c >= g.width }))])
 		case len(slices.Compact(slices.Clone(at))) != len(at):
 			return nil, fmt.Errorf("a channel of %s is chosen twice", g.maker.Name)
-		case s.known[i].xx == nil && len(at) < g.width:
-			return nil, fmt.Errorf("%s is too wide to be fitted with %d pictures: leave it out, or bring more",
-				g.maker.Name, s.bench.Pictures.Len())
 		}
 	}
 	for name := range rest {
-		return nil, fmt.Errorf("the network has no layer %s: it has %s to %s", name, s.groups[0].maker.Name,
-			s.groups[len(s.groups)-1].maker.Name)
+		return nil, fmt.Errorf("the network has no layer %s: it has %s to %s", name, groups[0].maker.Name,
+			groups[len(groups)-1].maker.Name)
 	}
 	return p, nil
 }

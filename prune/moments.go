@@ -93,6 +93,19 @@ func (m *moments) merge(o *moments) {
 	}
 }
 
+// merged are the moments of all collectors, in those of the first.
+func merged(ctx context.Context, all []*collector) (*moments, error) {
+	for i, c := range all {
+		if err := c.flush(ctx); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			all[0].merge(c.moments)
+		}
+	}
+	return all[0].moments, nil
+}
+
 // loss is the squared error of y = w'·x over the samples, w p × q, as a share of y's own square.
 func (m *moments) loss(w *mat.Dense) float64 {
 	var aw mat.Dense

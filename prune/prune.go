@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
@@ -19,7 +18,6 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 )
@@ -115,7 +113,7 @@ func run(ctx context.Context, o Options, p *progress.Progress) (*Report, error) 
 	r := &pruning{Options: o, progress: p, bundle: b, dir: work, source: source, arch: arch, network: network,
 		prober: infer.Prober{Config: o.Runtime, Input: vgg16se.Input}}
 	if o.Chosen != "" {
-		if r.choice, err = readChoice(o.Chosen); err != nil {
+		if r.choice, err = readChoice(o.Chosen, network); err != nil {
 			return nil, err
 		}
 	}
@@ -148,23 +146,12 @@ func (p *pruning) work(ctx context.Context) error {
 	}{{"pictures", p.pictures}, {"study", p.analyse}, {"fit", p.takeOut}, {"judge", p.evaluate}, {"measure", p.measure}}
 	for i, s := range steps {
 		p.progress.At(i+1, len(steps)+1) // the last is to write the bundle
-		begin, worked := time.Now(), processorSeconds()
-		if err := s.do(ctx); err != nil {
+		err := progress.Timed(s.name, p.report.Seconds, p.report.Processor, func() error { return s.do(ctx) })
+		if err != nil {
 			return err
 		}
-		p.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
-		p.report.Processor[s.name] = round.Three(processorSeconds() - worked)
 	}
 	return nil
-}
-
-// processorSeconds is what the processor has worked for this process.
-func processorSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // pictures finds and divides the pictures.

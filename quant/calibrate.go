@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/dataset"
@@ -17,7 +15,6 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
-	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/reference"
 )
@@ -162,23 +159,12 @@ func (c *calibration) work(ctx context.Context) error {
 	}
 	for i, s := range steps {
 		c.progress.At(i+1, len(steps))
-		begin, worked := time.Now(), processorSeconds()
-		if err := s.do(ctx); err != nil {
+		err := progress.Timed(s.name, c.report.Seconds, c.report.Processor, func() error { return s.do(ctx) })
+		if err != nil {
 			return err
 		}
-		c.report.Seconds[s.name] = round.Three(time.Since(begin).Seconds())
-		c.report.Processor[s.name] = round.Three(processorSeconds() - worked)
 	}
 	return nil
-}
-
-// processorSeconds is how long this process has had a processor.
-func processorSeconds() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // open checks and maps the FP32 file and finds what there is to quantize.

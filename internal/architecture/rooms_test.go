@@ -18,7 +18,7 @@ var rooms = map[string]string{
 	"bench/gpucheck":    "bundle internal/atomicfile",
 	"bundle":            "internal/atomicfile vision",
 	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
-	"camera":            "demo internal/atomicfile internal/redact internal/round vision",
+	"camera":            "demo internal/atomicfile internal/pemfile internal/redact internal/round vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/landlock internal/selfexec vision",
@@ -52,7 +52,7 @@ var rooms = map[string]string{
 	"internal/landlock":   "",
 	"internal/logging":    "",
 	"internal/pemfile":    "internal/atomicfile",
-	"internal/progress":   "",
+	"internal/progress":   "internal/round",
 	"internal/racetest":   "",
 	"internal/redact":     "",
 	"internal/round":      "",
@@ -67,7 +67,7 @@ var rooms = map[string]string{
 	"prune": "bundle dataset eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
-		"internal/round onnx reference verify vision",
+		"onnx reference verify vision",
 	"reference": "bundle onnx vgg16se/checkpoint vision",
 	"release": "bundle bundle/store internal/atomicfile internal/backoff " +
 		"internal/filelock internal/pemfile onnx",

@@ -1,4 +1,5 @@
-// Package pemfile reads files of certificates and keys in PEM, and says what stands there instead.
+// Package pemfile reads files of certificates and keys in PEM, and says what stands there instead, and what
+// a certificate is made for.
 package pemfile
 
 import (
@@ -7,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
@@ -125,4 +127,13 @@ func unlike(path string, data []byte, want string) string {
 	}
 	return fmt.Sprintf("holds no PEM; if it is PKCS#12 (.p12, .pfx), 'openssl pkcs12 -in %s -nodes -out FILE' writes "+
 		"its %s in PEM", path, name)
+}
+
+// Names are the names and addresses that a certificate is made for, the first few; "": none.
+func Names(cert *x509.Certificate) string {
+	names := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return fmt.Sprintf("%.200s", strings.Join(names[:min(5, len(names))], ", "))
 }

@@ -7,10 +7,13 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // Progress tells how far a procedure is on a writer: a bar where that is a terminal, else a line
@@ -176,4 +179,25 @@ func (l lineWriter) Write(p []byte) (int, error) {
 		fmt.Fprintf(l.w, "%s\n", p)
 	}
 	return n, nil
+}
+
+// Timed does a step and notes under its name how many seconds it took, and how many the processor worked
+// for this process meanwhile, which a busy machine leaves as they are. A step that fails is not noted.
+func Timed(name string, seconds, processor map[string]float64, do func() error) error {
+	begin, worked := time.Now(), processorTime()
+	if err := do(); err != nil {
+		return err
+	}
+	seconds[name] = round.Three(time.Since(begin).Seconds())
+	processor[name] = round.Three((processorTime() - worked).Seconds())
+	return nil
+}
+
+// processorTime is how long this process has had a processor.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

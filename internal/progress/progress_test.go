@@ -2,6 +2,7 @@ package progress
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,4 +79,18 @@ func TestTimeGoesOn(t *testing.T) {
 			t.Errorf("it draws on after the end: %q", out.String()[ended:])
 		}
 	})
+}
+
+// A step that is done is noted, one that fails is not.
+func TestTimed(t *testing.T) {
+	seconds, processor := map[string]float64{}, map[string]float64{}
+	wrong := errors.New("wrong")
+	if err := Timed("fails", seconds, processor, func() error { return wrong }); err != wrong {
+		t.Errorf("%v, want %v", err, wrong)
+	}
+	err := Timed("waits", seconds, processor, func() error { time.Sleep(20 * time.Millisecond); return nil })
+	if err != nil || len(seconds) != 1 || len(processor) != 1 || seconds["waits"] < 0.02 ||
+		processor["waits"] < 0 {
+		t.Errorf("%v: %v s, %v s of the processor", err, seconds, processor)
+	}
 }
