@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/vggse/vggse-agent/api"
+	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/mqtt"
 )
 
@@ -36,7 +37,11 @@ func (o *observer) Unready() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.link.Connected() {
-		reasons = append(reasons, "the broker is not connected")
+		why := "the broker is not connected"
+		if said := o.link.Away(); said != "" {
+			why += ": " + said
+		}
+		reasons = append(reasons, redact.Text(why))
 	}
 	var away []string
 	for name, status := range o.cameras {

@@ -234,7 +234,7 @@ func (p *livePage) Troubles() []page.Trouble {
 	p.mu.Unlock()
 	var all []page.Trouble
 	if !link.Connected() {
-		all = append(all, page.Trouble{Part: "broker", Status: mqtt.Degraded, Reason: p.brokerURL()})
+		all = append(all, page.Trouble{Part: "broker", Status: mqtt.Degraded, Reason: p.awayFrom(link)})
 	}
 	for _, part := range partsOf(link.Conditions()) {
 		if part.Status != mqtt.OK {
@@ -243,6 +243,14 @@ func (p *livePage) Troubles() []page.Trouble {
 	}
 	slices.SortStableFunc(all, func(a, b page.Trouble) int { return strings.Compare(b.Status, a.Status) })
 	return all
+}
+
+// awayFrom is the broker's address, and why it is not connected.
+func (p *livePage) awayFrom(link *mqtt.Link) string {
+	if why := link.Away(); why != "" {
+		return p.brokerURL() + ": " + redact.Text(why)
+	}
+	return p.brokerURL()
 }
 
 func (p *livePage) brokerURL() string {

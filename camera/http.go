@@ -220,9 +220,11 @@ func (w *web) snapshot(a *http.Response) error {
 	case err != nil:
 		return w.lost(context.Background(), err)
 	case len(data) == 0:
-		return fmt.Errorf("%w: the server's answer is empty", ErrLost)
+		return fmt.Errorf("%w: the server's answer is empty: check the path, or restart the camera", ErrLost)
 	case len(data) > pictureLimit:
-		return fmt.Errorf("%w: the picture is larger than %d MiB", ErrLost, pictureLimit>>20)
+		return fmt.Errorf("%w: the picture is larger than %d MiB: have the camera make smaller ones, or give the "+
+			"rtsp:// "+
+			"address where this is a stream", ErrLost, pictureLimit>>20)
 	}
 	w.fresh = make(http.Header)
 	for ask, tag := range map[string]string{"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"} {
@@ -270,7 +272,9 @@ func (w *web) part() error {
 	w.data = w.data[:0]
 	if n := length; n > 0 {
 		if n > pictureLimit {
-			return fmt.Errorf("a picture of %d bytes", n)
+			return fmt.Errorf("the stream holds a picture of %d bytes, more than %d MiB: have the camera make "+
+				"smaller ones", n,
+				pictureLimit>>20)
 		}
 		if cap(w.data) < n {
 			w.data = make([]byte, 0, n+n/4)
@@ -307,13 +311,17 @@ func (w *web) untilEnd() error {
 		w.data = append(w.data, piece...)
 		switch {
 		case len(w.data) > pictureLimit:
-			return errors.New("a picture without end")
+			return errEndless
 		case endsWithEOI(w.data) && jpegEnds(w.data):
 			w.trim()
 			return nil
 		}
 	}
 }
+
+var errEndless = fmt.Errorf("a picture of the stream does not end within %d MiB: see whether the address is one of "+
+	"MJPEG",
+	pictureLimit>>20)
 
 func endsWithEOI(data []byte) bool { return bytes.HasSuffix(data, []byte{0xFF, jpegEOI}) }
 
@@ -323,7 +331,7 @@ func (w *web) header() (length int, err error) {
 	for read := 0; read < headerLimit; {
 		line, err := w.in.ReadSlice('\n')
 		if err != nil {
-			return 0, fmt.Errorf("a part has no header: %w", err)
+			return 0, fmt.Errorf("a part of the stream has no header: %w", err)
 		}
 		read += len(line)
 		text := bytes.TrimSpace(line)
@@ -336,7 +344,7 @@ func (w *web) header() (length int, err error) {
 			length = n
 		}
 	}
-	return 0, errors.New("the header of a part does not end")
+	return 0, errors.New("the header of a part does not end: see whether the address is one of MJPEG")
 }
 
 // partStart is what the header of a part begins with: some servers send the mark only once.
@@ -369,7 +377,7 @@ func (w *web) toMark() error {
 			return nil
 		}
 	}
-	return errors.New("what comes has no parts")
+	return errors.New("what comes has no parts, as MJPEG has: see whether the address is one of pictures")
 }
 
 // isMark reports whether a line begins a part: some servers name a boundary with its dashes, and some without.
@@ -389,7 +397,7 @@ func (w *web) untilMark() error {
 		}
 		w.data = append(w.data, line...)
 		if len(w.data) > pictureLimit {
-			return errors.New("a picture without end")
+			return errEndless
 		}
 		if text := bytes.TrimRight(w.data, "\r\n"); endsWithEOI(text) && jpegEnds(text) {
 			w.data = text // the mark may come as late as the next picture
@@ -409,7 +417,9 @@ func (w *web) lost(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded) && w.client.timed.late():
-		return fmt.Errorf("%w: bytes come, but no whole picture", ErrStalled)
+		return fmt.Errorf("%w: bytes come, but no whole picture: see whether the address is one of pictures, or have "+
+			"the "+
+			"camera make smaller ones", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: no picture for %.1f s", ErrStalled, w.client.timed.limit.Seconds())
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

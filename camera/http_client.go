@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/pemfile"
+	"github.com/vggse/vggse-agent/internal/reach"
 )
 
 // webClient asks one HTTP server for pictures.
@@ -234,7 +235,8 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	case err == nil:
 		return a, nil
 	case errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(err.Error(), "timeout awaiting response headers"):
-		return nil, fmt.Errorf("%w: the server took the connection but does not answer%s", ErrStalled, ifNoTLS(at))
+		return nil, fmt.Errorf("%w: the server took the connection but does not answer%s: restart the camera, correct "+
+			"the port, or give it more time with #timeout=", ErrStalled, ifNoTLS(at))
 	}
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -266,7 +268,25 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 		return nil, fmt.Errorf("%w: the server cannot be trusted: its certificate is made for another name or "+
 			"address%s: write one that it is made for, or http://", ErrLost, madeFor(name.Certificate))
 	}
-	return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return nil, fmt.Errorf("%w: the server cannot be trusted: its certificate is valid from %s to %s only: renew "+
+			"it, "+
+			"set the clock of this device, or write http://", ErrLost, invalid.Cert.NotBefore.Format(time.DateOnly),
+			invalid.Cert.NotAfter.Format(time.DateOnly))
+	case strings.Contains(err.Error(), "x509: "):
+		return nil, fmt.Errorf("%w: the server cannot be trusted (%w): have a new certificate made, or write http://",
+			ErrLost, err)
+	case strings.Contains(err.Error(), "tls: "):
+		return nil, fmt.Errorf("%w: the server's TLS cannot be used (%w): allow TLS 1.2 or newer there, without "+
+			"certificates of clients, or write http://", ErrLost, err)
+	}
+	if _, _, dial := reach.Why(err); dial || errors.Is(err, errInside) {
+		return nil, unreached("the server", err)
+	}
+	return nil, fmt.Errorf("%w: the server does not answer as one of HTTP does (%w): correct host and "+
+		"port", ErrLost, err)
 }
 
 // madeFor are the names and addresses of a certificate, for a sentence.
@@ -315,7 +335,7 @@ func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
 		return errors.New(strings.Replace(err.Error(), forFFmpeg, forWeb, 1))
 	}
 	if asked > 1 && !next.stale {
-		return errors.New(refusesUser)
+		return c.refuses()
 	}
 	c.asked = next
 	return nil
@@ -323,23 +343,24 @@ func (c *webClient) challenged(at *url.URL, headers []string, asked int) error {
 
 // refusedBy is a sentence on a status that brings no picture.
 func (c *webClient) refusedBy(status int) string {
-	what := fmt.Sprintf("the server answers with status %d", status)
-	if text := http.StatusText(status); text != "" {
-		what = fmt.Sprintf("%s (%s)", what, text)
-	}
+	what := "the server answers with " + statusOf(status, "")
 	switch {
 	case status == http.StatusForbidden && c.user == nil:
 		return what + ": it " + mayWantLogin
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return refusesUser
+		return c.refuses().Error()
 	case status == http.StatusNotFound:
 		return noSuchPath
 	case status == http.StatusTooManyRequests:
 		return what + ": it is asked too often: set #fps= below 1"
-	case status == http.StatusServiceUnavailable:
-		return what + ": it may have no room for another viewer"
 	case status/100 == 2 || status == http.StatusNotModified:
-		return what + " and no picture"
+		return what + " and no picture: " + cureOf(http.StatusNotAcceptable)
 	}
-	return what
+	return what + ": " + cureOf(status)
+}
+
+// refuses is a refusal of user and password.
+func (c *webClient) refuses() error {
+	password, _ := c.user.Password()
+	return refuses(password)
 }

@@ -15,6 +15,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/vggse/vggse-agent/internal/reach"
 )
 
 // onvifLimit is how much of an answer is read, bytes.
@@ -39,7 +41,14 @@ func (u *URI) onvif(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: the device took the connection but does not answer", ErrStalled)
+		return fmt.Errorf("%w: the device took the connection but does not answer: restart it, or correct the port",
+			ErrStalled)
+	case errors.Is(err, errUnreachable):
+		if _, _, dial := reach.Why(err); dial {
+			return unreached("the device", err)
+		}
+		return fmt.Errorf("%w: %s (%.120s): %s", ErrLost, noDevice, strings.TrimPrefix(err.Error(),
+			errUnreachable.Error()+": "), otherPort)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
@@ -58,7 +67,7 @@ func (u *URI) follow(stream string) error {
 	}
 	host := own.Hostname()
 	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+		host = "[" + strings.Replace(host, "%", "%25", 1) + "]"
 	}
 	if port := next.Port(); port != "" {
 		host += ":" + port
@@ -98,7 +107,8 @@ func (d *onvifDevice) streamOf(ctx context.Context, path string) (string, error)
 	n := max(d.uri.Mode, 1)
 	switch {
 	case len(profiles) == 0:
-		return "", errors.New("the device has no profile with video")
+		return "", errors.New("the device has no profile with video: make one in its settings, or give its rtsp:// " +
+			"address")
 	case n > len(profiles):
 		return "", fmt.Errorf("the device has %d profiles, not %d: change #profile=", len(profiles), n)
 	}
@@ -114,13 +124,32 @@ func (d *onvifDevice) streamOf(ctx context.Context, path string) (string, error)
 	if stream := strings.TrimSpace(a.within("MediaUri", "Uri")); stream != "" {
 		return stream, nil
 	}
-	return "", errors.New("the device names no stream")
+	return "", errors.New("the device names no stream: try another #profile=, or give its rtsp:// address")
 }
 
 var (
-	errUnreachable = errors.New("the device cannot be reached")
-	errOnvifLogin  = errors.New("the device refuses this user and password")
+	errUnreachable = errors.New("no answer")
+	errOnvifLogin  = errors.New("the device refuses this user and password, check both at the camera: some keep " +
+		"users " +
+		"of their own for ONVIF, and some have it switched off")
+	errOnvifNoWord = errors.New("the device refuses this user without a password, write both before the host, as " +
+		"USER:PASSWORD and an at sign")
 )
+
+const (
+	noDevice  = "what answers there is no ONVIF device"
+	otherPort = "switch ONVIF on at the camera, or correct the port (80, 2020, 8000, 8080 and 8899 are usual), or " +
+		"give " +
+		"its rtsp:// address"
+)
+
+// login is the refusal of user and password.
+func (d *onvifDevice) login() error {
+	if d.uri.Password == "" {
+		return errOnvifNoWord
+	}
+	return errOnvifLogin
+}
 
 // ask sends one request; known is whether with the user.
 func (d *onvifDevice) ask(ctx context.Context, path string, known bool, body string) (soap, error) {
@@ -143,21 +172,25 @@ func (d *onvifDevice) ask(ctx context.Context, path string, known bool, body str
 		case a.StatusCode == http.StatusUnauthorized && asked < 2 && d.uri.User != "":
 			next, err := choose(a.Header.Values("WWW-Authenticate"), true)
 			if err != nil || next.basic || asked > 0 && !next.stale {
-				return nil, errOnvifLogin
+				return nil, d.login()
 			}
 			d.asked = next
 			continue
 		case a.StatusCode == http.StatusUnauthorized && d.uri.User == "":
 			return nil, errors.New("the device " + wantsLogin)
 		case a.StatusCode == http.StatusUnauthorized || bytes.Contains(answer, []byte("NotAuthorized")):
-			return nil, errOnvifLogin
+			if d.uri.User == "" {
+				return nil, errors.New("the device " + wantsLogin)
+			}
+			return nil, d.login()
 		}
 		s := parseSOAP(answer)
 		switch {
 		case len(s) == 0 || s[0].path[0] != "Envelope":
-			return nil, fmt.Errorf("what answers there is no ONVIF device (status %d)", a.StatusCode)
+			return nil, fmt.Errorf("%s (status %d): %s", noDevice, a.StatusCode, otherPort)
 		case a.StatusCode != http.StatusOK:
-			return nil, fmt.Errorf("the device answers with status %d: %.80s", a.StatusCode, s.within("Reason", "Text"))
+			return nil, fmt.Errorf("the device answers with %s: restart it, or give its rtsp:// address",
+				statusOf(a.StatusCode, s.within("Reason", "Text")))
 		}
 		return s, nil
 	}

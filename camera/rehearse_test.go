@@ -66,6 +66,8 @@ func TestRehearse(t *testing.T) {
 		want    string // codec, or a part of the error
 	}{
 		{"video behind audio", []string{described(sdpVideo), setUp, playing1}, "h265"},
+		{"an answer to come", []string{"RTSP/1.0 100 Continue\nCSeq: 1\n\n" + described(sdpVideo),
+			"RTSP/1.0 110 In Work\n\n" + setUp, "RTSP/1.0 100\n\n" + playing1}, "h265"},
 		{"packets first", []string{described(sdpVideo), setUp, playing2}, "h265"},
 		{"no range", []string{described(sdpVideo), setUp, "RTSP/1.0 457 Invalid Range\n\n", playing1}, "h265"},
 		{"another codec", []string{described("v=0\nm=video 0 RTP/AVP 97\na=rtpmap:97 MP4V-ES/90000\n"), setUp,
@@ -102,6 +104,11 @@ func TestRehearse(t *testing.T) {
 		{"SHA-256 only", []string{"RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", " +
 			"algorithm=SHA-256\n\n"}, "Digest with SHA-256"},
 		{"elsewhere", []string{"RTSP/1.0 302 Moved\nLocation: http://h/x\n\n"}, "which is no rtsp://"},
+		{"no status", []string{"RTSP/1.0 0 OK\n\n"}, "correct host and port"},
+		{"a status of its own", []string{described(sdpVideo), "RTSP/1.0 499 Not Today\n\n"},
+			"answers SETUP with status 499 (Not Today): check the path"},
+		{"no words", []string{"RTSP/1.0 500\n\n"}, "status 500 (Internal Server Error): restart the camera"},
+		{"beyond all", []string{"RTSP/1.0 606 \x01\n\n"}, "with status 606: correct host, port and path"},
 		{"not now", []string{described(sdpVideo), setUp, "RTSP/1.0 455 Not Valid\n\n"}, "answers PLAY with status 455"},
 	}
 	for _, tt := range tests {
@@ -121,8 +128,14 @@ func TestRehearse(t *testing.T) {
 	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "may want a user") {
 		t.Errorf("forbidden without a user: %v", err)
 	}
+	address, _ = server(t, denied, denied)
+	u = URI{Scheme: "rtsp", Target: address + "/x", User: "u"}
+	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "user without a password") ||
+		Redact("rtsp://h/x: "+err.Error()) != "rtsp://h/x: "+err.Error() {
+		t.Errorf("a user without a password: %v", err)
+	}
 	address, _ = server(t, denied)
-	u.Target = address + "/x"
+	u = URI{Scheme: "rtsp", Target: address + "/x"}
 	if _, err := u.rehearse(t.Context()); err == nil || !strings.Contains(err.Error(), "wants a user and a password") ||
 		Redact("rtsp://h/x: "+err.Error()) != "rtsp://h/x: "+err.Error() {
 		t.Errorf("no user: %v", err)
@@ -206,7 +219,9 @@ func TestRehearseMute(t *testing.T) {
 // A server that hangs up, before or within the conversation, is lost, and not a film that has come
 // to its end.
 func TestRehearseHungUp(t *testing.T) {
-	for _, answer := range []string{"", described(sdpVideo)} {
+	for answer, want := range map[string]string{
+		"": "write rtsps://", described(sdpVideo): "at SETUP: it may serve one",
+	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -224,8 +239,9 @@ func TestRehearseHungUp(t *testing.T) {
 			}
 		}()
 		u := URI{Scheme: "rtsp", Target: l.Addr().String() + "/x"}
-		if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrLost) || errors.Is(err, io.EOF) {
-			t.Errorf("after %q: %v, want ErrLost without io.EOF", answer, err)
+		if _, err := u.rehearse(t.Context()); !errors.Is(err, ErrLost) || errors.Is(err, io.EOF) ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("after %q: %v, want ErrLost without io.EOF, and %s", answer, err, want)
 		}
 	}
 }

@@ -24,6 +24,8 @@ const (
 type relay struct {
 	in, out *os.File // where packets are written, and where the decoder reads
 	payload byte     // the type of the packets of the video (RFC 3550, section 5.1)
+	other   byte     // what comes in their place; anyPayload: nothing yet
+	seen    bool     // one of the right type has come
 	codec   string
 
 	started atomic.Bool  // something was written
@@ -75,7 +77,8 @@ func newRelay(t *track) (*relay, error) {
 		return nil, fmt.Errorf("a pipe to the decoder: %w", err)
 	}
 	r := &relay{
-		in: in, out: out, payload: t.payload, codec: t.codec, size: 1 << 16, waits: true, clock: clock{rate: t.clock},
+		in: in, out: out, payload: t.payload, other: anyPayload, codec: t.codec, size: 1 << 16,
+		waits: true, clock: clock{rate: t.clock},
 	}
 	if n, err := unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, pipeSize); err == nil {
 		r.size = n
@@ -85,7 +88,7 @@ func newRelay(t *track) (*relay, error) {
 
 // pass writes a packet, behind its length of two bytes, where the decoder keeps up.
 func (r *relay) pass(packet []byte, now time.Time) error {
-	if len(packet) < 2+12 || r.payload != anyPayload && packet[3]&0x7f != r.payload {
+	if len(packet) < 2+12 || !r.ours(packet[3]&0x7f) {
 		return nil
 	}
 	r.old.Store(int64(r.clock.age(binary.BigEndian.Uint32(packet[6:]), now)))
@@ -118,6 +121,23 @@ func (r *relay) pass(packet []byte, now time.Time) error {
 		r.marks = append(r.marks, mark{r.written, now})
 	}
 	return nil
+}
+
+// ours reports whether packets of a type are the video's. Some servers announce one type and send another: the first
+// that comes is taken in its place until one comes that was announced. Reports of RTCP, which share the byte, are none
+// (RFC 5761, section 4).
+func (r *relay) ours(kind byte) bool {
+	switch {
+	case r.payload == anyPayload:
+		return true
+	case kind == r.payload:
+		r.seen = true
+	case r.seen || kind >= 64 && kind < 96:
+		return false
+	case r.other == anyPayload:
+		r.other = kind
+	}
+	return r.seen && kind == r.payload || !r.seen && kind == r.other
 }
 
 // longestGroup is how long a picture that stands for itself is waited for.
@@ -197,6 +217,7 @@ func startsVP8(p []byte) bool {
 // restart is for packets of another server, whose numbers and times are others.
 func (r *relay) restart(payload byte) {
 	r.payload, r.waits, r.since = payload, true, time.Time{}
+	r.other, r.seen = anyPayload, false
 	r.clock = clock{rate: r.clock.rate}
 }
 

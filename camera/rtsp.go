@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -22,6 +23,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+
+	"github.com/vggse/vggse-agent/internal/reach"
 )
 
 const (
@@ -65,8 +69,8 @@ func (u *URI) ask(ctx context.Context, play bool) (codec string, err error) {
 	patience := max(answerLimit, u.Timeout)
 	conn.SetDeadline(time.Now().Add(patience))
 	talk := &conversation{
-		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, codec: u.Codec,
-		conn: conn, in: textproto.NewReader(bufio.NewReader(&bounded{conn, talkLimit})),
+		uri: u.rtspScheme() + withoutZone(u.Target), user: u.User, password: u.Password, codec: u.Codec,
+		opening: true, conn: conn, in: textproto.NewReader(bufio.NewReader(&bounded{conn, talkLimit})),
 	}
 	cancelled := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer cancelled()
@@ -89,11 +93,19 @@ func talkError(ctx context.Context, err error, described bool) error {
 	case errors.Is(err, ErrLost):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded) && described:
-		return fmt.Errorf("%w: the server describes its video but sends none", ErrStalled)
+		return fmt.Errorf("%w: the server describes its video but sends none: end its other viewers, or restart the "+
+			"camera; #transport=udp or tcp is another way, #timeout= more time", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: the server took the connection but does not answer", ErrStalled)
-	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("%w: the server ended the connection", ErrLost) // io.EOF would be the end of a film
+		return fmt.Errorf("%w: the server took the connection but does not answer: see whether RTSP is at this port, "+
+			"restart the camera, or give it more time with #timeout=", ErrStalled)
+	case ended(err): // io.EOF would be the end of a film
+		var at *stepError
+		if errors.As(err, &at) {
+			return fmt.Errorf("%w: the server ended the connection at %s: it may serve one viewer only, or not like "+
+				"the "+
+				"path: end the other viewers, check the path, or restart the camera", ErrLost, at.method)
+		}
+		return fmt.Errorf("%w: the server ended the connection", ErrLost)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the server ended the connection in mid-packet", ErrLost)
 	}
@@ -104,22 +116,37 @@ func talkError(ctx context.Context, err error, described bool) error {
 // TLS, or not.
 func (c *conversation) unheard(secure bool, err error) error {
 	var noTLS tls.RecordHeaderError
-	ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 	switch {
 	case err == nil || c.heard:
 		return err
 	case errors.As(err, &noTLS):
 		return errors.New("the server does not speak TLS on this port: write rtsp://")
-	case secure && ended:
+	case secure && ended(err):
 		return errors.New("the server ended the connection (if it does not speak TLS on this port, write rtsp://)")
 	case secure && errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: the server took the connection but does not answer (if it does not speak TLS on this "+
 			"port, write rtsp://)", ErrStalled)
-	case !secure && ended:
+	case !secure && ended(err):
 		return errors.New("the server ended the connection (if it speaks TLS on this port, write rtsps://)")
+	case secure && strings.Contains(err.Error(), "tls: "):
+		return fmt.Errorf("the server's TLS cannot be used (%w): allow TLS 1.2 or newer there, or write rtsp:// with "+
+			"the port that goes with it", err)
 	}
 	return err
 }
+
+// ended reports whether the peer has closed the connection.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// stepError is an end of the connection in the place of the answer to a method.
+type stepError struct {
+	method string
+	error
+}
+
+func (e *stepError) Unwrap() error { return e.error }
 
 // movedError is an answer that names another place.
 type movedError struct{ to string }
@@ -183,13 +210,25 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// unreached is the error of a connection that did not come about.
+func unreached(who string, err error) error {
+	seen, cure, ok := reach.Why(err)
+	if !ok || errors.Is(err, errInside) {
+		return fmt.Errorf("%w: %s %s: %w", ErrLost, who, Unreached, err)
+	}
+	return fmt.Errorf("%w: %s %s: %s: %s", ErrLost, who, Unreached, seen, cure)
+}
+
+// Unreached stands in the error of a camera to which no connection came about.
+const Unreached = "cannot be reached"
+
 func (u *URI) dial(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: openLimit, FallbackDelay: -1, Control: inward(&u.inside)}
 	conn, err := dialer.DialContext(ctx, "tcp", u.address())
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	} else if err != nil {
-		return nil, fmt.Errorf("%w: the server cannot be reached: %w", ErrLost, err)
+		return nil, unreached("the server", err)
 	}
 	if u.TLS { // cameras sign their certificates themselves, and FFmpeg does not look at them
 		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil
@@ -218,6 +257,7 @@ type conversation struct {
 	in             *textproto.Reader
 	cseq           int
 	heard          bool // the server has said something
+	opening        bool // nothing has flowed yet
 	noRange        bool // the server takes no range at PLAY
 }
 
@@ -236,7 +276,7 @@ func (c *conversation) describe() (track, error) {
 	}
 	t := videoTrack(a.body)
 	if t.codec == "" {
-		return t, errors.New("the server has no video at this path")
+		return t, errors.New("the server has no video at this path: give the path of another of its streams")
 	} else if t.codec == "unknown" {
 		t.codec = cmp.Or(t.guessed(), c.codec)
 	}
@@ -325,9 +365,55 @@ const wantsLogin = "wants a user and a password, which stand before the host as 
 const (
 	mayWantLogin = "may want a user and a password, which stand before the host as USER:PASSWORD and an at sign, or " +
 		"admit other addresses only"
-	refusesUser = "the server refuses this user and password"
-	noSuchPath  = "the server has no such path"
+	refusesUser = "the server refuses this user and password, check both at the camera: some keep users of their own " +
+		"for streams"
+	noPassword = "the server refuses this user without a password, write both before the host, as USER:PASSWORD and " +
+		"an at sign"
+	noSuchPath = "the server has no such path: the camera's manual names the right one"
 )
+
+// refuses is a refusal of user and password.
+func refuses(password string) error {
+	if password == "" {
+		return errors.New(noPassword)
+	}
+	return errors.New(refusesUser)
+}
+
+// cureOf is what to try about a status of RTSP or HTTP that no sentence of its own is for.
+func cureOf(status int) string {
+	switch {
+	case status == 402 || status == 407 || status == 511:
+		return "a proxy or gateway stands between that wants a login: give the camera's own address"
+	case status == 406 || status == 415:
+		return "it has nothing there of a kind that is read here: give the path of another of its streams"
+	case status == 408 || status == 423 || status == 425 || status == 454 || status == 455:
+		return "it may be starting, or busy with other viewers: end those, or restart the camera"
+	case status == 503:
+		return "it may have no room for another viewer, or be starting: end the others, or restart the camera"
+	case status == 429:
+		return "it is asked too often: close what else asks it, and wait"
+	case status/100 == 3:
+		return "the stream is elsewhere, and it does not say where: give that address"
+	case status/100 == 4:
+		return "check the path, for the camera's manual names the right one"
+	case status/100 == 5:
+		return "restart the camera, or look into its log"
+	}
+	return "correct host, port and path"
+}
+
+// statusOf is a status with its name: the server's own words, else what it is called.
+func statusOf(status int, said string) string {
+	said = strings.TrimSpace(said)
+	if said == "" || len(said) > 40 || strings.ContainsFunc(said, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		said = http.StatusText(status)
+	}
+	if said == "" {
+		return fmt.Sprintf("status %d", status)
+	}
+	return fmt.Sprintf("status %d (%s)", status, said)
+}
 
 // alertOfTLS is how a server that speaks TLS begins its answer to one who does not.
 const alertOfTLS = "\x15\x03"
@@ -370,63 +456,88 @@ func (c *conversation) send(method, uri string, headers ...string) error {
 	return err
 }
 
-// receive reads the answer to a method; one that is not 200 is an error too.
+// receive reads the answer to a method; one that is not 200 is an error too. One of 1xx tells that the answer is
+// still to come (RFC 2326, section 7.1.1).
 func (c *conversation) receive(method string) (a answer, err error) {
+	for a.status/100 == 1 || a.status == 0 {
+		var words string
+		if a, words, err = c.one(); err != nil {
+			if ended(err) && c.heard && c.opening {
+				err = &stepError{method, err}
+			}
+			return a, err
+		}
+		if a.status/100 != 1 {
+			return a, c.judge(&a, method, words)
+		}
+	}
+	return a, nil
+}
+
+// one reads one answer; words are what the server says beside its status.
+func (c *conversation) one() (a answer, words string, err error) {
 	line, err := c.in.ReadLine()
 	for err == nil && line == "" { // left of the answer before
 		line, err = c.in.ReadLine()
 	}
 	if c.heard = c.heard || line != ""; strings.HasPrefix(line, alertOfTLS) {
-		return a, errors.New("the server speaks TLS on this port: write rtsps://")
+		return a, "", errors.New("the server speaks TLS on this port: write rtsps://")
 	} else if err != nil {
-		return a, err
+		return a, "", err
 	}
 	protocol, rest, _ := strings.Cut(line, " ")
-	code, _, _ := strings.Cut(rest, " ")
+	code, words, _ := strings.Cut(rest, " ")
 	a.status, err = strconv.Atoi(code)
 	if strings.HasPrefix(protocol, "HTTP/") {
-		return a, fmt.Errorf("an HTTP server answers there, no RTSP server: write http:// or the port of RTSP "+
+		return a, "", fmt.Errorf("an HTTP server answers there, no RTSP server: write http:// or the port of RTSP "+
 			"(it says %.40q)", line)
 	}
-	if err != nil || !strings.HasPrefix(strings.ToUpper(protocol), "RTSP/") {
-		return a, fmt.Errorf("what answers there is no RTSP server: it says %.40q", line)
+	if err != nil || a.status < 100 || !strings.HasPrefix(strings.ToUpper(protocol), "RTSP/") {
+		return a, "", fmt.Errorf("what answers there is no RTSP server: it says %.40q: correct host and port", line)
 	}
 	if a.header, err = c.header(); err != nil {
-		return a, err
+		return a, "", err
 	}
 	if length := a.header.Get("Content-Length"); length != "" {
 		n, err := strconv.ParseUint(length, 10, 31)
 		if err != nil || n > bodyLimit {
-			return a, fmt.Errorf("the server announces an answer of %.20q bytes", length)
+			return a, "", fmt.Errorf("the server announces an answer of %.20q bytes, which is none of a camera: "+
+				"correct "+
+				"host and port", length)
 		}
 		body := make([]byte, n)
 		if _, err := io.ReadFull(c.in.R, body); err != nil {
-			return a, err
+			return a, "", err
 		}
 		a.body = string(body)
 	}
+	return a, words, nil
+}
+
+// judge is the error that an answer to a method is; nil: it is a good one.
+func (c *conversation) judge(a *answer, method, words string) error {
 	switch a.status {
 	case 200, 250: // low on storage space, which is not ours
-		return a, nil
+		return nil
 	case 401, 403:
 		if a.status == 401 && c.user == "" {
-			return a, errors.New("the server " + wantsLogin)
+			return errors.New("the server " + wantsLogin)
 		} else if c.user == "" {
-			return a, errors.New("the server answers with status 403 (Forbidden): it " + mayWantLogin)
+			return errors.New("the server answers with status 403 (Forbidden): it " + mayWantLogin)
 		}
-		return a, errors.New(refusesUser)
+		return refuses(c.password)
 	case 404:
-		return a, errors.New(noSuchPath)
+		return errors.New(noSuchPath)
 	case 301, 302, 303, 305, 307, 308:
 		if to := a.header.Get("Location"); to != "" {
-			return a, &movedError{to}
+			return &movedError{to}
 		}
 	case 453:
-		return a, errors.New("the server has no room for another viewer: end the other one")
+		return errors.New("the server has no room for another viewer: end the other one")
 	case 461:
-		return a, errTransport
+		return errTransport
 	}
-	return a, fmt.Errorf("the server answers %s with status %d", method, a.status)
+	return fmt.Errorf("the server answers %s with %s: %s", method, statusOf(a.status, words), cureOf(a.status))
 }
 
 // header reads the lines up to an empty one. What is no field among them is passed over: some servers let

@@ -86,8 +86,8 @@ const packetBuffer = 2 << 20
 func (u *URI) sessionOn(conn net.Conn) *session {
 	s := &session{uri: u, conn: conn, bound: &bounded{conn, talkLimit}, lifetime: sessionLifetime}
 	s.talk = &conversation{
-		uri: u.rtspScheme() + u.Target, user: u.User, password: u.Password, codec: u.Codec, sha256: true,
-		conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
+		uri: u.rtspScheme() + withoutZone(u.Target), user: u.User, password: u.Password, codec: u.Codec, sha256: true,
+		opening: true, conn: conn, in: textproto.NewReader(bufio.NewReaderSize(s.bound, 1<<16)),
 	}
 	return s
 }
@@ -300,7 +300,7 @@ func (s *session) fromConnection() error {
 		if head[1] != s.channel {
 			continue
 		}
-		flowing = true
+		flowing, s.talk.opening = true, false
 		now := time.Now()
 		s.conn.SetReadDeadline(now.Add(s.uri.silence()))
 		if err := s.relay.pass(packet[:2+n], now); err != nil {

@@ -367,3 +367,26 @@ func TestFilmChanges(t *testing.T) {
 		}
 	}
 }
+
+// A server that announces one type of packets and sends another is heard; reports and packets of other types beside
+// the right ones are not.
+func TestForeignTypes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kinds []byte
+		want  string
+	}{
+		"as announced":  {[]byte{96, 96, 97, 96}, "1101"},
+		"another":       {[]byte{105, 105, 97, 105}, "1101"},
+		"at last right": {[]byte{105, 96, 105, 96}, "1101"},
+		"reports":       {[]byte{72, 73, 105, 72}, "0010"},
+	} {
+		r := &relay{payload: 96, other: anyPayload}
+		got := ""
+		for _, kind := range tt.kinds {
+			got += map[bool]string{true: "1", false: "0"}[r.ours(kind)]
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}

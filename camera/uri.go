@@ -270,6 +270,14 @@ func noScheme(source string) string {
 	return ""
 }
 
+// behindDevice is what other programs take behind a device: /dev/video0,640x480.
+var behindDevice = regexp.MustCompile(`^(/dev/video\d+)([^\d].*)$`)
+
+// withoutZone is a target for the server that it names, which does not know our network interfaces (RFC 6874, 1).
+func withoutZone(target string) string { return zone.ReplaceAllString(target, "$1]") }
+
+var zone = regexp.MustCompile(`^(\[[^\]/%]*)%25[^\]/]*\]`)
+
 // inNumbers is for a path with a % sign in the place of numbers.
 func inNumbers(path string) string {
 	return fmt.Sprintf("numbers its pictures by a %% sign: write a star in the place of the number, as in %s",
@@ -304,6 +312,10 @@ func (u *URI) parseTarget() error {
 	case "v4l2":
 		if !strings.HasPrefix(u.Target, "/dev/") {
 			return fmt.Errorf("want a device, as in v4l2:///dev/video0, got %q", u.Target)
+		}
+		if more := behindDevice.FindStringSubmatch(u.Target); more != nil {
+			return fmt.Errorf("has %q behind the device: size, rate and codec stand behind a question mark, as in "+
+				"%s?width=640&height=480&codec=mjpeg", more[2], more[1])
 		}
 	case "csi":
 		if _, err := strconv.ParseUint(u.Target, 10, 8); err != nil {
@@ -342,6 +354,10 @@ func (u *URI) splitCredentials() error {
 	}
 	if strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "[") && net.ParseIP(host) != nil {
 		return errors.New("an address of IPv6 stands in brackets, as in rtsp://[fe80::1]:554/stream")
+	}
+	if strings.HasPrefix(host, "[") && strings.Contains(host, "%") && !strings.Contains(host, "%25") {
+		escaped := strings.Replace(host, "%", "%25", 1) // before a network interface (RFC 6874)
+		host, u.Target = escaped, escaped+u.Target[len(host):]
 	}
 	parsed, err := url.Parse("rtsp://" + u.Target)
 	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {

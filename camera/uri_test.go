@@ -28,6 +28,9 @@ func TestParseURI(t *testing.T) {
 		{"0", URI{Scheme: "v4l2", Target: "/dev/video0"}},
 		{"1?width=640&height=480", URI{Scheme: "v4l2", Target: "/dev/video1",
 			Options: Options{Width: 640, Height: 480}}},
+		{"rtsp://u:p@[fe80::1%eth0]:8554/x%20y", URI{Scheme: "rtsp", Target: "[fe80::1%25eth0]:8554/x%20y", User: "u",
+			Password: "p"}},
+		{"http://[fe80::1%25eth0]/x", URI{Scheme: "http", Target: "[fe80::1%25eth0]/x"}},
 		{" rtsp://cam/x\n", URI{Scheme: "rtsp", Target: "cam/x"}},
 		{"file:///a/%de%20d.png", URI{Scheme: "file", Target: "/a/\xde d.png"}},
 		{"pics/new.d/cam1.png", URI{Scheme: "file", Target: "pics/new.d/cam1.png"}},
@@ -82,6 +85,7 @@ func TestParseURIRefuses(t *testing.T) {
 		{"file://a?width=3", `unknown key "width"`},
 		{"file://a?loop=%", "loop: has a lone %"},
 		{"v4l2://video0", "want a device"},
+		{"/dev/video0,640x480", "/dev/video0?width=640&height=480"}, {"v4l2:///dev/video2:MJPG", `has ":MJPG" behind`},
 		{"v4l2:///dev/video0?codec=h264", "codec: must be mjpeg or yuyv"},
 		{"v4l2:///dev/video0?width=0&height=1", "width: must be a whole number between 1"},
 		{"csi://x", "number of a sensor"},
@@ -255,4 +259,15 @@ func FuzzParseURI(f *testing.F) {
 			t.Errorf("%q makes\n%s\nharmless would be\n%s", source, text, want)
 		}
 	})
+}
+
+// The server hears nothing of our own network interfaces.
+func TestWithoutZone(t *testing.T) {
+	for target, want := range map[string]string{
+		"[fe80::1%25eth0]:554/x%25y": "[fe80::1]:554/x%25y", "[fe80::1]/[%25]": "[fe80::1]/[%25]", "cam/x": "cam/x",
+	} {
+		if got := withoutZone(target); got != want {
+			t.Errorf("%s: %s, want %s", target, got, want)
+		}
+	}
 }

@@ -200,21 +200,21 @@ func checkBroker(ctx context.Context, p *Target) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
 	if err := mqtt.Login(ctx, c, p.Config.Device.ID); err != nil {
-		return one("broker", Fail, redact.Text(u.Host+": "+err.Error()), brokerCure(&c, err))
+		said, cure := c.Why(err)
+		return one("broker", Fail, redact.Text(u.Host+": "+said), brokerCure(said, cure))
 	}
 	return one("broker", OK, u.Host+" takes the login, and lets the device's topics be written and read", "")
 }
 
 // brokerCure is what to look at, by what the broker or the network said.
-func brokerCure(c *mqtt.Config, err error) string {
-	said := strings.ToLower(err.Error())
+func brokerCure(said, cure string) string {
 	switch {
-	case strings.Contains(said, "mqtt."):
+	case cure == "" && strings.HasPrefix(said, "mqtt."):
 		return "correct the file that the key names, or its rights"
 	case strings.Contains(said, "subscription"), strings.Contains(said, "may this user"):
 		return "let this user read and write the device's topics in the broker's access rules"
 	}
-	return cmp.Or(c.Cure(err), "start the broker, open its port in the firewall, or correct mqtt.broker")
+	return cmp.Or(cure, "start the broker, or correct mqtt.broker")
 }
 
 // checkFiles reads the files that the settings of HTTP name.
@@ -234,8 +234,8 @@ func checkFiles(_ context.Context, p *Target) []Finding {
 // off, the agent waits for it, and the others go on. A name that nobody knows is a mistake.
 func tryOpen(ctx context.Context, f *Finding, source string) {
 	what, err := worker.Ask(ctx, source)
-	away := errors.Is(err, camera.ErrLost) && strings.Contains(err.Error(), "dial ") &&
-		!strings.Contains(err.Error(), "lookup ") // the child's error is text
+	away := errors.Is(err, camera.ErrLost) && strings.Contains(err.Error(), camera.Unreached) &&
+		!strings.Contains(err.Error(), "no such host") // the child's error is text
 	switch {
 	case away:
 		f.Status, f.Cure = Warn, "switch the camera on, or correct its address; the agent goes on trying"

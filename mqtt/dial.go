@@ -115,12 +115,29 @@ func (b *bounded) explain(err error, u *url.URL) error {
 	case status == nil && len(b.line) > 0:
 		return fmt.Errorf("the server does not speak HTTP: for a broker without websockets write tcp:// or ssl:// (%w)",
 			err)
-	case status == nil || string(status[1]) == "101":
+	case status == nil:
 		return fmt.Errorf("websocket: %w", err)
+	case string(status[1]) == "101":
+		return fmt.Errorf("the server opens no websocket for MQTT at this path (%w): check the path in "+
+			"mqtt.broker", err)
 	}
 	path, _, _ := strings.Cut(u.EscapedPath(), ";")
-	return fmt.Errorf("the server answers HTTP status %s to %s: check the path in mqtt.broker", status[1],
-		redact.Text(path))
+	path = redact.Text(path)
+	switch code := string(status[1]); code {
+	case "401", "407", "403":
+		return fmt.Errorf("the server answers HTTP status %s to %s: what stands before the broker wants a login of "+
+			"its "+
+			"own, which is not given here: let mqtt.broker name the broker itself, or a path without one", code, path)
+	case "301", "302", "303", "307", "308":
+		return fmt.Errorf("the server answers HTTP status %s to %s, the broker is elsewhere: write that address, as "+
+			"wss://, in mqtt.broker", code, path)
+	case "429", "500", "502", "503", "504":
+		return fmt.Errorf("the server answers HTTP status %s to %s: the broker behind it is away or busy: look into "+
+			"the "+
+			"logs of both, and check the path in mqtt.broker", code, path)
+	default:
+		return fmt.Errorf("the server answers HTTP status %s to %s: check the path in mqtt.broker", code, path)
+	}
 }
 
 // load reads the PEM files into a client configuration that checks the broker's name, at TLS 1.2 or

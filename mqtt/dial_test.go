@@ -87,9 +87,9 @@ func TestEndlessAnswer(t *testing.T) {
 func TestNoWebsocket(t *testing.T) {
 	for answer, want := range map[string]string{
 		"HTTP/1.1 301 Moved Permanently\r\nLocation: /mqtt\r\n" +
-			"Content-Length: 0\r\n\r\n": "HTTP status 301 to /mqtt/: check the path",
+			"Content-Length: 0\r\n\r\n": "HTTP status 301 to /mqtt/, the broker is elsewhere",
 		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n": "HTTP status 404 to /mqtt/",
-		"HTTP/1.1 101 Switching Protocols\r\n\r\n":            "websocket: ",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n":            "opens no websocket for MQTT at this path",
 		"220 mail.example.org ESMTP\r\n\r\n":                  "does not speak HTTP",
 		"":                                                    "websocket: ",
 	} {

@@ -29,8 +29,9 @@ type Link struct {
 	started time.Time
 
 	connected   atomic.Bool
-	missed      atomic.Uint64 // messages that came in faster than they were looked at
-	retry       time.Duration // longest wait before an attempt to connect; 0: the usual
+	away        atomic.Pointer[string] // why it is not
+	missed      atomic.Uint64          // messages that came in faster than they were looked at
+	retry       time.Duration          // longest wait before an attempt to connect; 0: the usual
 	large       large
 	out         *outbox
 	available   *state
@@ -352,6 +353,14 @@ func (l *Link) tellLoss() {
 		l.mu.Unlock()
 		l.log.Warn("records lost", "reason", reason.String(), "from_seq", lost.From, "to_seq", lost.To)
 	}
+}
+
+// Away says why no broker takes messages; "": one does, or none was tried yet.
+func (l *Link) Away() string {
+	if why := l.away.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // Connected reports whether a broker takes messages right now.

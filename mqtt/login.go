@@ -28,7 +28,7 @@ func Login(ctx context.Context, c Config, device string) error {
 		return err
 	}
 	defer s.close()
-	for _, step := range []func() ack{
+	for i, step := range []func() ack{
 		func() ack { return s.subscribe(topic) },
 		func() ack { return s.publish(topic, 1, true, nil) },
 	} {
@@ -41,7 +41,8 @@ func Login(ctx context.Context, c Config, device string) error {
 		case err := <-s.lost:
 			return fmt.Errorf("the broker hung up: may this user write and read %s? %w", topic, err)
 		case <-ctx.Done():
-			return ctx.Err()
+			return complete{fmt.Errorf("%s (no answer to a %s): %s", silent, []string{"subscription", "message"}[i],
+				silentCure)}
 		}
 	}
 	select {

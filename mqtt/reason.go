@@ -16,19 +16,50 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/vggse/vggse-agent/internal/pemfile"
+	"github.com/vggse/vggse-agent/internal/reach"
 )
 
 // reason is the text of a failed connection with what cures it, and without the parts that differ
 // each time (local ports, the time of day, whether reading or writing met it first), so that the
 // same trouble reads the same.
 func (c *Config) reason(err error) string {
-	said := plain(err)
-	cure := c.cure(err, strings.ToLower(err.Error()))
+	said, cure := c.Why(err)
 	if cure == "" {
 		return said
 	}
 	return said + ": " + cure
 }
+
+// Why says of a failed connection, or an error of Login, what was seen, without what differs each time, and what to
+// try; "" where what was seen names that.
+func (c *Config) Why(err error) (said, cure string) {
+	said = plain(err)
+	if cure = c.cure(err, strings.ToLower(err.Error())); cure != "" {
+		return said, cure
+	}
+	if seen, cure, ok := reach.Why(err); ok {
+		return seen, cure + " in mqtt.broker"
+	}
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &file), strings.Contains(said, "mqtt."), errors.Is(err, errTold): // with the cure in it
+		return said, ""
+	case strings.Contains(said, "x509: "):
+		return said, "the broker's certificate cannot be trusted: have a new one made, for the name in mqtt.broker"
+	case strings.Contains(said, "tls: "):
+		return said, "the broker's TLS cannot be used: allow TLS 1.2 or newer there, and correct the port in " +
+			"mqtt.broker"
+	}
+	return said, "correct mqtt.broker, or look into the broker's log; vggse-agent doctor tries it"
+}
+
+// errTold marks errors that say themselves what to try.
+var errTold = errors.New("told")
+
+// complete is an error that says itself what to try.
+type complete struct{ error }
+
+func (complete) Is(target error) bool { return target == errTold }
 
 // plain is the text of an error without what differs each time.
 func plain(err error) string {
@@ -49,11 +80,8 @@ func plain(err error) string {
 	if errors.As(err, &op) && op.Err != nil {
 		return op.Op + ": " + op.Err.Error()
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), packets.ErrorNetworkError.Error()+" : ") // paho's
 }
-
-// Cure is what to do about an error of Login, "" where its text says it all.
-func (c *Config) Cure(err error) string { return c.cure(err, strings.ToLower(err.Error())) }
 
 // cure is what to do about an error of connecting, empty where its text says it all. said is that
 // text in lower case.
@@ -83,11 +111,13 @@ func (c *Config) cure(err error, said string) string {
 	case errors.As(err, &other):
 		return "this port of the broker does not speak TLS: write tcp:// (ws://) in mqtt.broker, or its other port"
 	case strings.Contains(said, refusedWithCode):
-		return "look into its log"
+		return "look into its log for what that means"
+	case errors.Is(err, errTold):
+		return ""
 	case unanswered(err):
 		return "the broker takes the connection and does not answer: it has more to do than it can, or another " +
-			"program listens there"
-	case !secure && (hungUp(err) || strings.Contains(said, "network error")), secure && hungUp(err):
+			"program listens there: look into its log, or correct mqtt.broker"
+	case hungUp(err):
 		wants := ""
 		if secure && c.TLS.Cert == "" { // it may end before the client reads what it misses (TLS 1.3)
 			wants = "; if it wants a client certificate, set mqtt.tls.cert and mqtt.tls.key"
@@ -129,12 +159,28 @@ func (c *Config) certificateCure(err error, said string) string {
 		return "renew it, or set the clock of this device"
 	case !strings.Contains(said, "remote error: tls"):
 		return ""
+	case strings.Contains(said, "protocol version"), strings.Contains(said, "insufficient security"):
+		return noCommonTLS
+	case strings.Contains(said, "unrecognized name"):
+		return "the broker does not know the name in mqtt.broker: write one of those that it is set up for"
+	case strings.Contains(said, "no application protocol"):
+		return "what answers wants to hear more than that this is MQTT (ALPN): write the broker's own port for MQTT, " +
+			"as " +
+			"8883, in mqtt.broker"
+	case strings.Contains(said, "handshake failure") && c.TLS.Cert == "":
+		return noCommonTLS + "; if it wants a client certificate, set mqtt.tls.cert and mqtt.tls.key"
+	case strings.Contains(said, "internal error"):
+		return "the broker's own TLS is in trouble: look into its log"
 	case c.TLS.Cert == "":
 		return "the broker wants a client certificate: set mqtt.tls.cert and mqtt.tls.key"
 	}
 	return "the broker does not take the certificate in mqtt.tls.cert: it must be valid, and of an authority " +
 		"that the broker knows"
 }
+
+const noCommonTLS = "the broker and this agent have no version or cipher of TLS in common: allow TLS 1.2 or newer " +
+	"there " +
+	"(of Mosquitto: tls_version, ciphers)"
 
 // namesOf are the names and addresses that a certificate is made for, for a sentence.
 func namesOf(cert *x509.Certificate) string {
@@ -198,14 +244,35 @@ func (h *hangups) tooLong(c *sender) bool {
 	return h.again >= refusals && now.bytes > h.largest
 }
 
+// after is the text of what ended a connection that stood, with what to try.
+func after(err error) string {
+	said := plain(err)
+	switch {
+	case errors.Is(err, errTold):
+		return said
+	case strings.Contains(said, "pingresp"):
+		return "the broker does not answer a ping (" + said + "): it has more to do than it can, or the network " +
+			"between is " +
+			"gone: look into its log, and see this device's network"
+	case isLate(err), errors.Is(err, syscall.ETIMEDOUT):
+		return said + ": the network between is gone, or the broker's machine: see this device's network"
+	case errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return said + ": see this device's network"
+	case hungUp(err):
+		return said + ": the broker has ended the connection: where that comes again, look into its log"
+	}
+	return said + ": look into the broker's log, and see whether mqtt.broker names one of MQTT 3.1.1"
+}
+
 // lost says why the connection of c was lost, and whether that is a guess at what is wrong.
 func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, guessed bool) {
-	why = plain(err)
+	why = after(err)
 	if !hungUp(err) || held >= takeoverSoon {
 		h.count, h.silent, h.again = 0, 0, 0
 		return why, false
 	}
 	h.count++
+	why = plain(err)
 	long := h.tooLong(c)
 	if c.acknowledged <= 1 {
 		h.silent++
@@ -222,7 +289,7 @@ func (h *hangups) lost(c *sender, err error, held time.Duration) (why string, gu
 		return fmt.Sprintf("%s, again and again: probably another client has the same client id %s: give every "+
 			"device its own device.id", why, c.cfg.ClientID), true
 	}
-	return why, false
+	return after(err), false
 }
 
 // who is as whom the configuration logs in, with what may be wrong about it for a device.

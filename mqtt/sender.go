@@ -15,9 +15,11 @@ import (
 const (
 	window     = 20               // publications without acknowledgement (Mosquitto forwards 20 at a time)
 	ackTimeout = 30 * time.Second // an acknowledgement that takes longer will not come
-	reassert   = 60 * time.Second // between two tellings of "online"
-	stopLimit  = time.Second      // for the last messages, "stopped" and its acknowledgement
-	inboxSlots = 64
+	// ackPatience is when it is told that one does not come.
+	ackPatience = 10 * time.Second
+	reassert    = 60 * time.Second // between two tellings of "online"
+	stopLimit   = time.Second      // for the last messages, "stopped" and its acknowledgement
+	inboxSlots  = 64
 	// echoPatience is how long the own availability may take to come back.
 	echoPatience = 10 * time.Second
 	inboxLimit   = 64 << 10 // bytes of an inbound packet
@@ -122,6 +124,7 @@ func (l *Link) connect(ctx context.Context) {
 			clear(told)
 			began := time.Now()
 			l.log.Info("broker connected", "broker", Shown(l.broker.String()))
+			l.away.Store(nil)
 			why = l.serve(ctx, s, &doubt, &ends)
 			wait.held(time.Since(began))
 		} else {
@@ -132,6 +135,7 @@ func (l *Link) connect(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.away.Store(&why)
 		if !told[why] && len(told) < mostReasons {
 			told[why] = true
 			l.log.Warn(what, "broker", Shown(l.broker.String()), "error", why)
@@ -190,10 +194,19 @@ type sender struct {
 	flights    []flight // oldest first, at most window
 
 	acknowledged int  // messages that the broker has
+	silent       bool // told that no acknowledgements come
 	echoed       bool // something came, as the own availability does
 }
 
-var errSilent = errors.New("broker does not acknowledge")
+// silent is what a broker is that takes the connection, and what it is sent, without a word.
+const (
+	silent     = "the broker took the login and then does not acknowledge what it is sent"
+	silentCure = "it has more to do than it can, its disk is full, or what listens is only a part of one: look into " +
+		"its " +
+		"log, restart it, or correct mqtt.broker"
+)
+
+var errSilent error = complete{errors.New(silent + ": " + silentCure)}
 
 func (c *sender) talk(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
@@ -239,6 +252,7 @@ func (c *sender) talk(ctx context.Context) error {
 			if len(c.flights) > 0 && now.Sub(c.flights[0].since) > ackTimeout {
 				return errSilent
 			}
+			c.tellSilent(now, subscribed)
 			c.tellLoss()
 			c.tellSummaries(now)
 			c.tellUnheard(now)
@@ -274,6 +288,22 @@ func (c *sender) fill() {
 		}
 		c.flights = append(c.flights, flight{p, c.publish(p.topic, p.qos, p.retain, p.payload), time.Now()})
 	}
+}
+
+// tellSilent tells once a connection that the broker acknowledges neither the subscription nor the oldest message,
+// long before it is given up, and when it does again.
+func (c *sender) tellSilent(now time.Time, subscribed <-chan struct{}) {
+	late := subscribed != nil && now.Sub(c.began) > ackPatience ||
+		len(c.flights) > 0 && now.Sub(c.flights[0].since) > ackPatience
+	switch {
+	case late && !c.silent:
+		c.Health("broker", Condition{Degraded, errSilent.Error()})
+		c.log.Warn("broker silent", "broker", Shown(c.broker.String()), "error", silent, "cure", silentCure)
+	case !late && c.silent:
+		c.Health("broker", Condition{Status: OK})
+		c.log.Info("broker acknowledges again", "broker", Shown(c.broker.String()))
+	}
+	c.silent = late
 }
 
 // tellUnheard tells once that nothing comes back of what the broker has acknowledged: many drop

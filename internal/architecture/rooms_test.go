@@ -15,10 +15,11 @@ var rooms = map[string]string{
 	"bench": "agent/pipeline bundle bundle/store camera camera/worker dataset demo " +
 		"eval infer internal/atomicfile mqtt mqtt/spool onnx quant release teach " +
 		"vgg16se/checkpoint vision",
-	"bench/gpucheck":    "bundle internal/atomicfile",
-	"bundle":            "internal/atomicfile vision",
-	"bundle/store":      "bundle internal/account internal/atomicfile internal/filelock",
-	"camera":            "demo internal/atomicfile internal/pemfile internal/redact internal/round vision",
+	"bench/gpucheck": "bundle internal/atomicfile",
+	"bundle":         "internal/atomicfile vision",
+	"bundle/store":   "bundle internal/account internal/atomicfile internal/filelock",
+	"camera": "demo internal/atomicfile internal/pemfile internal/reach internal/redact internal/round " +
+		"vision",
 	"camera/cameratest": "vision",
 	"camera/rtsptest":   "",
 	"camera/worker":     "camera internal/landlock internal/selfexec vision",
@@ -54,16 +55,18 @@ var rooms = map[string]string{
 	"internal/pemfile":    "internal/atomicfile",
 	"internal/progress":   "internal/round",
 	"internal/racetest":   "",
+	"internal/reach":      "",
 	"internal/redact":     "",
 	"internal/round":      "",
 	"internal/selfexec":   "",
 	"live":                "vision",
-	"mqtt":                "internal/atomicfile internal/pemfile internal/redact mqtt/spool vision",
-	"mqtt/broker":         "",
-	"mqtt/contract":       "",
-	"mqtt/spool":          "",
-	"mqtt/watch":          "mqtt vision",
-	"onnx":                "",
+	"mqtt": "internal/atomicfile internal/pemfile internal/reach internal/redact mqtt/spool " +
+		"vision",
+	"mqtt/broker":   "",
+	"mqtt/contract": "",
+	"mqtt/spool":    "",
+	"mqtt/watch":    "mqtt vision",
+	"onnx":          "",
 	"prune": "bundle dataset eval infer internal/atomicfile internal/progress " +
 		"internal/round onnx vgg16se vision",
 	"quant": "bundle dataset device eval infer internal/atomicfile internal/progress " +
