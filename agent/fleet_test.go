@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/vggse/vggse-agent/bundle"
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/configs"
@@ -267,6 +269,7 @@ func TestFleet(t *testing.T) {
 		t.Cleanup(func() { os.RemoveAll(shm) })
 		dir = shm
 	}
+	bare := bareClients(t, broker.url)
 	heap, stacks := inUse()
 	before := heap + stacks
 	agents := make([]*lightAgent, *fleetSize)
@@ -290,8 +293,9 @@ func TestFleet(t *testing.T) {
 	}
 	within(t, "all run release 7", func() bool { return count(agents, f.targets[7].Digest) == len(agents) })
 	heap, stacks = inUse()
-	t.Logf("a device: %d KB, %d of them stacks of %d goroutines", (heap+stacks-before)/1024/int64(len(agents)),
-		stacks/1024/int64(len(agents)), runtime.NumGoroutine()/len(agents))
+	t.Logf("a device: %d KB, %d of them stacks of %d goroutines; a client of paho by itself: %d KB",
+		(heap+stacks-before)/1024/int64(len(agents)), stacks/1024/int64(len(agents)),
+		runtime.NumGoroutine()/len(agents), bare)
 	profile(t, "heap")
 	profile(t, "goroutine")
 
@@ -352,6 +356,30 @@ func inUse() (heap, stacks int64) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc), int64(m.StackInuse)
+}
+
+// bareClients is what a client of paho takes that is connected, hears one topic and does nothing else, KB.
+func bareClients(t *testing.T, broker string) int64 {
+	t.Helper()
+	const n = 200
+	heap, stacks := inUse()
+	before := heap + stacks
+	clients := make([]paho.Client, n)
+	for i := range clients {
+		clients[i] = paho.NewClient(paho.NewClientOptions().AddBroker(broker).SetClientID(fmt.Sprint("bare-", i)))
+		for _, ask := range []func() paho.Token{clients[i].Connect,
+			func() paho.Token { return clients[i].Subscribe("bare", 1, nil) }} {
+			token := ask()
+			if token.Wait(); token.Error() != nil {
+				t.Fatal(token.Error())
+			}
+		}
+	}
+	heap, stacks = inUse()
+	for _, c := range clients {
+		c.Disconnect(0)
+	}
+	return (heap + stacks - before) / 1024 / n
 }
 
 // profile leaves one in the folder of -fleet-profile.
