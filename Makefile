@@ -88,7 +88,7 @@ fuzz: deps ## every fuzz test for FUZZTIME (20s), or those in the folders FUZZ
 			echo "$$p $$f"; go test -tags $(TAGS) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p || exit 1; \
 		done; done
 
-bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv) $(if $(filter teach,$(BENCH)),build/train/.bench)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; release: what travels; BENCH=pull: a pull beside the pipeline; BENCH=teach: teach against the heads of others, BENCH=teach-cost: its time and memory; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
+bench: $(if $(filter page,$(BENCH)),deps-test,build $(if $(filter engines,$(BENCH)),openvino build/bench/engines,build/bench/venv) $(if $(filter teach prune,$(BENCH)),build/train/.bench)) ## speed against the bare runtime and a Python script, into bench/results/ (BENCH=ring, peer, trouble or cameras: a part of it; BENCH=int8: what calibrate makes; release: what travels; BENCH=pull: a pull beside the pipeline; BENCH=teach: teach against the heads of others, BENCH=teach-cost: its time and memory; BENCH=prune: prune against others' choices of channels; BENCH=engines: the same weights in other engines; BENCH=page: the live page)
 	$(if $(filter page,$(BENCH)),$(BENCH_PAGE),go run -tags $(TAGS) ./bench $(BENCHFLAGS) $(or $(BENCH),all))
 
 build/bench/engines: bench/peer/requirements-engines.txt
@@ -99,9 +99,9 @@ build/bench/engines build/bench/venv:
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-build/train/.bench: train/requirements.txt bench/teach/requirements.txt
+build/train/.bench: train/requirements.txt bench/teach/requirements.txt bench/prune/requirements.txt
 	python3 -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r train/requirements.txt -r bench/teach/requirements.txt
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
 	@touch $@
 
 man: build ## man pages and shell completions into build/manual/

@@ -28,7 +28,7 @@ type options struct {
 	agent, python string // programs
 	before        string // another agent, for calibrate
 	engines       string // a Python that has bench/peer/requirements-engines.txt
-	trainer       string // a Python that has train/requirements.txt and bench/teach/requirements.txt
+	trainer       string // a Python that has train/requirements.txt, those of bench/teach and bench/prune
 	scratch       string // folder for videos and made-up bundles
 	results       string // folder for the report
 	models        string // folder of .onnx files, for int8-world
@@ -53,7 +53,7 @@ func main() {
 	flag.StringVar(&o.before, "before", "", "another agent's binary, run in turn with -agent, for calibrate")
 	flag.StringVar(&o.python, "python", "build/bench/venv/bin/python", "a Python that has bench/peer/requirements.txt")
 	flag.StringVar(&o.trainer, "trainer", "build/train/bin/python",
-		"a Python that has train/requirements.txt and bench/teach/requirements.txt, for teach")
+		"a Python that has train/requirements.txt and those of bench/teach and bench/prune, for teach and prune")
 	flag.StringVar(&o.engines, "engines", "build/bench/engines/bin/python",
 		"a Python that has bench/peer/requirements-engines.txt, for engines")
 	flag.StringVar(&o.scratch, "scratch", "build/bench", "folder for videos and bundles")
@@ -118,6 +118,7 @@ func (o *options) parts() []part {
 		{"int8-trained", "", o.trainedReport},
 		{"teach", "", o.teachReport},
 		{"teach-cost", "", o.teachCost},
+		{"prune", "", o.pruneReport},
 		{"engines", "", o.enginesReport},
 		{"release", "", o.sizesReport},
 		{"pull", "", o.pullReport},
@@ -126,7 +127,7 @@ func (o *options) parts() []part {
 }
 
 // withoutFull are the parts that have no use for a full-size bundle.
-var withoutFull = []string{"int8-world", "int8-trained", "teach", "teach-cost"}
+var withoutFull = []string{"int8-world", "int8-trained", "teach", "teach-cost", "prune"}
 
 // names are the parts and groups that can be asked for.
 func (o *options) names() (names []string) {
