@@ -58,8 +58,8 @@ func (o *options) pruneReport(ctx context.Context, r *report) error {
 				return err
 			}
 			if i == 0 {
-				r.section(fmt.Sprintf("The demo network at half its multiply-adds, fitted on %d pictures, judged on %d others",
-					p.Fitted, p.HeldOut))
+				r.section(fmt.Sprintf("The demo network at half its multiply-adds, fitted on %d pictures, "+
+					"judged on %d others", p.Fitted, p.HeldOut))
 			}
 			lost, half = append(lost, 100*p.Ways[1].Lost), append(half, 100*p.Ways[1].LostHalf)
 			r.fact(fmt.Sprintf("seed %d: multiply-adds; speed; agreement; top-1", seed),
@@ -78,8 +78,8 @@ func (o *options) pruneReport(ctx context.Context, r *report) error {
 				}
 			}
 		}
-		r.atMost(fmt.Sprintf("%d pictures: points of top-1 lost, mean of %d draws", size.pictures, len(lost)), mean(lost),
-			size.lost, fmt.Sprintf("%.2f, each ± %.2f", mean(lost), mean(half)))
+		r.atMost(fmt.Sprintf("%d pictures: points of top-1 lost, mean of %d draws", size.pictures, len(lost)),
+			mean(lost), size.lost, fmt.Sprintf("%.2f, each ± %.2f", mean(lost), mean(half)))
 	}
 	return nil
 }
@@ -100,8 +100,8 @@ func (o *options) peersOfPrune(ctx context.Context, r *report, images, held, out
 		}
 		r.fact("as many channels by "+peer.what+", fitted like ours", points(&p.Ways[1])+" points lost")
 		if peer.name == "random" {
-			r.fact("the same, nothing fitted: by lot; largest weights", fmt.Sprintf("%.2f %%; %.2f %%", 100**p.Ways[4].Top1,
-				100**p.Ways[3].Top1))
+			r.fact("the same, nothing fitted: by lot; largest weights",
+				fmt.Sprintf("%.2f %%; %.2f %%", 100**p.Ways[4].Top1, 100**p.Ways[3].Top1))
 		}
 	}
 	return nil
@@ -114,8 +114,8 @@ func (o *options) pruned(ctx context.Context, out, images, held string, args ...
 	if err := os.RemoveAll(out); err != nil {
 		return nil, err
 	}
-	text, err := o.verb(ctx, append([]string{"prune", o.demo, "--json", "--images", images, "--eval", held, "--out", out,
-		"--seconds", strconv.FormatFloat(o.seconds, 'g', -1, 64)}, args...)...)
+	text, err := o.verb(ctx, append([]string{"prune", o.demo, "--json", "--images", images, "--eval", held, "--out",
+		out, "--seconds", strconv.FormatFloat(o.seconds, 'g', -1, 64)}, args...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -13,9 +13,7 @@ import (
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
-	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/round"
-	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vgg16se"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -63,7 +61,7 @@ func (p *pruning) open(ctx context.Context, name string, n *VGG) (*infer.Probe, 
 	if err != nil {
 		return nil, err
 	}
-	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := writeNow(path, m); err != nil {
 		return nil, err
 	}
 	if err := p.lessMemory(); err != nil {

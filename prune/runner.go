@@ -1,15 +1,14 @@
 package prune
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"os"
+	"io"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/onnx"
 	"github.com/vggse/vggse-agent/vision"
 )
@@ -111,15 +110,9 @@ func (b *Bench) each(ctx context.Context, n int, looks []look,
 	return group.Wait()
 }
 
-// writeNow leaves a file that nobody needs after the next one: it is not forced to the disk.
+// writeNow leaves a file that nobody needs after the next one.
 func writeNow(path string, m *onnx.Model) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 1<<20)
-	err = onnx.Write(w, m)
-	return errors.Join(err, w.Flush(), f.Close())
+	return atomicfile.WriteScratch(path, func(w io.Writer) error { return onnx.Write(w, m) })
 }
 
 func (b *Bench) progress(step string, done, of int) {

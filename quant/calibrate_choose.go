@@ -150,7 +150,7 @@ func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int
 		if p.Levels == LevelsS8 {
 			m = Folded(m)
 		}
-		err = atomicfile.WriteFile(file, func(w io.Writer) error { return onnx.Write(w, m) })
+		err = atomicfile.WriteScratch(file, func(w io.Writer) error { return onnx.Write(w, m) })
 	}
 	if err != nil {
 		return Trial{}, err
@@ -214,7 +214,7 @@ func (c *calibration) equalize(ctx context.Context, before map[int]float64, meth
 // only as wide as these pictures say.
 func (c *calibration) openEqualized(ctx context.Context, m *onnx.Model) (*subject, error) {
 	path := c.path(equalizedFile)
-	if err := atomicfile.WriteFile(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	if err := atomicfile.WriteScratch(path, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
 		return nil, err
 	}
 	opened, err := onnx.Open(path)

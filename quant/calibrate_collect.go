@@ -65,7 +65,7 @@ func (c *calibration) collectFrom(ctx context.Context, s *subject, pictures []da
 	probe := c.path("probe.onnx")
 	defer os.Remove(probe)
 	tensors := s.network.Tensors()
-	if err := atomicfile.WriteFile(probe,
+	if err := atomicfile.WriteScratch(probe,
 		func(w io.Writer) error { return WriteProbe(w, s.model, tensors) }); err != nil {
 		return err
 	}

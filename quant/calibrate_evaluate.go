@@ -270,7 +270,7 @@ func (c *calibration) runnable(f *FileReport) (string, error) {
 		f.Notes = append(f.Notes, "judged with Q in float32: ONNX Runtime's own for half precision rounds towards zero")
 	}
 	twin := c.path(twinFile)
-	return twin, atomicfile.WriteFile(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
+	return twin, atomicfile.WriteScratch(twin, func(w io.Writer) error { return onnx.Write(w, twinOf(m)) })
 }
 
 // twinFile is where runnable puts what stands for a file.

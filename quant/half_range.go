@@ -33,7 +33,7 @@ func (c *calibration) leavesHalf(ctx context.Context) (string, error) {
 	}
 	probe := c.path("probe.onnx")
 	defer os.Remove(probe)
-	if err := atomicfile.WriteFile(probe,
+	if err := atomicfile.WriteScratch(probe,
 		func(w io.Writer) error { return WriteProbe(w, c.source.model, tensors) }); err != nil {
 		return "", err
 	}

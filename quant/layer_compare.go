@@ -41,8 +41,8 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 	float, integer := filepath.Join(dir, "layers.fp32.onnx"), filepath.Join(dir, "layers.int8.onnx")
 	defer os.Remove(float)
 	defer os.Remove(integer)
-	err = errors.Join(atomicfile.WriteFile(float, func(w io.Writer) error { return WriteProbe(w, m, names) }),
-		atomicfile.WriteFile(integer, func(w io.Writer) error { return WriteProbe(w, own, rounded) }))
+	err = errors.Join(atomicfile.WriteScratch(float, func(w io.Writer) error { return WriteProbe(w, m, names) }),
+		atomicfile.WriteScratch(integer, func(w io.Writer) error { return WriteProbe(w, own, rounded) }))
 	if own = nil; err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (c *calibration) proveTrial(ctx context.Context) (proof Proof, err error) {
 	for range rehearsalTries {
 		m, err := EmitCPU(c.source.model, c.source.network, c.madeUp(LevelsU8))
 		if err == nil {
-			err = atomicfile.WriteFile(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) })
+			err = atomicfile.WriteScratch(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) })
 		}
 		if err == nil {
 			proof, err = Prove(ctx, c.prober, c.path(rehearsal), c.source.network, c.madeUp(LevelsU8))

@@ -160,7 +160,8 @@ func (c *calibration) loads(ctx context.Context, make func() (*onnx.Model, error
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.WriteFile(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	err = atomicfile.WriteScratch(c.path(rehearsal), func(w io.Writer) error { return onnx.Write(w, m) })
+	if err != nil {
 		return err
 	}
 	s, err := c.prober.Open(ctx, c.path(rehearsal), infer.ProbeOptions{Outputs: []string{c.bundle.Spec.Output.Name},

@@ -13,7 +13,7 @@ var rooms = map[string]string{
 	"api/page":          "live samples vision",
 	"api/page/pagetest": "",
 	"bench": "agent/pipeline bundle bundle/store camera camera/worker dataset demo " +
-		"eval infer internal/atomicfile mqtt mqtt/spool onnx quant release teach " +
+		"eval infer internal/atomicfile mqtt mqtt/spool onnx prune quant release teach " +
 		"vgg16se/checkpoint vision",
 	"bench/gpucheck": "bundle internal/atomicfile",
 	"bundle":         "internal/atomicfile vision",
