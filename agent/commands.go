@@ -14,6 +14,7 @@ import (
 	"github.com/vggse/vggse-agent/bundle/store"
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/configs"
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/live"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/vision"
@@ -161,7 +162,7 @@ func (c *commands) setThresholds(camera *configs.Camera, k *cameraOverrides, own
 	before := k.thresholds(&decide)
 	for _, label := range vision.UnknownLabels(own, c.pipeline.Labels()) {
 		if !slices.ContainsFunc(before, func(t vision.ClassThreshold) bool { return t.Label == label }) {
-			return fmt.Errorf("the model has no label %q", label)
+			return fmt.Errorf("the model has no label %q%s", label, mistake.DidYouMean(label, c.pipeline.Labels()))
 		}
 	}
 	was, err := vision.ParseThresholds(decide.Thresholds)

@@ -9,14 +9,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/mistake"
 )
 
 // Bundle is a folder with a network and its manifest.
@@ -130,7 +133,7 @@ func parseSpec(text []byte, s *Spec) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("is empty: copy the bundle again")
 	case err != nil:
-		return err
+		return unread(err)
 	}
 	if err := dec.Decode(new(Spec)); !errors.Is(err, io.EOF) {
 		return errors.New("holds more than one document: keep the first")
@@ -146,6 +149,43 @@ func parseSpec(text []byte, s *Spec) error {
 		return errors.New("preprocess.mean: missing (write [0, 0, 0] for none)")
 	}
 	return nil
+}
+
+// fieldOf is what the library says of a key that no field is for.
+var fieldOf = regexp.MustCompile(`^line (\d+): field (.*) not found in type [\w.]+$`)
+
+// unread words what the library says of keys and values that do not fit: the first few of them, each with the
+// key that it may have been meant for.
+func unread(err error) error {
+	var wrong *yaml.TypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	all := make([]error, len(wrong.Errors))
+	for i, text := range wrong.Errors {
+		all[i] = errors.New(text)
+		if m := fieldOf.FindStringSubmatch(text); m != nil {
+			all[i] = fmt.Errorf("line %s: %.40s: unknown key%s", m[1], m[2], mistake.DidYouMean(m[2], keys))
+		}
+	}
+	return mistake.Together(all)
+}
+
+// keys are those of a manifest, of all its sections.
+var keys = keysOf(reflect.TypeFor[Spec]())
+
+func keysOf(t reflect.Type) (all []string) {
+	for t.Kind() == reflect.Map || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() {
+		return nil
+	}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		all = append(append(all, name), keysOf(t.Field(i).Type)...)
+	}
+	return all
 }
 
 // spacedTime is a time as YAML allows it too, with a blank before the hours: who edits a manifest by a

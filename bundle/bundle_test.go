@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -128,7 +129,14 @@ func TestOpenRefuses(t *testing.T) {
 			"model.yaml: is empty: copy the bundle again"},
 		{"two documents", edit("schema:", "name: x\n---\nschema:"), "more than one document"},
 		{"not YAML", func(t *testing.T, dir string) { put(t, dir, SpecFile, "schema: [") }, "yaml:"},
-		{"unknown key", edit("  std:", "  stdev: 1\n  std:"), "stdev not found in type"},
+		{"many unknown keys", func(t *testing.T, dir string) {
+			var text strings.Builder
+			for i := range 3000 {
+				fmt.Fprintf(&text, "key%d: 1\n", i)
+			}
+			put(t, dir, SpecFile, text.String())
+		}, "line 5: key4: unknown key; and 2995 more"},
+		{"unknown key", edit("  std:", "  stdev: 1\n  std:"), "line 24: stdev: unknown key, did you mean std?"},
 		{"another schema", edit(SpecSchema, "vggse.bundle/9"), `schema: "vggse.bundle/9" is not "vggse.bundle/1"`},
 		{"label too few", edit("  - empty\n", ""), "labels: 2 labels, but architecture.classes is 3"},
 		{"mean left out", edit("  mean: [0.485, 0.456, 0.406]\n", ""),

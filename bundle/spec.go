@@ -78,6 +78,33 @@ type Architecture struct {
 	Squeezed []int `yaml:"squeezed,omitempty,flow"`
 }
 
+// Bounds of an architecture's numbers: no network that can be computed is near them.
+const (
+	MostOfOne = 1 << 20 // of anything that is counted
+	MostWidth = 64
+)
+
+// validate looks at the numbers that say nothing about the picture; 0 is one that is not given. Whether
+// they make a network is the family's to say.
+func (a *Architecture) validate() error {
+	if !(a.Width >= 0 && a.Width <= MostWidth) {
+		return fmt.Errorf("architecture.width: must be > 0 and ≤ %d, got %g", MostWidth, a.Width)
+	}
+	for _, f := range []struct {
+		key     string
+		numbers []int
+	}{{"reduction", []int{a.Reduction}}, {"hidden", []int{a.Hidden}}, {"hidden2", []int{a.Hidden2}},
+		{"pool_size", []int{a.PoolSize}}, {"classes", []int{a.Classes}}, {"channels", a.Channels},
+		{"depths", a.Depths}, {"squeezed", a.Squeezed}} {
+		for _, n := range f.numbers {
+			if n < 0 || n > MostOfOne {
+				return fmt.Errorf("architecture.%s: must be from 1 to %d, got %d", f.key, MostOfOne, n)
+			}
+		}
+	}
+	return nil
+}
+
 // Port names one input or output of the ONNX graph.
 type Port struct {
 	Name string `yaml:"name"`
@@ -123,6 +150,8 @@ func (s *Spec) Validate() error {
 			s.Architecture.InputSize)
 	case s.Architecture.InputSize <= 0:
 		return fmt.Errorf("architecture.input_size: must be > 0, got %d", s.Architecture.InputSize)
+	case s.Architecture.validate() != nil:
+		return s.Architecture.validate()
 	case s.Input.Name == "":
 		return errors.New("input.name: must not be empty")
 	case s.Output.Name == "":

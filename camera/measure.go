@@ -57,7 +57,7 @@ func Measure(ctx context.Context, source string, frames int, open func(context.C
 			early = err
 			break
 		} else if err != nil {
-			return nil, fmt.Errorf("after %d frames: %w", m.Frames, err)
+			return nil, fmt.Errorf("after %s: %w", round.Count(m.Frames, "frame", "frames"), err)
 		}
 		if m.Frames == 0 {
 			first = f.Time

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -218,7 +219,6 @@ var (
 	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|rtmps?|srt|udp|demo|test|csi|v4l2|file)` +
 		`(:[\\/]+|:)`)
 	pipelined = regexp.MustCompile(`^[\w-]+(\s+[\w-]+=\S+)*\s+!\s+\S|^\w+src(\s+[\w-]+=\S+)+$`)
-	fromHome  = regexp.MustCompile(`^~\w*/|^\$[A-Za-z_]\w*/`)
 )
 
 // noFile is what to write in the place of a source that looks like a file's path and is meant for
@@ -235,8 +235,8 @@ func noFile(source string) string {
 		cure = "stands in quotes that belong to it: leave them out"
 	} else if pipelined.MatchString(source) {
 		cure = "is a pipeline of GStreamer: write gst: before it, as in gst:videotestsrc ! videoconvert"
-	} else if fromHome.MatchString(source) {
-		cure = "begins with ~ or $NAME, which are not filled in here: write the whole path"
+	} else if mistake.ForShell(source) {
+		cure = "has ~ or $NAME in it, which are not filled in here: write the whole path"
 	} else if !strings.Contains(source, "://") {
 		cure = noScheme(source)
 	}

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/vggse/vggse-agent/api"
 	"github.com/vggse/vggse-agent/fleet"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/mqtt"
 	"github.com/vggse/vggse-agent/release"
 	"github.com/vggse/vggse-agent/samples"
@@ -96,7 +96,7 @@ type Log struct {
 }
 
 // Validate returns what cannot be, naming each key: the first mistake of every section and camera.
-func (c *Config) Validate() error { return together(c.mistakes()) }
+func (c *Config) Validate() error { return mistake.Together(c.mistakes()) }
 
 // mistakes are the first of every section, and of every camera.
 func (c *Config) mistakes() []error {
@@ -130,27 +130,6 @@ func (c *Config) groupMistake() error {
 			"highest")
 	}
 	return nil
-}
-
-// mostMistakes are told at a time.
-const mostMistakes = 5
-
-// together is one error of several: the first few of them, and how many more there are.
-func together(all []error) error {
-	switch len(all) {
-	case 0:
-		return nil
-	case 1:
-		return all[0]
-	}
-	texts := make([]string, 0, mostMistakes+1)
-	for _, err := range all[:min(len(all), mostMistakes)] {
-		texts = append(texts, err.Error())
-	}
-	if more := len(all) - mostMistakes; more > 0 {
-		texts = append(texts, fmt.Sprintf("and %d more", more))
-	}
-	return errors.New(strings.Join(texts, "; "))
 }
 
 func (m *Model) validate() error {

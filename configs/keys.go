@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -77,6 +78,15 @@ func generic(key string) string {
 	return strings.Join(parts, ".")
 }
 
+// numbered puts the numbers of a key in the places of a name's "*".
+func numbered(name, key string) string {
+	numbers := slices.DeleteFunc(strings.Split(key, "."), func(s string) bool { return !isNumber(s) })
+	for _, n := range append(numbers, "0") {
+		name = strings.Replace(name, "*", n, 1)
+	}
+	return name
+}
+
 func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
@@ -128,16 +138,11 @@ func (k *keys) unknown(where, key string) error {
 	} else if instead != "" {
 		return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, instead)
 	}
-	best, distance := "", len(key)
-	for _, candidate := range k.candidates() {
-		if d := levenshtein(generic(strings.ToLower(key)), candidate); d < distance {
-			best, distance = candidate, d
-		}
-	}
-	if best == "" || distance > len(key)/2+1 || distance*2 > len(best) && distance > 2 {
+	best := numbered(mistake.Nearest(generic(key), k.candidates()), key)
+	switch best {
+	case "":
 		return fmt.Errorf("%s%s: unknown key", where, key)
-	}
-	if best == key {
+	case key:
 		return fmt.Errorf("%s%s: is no single setting: set one below it, such as %s", where, key, k.below(key))
 	}
 	return fmt.Errorf("%s%s: unknown key, did you mean %s?", where, key, best)
@@ -168,26 +173,6 @@ func plainRune(r rune) rune {
 		return -1
 	}
 	return r
-}
-
-// levenshtein is the number of letters to add, drop or change to come from a to b.
-func levenshtein(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 var durationType = reflect.TypeFor[time.Duration]()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vggse/vggse-agent/internal/account"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -102,7 +103,7 @@ func Load(o Options) (*Effective, error) {
 	for i, err := range all {
 		all[i] = fmt.Errorf("%w%s", err, e.whence(err))
 	}
-	if err := together(all); err != nil {
+	if err := mistake.Together(all); err != nil {
 		return nil, fmt.Errorf("configs: %w", err)
 	}
 	return e, nil

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vggse/vggse-agent/internal/mistake"
 )
 
 // nodeLimit is how many values a file may come to with its anchors written out.
@@ -27,7 +29,7 @@ type tree struct {
 	lines  []string // of the file
 	nodes  int
 
-	mistakes []error // in keys and values, the first few
+	mistakes []error // in keys and values
 }
 
 // readFile is the tree of a file's text; nil where nothing stands in it.
@@ -45,7 +47,7 @@ func (l *loader) readFile(path string, text []byte) (map[string]any, error) {
 	if err != nil {
 		t.mistakes = append(t.mistakes, err)
 	}
-	return root, together(t.mistakes)
+	return root, mistake.Together(t.mistakes)
 }
 
 // oneDocument is the YAML of a text.
@@ -142,9 +144,7 @@ func (t *tree) fill(into map[string]any, key string, n *yaml.Node, depth int) er
 			return err
 		}
 		value, err := t.value(full, n.Content[i+1], name.Line)
-		if err != nil && len(t.mistakes) == mostMistakes {
-			return err
-		} else if err != nil {
+		if err != nil {
 			t.mistakes = append(t.mistakes, err)
 			continue
 		}
@@ -230,7 +230,6 @@ var (
 	placeholder = regexp.MustCompile(`\$\{[A-Za-z_]\w*[:}-]|\{\{.*\}\}`)
 	leadingZero = regexp.MustCompile(`^[+-]?0[0-9_]`)
 	pathKey     = regexp.MustCompile(`(^|[._])(dir|file|bundle|trust|ca|cert|key|library)$`)
-	shellPath   = regexp.MustCompile(`^~\w*(/|$)|(^|/)\$[A-Za-z_]\w*(/|$)`)
 	errZero     = errors.New("a number that begins with 0 may mean two things, write it without")
 )
 
@@ -247,7 +246,7 @@ func (l *loader) given(key, text string) (any, error) {
 	if r, _ := utf8.DecodeRuneInString(trimmed); strings.ContainsRune("“”„‘’‚«»", r) {
 		return nil, fmt.Errorf("%s: stands in typographic quotation marks (%c): write \" or '", key, r)
 	}
-	if kind == reflect.String && pathKey.MatchString(key) && shellPath.MatchString(trimmed) {
+	if kind == reflect.String && pathKey.MatchString(key) && mistake.ForShell(trimmed) {
 		return nil, fmt.Errorf("%s: ~ and $NAME are not filled in here: write the whole path, such as /home/NAME/…",
 			key)
 	}

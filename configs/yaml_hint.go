@@ -153,7 +153,7 @@ func (t *tree) emptied(key string, n *yaml.Node, line int) {
 type emptied struct{ key, at string }
 
 // warnings are the secrets that are empty although something stands there, unless another layer or a file
-// has them.
+// has them, and those that are given twice.
 func (l *loader) warnings() (all []string) {
 	given := func(key string) bool {
 		text, _ := l.value(key).(string)
@@ -164,6 +164,10 @@ func (l *loader) warnings() (all []string) {
 			all = append(all, fmt.Sprintf("%s%s is empty: the # begins a comment; put a value that begins with # into "+
 				`quotes, '…', or write "" where none is meant`, e.at, e.key))
 		}
+	}
+	if given("mqtt.password") && given("mqtt.password_file") {
+		all = append(all, fmt.Sprintf("mqtt.password (set by %s) is used and mqtt.password_file (set by %s) not read: "+
+			"remove one of the two", l.origins["mqtt.password"], l.origins["mqtt.password_file"]))
 	}
 	return all
 }

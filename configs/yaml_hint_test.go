@@ -89,6 +89,22 @@ func TestEmptiedSecrets(t *testing.T) {
 	}
 }
 
+// Of a password and a file with one, which of the two is used is told.
+func TestPasswordGivenTwice(t *testing.T) {
+	const text = "mqtt: {broker: \"tcp://h\", user: a, password_file: /x}\n"
+	e, err := load(t, text, Options{Environ: []string{"VGGSE_MQTT_PASSWORD=geheim"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := strings.Join(e.Config.Warnings, "|"); !strings.HasPrefix(w, "mqtt.password (set by environment "+
+		"VGGSE_MQTT_PASSWORD) is used and mqtt.password_file (set by ") || strings.Contains(w, "geheim") {
+		t.Errorf("got %q", w)
+	}
+	if e, err := load(t, text, Options{}); err != nil || len(e.Config.Warnings) > 0 {
+		t.Errorf("got %v, %v", e, err)
+	}
+}
+
 // Habits of other notations are told by line and key.
 func TestHabitsOfOtherNotations(t *testing.T) {
 	for text, want := range map[string]string{

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -62,8 +63,8 @@ func list(ctx context.Context, dir string, labels, added []string) ([]Picture, [
 	var found []Finding
 	if n := len(all) - len(different); n > 0 {
 		found = append(found, Finding{Check: "copies", Severity: "warn",
-			Evidence: fmt.Sprintf("%d of %d files in %s are copies of others, byte for byte, and were left out", n,
-				len(all), dir),
+			Evidence: fmt.Sprintf("%d of %d files in %s %s, byte for byte, and %s left out", n, len(all), dir,
+				round.Plural(n, "is a copy of another", "are copies of others"), round.Plural(n, "was", "were")),
 			Cure: "take pictures at different times"})
 	}
 	found = append(found, deeper(dir, places, added != nil)...)

@@ -17,7 +17,11 @@ import (
 func Files(arg string) ([]string, error) {
 	info, err := os.Stat(arg)
 	if err != nil {
-		return nil, fmt.Errorf("%s: no such picture or folder", arg)
+		return nil, fmt.Errorf("%s: no such picture or folder%s", arg, map[string]string{
+			"-": ": standard input is not read, save the picture to a file first"}[arg])
+	}
+	if info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0 {
+		return nil, fmt.Errorf("%s: is a pipe or a device: save the picture to a file first", arg)
 	}
 	if !info.IsDir() {
 		return []string{arg}, nil

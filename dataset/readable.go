@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vggse/vggse-agent/camera"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -63,14 +64,15 @@ func readable(ctx context.Context, dir string, pictures []Picture, found []Findi
 	case n == 0:
 		return pictures, found, nil
 	case n == len(pictures) || n > max(1, len(pictures)/damagedPart):
-		return nil, nil, fmt.Errorf("%d of %d pictures in %s cannot be read; the last: %w", n, len(pictures), dir, last)
+		return nil, nil, fmt.Errorf("%d of %s in %s cannot be read; the last: %w", n, round.Pictures(len(pictures)),
+			dir, last)
 	}
 	named := strings.Join(bad[:min(len(bad), damagedNamed)], ", ")
 	if len(bad) > damagedNamed {
 		named += ", …"
 	}
 	return good, append(found, Finding{Check: "damaged", Severity: "warn",
-		Evidence: fmt.Sprintf("%d of %d pictures in %s cannot be read and were left out: %s", len(bad), len(pictures),
-			dir, named),
+		Evidence: fmt.Sprintf("%d of %d pictures in %s cannot be read and %s left out: %s", len(bad), len(pictures),
+			dir, round.Plural(len(bad), "was", "were"), named),
 		Cure: "copy them again, or delete them"}), nil
 }

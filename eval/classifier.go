@@ -9,6 +9,7 @@ import (
 
 	"github.com/vggse/vggse-agent/camera"
 	"github.com/vggse/vggse-agent/infer"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -93,7 +94,7 @@ func (c *Classifier) Frames(ctx context.Context, s camera.Reader, name string, e
 		case errors.Is(err, io.EOF) || info.Live && ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("%s: after %d frames: %w", name, read, err)
+			return fmt.Errorf("%s: after %s: %w", name, round.Count(read, "frame", "frames"), err)
 		case read%max(every, 1) != 0:
 			continue
 		}

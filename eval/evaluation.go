@@ -12,6 +12,7 @@ import (
 	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/vision"
 )
 
@@ -311,13 +312,13 @@ func verdictOf(c *Comparison, labelled int) string {
 	points := 100 * float64(c.OnlyThis-c.OnlyOther) / float64(labelled)
 	switch {
 	case c.P >= significant:
-		return fmt.Sprintf("cannot tell: %+.2f points on %d pictures, which chance gives in %.0f of 100 cases; "+
+		return fmt.Sprintf("cannot tell: %+.2f points on %s, which chance gives in %.0f of 100 cases; "+
 			"more pictures would tell",
-			points, labelled, 100*c.P)
+			points, round.Pictures(labelled), 100*c.P)
 	case points > 0:
-		return fmt.Sprintf("better: %+.2f points on %d pictures (p = %.2g)", points, labelled, c.P)
+		return fmt.Sprintf("better: %+.2f points on %s (p = %.2g)", points, round.Pictures(labelled), c.P)
 	}
-	return fmt.Sprintf("worse: %+.2f points on %d pictures (p = %.2g)", points, labelled, c.P)
+	return fmt.Sprintf("worse: %+.2f points on %s (p = %.2g)", points, round.Pictures(labelled), c.P)
 }
 
 // mcnemar is the two-sided exact test (McNemar 1947, with the binomial distribution): a and b are

@@ -141,10 +141,16 @@ func (o *Options) findModel(p *progress.Progress) error {
 	if _, err := os.Stat(filepath.Join(o.File, bundle.SpecFile)); err == nil {
 		return fmt.Errorf("%s is a bundle already: classify, calibrate and the other verbs take it as it is", o.File)
 	}
+	programs := ""
 	for _, dir := range []string{o.File, filepath.Join(o.File, "onnx")} {
 		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue
+		if err != nil && dir == o.File {
+			return err
+		}
+		for _, e := range entries {
+			if ending := filepath.Ext(e.Name()); ending == ".py" || ending == ".ipynb" {
+				programs = fmt.Sprintf(" (%s is a program: give the file that it saves)", e.Name())
+			}
 		}
 		for _, ending := range modelNames {
 			var found []string
@@ -166,7 +172,7 @@ func (o *Options) findModel(p *progress.Progress) error {
 			}
 		}
 	}
-	return fmt.Errorf("%s holds no model: .onnx, .safetensors or a checkpoint of PyTorch", o.File)
+	return fmt.Errorf("%s holds no model: .onnx, .safetensors or a checkpoint of PyTorch%s", o.File, programs)
 }
 
 // isModel says what is wrong with a file that is no model, before anything is asked about it.

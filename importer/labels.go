@@ -358,6 +358,9 @@ func checkLabels(labels, places []string) error {
 			return fmt.Errorf("%s has an invisible character in it: %q", places[i], l)
 		case strings.ContainsFunc(l, unicode.IsControl):
 			return fmt.Errorf("%s has a control character in it: %q", places[i], l)
+		case strings.ContainsRune(l, utf8.RuneError):
+			return fmt.Errorf("%s has the sign U+FFFD in it, which a program put there for what it could not read: "+
+				"write it as it was meant, got %q", places[i], l)
 		case twice:
 			return fmt.Errorf("%q is %s and %s: labels must differ, so name the second %q", l, places[first], places[i],
 				l+" 2")

@@ -78,6 +78,7 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"m\u00fcller\nb\nmu\u0308ller\n":    "line 1 and line 3",
 		"bol\u00adt\nb\n":                   "line 1 has an invisible character",
 		"a\u202e\u0062\nb\n":                "line 1 has an invisible character",
+		"K\ufffdfer\nb\n":                   "line 1 has the sign U+FFFD in it",
 		"a\u2028b\nc\n":                     "line 1 has an invisible character",
 		"2 c\n0 a\n1 b\n":                   "number",
 		"100 a\n101 b\n102 c\n":             "number",

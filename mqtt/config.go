@@ -88,6 +88,9 @@ const longestText = 1<<16 - 1
 // halfScheme is a scheme whose colon or slashes are mistyped.
 var halfScheme = regexp.MustCompile(`^(?i)(tcp|ssl|tls|mqtts?|wss?)([;.,]?//|:/)[^/]`)
 
+// several are addresses behind one another, or hosts.
+var several = regexp.MustCompile(`://.*://|://[^/@]*[,;|]`)
+
 // ParseBroker reads the setting mqtt.broker: a URL with scheme tcp, ssl, ws or wss, its port filled
 // in where it is missing, or Embedded, of which only the scheme is set. An error names the key and
 // the cure.
@@ -113,8 +116,9 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: %q: the character %s in it is not seen: write it anew", Shown(brokerURL),
 			c)
 	}
-	if strings.Count(brokerURL, "://") > 1 {
-		return nil, fmt.Errorf("mqtt.broker: must be one broker: a cluster has one address for all")
+	if several.MatchString(brokerURL) {
+		return nil, fmt.Errorf("mqtt.broker: %q: must be one broker: a cluster has one address for all",
+			Shown(brokerURL))
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
@@ -131,9 +135,6 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("mqtt.broker: unknown scheme %q: use tcp, ssl, ws, wss, or embedded", u.Scheme)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("mqtt.broker: %q has no host: write %s://HOST:%s", Shown(brokerURL), u.Scheme, port)
-	case strings.ContainsAny(u.Host, ",;|"):
-		return nil, fmt.Errorf("mqtt.broker: %q: must be one broker: a cluster has one address for all",
-			Shown(brokerURL))
 	case strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "["):
 		return nil, fmt.Errorf("mqtt.broker: %q: an address of IPv6 stands in brackets: tcp://[::1]:1883",
 			Shown(brokerURL))

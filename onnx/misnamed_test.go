@@ -15,6 +15,8 @@ func TestMisnamed(t *testing.T) {
 		"version https://git-lfs.github.com/spec/v1\n": "git lfs pull",
 		"\n<!DOCTYPE html><html>":                      "an HTML page",
 		"<?xml version=\"1.0\"?>":                      "OpenVINO",
+		"{\n \"cells\": [],\n \"nbformat\": 4}":        "a notebook, not the network that it trains",
+		"SHA256SUMS\x00\x00":                           "a packed bundle: 'vggse-agent model install",
 		"\x1f\x8b\x08\x08":                             "(gzip): unpack it",
 		"\x89HDF\r\n\x1a\n":                            "Keras writes it",
 		"\x1c\x00\x00\x00TFL3":                         "TensorFlow Lite",

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"regexp"
 	"unicode"
 	"unicode/utf8"
 )
@@ -18,6 +19,7 @@ var others = []struct {
 	{0, "\x28\xb5\x2f\xfd", "compressed (zstd): unpack it first"},
 	{0, "7z\xbc\xaf", "an archive (7z): unpack it first"},
 	{0, "Rar!", "an archive (RAR): unpack it first"},
+	{0, "SHA256SUMS\x00", "a packed bundle: 'vggse-agent model install FILE' installs it"},
 	{257, "ustar", "an archive (tar): unpack it first"},
 	{0, "\x89HDF", "HDF5, as Keras writes it: export the network to .onnx (tf2onnx)"},
 	{4, "TFL3", "TensorFlow Lite: export the network to .onnx (tf2onnx)"},
@@ -47,14 +49,29 @@ func NotModel(start []byte) string {
 		if bytes.Contains(text, []byte("irversion")) {
 			return onnxAsText
 		}
+		if notebook.Match(text) {
+			return "a notebook" + programInPlace
+		}
 		return "JSON, perhaps a server's refusal, not the file itself: look into it, and download again"
 	case bytes.HasPrefix(bytes.TrimLeft(text, "< \n"), []byte("ir_version:")):
 		return onnxAsText
+	case python.Match(text) && !bytes.ContainsFunc(text, notText):
+		return "a program" + programInPlace
 	case len(text) > 0 && utf8.Valid(start) && !bytes.ContainsFunc(text, notText):
 		return "text, perhaps a server's refusal, not the file itself: look into it, and download again"
 	}
 	return ""
 }
+
+// programInPlace goes on about a program that stands in the place of a model.
+const programInPlace = ", not the network that it trains: give the file that it saves, by torch.save(…) or " +
+	"torch.onnx.export(…)"
+
+var (
+	notebook = regexp.MustCompile(`^\{\s*"(?:cells|metadata|nbformat)"`)
+	python   = regexp.MustCompile(`(?m)^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|#!.*python|` +
+		`# -\*- coding)`)
+)
 
 // notText tells what stands in no text.
 func notText(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }

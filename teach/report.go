@@ -16,6 +16,7 @@ import (
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // ReportSchema names the layout of report.json.
@@ -133,7 +134,8 @@ func (r *Report) count(examples []example) string {
 		}
 	}
 	if unreadable > 0 {
-		r.find("unreadable", fmt.Sprintf("%d pictures were left out: %v", unreadable, first),
+		r.find("unreadable", fmt.Sprintf("%s left out: %v",
+			round.Count(unreadable, "picture was", "pictures were"), first),
 			"copy such pictures again, or remove them")
 	}
 	if r.Copies > 0 {
@@ -155,7 +157,7 @@ func (r *Report) count(examples []example) string {
 			"give more of these first: so few neither fit well nor tell how well")
 	}
 	if least, most := slices.Min(count), slices.Max(count); most > unevenTimes*least {
-		r.find("uneven", fmt.Sprintf("the largest label has %d pictures, the smallest %d", most, least),
+		r.find("uneven", fmt.Sprintf("the largest label has %s, the smallest %d", round.Pictures(most), least),
 			"give more of the small ones; every label weighs the same already")
 	}
 	return ""
@@ -246,14 +248,14 @@ func (r *Report) gates(old int) []string {
 	missed := []string{}
 	if lost, least := lostOf(r.Old, old); least > max(lostPoints, r.MayLose) {
 		missed = append(missed,
-			fmt.Sprintf("old labels: %.2f points of %d pictures are lost, at least %.2f, %.3g may be",
-				100*lost, old, 100*least, 100*max(lostPoints, r.MayLose)))
+			fmt.Sprintf("old labels: %.2f points of %s are lost, at least %.2f, %.3g may be",
+				100*lost, round.Pictures(old), 100*least, 100*max(lostPoints, r.MayLose)))
 	}
 	for _, c := range r.After.Classes {
 		if slices.Contains(r.Added, c.Label) && c.Recall.High < newRecall {
 			missed = append(missed,
-				fmt.Sprintf("%s: %.0f %% of its %d pictures are found, at most %.0f, %.0f are wanted",
-					c.Label, 100*c.Recall.Value, c.Recall.Of, 100*c.Recall.High, 100*newRecall))
+				fmt.Sprintf("%s: %.0f %% of its %s are found, at most %.0f, %.0f are wanted",
+					c.Label, 100*c.Recall.Value, round.Pictures(c.Recall.Of), 100*c.Recall.High, 100*newRecall))
 		}
 	}
 	if u := r.Unknown; u != nil && u.High < -unknownLost {
@@ -279,8 +281,8 @@ func lostOf(c *eval.Comparison, n int) (lost, least float64) {
 // verdict is the one sentence that matters.
 func (r *Report) verdict(n int) string {
 	points := 100 * float64(r.After.Against.OnlyThis-r.After.Against.OnlyOther) / float64(max(1, n))
-	measured := fmt.Sprintf("%.2f %% of %d held-out pictures are answered rightly, %+.2f points",
-		100*r.After.Top1.Value, n,
+	measured := fmt.Sprintf("%.2f %% of %s are answered rightly, %+.2f points",
+		100*r.After.Top1.Value, round.Count(n, "held-out picture", "held-out pictures"),
 		points)
 	switch {
 	case len(r.Missed) > 0:

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vggse/vggse-agent/eval"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 //go:embed report.html.tmpl
@@ -60,7 +61,7 @@ func curveOf(points []Point) *drawing {
 	for _, p := range points {
 		x := float64(d.Left) + p.Share*float64(d.Right-d.Left)
 		d.Points = append(d.Points, drawn{x, y(p.Top1.Value), y(p.Top1.Low), y(p.Top1.High), p.Pictures,
-			fmt.Sprintf("%d pictures: %.1f %%", p.Pictures, 100*p.Top1.Value)})
+			fmt.Sprintf("%s: %.1f %%", round.Pictures(p.Pictures), 100*p.Top1.Value)})
 		d.Line += fmt.Sprintf("%.1f,%.1f ", x, y(p.Top1.Value))
 	}
 	return d

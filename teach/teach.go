@@ -19,6 +19,7 @@ import (
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/reference"
 	"github.com/vggse/vggse-agent/verify"
 	"github.com/vggse/vggse-agent/vision"
@@ -128,7 +129,8 @@ func (t *teaching) list(ctx context.Context) error {
 	t.pictures = slices.DeleteFunc(pictures, func(p dataset.Picture) bool { return p.Label < 0 })
 	t.report.Findings = found
 	if n := len(pictures) - len(t.pictures); n > 0 {
-		t.report.find("loose", fmt.Sprintf("%d pictures lie in %s itself and were left out", n, t.Images),
+		t.report.find("loose", fmt.Sprintf("%s in %s itself and %s left out",
+			round.Count(n, "picture lies", "pictures lie"), t.Images, round.Plural(n, "was", "were")),
 			"put each into the folder of its label")
 	}
 	return nil

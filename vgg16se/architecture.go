@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/vggse/vggse-agent/bundle"
 )
 
 // Architecture says which VGG16-SE, or VGG11, 13 or 19. A zero field means the article's value.
@@ -51,7 +53,7 @@ func orElse[T comparable](v *T, otherwise T) {
 const smallestInput = 32
 
 // limit keeps every product of two sizes far from overflow.
-const limit = 1 << 20
+const limit = bundle.MostOfOne
 
 // Validate returns the first field that cannot be.
 func (a Architecture) Validate() error {
@@ -60,8 +62,8 @@ func (a Architecture) Validate() error {
 		return fmt.Errorf("vgg16se: an input of %d×%d dies on the way through five max-pools: the smallest that "+
 			"works is %d", a.InputSize, a.InputSize, smallestInput)
 	}
-	if !(a.Width > 0 && a.Width <= 64) {
-		return fmt.Errorf("vgg16se: width must be > 0 and ≤ 64, got %g", a.Width)
+	if !(a.Width > 0 && a.Width <= bundle.MostWidth) {
+		return fmt.Errorf("vgg16se: width must be > 0 and ≤ %d, got %g", bundle.MostWidth, a.Width)
 	}
 	for _, f := range []struct {
 		name string

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/quant"
 )
 
 // printFindings is what calibrate --check says.
 func printFindings(w io.Writer, r *quant.Report) error {
 	if len(r.Findings) == 0 {
-		_, err := fmt.Fprintf(w, "%d pictures, nothing odd about them\n", r.Pictures.Calibration)
+		_, err := fmt.Fprintf(w, "%s, nothing odd about them\n", round.Pictures(r.Pictures.Calibration))
 		return err
 	}
 	for _, f := range r.Findings {
@@ -27,8 +28,9 @@ func printFindings(w io.Writer, r *quant.Report) error {
 
 // printCalibration is the report for a terminal.
 func printCalibration(w io.Writer, r *quant.Report, out string) error {
-	fmt.Fprintf(w, "%s, calibrated on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n",
-		r.Bundle, r.Pictures.Calibration, r.Pictures.HeldOut, r.Machine.CPU, r.Machine.Runtime)
+	fmt.Fprintf(w, "%s, calibrated on %s, judged on %s; %s, ONNX Runtime %s\n\n",
+		r.Bundle, round.Pictures(r.Pictures.Calibration), round.Count(r.Pictures.HeldOut, "other", "others"),
+		r.Machine.CPU, r.Machine.Runtime)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "file\tMB\tof FP32\tagreement (95 %)\ttop-1\tlogit SQNR\tms\tspeed-up\tintegers")
 	for _, f := range r.Files {

@@ -106,8 +106,7 @@ func classify(cmd *cobra.Command, s *settings, f *classifyFlags, args []string) 
 	failed += len(bad)
 	switch all := len(files) + len(bad) + len(sources); {
 	case failed > 0 && len(sources) == 0:
-		return fmt.Errorf("%d of %d %s could not be classified", failed, all,
-			round.Plural(all, "picture", "pictures"))
+		return fmt.Errorf("%d of %s could not be classified", failed, round.Pictures(all))
 	case failed > 0 && all == 1:
 		return errors.New("the source could not be classified to its end")
 	case failed > 0:

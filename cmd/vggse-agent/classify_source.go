@@ -31,13 +31,20 @@ func splitSources(args []string) (sources []source, stills []string) {
 			sources = append(sources, source{arg, "file://" + film.EscapedPath() + "?speed=max"})
 		case err == nil && (info.Mode().IsRegular() || info.IsDir()):
 			stills = append(stills, arg)
-		case strings.Contains(arg, "://") || strings.HasPrefix(arg, "gst:") || strings.HasPrefix(arg, "/dev/"):
+		case strings.Contains(arg, "://") || strings.HasPrefix(arg, "gst:") || isDevice(arg, info):
 			sources = append(sources, source{camera.Redact(arg), arg})
 		default:
 			stills = append(stills, arg)
 		}
 	}
 	return sources, stills
+}
+
+// isDevice tells whether a path is a camera's, or would be if that were plugged in; what stands below /dev
+// besides are pipes.
+func isDevice(path string, info os.FileInfo) bool {
+	return strings.HasPrefix(path, "/dev/") && path != "/dev/stdin" && path != os.DevNull &&
+		(info == nil || info.Mode()&os.ModeCharDevice != 0)
 }
 
 // classifySource classifies what a film or camera gives, in a process of its own.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vggse/vggse-agent/demo"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 )
 
 // newDemoDataCmd builds the verb demo-data.
@@ -45,7 +46,8 @@ gives the same pictures. DIR appears when all of them are written, and must not 
 					Classes []string `json:"classes"`
 				}{data.Images, demo.Classes()})
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d pictures of %d classes in %s\n", data.Images, len(demo.Classes()), out)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s of %d classes in %s\n", round.Pictures(data.Images),
+				len(demo.Classes()), out)
 			return nil
 		},
 	}

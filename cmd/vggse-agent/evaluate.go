@@ -41,6 +41,10 @@ pictures and says whether the first is better (McNemar's exact test); classes ar
 			if info, err := os.Stat(f.out); err == nil && !info.IsDir() { // before the work, not after it
 				return fmt.Errorf("evaluate: --out %s is a file: give a folder", f.out)
 			}
+			if f.out != "" && isBundle(f.out) {
+				return fmt.Errorf("evaluate: --out %s is a bundle, whose report is that of calibrate or prune: give "+
+					"another folder", f.out)
+			}
 			f.Bundle, f.Tool = args[0], "vggse-agent "+version
 			open := func(ctx context.Context, dir string) (*infer.Network, error) {
 				return openNetwork(ctx, s, networkOverrides(dir, f.precision, f.provider)...)
@@ -71,8 +75,8 @@ pictures and says whether the first is better (McNemar's exact test); classes ar
 
 // printEvaluation is the evaluation for a terminal.
 func printEvaluation(w io.Writer, e *eval.Evaluation, out string) error {
-	fmt.Fprintf(w, "%s, %s on %s: %d %s, %d labelled\n", e.Bundle, e.Precision, e.Provider, e.Images,
-		round.Plural(e.Images, "picture", "pictures"), e.Labelled)
+	fmt.Fprintf(w, "%s, %s on %s: %s, %d labelled\n", e.Bundle, e.Precision, e.Provider,
+		round.Pictures(e.Images), e.Labelled)
 	if e.Top1 != nil {
 		fmt.Fprintf(w, "top-1 %.2f %% (95 %%: %.2f to %.2f), top-5 %.2f %%; scores are off by %.2f %% on average "+
 			"(ECE)\n\n",

@@ -54,8 +54,8 @@ the path of each row, and "labels", its label or the name of its folder.`,
 			if x.Unreadable > 0 {
 				left = fmt.Sprintf("; %d cannot be read, left out", x.Unreadable)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %d %s%s\n", o.Out, x.Dim,
-				x.Images, round.Plural(x.Images, "picture", "pictures"), left)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d features of each of %s%s\n", o.Out, x.Dim,
+				round.Pictures(x.Images), left)
 			return err
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/prune"
 )
 
@@ -112,8 +113,8 @@ func (f *pruneFlags) print(w io.Writer, r *prune.Report) error {
 
 // printPruning is the report for a terminal.
 func printPruning(w io.Writer, r *prune.Report, out string) error {
-	fmt.Fprintf(w, "%s, fitted on %d pictures, judged on %d others; %s, ONNX Runtime %s\n\n", r.Bundle, r.Fitted,
-		r.HeldOut, r.Machine, r.Runtime)
+	fmt.Fprintf(w, "%s, fitted on %s, judged on %s; %s, ONNX Runtime %s\n\n", r.Bundle, round.Pictures(r.Fitted),
+		round.Count(r.HeldOut, "other", "others"), r.Machine, r.Runtime)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "network\tagreement\ttop-1\tchange (95 %)")
 	for _, way := range r.Ways {

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/vggse/vggse-agent/internal/mistake"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -26,12 +28,11 @@ func newRoot() *cobra.Command {
 			}
 			return unknownVerb(cmd, args)
 		},
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("vggse-agent {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s (see '%s --help')", redact.Text(flagMistake(err.Error())), cmd.CommandPath())
+		return usagef("%s (see '%s --help')", redact.Text(flagMistake(cmd, err.Error())), cmd.CommandPath())
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return emptyFlag(cmd) }
 	s := addSettings(root)
@@ -108,8 +109,14 @@ func newHelpCmd(root *cobra.Command) *cobra.Command {
 
 // unknownVerb names the nearest verb below cmd.
 func unknownVerb(cmd *cobra.Command, args []string) error {
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return usagef("unknown verb %q, did you mean %s?", args[0], near[0])
+	var verbs []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			verbs = append(verbs, c.Name())
+		}
+	}
+	if near := mistake.DidYouMean(args[0], verbs); near != "" {
+		return usagef("unknown verb %q%s", args[0], near)
 	}
 	return usagef("unknown verb %q (see '%s --help')", args[0], cmd.CommandPath())
 }
@@ -117,6 +124,11 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 // exactArgs, like cobra's own but with exit code 2: n arguments, named by what.
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if n == 0 && len(args) > 0 && cmd.HasAvailableSubCommands() {
+			if err := unknownVerb(cmd, args); strings.Contains(err.Error(), "did you mean") {
+				return err
+			}
+		}
 		if n == 0 && len(args) > 0 {
 			hint := ""
 			if cmd.Flags().Lookup("source") != nil {

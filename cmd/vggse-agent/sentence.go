@@ -5,9 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vggse/vggse-agent/internal/mistake"
 )
 
 // rooms are the packages that put their names before their errors.
@@ -43,8 +49,33 @@ func sentence(ctx context.Context, err error) string {
 var parsed = regexp.MustCompile(`^invalid argument ("(?:[^"\\]|\\.)*") for "(?:-\w, )?(--[\w-]+)" flag: ` +
 	`(?:strconv\.Parse(\w+): parsing .*: (invalid syntax|value out of range)|time: (?:\w+ )*(duration) .*)$`)
 
-// flagMistake says what a flag wants instead.
-func flagMistake(text string) string {
+// unknownFlag is about a flag that a verb does not have, written --long or as a dash and a word.
+func unknownFlag(cmd *cobra.Command, long, dashed string) string {
+	var flags []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags = append(flags, f.Name)
+		}
+	})
+	near := mistake.Nearest(cmp.Or(long, strings.TrimLeft(dashed, "-")), flags)
+	switch _, err := os.Lstat(dashed); {
+	case dashed != "" && err == nil:
+		return fmt.Sprintf("unknown flag: %s: write the file of this name as ./%[1]s", dashed)
+	case near != "":
+		return fmt.Sprintf("unknown flag: %s, did you mean --%s?", cmp.Or(dashed, "--"+long), near)
+	}
+	return "unknown flag: " + cmp.Or(dashed, "--"+long)
+}
+
+// noFlag is what the libraries say of a flag that a verb does not have.
+var noFlag = regexp.MustCompile(`^unknown flag: --(\S+)$|^unknown shorthand flag: .* in (-\S+)$`)
+
+// flagMistake says what a flag wants instead, of one that the verb does not have the nearest, or how to give
+// an argument that begins with a dash.
+func flagMistake(cmd *cobra.Command, text string) string {
+	if m := noFlag.FindStringSubmatch(text); m != nil {
+		return unknownFlag(cmd, m[1], m[2])
+	}
 	m := parsed.FindStringSubmatch(text)
 	if m == nil {
 		return text

@@ -46,7 +46,7 @@ func TestWhoIsNotThere(t *testing.T) {
 		stderr string
 	}{
 		{"help rnu", exitUsage, `unknown verb "rnu", did you mean run?`},
-		{"help model activte", exitUsage, `unknown verb "activte"`},
+		{"help model activte", exitUsage, `unknown verb "activte", did you mean activate?`},
 		{"completion foo", exitUsage, "completion wants one of bash, fish, powershell and zsh"},
 		{"summary " + bundle + "/fp32.onnx", exitFailed, "is a file of a bundle: give its folder " + bundle},
 		{"classify --bundle " + bundle + "/model.yaml x.png", exitFailed, ""},
@@ -67,6 +67,14 @@ func TestWhoIsNotThere(t *testing.T) {
 		{"new --out x --json=maybe", exitUsage, `--json must be true or false, got "maybe"`},
 		{"new --out x --classes 0", exitUsage, "new: --classes must be at least 1, got 0"},
 		{"new --out x --classes 1", exitUsage, "new: --classes must be at least 2, got 1"},
+		{"new --out x --width -1", exitUsage, "--width must be more than 0, got -1"},
+		{"new --out x --width nan", exitUsage, "--width must be more than 0, got NaN"},
+		{"new --out x --width 65", exitUsage, "width must be > 0 and ≤ 64, got 65"},
+		{"inspect x.vggse", exitFailed, "x.vggse is a packed bundle: "},
+		{"import " + bundle + " --out x", exitFailed, bundle + " is a bundle already: classify, calibrate and"},
+		{"evaluate " + bundle + " --images . --out " + bundle + "/model.yaml", exitFailed, "is a file: give a folder"},
+		{"evaluate " + bundle + " --images . --out " + bundle, exitFailed, "is a bundle, whose report is that of"},
+		{"features " + bundle + " --images . --out .", exitFailed, "--out . is a folder: give a file, such as"},
 		{"spool stat " + bundle, exitFailed, "is no spool: no file of one lies in it"},
 		{"spool repair " + bundle, exitFailed, "is no spool: no file of one lies in it"},
 		{"spool repair " + bundle + "/model.yaml", exitFailed, "is no folder: give the folder spool"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/progress"
+	"github.com/vggse/vggse-agent/internal/round"
 	"github.com/vggse/vggse-agent/teach"
 )
 
@@ -82,8 +83,8 @@ gets the reports only, and the exit code is 3.`,
 
 // printTeaching is the report for a terminal.
 func printTeaching(w io.Writer, r *teach.Report, out string) error {
-	fmt.Fprintf(w, "%s\n\n%s with %d pictures (%d moments), %s on %s\n", r.Verdict, r.Method, r.Pictures, r.Groups,
-		r.Precision, r.Provider)
+	fmt.Fprintf(w, "%s\n\n%s with %s (%s), %s on %s\n", r.Verdict, r.Method, round.Pictures(r.Pictures),
+		round.Count(r.Groups, "moment", "moments"), r.Precision, r.Provider)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "label\tpictures\tfound\tanswers\tright\t")
 	for _, c := range r.After.Classes {

@@ -19,7 +19,7 @@ const name = `[\w.-]*(?:pass|pwd|passwd|secret|token|auth|api-?key|credential|si
 // and the values of telling names; one that is written in percent signs may be any. A password may
 // hold nearly anything, and what stands before the last @ may be part of one.
 var credentials = regexp.MustCompile(`(?i)(:/{1,2})[^\s/].*@|\b[\w.%-]+:[^\s/"'@]+@[\w\[]|` +
-	`((?:\b(?:` + name + `)\s*[=:]|[\w.-]*%[0-9a-f]{2}[\w.%-]*\s*=)\s*)` +
+	`((?:/?\b(?:` + name + `)\s*[=:]|[\w.-]*%[0-9a-f]{2}[\w.%-]*\s*=)\s*)` +
 	`("(?:[^"\\]|\\.)*"?|'[^']*'?|(?:\(\w+\))?(?:bearer|basic|digest)[\s\\]+[^\s&"'!]+|[^&\s"'!;]+)`)
 
 // unfinished is a password of an address that has lost its @ and the host, as one that was cut at a
@@ -43,18 +43,34 @@ var next = regexp.MustCompile(`(?i)[\s="'(](?:rtsps?|https?|onvif|wss?|tcp|ssl|t
 
 // one is Text of a text with one address at most.
 func one(text string) string {
-	shown := credentials.ReplaceAllStringFunc(text, func(s string) string {
-		if slashes := len(s[1:]) - len(strings.TrimLeft(s[1:], "/")); s[0] == ':' && slashes > 0 {
-			return s[:1+slashes] + Mark + "@"
-		}
-		if host := strings.LastIndexByte(s, '@'); host == len(s)-2 {
-			return Mark + s[host:]
-		}
-		end := strings.IndexAny(s, "=:")
-		return s[:end+1] + Mark
-	})
+	shown := credentials.ReplaceAllStringFunc(text, hidden)
 	return unfinished.ReplaceAllString(shown, "${1}"+Mark)
 }
+
+// hidden is what credentials found, without the secret.
+func hidden(s string) string {
+	if slashes := len(s[1:]) - len(strings.TrimLeft(s[1:], "/")); s[0] == ':' && slashes > 0 {
+		return s[:1+slashes] + Mark + "@"
+	}
+	if host := strings.LastIndexByte(s, '@'); host == len(s)-2 {
+		return Mark + s[host:]
+	}
+	end := strings.IndexAny(s, "=:") + 1
+	if before, behind := s[:end-1], s[end:]; s[end-1] == ':' && strings.HasPrefix(behind, " ") && isFile(before) {
+		return s[:end] + credentials.ReplaceAllStringFunc(behind, hidden)
+	}
+	return s[:end] + Mark
+}
+
+// isFile tells whether what stands before a colon and a blank is a file's name, which a word of an error
+// follows, and no secret's.
+func isFile(name string) bool {
+	ending := name[strings.LastIndexByte(name, '.')+1:]
+	return name[0] == '/' || ending != name && !whole.MatchString(ending)
+}
+
+// whole is a telling name alone.
+var whole = regexp.MustCompile(`(?i)^(?:` + name + `)$`)
 
 // secret is the last word of a setting that is a secret itself, not the file that holds it.
 var secret = regexp.MustCompile(`(?i)(^|[._])(password|passphrase|secret|token)$`)

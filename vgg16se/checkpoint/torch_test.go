@@ -173,6 +173,7 @@ func TestOtherFilesAreNamed(t *testing.T) {
 	for content, want := range map[string]string{
 		exported.String():      "a program of torch.export",
 		"\x1f\x8b\x08\x00rest": "gzip", "\x89HDF\r\n\x1a\nrest": "HDF5", "\x1c\x00\x00\x00TFL3rest": "TensorFlow Lite",
+		"import torch\nimport timm\n": "a program, not the network", "#!/usr/bin/env python3\n": "a program, not",
 		"{\"message\": \"Not Found\"}": "a server's refusal", packed.String(): `with "best/model.pth" in it`,
 		"\x08\x08\x12\x07pytorch": "an ONNX file", "\x08\x0a\x3a\x80\x02": "an ONNX file",
 		strings.Repeat("\x00", 257) + "ustar":        "an archive (tar)",
