@@ -183,7 +183,8 @@ func (w *web) newer() bool {
 // broken counts a picture that cannot be decoded, and is an error where all of them are so.
 func (w *web) broken(err error) error {
 	if w.bad++; w.bad >= badInRow || errors.Is(err, ErrNoOpenCV) {
-		return fmt.Errorf("%w: the camera sends pictures that cannot be read: %w", ErrLost, err)
+		return fmt.Errorf("%w: the camera sends pictures that cannot be read: %w; else check the path, or give the "+
+			"camera's rtsp:// address", ErrLost, err)
 	}
 	return nil
 }
@@ -235,8 +236,9 @@ func (w *web) snapshot(a *http.Response) error {
 	var frame vision.Frame
 	if err := decodeStill(data, &frame, w.flip, true); err != nil {
 		if w.kept.Pix == nil {
-			return fmt.Errorf("%w: what is at this address is no picture (%s): %w", ErrLost,
-				a.Header.Get("Content-Type"), err)
+			return fmt.Errorf("%w: what is at this address is no picture (%s): %w; else check the path, or give the "+
+				"camera's "+
+				"rtsp:// address", ErrLost, a.Header.Get("Content-Type"), err)
 		}
 		return w.broken(err)
 	}
@@ -421,11 +423,16 @@ func (w *web) lost(ctx context.Context, err error) error {
 			"the "+
 			"camera make smaller ones", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: no picture for %.1f s", ErrStalled, w.client.timed.limit.Seconds())
+		return fmt.Errorf("%w: no picture for %.1f s: see whether the camera still runs; #timeout= gives it more time",
+			ErrStalled, w.client.timed.limit.Seconds())
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the stream ended", ErrLost)
+	case errors.Is(err, errEndless) || strings.Contains(err.Error(), ": "): // with what to try
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
-	return fmt.Errorf("%w: %w", ErrLost, err)
+	return fmt.Errorf("%w: the server's answer is damaged (%w): restart the camera, or give its rtsp:// "+
+		"address", ErrLost,
+		err)
 }
 
 func (w *web) close() error {

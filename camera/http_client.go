@@ -140,7 +140,9 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 	at := from
 	for asked, hops := 0, 0; ; {
 		a, err := c.once(ctx, &at, header)
-		if err != nil {
+		if err != nil && ctx.Err() == nil && at != from {
+			return nil, fmt.Errorf("%w (of %s, to which %s sends us)", err, Redact(at.Scheme+"://"+at.Host), from.Host)
+		} else if err != nil {
 			return nil, err
 		}
 		switch {
@@ -279,8 +281,7 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 		return nil, fmt.Errorf("%w: the server cannot be trusted (%w): have a new certificate made, or write http://",
 			ErrLost, err)
 	case strings.Contains(err.Error(), "tls: "):
-		return nil, fmt.Errorf("%w: the server's TLS cannot be used (%w): allow TLS 1.2 or newer there, without "+
-			"certificates of clients, or write http://", ErrLost, err)
+		return nil, fmt.Errorf("%w: %w", ErrLost, tlsError(err, "http://"))
 	}
 	if _, _, dial := reach.Why(err); dial || errors.Is(err, errInside) {
 		return nil, unreached("the server", err)

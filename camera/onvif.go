@@ -47,8 +47,11 @@ func (u *URI) onvif(ctx context.Context) error {
 		if _, _, dial := reach.Why(err); dial {
 			return unreached("the device", err)
 		}
-		return fmt.Errorf("%w: %s (%.120s): %s", ErrLost, noDevice, strings.TrimPrefix(err.Error(),
-			errUnreachable.Error()+": "), otherPort)
+		said := strings.TrimPrefix(err.Error(), errUnreachable.Error()+": ")
+		if ended(err) {
+			said = "it hangs up without an answer, as one that wants HTTPS may: switch HTTP on there"
+		}
+		return fmt.Errorf("%w: %s (%.120s): %s", ErrLost, noDevice, said, otherPort)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
@@ -59,7 +62,8 @@ func (u *URI) onvif(ctx context.Context) error {
 func (u *URI) follow(stream string) error {
 	next, err := url.Parse(stream)
 	if err != nil || next.Scheme != "rtsp" && next.Scheme != "rtsps" {
-		return fmt.Errorf("%w: the device names a stream that is no rtsp:// (%.60s)", ErrLost, Redact(stream))
+		return fmt.Errorf("%w: the device names a stream that is no rtsp:// (%.60s): give its rtsp:// "+
+			"address", ErrLost, Redact(stream))
 	}
 	own, err := url.Parse("rtsp://" + u.Target)
 	if err != nil {
@@ -176,6 +180,10 @@ func (d *onvifDevice) ask(ctx context.Context, path string, known bool, body str
 			}
 			d.asked = next
 			continue
+		case a.StatusCode/100 == 3:
+			return nil, fmt.Errorf("the device sends us elsewhere, to %.80s: give that address, as "+
+				"onvif://HOST:PORT/PATH, or "+
+				"its rtsp:// address", Redact(a.Header.Get("Location")))
 		case a.StatusCode == http.StatusUnauthorized && d.uri.User == "":
 			return nil, errors.New("the device " + wantsLogin)
 		case a.StatusCode == http.StatusUnauthorized || bytes.Contains(answer, []byte("NotAuthorized")):

@@ -129,11 +129,22 @@ func (c *conversation) unheard(secure bool, err error) error {
 	case !secure && ended(err):
 		return errors.New("the server ended the connection (if it speaks TLS on this port, write rtsps://)")
 	case secure && strings.Contains(err.Error(), "tls: "):
-		return fmt.Errorf("the server's TLS cannot be used (%w): allow TLS 1.2 or newer there, or write rtsp:// with "+
-			"the port that goes with it", err)
+		return tlsError(err, "rtsp:// with the port that goes with it")
 	}
 	return err
 }
+
+// tlsError is the error of a server whose TLS cannot be used; plain is what to write to go without.
+func tlsError(err error, plain string) error {
+	cure := "allow TLS 1.2 or newer there"
+	if wantsCertificate.MatchString(err.Error()) {
+		cure = "it wants a certificate of its clients, and none is given here: switch that off there"
+	}
+	return fmt.Errorf("the server's TLS cannot be used (%w): %s, or write %s", err, cure, plain)
+}
+
+// wantsCertificate are the alerts by which servers refuse who has none (RFC 8446, section 6.2).
+var wantsCertificate = regexp.MustCompile("certificate|access denied|unknown certificate authority")
 
 // ended reports whether the peer has closed the connection.
 func ended(err error) bool {
@@ -556,6 +567,15 @@ func (c *conversation) header() (textproto.MIMEHeader, error) {
 }
 
 var errTransport = errors.New("the camera does not send through TCP: add #transport=udp to its address")
+
+var (
+	errNoTransport = errors.New("the camera sends neither through TCP nor by UDP to one viewer: it may serve by " +
+		"multicast alone: switch unicast on there")
+	errNoUDP     = errors.New("the camera does not send by UDP: leave #transport=udp out of its address")
+	errMulticast = errors.New("the camera sends by multicast, which is not asked for: switch unicast on there, or " +
+		"read " +
+		"it by rtp://@ADDRESS:PORT?codec=h264")
+)
 
 var (
 	digestField = regexp.MustCompile(`(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))`)

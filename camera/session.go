@@ -120,6 +120,10 @@ func (s *session) setUp(ctx context.Context) error {
 		s.patience()
 		if err = s.setUpWith(fmt.Sprintf("RTP/AVP;unicast;client_port=%d-%d", port, port+1)); err != nil && bad != nil {
 			err = first
+		} else if errors.Is(err, errTransport) && !s.uri.UDP {
+			err = errNoTransport
+		} else if errors.Is(err, errTransport) {
+			err = errNoUDP
 		}
 	}
 	return talkError(ctx, err, false)
@@ -143,6 +147,9 @@ func (s *session) setUpWith(transport string) error {
 		}
 	}
 	for field := range strings.SplitSeq(a.header.Get("Transport"), ";") {
+		if strings.EqualFold(strings.TrimSpace(field), "multicast") {
+			return errMulticast
+		}
 		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
 		first, second, _ := strings.Cut(value, "-")
 		n, err := strconv.ParseUint(first, 10, 16)
@@ -396,6 +403,9 @@ func (s *session) fromSockets() error {
 		switch {
 		case err == nil && n >= 12 && (s.from == nil || from.IP.Equal(s.from)):
 			last = now
+			if s.talk != nil {
+				s.talk.opening = false
+			}
 			binary.BigEndian.PutUint16(packet, uint16(n))
 			if err := s.relay.pass(packet[:2+n], now); err != nil {
 				return err
@@ -451,6 +461,9 @@ func (s *session) failure(ctx context.Context) error {
 	}
 	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.conn == nil {
 		return fmt.Errorf("%w: nobody sends to %s", ErrStalled, s.uri.Target)
+	}
+	if s.talk != nil && s.talk.opening && ended(s.why) {
+		return talkError(ctx, &stepError{"PLAY", s.why}, true)
 	}
 	return talkError(ctx, s.why, true)
 }

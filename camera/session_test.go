@@ -390,3 +390,49 @@ func TestForeignTypes(t *testing.T) {
 		}
 	}
 }
+
+// What a server's way of sending is not, and where it ends the connection, is told.
+func TestSessionRefused(t *testing.T) {
+	tests := map[string]struct {
+		answers []string
+		want    string
+	}{
+		"no transport": {[]string{described(sdpVideo), "RTSP/1.0 461 No\n\n", "RTSP/1.0 461 No\n\n"},
+			"neither through TCP nor by UDP"},
+		"multicast": {[]string{described(sdpVideo), "RTSP/1.0 200 OK\nTransport: RTP/AVP;multicast;port=5000-5001\n\n"},
+			"sends by multicast"},
+	}
+	for name, tt := range tests {
+		address, _ := server(t, tt.answers...)
+		u := URI{Scheme: "rtsp", Target: address + "/x"}
+		s, err := u.begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = s.setUp(t.Context()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+		s.end()
+	}
+	s := &session{why: io.EOF, talk: &conversation{opening: true}, relay: new(relay)}
+	if err := s.failure(t.Context()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "at PLAY: it may "+
+		"serve") {
+		t.Error(err)
+	}
+	s.talk.opening = false
+	if err := s.failure(t.Context()); strings.Contains(err.Error(), "PLAY") {
+		t.Error(err)
+	}
+}
+
+// What keeps TLS from standing is told by what the server wants.
+func TestTLSErrors(t *testing.T) {
+	for said, want := range map[string]string{
+		"remote error: tls: certificate required":           "wants a certificate of its clients",
+		"remote error: tls: protocol version not supported": "allow TLS 1.2 or newer there, or write http://",
+	} {
+		if got := tlsError(errors.New(said), "http://").Error(); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", said, got, want)
+		}
+	}
+}

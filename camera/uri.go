@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/vggse/vggse-agent/internal/mistake"
+	"github.com/vggse/vggse-agent/internal/reach"
 	"github.com/vggse/vggse-agent/internal/redact"
 )
 
@@ -122,6 +123,12 @@ func parse(source string) (URI, error) {
 	if cure := noFile(source); cure != "" {
 		return URI{}, errors.New(cure)
 	}
+	if second := twice.FindStringSubmatch(source); found && second != nil && scheme != "file" {
+		if second[1] == "" {
+			return URI{}, errors.New("has two schemes, one behind the other: leave one of them out")
+		}
+		return URI{}, errors.New("holds two addresses: a camera has one, so give each its own")
+	}
 	if !found {
 		scheme, rest = bareScheme(source)
 		if scheme == "file" {
@@ -214,6 +221,8 @@ var (
 	// ofNetwork begins as an address without its scheme: of IPv4, with a user, or with a port.
 	ofNetwork = regexp.MustCompile(`(?i)^([^/\s@]+@[\w.\[-]|\d{1,3}(\.\d{1,3}){3}([:/?]|$)|` +
 		`(localhost|www\.|[\w-]+(\.[\w-]+)*:\d+([/?]|$))|\[[0-9a-f:]+\])`)
+	// twice begins a second address, at once or behind a blank or comma.
+	twice      = regexp.MustCompile(`(?i)^[a-z0-9]+://(?:.*([\s,;]))?(?:rtsps?|https?|onvif|rtp|v4l2|file)://`)
 	noColon    = regexp.MustCompile(`(?i)^(rtsps?|https?|onvif)(;[\\/]+|//)`)
 	numbering  = regexp.MustCompile(`%0\dd|%d(\W|_|$)`)
 	halfScheme = regexp.MustCompile(`(?i)^(rtsps?|rtspt|https?|onvif|rtp|rtmps?|srt|udp|demo|test|csi|v4l2|file)` +
@@ -355,19 +364,27 @@ func (u *URI) splitCredentials() error {
 	if strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "[") && net.ParseIP(host) != nil {
 		return errors.New("an address of IPv6 stands in brackets, as in rtsp://[fe80::1]:554/stream")
 	}
-	if strings.HasPrefix(host, "[") && strings.Contains(host, "%") && !strings.Contains(host, "%25") {
-		escaped := strings.Replace(host, "%", "%25", 1) // before a network interface (RFC 6874)
-		host, u.Target = escaped, escaped+u.Target[len(host):]
-	}
+	escaped := reach.Zone(host)
+	host, u.Target = escaped, escaped+u.Target[len(host):]
 	parsed, err := url.Parse("rtsp://" + u.Target)
-	if err != nil || parsed.Hostname() == "" || strings.ContainsAny(host, `@" `) {
-		return errPassword
-	}
-	if port, err := strconv.ParseUint(cmp.Or(parsed.Port(), "1"), 10, 16); err != nil || port == 0 {
-		return fmt.Errorf("port %s: must be a number from 1 to 65535", parsed.Port())
+	if err != nil || parsed.Hostname() == "" || reach.Mistake(host) != "" ||
+		strings.Contains(host, "@") {
+		return cmp.Or(hostError(host, u.Target), errPassword)
 	}
 	if parsed.User == nil && strings.Contains(u.Target[len(host):], "@") && halfPassword(parsed) {
 		return errPassword
+	}
+	return nil
+}
+
+// hostError says what is wrong with a host and its port; nil: what stands there may be half a password, so nothing of
+// it is told.
+func hostError(host, target string) error {
+	if strings.Contains(target, "@") || strings.Contains(host, "\"") {
+		return nil
+	}
+	if wrong := reach.Mistake(host); wrong != "" {
+		return fmt.Errorf("%s: write HOST:PORT/PATH behind the slashes", wrong)
 	}
 	return nil
 }
@@ -381,8 +398,8 @@ func halfPassword(parsed *url.URL) bool {
 
 func (u *URI) checkPort() error {
 	u.Target = strings.TrimPrefix(u.Target, "@")
-	_, port, found := strings.Cut(u.Target, ":")
-	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
+	_, port, err := net.SplitHostPort(u.Target)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
 		return fmt.Errorf("want the port to listen at, as in rtp://@:5004?codec=h264, got %q", u.Target)
 	}
 	return nil

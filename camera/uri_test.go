@@ -49,6 +49,8 @@ func TestParseURI(t *testing.T) {
 		{"https://cam/x", URI{Scheme: "http", Target: "cam/x", TLS: true}},
 		{"RTSPS://cam:7441/x#timeout=9000", URI{Scheme: "rtsp", Target: "cam:7441/x", TLS: true,
 			Options: Options{Timeout: 9 * time.Second}}},
+		{"rtp://@[::1]:5004?codec=h264", URI{Scheme: "rtp", Target: "[::1]:5004", Options: Options{Codec: "h264"}}},
+		{"http://h/proxy?of=http://i/x", URI{Scheme: "http", Target: "h/proxy?of=http://i/x"}},
 		{"rtp://@:5004?codec=h264", URI{Scheme: "rtp", Target: ":5004", Options: Options{Codec: "h264"}}},
 		{"GST:videotestsrc ! a", URI{Scheme: "gst", Target: "videotestsrc ! a"}},
 		{"gst: videotestsrc ! appsink", URI{Scheme: "gst", Target: "videotestsrc ! appsink"}},
@@ -69,7 +71,7 @@ func TestParseURIRefuses(t *testing.T) {
 		{"gst: ", "has no pipeline"},
 		{"gst://videotestsrc", "leave them out"},
 		{"rtmp://cam/x", `unknown scheme "rtmp"`},
-		{"http://", "or http://"}, {"https://u:p/q@h/x", "%2F"}, {"http://h/x#codec=h264", "unknown key"},
+		{"http://", "has no host"}, {"https://u:p/q@h/x", "%2F"}, {"http://h/x#codec=h264", "unknown key"},
 		{"demo://cars", `unknown scene "cars"`},
 		{"demo://?sed=1", "demo:// knows width, height, fps, seed, speed"},
 		{"demo://?seed=-1", "seed: must be a whole number"},
@@ -85,13 +87,19 @@ func TestParseURIRefuses(t *testing.T) {
 		{"file://a?width=3", `unknown key "width"`},
 		{"file://a?loop=%", "loop: has a lone %"},
 		{"v4l2://video0", "want a device"},
+		{"rtsp://127.0.0.1:554\\stream", `the character \ in its host`}, {"rtsp://1.2.3.4,554/x", "the character ,"},
+		{"rtsp://1.2.3.4 :554/x", "a blank in its host"}, {"http:///x", "has no " +
+			"host"}, {"onvif://<ip>/x", "character <"},
+		{"rtsp://1.2.3.4:554x/x", "no port behind the colon"}, {"rtsp://u:SECRET/x", "no port behind the colon"},
+		{"rtsp://rtsp://h/x", "two schemes"}, {"rtsp://h/x, rtsp://h/y", "two addresses"},
+		{"http://h/x http://h/y", "two addresses"}, {"rtp://[::1]?codec=h264", "want the port"},
 		{"/dev/video0,640x480", "/dev/video0?width=640&height=480"}, {"v4l2:///dev/video2:MJPG", `has ":MJPG" behind`},
 		{"v4l2:///dev/video0?codec=h264", "codec: must be mjpeg or yuyv"},
 		{"v4l2:///dev/video0?width=0&height=1", "width: must be a whole number between 1"},
 		{"csi://x", "number of a sensor"},
-		{"rtsp://", "want rtsp://host"},
-		{"rtsp://h:70000/x", "port 70000: must be"}, {"http://h:0/x", "port 0: must be"},
-		{"onvif://u:p@h:99999", "port 99999: must be"},
+		{"rtsp://", "has no host"},
+		{"rtsp://h:70000/x", "port 70000: a port is"}, {"http://h:0/x", "port 0: a port is"},
+		{"onvif://u:p@h:99999", "port 99999: a port is"},
 		{"rtsp://u:p/q@h/x", "%2F"},
 		{"rtsp://u:%zz@h/x", "write %25"},
 		{"rtsp://h/x#codec=vp8", "codec: must be h264 or h265"},
@@ -106,7 +114,8 @@ func TestParseURIRefuses(t *testing.T) {
 		{"rtp://5004?codec=h264", "want the port"},
 	}
 	for _, tt := range tests {
-		if u, err := ParseURI(tt.source); err == nil || !strings.Contains(err.Error(), tt.want) {
+		u, err := ParseURI(tt.source)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("ParseURI(%q) = %+v, %v; want an error with %q", tt.source, u, err, tt.want)
 		}
 	}

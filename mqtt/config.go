@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vggse/vggse-agent/internal/atomicfile"
+	"github.com/vggse/vggse-agent/internal/reach"
 	"github.com/vggse/vggse-agent/internal/redact"
 	"github.com/vggse/vggse-agent/mqtt/spool"
 )
@@ -86,7 +87,7 @@ var aliases = map[string]string{"mqtt": "tcp", "mqtts": "ssl", "tls": "ssl"}
 const longestText = 1<<16 - 1
 
 // halfScheme is a scheme whose colon or slashes are mistyped.
-var halfScheme = regexp.MustCompile(`^(?i)(tcp|ssl|tls|mqtts?|wss?)([;.,]?//|:/)[^/]`)
+var halfScheme = regexp.MustCompile(`^(?i)(tcp|ssl|tls|mqtts?|wss?)([;.,]?[/\\]{2}|:[/\\]|:[^/\\\d]|:\d+[.:])[^/]`)
 
 // several are addresses behind one another, or hosts.
 var several = regexp.MustCompile(`://.*://|://[^/@]*[,;|]`)
@@ -110,7 +111,7 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	}
 	if !strings.Contains(brokerURL, "://") {
 		return nil, fmt.Errorf("mqtt.broker: %q has no scheme: write tcp://%s", Shown(brokerURL),
-			Shown(brokerURL))
+			Shown(strings.TrimLeft(brokerURL, `/\`)))
 	}
 	if c := redact.Unseen(brokerURL); c != "" {
 		return nil, fmt.Errorf("mqtt.broker: %q: the character %s in it is not seen: write it anew", Shown(brokerURL),
@@ -119,6 +120,10 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	if several.MatchString(brokerURL) {
 		return nil, fmt.Errorf("mqtt.broker: %q: must be one broker: a cluster has one address for all",
 			Shown(brokerURL))
+	}
+	brokerURL, err := checkHost(brokerURL)
+	if err != nil {
+		return nil, err
 	}
 	u, err := url.Parse(brokerURL)
 	if err != nil { // the parser's error repeats the text, and with it a password
@@ -152,6 +157,23 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 	}
 	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	return u, nil
+}
+
+// checkHost says what is wrong with the host of an address with a scheme; where that may be a password, or has a
+// sentence
+// of its own, nothing. It returns the address as a URL wants it.
+func checkHost(brokerURL string) (string, error) {
+	scheme, rest, _ := strings.Cut(brokerURL, "://")
+	host := rest
+	if at := strings.IndexAny(rest, "/?#"); at >= 0 {
+		host = rest[:at]
+	}
+	if host != "" && !strings.ContainsAny(host, "@,;|") && (strings.Count(host, ":") < 2 || host[0] == '[') {
+		if wrong := reach.Mistake(host); wrong != "" {
+			return "", fmt.Errorf("mqtt.broker: %q %s: write it like tcp://HOST:1883", Shown(brokerURL), wrong)
+		}
+	}
+	return scheme + "://" + reach.Zone(host) + rest[len(host):], nil
 }
 
 func isPort(s string) bool {

@@ -175,7 +175,7 @@ const refusedWithCode = "the broker refuses the connection with code"
 // refusedBy is an error for a CONNACK whose code MQTT 3.1.1 does not have: paho takes it for a success. Brokers of
 // MQTT 5 alone answer so.
 func refusedBy(packet []byte, err error) error {
-	if err != nil || packet[3] <= 5 { // what is wrong with these others tell
+	if err != nil || packet[1] > 0x7f || packet[3] <= 5 { // what is wrong with these others tell
 		return nil
 	}
 	switch code := packet[3]; code {
@@ -187,10 +187,26 @@ func refusedBy(packet []byte, err error) error {
 		return fmt.Errorf("%w (code %d)", packets.ErrorRefusedServerUnavailable, code)
 	case 0x0a | 0x80:
 		return fmt.Errorf("%w: it has banned this client (code %d)", packets.ErrorRefusedNotAuthorised, code)
+	case 0x1a | 0x80, 0x1b | 0x80:
+		return complete{fmt.Errorf("%s %d: it takes no retained last will of QoS 1: allow it there (of Mosquitto: "+
+			"retain_available, max_qos)", refusedWithCode, code)}
+	case 0x1c | 0x80, 0x1d | 0x80:
+		return complete{fmt.Errorf("%s %d: another server has taken its place: write that one in mqtt.broker",
+			refusedWithCode, code)}
+	case 0x10 | 0x80:
+		return complete{fmt.Errorf("%s %d: it does not take this topic: change mqtt.topic_prefix or device.id",
+			refusedWithCode, code)}
 	default:
+		if name := reasons[code]; name != "" {
+			return fmt.Errorf("%s %d (%s)", refusedWithCode, code, name)
+		}
 		return fmt.Errorf("%s %d", refusedWithCode, code)
 	}
 }
+
+// reasons are the names of codes of MQTT 5 (section 3.2.2.2).
+var reasons = map[byte]string{0x80: "unspecified error", 0x83: "error of its own implementation",
+	0x95: "packet too large", 0x97: "quota exceeded", 0x99: "payload format invalid", 0x9f: "connection rate exceeded"}
 
 // pass reads past a message of which the fixed header was read.
 func (g *guardedConn) pass(first byte, length int) error {

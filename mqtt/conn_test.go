@@ -352,7 +352,8 @@ func TestNoBroker(t *testing.T) {
 		"\x15\x03\x01\x00\x02\x02\x46": "write ssl://", "220 mail.example.org ESMTP\r\n": "no MQTT broker: correct",
 		"\x20\x03\x00\x84\x00": "does not take MQTT 3.1.1 (code 132)", "\x20\x02\x00\x87": "not Authorized (code 135)",
 		"\x20\x02\x00\x01": "allow it there", "\x20\x02\x00\x03": "cannot serve just now",
-		"\x20\x02\x00\x99": "with code 153: look into its log", "\x20\x03\x00\x89\x00": "cannot serve just now",
+		"\x20\x02\x00\x99": "with code 153 (payload format invalid): look into its " +
+			"log", "\x20\x03\x00\x89\x00": "cannot serve just now",
 		"\x20\x03\x00\x8a\x00": "has banned this client",
 		"\x00\x00\x00":         "no MQTT broker: correct", "-ERR unknown command\r\n": "no MQTT broker: correct",
 	} {

@@ -42,6 +42,7 @@ func TestEveryReasonHasItsCure(t *testing.T) {
 		{alert("unrecognized name"), "does not know the name in mqtt.broker"},
 		{alert("no application protocol"), "8883"},
 		{alert("internal error"), "look into its log"},
+		{alert("alert(77)"), "ends TLS by this alert: look into its log"},
 		{alert("certificate required"), "wants a client certificate"},
 		{errors.New("tls: server selected unsupported protocol version 301"), "allow TLS 1.2 or newer"},
 		{x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.NotAuthorizedToSign},

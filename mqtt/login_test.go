@@ -26,6 +26,7 @@ func TestLogin(t *testing.T) {
 	open := startMosquitto(t, "allow_anonymous true")
 	m := startMosquitto(t, "allow_anonymous false", "password_file "+passwords, "acl_file "+acl)
 	noRetain := startMosquitto(t, "allow_anonymous true", "retain_available false")
+	short := startMosquitto(t, "allow_anonymous true", "message_size_limit 300")
 	for _, test := range []struct {
 		name, device, want string
 		c                  Config
@@ -38,6 +39,7 @@ func TestLogin(t *testing.T) {
 			Config{Broker: m.url(), User: "edge", PasswordFile: "/nope"}},
 		{"no CA file", "edge", "mqtt.tls.ca", Config{Broker: "ssl://" + m.addr(), TLS: TLS{CA: "/nope.pem"}}},
 		{"no retained messages", "edge", "EOF", Config{Broker: noRetain.url()}},
+		{"short messages", "edge", "message_size_limit", Config{Broker: short.url()}},
 		{"no broker", "edge", "refused", Config{Broker: "tcp://127.0.0.1:1"}},
 		{"access rule", "other", "vggse/other/", Config{Broker: m.url(), User: "edge", Password: "secret"}},
 	} {

@@ -38,7 +38,7 @@ func (c *Config) Why(err error) (said, cure string) {
 		return said, cure
 	}
 	if seen, cure, ok := reach.Why(err); ok {
-		return seen, cure + " in mqtt.broker"
+		return seen, cure + " (mqtt.broker)"
 	}
 	var file *fs.PathError
 	switch {
@@ -171,6 +171,8 @@ func (c *Config) certificateCure(err error, said string) string {
 		return noCommonTLS + "; if it wants a client certificate, set mqtt.tls.cert and mqtt.tls.key"
 	case strings.Contains(said, "internal error"):
 		return "the broker's own TLS is in trouble: look into its log"
+	case !strings.Contains(said, "certificate") && !strings.Contains(said, "access denied"):
+		return "the broker ends TLS by this alert: look into its log for what that means"
 	case c.TLS.Cert == "":
 		return "the broker wants a client certificate: set mqtt.tls.cert and mqtt.tls.key"
 	}

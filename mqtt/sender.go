@@ -3,8 +3,10 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"net"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -233,7 +235,7 @@ func (c *sender) talk(ctx context.Context) error {
 		case err := <-c.lost:
 			return err
 		case <-subscribed:
-			if err := c.subscribed.Error(); err != nil { // publishing goes on without
+			if err := c.subscribed.Error(); err != nil && !lostMeanwhile(err) { // publishing goes on without
 				c.log.Warn("not subscribed", "error", err)
 			}
 			subscribed = nil
@@ -242,7 +244,7 @@ func (c *sender) talk(ctx context.Context) error {
 				others = c.others.Done()
 			}
 		case <-others:
-			if err := c.others.Error(); err != nil {
+			if err := c.others.Error(); err != nil && !lostMeanwhile(err) {
 				c.log.Warn("not subscribed to what a fleet wants", "error", err)
 			}
 			others = nil
@@ -274,6 +276,11 @@ func (c *sender) talk(ctx context.Context) error {
 			return c.farewell()
 		}
 	}
+}
+
+// lostMeanwhile reports whether a subscription failed because the connection did, which is told by itself.
+func lostMeanwhile(err error) bool {
+	return err != nil && (errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "connection lost"))
 }
 
 // fill sends as long as the window has room.
