@@ -132,6 +132,33 @@ func TestColoursOfVideos(t *testing.T) {
 	}
 }
 
+// A film in RGB has its colours, too, through whatever reads it here: decoders of GStreamer exchange them (VP9)
+// or say nothing of RGB (AV1).
+func TestColoursOfRGB(t *testing.T) {
+	needOpenCV(t)
+	for name, args := range map[string]string{
+		"a.mkv": "-c:v libx264rgb -qp 0", "b.webm": "-c:v libvpx-vp9 -lossless 1 -pix_fmt gbrp",
+		"c.mkv": "-c:v libaom-av1 -cpu-used 8 -crf 8 -pix_fmt gbrp", "d.mkv": "-c:v ffv1 -pix_fmt gbrp",
+		"e.mp4": "-c:v libaom-av1 -cpu-used 8 -crf 8 -pix_fmt gbrp10le",
+	} {
+		path := barsFile(t, name, args)
+		s := mustOpen(t, Config{Source: "file://" + path})
+		var f vision.Frame
+		if err := s.Read(t.Context(), &f); err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		if off := farthest(&f); off > fewLevels {
+			t.Errorf("%s: %d levels off, want at most %d", args, off, fewLevels)
+		}
+	}
+	if path := barsFile(t, "f.webm", "-c:v libvpx-vp9 -lossless 1 -pix_fmt gbrp"); !lacksElement("vp9dec") {
+		_, err := Open(t.Context(), Config{Source: "gst:filesrc location=" + path + " ! matroskademux ! vp9dec"})
+		if err == nil || !strings.Contains(err.Error(), "exchanges the colours") {
+			t.Errorf("a pipeline whose decoder exchanges the colours: %v", err)
+		}
+	}
+}
+
 // So does what V4L2 and CSI cameras send, and picture files.
 func TestColoursOfFormats(t *testing.T) {
 	if m := needOpenCV(t); !m.gstreamer {

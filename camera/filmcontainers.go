@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"os"
 )
 
 // elementsLimit is how many elements, chunks or objects of a header are looked at.
@@ -12,37 +13,42 @@ const elementsLimit = 256
 
 // The elements of Matroska (RFC 9559) that tell of lengths.
 const (
+	matroskaHead     = 0x1a45dfa3
 	matroskaSegment  = 0x18538067
 	matroskaInfo     = 0x1549a966
 	matroskaCluster  = 0x1f43b675
 	matroskaScale    = 0x2ad7b1
 	matroskaDuration = 0x4489
+	matroskaTracks   = 0x1654ae6b
+	matroskaTrack    = 0xae
+	matroskaKind     = 0x83 // of a track: 1 is a video
 )
 
 // matroskaLength is how many bytes a Matroska or WebM file should have, and how many seconds it says; 0:
-// it does not say, as one that was written to a pipe.
-func matroskaLength(file io.ReaderAt) (wants int64, seconds float64) {
-	at, end := int64(0), int64(math.MaxInt64)
+// it does not say, as one that was written to a pipe. shared: it may hold more than videos, and the
+// seconds are those of the longest.
+func matroskaLength(file io.ReaderAt) (wants int64, seconds float64, shared bool) {
+	at, kinds := int64(0), 0
 	scale, ticks := 1e6, 0.0 // nanoseconds of a tick
 	for range elementsLimit {
-		if at >= end {
-			break
-		}
 		id, size, body := ebmlElement(file, at)
 		switch {
 		case body == 0 || id == matroskaCluster:
-			return wants, ticks * scale / 1e9
+			return wants, ticks * scale / 1e9, shared || kinds == 0
 		case id == matroskaSegment:
 			if size >= 0 {
 				wants = body + size
 			}
 			at = body
 			continue
-		case id == matroskaInfo && size >= 0:
-			at, end = body, body+size
+		case (id == matroskaInfo || id == matroskaTracks || id == matroskaTrack) && size >= 0:
+			at = body
 			continue
 		case size < 0 || body+size < at:
-			return wants, 0
+			return wants, 0, true
+		case id == matroskaKind:
+			kinds++
+			shared = shared || unsigned(file, body, size) != 1
 		case id == matroskaScale:
 			scale = float64(unsigned(file, body, size))
 		case id == matroskaDuration && size == 4:
@@ -52,7 +58,23 @@ func matroskaLength(file io.ReaderAt) (wants int64, seconds float64) {
 		}
 		at = body + size
 	}
-	return wants, ticks * scale / 1e9
+	return wants, ticks * scale / 1e9, true
+}
+
+// twoMatroskas reports whether a second Matroska film follows the first in the same file, which
+// GStreamer ends at.
+func twoMatroskas(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	if id, _, _ := ebmlElement(file, 0); id != matroskaHead {
+		return false
+	}
+	end, _, _ := matroskaLength(file)
+	id, _, _ := ebmlElement(file, end)
+	return end > 0 && id == matroskaHead
 }
 
 // ebmlElement is the head of one: size is −1 where it is not known, body 0 where there is none.

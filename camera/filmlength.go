@@ -106,8 +106,7 @@ func lengthOf(file io.ReaderAt, size int64, r *boxReader) filmLength {
 		l.frames, l.seconds = r.length()
 		l.wants, l.noIndex = boxesWant(file, size)
 	case string(head[:4]) == "\x1aE\xdf\xa3":
-		l.wants, l.seconds = matroskaLength(file)
-		l.shared = true
+		l.wants, l.seconds, l.shared = matroskaLength(file)
 	case string(head[:4]) == "RIFF" && string(head[8:]) == "AVI ":
 		l.wants = riffWants(file, size)
 		l.frames, l.seconds = aviLength(file)

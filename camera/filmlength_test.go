@@ -146,6 +146,37 @@ func TestHollowFilms(t *testing.T) {
 	}
 }
 
+// A Matroska film without a sound that is damaged somewhere is told where a decoder ends there, and one that
+// another follows in the same file is shown with it.
+func TestDamagedAndDoubleMatroska(t *testing.T) {
+	path := cameratest.Video(t, "a.mkv", 300, strings.Fields("-c:v libx264 -preset ultrafast -g 30 -pix_fmt "+
+		"yuv420p")...)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged, double := filepath.Join(t.TempDir(), "damaged.mkv"), filepath.Join(t.TempDir(), "double.mkv")
+	if err := os.WriteFile(double, append(bytes.Clone(data), data...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := len(data) * 6 / 10
+	copy(data[at:at+3000], bytes.Repeat([]byte{0xaa}, 3000))
+	if err := os.WriteFile(damaged, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eachBackend(t, damaged, func(t *testing.T, s source, _ Info) {
+		if n, err := played(t, s); n < 270 && !errors.Is(err, ErrCutOff) {
+			t.Errorf("the damaged one: after %d frames %v, want an ErrCutOff", n, err)
+		}
+	})
+	if m := needOpenCV(t); m.ffmpeg {
+		film := mustOpen(t, Config{Source: "file://" + double + "?speed=max"})
+		if n, err := drain(t.Context(), film); err != io.EOF || n != 600 {
+			t.Errorf("two in one file: %d frames, %v, want 600", n, err)
+		}
+	}
+}
+
 // A film in fragments that is cut between two of them is told by its index of segments.
 func TestCutBetweenFragments(t *testing.T) {
 	path := cameratest.Video(t, "a.mp4", 300, strings.Fields("-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p "+

@@ -38,6 +38,7 @@ typedef struct { int type; unsigned long id; void *data; } probed;
 	F(void *, gst_bus_pop_filtered, (void *, int))                                                       \
 	F(void, gst_message_parse_error, (void *, error **, char **))                                        \
 	F(void, gst_object_unref, (void *))                                                                  \
+	F(char *, gst_object_get_name, (void *))                                                             \
 	F(void, gst_mini_object_unref, (void *))                                                             \
 	F(void *, gst_mini_object_ref, (void *))                                                             \
 	F(void *, gst_sample_get_buffer, (void *))                                                           \
@@ -190,12 +191,23 @@ static int codec_first(void *pad, probed *info, struct gst *g)
 	return probe_ok;
 }
 
+// exchanging is whether a text names a decoder that writes green, blue and red in the places of red, green and blue:
+// that of libvpx does so with pictures in RGB (GStreamer 1.22).
+static int exchanging(const char *text)
+{
+	return strstr(text, "vp9dec") != NULL;
+}
+
 // added sees each element that a film needs. Decoders of FFmpeg tell the colours of their codec; those that are not to
 // work ahead decode one picture after the other: each thread that decodes one of its own has all the memory of a
 // decoder.
 static void added(void *bin, void *sub_bin, void *element, struct gst *g)
 {
 	(void)bin, (void)sub_bin;
+	char *name = call.gst_object_get_name(element);
+	if (name && exchanging(name))
+		__atomic_store_n(&g->exchanges, 1, __ATOMIC_RELAXED); // this may be another thread
+	call.g_free(name);
 	void *class = *(void **)element; // of each GObject, the first member
 	if (!call.g_object_class_find_property(class, "skip-frame"))
 		return;
@@ -230,6 +242,7 @@ static int sampled(void *sink, void *g)
 char *vggse_gst_open(struct gst *g, const char *text)
 {
 	error *e = NULL;
+	g->exchanges = exchanging(text);
 	g->pipeline = call.gst_parse_launch_full(text, NULL, 1, &e);
 	if (e || !g->pipeline)
 		return word(e);
@@ -295,6 +308,19 @@ static int like_bgr(void *out, void *caps)
 	return done;
 }
 
+// as_rgb corrects caps that name planes of green, blue and red luma and chroma, though their matrix is that of RGB: so
+// does GStreamer's decoder of AV1.
+static void as_rgb(void *caps)
+{
+	static const char *names[][2] = {{"Y444", "GBR"}, {"Y444_10LE", "GBR_10LE"}, {"Y444_12LE", "GBR_12LE"}};
+	const char *format = call.gst_structure_get_string(call.gst_caps_get_structure(caps, 0), "format");
+	for (size_t i = 0; format && i < sizeof names / sizeof *names; i++)
+		if (!strcmp(format, names[i][0])) {
+			call.gst_caps_set_simple(caps, "format", g_type_string, names[i][1], NULL);
+			return;
+		}
+}
+
 // with_colours sets the video info in to pictures as those of caps. What the codec does not tell of their colours is
 // the container's word, or else what is usual for pictures of their size; left out, GStreamer takes an unknown range for
 // full, and an unknown matrix for a reason to forget the range. 0: it cannot be.
@@ -303,6 +329,8 @@ static int with_colours(struct gst *g, void *caps)
 	void *wanted = call.gst_caps_copy(caps);
 	colours c, told, usual;
 	colours_of(wanted, c);
+	if (c[1] == 1) // GST_VIDEO_COLOR_MATRIX_RGB
+		as_rgb(wanted);
 	for (int i = 0; i < 4; i++)
 		told[i] = __atomic_load_n(&g->told[i], __ATOMIC_RELAXED);
 	if (g->full)
@@ -338,6 +366,12 @@ static int fitted(struct gst *g)
 	if (!call.gst_structure_get_int(s, "width", &g->width) || !call.gst_structure_get_int(s, "height", &g->height) ||
 		!with_colours(g, caps) || !like_bgr(g->out, caps))
 		return 0;
+	const char *format = call.gst_structure_get_string(s, "format");
+	if (format && !strncmp(format, "GBR", 3) && __atomic_load_n(&g->exchanges, __ATOMIC_RELAXED)) {
+		if (!g->why)
+			g->why = strdup("its decoder of VP9 exchanges the colours of pictures in RGB");
+		return 0;
+	}
 	if (!call.gst_structure_get_fraction(s, "framerate", &g->rate[0], &g->rate[1]))
 		g->rate[0] = 0, g->rate[1] = 1;
 	if ((g->converter = call.gst_video_converter_new(g->in, g->out, NULL)))

@@ -63,7 +63,7 @@ func (u *URI) openFilm() (source, Info, error) {
 	if what := noFilm(head); what != "" {
 		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is %s", u.Target, what)
 	}
-	bare, usual := bareMachine(), usualFilm(head)
+	bare, usual := bareMachine(), usualFilm(head) && !twoMatroskas(u.Target)
 	var why error
 	if bare.gstreamer && (usual || bare.jetson) && !u.crashes {
 		s, info, err := u.openVideo(bare)
