@@ -2,30 +2,11 @@
 
 #define _GNU_SOURCE
 #include "gstreamer.h"
+#include "gstreamer_layout.h"
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-
-enum { state_null = 1, state_playing = 4, change_failure = 0 };
-enum { message_eos = 1 << 0, message_error = 1 << 1 };
-enum { map_read = 1, map_write = 2, g_type_string = 16 << 2 };
-enum { probe_event_downstream = 1 << 6, probe_ok = 1 };
-
-typedef struct { unsigned domain; int code; char *message; } error; // GError
-typedef size_t offsets[4];
-typedef int strides[4];
-
-// colours are the parts of a GstVideoColorimetry: range, matrix, transfer, primaries; 0: not told.
-typedef int colours[4];
-// callbacks are GstAppSinkCallbacks, with room for what later versions add; flow 0 is GST_FLOW_OK.
-typedef struct {
-	void (*eos)(void *sink, void *g);
-	int (*new_preroll)(void *sink, void *g), (*new_sample)(void *sink, void *g);
-	void *later[8];
-} callbacks;
-// probed are the first members of GstPadProbeInfo.
-typedef struct { int type; unsigned long id; void *data; } probed;
 
 // The functions of GStreamer and GLib, by their names.
 #define FUNCTIONS(F)                                                                                        \
@@ -124,7 +105,7 @@ static char *word(error *e)
 char *vggse_gst_parse_error(const char *text)
 {
 	error *e = NULL;
-	void *pipeline = call.gst_parse_launch_full(text, NULL, 1, &e); // GST_PARSE_FLAG_FATAL_ERRORS
+	void *pipeline = call.gst_parse_launch_full(text, NULL, parse_fatal_errors, &e);
 	if (pipeline)
 		call.gst_object_unref(pipeline);
 	return e ? word(e) : NULL;
@@ -144,14 +125,6 @@ static void fill(colours c, const colours other)
 	for (int i = 0; i < 4; i++)
 		c[i] = c[i] ? c[i] : other[i];
 }
-
-// What a GstSegment begins with, since GStreamer 1.0.
-struct segment {
-	int flags;
-	double rate, applied_rate;
-	int format;
-	unsigned long long base, offset, start, stop;
-};
 
 // endless takes the end from a segment: of a film without an edit list it is the sum of the pictures' durations, and
 // cuts off the last ones where the first is shown later than at 0.
@@ -243,7 +216,7 @@ char *vggse_gst_open(struct gst *g, const char *text)
 {
 	error *e = NULL;
 	g->exchanges = exchanging(text);
-	g->pipeline = call.gst_parse_launch_full(text, NULL, 1, &e);
+	g->pipeline = call.gst_parse_launch_full(text, NULL, parse_fatal_errors, &e);
 	if (e || !g->pipeline)
 		return word(e);
 	g->sink = call.gst_bin_get_by_name(g->pipeline, "frames");
@@ -329,12 +302,12 @@ static int with_colours(struct gst *g, void *caps)
 	void *wanted = call.gst_caps_copy(caps);
 	colours c, told, usual;
 	colours_of(wanted, c);
-	if (c[1] == 1) // GST_VIDEO_COLOR_MATRIX_RGB
+	if (c[1] == matrix_rgb)
 		as_rgb(wanted);
 	for (int i = 0; i < 4; i++)
 		told[i] = __atomic_load_n(&g->told[i], __ATOMIC_RELAXED);
 	if (g->full)
-		told[0] = 1; // GST_VIDEO_COLOR_RANGE_0_255
+		told[0] = range_full;
 	fill(c, told);
 	call.gst_structure_remove_field(call.gst_caps_get_structure(wanted, 0), "colorimetry");
 	int done = call.gst_video_info_from_caps(g->in, wanted);
@@ -394,9 +367,6 @@ int vggse_gst_pull(struct gst *g)
 	return GST_END;
 }
 
-// Two of these are GstVideoFrame, which takes 700 bytes in GStreamer 1.22.
-typedef struct { char bytes[4096]; } __attribute__((aligned(16))) frame;
-
 // vggse_gst_convert writes the newest picture as BGR without gaps, and drops it. 0: it cannot be read.
 int vggse_gst_convert(struct gst *g, void *pixels)
 {
@@ -420,20 +390,6 @@ int vggse_gst_convert(struct gst *g, void *pixels)
 	drop(g);
 	return done;
 }
-
-// What a GstBuffer begins with, since GStreamer 1.0: there is no function that gives its time.
-struct buffer {
-	struct {
-		size_t type;
-		int refcount, lockstate;
-		unsigned flags;
-		void *copy, *dispose, *free;
-		unsigned priv_uint;
-		void *priv_pointer;
-	} mini_object;
-	void *pool;
-	unsigned long long pts; // nanoseconds; all bits set: none
-};
 
 // vggse_gst_time is when the newest picture is shown in its film, nanoseconds; 0: it does not say.
 unsigned long long vggse_gst_time(struct gst *g)

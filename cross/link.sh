@@ -18,6 +18,10 @@ export CGO_LDFLAGS="-fuse-ld=lld -Wl,--as-needed,--gc-sections,--icf=safe,-z,rel
 -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $libs/libjpeg.a $libs/libpng16.a $libs/libz.a \
 $gstreamer -ldl -lpthread -lrt -lm -static-libstdc++ -static-libgcc"
 
+# What the program knows of GStreamer without its headers is so on this architecture.
+$CC -fsyntax-only -I camera -I"$sysroot/usr/include/gstreamer-1.0" -I"$sysroot/usr/include/glib-2.0" \
+	-I"$libs/glib-2.0/include" cross/layout.c
+
 version=${VERSION:-$(git describe --tags --always --dirty)}
 commit=${COMMIT:-$(git rev-parse --short=12 HEAD)}
 mkdir -p "$(dirname "$binary")"

@@ -207,7 +207,7 @@ func arguments(codec string) []string {
 	case "vp8":
 		return strings.Fields("-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 30 -f ivf")
 	case "vp9":
-		return strings.Fields("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M -g 30 -f ivf")
+		return strings.Fields("-c:v libvpx-vp9 -pix_fmt yuv420p -deadline realtime -cpu-used 8 -b:v 1M -g 30 -f ivf")
 	case "h265":
 		return strings.Fields("-c:v libx265 -preset ultrafast -pix_fmt yuv420p -g 30 -x265-params " +
 			"log-level=error:bframes=0:repeat-headers=1:aud=1 -f hevc")
