@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
-	"os"
+	"slices"
 )
 
 // elementsLimit is how many elements, chunks or objects of a header are looked at.
@@ -15,66 +15,154 @@ const elementsLimit = 256
 const (
 	matroskaHead     = 0x1a45dfa3
 	matroskaSegment  = 0x18538067
+	matroskaSeekHead = 0x114d9b74
+	matroskaSeek     = 0x4dbb
+	matroskaSeekID   = 0x53ab
+	matroskaSeekAt   = 0x53ac
 	matroskaInfo     = 0x1549a966
 	matroskaCluster  = 0x1f43b675
 	matroskaScale    = 0x2ad7b1
 	matroskaDuration = 0x4489
 	matroskaTracks   = 0x1654ae6b
 	matroskaTrack    = 0xae
+	matroskaNumber   = 0xd7
 	matroskaKind     = 0x83 // of a track: 1 is a video
+	matroskaCues     = 0x1c53bb6b
+	matroskaCue      = 0xbb
+	matroskaCueTime  = 0xb3
+	matroskaCuePlace = 0xb7
+	matroskaCueTrack = 0xf7
 )
 
-// matroskaLength is how many bytes a Matroska or WebM file should have, and how many seconds it says; 0:
-// it does not say, as one that was written to a pipe. shared: it may hold more than videos, and the
-// seconds are those of the longest.
-func matroskaLength(file io.ReaderAt) (wants int64, seconds float64, shared bool) {
-	at, kinds := int64(0), 0
-	scale, ticks := 1e6, 0.0 // nanoseconds of a tick
-	for range elementsLimit {
+// matroskaAround are the elements that are looked into.
+var matroskaAround = []uint32{matroskaSegment, matroskaSeekHead, matroskaSeek, matroskaInfo, matroskaTracks,
+	matroskaTrack, matroskaCue, matroskaCuePlace}
+
+// matroskaReader goes through the header of a Matroska or WebM film.
+type matroskaReader struct {
+	body, end    int64 // of the segment; end 0: it does not say, as one that was written to a pipe
+	cluster      int64 // the first; 0: none was seen
+	scale        float64
+	ticks        float64 // that it says it has; 0: it does not say
+	seek         uint64  // the newest of what it says the places of
+	cues         int64   // 0: it does not say
+	track, video uint64  // the number of the newest track, and of the first video; 0: none
+	others       bool    // it has tracks of another kind, or may have
+	time         uint64  // of the newest cue, as are the others; both in ticks
+	first, last  int64   // cues of the video; −1: none
+}
+
+// walk looks at the elements from at to end, and into them; no further than the first cluster.
+func (m *matroskaReader) walk(file io.ReaderAt, at, end int64, limit int) (whole bool) {
+	for range limit {
+		if at >= end {
+			return true
+		}
 		id, size, body := ebmlElement(file, at)
-		switch {
-		case body == 0 || id == matroskaCluster:
-			return wants, ticks * scale / 1e9, shared || kinds == 0
-		case id == matroskaSegment:
+		if id == matroskaCluster {
+			m.cluster = at
+		}
+		if body == 0 || id == matroskaCluster {
+			return true
+		}
+		if id == matroskaSegment {
+			m.body = body
 			if size >= 0 {
-				wants = body + size
+				m.end = body + size
 			}
-			at = body
-			continue
-		case (id == matroskaInfo || id == matroskaTracks || id == matroskaTrack) && size >= 0:
+		}
+		switch {
+		case slices.Contains(matroskaAround, id) && (size >= 0 || id == matroskaSegment):
 			at = body
 			continue
 		case size < 0 || body+size < at:
-			return wants, 0, true
-		case id == matroskaKind:
-			kinds++
-			shared = shared || unsigned(file, body, size) != 1
-		case id == matroskaScale:
-			scale = float64(unsigned(file, body, size))
-		case id == matroskaDuration && size == 4:
-			ticks = float64(math.Float32frombits(uint32(unsigned(file, body, size))))
-		case id == matroskaDuration && size == 8:
-			ticks = math.Float64frombits(unsigned(file, body, size))
+			return false
+		}
+		m.element(file, id, body, size)
+		at = body + size
+	}
+	return false
+}
+
+func (m *matroskaReader) element(file io.ReaderAt, id uint32, body, size int64) {
+	value := unsigned(file, body, size)
+	switch id {
+	case matroskaSeekID:
+		m.seek = value
+	case matroskaSeekAt:
+		if m.seek == matroskaCues && value < 1<<50 {
+			m.cues = m.body + int64(value)
+		}
+	case matroskaScale:
+		m.scale = float64(value)
+	case matroskaDuration:
+		if m.ticks = math.Float64frombits(value); size == 4 {
+			m.ticks = float64(math.Float32frombits(uint32(value)))
+		}
+		if !(m.ticks >= 0 && m.ticks < 1<<50) {
+			m.ticks = 0
+		}
+	case matroskaNumber:
+		m.track = value
+	case matroskaKind:
+		if value != 1 {
+			m.others = true
+		} else if m.video == 0 {
+			m.video = m.track
+		}
+	case matroskaCueTime:
+		m.time = value
+	case matroskaCueTrack:
+		if value == m.video && value != 0 && m.time < 1<<50 {
+			if m.first < 0 {
+				m.first = int64(m.time)
+			}
+			m.last = max(m.last, int64(m.time))
+		}
+	}
+}
+
+// follows reports whether another film begins where this one ends, as by its size, or behind its clusters.
+func (m *matroskaReader) follows(file io.ReaderAt) bool {
+	if m.end > 0 {
+		id, _, _ := ebmlElement(file, m.end)
+		return id == matroskaHead
+	}
+	at := m.cluster
+	for range boxesLimit {
+		id, size, body := ebmlElement(file, at)
+		switch {
+		case at > 0 && id == matroskaHead:
+			return true
+		case at == 0 || body == 0 || size < 0 || body+size < at:
+			return false
 		}
 		at = body + size
 	}
-	return wants, ticks * scale / 1e9, true
+	return false
 }
 
-// twoMatroskas reports whether a second Matroska film follows the first in the same file, which
-// GStreamer ends at.
-func twoMatroskas(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
+// cuesLimit is how large an index of Matroska is read, bytes: it has some 20 for each key frame.
+const cuesLimit = 4 << 20
+
+// matroska takes what a Matroska or WebM film says of its length.
+func (l *filmLength) matroska(file io.ReaderAt) {
+	m := matroskaReader{scale: 1e6, first: -1}
+	whole := m.walk(file, 0, math.MaxInt64, elementsLimit)
+	l.wants = m.end
+	l.seconds = m.ticks * m.scale / 1e9
+	l.shared = !whole || m.others || m.video == 0
+	l.joined = m.follows(file)
+	id, size, body := ebmlElement(file, m.cues)
+	if m.cues == 0 || id != matroskaCues || size <= 0 || size > cuesLimit {
+		return
 	}
-	defer file.Close()
-	if id, _, _ := ebmlElement(file, 0); id != matroskaHead {
-		return false
+	index := make([]byte, size)
+	if n, _ := file.ReadAt(index, body); int64(n) < size {
+		return
 	}
-	end, _, _ := matroskaLength(file)
-	id, _, _ := ebmlElement(file, end)
-	return end > 0 && id == matroskaHead
+	m.walk(bytes.NewReader(index), 0, size, int(size))
+	l.least = float64(m.last-max(m.first, 0)) * m.scale / 1e9
 }
 
 // ebmlElement is the head of one: size is −1 where it is not known, body 0 where there is none.
@@ -122,24 +210,28 @@ func unsigned(file io.ReaderAt, at, size int64) (v uint64) {
 	return v
 }
 
-// riffWants is how many bytes an AVI should have: long ones are several RIFF chunks. One whose recorder
-// has crashed says 0.
-func riffWants(file io.ReaderAt, size int64) int64 {
-	var head [8]byte
-	for at := int64(0); at+8 <= size; {
+// riff takes how many bytes an AVI should have: long ones are several RIFF chunks. One whose recorder has
+// crashed says 0.
+func (l *filmLength) riff(file io.ReaderAt, size int64) {
+	var head [12]byte
+	for at := int64(0); at+12 <= size; {
 		if _, err := file.ReadAt(head[:], at); err != nil || string(head[:4]) != "RIFF" {
-			return 0
+			return
+		}
+		if at > 0 && string(head[8:]) == "AVI " { // the parts of a long one are AVIX
+			l.joined, l.firstAlone = true, true
+			return
 		}
 		length := int64(binary.LittleEndian.Uint32(head[4:]))
 		if length < 4 || length == 1<<32-1 {
-			return 0
+			return
 		}
 		if at += 8 + length; at > size {
-			return at
+			l.wants = at
+			return
 		}
 		at += length & 1
 	}
-	return 0
 }
 
 // aviLength is what the header of the video stream of an AVI says.

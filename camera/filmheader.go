@@ -47,7 +47,7 @@ func headerOf(path string) filmHeader {
 	return r.header
 }
 
-// boxReader goes through the boxes of a film as far as the end of the video track.
+// boxReader goes through the boxes of a film as far as the end of its index.
 type boxReader struct {
 	file      io.ReaderAt
 	left      int     // boxes still to be looked at
@@ -55,7 +55,9 @@ type boxReader struct {
 	track     float64 // seconds that it is shown
 	media     float64 // seconds that it has
 	samples   uint32  // frames
-	perSecond uint32  // of the whole film's clock
+	fragments float64 // seconds of the longest track where the frames are in fragments
+	tracks    int
+	perSecond uint32 // of the whole film's clock
 	header    filmHeader
 	video     bool // the track under way is the video
 	edits     bool // it has a list of edits
@@ -93,9 +95,18 @@ func (r *boxReader) walk(at, end int64, in string) {
 func (r *boxReader) box(kind, in string, body, end int64) {
 	switch at := in + "/" + kind; {
 	case at == "moov/trak":
+		r.tracks++
+		if r.video {
+			return
+		}
 		r.edits = false
 		r.walk(body, end, kind)
-		r.done, r.header.unedited = r.video, r.video && !r.edits
+		r.header.unedited = r.video && !r.edits
+	case at == "/moov":
+		r.walk(body, end, kind)
+		r.done = true
+	case at == "mvex/mehd" && r.perSecond > 0:
+		r.fragments = float64(r.fragmented(body)) / float64(r.perSecond)
 	case at == "trak/edts":
 		r.edits = true
 	case slices.Contains(boxPath, at):
@@ -126,7 +137,7 @@ func (r *boxReader) box(kind, in string, body, end int64) {
 }
 
 // boxPath are the boxes around those that are looked at, each behind the one around it.
-var boxPath = []string{"/moov", "trak/mdia", "mdia/minf", "minf/stbl"}
+var boxPath = []string{"moov/mvex", "trak/mdia", "mdia/minf", "minf/stbl"}
 
 // matrix is what the first four numbers of the transformation say: a and b are where the picture's
 // right points to, c and d where its down does.

@@ -20,14 +20,17 @@ func (e *cutOff) Unwrap() error { return ErrCutOff }
 
 // filmLength is what the file of a film says of its own length; zero where it says nothing.
 type filmLength struct {
-	path    string
-	has     int64 // bytes of the file
-	wants   int64 // bytes that it should have, at least
-	frames  int   // of the video
-	seconds float64
-	shared  bool // seconds are those of the longest stream, which may be a sound
-	noIndex bool // an MP4 without its index, which may stand at its end
-	zeros   bool // the end of the file is zeros, as where a copy was not finished
+	path       string
+	has        int64 // bytes of the file
+	wants      int64 // bytes that it should have, at least
+	frames     int   // of the video
+	seconds    float64
+	shared     bool    // seconds are those of the longest stream, which may be a sound
+	least      float64 // seconds that the video has by its index, up to its last key frame
+	joined     bool    // another film follows in the same file
+	firstAlone bool    // which nothing here shows; else FFmpeg does
+	noIndex    bool    // an MP4 without its index, which may stand at its end
+	zeros      bool    // the end of the file is zeros, as where a copy was not finished
 }
 
 // short says that bytes are missing; "" where none is known to.
@@ -41,8 +44,15 @@ func (l *filmLength) short() string {
 	return ""
 }
 
+// joined says that only a part of a file is shown, with the cure.
+const joined = "holds several films, one after the other, and only the first is shown: make them one, as by " +
+	"ffmpeg -i FILE -c copy film.mkv"
+
 // warning is short as a sentence of its own.
 func (l *filmLength) warning() []string {
+	if l.joined {
+		return []string{l.path + " " + joined}
+	}
 	if why := l.short(); why != "" {
 		return []string{l.path + " " + why + ": copy it again"}
 	}
@@ -73,6 +83,9 @@ func (l *filmLength) ended(frames int, at time.Duration, fps float64, why string
 	case l.seconds > 0:
 		of = fmt.Sprintf("%.1f of %.1f s", played, l.seconds)
 	}
+	if l.joined {
+		return &cutOff{l.path + " " + joined}
+	}
 	late := lateEnd
 	if l.shared {
 		late = lateShared
@@ -82,9 +95,9 @@ func (l *filmLength) ended(frames int, at time.Duration, fps float64, why string
 		return io.EOF
 	case short != "":
 		return &cutOff{fmt.Sprintf("%s %s, and ended after %s: copy it again", l.path, short, of)}
-	case at > 0 && l.seconds > 0 && played+lateSeconds < (1-late)*l.seconds:
+	case at > 0 && played+lateSeconds < max((1-late)*l.seconds, l.least):
 		return &cutOff{fmt.Sprintf("%s ended early, after %.1f of the %.1f s that it says it has: it is damaged; "+
-			"copy it again", l.path, played, l.seconds)}
+			"copy it again", l.path, played, max(l.seconds, l.least))}
 	case l.zeros && (l.frames > 0 || l.seconds > 0 || l.wants > 0):
 		return &cutOff{fmt.Sprintf("%s ended after %s, and the end of the file is zeros: it is incomplete; copy it "+
 			"again", l.path, of)}
@@ -103,12 +116,12 @@ func lengthOf(file io.ReaderAt, size int64, r *boxReader) filmLength {
 	l := filmLength{has: size, zeros: endsInZeros(file, size)}
 	switch {
 	case slices.Contains(boxStarts, string(head[4:8])):
-		l.frames, l.seconds = r.length()
+		l.frames, l.seconds, l.shared = r.length()
 		l.wants, l.noIndex = boxesWant(file, size)
 	case string(head[:4]) == "\x1aE\xdf\xa3":
-		l.wants, l.seconds, l.shared = matroskaLength(file)
+		l.matroska(file)
 	case string(head[:4]) == "RIFF" && string(head[8:]) == "AVI ":
-		l.wants = riffWants(file, size)
+		l.riff(file, size)
 		l.frames, l.seconds = aviLength(file)
 	case string(head[:4]) == asfHeader[:4]:
 		l.wants, l.seconds = asfLength(file)
@@ -232,14 +245,25 @@ func (r *boxReader) shown(body int64) float64 {
 	return float64(duration) / float64(r.perSecond)
 }
 
-// length is how many frames and seconds the video has. Where an edit shows a part of it only, the number
-// of its frames says nothing.
-func (r *boxReader) length() (frames int, seconds float64) {
-	if !r.video || r.samples == 0 || r.media == 0 {
-		return 0, 0
+// fragmented is what mehd says of the length of a film in fragments, in the film's clock.
+func (r *boxReader) fragmented(body int64) uint64 {
+	if version := unsigned(r.file, body, 1); version == 1 {
+		return unsigned(r.file, body+4, 8)
+	}
+	return unsigned(r.file, body+4, 4)
+}
+
+// length is how many frames and seconds the video has; shared: the seconds may be those of another
+// track. Where an edit shows a part of it only, the number of its frames says nothing.
+func (r *boxReader) length() (frames int, seconds float64, shared bool) {
+	if r.video && r.samples == 0 {
+		return 0, r.fragments, r.tracks > 1
+	}
+	if !r.video || r.media == 0 {
+		return 0, 0, false
 	}
 	if frame := r.media / float64(r.samples); r.track > 0 && r.track+2*frame < r.media {
-		return 0, r.track
+		return 0, r.track, false
 	}
-	return int(r.samples), r.media
+	return int(r.samples), r.media, false
 }

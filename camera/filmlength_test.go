@@ -2,11 +2,13 @@ package camera
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +56,7 @@ func eachBackend(t *testing.T, path string, test func(t *testing.T, s source, in
 		}
 		t.Run(map[bool]string{true: "FFmpeg", false: "GStreamer"}[ffmpeg], func(t *testing.T) {
 			u := URI{Scheme: "file", Target: path}
-			s, info, err := u.openVideo(only)
+			s, info, err := u.openVideo(only, headerOf(u.Target))
 			if err != nil && !ffmpeg && filepath.Ext(path) == ".wmv" {
 				t.Logf("not every GStreamer reads these: %v", err)
 				return
@@ -146,34 +148,107 @@ func TestHollowFilms(t *testing.T) {
 	}
 }
 
-// A Matroska film without a sound that is damaged somewhere is told where a decoder ends there, and one that
-// another follows in the same file is shown with it.
-func TestDamagedAndDoubleMatroska(t *testing.T) {
-	path := cameratest.Video(t, "a.mkv", 300, strings.Fields("-c:v libx264 -preset ultrafast -g 30 -pix_fmt "+
-		"yuv420p")...)
+// A Matroska film that is damaged somewhere is told where a decoder ends there, one with a longer sound by its index;
+// FFmpeg may find the end again.
+func TestDamagedMatroska(t *testing.T) {
+	film := "-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p"
+	for name, args := range map[string]string{"a.mkv": film,
+		"b.mkv": "-f lavfi -i sine=duration=12 -c:a pcm_s16le " + film} {
+		path := cameratest.Video(t, name, 300, strings.Fields(args)...)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := filepath.Join(t.TempDir(), "damaged.mkv")
+		at := len(data) * 6 / 10
+		copy(data[at:at+3000], bytes.Repeat([]byte{0xaa}, 3000))
+		if err := os.WriteFile(damaged, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eachBackend(t, path, func(t *testing.T, s source, _ Info) {
+			if n, err := played(t, s); n != 300 || err != io.EOF {
+				t.Errorf("%s, whole: %d frames, %v", name, n, err)
+			}
+		})
+		eachBackend(t, damaged, func(t *testing.T, s source, _ Info) {
+			var f vision.Frame
+			var err error
+			last := 0
+			for err = s.next(t.Context(), &f); err == nil; err = s.next(t.Context(), &f) {
+				last = cameratest.Number(&f)
+			}
+			if last < 270 && !errors.Is(err, ErrCutOff) {
+				t.Errorf("%s, damaged: after picture %d %v, want an ErrCutOff", name, last, err)
+			}
+		})
+	}
+}
+
+// Of two films in one file both are shown, or it is said that only the first is.
+func TestJoinedFilms(t *testing.T) {
+	for _, tt := range []struct {
+		name, args string
+		ffmpeg     bool // shows both
+	}{
+		{"a.mkv", "-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p", true},
+		{"live.mkv", "-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p -f matroska -live 1", true},
+		{"a.avi", "-c:v mjpeg -pix_fmt yuvj420p -q:v 3", false},
+	} {
+		path := cameratest.Video(t, tt.name, 30, strings.Fields(tt.args)...)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined := filepath.Join(t.TempDir(), tt.name)
+		if err := os.WriteFile(joined, append(bytes.Clone(data), data...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eachBackend(t, joined, func(t *testing.T, s source, info Info) {
+			n, err := played(t, s)
+			if both := tt.ffmpeg && info.Backend == "FFMPEG"; both {
+				if n != 60 || err != io.EOF || len(info.Warnings) > 0 {
+					t.Errorf("%s: %d frames, %v, %q", tt.name, n, err, info.Warnings)
+				}
+			} else if !errors.Is(err, ErrCutOff) || len(info.Warnings) != 1 ||
+				!strings.Contains(info.Warnings[0], "only the first is shown") {
+				t.Errorf("%s: %d frames, %v, %q", tt.name, n, err, info.Warnings)
+			}
+		})
+		if m := needOpenCV(t); m.ffmpeg && tt.ffmpeg {
+			film := mustOpen(t, Config{Source: "file://" + joined + "?speed=max"})
+			if n, err := drain(t.Context(), film); err != io.EOF || n != 60 {
+				t.Errorf("%s: %d frames, %v, want 60", tt.name, n, err)
+			}
+		}
+	}
+}
+
+// A film in fragments that is cut between two of them is told by the length that its header gives (mehd).
+func TestCutFragmentsByHeader(t *testing.T) {
+	path := cameratest.Video(t, "a.mp4", 300, strings.Fields("-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p "+
+		"-movflags frag_keyframe+empty_moov+default_base_moof")...)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged, double := filepath.Join(t.TempDir(), "damaged.mkv"), filepath.Join(t.TempDir(), "double.mkv")
-	if err := os.WriteFile(double, append(bytes.Clone(data), data...), 0o600); err != nil {
-		t.Fatal(err)
+	last := bytes.LastIndex(data[:len(data)*7/10], []byte("moof")) - 4
+	for _, kind := range []string{"moov", "mvex"} { // grow by a box of 16 bytes
+		at := bytes.Index(data, []byte(kind)) - 4
+		binary.BigEndian.PutUint32(data[at:], binary.BigEndian.Uint32(data[at:])+16)
 	}
-	at := len(data) * 6 / 10
-	copy(data[at:at+3000], bytes.Repeat([]byte{0xaa}, 3000))
-	if err := os.WriteFile(damaged, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	eachBackend(t, damaged, func(t *testing.T, s source, _ Info) {
-		if n, err := played(t, s); n < 270 && !errors.Is(err, ErrCutOff) {
-			t.Errorf("the damaged one: after %d frames %v, want an ErrCutOff", n, err)
+	at := bytes.Index(data, []byte("mvex")) + 4
+	perSecond := binary.BigEndian.Uint32(data[bytes.Index(data, []byte("mvhd"))+16:])
+	box := binary.BigEndian.AppendUint32([]byte("\x00\x00\x00\x10mehd\x00\x00\x00\x00"), 10*perSecond)
+	for end, cut := range map[int]bool{len(data): false, last: true} {
+		film := filepath.Join(t.TempDir(), "film.mp4")
+		if err := os.WriteFile(film, slices.Concat(data[:at], box, data[at:end]), 0o600); err != nil {
+			t.Fatal(err)
 		}
-	})
-	if m := needOpenCV(t); m.ffmpeg {
-		film := mustOpen(t, Config{Source: "file://" + double + "?speed=max"})
-		if n, err := drain(t.Context(), film); err != io.EOF || n != 600 {
-			t.Errorf("two in one file: %d frames, %v, want 600", n, err)
-		}
+		eachBackend(t, film, func(t *testing.T, s source, _ Info) {
+			if n, err := played(t, s); errors.Is(err, ErrCutOff) != cut || n < 150 {
+				t.Errorf("%d of %d bytes: after %d frames %v", end, len(data), n, err)
+			}
+		})
 	}
 }
 

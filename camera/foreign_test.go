@@ -34,12 +34,12 @@ func TestForeign(t *testing.T) {
 		for _, flip := range []Flip{FlipNone, FlipRotate180} {
 			u := URI{Scheme: "file", Target: path}
 			u.Flip = flip
-			usual, _, err := u.openVideo(only)
+			usual, _, err := u.openVideo(only, headerOf(u.Target))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer usual.close()
-			source, _, err := u.openVideo(only)
+			source, _, err := u.openVideo(only, headerOf(u.Target))
 			if err != nil {
 				t.Fatal(err)
 			}

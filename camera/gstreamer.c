@@ -4,6 +4,7 @@
 #include "gstreamer.h"
 #include "gstreamer_layout.h"
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -164,11 +165,30 @@ static int codec_first(void *pad, probed *info, struct gst *g)
 	return probe_ok;
 }
 
-// exchanging is whether a text names a decoder that writes green, blue and red in the places of red, green and blue:
-// that of libvpx does so with pictures in RGB (GStreamer 1.22).
-static int exchanging(const char *text)
+// wrong are the decoders of GStreamer 1.22 that give others than the colours of a film, by what their names hold, and
+// the formats, or their beginnings, in which they do: that of libvpx writes green, blue and red in the places of red,
+// green and blue; those of JPEG 2000 take whatever is not marked for RGB, and a palette's numbers for grey.
+static const struct { const char *decoder, *format; } wrong[] = {
+	{"vp9dec", "GBR"}, {"pngdec", "ARGB64"}, {"jpeg2000", "RGB"}, {"jpeg2000", "GRAY8"}};
+enum { wrongs = sizeof wrong / sizeof *wrong };
+
+// suspects are those that a text names, a bit for each.
+static int suspects(const char *text)
 {
-	return strstr(text, "vp9dec") != NULL;
+	int found = 0;
+	for (int i = 0; i < wrongs; i++)
+		found |= (strstr(text, wrong[i].decoder) != NULL) << i;
+	return found;
+}
+
+// miscoloured is a decoder of the pipeline that gives pictures of this format in others than their colours; NULL: none.
+static const char *miscoloured(struct gst *g, const char *format)
+{
+	int found = __atomic_load_n(&g->suspects, __ATOMIC_RELAXED);
+	for (int i = 0; i < wrongs; i++)
+		if (found >> i & 1 && !strncmp(format, wrong[i].format, strlen(wrong[i].format)))
+			return wrong[i].decoder;
+	return NULL;
 }
 
 // added sees each element that a film needs. Decoders of FFmpeg tell the colours of their codec; those that are not to
@@ -178,8 +198,8 @@ static void added(void *bin, void *sub_bin, void *element, struct gst *g)
 {
 	(void)bin, (void)sub_bin;
 	char *name = call.gst_object_get_name(element);
-	if (name && exchanging(name))
-		__atomic_store_n(&g->exchanges, 1, __ATOMIC_RELAXED); // this may be another thread
+	if (name)
+		__atomic_fetch_or(&g->suspects, suspects(name), __ATOMIC_RELAXED); // this may be another thread
 	call.g_free(name);
 	void *class = *(void **)element; // of each GObject, the first member
 	if (!call.g_object_class_find_property(class, "skip-frame"))
@@ -215,7 +235,7 @@ static int sampled(void *sink, void *g)
 char *vggse_gst_open(struct gst *g, const char *text)
 {
 	error *e = NULL;
-	g->exchanges = exchanging(text);
+	g->suspects = suspects(text);
 	g->pipeline = call.gst_parse_launch_full(text, NULL, parse_fatal_errors, &e);
 	if (e || !g->pipeline)
 		return word(e);
@@ -281,13 +301,16 @@ static int like_bgr(void *out, void *caps)
 	return done;
 }
 
-// as_rgb corrects caps that name planes of green, blue and red luma and chroma, though their matrix is that of RGB: so
-// does GStreamer's decoder of AV1.
-static void as_rgb(void *caps)
+// as_coded corrects what caps say of pictures, and c, their colours: that planes of green, blue and red are luma and
+// chroma though their matrix is that of RGB, as GStreamer's decoder of AV1 does; and that 8 bits of grey have the range
+// of luma, whatever wrote them: FFmpeg writes and reads all of 0 to 255.
+static void as_coded(void *caps, colours c)
 {
 	static const char *names[][2] = {{"Y444", "GBR"}, {"Y444_10LE", "GBR_10LE"}, {"Y444_12LE", "GBR_12LE"}};
 	const char *format = call.gst_structure_get_string(call.gst_caps_get_structure(caps, 0), "format");
-	for (size_t i = 0; format && i < sizeof names / sizeof *names; i++)
+	if (format && !strcmp(format, "GRAY8"))
+		c[0] = range_full;
+	for (size_t i = 0; format && c[1] == matrix_rgb && i < sizeof names / sizeof *names; i++)
 		if (!strcmp(format, names[i][0])) {
 			call.gst_caps_set_simple(caps, "format", g_type_string, names[i][1], NULL);
 			return;
@@ -302,8 +325,7 @@ static int with_colours(struct gst *g, void *caps)
 	void *wanted = call.gst_caps_copy(caps);
 	colours c, told, usual;
 	colours_of(wanted, c);
-	if (c[1] == matrix_rgb)
-		as_rgb(wanted);
+	as_coded(wanted, c);
 	for (int i = 0; i < 4; i++)
 		told[i] = __atomic_load_n(&g->told[i], __ATOMIC_RELAXED);
 	if (g->full)
@@ -339,10 +361,11 @@ static int fitted(struct gst *g)
 	if (!call.gst_structure_get_int(s, "width", &g->width) || !call.gst_structure_get_int(s, "height", &g->height) ||
 		!with_colours(g, caps) || !like_bgr(g->out, caps))
 		return 0;
-	const char *format = call.gst_structure_get_string(s, "format");
-	if (format && !strncmp(format, "GBR", 3) && __atomic_load_n(&g->exchanges, __ATOMIC_RELAXED)) {
-		if (!g->why)
-			g->why = strdup("its decoder of VP9 exchanges the colours of pictures in RGB");
+	const char *format = call.gst_structure_get_string(s, "format"), *decoder;
+	if (format && (decoder = miscoloured(g, format))) {
+		if (!g->why && asprintf(&g->why, "GStreamer's decoder %s gives wrong colours for pictures of this kind (%s)",
+				decoder, format) < 0)
+			g->why = NULL;
 		return 0;
 	}
 	if (!call.gst_structure_get_fraction(s, "framerate", &g->rate[0], &g->rate[1]))

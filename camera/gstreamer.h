@@ -1,5 +1,5 @@
 // GStreamer as this package uses it. Its libraries are looked for when they are first needed, so that this program
-// starts without them and is built without their headers: no structure of theirs is laid out here.
+// starts without them and is built without their headers.
 #include <stdint.h>
 
 // gst is a pipeline that ends in an appsink of the name frames, and its newest picture.
@@ -13,7 +13,7 @@ struct gst {
 	int told[4];			// colours as the container tells them; written by the decoder's thread
 	int full;			// the container says full range where GStreamer does not look
 	int unedited;			// the film has no list of edits, by which it could end before its pictures
-	int exchanges;			// a decoder of it exchanges the colours of pictures in RGB
+	int suspects;			// decoders of it that give wrong colours in some formats, a bit for each
 	int ahead;			// decoders may work at several pictures at once
 	int news;			// an eventfd, counted up for each picture and for the end; closed by the caller
 	char *why;			// the first error that a part of the pipeline has told; NULL: none

@@ -31,8 +31,8 @@ type video struct {
 // videoFPS is the speed of a video that does not say its own.
 const videoFPS = 25
 
-func (u *URI) openVideo(m machine) (source, Info, error) {
-	turned, header := *u, headerOf(u.Target)
+func (u *URI) openVideo(m machine, header filmHeader) (source, Info, error) {
+	turned := *u
 	var err error
 	if turned.Flip, err = header.turn.then(u.Flip); err != nil {
 		return nil, Info{}, err
@@ -40,6 +40,9 @@ func (u *URI) openVideo(m machine) (source, Info, error) {
 	p, c, err := turned.openFilmBy(m, &header)
 	if err != nil {
 		return nil, Info{}, err
+	}
+	if l := &header.length; p.backend != backendGStreamer {
+		l.joined = l.firstAlone
 	}
 	info := Info{Kind: "video", Backend: p.backend.String(), FPS: sane(c.property(propFPS)),
 		Warnings: header.length.warning()}
@@ -63,10 +66,11 @@ func (u *URI) openFilm() (source, Info, error) {
 	if what := noFilm(head); what != "" {
 		return nil, Info{}, fmt.Errorf("%s cannot be read as a video: it is %s", u.Target, what)
 	}
-	bare, usual := bareMachine(), usualFilm(head) && !twoMatroskas(u.Target)
+	header := headerOf(u.Target)
+	bare, usual := bareMachine(), usualFilm(head) && (!header.length.joined || header.length.firstAlone)
 	var why error
 	if bare.gstreamer && (usual || bare.jetson) && !u.crashes {
-		s, info, err := u.openVideo(bare)
+		s, info, err := u.openVideo(bare, header)
 		if err == nil || bare.jetson {
 			return s, info, err
 		}
@@ -84,7 +88,7 @@ func (u *URI) openFilm() (source, Info, error) {
 		return nil, Info{}, fmt.Errorf("%s: a decoder of GStreamer crashes at this film: convert it, as by ffmpeg",
 			u.Target)
 	}
-	return u.openVideo(m)
+	return u.openVideo(m, header)
 }
 
 func (u *URI) openFilmBy(m machine, header *filmHeader) (p *plan, c capturer, err error) {

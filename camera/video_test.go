@@ -37,7 +37,7 @@ func TestVideo(t *testing.T) {
 			only.ffmpeg, only.gstreamer = ffmpeg, !ffmpeg
 			t.Run(name+map[bool]string{true: " FFmpeg", false: " GStreamer"}[ffmpeg], func(t *testing.T) {
 				u := URI{Scheme: "file", Target: path}
-				source, info, err := u.openVideo(only)
+				source, info, err := u.openVideo(only, headerOf(u.Target))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -340,7 +340,7 @@ func TestVideoIsTurnedAsItSays(t *testing.T) {
 				}
 				only := m
 				only.ffmpeg, only.gstreamer = useFFmpeg, !useFFmpeg
-				source, info, err := (&URI{Scheme: "file", Target: path}).openVideo(only)
+				source, info, err := (&URI{Scheme: "file", Target: path}).openVideo(only, headerOf(path))
 				if err != nil {
 					t.Fatal(err)
 				}

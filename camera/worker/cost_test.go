@@ -23,6 +23,7 @@ import (
 // cost is what reading took, from the first frame on.
 type cost struct {
 	wall, cpu time.Duration
+	waits     int             // how often a thread waited for something, as for a picture
 	handed    []time.Duration // from a frame's time to its return
 }
 
@@ -40,13 +41,37 @@ func measure(b *testing.B, s camera.Reader, child, frames int) (c cost) {
 	for i := range 12 {
 		read(i)
 	}
-	cpu, start := cpuOf(b, child), time.Now()
+	cpu, waits, start := cpuOf(b, child), waitsOf(b, child), time.Now()
 	for i := range frames {
 		read(i)
 		c.handed = append(c.handed, time.Since(f[i%3].Time))
 	}
-	c.wall, c.cpu = time.Since(start), cpuOf(b, child)-cpu
+	c.wall, c.cpu, c.waits = time.Since(start), cpuOf(b, child)-cpu, waitsOf(b, child)-waits
 	return c
+}
+
+// waitsOf is how often the threads of this process and, where there is one, of the child have waited:
+// voluntary context switches, which other work on the machine does not change.
+func waitsOf(b *testing.B, child int) (sum int) {
+	b.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*/status")
+	if child != 0 && err == nil {
+		var more []string
+		more, err = filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", child))
+		tasks = append(tasks, more...)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // none where the thread has ended
+		if _, after, ok := strings.Cut(string(text), "\nvoluntary_ctxt_switches:"); ok {
+			n := 0
+			fmt.Sscan(after, &n)
+			sum += n
+		}
+	}
+	return sum
 }
 
 // cpuOf is the processor time of this process and, where there is one, of the child.
@@ -123,7 +148,7 @@ func BenchmarkCost(b *testing.B) {
 		"rtsp": cameratest.StartRTSP(b, cameratest.Whole, "-file", annexB(b, film)).URL,
 	} {
 		b.Run(name, func(b *testing.B) {
-			var in, out, middle, cpus, within, apart []float64
+			var in, out, middle, cpus, within, apart, waits, waitsApart []float64
 			for range b.N {
 				a, z := both(b, source, 150)
 				in, out = append(in, p99(a.handed)), append(out, p99(z.handed))
@@ -131,9 +156,13 @@ func BenchmarkCost(b *testing.B) {
 				cpus = append(cpus, z.cpu.Seconds()/a.cpu.Seconds())
 				within = append(within, a.cpu.Seconds()*1e3/150)
 				apart = append(apart, z.cpu.Seconds()*1e3/150)
+				waits = append(waits, float64(a.waits)/150)
+				waitsApart = append(waitsApart, float64(z.waits)/150)
 			}
 			b.ReportMetric(median(within), "inside-cpu-ms/frame")
 			b.ReportMetric(median(apart), "cpu-ms/frame")
+			b.ReportMetric(median(waits), "inside-waits/frame")
+			b.ReportMetric(median(waitsApart), "waits/frame")
 			b.ReportMetric(median(middle), "ms-p50-more")
 			b.ReportMetric(median(out)-median(in), "ms-p99-more")
 			b.ReportMetric(median(cpus), "cpu-ratio")
