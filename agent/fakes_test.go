@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -32,10 +33,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(holdVariable); dir != "" {
 		os.Exit(holdUntilAsked(dir))
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	flag.Parse()
+	goleak.VerifyTestMain(m, append(starvedClients(), goleak.Cleanup(func(code int) {
 		cameratest.Cleanup()
 		os.Exit(code)
-	}))
+	}))...)
 }
 
 // stubSource delivers grey frames; the brightness of each is its label.
