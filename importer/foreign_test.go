@@ -471,6 +471,36 @@ func TestFileThatNeverEnds(t *testing.T) {
 	}
 }
 
+// Where the runtime's integers answer otherwise than the file says, as on a processor that cuts off their sums,
+// both are run as written; a file without integers gets no second try.
+func TestIntegersOfTheProcessor(t *testing.T) {
+	needRuntime(t)
+	integers := func(s *small) *small {
+		scale, zero := onnx.NewFloat32("q", []float32{0.02}), onnx.Tensor{Name: "z", Type: onnx.Uint8, Data: []byte{128}}
+		return s.then("QuantizeLinear", nil, scale, zero).then("DequantizeLinear", nil, scale, zero)
+	}
+	for name, want := range map[string]string{"integers": "", "floats": "so it was taken for something"} {
+		s := newSmall(13, 7, onnx.Float32, 1, 3, 20, 20).net(3, 4).flat()
+		if name == "integers" {
+			s = integers(s)
+		}
+		o := importer.Options{File: s.ends(onnx.Float32, 1, 4).file(t), Labels: "a,b,c,d", Preprocess: asItIs,
+			Out: filepath.Join(t.TempDir(), "b")}
+		o.Run = func(ctx context.Context, c infer.Config, job *infer.ForeignJob) ([][]float32, error) {
+			answers, err := infer.RunForeign(ctx, c, job)
+			for _, row := range answers {
+				if job.Path == o.File && !job.Ports.AsWritten {
+					row[0] += 0.5
+				}
+			}
+			return answers, err
+		}
+		if _, err := saying(t, o); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
 // A file whose process died is named in one sentence, and leaves nothing behind.
 func TestFileThatCrashes(t *testing.T) {
 	needRuntime(t)

@@ -94,6 +94,9 @@ func taken(c *onnx.Classifier, labels int) string {
 	return fmt.Sprintf("taken for: %spictures %v, %s; %s", how, &c.Picture, batch, answers)
 }
 
+// looseIntegers is that of a file with integers in it.
+const looseIntegers = 0.02
+
 // looseness is how far a rewritten file may answer off the file that it was made of, in parts of
 // its largest answer: one part in ten thousand for float32, and what rounding does where numbers in
 // between have fewer bits.
@@ -102,7 +105,7 @@ func looseness(m *onnx.Model) float64 {
 	for i := range m.Graph.Nodes {
 		switch op := m.Graph.Nodes[i].OpType; {
 		case strings.Contains(op, "QLinear") || op == "QuantizeLinear" || op == "DynamicQuantizeLinear":
-			return 0.02
+			return looseIntegers
 		case op == "Cast":
 			if to := m.Graph.Nodes[i].Attribute("to"); to != nil &&
 				(to.Int == int64(onnx.Float16) || to.Int == int64(onnx.BFloat16)) {
