@@ -47,12 +47,12 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 	if err := o.findModel(p); err != nil {
 		return nil, err
 	}
-	if err := isModel(o.File); err != nil {
+	if err := o.open(); err != nil {
 		return nil, err
 	}
 	k := &known{}
 	if o.Labels == "" || o.Preprocess == "" {
-		k = lookBeside(o.File)
+		k = lookBeside(o.File, o.opened)
 	}
 	if o.Like != "" {
 		if err := k.like(o.Like); err != nil {
@@ -85,7 +85,7 @@ func (o *Options) fill(p *progress.Progress) (labels []string, err error) {
 		if labels, err = ReadLabels(o.Labels); err != nil {
 			return nil, &OptionError{"labels", err}
 		}
-		if odd := k.reordered(labels, o.File); odd != "" {
+		if odd := k.reordered(labels, o.File, o.opened); odd != "" {
 			p.Say("warning: %s", odd)
 		}
 	case k.labels == nil && k.failed != nil:
@@ -175,14 +175,13 @@ func (o *Options) findModel(p *progress.Progress) error {
 	return fmt.Errorf("%s holds no model: .onnx, .safetensors or a checkpoint of PyTorch%s", o.File, programs)
 }
 
-// isModel says what is wrong with a file that is no model, before anything is asked about it.
-func isModel(path string) error {
+// open says what is wrong with a file that is no model, before anything is asked about it. An .onnx file stays
+// open.
+func (o *Options) open() (err error) {
+	path := o.File
 	if IsONNX(path) {
-		m, err := onnx.Open(path)
-		if err != nil {
-			return err
-		}
-		return m.Close()
+		o.opened, err = onnx.Open(path)
+		return err
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -201,11 +200,11 @@ func isModel(path string) error {
 
 // lookBeside reads the files beside a model, and the metadata in an .onnx file. What is there and
 // cannot be understood is an error only where nothing else says the same.
-func lookBeside(model string) *known {
+func lookBeside(model string, m *onnx.Model) *known {
 	dir := filepath.Dir(model)
 	k := &known{}
-	if IsONNX(model) {
-		inside, err := ofMetadata(model)
+	if m != nil {
+		inside, err := ofMetadata(m)
 		k.adopt(inside)
 		k.failed = err
 	} else if file, err := checkpoint.Open(model, ""); err == nil { // what is wrong with it, opening it for good says
@@ -282,13 +281,8 @@ func readBeside(path string) ([]byte, error) {
 }
 
 // ofMetadata is what ultralytics, Custom Vision and others write into an .onnx file: names, imgsz, task.
-func ofMetadata(model string) (*known, error) {
+func ofMetadata(m *onnx.Model) (*known, error) {
 	k := &known{}
-	m, err := onnx.Open(model)
-	if err != nil {
-		return k, nil // opening it for good says so
-	}
-	defer m.Close()
 	said := map[string]string{}
 	for _, p := range m.Metadata {
 		said[p.Key] = p.Value
@@ -336,9 +330,9 @@ func classesInside(g *onnx.Graph) []string {
 
 // reordered says that labels are those that k, or what lies beside the model, has in another order,
 // "" where they are not.
-func (k *known) reordered(labels []string, model string) string {
+func (k *known) reordered(labels []string, model string, m *onnx.Model) string {
 	if k.labels == nil {
-		k = lookBeside(model)
+		k = lookBeside(model, m)
 	}
 	mine, theirs := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(k.labels))
 	if !slices.Equal(mine, theirs) || slices.Equal(labels, k.labels) {

@@ -27,10 +27,14 @@ func TestLabelsBeside(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		k := lookBeside(filepath.Join(dir, "model.pth"))
+		k := lookBeside(filepath.Join(dir, "model.pth"), nil)
 		if k.failed != nil || !slices.Equal(k.labels, want) {
 			t.Errorf("%s: got %+v", name, k)
 		}
+	}
+	const apart = `{"id2label": {"0":"bolt","1":"nut"}, "label2id": {"nut":0,"bolt":1}}`
+	if _, err := ofConfig([]byte(apart)); err == nil || !strings.Contains(err.Error(), "in different orders") {
+		t.Errorf("two orders in one file: %v", err)
 	}
 	if k, err := ofConfig([]byte(`{"id2label": {"0": 7, "1": 8}}`)); err != nil || k.labels[1] != "8" {
 		t.Errorf("numbers for names: %+v, %v", k, err)
@@ -46,7 +50,7 @@ func TestIndexOfPartsIsAModel(t *testing.T) {
 		if err := os.WriteFile(path, []byte(`{"weight_map": {"a": "b"}}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := isModel(path); (err == nil) != want {
+		if err := (&Options{File: path}).open(); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -269,6 +269,9 @@ func TestImportRefusesForeignGraphs(t *testing.T) {
 			ends(f32, 0), asItIs, "a,b,c", "one score tells two labels apart: give two"},
 		"one score of no shape": {newSmall(13, 7, f32, 0, 3, 20, 20).net(3, 1).then("Squeeze", nil).unsaid(f32),
 			asItIs, "a,b,c", "one score tells two labels apart: give two"},
+		"the class alone": {newSmall(13, 7, f32, 1, 3, 20, 20).net(3, 4).flat().
+			then("ArgMax", []onnx.Attribute{onnx.Int("axis", 1)}).ends(onnx.Int64, 1, 1), asItIs, "a,b,c,d",
+			"int64[1 1]: export the scores that it is made of"},
 		"grey as colour": {newSmall(13, 7, f32, 1, 1, 20, 20).net(1, 4).flat().ends(f32, 1, 4), asItIs, "",
 			"channels=grey"},
 		"scaled bytes": {newSmall(13, 7, onnx.Uint8, 1, 3, 20, 20).then("Cast", to(f32)).net(3, 4).flat().
@@ -476,7 +479,8 @@ func TestFileThatNeverEnds(t *testing.T) {
 func TestIntegersOfTheProcessor(t *testing.T) {
 	needRuntime(t)
 	integers := func(s *small) *small {
-		scale, zero := onnx.NewFloat32("q", []float32{0.02}), onnx.Tensor{Name: "z", Type: onnx.Uint8, Data: []byte{128}}
+		scale := onnx.NewFloat32("q", []float32{0.02})
+		zero := onnx.Tensor{Name: "z", Type: onnx.Uint8, Data: []byte{128}}
 		return s.then("QuantizeLinear", nil, scale, zero).then("DequantizeLinear", nil, scale, zero)
 	}
 	for name, want := range map[string]string{"integers": "", "floats": "so it was taken for something"} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -275,6 +276,9 @@ func (c *config) labels() ([]string, error) {
 		labels, err := inOrder(names)
 		if err != nil {
 			return nil, fmt.Errorf("id2label: %w", err)
+		}
+		if other, err := byClass(c.Classes); err == nil && len(other) == len(labels) && !slices.Equal(other, labels) {
+			return nil, errors.New("id2label and label2id name the classes in different orders")
 		}
 		return labels, nil
 	}

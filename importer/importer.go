@@ -41,9 +41,10 @@ type Options struct {
 	Runtime    func() (infer.Config, error) // for the goldens of a network that only a runtime can compute
 	Run        Runner                       // for files as they come; nil: in this process
 
-	multi   bool   // what lies beside says that the labels do not exclude each other
-	namedBy string // what says the labels, --labels or a file beside
-	madeFor [2]int // height and width that what lies beside prepares pictures for
+	multi   bool        // what lies beside says that the labels do not exclude each other
+	opened  *onnx.Model // the .onnx file, before its graph is rewritten
+	namedBy string      // what says the labels, --labels or a file beside
+	madeFor [2]int      // height and width that what lies beside prepares pictures for
 	madeBy  string
 }
 
@@ -93,6 +94,11 @@ func (n *imported) close() error {
 // Import makes the bundle. What it took for granted it says on p.
 func Import(ctx context.Context, o Options, p *progress.Progress) (*Result, error) {
 	labels, err := o.fill(p)
+	defer func() {
+		if o.opened != nil {
+			o.opened.Close()
+		}
+	}()
 	if option := (*OptionError)(nil); errors.As(err, &option) {
 		return nil, option
 	}

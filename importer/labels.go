@@ -157,7 +157,7 @@ func joins(r rune) bool { return r == '\u200c' || r == '\u200d' }
 func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(invisible, r) || r == '\x1a' }
 
 var (
-	indexed  = regexp.MustCompile(`^["'#(\[<]*(\d+)["')\]>]*(\s*(?:->|[,;:\t.)=|→⇒：，、；．）])\s*|\s+)(\S.*)`)
+	indexed  = regexp.MustCompile(`^["'#(\[<]*(\d+)["')\]>]*(\s*(?:->|[,;:\t./)=|→⇒：，、；．）])\s*|\s+)(\S.*)`)
 	prefixed = regexp.MustCompile(`^[A-Za-z_]+[ _]?(\d+)\s*(->|[;:\t=|→：])\s*(\S.*)`)
 	behind   = regexp.MustCompile(`^(.*\S)\s*[,;\t:=|# →：，(\[<]\s*(\d+)[)\]>]?,?$`)
 	counted  = regexp.MustCompile(`^(.*\pL.*?)\s*[:=,;|\t]\s*\d+(?:\.\d+)?(?:e[-+]?\d+)?\s*%?,?$`)
@@ -317,8 +317,8 @@ func numbered(lines []string, pattern *regexp.Regexp) bool {
 			return false
 		}
 		number, word := m[1], m[len(m)-1]
-		if pattern == indexed && m[2] == "." && unicode.IsDigit(rune(word[0])) {
-			return false // 0.5 mm
+		if pattern == indexed && (m[2] == "." || m[2] == "/") && unicode.IsDigit(rune(word[0])) {
+			return false // 0.5 mm, 1/2 inch
 		}
 		if pattern == behind {
 			number, word = m[2], m[1]

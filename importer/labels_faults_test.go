@@ -44,6 +44,7 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"ratio 1:2\nratio 1:4\nratio 4:3\n": {"ratio 1:2", "ratio 1:4", "ratio 4:3"},
 		"stage: 1\nstage: 2\n":              {"stage: 1", "stage: 2"},
 		"<5 mm\n>5 mm\n#5 screw\n":          {"<5 mm", ">5 mm", "#5 screw"},
+		"1/2 inch\n2/2 inch\n3/2 inch\n":    {"1/2 inch", "2/2 inch", "3/2 inch"},
 		"0.5\n1.0\n2.0\n":                   {"0.5", "1.0", "2.0"},
 		"0.5 mm\n1.0 mm\n2.0 mm\n":          {"0.5 mm", "1.0 mm", "2.0 mm"},
 	} {
@@ -64,6 +65,7 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"\xff\xfea\x00\n\x00":               "UTF-16",
 		"[\"a\",\n\"b\"]\n":                 "JSON",
 		"{\"0\": \"a\"}":                    "JSON",
+		"0/cat\n1/dog\n2/bird\n":            "number",
 		"0 a\n1 b\n2 c\n":                   "number",
 		"0,a\n1,b\n":                        "number",
 		"0, tench\n1, goldfish\n":           "number",

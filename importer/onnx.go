@@ -32,7 +32,10 @@ const mostBatch = 256
 
 // adopt opens the file and rewrites its graph.
 func (n *imported) adopt(labels []string, o *Options, repeat bool) error {
-	m, err := onnx.Open(o.File)
+	m, err := o.opened, error(nil)
+	if o.opened = nil; m == nil { // a second time
+		m, err = onnx.Open(o.File)
+	}
 	if err != nil {
 		return err
 	}

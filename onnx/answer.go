@@ -116,6 +116,8 @@ func outputCure(outputs []ValueInfo, shapes map[string][]int64, batch int64) str
 	case outputs[0].packed():
 		return ": that is a sequence, a map or an optional value: export the tensor with the scores, or name it with " +
 			"--output"
+	case outputs[0].Type != 0 && !scoreTypes[outputs[0].Type]:
+		return ": export the scores that it is made of, in float32"
 	case len(s) == 4 && s[2].Size != 1 && s[3].Size != 1:
 		return ": it answers with a map; pool it to one row before the export"
 	case len(s) == 3 && s[1].Size != 1 && s[2].Size != 1:
@@ -123,8 +125,6 @@ func outputCure(outputs []ValueInfo, shapes map[string][]int64, batch int64) str
 	case len(s) == 2 && s[1].Size == 1, s != nil && len(s) == 0,
 		len(s) == 1 && s[0].Size <= max(batch, 1):
 		return ": one score tells two labels apart: give two, first the one that 0 means"
-	case !scoreTypes[outputs[0].Type]:
-		return ": export the scores that it is made of, in float32"
 	case outputs[0].Type == Float32:
 		return ": flatten its answer to one row before the export"
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -88,4 +89,21 @@ func nested(depth int) []byte {
 		b = msg(1, msg(5, msg(6, b)))
 	}
 	return b
+}
+
+// A pipe in the place of the weights is refused, not waited for.
+func TestExternalDataInAPipe(t *testing.T) {
+	outside := append(msg(8, "w", 1, []byte{1}, 13, msg(1, "location", 2, "w.data")),
+		2<<3, byte(Float32), 14<<3, 1) // its type, and that its data is elsewhere
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	if err := os.WriteFile(path, msg(7, msg(5, outside)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "w.data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Open(path); err == nil || !strings.Contains(err.Error(), "w.data") {
+		t.Errorf("%v, %v", m, err)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Open maps the ONNX file at path, and the files beside it that hold its external data, and reads
@@ -48,7 +50,7 @@ type folder struct {
 // open opens a file beside the model, or beside the file that the model is a link to, as the cache
 // of Hugging Face has it: both are links, and what they lead to lies in one folder.
 func (d *folder) open(name string) (*os.File, error) {
-	file, err := os.OpenInRoot(d.dir, name)
+	file, err := openInRoot(d.dir, name)
 	if err == nil || !filepath.IsLocal(name) {
 		return file, err
 	}
@@ -58,10 +60,10 @@ func (d *folder) open(name string) (*os.File, error) {
 	}
 	if target, err2 := filepath.EvalSymlinks(filepath.Join(d.dir, name)); err2 == nil {
 		if inside, err2 := filepath.Rel(filepath.Dir(real), target); err2 == nil && filepath.IsLocal(inside) {
-			return os.OpenInRoot(filepath.Dir(real), inside)
+			return openInRoot(filepath.Dir(real), inside)
 		}
 	}
-	if beside, err2 := os.OpenInRoot(filepath.Dir(real), name); err2 == nil {
+	if beside, err2 := openInRoot(filepath.Dir(real), name); err2 == nil {
 		return beside, nil
 	}
 	return nil, err
@@ -101,4 +103,14 @@ func (d *folder) slice(name string, offset, length int64) ([]byte, error) {
 			name, size)
 	}
 	return f.Bytes[offset : offset+length], nil
+}
+
+// openInRoot is os.OpenInRoot, and waits for no pipe's other end.
+func openInRoot(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }

@@ -47,6 +47,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if verb, rest, _ := root.Find(args); err != nil && verb == root && len(rest) > 0 &&
+		!strings.HasPrefix(rest[0], "-") {
+		err = unknownVerb(root, rest) // and not the flags behind it
+	}
 	if err == nil {
 		return exitDone
 	}

@@ -82,6 +82,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "-bundle", "x"}, exitUsage, "unknown flag: -bundle, did you mean --bundle?"},
 		{[]string{"cameras", "test", "-1"}, exitUsage, "unknown flag: -1 (see"},
 		{[]string{"model", "lst"}, exitUsage, `unknown verb "lst", did you mean list?`},
+		{[]string{"clasify", "--bundle", "x"}, exitUsage, `unknown verb "clasify", did you mean classify?`},
 		{[]string{"class"}, exitUsage, `unknown verb "class", did you mean classify?`},
 		{[]string{"classify", "-"}, exitFailed, "standard input is not read, save the picture to a file first"},
 		{[]string{"classify", "/dev/null"}, exitFailed, "/dev/null: is a pipe or a device"},

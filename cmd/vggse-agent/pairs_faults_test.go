@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/vggse/vggse-agent/onnx"
 )
 
 // pairs makes bundles in a folder and hands each to every verb that takes one.
@@ -16,6 +18,20 @@ type pairs struct {
 	dir      string
 	pictures []string // ordered by what they show
 	refused  map[string]bool
+}
+
+// newPairs has pictures, and a key to sign with.
+func newPairs(t *testing.T) *pairs {
+	t.Helper()
+	p := &pairs{t: t, dir: t.TempDir(), refused: map[string]bool{}}
+	mustAgent(t, "demo-data", "--out", p.in("pictures"), "--n", "52", "--seed", "5")
+	pictures, err := filepath.Glob(p.in("pictures") + "/*/*.png")
+	if err != nil || len(pictures) == 0 {
+		t.Fatalf("no pictures: %v", err)
+	}
+	p.pictures = pictures
+	mustAgent(t, "release", "keygen", "--out", p.in("k"), "--no-password")
+	return p
 }
 
 func (p *pairs) in(name string) string { return filepath.Join(p.dir, name) }
@@ -98,10 +114,10 @@ func (p *pairs) calibrate(from, out string, options ...string) bool {
 	return ok
 }
 
-func (p *pairs) prune(from, out string) bool {
+func (p *pairs) prune(from, out string, howMuch ...string) bool {
 	p.t.Helper()
-	_, ok := p.try(from, "prune", p.in(from), "--images", p.labelled(from), "--target", "1.05x",
-		"--seconds", "0.01", "--out", p.in(out))
+	_, ok := p.try(from, "prune", append(howMuch, p.in(from), "--images", p.labelled(from), "--seconds", "0.01",
+		"--out", p.in(out))...)
 	return ok
 }
 
@@ -152,6 +168,11 @@ func (p *pairs) carry(name string) {
 	p.try(name, "release push", p.in(name), p.in("place-"+name))
 	p.try(name, "release pull", append(device, p.in("place-"+name), "--activate")...)
 	p.try(name, "classify", append(device, p.pictures[0])...)
+	pulled, _ := filepath.Glob(p.in("pulled-" + name + "/models/*/model.yaml"))
+	if len(pulled) != 1 {
+		p.t.Fatalf("%s: pulled are %v", name, pulled)
+	}
+	p.try(name, "verify", filepath.Dir(pulled[0]))
 }
 
 // make makes out of a bundle what each verb makes of it that makes one.
@@ -165,10 +186,32 @@ func (p *pairs) make(from string, goldens string) (made []string) {
 	out := from + "-int8"
 	keep(out, p.calibrate(from, out, "--method", "minmax", "--budget", "none", "--goldens", goldens))
 	out = from + "-pruned"
-	keep(out, p.prune(from, out))
+	keep(out, p.prune(from, out, "--target", "1.05x"))
 	out = from + "-taught"
 	keep(out, p.teach(from, out))
 	return made
+}
+
+// sigmoid writes a network of another file with a sigmoid behind its scores.
+func sigmoid(t *testing.T, from, to string) {
+	t.Helper()
+	m, err := onnx.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	out := &m.Graph.Outputs[0]
+	m.Graph.Nodes = append(m.Graph.Nodes, onnx.Node{OpType: "Sigmoid", Inputs: []string{out.Name},
+		Outputs: []string{"probabilities"}})
+	out.Name = "probabilities"
+	file, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := onnx.Write(file, m); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestEveryBundleIsAcceptedByEveryVerb makes a bundle with each verb that makes one, out of each kind
@@ -178,14 +221,7 @@ func TestEveryBundleIsAcceptedByEveryVerb(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes many bundles")
 	}
-	p := &pairs{t: t, dir: t.TempDir(), refused: map[string]bool{}}
-	mustAgent(t, "demo-data", "--out", p.in("pictures"), "--n", "52", "--seed", "5")
-	pictures, err := filepath.Glob(p.in("pictures") + "/*/*.png")
-	if err != nil || len(pictures) == 0 {
-		t.Fatalf("no pictures: %v", err)
-	}
-	p.pictures = pictures
-	mustAgent(t, "release", "keygen", "--out", p.in("k"), "--no-password")
+	p := newPairs(t)
 	mustAgent(t, "new", "--out", p.in("new"), "--classes", "3", "--width", "0.0625", "--hidden", "16", "--input", "32",
 		"--pool", "1")
 	mustAgent(t, "import", "../../vgg16se/testdata/article.pth", "--labels", "a,b,c,d,e", "--input", "32", "--out",
@@ -212,4 +248,32 @@ func TestEveryBundleIsAcceptedByEveryVerb(t *testing.T) {
 		}
 	}
 	t.Logf("%d bundles: %v", len(made), made)
+}
+
+// TestBundlesOfOtherOrigins: what else a bundle is made of, and by which other choices, is verified, classifies and
+// is carried like the others.
+func TestBundlesOfOtherOrigins(t *testing.T) {
+	p := newPairs(t)
+	mustAgent(t, "new", "--out", p.in("new"), "--classes", "3", "--width", "0.0625", "--hidden", "16", "--input", "32",
+		"--pool", "1")
+	mustAgent(t, "import", "../../vgg16se/testdata/article.safetensors", "--labels", "a,b,c,d,e", "--input", "32",
+		"--out", p.in("safetensors"), "--preprocess", "torchvision")
+	sigmoid(t, "../../importer/testdata/foreign/se-resnet.legacy.onnx", p.in("sigmoid.onnx"))
+	mustAgent(t, "import", p.in("sigmoid.onnx"), "--labels", "a,b,c,d", "--out", p.in("sigmoid"), "--preprocess",
+		"torchvision")
+	made := []string{"safetensors", "sigmoid"}
+	if p.prune("new", "new-budgeted", "--budget", "100pt") {
+		made = append(made, "new-budgeted")
+	}
+	if p.calibrate("sigmoid", "sigmoid-int8", "--method", "minmax", "--budget", "none") {
+		made = append(made, "sigmoid-int8")
+	}
+	for _, name := range made {
+		p.try(name, "verify", p.in(name))
+		p.try(name, "classify", "--bundle", p.in(name), p.pictures[0])
+		p.carry(name)
+	}
+	if len(made) != 4 {
+		t.Errorf("made are %v", made)
+	}
 }
