@@ -62,7 +62,9 @@ func (c *webClient) close() {
 }
 
 // errInside is for a server that sends us to this machine or its link, where other things listen.
-var errInside = errors.New("the server sends us to an address of this machine or its own link: that is not followed")
+var errInside = errors.New("the server sends us to an address of this machine or its own link: that is not followed, " +
+	"so give " +
+	"that address itself")
 
 // inward refuses connections to this machine and its link, where the source is none of these: its own
 // address, the first, says so in known.
@@ -164,7 +166,8 @@ func (c *webClient) get(ctx context.Context, header http.Header) (*http.Response
 				return nil, fmt.Errorf("%w: the server sends us elsewhere: give that address, %s", ErrLost,
 					Redact(a.Header.Get("Location")))
 			} else if err != nil || next.Scheme != "http" && next.Scheme != "https" || next.Host == "" {
-				return nil, fmt.Errorf("%w: the server sends us elsewhere, to %s, which is no http://", ErrLost,
+				return nil, fmt.Errorf("%w: the server sends us elsewhere, to %s, which is no http://: give the "+
+					"address of the stream itself", ErrLost,
 					Redact(a.Header.Get("Location")))
 			}
 			next.User = nil
@@ -199,7 +202,8 @@ func unpack(a *http.Response) error {
 		}
 		if err != nil {
 			a.Body.Close()
-			return fmt.Errorf("%w: what the server has packed by %s is damaged: %v", ErrLost, coding, err)
+			return fmt.Errorf("%w: what the server has packed by %s is damaged (%v): switch packing off "+
+				"there", ErrLost, coding, err)
 		}
 		a.Body = struct {
 			io.Reader
@@ -255,7 +259,7 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
 		return nil, fmt.Errorf("%w: the server speaks TLS on this port: write https://", ErrLost)
 	case strings.Contains(err.Error(), "malformed HTTP"):
-		return nil, fmt.Errorf("%w: what answers there is no HTTP server: %.120s", ErrLost, err)
+		return nil, fmt.Errorf("%w: what answers there is no HTTP server (%.120s): correct host and port", ErrLost, err)
 	}
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: the server cannot be reached: it hangs up without an answer%s", ErrLost, ifTLS(at))

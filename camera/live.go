@@ -135,7 +135,9 @@ func (u *URI) look(ctx context.Context) (warning string, err error) {
 		case errors.Is(err, fs.ErrPermission):
 			return "", fmt.Errorf("%w: no permission for %s: add the user to the group video", ErrLost, u.Target)
 		case err != nil:
-			return "", fmt.Errorf("%w: %w", ErrLost, err)
+			return "", fmt.Errorf("%w: %s cannot be used as a camera (%w): 'vggse-agent cameras' lists those that "+
+				"can", ErrLost,
+				u.Target, err)
 		}
 		return "", v.close()
 	}
@@ -166,12 +168,15 @@ func (u *URI) explain(ctx context.Context, p *plan, err error, took time.Duratio
 // unplayed is why a server's video that is described could not be opened within took.
 func (u *URI) unplayed(ctx context.Context, took time.Duration) error {
 	if took >= probeLimit {
-		return fmt.Errorf("%w: the server describes its video but sends none, or too little of it", ErrStalled)
+		return fmt.Errorf("%w: the server describes its video but sends none, or too little of it: end its other "+
+			"viewers, or "+
+			"restart the camera", ErrStalled)
 	}
 	if _, err := u.rehearse(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: the server describes its video but does not send it", ErrLost)
+	return fmt.Errorf("%w: the server describes its video but does not send it: end its other viewers, or restart the "+
+		"camera", ErrLost)
 }
 
 // refusal is why the device at path, which is there, cannot be a source just now.
@@ -241,9 +246,11 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 		case l.seen:
 			// Even if there is one: FFmpeg's decoder gives away its last, old frame when it is told
 			// to end.
-			return fmt.Errorf("%w: no frame for %.1f s", ErrStalled, took.Seconds())
+			return fmt.Errorf("%w: no frame for %.1f s: see whether the source still runs", ErrStalled, took.Seconds())
 		case !l.plan.patient || time.Since(l.opened) >= firstFrameLimit:
-			return fmt.Errorf("%w: no first frame for %.1f s", ErrStalled, time.Since(l.opened).Seconds())
+			return fmt.Errorf("%w: no first frame for %.1f s: see whether the source sends, and pictures that stand "+
+				"for "+
+				"themselves (key frames)", ErrStalled, time.Since(l.opened).Seconds())
 		}
 	}
 }
@@ -276,8 +283,8 @@ func (l *live) ticks() error {
 		return nil
 	}
 	if stood := now.Sub(l.still); l.plan.backend != backendGStreamer && stood >= max(l.plan.limit, silenceLimit) {
-		return fmt.Errorf("%w: frames come, but the clock of the stream has stood still for %.1f s", ErrStalled,
-			stood.Seconds())
+		return fmt.Errorf("%w: frames come, but the clock of the stream has stood still for %.1f s: restart the "+
+			"camera", ErrStalled, stood.Seconds())
 	}
 	return nil
 }

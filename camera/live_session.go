@@ -27,7 +27,8 @@ func openSession(ctx context.Context, u *URI, m machine) (source, Info, error) {
 }
 
 // errRound is for servers that send us in a circle.
-var errRound = fmt.Errorf("%w: the server sends us from one place to the next", ErrLost)
+var errRound = fmt.Errorf("%w: the server sends us from one place to the next and never to the end: give the "+
+	"address of the stream itself", ErrLost)
 
 func openSessionHere(ctx context.Context, u *URI, m machine) (source, Info, error) {
 	begin := u.begin
@@ -71,7 +72,7 @@ func (l *live) start(ctx context.Context, m machine) error {
 	case fails && l.uri.Scheme == "rtsp" && hasFFmpeg():
 		return errNoDecoder
 	case !known:
-		return fmt.Errorf("the camera sends %.20q, want h264 or h265", s.track.codec)
+		return fmt.Errorf("the camera sends %.20q, want h264 or h265: switch it to one of them", s.track.codec)
 	case fails && lacking(text) != "":
 		return fmt.Errorf("%w: %s", ErrLost, lacking(text))
 	}
@@ -97,7 +98,9 @@ func (l *live) ended(ctx context.Context) error {
 	if err := l.session.failure(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: the decoder gave up what the camera sends", ErrLost)
+	return fmt.Errorf("%w: the decoder cannot make pictures of what the camera sends, which it calls %s: let it send "+
+		"H.264 "+
+		"with key frames, or restart it", ErrLost, l.session.track.codec)
 }
 
 // Pump is what moves a network camera's packets to its decoder, nil where a source needs none. It is

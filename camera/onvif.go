@@ -114,7 +114,8 @@ func (d *onvifDevice) streamOf(ctx context.Context, path string) (string, error)
 		return "", errors.New("the device has no profile with video: make one in its settings, or give its rtsp:// " +
 			"address")
 	case n > len(profiles):
-		return "", fmt.Errorf("the device has %d profiles, not %d: change #profile=", len(profiles), n)
+		return "", fmt.Errorf("the device has %d profiles, not %d: write one of them behind "+
+			"#profile=", len(profiles), n)
 	}
 	var token bytes.Buffer
 	xml.EscapeText(&token, []byte(profiles[n-1])) //nolint:errcheck // into memory

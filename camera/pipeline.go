@@ -60,7 +60,7 @@ func (u *URI) Pipeline(p Profile) (string, error) {
 		if text, ok := u.packetPipeline(p, &t, 0, u.UDP || u.Scheme == "rtp"); ok {
 			return text, nil
 		}
-		return "", fmt.Errorf("the camera sends %.20q, want h264 or h265", t.codec)
+		return "", fmt.Errorf("the camera sends %.20q, want h264 or h265: switch it to one of them", t.codec)
 	case "file":
 		decode := " ! decodebin"
 		if p == Jetson {

@@ -104,6 +104,8 @@ func TestRehearse(t *testing.T) {
 		{"SHA-256 only", []string{"RTSP/1.0 401 Unauthorized\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", " +
 			"algorithm=SHA-256\n\n"}, "Digest with SHA-256"},
 		{"elsewhere", []string{"RTSP/1.0 302 Moved\nLocation: http://h/x\n\n"}, "which is no rtsp://"},
+		{"always to come", []string{strings.Repeat("RTSP/1.0 100 Continue\n\n", mostToCome+2)}, "still to come: " +
+			"restart"},
 		{"no status", []string{"RTSP/1.0 0 OK\n\n"}, "correct host and port"},
 		{"a status of its own", []string{described(sdpVideo), "RTSP/1.0 499 Not Today\n\n"},
 			"answers SETUP with status 499 (Not Today): check the path"},

@@ -107,7 +107,9 @@ func talkError(ctx context.Context, err error, described bool) error {
 		}
 		return fmt.Errorf("%w: the server ended the connection", ErrLost)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: the server ended the connection in mid-packet", ErrLost)
+		return fmt.Errorf("%w: the server ended the connection in mid-packet: where that comes again, restart the "+
+			"camera",
+			ErrLost)
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
 }
@@ -137,8 +139,13 @@ func (c *conversation) unheard(secure bool, err error) error {
 // tlsError is the error of a server whose TLS cannot be used; plain is what to write to go without.
 func tlsError(err error, plain string) error {
 	cure := "allow TLS 1.2 or newer there"
-	if wantsCertificate.MatchString(err.Error()) {
+	switch said := err.Error(); {
+	case wantsCertificate.MatchString(said):
 		cure = "it wants a certificate of its clients, and none is given here: switch that off there"
+	case strings.Contains(said, "unrecognized name"):
+		cure = "write the name by which it knows itself"
+	case !strings.Contains(said, "version") && !strings.Contains(said, "handshake failure"):
+		cure = "see its settings and log for TLS"
 	}
 	return fmt.Errorf("the server's TLS cannot be used (%w): %s, or write %s", err, cure, plain)
 }
@@ -176,7 +183,8 @@ func (u *URI) moveTo(place string) error {
 	case whole && (scheme == "rtsp" || scheme == "rtsps"):
 		next.Target, next.TLS = target, scheme == "rtsps"
 	default:
-		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://", Redact(place))
+		return fmt.Errorf("the server sends us elsewhere, to %s, which is no rtsp://: give the address of the stream "+
+			"itself", Redact(place))
 	}
 	if err := next.splitCredentials(); err != nil {
 		return fmt.Errorf("the server sends us elsewhere, to %s: %w", Redact(place), err)
@@ -210,7 +218,7 @@ type bounded struct {
 	left int
 }
 
-var errTooLong = errors.New("what answers there does not end its answer")
+var errTooLong = errors.New("what answers there does not end its answer, as no camera does: correct host and port")
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
@@ -470,7 +478,12 @@ func (c *conversation) send(method, uri string, headers ...string) error {
 // receive reads the answer to a method; one that is not 200 is an error too. One of 1xx tells that the answer is
 // still to come (RFC 2326, section 7.1.1).
 func (c *conversation) receive(method string) (a answer, err error) {
-	for a.status/100 == 1 || a.status == 0 {
+	for tries := 0; a.status/100 == 1 || a.status == 0; tries++ {
+		if tries > mostToCome {
+			return a, fmt.Errorf("the server says again and again that its answer to %s is still to come: restart "+
+				"the camera",
+				method)
+		}
 		var words string
 		if a, words, err = c.one(); err != nil {
 			if ended(err) && c.heard && c.opening {
@@ -484,6 +497,9 @@ func (c *conversation) receive(method string) (a answer, err error) {
 	}
 	return a, nil
 }
+
+// mostToCome is how often a server may say that its answer is still to come: each second for the longest patience.
+const mostToCome = 3600
 
 // one reads one answer; words are what the server says beside its status.
 func (c *conversation) one() (a answer, words string, err error) {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -64,7 +65,7 @@ func (u *URI) begin(ctx context.Context) (*session, error) {
 func (u *URI) await(context.Context) (*session, error) {
 	at, err := net.ResolveUDPAddr("udp", u.Target)
 	if err != nil {
-		return nil, err
+		return nil, unreached("the address to wait at", err)
 	}
 	s := &session{uri: u, track: track{codec: u.codec(), payload: anyPayload, clock: 90000}}
 	if at.IP.IsMulticast() {
@@ -73,10 +74,27 @@ func (u *URI) await(context.Context) (*session, error) {
 		s.rtp, err = net.ListenUDP("udp", at)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLost, err)
+		return nil, fmt.Errorf("%w: %w", ErrLost, listenError(u.Target, err))
 	}
 	s.rtp.SetReadBuffer(packetBuffer) //nolint:errcheck // what the system allows
 	return s, nil
+}
+
+// listenError says why nobody can wait at a port of this machine.
+func listenError(target string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("another program of this machine waits at %s already (%w): end it, or choose another "+
+			"port", target,
+			syscall.EADDRINUSE)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s is no address of this machine (%w): write rtp://@:PORT for whatever comes to the port; "+
+			"the "+
+			"sender's address is not needed", target, syscall.EADDRNOTAVAIL)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("this account may not wait at %s (%w): choose a port above 1023", target, syscall.EACCES)
+	}
+	return fmt.Errorf("nobody can wait at %s here (%w): choose another port or address", target, err)
 }
 
 // packetBuffer is for what comes by UDP while we do something else: a key frame, bytes.
@@ -114,7 +132,8 @@ func (s *session) setUp(ctx context.Context) error {
 	var bad *badTransport
 	if errors.Is(err, errTransport) || errors.As(err, &bad) {
 		if err := s.listen(); err != nil {
-			return fmt.Errorf("%w: ports for packets: %w", ErrLost, err)
+			return fmt.Errorf("%w: no ports are free for what the camera would send by UDP (%w): end what holds "+
+				"them", ErrLost, err)
 		}
 		port := s.rtp.LocalAddr().(*net.UDPAddr).Port
 		s.patience()
@@ -250,7 +269,8 @@ func (s *session) follow(ctx context.Context, to string) error {
 	}
 	if next.track.codec != s.track.codec || next.track.clock != s.track.clock {
 		next.end()
-		return fmt.Errorf("the server sends us elsewhere, to %s, whose video is %.20q", Redact(to), next.track.codec)
+		return fmt.Errorf("the server sends us elsewhere, to %s, whose video is %.20q and not as before: give that "+
+			"address", Redact(to), next.track.codec)
 	}
 	if err := next.setUp(ctx); err != nil {
 		next.end()
@@ -457,10 +477,13 @@ func (s *session) failure(ctx context.Context) error {
 		return nil
 	}
 	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.relay.started.Load() {
-		return fmt.Errorf("%w: no packet of the video for %.1f s", ErrStalled, s.uri.silence().Seconds())
+		return fmt.Errorf("%w: no packet of the video for %.1f s: see whether the camera still runs, and the network; "+
+			"#timeout= gives it more time", ErrStalled, s.uri.silence().Seconds())
 	}
 	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.conn == nil {
-		return fmt.Errorf("%w: nobody sends to %s", ErrStalled, s.uri.Target)
+		return fmt.Errorf("%w: nobody sends to %s: let the sender send to this port of this machine, and see whether "+
+			"a "+
+			"firewall stands between", ErrStalled, s.uri.Target)
 	}
 	if s.talk != nil && s.talk.opening && ended(s.why) {
 		return talkError(ctx, &stepError{"PLAY", s.why}, true)

@@ -429,10 +429,30 @@ func TestSessionRefused(t *testing.T) {
 func TestTLSErrors(t *testing.T) {
 	for said, want := range map[string]string{
 		"remote error: tls: certificate required":           "wants a certificate of its clients",
+		"remote error: tls: unrecognized name":              "by which it knows itself",
+		"remote error: tls: internal error":                 "settings and log",
 		"remote error: tls: protocol version not supported": "allow TLS 1.2 or newer there, or write http://",
 	} {
 		if got := tlsError(errors.New(said), "http://").Error(); !strings.Contains(got, want) {
 			t.Errorf("%s: %s, want %s", said, got, want)
+		}
+	}
+}
+
+// A port at which nobody can wait is told with what to do.
+func TestListenErrors(t *testing.T) {
+	busy, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for target, want := range map[string]string{
+		busy.LocalAddr().String(): "end it, or choose another port", "192.0.2.1:5004": "no address of this machine",
+		"nosuch.invalid:5004": "nosuch.invalid",
+	} {
+		u := URI{Scheme: "rtp", Target: target}
+		if _, err := u.await(t.Context()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", target, err, want)
 		}
 	}
 }

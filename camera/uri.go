@@ -386,6 +386,9 @@ func hostError(host, target string) error {
 	if wrong := reach.Mistake(host); wrong != "" {
 		return fmt.Errorf("%s: write HOST:PORT/PATH behind the slashes", wrong)
 	}
+	if path, _, _ := strings.Cut(target[len(host):], "?"); strings.Contains(path, "%") {
+		return errors.New("has a lone % in its path: write %25 for a percent sign")
+	}
 	return nil
 }
 

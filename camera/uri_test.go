@@ -91,6 +91,7 @@ func TestParseURIRefuses(t *testing.T) {
 		{"rtsp://1.2.3.4 :554/x", "a blank in its host"}, {"http:///x", "has no " +
 			"host"}, {"onvif://<ip>/x", "character <"},
 		{"rtsp://1.2.3.4:554x/x", "no port behind the colon"}, {"rtsp://u:SECRET/x", "no port behind the colon"},
+		{"rtsp://h/%zz", "a lone % in its path"}, {"rtsp://u:p%zz/SECRET@h/x", "%2F"},
 		{"rtsp://rtsp://h/x", "two schemes"}, {"rtsp://h/x, rtsp://h/y", "two addresses"},
 		{"http://h/x http://h/y", "two addresses"}, {"rtp://[::1]?codec=h264", "want the port"},
 		{"/dev/video0,640x480", "/dev/video0?width=640&height=480"}, {"v4l2:///dev/video2:MJPG", `has ":MJPG" behind`},

@@ -3,6 +3,9 @@ package mqtt
 import (
 	"bufio"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -106,6 +109,22 @@ func TestNoWebsocket(t *testing.T) {
 		} else if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
+	}
+}
+
+// A websocket that stands and is closed before a broker answers is told as that.
+func TestClosedWebsocket(t *testing.T) {
+	u := answering(t, func(c net.Conn, r *http.Request) {
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: %s\r\n\r\n\x88\x02\x03\xf0",
+			base64.StdEncoding.EncodeToString(sum[:]))
+	})
+	cfg := Config{Broker: u.String(), TopicPrefix: "vggse"}
+	if got := cfg.reason(Login(t.Context(), cfg, "edge")); !strings.Contains(got, "the websocket was opened, and "+
+		"closed") ||
+		strings.Contains(got, "write tcp://") || strings.Contains(got, "geheim") {
+		t.Error(got)
 	}
 }
 

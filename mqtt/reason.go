@@ -60,6 +60,7 @@ var errTold = errors.New("told")
 type complete struct{ error }
 
 func (complete) Is(target error) bool { return target == errTold }
+func (c complete) Unwrap() error      { return c.error }
 
 // plain is the text of an error without what differs each time.
 func plain(err error) string {
@@ -110,10 +111,10 @@ func (c *Config) cure(err error, said string) string {
 		return "set mqtt.client_id to a name that the broker takes"
 	case errors.As(err, &other):
 		return "this port of the broker does not speak TLS: write tcp:// (ws://) in mqtt.broker, or its other port"
-	case strings.Contains(said, refusedWithCode):
-		return "look into its log for what that means"
 	case errors.Is(err, errTold):
 		return ""
+	case strings.Contains(said, refusedWithCode):
+		return "look into its log for what that means"
 	case unanswered(err):
 		return "the broker takes the connection and does not answer: it has more to do than it can, or another " +
 			"program listens there: look into its log, or correct mqtt.broker"

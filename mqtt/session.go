@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +103,11 @@ func open(ctx context.Context, o *opening) (*session, error) {
 		return nil, refused
 	case token.Error() != nil && s.guard != nil && errors.Is(s.guard.why(token.Error()), errNoBroker):
 		return nil, s.guard.why(token.Error())
+	case token.Error() != nil && hungUp(token.Error()) && strings.HasPrefix(o.broker.Scheme, "ws"):
+		return nil, complete{fmt.Errorf("the websocket was opened, and closed before a broker answered (%w): see "+
+			"whether "+
+			"the path in mqtt.broker is that of MQTT, and the logs of the broker and of what stands before it%s",
+			io.EOF, noWill)}
 	case token.Error() != nil:
 		return nil, token.Error()
 	}
