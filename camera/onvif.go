@@ -65,6 +65,11 @@ func (u *URI) follow(stream string) error {
 		return fmt.Errorf("%w: the device names a stream that is no rtsp:// (%.60s): give its rtsp:// "+
 			"address", ErrLost, Redact(stream))
 	}
+	if wrong := reach.Mistake(next.Host); wrong != "" {
+		return fmt.Errorf("%w: the address of the stream that the device names (%.60s) %s: give its rtsp:// "+
+			"address", ErrLost,
+			Redact(stream), wrong)
+	}
 	own, err := url.Parse("rtsp://" + u.Target)
 	if err != nil {
 		return err

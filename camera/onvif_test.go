@@ -117,13 +117,16 @@ func TestOnvifRefuses(t *testing.T) {
 	token, digest := onvifCamera(t, "rtsp://h/x", false), onvifCamera(t, "rtsp://h/x", true)
 	page := webServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>hello</html>") })
 	for source, want := range map[string]string{
-		"onvif://operator:SECRET@" + token:                            "the device refuses this user and password",
-		"onvif://operator:SECRET@" + digest:                           "the device refuses this user and password",
-		"onvif://" + digest:                                           "wants a user and a password",
-		"onvif://" + page:                                             "no ONVIF device",
-		"onvif://operator:a<b@" + token + "#profile=3":                "has 2 profiles, not 3",
-		"onvif://operator:a<b@" + onvifCamera(t, "http://h/x", false): "no rtsp://",
-		"onvif://127.0.0.1:1":                                         "cannot be reached",
+		"onvif://operator:SECRET@" + token: "the device refuses this user and " +
+			"password",
+		"onvif://operator:SECRET@" + digest: "the device refuses this user and " +
+			"password",
+		"onvif://" + digest: "wants a user and a password",
+		"onvif://" + page:   "no ONVIF device",
+		"onvif://operator:a<b@" + token + "#profile=3":                      "has 2 profiles, not 3",
+		"onvif://operator:a<b@" + onvifCamera(t, "http://h/x", false):       "no rtsp://",
+		"onvif://operator:a<b@" + onvifCamera(t, "rtsp://h:99999/x", false): "has port 99999: a port is",
+		"onvif://127.0.0.1:1": "cannot be reached",
 	} {
 		u, err := ParseURI(source)
 		if err == nil {

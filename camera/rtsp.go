@@ -405,7 +405,7 @@ func cureOf(status int) string {
 	case status == 402 || status == 407 || status == 511:
 		return "a proxy or gateway stands between that wants a login: give the camera's own address"
 	case status == 406 || status == 415:
-		return "it has nothing there of a kind that is read here: give the path of another of its streams"
+		return "it has nothing there of a kind that can be read: give the path of another of its streams"
 	case status == 408 || status == 423 || status == 425 || status == 454 || status == 455:
 		return "it may be starting, or busy with other viewers: end those, or restart the camera"
 	case status == 503:

@@ -19,6 +19,8 @@ func Mistake(host string) string {
 		return "has a blank in its host"
 	case at >= 0:
 		return fmt.Sprintf("has the character %c in its host", host[at])
+	case strings.Contains(host, "%") && host[0] != '[':
+		return "has a percent sign in its host"
 	}
 	colon := strings.LastIndexByte(host, ':')
 	if colon <= strings.LastIndexByte(host, ']') {
