@@ -12,7 +12,8 @@ func TestMistake(t *testing.T) {
 		":554": "no host",
 		"a b":  "a blank", "cam,554": "the character ,", "<cam>": "the character <", `cam\x`: `the character \`,
 		"192.0.2.1%20:1": "a percent sign",
-		"cam:x":          "no port behind the colon", "cam:0": "1 to 65535", "cam:65536": "1 to 65535", "${CAM}": "the " +
+		"cam:x":          "no port behind the colon", "cam:0": "1 to 65535", "cam:65536": "1 to " +
+			"65535", "${CAM}": "the " +
 			"character $",
 	} {
 		got := Mistake(host)
