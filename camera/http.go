@@ -224,8 +224,7 @@ func (w *web) snapshot(a *http.Response) error {
 		return fmt.Errorf("%w: the server's answer is empty: check the path, or restart the camera", ErrLost)
 	case len(data) > pictureLimit:
 		return fmt.Errorf("%w: the picture is larger than %d MiB: have the camera make smaller ones, or give the "+
-			"rtsp:// "+
-			"address where this is a stream", ErrLost, pictureLimit>>20)
+			"rtsp:// address where this is a stream", ErrLost, pictureLimit>>20)
 	}
 	w.fresh = make(http.Header)
 	for ask, tag := range map[string]string{"If-None-Match": "ETag", "If-Modified-Since": "Last-Modified"} {
@@ -237,8 +236,7 @@ func (w *web) snapshot(a *http.Response) error {
 	if err := decodeStill(data, &frame, w.flip, true); err != nil {
 		if w.kept.Pix == nil {
 			return fmt.Errorf("%w: what is at this address is no picture (%s): %w; else check the path, or give the "+
-				"camera's "+
-				"rtsp:// address", ErrLost, a.Header.Get("Content-Type"), err)
+				"camera's rtsp:// address", ErrLost, a.Header.Get("Content-Type"), err)
 		}
 		return w.broken(err)
 	}
@@ -420,8 +418,7 @@ func (w *web) lost(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded) && w.client.timed.late():
 		return fmt.Errorf("%w: bytes come, but no whole picture: see whether the address is one of pictures, or have "+
-			"the "+
-			"camera make smaller ones", ErrStalled)
+			"the camera make smaller ones", ErrStalled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: no picture for %.1f s: see whether the camera still runs; #timeout= gives it more time",
 			ErrStalled, w.client.timed.limit.Seconds())

@@ -63,8 +63,7 @@ func (c *webClient) close() {
 
 // errInside is for a server that sends us to this machine or its link, where other things listen.
 var errInside = errors.New("the server sends us to an address of this machine or its own link: that is not followed, " +
-	"so give " +
-	"that address itself")
+	"so give that address itself")
 
 // inward refuses connections to this machine and its link, where the source is none of these: its own
 // address, the first, says so in known.
@@ -278,8 +277,7 @@ func (c *webClient) once(ctx context.Context, at *url.URL, header http.Header) (
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return nil, fmt.Errorf("%w: the server cannot be trusted: its certificate is valid from %s to %s only: renew "+
-			"it, "+
-			"set the clock of this device, or write http://", ErrLost, invalid.Cert.NotBefore.Format(time.DateOnly),
+			"it, set the clock of this device, or write http://", ErrLost, invalid.Cert.NotBefore.Format(time.DateOnly),
 			invalid.Cert.NotAfter.Format(time.DateOnly))
 	case strings.Contains(err.Error(), "x509: "):
 		return nil, fmt.Errorf("%w: the server cannot be trusted (%w): have a new certificate made, or write http://",

@@ -169,8 +169,7 @@ func (u *URI) explain(ctx context.Context, p *plan, err error, took time.Duratio
 func (u *URI) unplayed(ctx context.Context, took time.Duration) error {
 	if took >= probeLimit {
 		return fmt.Errorf("%w: the server describes its video but sends none, or too little of it: end its other "+
-			"viewers, or "+
-			"restart the camera", ErrStalled)
+			"viewers, or restart the camera", ErrStalled)
 	}
 	if _, err := u.rehearse(ctx); err != nil {
 		return err
@@ -249,8 +248,7 @@ func (l *live) next(ctx context.Context, f *vision.Frame) error {
 			return fmt.Errorf("%w: no frame for %.1f s: see whether the source still runs", ErrStalled, took.Seconds())
 		case !l.plan.patient || time.Since(l.opened) >= firstFrameLimit:
 			return fmt.Errorf("%w: no first frame for %.1f s: see whether the source sends, and pictures that stand "+
-				"for "+
-				"themselves (key frames)", ErrStalled, time.Since(l.opened).Seconds())
+				"for themselves (key frames)", ErrStalled, time.Since(l.opened).Seconds())
 		}
 	}
 }

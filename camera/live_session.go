@@ -99,8 +99,7 @@ func (l *live) ended(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("%w: the decoder cannot make pictures of what the camera sends, which it calls %s: let it send "+
-		"H.264 "+
-		"with key frames, or restart it", ErrLost, l.session.track.codec)
+		"H.264 with key frames, or restart it", ErrLost, l.session.track.codec)
 }
 
 // Pump is what moves a network camera's packets to its decoder, nil where a source needs none. It is

@@ -140,8 +140,7 @@ func (d *onvifDevice) streamOf(ctx context.Context, path string) (string, error)
 var (
 	errUnreachable = errors.New("no answer")
 	errOnvifLogin  = errors.New("the device refuses this user and password, check both at the camera: some keep " +
-		"users " +
-		"of their own for ONVIF, and some have it switched off")
+		"users of their own for ONVIF, and some have it switched off")
 	errOnvifNoWord = errors.New("the device refuses this user without a password, write both before the host, as " +
 		"USER:PASSWORD and an at sign")
 )
@@ -149,8 +148,7 @@ var (
 const (
 	noDevice  = "what answers there is no ONVIF device"
 	otherPort = "switch ONVIF on at the camera, or correct the port (80, 2020, 8000, 8080 and 8899 are usual), or " +
-		"give " +
-		"its rtsp:// address"
+		"give its rtsp:// address"
 )
 
 // login is the refusal of user and password.
@@ -188,8 +186,7 @@ func (d *onvifDevice) ask(ctx context.Context, path string, known bool, body str
 			continue
 		case a.StatusCode/100 == 3:
 			return nil, fmt.Errorf("the device sends us elsewhere, to %.80s: give that address, as "+
-				"onvif://HOST:PORT/PATH, or "+
-				"its rtsp:// address", Redact(a.Header.Get("Location")))
+				"onvif://HOST:PORT/PATH, or its rtsp:// address", Redact(a.Header.Get("Location")))
 		case a.StatusCode == http.StatusUnauthorized && d.uri.User == "":
 			return nil, errors.New("the device " + wantsLogin)
 		case a.StatusCode == http.StatusUnauthorized || bytes.Contains(answer, []byte("NotAuthorized")):

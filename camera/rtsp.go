@@ -102,8 +102,7 @@ func talkError(ctx context.Context, err error, described bool) error {
 		var at *stepError
 		if errors.As(err, &at) {
 			return fmt.Errorf("%w: the server ended the connection at %s: it may serve one viewer only, or not like "+
-				"the "+
-				"path: end the other viewers, check the path, or restart the camera", ErrLost, at.method)
+				"the path: end the other viewers, check the path, or restart the camera", ErrLost, at.method)
 		}
 		return fmt.Errorf("%w: the server ended the connection", ErrLost)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -529,8 +528,7 @@ func (c *conversation) one() (a answer, words string, err error) {
 		n, err := strconv.ParseUint(length, 10, 31)
 		if err != nil || n > bodyLimit {
 			return a, "", fmt.Errorf("the server announces an answer of %.20q bytes, which is none of a camera: "+
-				"correct "+
-				"host and port", length)
+				"correct host and port", length)
 		}
 		body := make([]byte, n)
 		if _, err := io.ReadFull(c.in.R, body); err != nil {
@@ -589,8 +587,7 @@ var (
 		"multicast alone: switch unicast on there")
 	errNoUDP     = errors.New("the camera does not send by UDP: leave #transport=udp out of its address")
 	errMulticast = errors.New("the camera sends by multicast, which is not asked for: switch unicast on there, or " +
-		"read " +
-		"it by rtp://@ADDRESS:PORT?codec=h264")
+		"read it by rtp://@ADDRESS:PORT?codec=h264")
 )
 
 var (

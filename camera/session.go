@@ -89,8 +89,7 @@ func listenError(target string, err error) error {
 			syscall.EADDRINUSE)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s is no address of this machine (%w): write rtp://@:PORT for whatever comes to the port; "+
-			"the "+
-			"sender's address is not needed", target, syscall.EADDRNOTAVAIL)
+			"the sender's address is not needed", target, syscall.EADDRNOTAVAIL)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("this account may not wait at %s (%w): choose a port above 1023", target, syscall.EACCES)
 	}
@@ -482,8 +481,7 @@ func (s *session) failure(ctx context.Context) error {
 	}
 	if errors.Is(s.why, os.ErrDeadlineExceeded) && s.conn == nil {
 		return fmt.Errorf("%w: nobody sends to %s: let the sender send to this port of this machine, and see whether "+
-			"a "+
-			"firewall stands between", ErrStalled, s.uri.Target)
+			"a firewall stands between", ErrStalled, s.uri.Target)
 	}
 	if s.talk != nil && s.talk.opening && ended(s.why) {
 		return talkError(ctx, &stepError{"PLAY", s.why}, true)

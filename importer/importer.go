@@ -173,8 +173,7 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 	}
 	if o.Golden == "" {
 		p.Say("taken for: ReLU, max-pools, batch normalization with eps 1e-5, sigmoid gates; the file does not say " +
-			"so, " +
-			"prove it with --golden")
+			"so, prove it with --golden")
 	}
 	n, err := fromTensors(file, labels, o)
 	if part := partOf.FindString(filepath.Base(o.File)); err != nil && part != "" {

@@ -174,8 +174,7 @@ func cannotRun(err error, opset int64) error {
 	text := err.Error()
 	if m := irVersion.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("the file has version IR %s, this ONNX Runtime reads up to IR %s: save it with an older "+
-			"one, "+
-			"or install a newer runtime", m[1], m[2])
+			"one, or install a newer runtime", m[1], m[2])
 	}
 	if m := noOperator.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("this ONNX Runtime has no operator %s: export the network without it", m[1])

@@ -281,21 +281,18 @@ func (g *guardedConn) Write(p []byte) (int, error) {
 
 func (g *guardedConn) allowed(kind byte, length int) error {
 	if length > g.limit {
-		return complete{fmt.Errorf("the broker sent a packet of %d bytes, the limit is %d: is that one of MQTT "+
-			"3.1.1? Correct "+
-			"mqtt.broker", length, g.limit)}
+		return complete{fmt.Errorf("the broker sent a packet of %d bytes, the limit is %d: is that one of MQTT 3.1.1? "+
+			"Correct mqtt.broker", length, g.limit)}
 	}
 	if kind == suback && int32(length-2) != g.codes.Load() {
 		return complete{fmt.Errorf("the broker answered %d filters where %d were asked: is that one of MQTT 3.1.1? "+
-			"Correct "+
-			"mqtt.broker", length-2, g.codes.Load())}
+			"Correct mqtt.broker", length-2, g.codes.Load())}
 	}
 	return nil
 }
 
 var errLength = complete{errors.New("the broker sent a packet with a malformed length: is that one of MQTT 3.1.1? " +
-	"Correct " +
-	"mqtt.broker")}
+	"Correct mqtt.broker")}
 
 // remaining decodes the variable length of a fixed header (MQTT 3.1.1, 2.2.3).
 func remaining(b []byte) (int, error) {

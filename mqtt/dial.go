@@ -126,15 +126,14 @@ func (b *bounded) explain(err error, u *url.URL) error {
 	switch code := string(status[1]); code {
 	case "401", "407", "403":
 		return fmt.Errorf("the server answers HTTP status %s to %s: what stands before the broker wants a login of "+
-			"its "+
-			"own, which is not given here: let mqtt.broker name the broker itself, or a path without one", code, path)
+			"its own, which is not given here: let mqtt.broker name the broker itself, or a path without "+
+			"one", code, path)
 	case "301", "302", "303", "307", "308":
 		return fmt.Errorf("the server answers HTTP status %s to %s, the broker is elsewhere: write that address, as "+
 			"wss://, in mqtt.broker", code, path)
 	case "429", "500", "502", "503", "504":
 		return fmt.Errorf("the server answers HTTP status %s to %s: the broker behind it is away or busy: look into "+
-			"the "+
-			"logs of both, and check the path in mqtt.broker", code, path)
+			"the logs of both, and check the path in mqtt.broker", code, path)
 	default:
 		return fmt.Errorf("the server answers HTTP status %s to %s: check the path in mqtt.broker", code, path)
 	}

@@ -239,8 +239,7 @@ func openSpool(c SpoolConfig) (*spool.Spool, error) {
 	s, err := spool.Open(c.Dir, spool.Options{Bytes: c.Bytes, MinFree: c.MinFree})
 	if errors.Is(err, fs.ErrPermission) {
 		const cure = "give it to this account with chown -R or 'sudo vggse-agent spool repair', choose another " +
-			"state_dir, " +
-			"or set mqtt.spool.bytes to 0"
+			"state_dir, or set mqtt.spool.bytes to 0"
 		return nil, fmt.Errorf("%w: %s", err, cure)
 	}
 	if errors.Is(err, syscall.ENOTDIR) {

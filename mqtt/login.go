@@ -61,10 +61,9 @@ func Login(ctx context.Context, c Config, device string) error {
 			return s.hungUp(topic, short, err)
 		case <-late:
 			if short {
-				return complete{fmt.Errorf("a message of %d bytes at %s does not come back, as an empty one does: "+
-					"the broker drops "+
-					"what is as long as results are (of Mosquitto: message_size_limit): allow longer ones "+
-					"there", usualLength,
+				return complete{fmt.Errorf("a message of %d bytes at %s does not come back, as an empty one does: the "+
+					"broker drops what is as long as results are (of Mosquitto: message_size_limit): allow longer "+
+					"ones there", usualLength,
 					topic)}
 			}
 			return fmt.Errorf("a message at %s does not come back: may this user write and read it?", topic)
@@ -78,10 +77,8 @@ func Login(ctx context.Context, c Config, device string) error {
 func (s *session) hungUp(topic string, long bool, err error) error {
 	if long {
 		return complete{fmt.Errorf("the broker hangs up at a message of %d bytes, which is as long as results are, "+
-			"and "+
-			"takes an empty one (%w): allow longer ones there (of Mosquitto: message_size_limit, max_packet_size), "+
-			"and see "+
-			"its access rules for %s", usualLength, err, topic)}
+			"and takes an empty one (%w): allow longer ones there (of Mosquitto: message_size_limit, "+
+			"max_packet_size), and see its access rules for %s", usualLength, err, topic)}
 	}
 	return fmt.Errorf("the broker hung up: may this user write and read %s? %w", topic, err)
 }

@@ -166,8 +166,7 @@ func (c *Config) certificateCure(err error, said string) string {
 		return "the broker does not know the name in mqtt.broker: write one of those that it is set up for"
 	case strings.Contains(said, "no application protocol"):
 		return "what answers wants to hear more than that this is MQTT (ALPN): write the broker's own port for MQTT, " +
-			"as " +
-			"8883, in mqtt.broker"
+			"as 8883, in mqtt.broker"
 	case strings.Contains(said, "handshake failure") && c.TLS.Cert == "":
 		return noCommonTLS + "; if it wants a client certificate, set mqtt.tls.cert and mqtt.tls.key"
 	case strings.Contains(said, "internal error"):
@@ -182,8 +181,7 @@ func (c *Config) certificateCure(err error, said string) string {
 }
 
 const noCommonTLS = "the broker and this agent have no version or cipher of TLS in common: allow TLS 1.2 or newer " +
-	"there " +
-	"(of Mosquitto: tls_version, ciphers)"
+	"there (of Mosquitto: tls_version, ciphers)"
 
 // namesOf are the names and addresses that a certificate is made for, for a sentence.
 func namesOf(cert *x509.Certificate) string {
@@ -255,8 +253,7 @@ func after(err error) string {
 		return said
 	case strings.Contains(said, "pingresp"):
 		return "the broker does not answer a ping (" + said + "): it has more to do than it can, or the network " +
-			"between is " +
-			"gone: look into its log, and see this device's network"
+			"between is gone: look into its log, and see this device's network"
 	case isLate(err), errors.Is(err, syscall.ETIMEDOUT):
 		return said + ": the network between is gone, or the broker's machine: see this device's network"
 	case errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):

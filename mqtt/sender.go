@@ -204,8 +204,7 @@ type sender struct {
 const (
 	silent     = "the broker took the login and then does not acknowledge what it is sent"
 	silentCure = "it has more to do than it can, its disk is full, or what listens is only a part of one: look into " +
-		"its " +
-		"log, restart it, or correct mqtt.broker"
+		"its log, restart it, or correct mqtt.broker"
 )
 
 var errSilent error = complete{errors.New(silent + ": " + silentCure)}

@@ -105,8 +105,8 @@ func open(ctx context.Context, o *opening) (*session, error) {
 		return nil, s.guard.why(token.Error())
 	case token.Error() != nil && hungUp(token.Error()) && strings.HasPrefix(o.broker.Scheme, "ws"):
 		return nil, complete{fmt.Errorf("the websocket was opened, and closed before a broker answered (%w): see "+
-			"whether "+
-			"the path in mqtt.broker is that of MQTT, and the logs of the broker and of what stands before it%s",
+			"whether the path in mqtt.broker is that of MQTT, and the logs of the broker and of what stands before "+
+			"it%s",
 			io.EOF, noWill)}
 	case token.Error() != nil:
 		return nil, token.Error()

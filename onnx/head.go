@@ -307,8 +307,7 @@ func (h *head) softmax(n *Node, at string) (scores string, ok bool, err error) {
 	case "Softmax":
 		if a := n.Attribute("axis"); a != nil && a.Int == 0 && !h.flat {
 			return "", false, fmt.Errorf("onnx: the last Softmax goes over the pictures of a batch (axis 0), not " +
-				"over the " +
-				"labels: export the network with a Softmax over axis 1, or with none")
+				"over the labels: export the network with a Softmax over axis 1, or with none")
 		}
 		return first(n.Inputs), len(n.Inputs) == 1, nil
 	case "QLinearSoftmax":

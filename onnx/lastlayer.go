@@ -38,13 +38,11 @@ func (m *Model) LastLayer(output string) (*LastLayer, error) {
 			}
 		case !passOps[n.OpType]:
 			return nil, fmt.Errorf("onnx: the network ends in %s, not in a dense layer whose input could be its "+
-				"features "+
-				"(Gemm, or MatMul and Add)", n.OpType)
+				"features (Gemm, or MatMul and Add)", n.OpType)
 		}
 		if t = h.fedInput(n); t == "" {
-			return nil, fmt.Errorf("onnx: what %s reads at the end of the network comes from two places: there is "+
-				"no last "+
-				"dense layer", n.OpType)
+			return nil, fmt.Errorf("onnx: what %s reads at the end of the network comes from two places: there is no "+
+				"last dense layer", n.OpType)
 		}
 	}
 }

@@ -154,8 +154,7 @@ func (h *history) isNew(s *Statement, signer *Key) error {
 			byHand)
 	case s.Bundle != top.Bundle:
 		return fmt.Errorf("release %d of %s was taken here with another bundle (%.12s): publish the new one under a "+
-			"higher "+
-			"number", s.Release, s.Name, top.Bundle)
+			"higher number", s.Release, s.Name, top.Bundle)
 	}
 	if last := h.Last[s.Name]; last.Key != signer.Fingerprint {
 		return fmt.Errorf("release %d of %s was followed here by release %d of another key: %s", s.Release, s.Name,

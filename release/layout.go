@@ -195,8 +195,7 @@ func readIndex(f files) (*ocispec.Index, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && layout.Version != ocispec.ImageLayoutVersion {
 		return nil, fmt.Errorf("it is no release: it has no %s of version %s (push one there with 'vggse-agent "+
-			"release "+
-			"push')", ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
+			"release push')", ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
 	}
 	if err != nil {
 		return nil, err

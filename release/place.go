@@ -135,8 +135,7 @@ func ParsePlace(s, from string, login Login) (Place, error) {
 		}
 		if from == "" {
 			return p, fmt.Errorf("release: where %s lies is not known: set update.from to REGISTRY[/PATH] or a "+
-				"folder, or give "+
-				"REGISTRY/%s, a folder or a .tar file", address, address)
+				"folder, or give REGISTRY/%s, a folder or a .tar file", address, address)
 		}
 		if isPath(from) {
 			p.Path, p.Name = filepath.Join(from, address), address
@@ -281,8 +280,7 @@ func explain(err error) error {
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized ||
 		answer.StatusCode == http.StatusForbidden):
 		return errGone{fmt.Errorf("the registry refuses the login (%d): set update.user and update.password_file, or "+
-			"what "+
-			"the account may do", answer.StatusCode)}
+			"what the account may do", answer.StatusCode)}
 	case errors.As(err, &answer) && answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests &&
 		answer.StatusCode != http.StatusRequestTimeout:
 		return errGone{fmt.Errorf("the registry answered %w", err)}

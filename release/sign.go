@@ -104,9 +104,8 @@ func ReadSigned(dir string) (*Signed, error) {
 // attach adds the statement to the image, as a referrer of its manifest.
 func (s *Signed) attach(m *Image) (ocispec.Descriptor, error) {
 	if got := m.Descriptor().Digest.String(); got != s.Statement.Manifest.Digest {
-		return ocispec.Descriptor{}, fmt.Errorf("the statement names the image %.19s…, this bundle makes %.19s…: "+
-			"sign it "+
-			"again, with the same --with-pictures and --plain", s.Statement.Manifest.Digest, got)
+		return ocispec.Descriptor{}, fmt.Errorf("the statement names the image %.19s…, this bundle makes %.19s…: sign "+
+			"it again, with the same --with-pictures and --plain", s.Statement.Manifest.Digest, got)
 	}
 	subject := m.Descriptor()
 	layers := []ocispec.Descriptor{

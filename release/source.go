@@ -233,8 +233,7 @@ func readBlob(ctx context.Context, s source, d ocispec.Descriptor, limit int64) 
 	}
 	if digest.FromBytes(text) != d.Digest {
 		return nil, errGone{fmt.Errorf("%.19s… is not what its digest says: it was changed or damaged, get the "+
-			"release "+
-			"again", d.Digest)}
+			"release again", d.Digest)}
 	}
 	return text, nil
 }

@@ -132,6 +132,5 @@ type errForeign struct{ id string }
 
 func (e errForeign) Error() string {
 	return fmt.Sprintf("key %s, which signed the release, is not trusted here: the owner of the device puts its .pub "+
-		"file "+
-		"into the trust folder", e.id)
+		"file into the trust folder", e.id)
 }

@@ -190,8 +190,7 @@ func lag(t *testing.T, tab *pagetest.Tab, lines <-chan string) [2]string {
 		t.Errorf("the page has missed a label that held for %d ms", longest)
 	}
 	return [2]string{fmt.Sprintf("label on the page behind the one on MQTT, ms, %d changes in their order: median; "+
-		"worst; "+
-		"labels that held too shortly to be shown, the longest of them, ms", len(late)),
+		"worst; labels that held too shortly to be shown, the longest of them, ms", len(late)),
 		fmt.Sprintf("%.0f; %.0f; %d, %d", middle(late), slices.Max(late), missed, longest)}
 }
 

@@ -114,8 +114,7 @@ func (f *imageFlags) openBundle(cmd *cobra.Command, dir string) (*release.Image,
 	pictures := slices.DeleteFunc(picturesIn(b), func(key string) bool { return !travels(key) })
 	if len(pictures) > 0 && !f.pictures {
 		return nil, nil, nil, fmt.Errorf("release push: the release has pictures (%s): give --with-pictures to let "+
-			"them leave "+
-			"this machine, or sign it without", strings.Join(pictures, ", "))
+			"them leave this machine, or sign it without", strings.Join(pictures, ", "))
 	}
 	if len(pictures) > 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "pictures travel:", strings.Join(pictures, ", "))

@@ -96,8 +96,7 @@ func unchangeable(path string, info fs.FileInfo, trusted []uint32) error {
 	}
 	if mode&0o002 != 0 || mode&0o020 != 0 && stat.Gid != 0 {
 		return fmt.Errorf("root does not load it, for others than root may write to %s: put it where only root "+
-			"writes, or "+
-			"'chmod go-w' that", path)
+			"writes, or 'chmod go-w' that", path)
 	}
 	return nil
 }

@@ -32,8 +32,7 @@ func Mistake(host string) string {
 		return fmt.Sprintf("has port %d: a port is a number from 1 to 65535", n)
 	case port != "" && err != nil:
 		return "has no port behind the colon: one is a number from 1 to 65535 (behind a password stand an at sign " +
-			"and " +
-			"the host)"
+			"and the host)"
 	}
 	return ""
 }

@@ -46,8 +46,7 @@ func Why(err error) (seen, cure string, ok bool) {
 	case number == syscall.EHOSTUNREACH || number == syscall.ENETUNREACH || number == syscall.EHOSTDOWN ||
 		number == syscall.ENETDOWN:
 		return fmt.Sprintf("there is no way to %s (%s)", at, said), "see whether it is switched on, and this " +
-			"device's " +
-			"own network and gateway; else correct the address", true
+			"device's own network and gateway; else correct the address", true
 	case number == syscall.EACCES || number == syscall.EPERM:
 		return fmt.Sprintf("this machine does not let anybody go to %s (%s)", at, said), "see its firewall, and " +
 			"whether the address is one of a device", true
@@ -63,8 +62,7 @@ func lookup(e *net.DNSError) (seen, cure string, ok bool) {
 	switch {
 	case e.IsNotFound && strings.HasSuffix(e.Name, ".local"):
 		return fmt.Sprintf("nobody knows the name %s (no such host)", e.Name), "write the address in its place: " +
-			"names " +
-			"in .local want mDNS on this machine (libnss-mdns)", true
+			"names in .local want mDNS on this machine (libnss-mdns)", true
 	case e.IsNotFound:
 		return fmt.Sprintf("nobody knows the name %s (no such host)", e.Name), "correct it, or write the address in " +
 			"its place", true
