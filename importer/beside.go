@@ -280,6 +280,10 @@ func readBeside(path string) ([]byte, error) {
 	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), err
 }
 
+// namesKeys are what people call the names of the classes in the metadata of an .onnx file: the first is
+// ultralytics'.
+var namesKeys = []string{"names", "classes", "class_names", "labels", "id2label"}
+
 // ofMetadata is what ultralytics, Custom Vision and others write into an .onnx file: names, imgsz, task.
 func ofMetadata(m *onnx.Model) (*known, error) {
 	k := &known{}
@@ -287,9 +291,11 @@ func ofMetadata(m *onnx.Model) (*known, error) {
 	for _, p := range m.Metadata {
 		said[p.Key] = p.Value
 	}
-	var names classNames
-	if yaml.Unmarshal([]byte(said["names"]), &names) == nil && len(names) > 0 {
-		k.labels, _ = inOrder(names)
+	for _, key := range namesKeys {
+		var names classNames
+		if k.labels == nil && yaml.Unmarshal([]byte(said[key]), &names) == nil && len(names) > 0 {
+			k.labels, _ = inOrder(names)
+		}
 	}
 	if lines := strings.Fields(said["character"]); k.labels == nil && len(lines) > 1 &&
 		strings.Count(strings.TrimSpace(said["character"]), "\n") == len(lines)-1 {

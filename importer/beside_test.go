@@ -76,6 +76,10 @@ func TestImportReadsWhatLiesBeside(t *testing.T) {
 			Value: "{0: 'cat', 1: 'dog', 2: 'owl', 3: 'fox'}"}, {Key: "imgsz", Value: "[20, 20]"},
 			{Key: "task", Value: "classify"}},
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
+		"the same by another name": {metadata: []onnx.Property{{Key: "classes",
+			Value: `["cat", "dog", "owl", "fox"]`}, {Key: "imgsz", Value: "[20, 20]"},
+			{Key: "task", Value: "classify"}},
+			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},
 		"ultralytics, beside": {files: map[string]string{
 			"metadata.yaml": "task: classify\nimgsz:\n- 20\n- 20\nnames:\n  0: cat\n  1: dog\n  2: owl\n  3: fox\n"},
 			want: vision.Preprocess{Resize: "shortest-crop", Shorter: 20, Filter: "pil-bilinear"}, norm: zero},

@@ -145,6 +145,9 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 			Shown(brokerURL))
 	case !isPort(cmp.Or(u.Port(), port)):
 		return nil, fmt.Errorf("mqtt.broker: %q: a port is 1 to 65535", Shown(brokerURL))
+	case strings.Contains(brokerURL, "#"):
+		return nil, fmt.Errorf("mqtt.broker: %q: what stands behind # is not of a broker's address: leave it out",
+			Shown(brokerURL))
 	case strings.HasPrefix(u.Scheme, "ws"):
 		if strings.Trim(u.Path, "/") == "" {
 			u.Path, u.RawPath = "/mqtt", "" // EMQX and HiveMQ insist on it, Mosquitto takes any
@@ -160,8 +163,7 @@ func ParseBroker(brokerURL string) (*url.URL, error) {
 }
 
 // checkHost says what is wrong with the host of an address with a scheme; where that may be a password, or has a
-// sentence
-// of its own, nothing. It returns the address as a URL wants it.
+// sentence of its own, nothing. It returns the address as a URL wants it.
 func checkHost(brokerURL string) (string, error) {
 	scheme, rest, _ := strings.Cut(brokerURL, "://")
 	host := rest

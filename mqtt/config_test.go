@@ -39,6 +39,8 @@ func TestParseBroker(t *testing.T) {
 		{in: "tcp://", fail: "no host"},
 		{in: "tcp://:1883", fail: "no host"},
 		{in: "tcp://host/topic", fail: "mqtt.topic_prefix"},
+		{in: "tcp://host#1883", fail: "behind #"},
+		{in: "wss://host/mqtt#", fail: "behind #"},
 		{in: "tcp://me:geheim@host", fail: "mqtt.password_file"},
 		{in: "tcp://me:gehe%im@host", fail: "is not a URL"},
 		{in: "tcp://host:port", fail: "no port behind the colon"},

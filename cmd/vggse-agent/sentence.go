@@ -20,8 +20,9 @@ import (
 var rooms = strings.Fields("agent api bundle camera checkpoint configs dataset doctor eval fleet importer infer live " +
 	"mqtt onnx pipeline prune quant release resample samples spool store teach verify vgg16se vision worker")
 
-// tried is what the operating system's errors begin with: what was done to which file.
-var tried = regexp.MustCompile(`\b(?:open|openat|stat|lstat|read|mkdir|rename|remove) (\S+): `)
+// tried is what the operating system's errors begin with: what was done to which file. A word without a dot or
+// slash may be one of a sentence ("nothing can read it: …").
+var tried = regexp.MustCompile(`\b(?:open|openat|stat|lstat|read|mkdir|rename|remove) (\S*[./]\S*): `)
 
 // sentence is the message of an error for people: what each layer said, but no package's name behind
 // another one, no path twice, and no word of the libraries for an end that was asked for.

@@ -19,6 +19,7 @@ func TestSentence(t *testing.T) {
 		"bundle: x: mqtt":                                            "bundle: x: mqtt",
 		"mqtt: mqtt.tls.ca: open /x: none":                           "mqtt: mqtt.tls.ca: open /x: none",
 		"dial: context deadline exceeded":                            "dial: it took too long",
+		"it is odd, nobody can read it: ask":                         "it is odd, nobody can read it: ask",
 		"a":                                                          "a",
 	} {
 		if got := sentence(t.Context(), errors.New(text)); got != want {
