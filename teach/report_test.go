@@ -117,7 +117,7 @@ func TestCounts(t *testing.T) {
 	for _, f := range r.Findings {
 		checks = append(checks, f.Check+": "+f.Evidence)
 	}
-	for i, want := range []string{"unreadable: 1 pictures", "copies: ",
+	for i, want := range []string{"unreadable: 1 picture was left out", "copies: ",
 		"few: fewer than 20 pictures that count: cog (5)",
 		"uneven: the largest label has 298 pictures, the smallest 5"} {
 		if i >= len(checks) || !strings.HasPrefix(checks[i], want) {

@@ -45,7 +45,7 @@ func TestCamerasRefuse(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"cameras", "tset"}, exitUsage, "no arguments, or test URI"},
+		{[]string{"cameras", "tset"}, exitUsage, `unknown verb "tset", did you mean test?`},
 		{[]string{"cameras", "test"}, exitUsage, "one URI"},
 		{[]string{"cameras", "test", "demo://", "--frames", "0"}, exitUsage, "--frames must be at least 1"},
 		{[]string{"cameras", "test", "demo://?x=y"}, exitUsage, "unknown key"},
