@@ -32,6 +32,7 @@ case $(uname -m) in aarch64) native=arm64 ;; *) native=amd64 ;; esac
 agent=$stage/$native/vggse-agent
 pictures=$(dirname "$stage")/pictures
 say "calibrating the demo network"
+export ORT_LIB=${ORT_LIB:-$root/build/onnxruntime/linux-$native/libonnxruntime.so}
 "$agent" demo-data --out "$pictures" --n 130 --seed 11 >&2
 "$agent" calibrate --bundle demo/bundle --images "$pictures" --weights 8-pairwise --method minmax --budget none --min-agreement 0 --seconds 0.5 \
 	--out "$stage/demo" >&2 || die "the demo network could not be calibrated: see above"

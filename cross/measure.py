@@ -20,6 +20,8 @@ import time
 binary, bundle = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "demo/bundle"
 work = pathlib.Path(tempfile.mkdtemp(prefix="vggse-measure-"))
 tick = os.sysconf("SC_CLK_TCK")
+machine = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+library = os.environ.get("ORT_LIB") or os.path.abspath(f"build/onnxruntime/linux-{machine}/libonnxruntime.so")
 
 
 def rss(pid):
@@ -43,7 +45,7 @@ class Agent:
         manager.bind(name)
         manager.settimeout(60)
         state = tempfile.mkdtemp(dir=work)
-        env = dict(os.environ, NOTIFY_SOCKET=name, XDG_STATE_HOME=state, XDG_CACHE_HOME=state)
+        env = dict(os.environ, NOTIFY_SOCKET=name, XDG_STATE_HOME=state, XDG_CACHE_HOME=state, ORT_LIB=library)
         sets = [word for option in options for word in ("--set", option)]
         begin = time.monotonic()
         self.log = open(work / "log", "w+")
@@ -69,7 +71,6 @@ def bare():
     program = work / "bare"
     headers = subprocess.check_output(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/yalue/onnxruntime_go"], text=True).strip()
     subprocess.check_call(["cc", "-O2", f"-I{headers}", "-o", program, "cross/bare.c", "-ldl"])
-    library = subprocess.check_output(["sh", "-c", "ls build/onnxruntime/linux-$(dpkg --print-architecture)/libonnxruntime.so"], text=True).strip()
     side = re.search(r"input_size: *(\d+)", pathlib.Path(bundle, "model.yaml").read_text())[1]
     return int(subprocess.check_output([program, library, f"{bundle}/fp32.onnx", side])) / 1e6
 

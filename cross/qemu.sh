@@ -3,9 +3,11 @@
 set -- arm64
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+ARCH=amd64 scripts/deps
 ARCH=arm64 scripts/deps
 library=$root/build/onnxruntime/linux-arm64/libonnxruntime.so
 native=$root/build/release/amd64/vggse-agent
+export ORT_LIB=${ORT_LIB:-$root/build/onnxruntime/linux-amd64/libonnxruntime.so} # of the amd64 one, which finds none by itself
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
