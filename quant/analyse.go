@@ -2,6 +2,7 @@ package quant
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/vggse/vggse-agent/onnx"
 )
@@ -18,6 +19,9 @@ type Graph struct {
 	gate   map[int]bool       // nodes that only work out a gate
 	shapes map[string][]int64 // of one picture, where they are known
 	acts   map[string]int     // what a layer or a sum puts out → the ReLU or Clip that a rounding does the work of
+
+	scalesMu sync.Mutex
+	scales   map[scaleKey][]float64 // of weights, once they were worked out
 }
 
 // Analyse finds what can be quantized in the graph of m, whose picture is the tensor input. It goes

@@ -34,7 +34,8 @@ func Correction(n *Graph, c *Collection, p *Plan) (map[string][]float32, error) 
 		if p.Levels == LevelsU8 {
 			w, mean = n.stored(l), append(mean, make([]float64, l.Pad)...)
 		}
-		all[l.Name] = shifts(w, weightScales(w, bias, in, bits), bits, mean, int(l.groups))
+		scales := weightScales(n.channelScales(l, p.Levels == LevelsU8, bits), bias, in)
+		all[l.Name] = shifts(w, scales, bits, mean, int(l.groups))
 	}
 	return all, nil
 }

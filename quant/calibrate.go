@@ -83,6 +83,7 @@ type calibration struct {
 	remembered []reference.Picture // what FP32 exposes of pictures that are calibrated on; nil: nothing
 	known      *bundle.File        // what tells pictures of the labels from others; nil: not made
 	stored     *bundle.File        // what stands in for the pictures; nil: not made
+	made       weightStore         // of the trials
 	report     Report
 }
 
@@ -215,7 +216,7 @@ func (c *calibration) lessMemory() error {
 func (c *calibration) equalized() bool { return c.chosen.model != c.source.model }
 
 func (c *calibration) close() error {
-	errs := []error{c.prepared.Close()}
+	errs := []error{c.prepared.Close(), c.made.Close()}
 	if c.equalized() {
 		errs = append(errs, c.chosen.model.Close(), os.Remove(c.path(equalizedFile)))
 	}

@@ -150,6 +150,9 @@ func (c *calibration) try(ctx context.Context, s *subject, p *Plan, pictures int
 		if p.Levels == LevelsS8 {
 			m = Folded(m)
 		}
+		err = c.made.keep(c.dir, s.model, m)
+	}
+	if err == nil {
 		err = atomicfile.WriteScratch(file, func(w io.Writer) error { return onnx.Write(w, m) })
 	}
 	if err != nil {
@@ -256,7 +259,8 @@ func (c *calibration) demote(ctx context.Context, levels int, key string) error 
 		return nil
 	}
 	bar := c.progress.Start("searching "+key, MaxEvaluations)
-	p, found, err := Search(ctx, c.chosen.network, c.plans[levels], c.budget,
+	order := c.report.Searches[bundle.FileINT8CPU].Order
+	p, found, err := Search(ctx, c.chosen.network, c.plans[levels], c.budget, order,
 		func(ctx context.Context, p *Plan, b *Budget) (Trial, error) {
 			defer bar.One()
 			pictures := c.bySize(searchedSmall, searchedLarge)

@@ -22,8 +22,11 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// explainPictures are how many pictures the layers are compared on.
-const explainPictures = 16
+// How many pictures the layers are compared on: values are counted, of which each has many.
+const (
+	explainedSmall = 16
+	explainedLarge = 6
+)
 
 // evaluateFile compares the answers of a file with those of FP32 on a set of pictures. One for a GPU
 // is run with its Q and DQ as operators of their own: what the CPU provider would make of them is
@@ -317,12 +320,8 @@ func (c *calibration) explain(ctx context.Context) error {
 	if c.plans[LevelsU8] == nil || c.left[bundle.FileINT8CPU] {
 		return nil
 	}
-	pictures := c.held.set.Part(explainPictures)
-	layers, err := CompareLayers(ctx, c.prober, c.chosen.model, c.chosen.network, c.plans[LevelsU8], c.dir, c.size(),
-		func(ctx context.Context, t *vision.Tensor) error {
-			_, _, err := pictures.Next(ctx, t)
-			return err
-		}, pictures.Rewind)
+	layers, err := CompareLayers(ctx, c.prober, c.chosen.model, c.chosen.network, c.plans[LevelsU8], c.dir,
+		c.Workers, c.size(), c.held.set.Part(c.bySize(explainedSmall, explainedLarge)))
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (e *emitter) integerLayer(v *onnx.Node, l *Layer, out string) {
 	if !l.columns {
 		w = e.n.stored(l)
 	}
-	scales := weightScales(e.n.stored(l), bias, in, e.plan.Bits)
+	scales := weightScales(e.n.channelScales(l, true, e.plan.Bits), bias, in)
 	rows := int64(len(scales))
 	node := *v
 	node.Inputs, node.Outputs = e.reads(v, true), []string{out}

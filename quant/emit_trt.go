@@ -29,7 +29,7 @@ func EmitTRT(m *onnx.Model, n *Graph, p *Plan) (*onnx.Model, error) {
 		if !e.rounded(v.Inputs[0]) {
 			e.round(v.Inputs[0])
 		}
-		scales := weightScales(n.rows(l), nil, 1, Bits8)
+		scales := weightScales(n.channelScales(l, false, Bits8), nil, 1)
 		rows := int64(len(scales))
 		scale := e.constant(onnx.NewFloat32(l.Weight+"/scale", scales, rows))
 		zero := e.constant(onnx.Tensor{Name: l.Weight + "/zero", Type: onnx.Int8, Dims: []int64{rows},

@@ -43,7 +43,7 @@ func (c *calibration) leavesHalf(ctx context.Context) (string, error) {
 	}
 	defer watched.Close()
 	most, at, t := 0.0, 0, vision.NewTensor(1, 3, c.size(), c.size())
-	for pictures := c.fit.Part(c.bySize(explainPictures, 2)); ; {
+	for pictures := c.fit.Part(c.bySize(explainedSmall, 2)); ; {
 		if _, _, err := pictures.Next(ctx, t); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
@@ -121,7 +121,7 @@ func (p *Plan) strict(n *Graph) (*Plan, error) {
 			continue
 		}
 		small := codes[l.In].scale < halfNormal
-		for _, s := range weightScales(n.rows(l), nil, 1, Bits8) {
+		for _, s := range weightScales(n.channelScales(l, false, Bits8), nil, 1) {
 			small = small || s < halfNormal && s > deadScale
 		}
 		if small {

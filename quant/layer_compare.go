@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vggse/vggse-agent/dataset"
 	"github.com/vggse/vggse-agent/eval"
 	"github.com/vggse/vggse-agent/infer"
 	"github.com/vggse/vggse-agent/internal/atomicfile"
@@ -17,11 +20,11 @@ import (
 	"github.com/vggse/vggse-agent/vision"
 )
 
-// CompareLayers runs the FP32 network and that of plan side by side, all sites as outputs, and
-// returns how far each is off. It writes two files into dir and removes them. again makes next
-// start over.
-func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph, plan *Plan, dir string, size int,
-	next Next, again func()) ([]LayerReport, error) {
+// CompareLayers runs the FP32 network and that of plan on pictures, all sites as outputs, so many
+// pictures at the same time, and returns how far each site is off. It writes two files into dir and
+// removes them. Of a large network only one of the two is in memory at a time.
+func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph, plan *Plan, dir string,
+	workers, size int, pictures *dataset.Set) ([]LayerReport, error) {
 	own, err := EmitCPU(m, n, plan)
 	if err != nil {
 		return nil, err
@@ -37,7 +40,6 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 	if len(names) == 0 {
 		return nil, nil
 	}
-	power, noise := make([]float64, len(sites)), make([]float64, len(sites))
 	float, integer := filepath.Join(dir, "layers.fp32.onnx"), filepath.Join(dir, "layers.int8.onnx")
 	defer os.Remove(float)
 	defer os.Remove(integer)
@@ -46,59 +48,79 @@ func CompareLayers(ctx context.Context, rt infer.Prober, m *onnx.Model, n *Graph
 	if own = nil; err != nil {
 		return nil, err
 	}
-	again()
-	for more := true; more; {
-		var kept [][]float32
-		var pictures []*vision.Tensor
-		err := with(ctx, rt, m, float, names, func(s *infer.Probe) error {
-			var err error
-			pictures, kept, more, err = keep(ctx, s, next, size)
+	power, noise := make([]float64, len(sites)), make([]float64, len(sites))
+	for from := 0; from < pictures.Len(); {
+		var kept []seen
+		err := with(ctx, rt, m, float, names, func(s *infer.Probe) (err error) {
+			kept, err = keep(ctx, s, workers, size, pictures, from)
 			return err
 		})
-		if err == nil && len(pictures) > 0 {
-			err = with(ctx, rt, m, integer, rounded, func(s *infer.Probe) error {
-				for _, t := range pictures {
-					err := s.Run(ctx, t, func(i int, v []float32) {
-						p, d := differences(kept[i], v, sites[i].Floor)
-						power[i], noise[i] = power[i]+p, noise[i]+d
-					})
-					if err != nil {
-						return err
-					}
-					kept = kept[len(sites):]
-				}
-				return nil
-			})
-		}
 		if err != nil {
 			return nil, err
 		}
+		err = with(ctx, rt, m, integer, rounded, func(s *infer.Probe) error {
+			return each(ctx, workers, len(kept), func(ctx context.Context, i int) error {
+				k := &kept[i]
+				k.power, k.noise = make([]float64, len(sites)), make([]float64, len(sites))
+				return s.Run(ctx, k.picture, func(site int, v []float32) {
+					k.power[site], k.noise[site] = differences(k.values[site], v, sites[site].Floor)
+				})
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range kept { // in one order, so that the sums are always the same
+			for i := range sites {
+				power[i], noise[i] = power[i]+k.power[i], noise[i]+k.noise[i]
+			}
+		}
+		from += len(kept)
 	}
 	return plan.layerReports(n, sites, power, noise), nil
 }
 
-// keep reads pictures and runs s on them, as many as there is room for; kept are the values of the
-// sites, picture by picture, and more is whether there are pictures left.
-func keep(ctx context.Context, s *infer.Probe, next Next, size int) (pictures []*vision.Tensor, kept [][]float32,
-	more bool, err error) {
-	for bytes := 0; bytes < keptBytes; {
-		t := vision.NewTensor(1, 3, size, size)
-		switch err := next(ctx, t); {
-		case errors.Is(err, io.EOF):
-			return pictures, kept, false, nil
-		case err != nil:
-			return nil, nil, false, err
+// seen is a picture, what the sites of FP32 hold of it, and how far the other network is off.
+type seen struct {
+	picture      *vision.Tensor // 1×3×size×size
+	values       [][]float32    // by site
+	power, noise []float64
+}
+
+// keep runs s on the pictures from a place on, as many as there is room for.
+func keep(ctx context.Context, s *infer.Probe, workers, size int, pictures *dataset.Set, from int) ([]seen, error) {
+	look := func(ctx context.Context, place int) (k seen, err error) {
+		k.picture = vision.NewTensor(1, 3, size, size)
+		if err := pictures.Load(place, k.picture); err != nil {
+			return k, err
 		}
-		pictures = append(pictures, t)
-		err := s.Run(ctx, t, func(_ int, v []float32) {
-			kept = append(kept, slices.Clone(v))
-			bytes += 4 * len(v)
-		})
-		if err != nil {
-			return nil, nil, false, err
-		}
+		err = s.Run(ctx, k.picture, func(_ int, v []float32) { k.values = append(k.values, slices.Clone(v)) })
+		return k, err
 	}
-	return pictures, kept, true, nil
+	first, err := look(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	bytes := 0
+	for _, v := range first.values {
+		bytes += 4 * len(v)
+	}
+	kept := make([]seen, min(pictures.Len()-from, max(1, keptBytes/max(1, bytes))))
+	kept[0] = first
+	return kept, each(ctx, workers, len(kept)-1, func(ctx context.Context, i int) (err error) {
+		kept[1+i], err = look(ctx, from+1+i)
+		return err
+	})
+}
+
+// each calls do with 0 to n-1, so many at the same time.
+func each(ctx context.Context, workers, n int, do func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, workers))
+	for i := range n {
+		group.Go(func() error { return do(ctx, i) })
+	}
+	return group.Wait()
 }
 
 // keptBytes is about how much of a network's inside CompareLayers holds at a time.

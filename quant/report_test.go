@@ -45,6 +45,11 @@ func TestWriteHTML(t *testing.T) {
 			r.Pictures.Labelled = false
 			r.Files[0].Verdict.Top1, r.Files[0].Verdict.Top1FP32 = nil, nil
 		}, []string{", none labelled"}, []string{"-2.00"}},
+		{"in the order of the other file", func(r *Report) {
+			r.Searches = map[string]Searched{"int8.trt": {Order: []string{"conv1", "conv2"}, Held: true,
+				Changes: []string{"conv2"}, Steps: []Step{{What: "start"}, {What: "together"}}}}
+		}, []string{"in the order of the other file, 2 evaluations. Kept in float", "<code>conv2</code>"},
+			[]string{"nothing was tried", "<code>conv1</code>"}},
 		{"no file", func(r *Report) { r.Files, r.Layers = nil, nil }, []string{"What looked odd"},
 			[]string{"int8.cpu.onnx"}},
 	} {

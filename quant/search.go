@@ -85,6 +85,9 @@ type Searched struct {
 	Steps   []Step   `json:"steps"`
 	Held    bool     `json:"held"`
 	Changes []string `json:"changes"` // that were kept
+	// Order are all changes in the order in which they were made, those first that take most noise
+	// away; empty where the budget was held at once.
+	Order []string `json:"order,omitempty"`
 }
 
 // search is one Search under way.
@@ -113,16 +116,24 @@ type Try func(ctx context.Context, p *Plan, b *Budget) (Trial, error)
 // ranks what could be demoted (each layer, the sums of branches, the gates and the squeezes of the attention blocks) by
 // what it brings alone, takes as few of the best as hold the budget, and takes back those that turn
 // out not to matter. Where nothing holds the budget the plan is start, and Held is false. It
-// evaluates MaxEvaluations plans at most.
-func Search(ctx context.Context, n *Graph, start *Plan, b Budget, evaluate Try) (*Plan, Searched, error) {
+// evaluates MaxEvaluations plans at most. A layer that is sensitive is so with either kind of codes:
+// where order, of a Search of the same network, names all that there is to demote, nothing is tried
+// alone.
+func Search(ctx context.Context, n *Graph, start *Plan, b Budget, order []string, evaluate Try) (*Plan,
+	Searched, error) {
 	s := search{ctx: ctx, start: start, evaluate: evaluate, all: changes(n, start),
 		out: Searched{Budget: b, Changes: []string{}}}
 	if held, err := s.holds("start", nil); err != nil || held {
 		s.out.Held = held
 		return start, s.out, err
 	}
-	if err := s.rank(); err != nil {
-		return start, s.out, err
+	if !s.rankAs(order) {
+		if err := s.rank(); err != nil {
+			return start, s.out, err
+		}
+	}
+	for _, c := range s.all {
+		s.out.Order = append(s.out.Order, c.name)
 	}
 	kept, err := s.fewest()
 	if err != nil || kept == nil {
@@ -245,6 +256,24 @@ func (s *search) rank() error {
 	}
 	sort.SliceStable(s.all, func(a, b int) bool { return s.all[a].gain > s.all[b].gain })
 	return nil
+}
+
+// rankAs puts the changes in the order in which their names are in order, if all of them are there.
+func (s *search) rankAs(order []string) bool {
+	if len(order) == 0 {
+		return false
+	}
+	at := map[string]int{}
+	for i, name := range order {
+		at[name] = i
+	}
+	for _, c := range s.all {
+		if _, known := at[c.name]; !known {
+			return false
+		}
+	}
+	slices.SortStableFunc(s.all, func(a, b change) int { return at[a.name] - at[b.name] })
+	return true
 }
 
 // measure tries the changes of a part together.

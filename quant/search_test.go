@@ -58,7 +58,7 @@ func TestSearch(t *testing.T) {
 		n, evaluate := searchNetwork(tt.noise)
 		calls := 0
 		start := &Plan{Levels: LevelsU8}
-		p, s, err := Search(context.Background(), n, start, tt.budget,
+		p, s, err := Search(context.Background(), n, start, tt.budget, nil,
 			func(ctx context.Context, p *Plan, _ *Budget) (Trial, error) {
 				calls++
 				return evaluate(ctx, p)
@@ -70,6 +70,32 @@ func TestSearch(t *testing.T) {
 		}
 		if trial, _ := evaluate(context.Background(), p); tt.held && !tt.budget.Holds(trial) || len(start.Float) != 0 {
 			t.Errorf("%s: the plan %v does not hold the budget, or the first plan was changed", tt.name, p.Float)
+		}
+	}
+}
+
+// A search that is told the order tries nothing alone, and finds the same; where the order lacks a
+// layer, it finds one by itself.
+func TestSearchInOrder(t *testing.T) {
+	noise := []float64{1e-6, 1e-3, 1e-6, 5e-4, 1e-6}
+	n, evaluate := searchNetwork(noise)
+	for _, tt := range []struct {
+		order []string
+		alone int
+	}{
+		{nil, 5}, {[]string{"layer1", "layer3", "layer0", "sums", "layer2", "layer4"}, 0}, {[]string{"layer1"}, 5},
+	} {
+		_, s, err := Search(context.Background(), n, &Plan{Levels: LevelsU8}, Budget{SQNR: 40}, tt.order,
+			func(ctx context.Context, p *Plan, _ *Budget) (Trial, error) { return evaluate(ctx, p) })
+		alone := 0
+		for _, step := range s.Steps {
+			if step.What == "alone" {
+				alone++
+			}
+		}
+		if want := []string{"layer1", "layer3"}; err != nil || !s.Held || !slices.Equal(s.Changes, want) ||
+			alone != tt.alone || !slices.Equal(s.Order[:2], want) || len(s.Order) != len(noise) {
+			t.Errorf("%v: %+v, %v", tt.order, s, err)
 		}
 	}
 }

@@ -35,6 +35,32 @@ func (n *Graph) rows(l *Layer) *onnx.Tensor {
 	return n.graph.Initializer(l.Weight)
 }
 
+// scaleKey is what the scales of a layer's weight depend on.
+type scaleKey struct {
+	layer string
+	wide  bool // with the channels that are added to the picture
+	bits  WeightBits
+}
+
+// channelScales are those of the weight of a layer as stored has it (wide) or rows: a search wants them
+// for file after file.
+func (n *Graph) channelScales(l *Layer, wide bool, bits WeightBits) []float64 {
+	key := scaleKey{l.Name, wide, bits}
+	n.scalesMu.Lock()
+	defer n.scalesMu.Unlock()
+	if n.scales[key] == nil {
+		w := n.rows(l)
+		if wide {
+			w = n.stored(l)
+		}
+		if n.scales == nil {
+			n.scales = map[scaleKey][]float64{}
+		}
+		n.scales[key] = channelScales(w, bits)
+	}
+	return n.scales[key]
+}
+
 // transposed is a matrix with its rows and columns swapped.
 func transposed(w *onnx.Tensor) *onnx.Tensor {
 	rows, columns := int(w.Dims[0]), int(w.Dims[1])

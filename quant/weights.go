@@ -105,17 +105,23 @@ func (f *filter) scale(bits WeightBits) float64 {
 	return max(f.peak()/codes, pair/(pairLimit-1), deadScale) // rounding adds at most 1 to a pair
 }
 
+// channelScales are the scales of all output channels of a weight.
+func channelScales(t *onnx.Tensor, bits WeightBits) []float64 {
+	scales, all := make([]float64, t.Dims[0]), filters(t)
+	overRows(len(all), len(t.Data), func(o int) { scales[o] = all[o].scale(bits) })
+	return scales
+}
+
 // weightScales are the scales of all output channels as they stand in a file: float32, and no
 // smaller than the bias b·scale⁻¹·in⁻¹ needs to fit in 32 bits with room for what is added to it.
-func weightScales(t, bias *onnx.Tensor, in float64, bits WeightBits) []float32 {
-	scales, all := make([]float32, t.Dims[0]), filters(t)
-	overRows(len(all), len(t.Data), func(o int) {
-		s := all[o].scale(bits)
+func weightScales(channels []float64, bias *onnx.Tensor, in float64) []float32 {
+	scales := make([]float32, len(channels))
+	for o, s := range channels {
 		if bias != nil {
 			s = max(s, math.Abs(weights(bias.Data).at(o))/(in*(1<<30)))
 		}
 		scales[o] = float32(s)
-	})
+	}
 	return scales
 }
 

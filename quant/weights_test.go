@@ -39,7 +39,7 @@ func codesIn(t *testing.T, s onnx.Source) []int8 {
 func TestWeightCodes(t *testing.T) {
 	w := drawnWeights(4, 6, 3, 1)
 	for bits, limit := range map[WeightBits]int8{Bits8: 127, Bits7: 64, BitsPair: 127} {
-		scales := weightScales(&w, nil, 1, bits)
+		scales := weightScales(channelScales(&w, bits), nil, 1)
 		codes := codesIn(t, int8Weights(&w, scales, bits))
 		if len(scales) != 4 || len(codes) != 4*6*9 {
 			t.Fatalf("%s: %d scales, %d codes", bits, len(scales), len(codes))
@@ -67,7 +67,7 @@ func TestPairsDoNotSaturate(t *testing.T) {
 	for seed := range uint64(20) {
 		drawn := drawnWeights(3, 6, 3, seed)
 		for _, w := range []*onnx.Tensor{&drawn, &all} {
-			scales := weightScales(w, nil, 1, BitsPair)
+			scales := weightScales(channelScales(w, BitsPair), nil, 1)
 			for o, f := range filters(w) {
 				code := func(i int) float64 { return math.RoundToEven(f.inner(i) / float64(scales[o])) }
 				for i := 0; i+1 < f.len(); i += 2 {
@@ -78,7 +78,7 @@ func TestPairsDoNotSaturate(t *testing.T) {
 			}
 		}
 	}
-	if s := weightScales(&all, nil, 1, Bits8)[0]; math.RoundToEven(1/float64(s))*2 <= pairLimit {
+	if s := weightScales(channelScales(&all, Bits8), nil, 1)[0]; math.RoundToEven(1/float64(s))*2 <= pairLimit {
 		t.Error("the pair of ones fits in any case: nothing was tried")
 	}
 }
@@ -99,7 +99,7 @@ func TestScalesLeaveRoomForTheBias(t *testing.T) {
 	w := onnx.NewFloat32("w", []float32{1e-6, 0, 0, 0}, 2, 2, 1, 1)
 	b := onnx.NewFloat32("b", []float32{1e6, -0.5}, 2)
 	const in = 0.01
-	scales := weightScales(&w, &b, in, Bits8)
+	scales := weightScales(channelScales(&w, Bits8), &b, in)
 	bias := int32Bias(&b, in, scales)
 	for o, want := range []float64{1e6, -0.5} {
 		q := int32(binary.LittleEndian.Uint32(bias[4*o:]))
@@ -108,7 +108,7 @@ func TestScalesLeaveRoomForTheBias(t *testing.T) {
 			t.Errorf("channel %d: scale %g, the bias comes back as %g, was %g", o, scales[o], back, want)
 		}
 	}
-	if s := weightScales(&w, nil, in, Bits8)[1]; s <= 0 {
+	if s := weightScales(channelScales(&w, Bits8), nil, in)[1]; s <= 0 {
 		t.Errorf("a channel of zeros has the scale %g", s)
 	}
 }
@@ -118,7 +118,7 @@ func TestShifts(t *testing.T) {
 	w := drawnWeights(3, 4, 3, 5)
 	mean := []float64{0.5, 0, 2, 1}
 	for _, bits := range []WeightBits{Bits8, Bits7} {
-		scales := weightScales(&w, nil, 1, bits)
+		scales := weightScales(channelScales(&w, bits), nil, 1)
 		codes := codesIn(t, int8Weights(&w, scales, bits))
 		got := shifts(&w, scales, bits, mean, 1)
 		for o := range 3 {

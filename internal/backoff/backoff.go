@@ -7,18 +7,17 @@ import (
 )
 
 const (
-	// short and an opening together are less than the two seconds in which a camera is to be back.
-	short = 1500 * time.Millisecond
+	short = 2 * time.Second
 	long  = 30 * time.Second
 	// steady is how long a camera has worked where its loss is no more of what went before.
 	steady = 5 * time.Second
 	// awayAttempts failed in a row mean that the camera has been away for ten minutes or more: the
-	// waits alone, at most 1.5 s each and 1.1 s in the mean, sum up to that.
-	awayAttempts = 533
+	// waits alone, at most 2 s each and 1.5 s in the mean, sum up to that.
+	awayAttempts = 400
 )
 
 // Delay is how long to wait before the given attempt, counted from 0, to open a lost source again:
-// from a quarter of a second doubling to 1.5 s, after ten minutes to 30 s, the upper half of it
+// from a quarter of a second doubling to 2 s, after ten minutes to 30 s, the upper half of it
 // random, so that many agents do not come back in step.
 func Delay(attempt int) time.Duration {
 	longest := short

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A camera that worked is opened again at once, one that fails over and over waits up to a second and a half,
+// A camera that worked is opened again at once, one that fails over and over waits up to two seconds,
 // and half a minute only where no picture has come for long.
 func TestCamera(t *testing.T) {
 	var c Camera
@@ -17,12 +17,12 @@ func TestCamera(t *testing.T) {
 		{time.Minute, 1, 0, 0},
 		{0, 1, 125 * time.Millisecond, 250 * time.Millisecond},
 		{time.Second - 1, 1, 250 * time.Millisecond, 500 * time.Millisecond},
-		{time.Second - 1, 1000, short / 2, short},
+		{time.Second - 1, 1000, time.Second, 2 * time.Second},
 		{time.Second, 1000, 250 * time.Millisecond, 500 * time.Millisecond},
 		{time.Hour, 1, 0, 0},
 		{0, awayAttempts + 1, 15 * time.Second, 30 * time.Second},
-		{time.Millisecond, 1, short / 2, short},
-		{0, 1, short / 2, short},
+		{time.Millisecond, 1, time.Second, 2 * time.Second},
+		{0, 1, time.Second, 2 * time.Second},
 		{steady, 1, 0, 0},
 	} {
 		var got time.Duration
@@ -38,8 +38,8 @@ func TestCamera(t *testing.T) {
 func TestDelay(t *testing.T) {
 	for attempt, want := range map[int]time.Duration{
 		-1: 250 * time.Millisecond, 0: 250 * time.Millisecond, 1: 500 * time.Millisecond, 2: time.Second,
-		3:   1500 * time.Millisecond,
-		100: 1500 * time.Millisecond, 532: 1500 * time.Millisecond, 533: 30 * time.Second, 1 << 30: 30 * time.Second,
+		3:   2 * time.Second,
+		100: 2 * time.Second, 399: 2 * time.Second, 400: 30 * time.Second, 1 << 30: 30 * time.Second,
 	} {
 		least, most := want, time.Duration(0)
 		for range 1000 {
