@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vggse/vggse-agent/vision"
@@ -46,11 +47,21 @@ func TestKept(t *testing.T) {
 			t.Errorf("thresholds %s where %s is configured, want %s", got, configured, want)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "settings.json"), []byte("{"), 0o600); err != nil {
+	text, err := os.ReadFile(k.path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if k = openOverrides(dir, quiet); !inForce(&k.camera("a").Enabled, true) {
-		t.Error("a damaged file was believed")
+	for what, damaged := range map[string]string{
+		"a brace":   "{",
+		"a bit":     strings.Replace(string(text), `b c 0.25`, `b c 0.05`, 1),
+		"of a name": strings.Replace(string(text), `"enabled"`, `"enabned"`, 1),
+	} {
+		if err := os.WriteFile(k.path, []byte(damaged), 0o600); err != nil || damaged == string(text) {
+			t.Fatal(what, err)
+		}
+		if k = openOverrides(dir, quiet); len(k.Cameras) > 0 {
+			t.Errorf("%s: a damaged file was believed", what)
+		}
 	}
 	k.path = filepath.Join(dir, "settings.json", "no", "folder")
 	if err := saveOverride(k, &k.camera("a").Enabled, false, true); err == nil || errors.Is(err, os.ErrNotExist) ||

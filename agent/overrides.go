@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -78,10 +76,7 @@ const overridesLimit = 1 << 20
 // openKept reads the file in the state folder dir. One that is damaged is passed over, and told of.
 func openOverrides(dir string, log *slog.Logger) *overrides {
 	k := &overrides{path: filepath.Join(dir, "settings.json")}
-	text, err := atomicfile.ReadSmall(k.path, overridesLimit)
-	if err == nil {
-		err = json.Unmarshal(text, k)
-	}
+	err := atomicfile.ReadSealed(k.path, overridesLimit, k)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("settings made over MQTT are lost, the configured ones hold", "file", k.path, "error", err)
 		k.Cameras = nil
@@ -107,8 +102,7 @@ func (k *overrides) save() error {
 	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
 		return fmt.Errorf("the setting cannot be kept: %w", err)
 	}
-	err := atomicfile.WriteFile(k.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(k) })
-	if err != nil {
+	if err := atomicfile.WriteSealed(k.path, 0o644, k); err != nil {
 		return fmt.Errorf("the setting cannot be kept: %w", err)
 	}
 	return nil

@@ -1,8 +1,6 @@
 package mqtt
 
 import (
-	"encoding/json"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -36,10 +34,7 @@ const rememberedLimit = 4 << 20
 func (m *retainedTopics) recall(dir, device string, log *slog.Logger) {
 	if dir != "" {
 		m.path = filepath.Join(dir, "retained.json")
-		text, err := atomicfile.ReadSmall(m.path, rememberedLimit)
-		if err == nil {
-			err = json.Unmarshal(text, m)
-		}
+		err := atomicfile.ReadSealed(m.path, rememberedLimit, m)
 		if err != nil && !os.IsNotExist(err) {
 			log.Warn("what an earlier run has left on the broker is not known any more", "error", err)
 			m.Device = ""
@@ -140,7 +135,7 @@ func (m *retainedTopics) save(log *slog.Logger) {
 	}
 	err := os.MkdirAll(filepath.Dir(m.path), 0o755)
 	if err == nil {
-		err = atomicfile.WriteFile(m.path, func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
+		err = atomicfile.WriteSealed(m.path, 0o644, m)
 	}
 	if err != nil {
 		log.Warn("what is left on the broker cannot be remembered", "error", err)

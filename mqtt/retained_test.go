@@ -176,3 +176,36 @@ func TestClockStep(t *testing.T) {
 		t.Errorf("readings a minute apart: %s", got)
 	}
 }
+
+// TestDamagedMemory: of a topic with one flipped bit the broker would be told that it is gone: it may
+// be another program's. No bit of the file makes one.
+func TestDamagedMemory(t *testing.T) {
+	topic := "vggse/edge01/cam02/enabled/state"
+	var written retainedTopics
+	written.recall(t.TempDir(), "edge01", quiet())
+	written.Topics, written.Model, written.dirty = []string{topic}, &ModelInfo{Version: "1"}, true
+	written.save(quiet())
+	text, err := os.ReadFile(written.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := 0
+	for bit := range 8 * len(text) {
+		damaged := slices.Clone(text)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(written.path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var m retainedTopics
+		m.recall(filepath.Dir(written.path), "edge01", quiet())
+		switch {
+		case len(m.Topics) == 1 && m.Topics[0] == topic && m.Model != nil && *m.Model == *written.Model:
+			known++
+		case len(m.Topics) > 0 || m.Model != nil || m.Device != "edge01":
+			t.Fatalf("bit %d: topics %q, model %v of %q", bit, m.Topics, m.Model, m.Device)
+		}
+	}
+	if known > 4*len(text) {
+		t.Errorf("%d of %d flips passed", known, 8*len(text))
+	}
+}

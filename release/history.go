@@ -1,10 +1,8 @@
 package release
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -45,15 +43,12 @@ func (g *Gate) readHistory() (*history, error) {
 	if g.StateDir == "" {
 		return h, nil
 	}
-	text, err := atomicfile.ReadSmall(g.historyPath(), 1<<20)
+	err := atomicfile.ReadSealed(g.historyPath(), 1<<20, h)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
-	}
-	if err == nil {
-		err = json.Unmarshal(text, h)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, which knows the releases that were taken, is damaged: remove it by hand, then any "+
@@ -106,9 +101,5 @@ func (h *history) take(s seen, newKey string) {
 }
 
 func (g *Gate) writeHistory(h *history) error {
-	return atomicfile.WriteFileMode(g.historyPath(), 0o600, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", " ")
-		return enc.Encode(h)
-	})
+	return atomicfile.WriteSealed(g.historyPath(), 0o600, h)
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -421,6 +422,16 @@ func TestDamagedHistory(t *testing.T) {
 		"noise":    func(path string) error { return os.WriteFile(path, []byte("\xff{"), 0o600) },
 		"cut":      func(path string) error { return os.WriteFile(path, []byte(`{"seen":[`), 0o600) },
 		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a bit": func(path string) error {
+			g := Gate{StateDir: filepath.Dir(path)}
+			err := g.writeHistory(&history{Seen: []seen{{"parts", "k", 7, "b"}}})
+			text, failed := os.ReadFile(path)
+			damaged := strings.Replace(string(text), `"release":7`, `"release":6`, 1)
+			if damaged == string(text) {
+				t.Errorf("no number in %s", text)
+			}
+			return errors.Join(err, failed, os.WriteFile(path, []byte(damaged), 0o600))
+		},
 	} {
 		open, guarded := newDevice(t), newDevice(t, key)
 		for _, d := range []*device{open, guarded} {
