@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Owner is the account that a folder, or the nearest one above it that is there, belongs to.
@@ -82,7 +84,7 @@ func Name(uid int) string {
 }
 
 // Become makes this process, which is root's, another account's for good, with all groups that the
-// account has.
+// account has, and takes the terminal's control from it.
 func Become(uid, gid int) error {
 	groups := []int{gid}
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
@@ -93,8 +95,24 @@ func Become(uid, gid int) error {
 			}
 		}
 	}
+	leaveTerminal()
 	if err := errors.Join(syscall.Setgroups(groups), syscall.Setgid(gid), syscall.Setuid(uid)); err != nil {
 		return fmt.Errorf("cannot work as %s: %w", Name(uid), err)
 	}
 	return nil
+}
+
+// leaveTerminal takes the controlling terminal from this process: code that another account has put in
+// its way could type there what root's shell reads next (TIOCSTI). What was opened stays open, and the
+// terminal's signals come as before. A process that leads its session has no shell above it.
+func leaveTerminal() {
+	if sid, err := unix.Getsid(0); err != nil || sid == os.Getpid() {
+		return
+	}
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil { // it has none
+		return
+	}
+	defer unix.Close(fd)
+	_ = unix.IoctlSetInt(fd, unix.TIOCNOTTY, 0)
 }
