@@ -10,6 +10,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,6 +169,9 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := oneOf(file); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s %w", o.File, err), file.Close())
+	}
 	if len(file.Others) > 0 {
 		p.Say("took the weights under %q; there are also: %s (--key)", file.Key, strings.Join(file.Others, ", "))
 	}
@@ -183,6 +187,20 @@ func fromCheckpoint(p *progress.Progress, labels []string, o *Options) (*importe
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), file.Close())
 	}
 	return n, file, nil
+}
+
+// oneOf is an error where a checkpoint holds several networks, and neither it nor --key says which is
+// meant: the wrong one would answer like a network, only worse.
+func oneOf(file *checkpoint.File) error {
+	if len(file.Rivals) == 0 {
+		return nil
+	}
+	keys, hint := append([]string{file.Key}, file.Rivals...), ""
+	if slices.ContainsFunc(keys, func(k string) bool { return strings.Contains(k, "teacher") }) {
+		hint = " (a teacher of its student's shape is mostly the student's average over time, and then the one to use)"
+	}
+	return fmt.Errorf("holds %d networks of one shape: choose by --key %s%s", len(keys),
+		strings.Join(keys, " or --key "), hint)
 }
 
 // partOf is in the name of a file that holds a part of a checkpoint.

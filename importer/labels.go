@@ -214,8 +214,8 @@ func looksLike(original []string) error {
 		return errors.New("looks like CSV, with several columns: write one label a line")
 	case all(pathLike):
 		return errors.New("has paths for labels: write the names of the folders alone")
-	case withCounts(lines):
-		return errors.New("has a number behind each label, as of a score or a count: write one label a line, " +
+	case withCounts(lines), withScores(lines, scoreLast), withScores(lines, scoreFirst):
+		return errors.New("has a number beside each label, as of a score or a count: write one label a line, " +
 			"without it")
 	case listed(lines):
 		return errors.New("has a comma or semicolon behind its labels: write one label a line, without it")
@@ -243,6 +243,30 @@ func withCounts(lines []string) bool {
 		words[strings.Trim(m[1], " 0123456789")] = true
 	}
 	return len(words) > 1
+}
+
+const score = `(?:[01]?\.\d+|\d(?:\.\d+)?e-\d+)`
+
+var (
+	scoreLast  = regexp.MustCompile(`^(.*\pL.*?)\s+` + score + `$`)
+	scoreFirst = regexp.MustCompile(`^` + score + `\s+(.*\pL.*)$`)
+)
+
+// withScores tells whether each line, but perhaps a heading, is a label and a number from 0 to 1 with
+// decimals, each label another: 0.5 mm and 0.7 mm are labels.
+func withScores(lines []string, pattern *regexp.Regexp) bool {
+	if !pattern.MatchString(lines[0]) && len(lines) > 2 {
+		lines = lines[1:]
+	}
+	words := map[string]bool{}
+	for _, l := range lines {
+		m := pattern.FindStringSubmatch(l)
+		if m == nil || words[m[1]] {
+			return false
+		}
+		words[m[1]] = true
+	}
+	return true
 }
 
 // inSequence tells whether the lines are lettered, a, b, c or i, ii, iii, but perhaps for a heading:

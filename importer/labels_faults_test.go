@@ -47,6 +47,9 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"1/2 inch\n2/2 inch\n3/2 inch\n":    {"1/2 inch", "2/2 inch", "3/2 inch"},
 		"0.5\n1.0\n2.0\n":                   {"0.5", "1.0", "2.0"},
 		"0.5 mm\n1.0 mm\n2.0 mm\n":          {"0.5 mm", "1.0 mm", "2.0 mm"},
+		"0.5 mm\n0.7 mm\n":                  {"0.5 mm", "0.7 mm"},
+		"sieve 0.5\nsieve 0.8\n":            {"sieve 0.5", "sieve 0.8"},
+		"python 3.9\nruby 0.8\n":            {"python 3.9", "ruby 0.8"},
 	} {
 		if got, err := ReadLabels(labelFile(t, text)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
@@ -128,6 +131,10 @@ func TestWhatIsNoListOfLabelsIsRefused(t *testing.T) {
 		"a: 0.98\nb: 0.01\nc: 0.01\n":                          "a score or a count",
 		"a = 1e-3\nb = 0.9\n":                                  "a score or a count",
 		"a: 120\nb: 80\n":                                      "a score or a count",
+		"cat 0.98\ndog 0.01\nbig owl .01\n":                    "a score or a count",
+		"cat 0.98\ndog 9.8e-3\n":                               "a score or a count",
+		"label score\ncat 0.98\ndog 1.0\n":                     "a score or a count",
+		"0.98 cat\n0.02 dog\n":                                 "a score or a count",
 		"a#0\nb#1\nc#2\n":                                      "number",
 		"０ a\n１ b\n２ c\n":                                      "number",
 		"a<br>\nb<br>\n":                                       "HTML",

@@ -26,6 +26,7 @@ type File struct {
 	Metadata map[string]string // of safetensors
 	Key      string            // where in a nested checkpoint the tensors were found, "" at its top
 	Others   []string          // keys of further sets of tensors that were not taken
+	Rivals   []string          // those of Others that are as likely the network, tensor for tensor
 	Classes  []string          // names of the classes in their order, where they stand beside the weights; else nil
 
 	mapping *onnx.Mapping

@@ -52,6 +52,9 @@ func choose(format string, root any, stranger global, key string, find content) 
 	f := &File{Format: format, Key: sets[0].key, Classes: d.classes()}
 	for _, s := range sets[1:] {
 		f.Others = append(f.Others, s.key)
+		if key == "" && s.rank() == sets[0].rank() && slices.Equal(s.keys, sets[0].keys) {
+			f.Rivals = append(f.Rivals, s.key)
+		}
 	}
 	for i, k := range sets[0].keys {
 		t, ok := sets[0].values[i].(*tensor)

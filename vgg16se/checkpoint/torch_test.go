@@ -141,6 +141,9 @@ func TestNetworksSideBySide(t *testing.T) {
 			t.Fatalf("%q: %v", key, err)
 		}
 		got := fmt.Sprint(f.Key, " ", f.Others)
+		if rivals := fmt.Sprint(f.Rivals); rivals != map[string]string{"": "[teacher]", "teacher": "[]"}[key] {
+			t.Errorf("%q: as likely are %s", key, rivals)
+		}
 		if got != want || f.Tensors[0].Name != "a.weight" || len(f.Tensors) != 4 {
 			t.Errorf("%q: got %s, %s first of %d", key, got, f.Tensors[0].Name, len(f.Tensors))
 		}
