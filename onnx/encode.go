@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -123,6 +124,15 @@ func encodeTensor(t *Tensor) *message {
 		size = t.Bytes()
 	}
 	switch {
+	case t.Beside != nil:
+		for _, p := range []Property{{"location", t.Beside.File}, {"offset", strconv.FormatInt(t.Beside.Offset, 10)},
+			{"length", strconv.FormatInt(size, 10)}} {
+			entry := &message{}
+			entry.text(propertyKey, p.Key)
+			entry.text(propertyValue, p.Value)
+			out.sub(tensorExternal, entry)
+		}
+		out.number(tensorLocation, 1)
 	case t.Source != nil && t.Type.Width() > 0 && size >= 0:
 		out.long(tensorRaw, t.Name, size, t.Source)
 	case t.Source != nil || size != int64(len(t.Data)):

@@ -58,15 +58,23 @@ func (t DataType) Width() int64 {
 
 // Tensor is a constant. Its content is little-endian and row-major, either Data or, for writing
 // only, what Source writes. Data of an opened model points into the mapped file: do not change it,
-// and do not use it after Close. For types of Width 0 the content is carried along unread.
+// and do not use it after Close. For types of Width 0 the content is carried along unread. Where
+// Beside is set a model is written without the content, which lies in that file already.
 type Tensor struct {
 	Name   string
 	Type   DataType
 	Dims   []int64
 	Data   []byte
 	Source Source
+	Beside *Place // of a model that is written; nil in one that was opened
 
 	rest rest
+}
+
+// Place is where in another file the content of a tensor begins.
+type Place struct {
+	File   string // its name in the folder of the model's file
+	Offset int64
 }
 
 // Elements is the product of Dims, 1 for a scalar. It is −1 where that overflows or a dimension is

@@ -15,8 +15,8 @@ const maxSize = math.MaxInt32
 
 // Write writes the model as one ONNX file, the same bytes for the same model. Weights are copied
 // through or produced by their Source one after the other, so a 554 MB model takes a few megabytes
-// of heap. External data comes inside; a model beyond 2 GiB, which protobuf cannot hold, is refused
-// before the first byte.
+// of heap. External data comes inside, but for what Tensor.Beside says; a model beyond 2 GiB, which
+// protobuf cannot hold, is refused before the first byte.
 func Write(w io.Writer, m *Model) error {
 	msg := encodeModel(m)
 	if msg.err != nil {

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,32 +12,37 @@ import (
 	"github.com/vggse/vggse-agent/onnx"
 )
 
-// storedFrom is how many bytes of weights are worth keeping.
-const storedFrom = 1 << 20
+const (
+	// weightsFile is where the weights of trials lie, beside them.
+	weightsFile = "trial.weights"
+	// storedFrom is how many bytes of weights are worth keeping.
+	storedFrom = 64 << 10
+	// storedAt is what places in the file are multiples of: ONNX Runtime maps whole pages.
+	storedAt = 4096
+)
 
-// weightStore keeps weights in 8 bits that were made once: trial after trial of a network has the
-// same ones. They lie in a file without a name, as many bytes as the network has weights for each
-// kind of codes. It is not for several goroutines at a time.
+// weightStore holds the weights that trials of a network have in common, in 8 bits and in float, as
+// external data of their files: none is made, written, or read in twice. It takes at most as many
+// bytes as the network in float and one in 8 bits for each kind of codes. It is not for several
+// goroutines at a time.
 type weightStore struct {
 	of   *onnx.Model // whose weights there are
 	file *os.File    // nil: nothing is kept yet
 	end  int64
-	at   map[[sha256.Size]byte]int64 // by name and scales
+	at   map[[sha256.Size]byte]int64
 }
 
-// keep lets m, made of the network of, take its weights out of the store, and those that are not there
-// put them into it. The weights of another network than the last one's are let go.
+// keep takes the large weights out of m, a model made of the network of, that will be written to the
+// folder dir. The weights of another network than the last one's are let go: no file that needs them
+// may be there any more.
 func (s *weightStore) keep(dir string, of, m *onnx.Model) error {
 	if s.of != of {
 		if err := s.Close(); err != nil {
 			return err
 		}
-		f, err := os.CreateTemp(dir, "weights")
-		if err == nil {
-			err = os.Remove(f.Name())
-		}
+		f, err := os.OpenFile(filepath.Join(dir, weightsFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
-			return fmt.Errorf("keep weights in %s: %w", dir, err)
+			return fmt.Errorf("keep weights: %w", err)
 		}
 		*s = weightStore{of: of, file: f, at: map[[sha256.Size]byte]int64{}}
 	}
@@ -48,44 +54,65 @@ func (s *weightStore) keep(dir string, of, m *onnx.Model) error {
 	}
 	for i := range m.Graph.Initializers {
 		t := &m.Graph.Initializers[i]
-		by := m.Graph.Initializer(scales[t.Name])
-		if t.Type != onnx.Int8 || t.Source == nil || t.Bytes() < storedFrom || by == nil || by.Source != nil {
+		if t.Bytes() < storedFrom {
 			continue
 		}
 		key := sha256.New()
 		fmt.Fprintf(key, "%s\x00", t.Name)
-		key.Write(by.Data)
-		t.Source = s.source([sha256.Size]byte(key.Sum(nil)), t.Bytes(), t.Source)
+		switch {
+		case t.Type == onnx.Int8 && t.Source != nil: // what they are is a matter of the scales
+			by := m.Graph.Initializer(scales[t.Name])
+			if by == nil || by.Source != nil {
+				continue
+			}
+			key.Write(by.Data)
+		case t.Type == onnx.Float32 && same(t, of.Graph.Initializer(t.Name)):
+		default:
+			continue
+		}
+		at, err := s.place([sha256.Size]byte(key.Sum(nil)), t)
+		if err != nil {
+			return fmt.Errorf("keep weights: %w", err)
+		}
+		t.Beside = &onnx.Place{File: weightsFile, Offset: at}
 	}
 	return nil
 }
 
-// source is made, or what it has put out before.
-func (s *weightStore) source(key [sha256.Size]byte, size int64, made onnx.Source) onnx.Source {
-	return func(w io.Writer) error {
-		if at, known := s.at[key]; known {
-			_, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(s.file, at, size),
-				make([]byte, storedFrom))
-			return err
-		}
-		at := s.end
-		if err := made(io.MultiWriter(w, io.NewOffsetWriter(s.file, at))); err != nil {
-			return err
-		}
-		s.at[key], s.end = at, at+size
-		return nil
-	}
+// same tells whether two constants are one.
+func same(a, b *onnx.Tensor) bool {
+	return b != nil && len(a.Data) > 0 && len(a.Data) == len(b.Data) && &a.Data[0] == &b.Data[0]
 }
 
-// Close frees what is kept; the store is then as new.
+// place is where the content of t is in the file. It is put there where it is not.
+func (s *weightStore) place(key [sha256.Size]byte, t *onnx.Tensor) (int64, error) {
+	if at, known := s.at[key]; known {
+		return at, nil
+	}
+	at := (s.end + storedAt - 1) / storedAt * storedAt
+	w := bufio.NewWriterSize(io.NewOffsetWriter(s.file, at), 1<<18)
+	var err error
+	if t.Source != nil {
+		err = t.Source(w)
+	} else {
+		_, err = w.Write(t.Data)
+	}
+	if err = errors.Join(err, w.Flush()); err != nil {
+		return 0, err
+	}
+	s.at[key], s.end = at, at+t.Bytes()
+	return at, nil
+}
+
+// Close removes what is kept; the store is then as new.
 func (s *weightStore) Close() error {
 	f := s.file
 	*s = weightStore{}
 	if f == nil {
 		return nil
 	}
-	if err := f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("keep weights in %s: %w", filepath.Dir(f.Name()), err)
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("keep weights: %w", err)
 	}
 	return nil
 }
